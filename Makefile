@@ -1,0 +1,62 @@
+# `make demo` and `make test` do everything on a fresh machine with Python 3.11 or newer and pip; uv is used when it is there.
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+
+.PHONY: help demo test check chaos bench lock clean
+help:
+	@echo 'make demo    everything on this machine against the built-in simulator (ARGS=--exit: end when the sync is over)'
+	@echo 'make test    the whole test suite (ARGS passes options to pytest)'
+	@echo 'make check   ruff, ruff format, mypy --strict, import-linter'
+	@echo 'make chaos   every kill at every point of every phase (long)'
+	@echo 'make bench   the benchmark table'
+	@echo 'make lock    resolve the lock files anew (needs uv)'
+
+demo: .venv/runtime.stamp
+	@$(BIN)/spotisync demo $(ARGS)
+
+test: .venv/dev.stamp
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/dev.stamp
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+chaos: .venv/dev.stamp
+	@$(BIN)/python -m pytest -m chaos --timeout 900 $(ARGS)
+
+bench: .venv/dev.stamp
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+lock:
+	uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml -o requirements.lock
+	uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+
+clean:
+	rm -rf .venv dist
+
+# A Debian with python3 and pip alone has no ensurepip: pip installs into the environment from outside.
+.venv/bin/python:
+	@if command -v uv >/dev/null; then uv venv -q --no-python-downloads --python $(PYTHON) .venv; \
+	 else $(PYTHON) -m venv --without-pip .venv; fi
+
+define install
+	@echo "Installing into .venv ($(1)) ..."
+	@if command -v uv >/dev/null; then \
+	   uv pip install -q --python $(BIN)/python --require-hashes -r $(1) && \
+	   uv pip install -q --python $(BIN)/python --no-deps -e .; \
+	 else \
+	   $(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install -q --require-hashes -r $(1) && \
+	   $(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install -q --no-deps -e .; \
+	 fi
+	@touch $@
+endef
+
+.venv/runtime.stamp: requirements.lock pyproject.toml | .venv/bin/python
+	$(call install,requirements.lock)
+
+.venv/dev.stamp: requirements-dev.lock pyproject.toml | .venv/bin/python
+	$(call install,requirements-dev.lock)
+	@touch .venv/runtime.stamp

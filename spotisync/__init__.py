@@ -1,0 +1,1 @@
+"""Your Spotify library in your own Postgres, complete and current."""

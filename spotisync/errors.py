@@ -1,0 +1,71 @@
+"""Errors, named by what to do about them.
+
+SpotisyncError
+ +- Fatal              give up; a person must act, and the text says how
+ |   +- NeedsLogin     the account must be authorised again
+ |   +- Misconfigured  a setting is missing or wrong
+ +- Refused            Spotify says no to this one thing (403, 404); the caller knows how far that reaches
+ +- Transient          try again a little later
+ +- Wait               told to wait: an outcome, not a failure
+ +- Unavailable        the database or the broker can't be reached
+ +- IllegalMove        the state of a run forbids what was asked
+ +- SyncFailed         what a caller's `get()` raises when the run failed
+ +- SyncCancelled      ... when it was cancelled
+"""
+
+from datetime import datetime
+
+
+class SpotisyncError(Exception):
+    """Root of all our errors. One plain string: Celery carries them across processes as such."""
+
+
+class Fatal(SpotisyncError):
+    """Trying again changes nothing; the text names the cure."""
+
+
+class NeedsLogin(Fatal):
+    """Spotify no longer takes this account's refresh token (`invalid_grant`)."""
+
+
+class Misconfigured(Fatal):
+    """A setting is missing or wrong; the text names it."""
+
+
+class Refused(SpotisyncError):
+    """403 or 404 with Spotify's words. One playlist, one user or the whole app: the caller decides by endpoint."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"Spotify answered {status}: {message}")
+        self.status = status
+        self.message = message
+
+
+class Transient(SpotisyncError):
+    """5xx, a timeout, a cut or unreadable body: try again with backoff."""
+
+
+class Wait(SpotisyncError):
+    """Spotify, or our own pace, says not before `until` (UTC, by the database's clock) for requests of `family`."""
+
+    def __init__(self, family: str, until: datetime, reason: str) -> None:
+        super().__init__(f"requests of {family} wait until {until:%Y-%m-%d %H:%M:%S} UTC ({reason})")
+        self.family = family
+        self.until = until
+        self.reason = reason
+
+
+class Unavailable(SpotisyncError):
+    """The database or the broker does not answer."""
+
+
+class IllegalMove(SpotisyncError):
+    """A run can't go from its status to the one asked for."""
+
+
+class SyncFailed(SpotisyncError):
+    """The run that a caller waited for has failed; the text is the run's `last_error`."""
+
+
+class SyncCancelled(SpotisyncError):
+    """The run that a caller waited for was cancelled."""

@@ -1,0 +1,178 @@
+"""Everything the environment says, read in one place. `.env.example` lists every variable with its default."""
+
+import hashlib
+import os
+import secrets
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+import platformdirs
+from cryptography.fernet import Fernet
+from pydantic import AliasChoices, Field, NonNegativeInt, PositiveInt, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from spotisync.errors import Misconfigured
+
+# The longest path a unix socket can have is 107 bytes on Linux and 103 on macOS; `.s.PGSQL.5432.lock` needs 19.
+LONGEST_SOCKET_DIR = 80
+
+
+def default_data_dir() -> Path:
+    # Root's home is closed to the unprivileged user that Postgres then runs as.
+    if sys.platform == "linux" and os.geteuid() == 0:
+        return Path("/var/lib/spotisync")
+    return Path(platformdirs.user_data_dir("spotisync", appauthor=False))
+
+
+class Settings(BaseSettings):
+    """One object, made once per process (`settings()`), handed to whoever needs it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SPOTISYNC_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    database_url: str | None = None
+    broker_url: str | None = None
+    result_backend: str | None = None
+    data_dir: Path = Field(default_factory=default_data_dir)
+
+    client_id: str | None = Field(None, validation_alias=AliasChoices("SPOTIPY_CLIENT_ID", "client_id"))
+    client_secret: str | None = Field(
+        None, validation_alias=AliasChoices("SPOTIPY_CLIENT_SECRET", "client_secret"), repr=False
+    )
+    redirect_uri: str = Field(
+        "http://127.0.0.1:8420/accounts/callback",
+        validation_alias=AliasChoices("SPOTIPY_REDIRECT_URI", "redirect_uri"),
+    )
+    spotify_api_url: str = "https://api.spotify.com/v1"
+    spotify_accounts_url: str = "https://accounts.spotify.com"
+    secret_key: str | None = Field(None, repr=False)
+
+    timezone: str | None = None
+    full_sync_schedule: str = "0 4 * * 0"
+    sweep_interval: PositiveInt = 10
+    lease_seconds: PositiveInt = 120
+    max_countdown: PositiveInt = 60
+
+    tracks_batch_size: PositiveInt = 200
+    artists_batch_size: PositiveInt = 100
+    albums_batch_size: PositiveInt = 100
+    playlists_batch_size: PositiveInt = 50
+    api_concurrency: PositiveInt = 4
+    api_timeout: NonNegativeInt = 30
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] | None = None
+
+    @field_validator("database_url", "broker_url", "result_backend", "secret_key", "timezone", "log_format", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("spotify_api_url", "spotify_accounts_url")
+    @classmethod
+    def _no_trailing_slash(cls, value: str) -> str:
+        return value.rstrip("/")
+
+    @property
+    def embedded_postgres(self) -> bool:
+        return self.database_url is None
+
+    @property
+    def embedded_broker(self) -> bool:
+        return self.broker_url is None
+
+    @property
+    def socket_dir(self) -> Path:
+        """Where the embedded servers put their sockets: inside the data dir, or in /tmp when that path is too long."""
+        inside = self.data_dir.absolute() / "sockets"
+        if len(os.fsencode(inside)) <= LONGEST_SOCKET_DIR:
+            return inside
+        name = hashlib.sha256(os.fsencode(self.data_dir.absolute())).hexdigest()[:12]
+        return Path("/tmp") / f"spotisync-{os.geteuid()}-{name}"  # noqa: S108 (made 0700, its owner is checked)
+
+    @property
+    def database(self) -> str:
+        """SQLAlchemy URL, always with psycopg 3."""
+        if self.database_url is None:
+            return f"postgresql+psycopg://spotisync@/spotisync?host={quote(str(self.socket_dir))}"
+        for plain in ("postgresql://", "postgres://"):
+            if self.database_url.startswith(plain):
+                return "postgresql+psycopg://" + self.database_url.removeprefix(plain)
+        return self.database_url
+
+    @property
+    def broker(self) -> str:
+        return self.broker_url or f"redis+socket://{self.socket_dir}/valkey.sock?virtual_host=0"
+
+    @property
+    def backend(self) -> str:
+        if self.result_backend:
+            return self.result_backend
+        if self.broker.startswith(("redis", "rediss", "sentinel")):
+            return self.broker
+        return f"redis+socket://{self.socket_dir}/valkey.sock?virtual_host=0"
+
+    def require_client_id(self) -> str:
+        if not self.client_id:
+            raise Misconfigured(
+                "SPOTIPY_CLIENT_ID is not set. Create an app at https://developer.spotify.com/dashboard and put its "
+                "client id into the environment or into .env"
+            )
+        return self.client_id
+
+    def secret_keys(self) -> list[str]:
+        """Fernet keys: the first encrypts, all decrypt. Generated in the data dir when Postgres is the embedded one."""
+        if self.secret_key:
+            return [key.strip() for key in self.secret_key.split(",") if key.strip()]
+        if not self.embedded_postgres:
+            raise Misconfigured(
+                "SPOTISYNC_SECRET_KEY is not set. With an own SPOTISYNC_DATABASE_URL it is needed to encrypt refresh "
+                "tokens; make one with: python -c "
+                "'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
+            )
+        return [_generated_key(self.data_dir / "secret.key")]
+
+
+def _generated_key(path: Path) -> str:
+    """Read the key, or make it: written aside and linked into place, so that two processes agree on one."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_suffix(f".{secrets.token_hex(4)}")
+        with open(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+            file.write(Fernet.generate_key())
+        try:
+            path.hardlink_to(aside)
+        except FileExistsError:
+            pass
+        finally:
+            aside.unlink()
+    return path.read_text().strip()
+
+
+def bundled(name: str) -> Path:
+    """`celeryconfig.py` and `migrations/`: at the top level of a checkout, inside the package in a wheel."""
+    package = Path(__file__).parent
+    return next(path for path in (package / name, package.parent / name) if path.exists())
+
+
+@cache
+def settings() -> Settings:
+    """Read the environment and `.env`, once per process. Raises `Misconfigured` with each bad variable's name."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        bad = "; ".join(f"{_variable(str(e['loc'][0]))}: {e['msg']}" for e in error.errors())
+        raise Misconfigured(f"bad settings: {bad}") from None
+
+
+def _variable(field: str) -> str:
+    return field if field.startswith("SPOTI") else f"SPOTISYNC_{field.upper()}"
