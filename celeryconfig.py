@@ -1,0 +1,82 @@
+"""Celery's options. Values come from `spotisync.settings`; what a task does stands in `spotisync/tasks.py`."""
+
+from celery.schedules import crontab
+from kombu import Queue
+
+from spotisync.settings import settings
+
+_settings = settings()
+_sockets = {
+    "socket_timeout": 10,
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 25,
+}
+
+broker_url = _settings.broker
+result_backend = _settings.backend
+broker_connection_retry_on_startup = True
+broker_connection_max_retries = None
+broker_transport_options = {
+    # Must exceed the longest countdown plus the longest batch, or Redis delivers twice. A lost worker's batch does not
+    # wait for it: sweep is quicker.
+    "visibility_timeout": 3600,
+    "unacked_restore_interval": 10,
+    "unacked_restore_throttle": 1,
+    **_sockets,
+}
+redis_socket_timeout = 10
+redis_socket_connect_timeout = 5
+redis_socket_keepalive = True
+redis_backend_health_check_interval = 25
+result_backend_transport_options = {"retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step": 0.5}}
+
+accept_content = ["json"]
+task_serializer = "json"
+result_serializer = "json"
+event_serializer = "json"
+result_expires = 86_400
+result_extended = True
+enable_utc = True
+timezone = _settings.zone
+
+# A message is acknowledged when its batch is over; what a dead child had goes to another one. The claim in Postgres
+# makes sure that it counts once.
+task_acks_late = True
+task_reject_on_worker_lost = True
+task_track_started = True
+worker_prefetch_multiplier = 1
+# A batch is seconds; this is for what hangs where no timeout reaches.
+task_time_limit = 900
+# In a worker: bridge a restart of the broker. What can't be published is published by sweep.
+task_publish_retry_policy = {"max_retries": 5, "interval_start": 0, "interval_step": 0.5, "interval_max": 2}
+
+task_default_queue = "spotisync.sync"
+task_queues = [Queue("spotisync.sync"), Queue("spotisync.control")]
+task_routes = {
+    "spotisync.cancel_sync": {"queue": "spotisync.control"},
+    "spotisync.sweep": {"queue": "spotisync.control"},
+    "spotisync.tick": {"queue": "spotisync.control"},
+}
+
+# For Flower.
+worker_send_task_events = True
+task_send_sent_event = True
+worker_hijack_root_logger = False
+
+beat_schedule_filename = str(_settings.data_dir / "beat-schedule")
+beat_schedule = {
+    "sweep": {
+        "task": "spotisync.sweep",
+        "schedule": _settings.sweep_interval,
+        # Stale ones do not pile up while no worker is there.
+        "options": {"expires": _settings.sweep_interval},
+    },
+}
+if _settings.full_sync_schedule:
+    beat_schedule["full sync"] = {
+        "task": "spotisync.tick",
+        "schedule": crontab.from_string(_settings.full_sync_schedule),
+        "kwargs": {"sync_type": "full"},
+        "options": {"expires": 3600},
+    }

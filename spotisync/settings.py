@@ -10,6 +10,7 @@ from typing import Literal
 from urllib.parse import quote
 
 import platformdirs
+import tzlocal
 from cryptography.fernet import Fernet
 from pydantic import AliasChoices, Field, NonNegativeInt, PositiveInt, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -67,7 +68,9 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] | None = None
 
-    @field_validator("database_url", "broker_url", "result_backend", "secret_key", "timezone", "log_format", mode="before")
+    @field_validator(
+        "database_url", "broker_url", "result_backend", "secret_key", "timezone", "log_format", mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value
@@ -121,6 +124,11 @@ class Settings(BaseSettings):
             return self.broker
         return f"redis+socket://{self.socket_dir}/valkey.sock?virtual_host=0"
 
+    @property
+    def zone(self) -> str:
+        """The time zone in which cron expressions are meant."""
+        return self.timezone or tzlocal.get_localzone_name() or "UTC"
+
     def require_client_id(self) -> str:
         if not self.client_id:
             raise Misconfigured(
@@ -147,8 +155,8 @@ def _generated_key(path: Path) -> str:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_suffix(f".{secrets.token_hex(4)}")
-        with open(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-            file.write(Fernet.generate_key())
+        aside.touch(mode=0o600, exist_ok=False)
+        aside.write_bytes(Fernet.generate_key())
         try:
             path.hardlink_to(aside)
         except FileExistsError:

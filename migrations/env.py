@@ -1,0 +1,31 @@
+"""Alembic's entry. `spotisync db upgrade` hands a connection over; plain `alembic` finds the database in the settings."""
+
+from alembic import context
+from sqlalchemy import Connection, create_engine, text
+
+from spotisync.settings import settings
+from spotisync.store.schema import metadata
+
+# Any number will do, as long as nobody else locks it: two processes that migrate at once wait for each other.
+ADVISORY_LOCK = 7_364_919
+
+
+def run(connection: Connection) -> None:
+    connection.execute(text(f"SELECT pg_advisory_lock({ADVISORY_LOCK})"))
+    connection.commit()
+    try:
+        context.configure(connection=connection, target_metadata=metadata, compare_server_default=True)
+        with context.begin_transaction():
+            context.run_migrations()
+    finally:
+        connection.rollback()
+        connection.execute(text(f"SELECT pg_advisory_unlock({ADVISORY_LOCK})"))
+        connection.commit()
+
+
+given: Connection | None = context.config.attributes.get("connection")
+if given is not None:
+    run(given)
+else:
+    with create_engine(settings().database).connect() as connection:
+        run(connection)

@@ -1,0 +1,75 @@
+"""The Celery app, and what each of its worker processes holds. `celery -A spotisync worker` finds it here."""
+
+import ctypes
+import importlib.util
+import logging
+import os
+import signal
+import sys
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
+from kombu.exceptions import OperationalError
+
+from spotisync import logs
+from spotisync.settings import bundled, settings
+from spotisync.sync import Sync
+
+log = logging.getLogger(__name__)
+PR_SET_PDEATHSIG = 1
+
+
+def _celeryconfig() -> Any:
+    """By its path: a wheel has it inside the package, and a checkout's may be shadowed by somebody else's."""
+    spec = importlib.util.spec_from_file_location("spotisync_celeryconfig", bundled("celeryconfig.py"))
+    assert spec  # noqa: S101
+    assert spec.loader  # noqa: S101
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+app = Celery("spotisync", include=["spotisync.tasks"])
+app.config_from_object(_celeryconfig())
+
+_sync: Sync | None = None
+
+
+def sync() -> Sync:
+    """This process's engine, gate and clients: made on first use, after the fork."""
+    global _sync  # noqa: PLW0603 (one per process is the point)
+    if _sync is None:
+        _sync = Sync.from_settings(settings())
+    return _sync
+
+
+@setup_logging.connect
+def _set_up_logging(**_: Any) -> None:
+    logs.configure(settings())
+
+
+@worker_process_init.connect
+def _begin(**_: Any) -> None:
+    """A child that has just been born may replace one that was killed in mid-batch: let sweep look at once."""
+    _end_with_parent()
+    try:
+        app.send_task("spotisync.sweep", retry=False, ignore_result=True)
+    except OperationalError:
+        log.warning("the broker is away; beat's next sweep finds what was lost")
+
+
+def _end_with_parent() -> None:
+    """A child whose worker was killed can't acknowledge anything any more."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() == 1:
+            os._exit(1)
+
+
+@worker_process_shutdown.connect
+def _end(**_: Any) -> None:
+    global _sync  # noqa: PLW0603
+    if _sync is not None:
+        _sync.close()
+        _sync = None

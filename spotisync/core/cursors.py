@@ -1,0 +1,94 @@
+"""Where to ask next, in each phase, and its form in the `cursor` column. No cursor yet: the phase starts."""
+
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from spotisync.core.states import Phase
+from spotisync.core.walk import TracksWalk, Walk
+
+
+@dataclass(frozen=True)
+class Lookups:
+    """Look-ups need no place: what is left are the stubs themselves."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Reading the list of playlists. `steady`: the total has been the same on every page of this reading."""
+
+    walk: Walk = field(default_factory=Walk)
+    steady: bool = True
+    reading: int = 1
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A playlist that is half in: `snapshot_id` was seen before its first page, `total` on its last one."""
+
+    playlist_id: str
+    snapshot_id: str
+    position: int = 0
+    total: int | None = None
+
+
+@dataclass(frozen=True)
+class Contents:
+    reading: Reading | None = None
+
+
+@dataclass(frozen=True)
+class Late:
+    """Artists and albums first met in a playlist. `deferred`: those that this run does not look up any more."""
+
+    deferred: tuple[str, ...] = ()
+
+
+Cursor = TracksWalk | Lookups | Listing | Contents | Late
+_STAGES: dict[str, type[Cursor]] = {
+    "walk": TracksWalk,
+    "lookups": Lookups,
+    "listing": Listing,
+    "contents": Contents,
+    "late": Late,
+}
+_NAMES = {kind: name for name, kind in _STAGES.items()}
+_FIRST: dict[Phase, Cursor] = {
+    "tracks": TracksWalk(),
+    "artists": Lookups(),
+    "albums": Lookups(),
+    "playlists": Listing(),
+}
+Stage = Literal["walk", "lookups", "listing", "contents", "late"]
+
+
+def dump(cursor: Cursor) -> dict[str, Any]:
+    fields = asdict(cursor)
+    if isinstance(cursor, TracksWalk):
+        fields["newest"] = cursor.newest.isoformat() if cursor.newest else None
+        fields["part"] = fields.pop("stage")
+    return {"stage": _NAMES[type(cursor)], **fields}
+
+
+def load(phase: Phase, stored: dict[str, Any] | None) -> Cursor:
+    if stored is None:
+        return _FIRST[phase]
+    fields = dict(stored)
+    kind = _STAGES[fields.pop("stage")]
+    if "walk" in fields:
+        fields["walk"] = Walk(**fields["walk"])
+    if kind is TracksWalk:
+        fields["newest"] = datetime.fromisoformat(fields["newest"]) if fields["newest"] else None
+        fields["stage"] = fields.pop("part")
+    if kind is Contents and fields["reading"]:
+        fields["reading"] = Reading(**fields["reading"])
+    if kind is Late:
+        fields["deferred"] = tuple(fields["deferred"])
+    return kind(**fields)
+
+
+def offset(cursor: Cursor) -> int:
+    """What `current_offset` shows."""
+    if isinstance(cursor, TracksWalk | Listing):
+        return cursor.walk.position
+    return 0

@@ -1,0 +1,77 @@
+"""How a batch ended: what it tells its caller, and what is to happen next."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from spotisync.core.states import Phase, Status
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """The result of a batch task and the progress that Flower shows. `rate_limit_reset_at` is ISO 8601, UTC."""
+
+    items_processed: int = 0
+    items_added: int = 0
+    items_updated: int = 0
+    has_more: bool = False
+    next_offset: int | None = None
+    rate_limited: bool = False
+    rate_limit_reset_at: str | None = None
+    total_estimated: int | None = None
+    error_message: str | None = None
+    success: bool = True
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class More:
+    """The batch is in; this one of the same phase is due."""
+
+    phase: Phase
+    seq: int
+    result: BatchResult
+
+
+@dataclass(frozen=True)
+class End:
+    """The batch is in, and with it the phase."""
+
+    result: BatchResult
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Nothing is in: the same batch again, in so many seconds."""
+
+    seconds: float
+    result: BatchResult
+
+
+@dataclass(frozen=True)
+class Parked:
+    """Nothing is in: Postgres knows until when to wait, and sweep publishes the batch then."""
+
+    until: datetime
+    result: BatchResult
+
+
+@dataclass(frozen=True)
+class Stale:
+    """Not this message's turn. `orphaned`: nobody holds the claim of the batch that is due."""
+
+    orphaned: bool
+    result: BatchResult
+
+
+@dataclass(frozen=True)
+class Over:
+    """The run is over: whoever waits for it can be told."""
+
+    status: Status
+    result: BatchResult
+
+
+Outcome = More | End | Retry | Parked | Stale | Over

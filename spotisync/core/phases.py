@@ -1,0 +1,242 @@
+"""What a batch of each phase asks for, and what its replies come to. Pure: requests out, replies in.
+
+A batch may get only some of its replies; each `fold_*` takes the contiguous prefix and says where to go on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from spotisync.core import parse, walk
+from spotisync.core.cursors import Contents, Cursor, Listing, Reading
+from spotisync.core.requests import IDS_A_CALL, PAGE, Request
+from spotisync.core.rows import Catalogue, Playlist, PlaylistItem, SavedTrack
+from spotisync.core.walk import TracksWalk
+from spotisync.errors import Refused
+
+# Contents are many calls of one page: a batch of eight is a second or two, little to lose and quick to give way.
+CONTENTS_CALLS = 8
+Entity = Literal["artists", "albums"]
+Access = Literal["synced", "forbidden", "not_found"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A request and what came back: JSON, or Spotify's refusal where one thing may be refused without the rest."""
+
+    request: Request
+    body: Any = None
+    refused: Refused | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one batch brings: rows to write, and the cursor after it (`None`: the phase is over)."""
+
+    cursor: Cursor | None
+    catalogue: Catalogue = field(default_factory=Catalogue)
+    total: int | None = None
+    saved: tuple[SavedTrack, ...] = ()
+    walk_done: bool = False
+    looked_up: Entity | None = None
+    known: frozenset[str] = frozenset()
+    gone: frozenset[str] = frozenset()
+    deferred: bool = False
+    listed: tuple[tuple[int, Playlist], ...] = ()
+    listing_proved: bool = False
+    listing_done: bool = False
+    items: tuple[tuple[str, PlaylistItem], ...] = ()
+    contents: tuple[tuple[Reading, Access], ...] = ()
+
+
+# ---- tracks ---------------------------------------------------------------------------------------------------------
+
+
+def plan_tracks(cursor: TracksWalk, batch_size: int) -> list[Request]:
+    pages = -(-batch_size // PAGE)
+    return [Request("saved_tracks", offset=offset) for offset in walk.tracks_offsets(cursor, pages)]
+
+
+def fold_tracks(cursor: TracksWalk, answers: Sequence[Answer]) -> Step:
+    pages = [parse.saved_tracks(answer.body, answer.request.offset) for answer in answers]
+    after, accepted = walk.accept_tracks(cursor, pages)
+    catalogue = Catalogue()
+    for page in accepted:
+        catalogue.add(page.catalogue)
+    return Step(
+        cursor=None if after.done else after,
+        catalogue=catalogue,
+        total=after.walk.total,
+        saved=_newest_of_twins(row for page in accepted for row in page.rows if row),
+        walk_done=after.done,
+    )
+
+
+def _newest_of_twins(rows: Any) -> tuple[SavedTrack, ...]:
+    newest: dict[str, SavedTrack] = {}
+    for row in rows:
+        if row.track_id not in newest or newest[row.track_id].added_at < row.added_at:
+            newest[row.track_id] = row
+    return tuple(newest.values())
+
+
+# ---- artists, albums ------------------------------------------------------------------------------------------------
+
+
+def plan_lookups(entity: Entity, ids: Sequence[str]) -> list[Request]:
+    size = IDS_A_CALL[entity]
+    return [Request(entity, ids=tuple(ids[at : at + size])) for at in range(0, len(ids), size)]
+
+
+def fold_lookups(cursor: Cursor, entity: Entity, answers: Sequence[Answer]) -> Step:
+    """The phase ends when the store finds no stub left, so the cursor stays. A refusal means: not for this app."""
+    if any(answer.refused for answer in answers):
+        return Step(cursor=cursor, looked_up=entity, deferred=True)
+    read = parse.artists_by_id if entity == "artists" else parse.albums_by_id
+    found = [read(answer.body, answer.request.ids) for answer in answers]
+    catalogue = Catalogue()
+    for each in found:
+        catalogue.add(each.catalogue)
+    return Step(
+        cursor=cursor,
+        catalogue=catalogue,
+        looked_up=entity,
+        known=frozenset().union(*(each.known for each in found)),
+        gone=frozenset().union(*(each.gone for each in found)),
+    )
+
+
+# ---- playlists ------------------------------------------------------------------------------------------------------
+
+
+def plan_listing(cursor: Listing) -> list[Request]:
+    return [Request("playlists", offset=cursor.walk.offset)]
+
+
+def fold_listing(cursor: Listing, answers: Sequence[Answer]) -> Step:
+    pages = [parse.playlists(answer.body, answer.request.offset) for answer in answers]
+    after, accepted = walk.accept(cursor.walk, pages, lambda page: page.rows)
+    listed = tuple(
+        (position, row)
+        for page in accepted
+        if isinstance(page, parse.PlaylistsPage)
+        for position, row in enumerate(page.rows, start=page.offset)
+        if row
+    )
+    totals = {page.total for page in accepted} | ({cursor.walk.total} - {None})
+    steady = cursor.steady and len(totals) <= 1
+    in_one_piece = after.done and len(accepted) == 1 and accepted[0].offset == 0
+    return Step(
+        cursor=Contents() if after.done else Listing(after, steady, cursor.reading),
+        total=after.total,
+        listed=listed,
+        listing_done=after.done,
+        # A row missing from one page is gone; from several pages, only when it is missing from two steady readings.
+        listing_proved=after.done and (in_one_piece or (steady and cursor.reading == 2)),
+    )
+
+
+def read_again() -> Listing:
+    """Some playlists were not met: read the list once more before they count as gone."""
+    return Listing(reading=2)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A playlist whose contents are to be read: the snapshot that its row has now, and how many rows it says."""
+
+    playlist_id: str
+    snapshot_id: str
+    total: int | None
+
+
+@dataclass(frozen=True)
+class ContentsPlan:
+    requests: tuple[Request, ...]
+    readings: dict[str, Reading]
+    empty: tuple[Reading, ...]
+
+
+def plan_contents(cursor: Contents, wanted: Sequence[Wanted]) -> ContentsPlan:
+    """Pages of whole playlists, in order, up to a batch's worth. One that says it is empty costs no call."""
+    requests: list[Request] = []
+    readings: dict[str, Reading] = {}
+    empty: list[Reading] = []
+    for each in wanted:
+        if len(requests) >= CONTENTS_CALLS:
+            break
+        reading = _reading(cursor, each)
+        readings[each.playlist_id] = reading
+        if reading.total == 0:
+            empty.append(reading)
+            continue
+        end = max(reading.position + 1, reading.total or 1)
+        requests += [
+            Request("playlist_items", offset=offset, playlist_id=each.playlist_id)
+            for offset in range(reading.position, end, PAGE)
+        ]
+    return ContentsPlan(tuple(requests[:CONTENTS_CALLS]), readings, tuple(empty))
+
+
+def _reading(cursor: Contents, wanted: Wanted) -> Reading:
+    if cursor.reading and cursor.reading.playlist_id == wanted.playlist_id:
+        return cursor.reading
+    return Reading(wanted.playlist_id, wanted.snapshot_id, total=wanted.total)
+
+
+@dataclass
+class _Fold:
+    """The playlist being read while answers are taken one by one, and what came of those before it."""
+
+    readings: dict[str, Reading]
+    current: Reading | None = None
+    refused: str = ""
+    items: list[tuple[str, PlaylistItem]] = field(default_factory=list)
+    contents: list[tuple[Reading, Access]] = field(default_factory=list)
+    catalogue: Catalogue = field(default_factory=Catalogue)
+
+    def take(self, answer: Answer) -> bool:
+        """False: this answer does not follow what is in; it and the rest are asked for again."""
+        id_ = answer.request.playlist_id
+        if id_ == self.refused:
+            return True
+        if self.current and self.current.playlist_id != id_:
+            return False
+        current = self.current or self.readings[id_]
+        if answer.refused:
+            self._conclude(current, "not_found" if answer.refused.status == 404 else "forbidden")
+            self.refused = id_
+            return True
+        if answer.request.offset != current.position:
+            # Behind the end of a playlist that has become shorter, or off the rhythm after a short page.
+            return any(done.playlist_id == id_ for done, _ in self.contents)
+        self._take_page(current, parse.playlist_items(answer.body, answer.request.offset))
+        return True
+
+    def _take_page(self, current: Reading, page: parse.PlaylistItemsPage) -> None:
+        if page.length == 0 and page.offset < page.total:
+            raise parse.Unreadable(f"Spotify sent no rows at {page.offset} of {page.total} of a playlist")
+        self.catalogue.add(page.catalogue)
+        self.items += [(current.playlist_id, row) for row in page.rows]
+        current = replace(current, position=page.offset + page.length, total=page.total)
+        if current.position >= page.total:
+            self._conclude(current, "synced")
+        else:
+            self.current = current
+
+    def _conclude(self, reading: Reading, access: Access) -> None:
+        self.contents.append((reading, access))
+        self.current = None
+
+
+def fold_contents(plan: ContentsPlan, answers: Sequence[Answer]) -> Step:
+    fold = _Fold(plan.readings)
+    for answer in answers:
+        if not fold.take(answer):
+            break
+    return Step(
+        cursor=Contents(fold.current),
+        catalogue=fold.catalogue,
+        items=tuple(fold.items),
+        contents=(*fold.contents, *((reading, "synced") for reading in plan.empty)),
+    )

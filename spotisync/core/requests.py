@@ -1,0 +1,29 @@
+"""One Spotify request as data, and the family whose limits it counts against (Spotify limits by family of endpoint)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["saved_tracks", "artists", "albums", "playlists", "playlist_items"]
+Family = Literal["library", "artists", "albums", "playlists"]
+
+PAGE = 50  # the most that /me/tracks, /me/playlists and /playlists/{id}/items give
+IDS_A_CALL = {"artists": 50, "albums": 20}
+FAMILY: dict[Kind, Family] = {
+    "saved_tracks": "library",
+    "artists": "artists",
+    "albums": "albums",
+    "playlists": "playlists",
+    "playlist_items": "playlists",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    kind: Kind
+    offset: int = 0
+    ids: tuple[str, ...] = ()
+    playlist_id: str = ""
+
+    @property
+    def family(self) -> Family:
+        return FAMILY[self.kind]

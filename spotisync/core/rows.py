@@ -1,0 +1,118 @@
+"""What Spotify told, as rows. `None` in any field means unknown and never overwrites what is stored (law 6)."""
+
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import Literal, TypeVar
+
+
+@dataclass(frozen=True)
+class Artist:
+    id: str
+    name: str | None
+    uri: str
+    genres: tuple[str, ...] | None = None
+    popularity: int | None = None
+    followers: int | None = None
+    image_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Album:
+    id: str
+    name: str | None
+    uri: str
+    album_type: str | None = None
+    release_date: str | None = None
+    release_date_precision: str | None = None
+    released_on: date | None = None
+    total_tracks: int | None = None
+    label: str | None = None
+    popularity: int | None = None
+    upc: str | None = None
+    image_url: str | None = None
+    artist_ids: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Track:
+    id: str
+    name: str | None
+    uri: str
+    album_id: str | None = None
+    duration_ms: int | None = None
+    explicit: bool | None = None
+    disc_number: int | None = None
+    track_number: int | None = None
+    isrc: str | None = None
+    popularity: int | None = None
+    artist_ids: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class SavedTrack:
+    track_id: str
+    added_at: datetime
+
+
+@dataclass(frozen=True)
+class Playlist:
+    id: str
+    name: str | None
+    description: str | None
+    owner_id: str | None
+    owner_name: str | None
+    public: bool | None
+    collaborative: bool
+    snapshot_id: str
+    total_items: int | None
+    image_url: str | None
+
+
+ItemKind = Literal["track", "episode", "local", "unavailable"]
+
+
+@dataclass(frozen=True)
+class PlaylistItem:
+    position: int
+    kind: ItemKind
+    track_id: str | None = None
+    uri: str | None = None
+    name: str | None = None
+    added_at: datetime | None = None
+    added_by: str | None = None
+
+
+Row = TypeVar("Row", Artist, Album, Track)
+
+
+def _known(newer: Row, older: Row | None) -> Row:
+    """The newer sighting, with what only the older one knew."""
+    if older is None:
+        return newer
+    return replace(older, **{name: value for name, value in vars(newer).items() if value is not None})
+
+
+@dataclass
+class Catalogue:
+    """Artists, albums and tracks met in some replies, one row an id however often it was met."""
+
+    artists: dict[str, Artist] = field(default_factory=dict)
+    albums: dict[str, Album] = field(default_factory=dict)
+    tracks: dict[str, Track] = field(default_factory=dict)
+
+    def add_artist(self, artist: Artist) -> None:
+        self.artists[artist.id] = _known(artist, self.artists.get(artist.id))
+
+    def add_album(self, album: Album) -> None:
+        self.albums[album.id] = _known(album, self.albums.get(album.id))
+
+    def add_track(self, track: Track) -> None:
+        self.tracks[track.id] = _known(track, self.tracks.get(track.id))
+
+    def add(self, other: "Catalogue") -> None:
+        for artist in other.artists.values():
+            self.add_artist(artist)
+        for album in other.albums.values():
+            self.add_album(album)
+        for track in other.tracks.values():
+            self.add_track(track)

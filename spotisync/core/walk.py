@@ -1,0 +1,123 @@
+"""Reading a list that moves while it is read, without skipping a row.
+
+Rows enter at the head and leave anywhere, so between two pages the rest can only have shifted *up* by what the list
+shrank: removals less additions. Hence two rules, by which every row that stayed saved throughout is met:
+
+- A page is accepted when it begins no later than where the last one ended, less what the total shrank since; else we
+  step back by that much and read again.
+- Pages asked for at the same time overlap by one row. When the last row of one is the first row of the next, everything
+  behind that row is in the next. When it is not, the rest of them is read again in order.
+
+What entered at the head meanwhile is met by reading the head once more at the end, until rows that were there at the
+start.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from spotisync.core.parse import Page, SavedTracksPage, Unreadable
+from spotisync.core.requests import PAGE
+
+STRIDE = PAGE - 1
+# Spotify orders by the minute: rows of the newest known minute, and of the one before it, may still be in any order.
+TIES = timedelta(minutes=2)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Where a walk is: `position` rows are in, null ones too; `total` is that of the last page accepted."""
+
+    position: int = 0
+    total: int | None = None
+    step_back: int = 0
+
+    @property
+    def offset(self) -> int:
+        """Where to ask next."""
+        return max(0, self.position - self.step_back)
+
+    @property
+    def done(self) -> bool:
+        return self.total is not None and self.position >= self.total
+
+    def shrunk(self, total: int) -> int:
+        return max(0, (self.total if self.total is not None else total) - total)
+
+
+def offsets(walk: Walk, pages: int) -> list[int]:
+    """Up to `pages` pages to ask for at once. While the total is unknown, one: more might be wasted calls."""
+    if walk.total is None:
+        return [walk.offset]
+    return [walk.offset] + [
+        offset
+        for offset in range(walk.offset + STRIDE, walk.offset + STRIDE * pages, STRIDE)
+        if offset + 1 < walk.total
+    ]
+
+
+def accept(
+    walk: Walk, pages: Sequence[Page], rows: Callable[[Any], Sequence[Hashable | None]]
+) -> tuple[Walk, list[Page]]:
+    """The pages that prove that nothing was skipped, and where the walk is after them."""
+    accepted: list[Page] = []
+    for page in pages:
+        if accepted and not _joins(rows(accepted[-1]), rows(page)):
+            break
+        if not accepted and page.offset > max(0, walk.position - walk.shrunk(page.total)):
+            return replace(walk, step_back=walk.shrunk(page.total)), []
+        if page.length == 0 and page.offset < page.total:
+            raise Unreadable(f"Spotify sent no rows at {page.offset} of {page.total}")
+        accepted.append(page)
+        walk = Walk(position=page.offset + page.length, total=page.total)
+    return walk, accepted
+
+
+def _joins(before: Sequence[Hashable | None], after: Sequence[Hashable | None]) -> bool:
+    return bool(before and after) and before[-1] is not None and before[-1] == after[0]
+
+
+@dataclass(frozen=True)
+class TracksWalk:
+    """The walk over saved tracks: the whole list, then the head again.
+
+    `newest` is when the newest row at the start was saved. `steady`: the total has been the same on every page.
+    """
+
+    stage: Literal["list", "head"] = "list"
+    walk: Walk = field(default_factory=Walk)
+    newest: datetime | None = None
+    steady: bool = True
+
+    @property
+    def done(self) -> bool:
+        return self.stage == "head" and self.walk.done
+
+
+def tracks_offsets(cursor: TracksWalk, pages: int) -> list[int]:
+    return offsets(cursor.walk, pages if cursor.stage == "list" else 1)
+
+
+def accept_tracks(cursor: TracksWalk, pages: Sequence[SavedTracksPage]) -> tuple[TracksWalk, list[SavedTracksPage]]:
+    walk, accepted = accept(cursor.walk, pages, lambda page: page.rows)
+    taken = [page for page in accepted if isinstance(page, SavedTracksPage)]
+    totals = {page.total for page in taken} | ({cursor.walk.total} - {None})
+    cursor = replace(cursor, walk=walk, steady=cursor.steady and len(totals) <= 1)
+    if cursor.stage == "head":
+        return (_ended(cursor) if _met_known(taken, cursor.newest) else cursor), taken
+    if taken and taken[0].offset == 0 and cursor.newest is None:
+        cursor = replace(cursor, newest=next((row.added_at for row in taken[0].rows if row), None))
+    if not walk.done:
+        return cursor, taken
+    in_one_piece = cursor.newest is None or (len(taken) == 1 and taken[0].offset == 0)
+    head = replace(cursor, stage="head", walk=Walk(0, walk.total))
+    return (_ended(head) if in_one_piece else head), taken
+
+
+def _met_known(pages: Sequence[SavedTracksPage], newest: datetime | None) -> bool:
+    return newest is None or any(row.added_at < newest - TIES for page in pages for row in page.rows if row)
+
+
+def _ended(cursor: TracksWalk) -> TracksWalk:
+    return replace(cursor, stage="head", walk=replace(cursor.walk, position=cursor.walk.total or 0, step_back=0))

@@ -1,0 +1,104 @@
+"""The gate: may a request of this family be sent now? Cooldowns live in `rate_limits`; Postgres' clock decides."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from spotisync.core import waiting
+from spotisync.core.requests import Family
+from spotisync.errors import Wait
+
+# Tests and people may move a cooldown in SQL, and other processes meet new ones: nothing is believed for longer.
+CACHE_SECONDS = 0.5
+
+Begin = Callable[[], AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True)
+class Block:
+    family: str
+    until: datetime
+    reason: str
+    seconds: float
+
+
+class Gate:
+    """One per process. `begin` opens a transaction."""
+
+    def __init__(self, begin: Begin, client_id: str) -> None:
+        self._begin = begin
+        self._client_id = client_id
+        self._lock = threading.Lock()
+        self._read_at = float("-inf")
+        self._blocks: list[Block] = []
+
+    def check(self, family: Family) -> None:
+        """Raise `Wait` if requests of the family are blocked."""
+        block = self.block(family)
+        if block:
+            raise Wait(family, block.until, block.reason)
+
+    def block(self, family: str) -> Block | None:
+        """The longest cooldown that covers the family now, or None."""
+        with self._lock:
+            if time.monotonic() - self._read_at > CACHE_SECONDS:
+                with self._begin() as connection:
+                    self._blocks = read(connection, self._client_id)
+                self._read_at = time.monotonic()
+            age = time.monotonic() - self._read_at
+            covering = [each for each in self._blocks if each.family in {family, "*"} and each.seconds > age]
+        return max(covering, key=lambda each: each.until, default=None)
+
+    def throttled(self, family: Family, header: str | None, *, quota: bool) -> Wait:
+        """A 429 came: commit its cooldown, extended and never shortened. Returns the `Wait` to raise."""
+        with self._begin() as connection:
+            until, reason = record(connection, self._client_id, family, header, quota=quota)
+        with self._lock:
+            self._read_at = float("-inf")
+        return Wait(family, until, reason)
+
+
+def read(connection: Any, client_id: str) -> list[Block]:
+    rows = connection.exec_driver_sql(
+        """SELECT family, blocked_until, reason, EXTRACT(epoch FROM blocked_until - clock_timestamp())
+        FROM rate_limits WHERE client_id = %s AND blocked_until > clock_timestamp()""",
+        (client_id,),
+    )
+    return [Block(family, until, reason, float(seconds)) for family, until, reason, seconds in rows]
+
+
+def record(connection: Any, client_id: str, family: Family, header: str | None, *, quota: bool) -> tuple[datetime, str]:
+    """Write the cooldown that a 429 means; returns until when, and why."""
+    now, strikes = connection.exec_driver_sql(
+        """SELECT clock_timestamp(), COALESCE((SELECT max(strikes) FROM rate_limits
+            WHERE client_id = %s AND family IN (%s, '*') AND blocked_until > now() - interval '10 minutes'), 0)""",
+        (client_id, family),
+    ).one()
+    cooldown = waiting.cooldown(family, waiting.retry_after(header, now), quota=quota, strikes=strikes)
+    guessed = cooldown.retry_after is None
+    row = connection.exec_driver_sql(
+        """INSERT INTO rate_limits AS l (client_id, family, blocked_until, reason, retry_after, strikes, updated_at)
+        VALUES (%s, %s, clock_timestamp() + make_interval(secs => %s), %s, %s, %s, clock_timestamp())
+        ON CONFLICT (client_id, family) DO UPDATE SET
+            blocked_until = GREATEST(l.blocked_until, excluded.blocked_until),
+            reason = CASE WHEN excluded.blocked_until > l.blocked_until THEN excluded.reason ELSE l.reason END,
+            retry_after = excluded.retry_after, updated_at = excluded.updated_at,
+            -- Several requests in flight meet one limit: only the first of them doubles the guess.
+            strikes = CASE WHEN %s THEN CASE WHEN l.blocked_until > clock_timestamp() THEN l.strikes
+                ELSE excluded.strikes END ELSE 0 END
+        RETURNING blocked_until, reason""",
+        (
+            client_id,
+            cooldown.family,
+            cooldown.seconds,
+            cooldown.reason,
+            cooldown.retry_after,
+            strikes + 1 if guessed else 0,
+            guessed,
+        ),
+    ).one()
+    return row[0], row[1]

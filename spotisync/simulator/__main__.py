@@ -1,0 +1,120 @@
+"""`python -m spotisync.simulator`: a simulated Spotify in its own process."""
+
+import argparse
+import asyncio
+import ctypes
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+from spotisync.simulator.app import App
+from spotisync.simulator.server import serve
+from spotisync.simulator.settings import Settings
+from spotisync.simulator.world import PRESETS, World
+
+TEACH = """
+When it is ready it prints one line of JSON: where it is, and each account's id and refresh token.
+
+  %(prog)s --library tiny --port 8080 &
+  curl -s -d grant_type=refresh_token -d client_id=me -d refresh_token=TOKEN localhost:8080/api/token
+  curl -s -H 'Authorization: Bearer ACCESS' localhost:8080/v1/me/tracks?limit=5
+
+Steer it while it runs (spotisync.simulator.Control does the same from Python):
+
+  curl -s localhost:8080/_sim/counters
+  curl -s -d '{"kind": "status", "status": 429, "retry_after": 30, "family": "artists", "times": 2}' \\
+       localhost:8080/_sim/faults
+  curl -s -d '{"op": "like"}' localhost:8080/_sim/edit
+  curl -s -d '{"rate": 100, "quota": {"artists": 600}}' localhost:8080/_sim/settings
+  curl -s localhost:8080/_sim/truth?account=user01
+"""
+DIE = "Linux: end when the thread that started it ends; with the PID of its process, also if that is gone already"
+
+
+def main() -> None:
+    options = _parser().parse_args()
+    if options.die_with_parent is not None:
+        _die_with_parent(options.die_with_parent or os.getppid())
+    settings = Settings()
+    settings.change(
+        {
+            "regime": options.regime,
+            "latency_ms": options.latency_ms,
+            "rate": options.rate,
+            "quota": {family: int(count) for family, count in options.quota},
+            "token_life": options.token_life,
+            "refresh_reply": "rotate" if options.rotate_tokens else "none",
+            "client_id": options.client_id,
+        }
+    )
+    library = options.tracks or options.library
+    world = World(library, seed=options.seed, accounts=options.accounts, quirks=not options.no_quirks)
+    asyncio.run(_run(App(world, settings, options.log), options.host, options.port))
+
+
+async def _run(app: App, host: str, port: int) -> None:
+    end = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, end.set)
+    runner = await serve(app, host, port)
+    print(json.dumps(app.info()), flush=True)  # noqa: T201 (whoever started it reads this)
+    await end.wait()
+    app.hold.release()
+    await runner.cleanup()
+    app.journal.close()
+
+
+def _die_with_parent(parent: int) -> None:
+    """Ask Linux to end this process with its parent, which may be gone by now."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        sys.exit("the parent is gone")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m spotisync.simulator",
+        description="A simulated Spotify: Web API, accounts service, libraries that follow from a seed.",
+        epilog=TEACH,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    sizes = ", ".join(f"{name} ({size.tracks:,})" for name, size in PRESETS.items())
+    add = parser.add_argument
+    add("--host", default="127.0.0.1")
+    add("--port", type=int, default=0, help="0 (default): any that is free")
+    add("--library", choices=PRESETS, default="small", help=f"size by saved tracks: {sizes}; default small")
+    add("--tracks", type=int, metavar="N", help="or so many saved tracks")
+    add("--seed", type=int, default=1, help="same seed and size, same library; default 1")
+    add("--accounts", type=int, default=1, metavar="N", help="accounts, sharing one catalogue; default 1")
+    add("--no-quirks", action="store_true", help="leave out Spotify's oddities: null rows, local files, odd dates ...")
+    add("--regime", choices=("full", "restricted"), default="full", help="which of the two Spotify APIs; default full")
+    add("--latency-ms", type=float, default=0, metavar="MEAN", help="mean time that a reply takes; default 0")
+    add("--rate", type=int, default=0, metavar="R", help="at most R requests in a rolling 30 s; default 0, no limit")
+    add(
+        "--quota",
+        type=_quota,
+        action="append",
+        default=[],
+        metavar="FAMILY=N",
+        help="at most N calls a day; repeatable",
+    )
+    add("--token-life", type=float, default=3600, metavar="SECONDS", help="life of an access token; default 3600")
+    add("--rotate-tokens", action="store_true", help="each refresh gives a new refresh token and ends the old one")
+    add("--client-id", default="", help="serve this client only; default any")
+    add("--log", type=Path, metavar="FILE", help="append each request as a line of JSON")
+    add("--die-with-parent", type=int, nargs="?", const=0, metavar="PID", help=DIE)
+    return parser
+
+
+def _quota(text: str) -> tuple[str, str]:
+    family, _, count = text.partition("=")
+    if not count.isdigit():
+        raise argparse.ArgumentTypeError("write it as artists=600")
+    return family, count
+
+
+if __name__ == "__main__":
+    main()

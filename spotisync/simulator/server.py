@@ -1,0 +1,110 @@
+"""Running the simulator: in the foreground of a process, or in a thread beside a test."""
+
+import asyncio
+import threading
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+
+from spotisync.simulator.app import App
+from spotisync.simulator.control import Control
+from spotisync.simulator.settings import Settings
+from spotisync.simulator.world import World
+
+
+async def serve(app: App, host: str, port: int) -> web.ServerRunner:
+    """Start to listen; `app.url` says where. The caller cleans the runner up."""
+    runner = web.ServerRunner(web.Server(app.handle, access_log=None), shutdown_timeout=0.2)
+    await runner.setup()
+    await web.TCPSite(runner, host, port, backlog=1024).start()
+    app.url = f"http://{host}:{runner.addresses[0][1]}"
+    return runner
+
+
+class Server:
+    """A simulator in a thread of this process, until `stop` or the end of a `with` block."""
+
+    def __init__(
+        self, world: World, settings: Settings | None = None, *, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
+        self.world, self.settings = world, settings or Settings()
+        self.app = App(world, self.settings)
+        self._host, self._port = host, port
+        self._ready = threading.Event()
+        self._problem: BaseException | None = None
+        self._loop = asyncio.new_event_loop()
+        self._end = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="simulator", daemon=True)
+
+    def start(self) -> Self:
+        self._thread.start()
+        self._ready.wait()
+        if self._problem is not None:
+            raise self._problem
+        return self
+
+    def stop(self) -> None:
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._end.set)
+            self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        return self.app.url
+
+    @property
+    def api_url(self) -> str:
+        return f"{self.url}/v1"
+
+    @property
+    def control(self) -> Control:
+        return Control(self.url)
+
+    def refresh_token(self, account: str | None = None) -> str:
+        """Give a refresh token of the account that is good now."""
+        token = self.app.logins.refresh_token(self.world.library(account).id)
+        if token is None:
+            raise LookupError("all of this account's refresh tokens have ended")
+        return token
+
+    def access_token(self, account: str | None = None, life: float | None = None) -> str:
+        return self.app.logins.access_token(self.world.library(account).id, life)
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_until_complete(self._serve())
+        except BaseException as problem:  # noqa: BLE001 (`start` raises it in the caller's thread)
+            self._problem = problem
+        finally:
+            self._ready.set()
+            self._loop.close()
+
+    async def _serve(self) -> None:
+        runner = await serve(self.app, self._host, self._port)
+        self._ready.set()
+        await self._end.wait()
+        self.app.hold.release()
+        await runner.cleanup()
+        self.app.journal.close()
+
+
+def start(
+    library: str | int = "tiny",
+    *,
+    seed: int = 1,
+    accounts: int = 1,
+    quirks: bool = True,
+    port: int = 0,
+    **settings: Any,
+) -> Server:
+    """Run a simulator in a thread; best in a `with` block. The last keywords are fields of Settings."""
+    chosen = Settings()
+    chosen.change(settings)
+    return Server(World(library, seed=seed, accounts=accounts, quirks=quirks), chosen, port=port).start()

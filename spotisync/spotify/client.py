@@ -1,0 +1,72 @@
+"""Requests to the Web API."""
+
+import threading
+import warnings
+from typing import Any
+
+import spotipy
+
+from spotisync.core.requests import PAGE, Request
+from spotisync.errors import Transient
+from spotisync.spotify import http
+
+# The batch look-ups are deprecated since February 2026; apps of the full regime have nothing better.
+warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"spotipy\.client")
+
+
+class Client:
+    """One per process; each thread has a session of its own, kept open from batch to batch."""
+
+    def __init__(self, api_url: str, timeout: float) -> None:
+        self._prefix = api_url + "/"
+        self._timeout = timeout
+        self._threads = threading.local()
+
+    def get(self, request: Request, access_token: str) -> Any:
+        """The JSON of one reply. Raises Refused, Throttled, Unauthorised, Transient; nothing else."""
+        spotify = self._spotify(access_token)
+        match request.kind:
+            case "saved_tracks":
+                return self._answer(spotify.current_user_saved_tracks, limit=PAGE, offset=request.offset)
+            case "artists":
+                return self._answer(spotify.artists, list(request.ids))
+            case "albums":
+                return self._answer(spotify.albums, list(request.ids))
+            case "playlists":
+                return self._answer(spotify.current_user_playlists, limit=PAGE, offset=request.offset)
+            case "playlist_items":
+                return self._answer(
+                    spotify.playlist_items,
+                    request.playlist_id,
+                    limit=PAGE,
+                    offset=request.offset,
+                    # Without "episode", an episode comes dressed as a track.
+                    additional_types=("track", "episode"),
+                )
+
+    def me(self, access_token: str) -> dict[str, Any]:
+        """The profile that a token belongs to."""
+        profile = self._answer(self._spotify(access_token).current_user)
+        if not isinstance(profile, dict) or not profile.get("id"):
+            raise Transient("Spotify sent a profile without an id")
+        return profile
+
+    def _spotify(self, access_token: str) -> spotipy.Spotify:
+        spotify: spotipy.Spotify | None = getattr(self._threads, "spotify", None)
+        if spotify is None:
+            spotify = spotipy.Spotify(
+                auth=access_token, requests_session=http.session(http.check_api), requests_timeout=self._timeout
+            )
+            spotify.prefix = self._prefix
+            self._threads.spotify = spotify
+        spotify.set_auth(access_token)
+        return spotify
+
+    @staticmethod
+    def _answer(method: Any, *args: Any, **kwargs: Any) -> Any:
+        with http.transient():
+            body = method(*args, **kwargs)
+        if body is None:
+            # spotipy says None for a 200 whose body is not JSON, and for a 204.
+            raise Transient("Spotify sent an empty or broken body")
+        return body

@@ -1,0 +1,27 @@
+"""One `up` or `demo` per data dir. The lock is the kernel's: it ends with its holder, however that ends."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from spotisync.errors import Fatal
+from spotisync.stack.directories import data_home
+
+
+@contextmanager
+def locked(data_dir: Path) -> Iterator[None]:
+    """Hold the data dir for this process. Raises `Fatal`, with the holder's pid, when another one has it."""
+    with (data_home(data_dir) / "lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise Fatal(f"spotisync is already running on {data_dir}, as {holder}: stop that one first") from None
+        file.truncate(0)
+        file.write(f"pid {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S %Z')}\n")
+        file.flush()
+        yield

@@ -1,0 +1,210 @@
+"""One program of ours: started, watched and stopped; its output in a log file; it ends when we end, even by kill -9."""
+
+import contextlib
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import SIGKILL, SIGTERM, Signals
+from typing import Self
+
+from spotisync.errors import Fatal
+from spotisync.stack import leash, leftovers
+from spotisync.stack.directories import User
+
+log = logging.getLogger(__name__)
+
+LARGEST_LOG = 10_000_000
+HURRIED = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Child:
+    """What to run, and how to treat it.
+
+    `ready` is asked until it is true once: it answers soon and never raises. Without it, running is being ready.
+    `stop_signals` are sent one after the other, each with `stop_grace` seconds to work; SIGKILL comes last.
+    `restart=False`: an end with exit code 0 is fine, any other one makes the supervisor give up.
+    """
+
+    name: str
+    argv: Sequence[str | Path]
+    env: Mapping[str, str] = field(default_factory=dict)
+    bare_env: bool = False
+    """Whether `env` is all there is, instead of an addition to ours."""
+    user: User | None = None
+    cwd: Path | None = None
+    ready: Callable[[], bool] | None = None
+    ready_within: float = 60.0
+    stop_signals: tuple[Signals, ...] = (SIGTERM,)
+    stop_grace: float = 10.0
+    orphan_signal: Signals = SIGKILL
+    restart: bool = True
+
+
+def leashed(argv: Sequence[str | Path], user: User | None, orphan_signal: Signals = SIGKILL) -> list[str]:
+    """Make the command line of a program that gets this signal when the *thread* that started it ends.
+
+    So start it from the main thread, or from one that lives as long as the process. Linux only: elsewhere it lives on.
+    """
+    uid, gid = (user.uid, user.gid) if user else (-1, -1)
+    numbers = (os.getpid(), int(orphan_signal), uid, gid)
+    return [sys.executable, "-I", "-S", leash.__file__, *map(str, numbers), *map(str, argv)]
+
+
+class Process:
+    def __init__(self, child: Child, data_dir: Path) -> None:
+        self.child = child
+        self.name = child.name
+        self.log = data_dir / "logs" / f"{child.name}.log"
+        self._note = data_dir / "run" / f"{child.name}.pid"
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._group: int | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._popen.pid if self._popen and self.running else None
+
+    @property
+    def running(self) -> bool:
+        return self._popen is not None and self._popen.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs, negative when a signal ended it."""
+        return self._popen.poll() if self._popen else None
+
+    def start(self) -> Self:
+        """Start it, if it does not run; what an earlier life of ours left behind is ended first. Does not wait.
+
+        Whoever shares the data dir must hold its lock, or the other's process is taken for such a remainder.
+        """
+        if self.running:
+            return self
+        leftovers.end(self._note, (*self.child.stop_signals, SIGKILL), self.child.stop_grace)
+        self.prepare()
+        if self._popen is None:
+            self._rotate_log()
+        self._launch()
+        return self
+
+    def prepare(self) -> None:
+        """For a server: what must be there before it can start."""
+
+    def ready(self) -> bool:
+        return self.running and (self.child.ready is None or self.child.ready())
+
+    def wait_ready(self, within: float | None = None) -> Self:
+        within = within or self.child.ready_within
+        deadline = time.monotonic() + within
+        while not self.ready():
+            if not self.running:
+                if not self.worth_another_start():
+                    raise Fatal(f"{self.name} ended at once ({self.ending}){self.last_words()}")
+                self._launch()
+            if time.monotonic() > deadline:
+                raise Fatal(f"{self.name} was not ready within {within:g} s{self.last_words()}")
+            time.sleep(0.02)
+        return self
+
+    def worth_another_start(self) -> bool:
+        """For a server: whether it ended only because something passing was in its way."""
+        return False
+
+    def stop(self, hurry: Callable[[], bool] = lambda: False) -> None:
+        """Stop it and wait for its end. Once `hurry` is true (it is asked all the time), a signal gets a second."""
+        stop_all([self], hurry)
+
+    def send(self, number: Signals) -> None:
+        if self._popen:
+            self._popen.send_signal(number)  # does nothing when it is over: the number may be another's by now
+
+    def kill(self) -> None:
+        """SIGKILL it and its process group (whoever of them did not leave it), and wait for its end."""
+        if self._popen:
+            self.send(SIGKILL)
+            self._popen.wait()
+            self.sweep()
+
+    def sweep(self) -> None:
+        """Once it has ended: end what it left in its process group. Once only, the number may be another's later."""
+        if self._group and not self.running:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._group, SIGKILL)
+            self._group = None
+
+    def trim_log(self) -> None:
+        """Bound the log's size. Its writer appends, so it goes on at the new end."""
+        if self.log.stat().st_size > LARGEST_LOG:
+            shutil.copyfile(self.log, self._old_log)
+            os.truncate(self.log, 0)
+
+    @property
+    def ending(self) -> str:
+        code = self.exit_code
+        return Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
+
+    def last_words(self) -> str:
+        """Quote the end of its log, for an error's text."""
+        lines = self.tail().strip().splitlines()[-5:]
+        return "\n".join([f"; see {self.log}", *(f"  {line}" for line in lines)])
+
+    def tail(self) -> str:
+        with self.log.open("rb") as file:
+            file.seek(max(0, self.log.stat().st_size - 4000))
+            return file.read().decode(errors="replace")
+
+    @property
+    def _old_log(self) -> Path:
+        return self.log.with_suffix(".log.1")
+
+    def _rotate_log(self) -> None:
+        self.log.parent.mkdir(exist_ok=True)
+        if self.log.exists():
+            self.log.replace(self._old_log)
+
+    def _launch(self) -> None:
+        child = self.child
+        inherited = {} if child.bare_env else os.environ  # noqa: TID251 (handed on whole, nothing is read)
+        with self.log.open("ab") as output:
+            self._popen = subprocess.Popen(
+                leashed(child.argv, child.user, child.orphan_signal),
+                env={**inherited, **child.env},
+                cwd=child.cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches us alone, and we stop the others in order
+            )
+        self._group = self._popen.pid
+        leftovers.note(self._note, self._popen.pid)
+        log.debug("%s started as pid %d", self.name, self._popen.pid)
+
+
+def stop_all(processes: Sequence[Process], hurry: Callable[[], bool] = lambda: False) -> None:
+    """Stop them side by side, and wait until all have ended."""
+    longest = max((len(process.child.stop_signals) for process in processes), default=0)
+    for step in range(longest):
+        running = [process for process in processes if process.running]
+        for process in running:
+            process.send(process.child.stop_signals[min(step, len(process.child.stop_signals) - 1)])
+        _await_end(running, hurry)
+    for process in processes:
+        if process.running:
+            log.warning("%s did not stop in time and was killed", process.name)
+            process.kill()
+        process.sweep()
+
+
+def _await_end(processes: Sequence[Process], hurry: Callable[[], bool]) -> None:
+    began = time.monotonic()
+    while waited_for := [process for process in processes if process.running]:
+        longest = max(process.child.stop_grace for process in waited_for)
+        if time.monotonic() > began + (min(longest, HURRIED) if hurry() else longest):
+            return
+        time.sleep(0.02)

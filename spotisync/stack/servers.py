@@ -1,0 +1,26 @@
+"""Both embedded servers, for as long as a `with` block lasts."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from spotisync.stack.lock import locked
+from spotisync.stack.postgres import Postgres
+from spotisync.stack.process import stop_all
+from spotisync.stack.valkey import Valkey
+
+
+@contextmanager
+def start_servers(
+    data_dir: Path, socket_dir: Path, options: Mapping[str, str] | None = None
+) -> Iterator[tuple[Postgres, Valkey]]:
+    """Hold the data dir, and yield them when they answer. Enter it in the main thread: they end with that thread."""
+    with locked(data_dir):
+        postgres, valkey = Postgres(data_dir, socket_dir, options), Valkey(data_dir, socket_dir)
+        try:
+            valkey.start()
+            postgres.start().wait_ready()
+            valkey.wait_ready()
+            yield postgres, valkey
+        finally:
+            stop_all([postgres, valkey])

@@ -1,0 +1,66 @@
+"""The embedded Valkey: the broker, on a unix socket. A crash costs it the last second at most."""
+
+import os
+from pathlib import Path
+
+from redis import Redis, RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from spotisync.stack.binaries import valkey_server
+from spotisync.stack.directories import data_home, private, server_user
+from spotisync.stack.process import Child, Process
+
+
+class Valkey(Process):
+    def __init__(self, data_dir: Path, socket_dir: Path) -> None:
+        self._files = data_dir.absolute() / "valkey"
+        self._socket_dir = socket_dir.absolute()
+        self._user = server_user()
+        data_home(data_dir.absolute())
+        super().__init__(self._child(valkey_server(data_dir.absolute(), self._user)), data_dir.absolute())
+
+    @property
+    def socket(self) -> Path:
+        return self._socket_dir / "valkey.sock"
+
+    @property
+    def url(self) -> str:
+        """For Celery, as broker and as result backend."""
+        return f"redis+socket://{self.socket}?virtual_host=0"
+
+    def ready(self) -> bool:
+        if not self.running:
+            return False
+        try:
+            with Redis(unix_socket_path=str(self.socket), socket_timeout=2, retry=Retry(NoBackoff(), 0)) as client:
+                return bool(client.ping())
+        except RedisError:
+            return False
+
+    def prepare(self) -> None:
+        private(self._socket_dir, self._user)
+        private(self._files, self._user)
+
+    def _child(self, program: Path) -> Child:
+        options = {
+            "dir": str(self._files),
+            "port": "0",
+            "unixsocket": str(self.socket),
+            "unixsocketperm": "700",
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+            "shutdown-on-sigterm": "force",  # it would stay when it can't write its files, on a full disk for one
+        }
+        return Child(
+            name="valkey",
+            argv=[program, *(word for name, value in options.items() for word in (f"--{name}", value))],
+            env={"LC_ALL": "C", "PATH": os.defpath},
+            bare_env=True,
+            cwd=Path("/"),
+            user=self._user,
+            stop_grace=10,
+            orphan_signal=Child.stop_signals[0],  # it flushes its log before it ends
+        )

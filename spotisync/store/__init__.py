@@ -1,0 +1,1 @@
+"""The tables and every statement on them. Nothing here opens or commits a transaction: `sync` does."""

@@ -1,0 +1,179 @@
+"""Accounts and their tokens, encrypted at rest; in clear they go nowhere but to Spotify."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from sqlalchemy import Connection, text
+
+from spotisync.errors import Fatal, Misconfigured
+
+# Refreshing takes a second; a worker that claimed it and has not finished after this long has died.
+REFRESH_SECONDS = 30
+# A token that ends within this long is not used any more.
+MARGIN_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Account:
+    id: int
+    spotify_user_id: str
+    display_name: str | None
+    status: str
+    authorised_at: datetime | None
+    last_error: str | None
+    created_at: datetime
+
+
+_ACCOUNT = "SELECT id, spotify_user_id, display_name, status, authorised_at, last_error, created_at FROM accounts"
+
+
+class Vault:
+    """Encrypts with the first key, decrypts with any: prepending a key rotates it."""
+
+    def __init__(self, keys: list[str]) -> None:
+        try:
+            self._fernet = MultiFernet([Fernet(key) for key in keys])
+        except ValueError:
+            raise Misconfigured(
+                "SPOTISYNC_SECRET_KEY is not a list of Fernet keys (each 32 bytes, url-safe base64)"
+            ) from None
+
+    def seal(self, clear: str) -> str:
+        return self._fernet.encrypt(clear.encode()).decode()
+
+    def open(self, sealed: str) -> str:
+        try:
+            return self._fernet.decrypt(sealed).decode()
+        except InvalidToken:
+            raise Misconfigured(
+                "the stored tokens were encrypted with another SPOTISYNC_SECRET_KEY; add that key to the list"
+            ) from None
+
+
+def every(connection: Connection, *, active: bool = False) -> list[Account]:
+    where = "WHERE status = 'active'" if active else ""
+    rows = connection.execute(text(f"{_ACCOUNT} {where} ORDER BY id"))
+    return [Account(**row._mapping) for row in rows]  # noqa: SLF001
+
+
+def named(connection: Connection, name: str | None) -> Account:
+    """The account with this Spotify user id; the only one there is if no name is given. Raises `Fatal` in words."""
+    found = every(connection)
+    if not found:
+        raise Fatal("there is no account yet; add one with: spotisync accounts add --refresh-token-stdin")
+    if name is None and len(found) > 1:
+        raise Fatal(f"which account? There are {', '.join(each.spotify_user_id for each in found)}")
+    for each in found:
+        if name in (None, each.spotify_user_id):
+            return each
+    raise Fatal(f"there is no account {name!r}; there are {', '.join(each.spotify_user_id for each in found)}")
+
+
+def add(connection: Connection, profile: dict[str, Any], sealed: dict[str, Any]) -> int:
+    """Store an account that Spotify has just confirmed, or authorise it again."""
+    return int(
+        connection.execute(
+            text(
+                """INSERT INTO accounts (spotify_user_id, spotify_account_id, display_name, refresh_token, access_token,
+                    access_token_expires_at, scope, authorised_at)
+                VALUES (:spotify_user_id, :spotify_account_id, :display_name, :refresh_token, :access_token,
+                    now() + make_interval(secs => :expires_in), :scope, COALESCE(:authorised_at, now()))
+                ON CONFLICT (spotify_user_id) DO UPDATE SET display_name = excluded.display_name, status = 'active',
+                    spotify_account_id = COALESCE(excluded.spotify_account_id, accounts.spotify_account_id),
+                    refresh_token = excluded.refresh_token, access_token = excluded.access_token,
+                    access_token_expires_at = excluded.access_token_expires_at, scope = excluded.scope,
+                    authorised_at = excluded.authorised_at, last_error = NULL, updated_at = now()
+                RETURNING id"""
+            ),
+            {**profile, **sealed},
+        ).scalar_one()
+    )
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Sealed as they are stored. `fresh`: the access token has some life left."""
+
+    status: str
+    refresh_token: str | None
+    access_token: str | None
+    fresh: bool
+    last_error: str | None
+
+
+def tokens(connection: Connection, account_id: int) -> Tokens:
+    row = connection.execute(
+        text(
+            f"""SELECT status, refresh_token, access_token, last_error, COALESCE(access_token_expires_at >
+                now() + make_interval(secs => LEAST({MARGIN_SECONDS}, EXTRACT(epoch FROM
+                    access_token_expires_at - updated_at) / 10)), false) AS fresh
+            FROM accounts WHERE id = :id"""
+        ),
+        {"id": account_id},
+    ).one()
+    return Tokens(**row._mapping)  # noqa: SLF001
+
+
+def claim_refresh(connection: Connection, account_id: int, token: UUID) -> bool:
+    """One refresh at a time. Not a row lock: no transaction is open while Spotify is asked."""
+    return (
+        connection.execute(
+            text(
+                f"""UPDATE accounts SET refresh_claim = :token,
+                    refresh_claim_until = now() + make_interval(secs => {REFRESH_SECONDS})
+                WHERE id = :id AND (refresh_claim IS NULL OR refresh_claim_until <= now())"""
+            ),
+            {"id": account_id, "token": token},
+        ).rowcount
+        == 1
+    )
+
+
+def store_refreshed(connection: Connection, account_id: int, token: UUID, sealed: dict[str, Any]) -> None:
+    """The rotated refresh token is committed before the access token that came with it is used."""
+    connection.execute(
+        text(
+            """UPDATE accounts SET access_token = :access_token, scope = COALESCE(:scope, scope), updated_at = now(),
+                access_token_expires_at = now() + make_interval(secs => :expires_in),
+                refresh_token = COALESCE(:refresh_token, refresh_token),
+                refresh_claim = NULL, refresh_claim_until = NULL WHERE id = :id AND refresh_claim = :token"""
+        ),
+        {"id": account_id, "token": token, **sealed},
+    )
+
+
+def end_refresh(connection: Connection, account_id: int, token: UUID) -> None:
+    """Refreshing failed for now; somebody else may try."""
+    connection.execute(
+        text(
+            """UPDATE accounts SET refresh_claim = NULL, refresh_claim_until = NULL
+            WHERE id = :id AND refresh_claim = :token"""
+        ),
+        {"id": account_id, "token": token},
+    )
+
+
+def needs_login(connection: Connection, account_id: int, why: str) -> None:
+    """Spotify refused the refresh token for good: it is of no use any more."""
+    connection.execute(
+        text(
+            """UPDATE accounts SET status = 'needs_login', last_error = :why, access_token = NULL, refresh_token = NULL,
+                refresh_claim = NULL, refresh_claim_until = NULL, updated_at = now() WHERE id = :id"""
+        ),
+        {"id": account_id, "why": why},
+    )
+
+
+def set_status(connection: Connection, account_id: int, status: str) -> None:
+    connection.execute(
+        text("UPDATE accounts SET status = :status, updated_at = now() WHERE id = :id"),
+        {"status": status, "id": account_id},
+    )
+
+
+def remove(connection: Connection, account_id: int) -> None:
+    """Delete the account with all that is its own; the catalogue, which accounts share, stays."""
+    connection.execute(text("DELETE FROM accounts WHERE id = :id"), {"id": account_id})

@@ -1,0 +1,97 @@
+"""Bulk writes: one statement a table, its rows as one JSON parameter, in key order, touching only rows that change."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, Table, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import JSON
+
+from spotisync.store.params import dumps
+
+DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+Key = tuple[Any, ...]
+
+
+def upsert(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    keep_unknown: bool = True,
+    also: str = "",
+) -> tuple[set[Key], set[Key]]:
+    """Insert the rows or update those that differ; returns the keys inserted and the keys updated.
+
+    `keep_unknown`: a None never overwrites a value (law 6). `also` is one more assignment for rows that do change.
+    Rows are all of one shape, one a key.
+    """
+    if not rows:
+        return set(), set()
+    statement = _statement(table, tuple(rows[0]), keep_unknown=keep_unknown, also=also)
+    inserted: set[Key] = set()
+    updated: set[Key] = set()
+    for *key, new in connection.execute(text(statement), {"rows": dumps([dict(row) for row in rows])}):
+        (inserted if new else updated).add(tuple(key))
+    return inserted, updated
+
+
+@cache
+def _statement(table: Table, columns: tuple[str, ...], *, keep_unknown: bool, also: str) -> str:
+    key = [column.name for column in table.primary_key]
+    free = [name for name in columns if name not in key]
+
+    def values(source: str) -> list[str]:
+        return [f"COALESCE({source}.{name}, t.{name})" if keep_unknown else f"{source}.{name}" for name in free]
+
+    def changed(source: str) -> str:
+        return f"ROW({_list(free, 't')}) IS DISTINCT FROM ROW({', '.join(values(source))})"
+
+    assignments = [f"{name} = {value}" for name, value in zip(free, values("excluded"), strict=True)]
+    action = f"UPDATE SET {', '.join([*assignments, also] if also else assignments)} WHERE {changed('excluded')}"
+    same_key = " AND ".join(f"t.{name} = r.{name}" for name in key)
+    # ON CONFLICT locks each row that it meets, changed or not, and a lock is a write: so what has not changed is left
+    # out beforehand. The condition stands a second time for rows that another transaction writes in between.
+    return (
+        f"INSERT INTO {table.name} AS t ({_list(columns)}) "
+        f"SELECT {_list(columns, 'r')} FROM {recordset(table, columns)} LEFT JOIN {table.name} t ON {same_key} "
+        f"WHERE t.{key[0]} IS NULL {'OR ' + changed('r') if free else ''} ORDER BY {_list(key, 'r')} "
+        f"ON CONFLICT ({_list(key)}) DO {action if free else 'NOTHING'} RETURNING {_list(key, 't')}, t.xmax = 0"
+    )
+
+
+def _list(names: Iterable[str], source: str = "") -> str:
+    return ", ".join(f"{source}.{name}" if source else name for name in names)
+
+
+def recordset(table: Table, columns: Iterable[str]) -> str:
+    """A FROM item that reads the parameter `:rows` as rows of these columns."""
+    # A bare colon would begin another parameter, so the cast is spelled out.
+    types = ", ".join(f"{name} {_type(table, name)}" for name in columns)
+    return f"jsonb_to_recordset(CAST(:rows AS jsonb)) AS r({types})"
+
+
+def _type(table: Table, column: str) -> str:
+    kind = table.c[column].type
+    return "jsonb" if isinstance(kind, JSON) else kind.compile(dialect=DIALECT)
+
+
+def replace_children(
+    connection: Connection, table: Table, parent: str, child: str, lists: Mapping[str, Sequence[str]]
+) -> set[str]:
+    """Make `table` hold exactly these ordered lists, by parent. Returns the parents whose list has changed."""
+    rows = [
+        {parent: id_, "position": position, child: child_id}
+        for id_, children in lists.items()
+        for position, child_id in enumerate(children)
+    ]
+    inserted, updated = upsert(connection, table, rows)
+    cut = connection.execute(
+        text(
+            f"DELETE FROM {table.name} t USING jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id text, size int) "
+            f"WHERE t.{parent} = r.id AND t.position >= r.size RETURNING t.{parent}"
+        ),
+        {"rows": dumps([{"id": id_, "size": len(children)} for id_, children in lists.items()])},
+    )
+    return {key[0] for key in inserted | updated} | {row[0] for row in cut}

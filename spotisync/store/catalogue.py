@@ -1,0 +1,107 @@
+"""Artists, albums, tracks: one row an id for all accounts, written as they are met, looked up once."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, text
+
+from spotisync.core.phases import Entity
+from spotisync.core.rows import Catalogue
+from spotisync.store import schema
+from spotisync.store.bulk import replace_children, upsert
+
+# A stub that so many claims ended without an answer for is left alone until the next full sync.
+MOST_ATTEMPTS = 10
+Row = TypeVar("Row")
+
+
+def save(connection: Connection, met: Catalogue) -> set[str]:
+    """Write what was met, unknown ids as stubs; returns the ids of tracks that changed."""
+    upsert(connection, schema.artists, [_plain(row) for row in met.artists.values()])
+    upsert(connection, schema.albums, [_plain(row) for row in met.albums.values()])
+    replace_children(connection, schema.album_artists, "album_id", "artist_id", _lists(met.albums))
+    _, updated = upsert(connection, schema.tracks, [_plain(row) for row in met.tracks.values()])
+    relinked = replace_children(connection, schema.track_artists, "track_id", "artist_id", _lists(met.tracks))
+    return {key[0] for key in updated} | relinked
+
+
+def _plain(row: Any) -> dict[str, Any]:
+    return {name: value for name, value in vars(row).items() if name != "artist_ids"}
+
+
+def _lists(rows: Mapping[str, Any]) -> dict[str, Sequence[str]]:
+    """Lists that were told; where there was none, what is stored stays."""
+    return {id_: row.artist_ids for id_, row in rows.items() if row.artist_ids is not None}
+
+
+def claim_stubs(connection: Connection, entity: Entity, sync_id: int, limit: int, lease_seconds: int) -> list[str]:
+    """Take stubs to look up, most saved first: free ones, and those that this run had taken before."""
+    return list(
+        connection.execute(
+            text(
+                f"""UPDATE {entity} SET lookup_sync_id = :sync_id, lookup_attempts = lookup_attempts + 1,
+                    lookup_until = now() + make_interval(secs => :lease)
+                WHERE id IN (SELECT id FROM {entity} WHERE {_FREE}
+                    ORDER BY saves DESC, id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED)
+                RETURNING id"""
+            ),
+            {"sync_id": sync_id, "limit": limit, "lease": lease_seconds},
+        ).scalars()
+    )
+
+
+_FREE = f"""enrichment = 'stub' AND lookup_attempts < {MOST_ATTEMPTS}
+    AND (lookup_until IS NULL OR lookup_until <= now() OR lookup_sync_id = :sync_id)"""
+
+
+def left(connection: Connection, entity: Entity, sync_id: int) -> int:
+    """How many stubs this run could still look up."""
+    found = connection.execute(text(f"SELECT count(*) FROM {entity} WHERE {_FREE}"), {"sync_id": sync_id})
+    return int(found.scalar_one())
+
+
+def put_off(connection: Connection, entity: Entity, sync_id: int) -> int:
+    """How many stubs stay behind, but for those that another run is looking up just now."""
+    found = connection.execute(
+        text(
+            f"""SELECT count(*) FROM {entity} WHERE enrichment = 'stub'
+            AND (lookup_until IS NULL OR lookup_until <= now() OR lookup_sync_id = :sync_id)"""
+        ),
+        {"sync_id": sync_id},
+    )
+    return int(found.scalar_one())
+
+
+def enriched(connection: Connection, entity: Entity, known: Iterable[str], gone: Iterable[str]) -> int:
+    """Mark what was looked up; returns how many were stubs until now."""
+    return connection.execute(
+        text(
+            f"""UPDATE {entity} SET enrichment = CASE WHEN id = ANY(:gone) THEN 'gone' ELSE 'full' END,
+                enriched_at = now(), lookup_sync_id = NULL, lookup_until = NULL, lookup_attempts = 0
+            WHERE id = ANY(:known) OR id = ANY(:gone)"""
+        ),
+        {"known": sorted(known), "gone": sorted(gone)},
+    ).rowcount
+
+
+def rank_stubs(connection: Connection) -> None:
+    """Count how many saved tracks each stub has, so that the most saved are looked up first; forget failed attempts."""
+    for entity, counted in _SAVES.items():
+        connection.execute(
+            text(
+                f"""UPDATE {entity} e SET saves = c.saves, lookup_attempts = 0 FROM ({counted}) c
+                WHERE e.id = c.id AND e.enrichment = 'stub' AND (e.saves <> c.saves OR e.lookup_attempts > 0)"""
+            )
+        )
+
+
+_SAVES: dict[Entity, str] = {
+    "artists": """SELECT a.id, count(s.track_id) AS saves FROM artists a
+        LEFT JOIN track_artists t ON t.artist_id = a.id
+        LEFT JOIN saved_tracks s ON s.track_id = t.track_id AND s.removed_at IS NULL
+        WHERE a.enrichment = 'stub' GROUP BY a.id""",
+    "albums": """SELECT b.id, count(s.track_id) AS saves FROM albums b
+        LEFT JOIN tracks t ON t.album_id = b.id
+        LEFT JOIN saved_tracks s ON s.track_id = t.id AND s.removed_at IS NULL
+        WHERE b.enrichment = 'stub' GROUP BY b.id""",
+}

@@ -1,0 +1,114 @@
+"""The connection to Postgres: transactions, retries of what Postgres asks to retry, and this process's presence."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import DBAPIError
+
+from spotisync.errors import Unavailable
+
+__all__ = ["Claimant", "Connection", "Database", "is_lost"]
+
+T = TypeVar("T")
+RETRIED = {"40001": "serialization failure", "40P01": "deadlock"}
+TRIES = 6
+CONNECT = {
+    "connect_timeout": 5,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "application_name": "spotisync",
+}
+
+
+@dataclass(frozen=True)
+class Claimant:
+    """A database session that lives as long as its process: when it is gone, so is the process."""
+
+    pid: int
+    started: datetime
+
+
+class Database:
+    """One engine per process: make it after a fork, never before."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=5, connect_args=CONNECT)
+        self._presence: Connection | None = None
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A transaction: committed at the end, rolled back by any exception. `Unavailable` if Postgres is away."""
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            if is_lost(error):
+                raise Unavailable(_words(error)) from error
+            raise
+
+    def transact(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a transaction; the whole of it again when Postgres broke a deadlock by ending it."""
+        for tries_left in range(TRIES, 0, -1):
+            try:
+                with self.begin() as connection:
+                    return work(connection)
+            except DBAPIError as error:
+                if _sqlstate(error) not in RETRIED or tries_left == 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    def presence(self) -> Claimant:
+        """The session that stands for this process; opened anew when Postgres has ended it."""
+        if self._presence is not None:
+            try:
+                return _claimant(self._presence)
+            except DBAPIError:
+                self._presence.invalidate()
+                self._presence.close()
+                self._presence = None
+        try:
+            self._presence = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            return _claimant(self._presence)
+        except DBAPIError as error:
+            raise Unavailable(_words(error)) from error
+
+    def close(self) -> None:
+        if self._presence is not None:
+            self._presence.close()
+            self._presence = None
+        self._engine.dispose()
+
+
+def _claimant(connection: Connection) -> Claimant:
+    # Not now(): that stays what it was at the start of a transaction; this is one row of the activity table.
+    row = connection.execute(
+        text("SELECT pid, backend_start FROM pg_stat_get_activity(pg_backend_pid())"),
+    ).one()
+    return Claimant(row.pid, row.backend_start)
+
+
+def is_lost(error: DBAPIError) -> bool:
+    """Whether the server is away, starting or stopping, rather than unhappy with a statement."""
+    state = _sqlstate(error)
+    return (
+        error.connection_invalidated
+        or (state is None and _is_operational(error))
+        or (state or "")[:3] in {"57P", "080"}
+    )
+
+
+def _is_operational(error: DBAPIError) -> bool:
+    return type(error.orig).__name__ in {"OperationalError", "ConnectionTimeout", "InterfaceError"}
+
+
+def _sqlstate(error: DBAPIError) -> str | None:
+    return getattr(error.orig, "sqlstate", None)
+
+
+def _words(error: DBAPIError) -> str:
+    return f"the database can't be reached: {str(error.orig).strip().splitlines()[0]}"

@@ -1,0 +1,68 @@
+"""What an account saved: saved tracks, and the walk over them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from spotisync.core.rows import SavedTrack
+from spotisync.store import schema
+from spotisync.store.bulk import upsert
+from spotisync.store.params import dumps
+
+
+def save_tracks(connection: Connection, account_id: int, rows: Sequence[SavedTrack]) -> tuple[set[str], set[str]]:
+    """Saved tracks as listed; one that had been removed is saved again. Returns the ids added and changed."""
+    back = set(
+        connection.execute(
+            text(
+                """SELECT track_id FROM saved_tracks
+                WHERE account_id = :account_id AND track_id = ANY(:ids) AND removed_at IS NOT NULL"""
+            ),
+            {"account_id": account_id, "ids": [row.track_id for row in rows]},
+        ).scalars()
+    )
+    inserted, updated = upsert(
+        connection,
+        schema.saved_tracks,
+        [
+            {"account_id": account_id, "track_id": row.track_id, "added_at": row.added_at, "removed_at": None}
+            for row in rows
+        ],
+        keep_unknown=False,
+        also="touched_at = now()",
+    )
+    added = {track_id for _, track_id in inserted} | back
+    return added, {track_id for _, track_id in updated} - added
+
+
+def see(connection: Connection, sync_id: int, rows: Sequence[SavedTrack]) -> int:
+    """Note what the walk has met; returns how many of them for the first time."""
+    return connection.execute(
+        text(
+            """INSERT INTO seen_tracks (sync_id, track_id)
+            SELECT :sync_id, id FROM jsonb_array_elements_text(CAST(:ids AS jsonb)) AS id ORDER BY id
+            ON CONFLICT DO NOTHING"""
+        ),
+        {"sync_id": sync_id, "ids": dumps([row.track_id for row in rows])},
+    ).rowcount
+
+
+def remove_unseen(connection: Connection, sync_id: int, account_id: int, since: datetime) -> int:
+    """The walk is proved: what it has not met, and nobody wrote since it began, is no longer saved."""
+    removed = connection.execute(
+        text(
+            """UPDATE saved_tracks s SET removed_at = now(), touched_at = now()
+            WHERE s.account_id = :account_id AND s.removed_at IS NULL AND s.touched_at < :since AND NOT EXISTS (
+                SELECT 1 FROM seen_tracks m WHERE m.sync_id = :sync_id AND m.track_id = s.track_id)"""
+        ),
+        {"account_id": account_id, "since": since, "sync_id": sync_id},
+    ).rowcount
+    connection.execute(text("DELETE FROM seen_tracks WHERE sync_id = :sync_id"), {"sync_id": sync_id})
+    return removed
+
+
+def walk_began(connection: Connection, sync_id: int) -> datetime:
+    found = connection.execute(text("SELECT started_at FROM sync_history WHERE id = :id"), {"id": sync_id})
+    began: datetime = found.scalar_one()
+    return began

@@ -1,0 +1,434 @@
+"""Runs and their checkpoints: the fence. Each move is one guarded UPDATE of the run row; no row back means: refused.
+
+`wake_at` says "if nothing has happened by then, sweep publishes": it is the lease of a claim, the outbox of a message
+that was never sent, the alarm of a parked run and the watchdog, in one column.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from spotisync.core.states import PHASES, UNFINISHED, Phase, Status, sources
+from spotisync.store.database import Claimant
+from spotisync.store.params import dumps
+
+# A message that was published, and not claimed for so long, is taken for lost and published again.
+STALL_SECONDS = 30
+
+CLAIMANT_GONE = """(r.claim IS NOT NULL AND NOT EXISTS (
+    SELECT 1 FROM pg_stat_activity a WHERE a.pid = r.claim_pid AND a.backend_start = r.claim_started))"""
+ACCOUNT_FREE = """NOT EXISTS (SELECT 1 FROM sync_history o
+    WHERE o.account_id = r.account_id AND o.status = 'in_progress' AND o.id <> r.id)"""
+# Bind the client id as :client_id. Postgres' clock decides, and nothing is cached.
+BLOCKED = """EXISTS (SELECT 1 FROM rate_limits l WHERE l.client_id = :client_id
+    AND l.family IN (r.family, '*') AND l.blocked_until > now())"""
+
+
+@dataclass(frozen=True)
+class Run:
+    id: int
+    account_id: int
+    account: str
+    sync_type: str
+    status: Status
+    phase: Phase
+    seq: int
+    family: str
+    attempts: int
+    claimed: bool
+    last_error: str | None
+
+
+_RUN = """SELECT r.id, r.account_id, a.spotify_user_id AS account, r.sync_type, r.status, r.phase, r.seq, r.family,
+    r.attempts, r.claim IS NOT NULL AS claimed, r.last_error
+    FROM sync_history r JOIN accounts a ON a.id = r.account_id"""
+
+
+def get(connection: Connection, sync_id: int, *, lock: bool = False) -> Run | None:
+    row = connection.execute(
+        text(f"{_RUN} WHERE r.id = :id {'FOR NO KEY UPDATE OF r' if lock else ''}"), {"id": sync_id}
+    ).one_or_none()
+    return Run(**row._mapping) if row else None  # noqa: SLF001 (SQLAlchemy's public name for it)
+
+
+# ---- a run begins ---------------------------------------------------------------------------------------------------
+
+
+def find(connection: Connection, account_id: int, sync_type: str, idempotency_key: str | None) -> Run | None:
+    """The run that a trigger means: the one that its key made, or the unfinished one.
+
+    Locks the account and the run, so that no one joins a run that is just ending, and no two make one.
+    """
+    connection.execute(text("SELECT 1 FROM accounts WHERE id = :id FOR NO KEY UPDATE"), {"id": account_id})
+    row = connection.execute(
+        text(
+            f"""{_RUN} WHERE r.account_id = :account_id AND (
+                r.idempotency_key = :key OR r.sync_type = :sync_type AND r.status = ANY(:unfinished))
+            ORDER BY (r.idempotency_key = :key) DESC NULLS LAST, r.id DESC LIMIT 1 FOR NO KEY UPDATE OF r"""
+        ),
+        {"account_id": account_id, "sync_type": sync_type, "key": idempotency_key, "unfinished": list(UNFINISHED)},
+    ).one_or_none()
+    return Run(**row._mapping) if row else None  # noqa: SLF001
+
+
+def create(
+    connection: Connection,
+    account_id: int,
+    sync_type: str,
+    trigger: str,
+    idempotency_key: str | None,
+    task_id: str | None,
+) -> int:
+    """A new run with its four checkpoints; it is `pending` while another one of the account is going."""
+    sync_id = connection.execute(
+        text(
+            f"""INSERT INTO sync_history AS r
+                (account_id, sync_type, status, trigger, idempotency_key, task_id, wake_at)
+            SELECT :account_id, :sync_type, CASE WHEN EXISTS (SELECT 1 FROM sync_history o
+                    WHERE o.account_id = :account_id AND o.status = 'in_progress')
+                THEN 'pending' ELSE 'in_progress' END, :trigger, :key, :task_id,
+                now() + make_interval(secs => {STALL_SECONDS})
+            RETURNING id"""
+        ),
+        {
+            "account_id": account_id,
+            "sync_type": sync_type,
+            "trigger": trigger,
+            "key": idempotency_key,
+            "task_id": task_id,
+        },
+    ).scalar_one()
+    connection.execute(
+        text("INSERT INTO sync_state (sync_id, state_key, entity_type) VALUES (:sync_id, :key, :phase)"),
+        [{"sync_id": sync_id, "key": f"sync_{sync_id}_{phase}", "phase": phase} for phase in PHASES],
+    )
+    _drop_staging_of_older_runs(connection, account_id, sync_type, sync_id)
+    return int(sync_id)
+
+
+def _drop_staging_of_older_runs(connection: Connection, account_id: int, sync_type: str, sync_id: int) -> None:
+    """Only the newest run of its type can be resumed, so what older ones had staged is of no use."""
+    for table in ("seen_tracks", "staged_items"):
+        connection.execute(
+            text(
+                f"""DELETE FROM {table} s USING sync_history r WHERE r.id = s.sync_id AND r.account_id = :account_id
+                AND r.sync_type = :sync_type AND r.id < :sync_id"""
+            ),
+            {"account_id": account_id, "sync_type": sync_type, "sync_id": sync_id},
+        )
+
+
+# ---- a batch --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a phase of a run is."""
+
+    cursor: dict[str, Any] | None
+    current_offset: int
+    total_items: int | None
+    items_processed: int
+    failures: int
+
+
+def claim(connection: Connection, run: Run, token: UUID, claimant: Claimant, lease_seconds: int) -> int | None:
+    """Take the batch `run.phase`, `run.seq`. Returns how often it was taken since the last commit.
+
+    None: another one is due, or somebody has it, or the run waits.
+    """
+    taken = connection.execute(
+        text(
+            f"""UPDATE sync_history r SET claim = :token, claim_pid = :pid, claim_started = :started,
+                wake_at = now() + make_interval(secs => :lease), attempts = attempts + 1, status = 'in_progress'
+            WHERE r.id = :id AND r.phase = :phase AND r.seq = :seq AND r.status IN ('in_progress', 'rate_limited')
+            AND (r.claim IS NULL AND r.status = 'in_progress' OR r.wake_at <= now() OR {CLAIMANT_GONE})
+            AND {ACCOUNT_FREE} RETURNING r.attempts"""
+        ),
+        {
+            "token": token,
+            "pid": claimant.pid,
+            "started": claimant.started,
+            "lease": lease_seconds,
+            "id": run.id,
+            "phase": run.phase,
+            "seq": run.seq,
+        },
+    ).scalar_one_or_none()
+    if taken is not None:
+        connection.execute(
+            text(
+                """UPDATE sync_state SET status = 'in_progress', rate_limit_reset_at = NULL, updated_at = now()
+                WHERE sync_id = :id AND entity_type = :phase AND status <> 'in_progress'"""
+            ),
+            {"id": run.id, "phase": run.phase},
+        )
+    return taken
+
+
+def checkpoint(connection: Connection, sync_id: int, phase: Phase) -> Checkpoint:
+    row = connection.execute(
+        text(
+            """SELECT cursor, current_offset, total_items, items_processed, failures FROM sync_state
+            WHERE sync_id = :id AND entity_type = :phase"""
+        ),
+        {"id": sync_id, "phase": phase},
+    ).one()
+    return Checkpoint(**row._mapping)  # noqa: SLF001
+
+
+def renew(connection: Connection, sync_id: int, token: UUID, lease_seconds: int) -> bool:
+    """A sign of life. False: the claim is lost, and whatever this worker is doing is for nothing."""
+    return (
+        connection.execute(
+            text(
+                """UPDATE sync_history SET wake_at = now() + make_interval(secs => :lease)
+                WHERE id = :id AND claim = :token AND status = 'in_progress'"""
+            ),
+            {"lease": lease_seconds, "id": sync_id, "token": token},
+        ).rowcount
+        == 1
+    )
+
+
+def holds(connection: Connection, sync_id: int, token: UUID) -> bool:
+    """Whether the claim is still ours; the run row stays locked until the transaction ends, so it remains so."""
+    found = connection.execute(
+        text(
+            """SELECT 1 FROM sync_history WHERE id = :id AND claim = :token AND status = 'in_progress'
+            FOR NO KEY UPDATE"""
+        ),
+        {"id": sync_id, "token": token},
+    )
+    return found.one_or_none() is not None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What one batch adds to the counters of a phase."""
+
+    processed: int = 0
+    added: int = 0
+    updated: int = 0
+    removed: int = 0
+
+
+def advance(connection: Connection, run: Run, token: UUID, phase: Phase, seq: int, family: str) -> bool:
+    """Compare-and-set under the claim: the batch is in, `phase` and `seq` are due. False: somebody else was first."""
+    return (
+        connection.execute(
+            text(
+                f"""UPDATE sync_history SET phase = :phase, seq = :seq, family = :family, attempts = 0,
+                claim = NULL, claim_pid = NULL, claim_started = NULL, last_error = NULL,
+                wake_at = now() + make_interval(secs => {STALL_SECONDS})
+                WHERE id = :id AND claim = :token AND status = 'in_progress'"""
+            ),
+            {"phase": phase, "seq": seq, "family": family, "id": run.id, "token": token},
+        ).rowcount
+        == 1
+    )
+
+
+def save_checkpoint(
+    connection: Connection,
+    run: Run,
+    *,
+    cursor: dict[str, Any] | None,
+    offset: int,
+    total: int | None,
+    deferred: int,
+    over: bool,
+) -> None:
+    """The cursor after a batch. `percent_complete` never falls, and is null while the total is unknown."""
+    connection.execute(
+        text(
+            """UPDATE sync_state SET cursor = CAST(:cursor AS jsonb), current_offset = :offset,
+                total_items = COALESCE(:total, total_items), batches = batches + 1, failures = 0, last_error = NULL,
+                items_deferred = :deferred, updated_at = now(),
+                status = CASE WHEN :over THEN 'success' ELSE 'in_progress' END,
+                completed_at = CASE WHEN :over THEN now() END,
+                percent_complete = GREATEST(percent_complete, CASE WHEN :over THEN 100
+                    WHEN COALESCE(:total, total_items) > 0
+                    THEN LEAST(100, 100.0 * items_processed / COALESCE(:total, total_items)) END)
+            WHERE sync_id = :id AND entity_type = :phase"""
+        ),
+        {
+            "cursor": dumps(cursor) if cursor is not None else None,
+            "offset": offset,
+            "total": total,
+            "deferred": deferred,
+            "over": over,
+            "id": run.id,
+            "phase": run.phase,
+        },
+    )
+
+
+def count(connection: Connection, sync_id: int, phase: Phase, counts: Counts, api_calls: int) -> None:
+    """Add to the counters of a phase and of its run."""
+    added = {**vars(counts), "api_calls": api_calls, "id": sync_id, "phase": phase}
+    connection.execute(
+        text(
+            """UPDATE sync_history SET items_processed = items_processed + :processed,
+            items_added = items_added + :added, items_updated = items_updated + :updated,
+            items_removed = items_removed + :removed, api_calls = api_calls + :api_calls WHERE id = :id"""
+        ),
+        added,
+    )
+    connection.execute(
+        text(
+            """UPDATE sync_state SET items_processed = items_processed + :processed, items_added = items_added + :added,
+            items_updated = items_updated + :updated, items_removed = items_removed + :removed
+            WHERE sync_id = :id AND entity_type = :phase"""
+        ),
+        added,
+    )
+
+
+def defer(connection: Connection, sync_id: int, phase: Phase, put_off: int) -> None:
+    """Late look-ups count for the phase of their kind, though that one is over."""
+    connection.execute(
+        text(
+            """UPDATE sync_state SET items_deferred = :put_off, total_items = GREATEST(total_items, items_processed)
+            WHERE sync_id = :id AND entity_type = :phase"""
+        ),
+        {"put_off": put_off, "id": sync_id, "phase": phase},
+    )
+
+
+def sent(connection: Connection, sync_id: int, api_calls: int) -> None:
+    """Requests of a batch that brought nothing; they count all the same."""
+    connection.execute(
+        text("UPDATE sync_history SET api_calls = api_calls + :calls WHERE id = :id"),
+        {"calls": api_calls, "id": sync_id},
+    )
+
+
+# ---- a batch that can't go on now -----------------------------------------------------------------------------------
+
+
+def release(
+    connection: Connection,
+    run: Run,
+    token: UUID,
+    seconds: float,
+    *,
+    reset_at: datetime | None = None,
+    park: bool = False,
+    error: str | None = None,
+) -> int | None:
+    """Give the claim back for `seconds`; parked: until its family is free. With `error` it counts as a failure.
+
+    Returns the failures in a row, None if the claim was lost.
+    """
+    released = connection.execute(
+        text(
+            f"""UPDATE sync_history SET claim = NULL, claim_pid = NULL, claim_started = NULL, attempts = 0,
+                status = CASE WHEN :park THEN 'rate_limited' ELSE status END, last_error = :error,
+                wake_at = now() + make_interval(secs => :seconds + {STALL_SECONDS} * (NOT :park)::int)
+            WHERE id = :id AND claim = :token AND status = 'in_progress' RETURNING id"""
+        ),
+        {"park": park, "seconds": seconds, "id": run.id, "token": token, "error": error},
+    ).one_or_none()
+    if released is None:
+        return None
+    return int(
+        connection.execute(
+            text(
+                """UPDATE sync_state SET status = CASE WHEN :park THEN 'rate_limited' ELSE status END,
+                    rate_limit_reset_at = :reset_at, last_error = :error, updated_at = now(),
+                    failures = failures + (CAST(:error AS text) IS NOT NULL)::int
+                WHERE sync_id = :id AND entity_type = :phase RETURNING failures"""
+            ),
+            {"park": park, "reset_at": reset_at, "error": error, "id": run.id, "phase": run.phase},
+        ).scalar_one()
+    )
+
+
+# ---- a run ends -----------------------------------------------------------------------------------------------------
+
+
+def end(
+    connection: Connection, sync_id: int, status: Status, *, error: str | None = None, token: UUID | None = None
+) -> bool:
+    """Move a run to `status`, which ends it; a batch in flight loses its commit.
+
+    False: its state forbids that, or the claim by `token` is lost.
+    """
+    ended = connection.execute(
+        text(
+            """UPDATE sync_history SET status = :status, completed_at = now(), wake_at = NULL, claim = NULL,
+                claim_pid = NULL, claim_started = NULL, last_error = :error,
+                cancel_requested_at = CASE WHEN :status = 'cancelled' THEN now() ELSE cancel_requested_at END
+            WHERE id = :id AND status = ANY(:sources) AND (:status <> 'success' OR phase = 'finish')
+            AND (CAST(:token AS uuid) IS NULL OR claim = :token) RETURNING id"""
+        ),
+        {"status": status, "error": error, "id": sync_id, "sources": list(sources(status)), "token": token},
+    ).one_or_none()
+    if ended is not None and status != "success":
+        connection.execute(
+            text(
+                """UPDATE sync_state SET status = :status, last_error = :error, updated_at = now(),
+                    rate_limit_reset_at = NULL, completed_at = now()
+                WHERE sync_id = :id AND status IN ('in_progress', 'rate_limited')"""
+            ),
+            {"status": status, "error": error, "id": sync_id},
+        )
+    return ended is not None
+
+
+def reopen(connection: Connection, sync_id: int) -> bool:
+    """Resume: from the checkpoints, the next batch is due. False: not the newest of its type, or not resumable."""
+    reopened = connection.execute(
+        text(
+            f"""UPDATE sync_history r SET status = CASE WHEN {ACCOUNT_FREE} THEN 'in_progress' ELSE 'pending' END,
+                completed_at = NULL, cancel_requested_at = NULL, last_error = NULL, attempts = 0,
+                wake_at = now() + make_interval(secs => {STALL_SECONDS})
+            WHERE r.id = :id AND r.status IN ('failed', 'cancelled') AND NOT EXISTS (SELECT 1 FROM sync_history n
+                WHERE n.account_id = r.account_id AND n.sync_type = r.sync_type AND n.id > r.id) RETURNING r.id"""
+        ),
+        {"id": sync_id},
+    ).one_or_none()
+    if reopened is not None:
+        connection.execute(
+            text(
+                """UPDATE sync_state SET status = 'pending', failures = 0, last_error = NULL, completed_at = NULL
+                WHERE sync_id = :id AND status IN ('failed', 'cancelled')"""
+            ),
+            {"id": sync_id},
+        )
+    return reopened is not None
+
+
+# ---- sweep ----------------------------------------------------------------------------------------------------------
+
+
+def take_due(connection: Connection, client_id: str) -> list[Run]:
+    """Runs to publish: their time has come, their claimant is gone, or what they wait for is over."""
+    ids: Sequence[int] = (
+        connection.execute(
+            text(
+                f"""WITH due AS (
+                    SELECT r.id, r.account_id, r.status, r.sync_type FROM sync_history r
+                    WHERE r.status IN ('pending', 'in_progress', 'rate_limited') AND {ACCOUNT_FREE} AND (
+                        r.status = 'in_progress' AND (r.wake_at <= now() OR {CLAIMANT_GONE})
+                        OR r.status = 'rate_limited' AND NOT {BLOCKED}
+                        OR r.status = 'pending')
+                    FOR NO KEY UPDATE OF r SKIP LOCKED),
+                -- one run an account: what goes already, then full before incremental
+                chosen AS (SELECT DISTINCT ON (account_id) id FROM due
+                    ORDER BY account_id, status = 'in_progress' DESC, sync_type, id)
+                UPDATE sync_history h SET status = 'in_progress', claim = NULL, claim_pid = NULL, claim_started = NULL,
+                    wake_at = now() + make_interval(secs => {STALL_SECONDS})
+                FROM chosen WHERE h.id = chosen.id RETURNING h.id"""
+            ),
+            {"client_id": client_id},
+        )
+        .scalars()
+        .all()
+    )
+    return [run for id_ in ids if (run := get(connection, id_))]

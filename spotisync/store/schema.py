@@ -1,0 +1,380 @@
+"""The tables. `migrations/` makes them; `alembic check` holds the two against each other.
+
+`NULL` in a catalogue field means unknown. Columns below a `# private` line are no outsider's business.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    Float,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+TIME = DateTime(timezone=True)
+NOW = text("now()")
+UNFINISHED = text("status IN ('pending', 'in_progress', 'rate_limited')")
+
+
+def one_of(column: str, *values: str) -> CheckConstraint:
+    return CheckConstraint(f"{column} IN ({', '.join(repr(value) for value in values)})", name=column)
+
+
+def counter(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default="0")
+
+
+def account_id(*, primary_key: bool = False) -> Column[int]:
+    return Column(
+        "account_id",
+        BigInteger,
+        ForeignKey("accounts.id", ondelete="CASCADE"),
+        primary_key=primary_key,
+        autoincrement=False,
+        nullable=False,
+    )
+
+
+def sync_id(*, primary_key: bool = False) -> Column[int]:
+    return Column(
+        "sync_id",
+        BigInteger,
+        ForeignKey("sync_history.id", ondelete="CASCADE"),
+        primary_key=primary_key,
+        autoincrement=False,
+        nullable=False,
+    )
+
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("spotify_user_id", Text, nullable=False, unique=True),
+    Column("spotify_account_id", Text, unique=True),
+    Column("display_name", Text),
+    Column("status", Text, nullable=False, server_default="active"),
+    Column("refresh_token", Text),
+    Column("access_token", Text),
+    Column("access_token_expires_at", TIME),
+    Column("scope", Text),
+    Column("authorised_at", TIME),
+    Column("last_error", Text),
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+    Column("updated_at", TIME, nullable=False, server_default=NOW),
+    # private: who is refreshing the token just now, and until when that counts
+    Column("refresh_claim", Uuid),
+    Column("refresh_claim_until", TIME),
+    one_of("status", "active", "needs_login", "disabled"),
+)
+
+
+def lookup_columns() -> tuple[Column[Any] | CheckConstraint, ...]:
+    return (
+        Column("enrichment", Text, nullable=False, server_default="stub"),
+        Column("enriched_at", TIME),
+        # private: which run is looking the stub up, until when that counts, how often it was tried, how many saved it
+        Column("lookup_sync_id", BigInteger),
+        Column("lookup_until", TIME),
+        counter("lookup_attempts"),
+        counter("saves"),
+        one_of("enrichment", "stub", "full", "partial", "gone"),
+    )
+
+
+artists = Table(
+    "artists",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text),
+    Column("uri", Text, nullable=False),
+    Column("genres", ARRAY(Text)),
+    Column("popularity", Integer),
+    Column("followers", Integer),
+    Column("image_url", Text),
+    *lookup_columns(),
+    Index("ix_artists_stubs", text("saves DESC"), "id", postgresql_where=text("enrichment = 'stub'")),
+)
+
+albums = Table(
+    "albums",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text),
+    Column("uri", Text, nullable=False),
+    Column("album_type", Text),
+    Column("release_date", Text),
+    Column("release_date_precision", Text),
+    Column("released_on", Date),
+    Column("total_tracks", Integer),
+    Column("label", Text),
+    Column("popularity", Integer),
+    Column("upc", Text),
+    Column("image_url", Text),
+    *lookup_columns(),
+    Index("ix_albums_stubs", text("saves DESC"), "id", postgresql_where=text("enrichment = 'stub'")),
+)
+
+tracks = Table(
+    "tracks",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text),
+    Column("uri", Text, nullable=False),
+    Column("album_id", Text, ForeignKey("albums.id"), index=True),
+    Column("duration_ms", Integer),
+    Column("explicit", Boolean),
+    Column("disc_number", Integer),
+    Column("track_number", Integer),
+    Column("isrc", Text),
+    Column("popularity", Integer),
+)
+
+track_artists = Table(
+    "track_artists",
+    metadata,
+    Column("track_id", Text, ForeignKey("tracks.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("artist_id", Text, ForeignKey("artists.id"), nullable=False, index=True),
+)
+
+album_artists = Table(
+    "album_artists",
+    metadata,
+    Column("album_id", Text, ForeignKey("albums.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("artist_id", Text, ForeignKey("artists.id"), nullable=False, index=True),
+)
+
+saved_tracks = Table(
+    "saved_tracks",
+    metadata,
+    account_id(primary_key=True),
+    Column("track_id", Text, ForeignKey("tracks.id"), primary_key=True, index=True),
+    Column("added_at", TIME, nullable=False),
+    Column("removed_at", TIME),
+    # private: a row written after a walk began is not removed by that walk
+    Column("touched_at", TIME, nullable=False, server_default=NOW),
+    Index("ix_saved_tracks_live", "account_id", text("added_at DESC"), postgresql_where=text("removed_at IS NULL")),
+)
+
+playlists = Table(
+    "playlists",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text),
+    Column("description", Text),
+    Column("owner_id", Text),
+    Column("owner_name", Text),
+    Column("public", Boolean),
+    Column("collaborative", Boolean, nullable=False),
+    Column("snapshot_id", Text, nullable=False),
+    Column("total_items", Integer),
+    Column("items_snapshot_id", Text),
+    Column("image_url", Text),
+)
+
+account_playlists = Table(
+    "account_playlists",
+    metadata,
+    account_id(primary_key=True),
+    Column("playlist_id", Text, ForeignKey("playlists.id"), primary_key=True, index=True),
+    Column("position", Integer, nullable=False),
+    Column("items_status", Text, nullable=False, server_default="pending"),
+    Column("removed_at", TIME),
+    # private: the run that listed the playlist last, and the one that last tried to read its contents
+    Column("listed_sync_id", BigInteger),
+    Column("tried_sync_id", BigInteger),
+    one_of("items_status", "pending", "synced", "forbidden", "not_found"),
+)
+
+playlist_items = Table(
+    "playlist_items",
+    metadata,
+    Column("playlist_id", Text, ForeignKey("playlists.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("track_id", Text, ForeignKey("tracks.id"), index=True),
+    Column("uri", Text),
+    Column("name", Text),
+    Column("added_at", TIME),
+    Column("added_by", Text),
+    one_of("kind", "track", "episode", "local", "unavailable"),
+)
+
+saved_albums = Table(
+    "saved_albums",
+    metadata,
+    account_id(primary_key=True),
+    Column("album_id", Text, ForeignKey("albums.id"), primary_key=True),
+    Column("added_at", TIME, nullable=False),
+    Column("removed_at", TIME),
+)
+
+followed_artists = Table(
+    "followed_artists",
+    metadata,
+    account_id(primary_key=True),
+    Column("artist_id", Text, ForeignKey("artists.id"), primary_key=True),
+    Column("removed_at", TIME),
+)
+
+play_history = Table(
+    "play_history",
+    metadata,
+    account_id(primary_key=True),
+    Column("played_at", TIME, primary_key=True),
+    Column("track_id", Text, ForeignKey("tracks.id"), primary_key=True),
+    Column("context_uri", Text),
+    Column("ms_played", Integer),
+    Column("source", Text, nullable=False),
+    one_of("source", "recent", "import"),
+)
+
+sync_history = Table(
+    "sync_history",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    account_id(),
+    Column("sync_type", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("trigger", Text, nullable=False),
+    Column("idempotency_key", Text),
+    Column("task_id", Text),
+    Column("started_at", TIME, nullable=False, server_default=NOW),
+    Column("completed_at", TIME),
+    Column("cancel_requested_at", TIME),
+    counter("items_processed"),
+    counter("items_added"),
+    counter("items_updated"),
+    counter("items_removed"),
+    counter("api_calls"),
+    Column("last_error", Text),
+    # private: which batch is due and whose limits it counts against ...
+    Column("phase", Text, nullable=False, server_default="tracks"),
+    Column("seq", Integer, nullable=False, server_default="0"),
+    Column("family", Text, nullable=False, server_default="library"),
+    # ... who has claimed it: a token, and the database session of the claimant
+    Column("claim", Uuid),
+    Column("claim_pid", Integer),
+    Column("claim_started", TIME),
+    # ... how often it was claimed without a commit, and when sweep publishes it if nothing has happened by then
+    counter("attempts"),
+    Column("wake_at", TIME),
+    UniqueConstraint("account_id", "idempotency_key"),
+    Index("uq_sync_history_running", "account_id", unique=True, postgresql_where=text("status = 'in_progress'")),
+    Index("uq_sync_history_unfinished", "account_id", "sync_type", unique=True, postgresql_where=UNFINISHED),
+    Index("ix_sync_history_wake_at", "wake_at", postgresql_where=UNFINISHED),
+    Index("ix_sync_history_account_id", "account_id", text("id DESC")),
+    one_of("sync_type", "full", "incremental"),
+    one_of("status", "pending", "in_progress", "rate_limited", "success", "failed", "cancelled"),
+    one_of("trigger", "beat", "cli", "api", "web", "task"),
+    one_of("phase", "tracks", "artists", "albums", "playlists", "finish"),
+)
+
+sync_state = Table(
+    "sync_state",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    sync_id(),
+    Column("state_key", Text, nullable=False, unique=True),
+    Column("entity_type", Text, nullable=False),
+    counter("current_offset"),
+    Column("cursor", JSONB),
+    Column("total_items", Integer),
+    counter("items_processed"),
+    counter("items_added"),
+    counter("items_updated"),
+    counter("items_removed"),
+    counter("items_deferred"),
+    counter("batches"),
+    counter("failures"),
+    Column("status", Text, nullable=False, server_default="pending"),
+    Column("last_error", Text),
+    Column("rate_limit_reset_at", TIME),
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+    Column("updated_at", TIME, nullable=False, server_default=NOW),
+    Column("completed_at", TIME),
+    Column("percent_complete", Float),
+    UniqueConstraint("sync_id", "entity_type"),
+    one_of("entity_type", "tracks", "artists", "albums", "playlists"),
+    one_of("status", "pending", "in_progress", "rate_limited", "success", "failed", "cancelled"),
+)
+
+rate_limits = Table(
+    "rate_limits",
+    metadata,
+    Column("client_id", Text, primary_key=True),
+    Column("family", Text, primary_key=True),
+    Column("blocked_until", TIME, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("retry_after", Integer),
+    Column("updated_at", TIME, nullable=False, server_default=NOW),
+    # private: 429s in a row that said nothing of how long
+    counter("strikes"),
+    one_of("family", "library", "playlists", "artists", "albums", "player", "*"),
+    one_of("reason", "rate", "quota"),
+)
+
+waiters = Table(
+    "waiters",
+    metadata,
+    Column("task_id", Text, primary_key=True),
+    sync_id(),
+    Column("envelope", JSONB, nullable=False),
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+    Column("wake_at", TIME, nullable=False, server_default=NOW),
+    counter("tries"),
+    Column("answered_at", TIME),
+    Index("ix_waiters_unanswered", "sync_id", postgresql_where=text("answered_at IS NULL")),
+    comment="One row for each message that triggered a run: who is told when it is over",
+)
+
+seen_tracks = Table(
+    "seen_tracks",
+    metadata,
+    sync_id(primary_key=True),
+    Column("track_id", Text, primary_key=True),
+    comment="Staging: what a walk over saved tracks has met so far",
+)
+
+staged_items = Table(
+    "staged_items",
+    metadata,
+    sync_id(primary_key=True),
+    Column("playlist_id", Text, primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("track_id", Text),
+    Column("uri", Text),
+    Column("name", Text),
+    Column("added_at", TIME),
+    Column("added_by", Text),
+    comment="Staging: contents of a playlist until its last page is in",
+)

@@ -1,0 +1,5 @@
+"""The use cases: what a trigger, a batch, a sweep do. The only room that opens transactions."""
+
+from spotisync.sync.context import Sync
+
+__all__ = ["Sync"]

@@ -1,0 +1,232 @@
+"""One batch: claim, fetch, parse, commit. It returns how it ended and never throws what Spotify did."""
+
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from spotisync import logs
+from spotisync.core import cursors, phases, waiting
+from spotisync.core.cursors import Contents, Cursor, Late, Listing, Lookups
+from spotisync.core.outcomes import BatchResult, End, More, Outcome, Over, Parked, Retry, Stale
+from spotisync.core.phases import Answer, Entity, Step
+from spotisync.core.requests import Request
+from spotisync.core.states import UNFINISHED, Phase
+from spotisync.core.walk import TracksWalk
+from spotisync.errors import Fatal, SpotisyncError, Unavailable, Wait
+from spotisync.store import catalogue, playlists, runs
+from spotisync.store.runs import Checkpoint, Run
+from spotisync.sync.commit import Committed, commit, late_entity
+from spotisync.sync.context import Sync
+from spotisync.sync.fetch import Calls, ClaimLost, Fetched, fetch
+from spotisync.sync.tokens import Access
+
+log = logging.getLogger(__name__)
+
+MOST_ATTEMPTS = 5  # claims of one batch without a commit: each of them cost a worker its life
+MOST_FAILURES = 10  # since the last advance: six minutes or so of backoff
+
+
+@dataclass(frozen=True)
+class Claimed:
+    run: Run
+    token: UUID
+    at: Checkpoint
+    cursor: Cursor
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A batch's requests, and what their answers come to."""
+
+    requests: tuple[Request, ...]
+    fold: Callable[[list[Answer]], Step]
+
+
+def run_batch(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Outcome:
+    """Do the batch if it is due. Raises `Unavailable` alone: without Postgres nothing can be said."""
+    claimed = _claim(sync, sync_id, phase, seq)
+    if not isinstance(claimed, Claimed):
+        return claimed
+    calls = Calls()
+    with logs.bind(sync_id=sync_id, phase=phase, batch=seq, account=claimed.run.account):
+        try:
+            return _work(sync, claimed, calls)
+        except ClaimLost as lost:
+            log.info("batch dropped: %s", lost)
+            return Stale(orphaned=False, result=_failed(str(lost)))
+        except Unavailable:
+            raise
+        except Wait as wait:
+            return _wait(sync, claimed, calls, wait)
+        except Fatal as error:
+            return _fail(sync, claimed, str(error), calls)
+        except SpotisyncError as error:
+            return _again(sync, claimed, calls, str(error))
+        except Exception as error:  # the edge of the process: a bug must not leave the run hanging
+            log.exception("batch failed")
+            return _again(sync, claimed, calls, f"{type(error).__name__} (see the worker's log)")
+
+
+# ---- 1 claim --------------------------------------------------------------------------------------------------------
+
+
+def _claim(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Claimed | Outcome:
+    token = uuid4()
+    claimant = sync.database.presence()
+    with sync.database.begin() as connection:
+        run = runs.get(connection, sync_id)
+        if run is None or run.status not in UNFINISHED:
+            return Stale(orphaned=False, result=_failed("the run is over"))
+        if (run.phase, run.seq) != (phase, seq):
+            orphaned = not run.claimed and run.status == "in_progress"
+            return Stale(orphaned=orphaned, result=_failed(f"batch {run.seq} of {run.phase} is due"))
+        attempts = runs.claim(connection, run, token, claimant, sync.settings.lease_seconds)
+        if attempts is None:
+            return Stale(orphaned=False, result=_failed("another worker has this batch, or the run waits"))
+        at = runs.checkpoint(connection, sync_id, phase)
+    claimed = Claimed(run, token, at, cursors.load(phase, at.cursor), attempts)
+    if attempts > MOST_ATTEMPTS:
+        return _fail(sync, claimed, f"this batch has killed its worker {MOST_ATTEMPTS} times", Calls())
+    return claimed
+
+
+# ---- 2 fetch, 3 parse, 4 commit -------------------------------------------------------------------------------------
+
+
+def _work(sync: Sync, claimed: Claimed, calls: Calls) -> Outcome:
+    plan = _plan(sync, claimed)
+    fetched = fetch(sync, Access(sync, claimed.run.account_id), plan.requests, calls, lambda: _alive(sync, claimed))
+    return _commit(sync, claimed, _fold(plan, fetched), calls)
+
+
+def _fold(plan: Plan, fetched: Fetched) -> Step:
+    """What came before a trouble is committed; without anything, the trouble is the outcome."""
+    if fetched.trouble and not fetched.answers:
+        raise fetched.trouble
+    return plan.fold(fetched.answers)
+
+
+def _alive(sync: Sync, claimed: Claimed) -> bool:
+    with sync.database.begin() as connection:
+        return runs.renew(connection, claimed.run.id, claimed.token, sync.settings.lease_seconds)
+
+
+def _commit(sync: Sync, claimed: Claimed, step: Step, calls: Calls) -> Outcome:
+    run = claimed.run
+    done = sync.database.transact(
+        lambda connection: commit(connection, run, claimed.token, claimed.at, claimed.cursor, step, calls.sent)
+    )
+    result = _result(done)
+    log.info("batch in: %d items, %d calls", result.items_processed, calls.sent)
+    return End(result) if done.phase != run.phase else More(done.phase, done.seq, result)
+
+
+def _result(done: Committed) -> BatchResult:
+    more = done.written.cursor is not None
+    return BatchResult(
+        items_processed=done.written.counts.processed,
+        items_added=done.written.counts.added,
+        items_updated=done.written.counts.updated,
+        has_more=more,
+        next_offset=done.offset if more else None,
+        total_estimated=done.total,
+    )
+
+
+# ---- what to ask for ------------------------------------------------------------------------------------------------
+
+
+def _plan(sync: Sync, claimed: Claimed) -> Plan:
+    match claimed.cursor:
+        case TracksWalk() as cursor:
+            requests = phases.plan_tracks(cursor, sync.settings.tracks_batch_size)
+            return Plan(tuple(requests), lambda answers: phases.fold_tracks(cursor, answers))
+        case Listing() as listing:
+            requests = phases.plan_listing(listing)
+            return Plan(tuple(requests), lambda answers: phases.fold_listing(listing, answers))
+        case Contents() as contents:
+            return _plan_contents(sync, claimed.run, contents)
+        case Late() as late:
+            with sync.database.begin() as connection:
+                entity = late_entity(connection, claimed.run, late)
+            return _plan_lookups(sync, claimed, entity) if entity else Plan((), lambda _: Step(late))
+        case Lookups():
+            return _plan_lookups(sync, claimed, "artists" if claimed.run.phase == "artists" else "albums")
+
+
+def _plan_lookups(sync: Sync, claimed: Claimed, entity: Entity) -> Plan:
+    cursor = claimed.cursor
+    block = sync.gate.block(entity)
+    if block and block.seconds > sync.settings.max_countdown:
+        # The run does not wait for look-ups: what they would add is put off, and counted.
+        return Plan((), lambda _: Step(cursor, looked_up=entity, deferred=True))
+    size = sync.settings.artists_batch_size if entity == "artists" else sync.settings.albums_batch_size
+    sync.gate.check(entity)
+    ids = sync.database.transact(
+        lambda connection: catalogue.claim_stubs(connection, entity, claimed.run.id, size, sync.settings.lease_seconds)
+    )
+    requests = phases.plan_lookups(entity, ids)
+    return Plan(tuple(requests), lambda answers: phases.fold_lookups(cursor, entity, answers))
+
+
+def _plan_contents(sync: Sync, run: Run, cursor: Contents) -> Plan:
+    first = cursor.reading.playlist_id if cursor.reading else None
+    with sync.database.begin() as connection:
+        wanted = playlists.wanted(connection, run.account_id, run.id, first, sync.settings.playlists_batch_size)
+    plan = phases.plan_contents(cursor, wanted)
+    return Plan(plan.requests, lambda answers: phases.fold_contents(plan, answers))
+
+
+# ---- when it can't go on --------------------------------------------------------------------------------------------
+
+
+def _wait(sync: Sync, claimed: Claimed, calls: Calls, wait: Wait) -> Outcome:
+    """Told to wait: no failure. For long: look-ups are put off, anything else is parked in Postgres."""
+    block = sync.gate.block(wait.family)
+    seconds = block.seconds if block else 0.0
+    park = seconds > sync.settings.max_countdown
+    if park and isinstance(claimed.cursor, Lookups | Late):
+        return _commit(sync, claimed, _plan_lookups(sync, claimed, _entity(wait)).fold([]), calls)
+    with sync.database.begin() as connection:
+        runs.sent(connection, claimed.run.id, calls.sent)
+        released = runs.release(connection, claimed.run, claimed.token, seconds, reset_at=wait.until, park=park)
+    result = BatchResult(
+        has_more=True, rate_limited=True, rate_limit_reset_at=wait.until.isoformat(), error_message=str(wait)
+    )
+    if released is None:
+        return Stale(orphaned=False, result=result)
+    log.info("%s: %s", "parked" if park else "waiting", wait)
+    return Parked(wait.until, result) if park else Retry(seconds + random.random(), result)  # noqa: S311
+
+
+def _entity(wait: Wait) -> Entity:
+    return "artists" if wait.family == "artists" else "albums"
+
+
+def _again(sync: Sync, claimed: Claimed, calls: Calls, error: str) -> Outcome:
+    """Something that may pass: the same batch again after a while, a limited number of times since the last advance."""
+    seconds = waiting.backoff(claimed.at.failures + 1, random.random())  # noqa: S311
+    if claimed.at.failures + 1 >= MOST_FAILURES:
+        return _fail(sync, claimed, f"{error}; {MOST_FAILURES} tries in a row failed", calls)
+    with sync.database.begin() as connection:
+        runs.sent(connection, claimed.run.id, calls.sent)
+        failures = runs.release(connection, claimed.run, claimed.token, seconds, error=error)
+    if failures is None:
+        return Stale(orphaned=False, result=_failed(error))
+    log.warning("try %d of %d failed, again in %.1f s: %s", failures, MOST_FAILURES, seconds, error)
+    return Retry(seconds, BatchResult(has_more=True, error_message=error, success=False))
+
+
+def _fail(sync: Sync, claimed: Claimed, error: str, calls: Calls) -> Outcome:
+    with sync.database.begin() as connection:
+        runs.sent(connection, claimed.run.id, calls.sent)
+        ended = runs.end(connection, claimed.run.id, "failed", error=error, token=claimed.token)
+    log.error("the run has failed: %s", error)
+    return Over("failed", _failed(error)) if ended else Stale(orphaned=False, result=_failed(error))
+
+
+def _failed(error: str) -> BatchResult:
+    return BatchResult(error_message=error, success=False)

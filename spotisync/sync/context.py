@@ -1,0 +1,41 @@
+"""What every use case needs, made once per process and handed in."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Self
+
+from spotisync.gate import Gate
+from spotisync.settings import Settings
+from spotisync.spotify import Client, Login
+from spotisync.store.accounts import Vault
+from spotisync.store.database import Database
+
+
+@dataclass(frozen=True)
+class Sync:
+    settings: Settings
+    database: Database
+    gate: Gate
+    client: Client
+    login: Login
+    vault: Vault
+    threads: ThreadPoolExecutor
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Raises `Misconfigured` if the client id or the secret key is missing."""
+        database = Database(settings.database)
+        client_id = settings.require_client_id()
+        return cls(
+            settings=settings,
+            database=database,
+            gate=Gate(database.begin, client_id),
+            client=Client(settings.spotify_api_url, settings.api_timeout),
+            login=Login(settings.spotify_accounts_url, client_id, settings.client_secret, settings.redirect_uri),
+            vault=Vault(settings.secret_keys()),
+            threads=ThreadPoolExecutor(settings.api_concurrency, thread_name_prefix="spotify"),
+        )
+
+    def close(self) -> None:
+        self.threads.shutdown(wait=False, cancel_futures=True)
+        self.database.close()

@@ -1,0 +1,93 @@
+"""The requests of one batch: side by side, each past the gate; what comes back is the contiguous prefix."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as StillRunning
+from dataclasses import dataclass, field
+
+from spotisync.core.phases import Answer
+from spotisync.core.requests import Request
+from spotisync.errors import Fatal, Refused, SpotisyncError, Transient
+from spotisync.spotify.http import Throttled, Unauthorised
+from spotisync.sync.context import Sync
+from spotisync.sync.tokens import Access
+
+# Where Spotify may refuse one thing without meaning the rest. Elsewhere a refusal is for a person to read.
+REFUSABLE = {"artists", "albums", "playlist_items"}
+
+
+class ClaimLost(SpotisyncError):
+    """Somebody else has the batch: whatever this worker is doing is for nothing."""
+
+
+@dataclass
+class Calls:
+    """Web API requests sent, retries too."""
+
+    sent: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def count(self) -> None:
+        with self._lock:
+            self.sent += 1
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """The answers in order up to the first trouble, if there was one."""
+
+    answers: list[Answer]
+    trouble: SpotisyncError | None
+
+
+def fetch(sync: Sync, access: Access, requests: Sequence[Request], calls: Calls, alive: Callable[[], bool]) -> Fetched:
+    """`alive` renews the lease while we wait; when it says no, `ClaimLost` is raised."""
+    futures = [sync.threads.submit(_answer, sync, access, request, calls) for request in requests]
+    answers: list[Answer] = []
+    try:
+        for future in futures:
+            answers.append(_await(future, sync.settings.lease_seconds / 3, alive))  # noqa: PERF401 (a prefix is kept)
+    except ClaimLost:
+        raise
+    except SpotisyncError as trouble:
+        return Fetched(answers, trouble)
+    finally:
+        for future in futures:
+            future.cancel()
+    return Fetched(answers, None)
+
+
+def _await(future: Future[Answer], patience: float, alive: Callable[[], bool]) -> Answer:
+    while True:
+        began = time.monotonic()
+        try:
+            return future.result(timeout=patience)
+        except StillRunning:
+            if time.monotonic() - began >= patience and not alive():
+                raise ClaimLost("the lease ran out and another worker took the batch") from None
+
+
+def _answer(sync: Sync, access: Access, request: Request, calls: Calls) -> Answer:
+    token = access.token()
+    try:
+        return _ask(sync, token, request, calls)
+    except Unauthorised:
+        try:
+            return _ask(sync, access.token(rejected=token), request, calls)
+        except Unauthorised as error:
+            raise Transient(f"{error}, with a new token") from None
+
+
+def _ask(sync: Sync, token: str, request: Request, calls: Calls) -> Answer:
+    sync.gate.check(request.family)
+    calls.count()
+    try:
+        return Answer(request, sync.client.get(request, token))
+    except Throttled as told:
+        raise sync.gate.throttled(request.family, told.retry_after, quota=told.quota) from None
+    except Refused as refused:
+        if request.kind not in REFUSABLE:
+            raise Fatal(str(refused)) from None
+        return Answer(request, refused=refused)

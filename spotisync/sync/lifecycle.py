@@ -1,0 +1,139 @@
+"""A run from outside: triggered, joined, cancelled, resumed, finished, swept."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from spotisync.core.states import UNFINISHED, check_move
+from spotisync.errors import Fatal, IllegalMove, NeedsLogin
+from spotisync.store import accounts, runs, waiters
+from spotisync.store.database import Connection
+from spotisync.store.runs import Run
+from spotisync.store.waiters import Waiter
+from spotisync.sync.context import Sync
+
+SyncType = Literal["full"]
+Trigger = Literal["beat", "cli", "api", "web", "task"]
+
+
+@dataclass(frozen=True)
+class Triggered:
+    """The run that a trigger made or joined."""
+
+    run: Run
+    created: bool
+
+
+@dataclass(frozen=True)
+class Caller:
+    """The message that triggered: its task id, and what Celery needs to answer it later."""
+
+    task_id: str
+    envelope: dict[str, Any]
+
+
+def trigger(
+    sync: Sync,
+    account: str | None,
+    sync_type: SyncType,
+    by: Trigger,
+    *,
+    idempotency_key: str | None = None,
+    caller: Caller | None = None,
+) -> Triggered:
+    """The unfinished run of that type, or a new one; with a caller, it is noted as waiting, in the same transaction.
+
+    Raises `Fatal` if there is no such account, `NeedsLogin` if it can't be synced, in words.
+    """
+    with sync.database.begin() as connection:
+        if caller and (sync_id := waiters.run_of(connection, caller.task_id)):
+            return Triggered(_existing(connection, sync_id), created=False)
+        found = accounts.named(connection, account)
+        run = runs.find(connection, found.id, sync_type, idempotency_key)
+        created = run is None
+        if run is None:
+            _check_can_sync(found)
+            task_id = caller.task_id if caller else None
+            run = _existing(connection, runs.create(connection, found.id, sync_type, by, idempotency_key, task_id))
+        if caller:
+            waiters.add(connection, caller.task_id, run.id, caller.envelope)
+        return Triggered(run, created)
+
+
+def _check_can_sync(account: accounts.Account) -> None:
+    if account.status == "needs_login":
+        raise NeedsLogin(account.last_error or f"{account.spotify_user_id} has to log in again")
+    if account.status == "disabled":
+        raise Fatal(f"{account.spotify_user_id} is disabled; enable it: spotisync accounts enable")
+
+
+def _existing(connection: Connection, sync_id: int, *, lock: bool = False) -> Run:
+    run = runs.get(connection, sync_id, lock=lock)
+    if run is None:
+        raise Fatal(f"there is no run {sync_id}")
+    return run
+
+
+def cancel(sync: Sync, sync_id: int) -> Run:
+    """One UPDATE is the whole of it: a batch in flight loses its commit. Cancelling twice is no error."""
+    with sync.database.begin() as connection:
+        run = _existing(connection, sync_id, lock=True)
+        if run.status != "cancelled":
+            check_move(run.status, "cancelled")
+            runs.end(connection, sync_id, "cancelled", error="cancelled")
+        return _existing(connection, sync_id)
+
+
+def resume(sync: Sync, sync_id: int, caller: Caller | None = None) -> Triggered:
+    """Go on from the checkpoints. Raises `IllegalMove` unless it is the newest run of its type and failed or cancelled.
+
+    An unfinished run is joined, as any trigger would.
+    """
+    with sync.database.begin() as connection:
+        if caller and (known := waiters.run_of(connection, caller.task_id)):
+            return Triggered(_existing(connection, known), created=False)
+        run = _existing(connection, sync_id, lock=True)
+        unfinished = run.status in UNFINISHED
+        if not unfinished:
+            check_move(run.status, "in_progress")
+            if not runs.reopen(connection, sync_id):
+                raise IllegalMove(f"run {sync_id} is not the newest {run.sync_type} run of {run.account}")
+        if caller:
+            waiters.add(connection, caller.task_id, sync_id, caller.envelope)
+        return Triggered(_existing(connection, sync_id), created=not unfinished)
+
+
+def look(sync: Sync, sync_id: int) -> Run | None:
+    with sync.database.begin() as connection:
+        return runs.get(connection, sync_id)
+
+
+def finish(sync: Sync, sync_id: int) -> bool:
+    """The last phase is over. False: the run is not there yet, or was ended by somebody else."""
+    with sync.database.begin() as connection:
+        return runs.end(connection, sync_id, "success")
+
+
+def due(sync: Sync) -> list[Run]:
+    """Runs that somebody has to publish: their message or their worker is lost, or their wait is over."""
+    with sync.database.begin() as connection:
+        return runs.take_due(connection, sync.settings.require_client_id())
+
+
+def active_accounts(sync: Sync) -> list[str]:
+    with sync.database.begin() as connection:
+        return [account.spotify_user_id for account in accounts.every(connection, active=True)]
+
+
+def known_waiter(sync: Sync, task_id: str) -> bool:
+    with sync.database.begin() as connection:
+        return waiters.known(connection, task_id)
+
+
+def waiters_to_tell(sync: Sync) -> list[Waiter]:
+    with sync.database.begin() as connection:
+        return waiters.take(connection)
+
+
+def told(sync: Sync, waiter: Waiter) -> None:
+    with sync.database.begin() as connection:
+        waiters.answered(connection, waiter.task_id)

@@ -1,0 +1,89 @@
+"""Access tokens. One is refreshed once, however many workers need it, and a rotated one is stored before it is used."""
+
+import threading
+import time
+from uuid import UUID, uuid4
+
+from spotisync.errors import NeedsLogin, SpotisyncError, Transient
+from spotisync.store import accounts
+from spotisync.sync.context import Sync
+
+LOOK_AGAIN_SECONDS = 0.05
+PATIENCE_SECONDS = 45
+CURE = "authorise it again: spotisync accounts add --refresh-token-stdin"
+
+
+class Access:
+    """An account's access token for the length of a batch; safe to share between threads."""
+
+    def __init__(self, sync: Sync, account_id: int) -> None:
+        self._sync = sync
+        self._account_id = account_id
+        self._lock = threading.Lock()
+        self._token: str | None = None
+
+    def token(self, rejected: str | None = None) -> str:
+        """A good token; another one than `rejected`. Raises NeedsLogin, Transient, Fatal."""
+        with self._lock:
+            if self._token is None or self._token == rejected:
+                self._token = access_token(self._sync, self._account_id, rejected)
+            return self._token
+
+
+def access_token(sync: Sync, account_id: int, rejected: str | None = None) -> str:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        found = _stored(sync, account_id, rejected)
+        if found is not None:
+            return found
+        claim = uuid4()
+        with sync.database.begin() as connection:
+            claimed = accounts.claim_refresh(connection, account_id, claim)
+        if claimed:
+            # Somebody else may have finished between our look and our claim.
+            return _stored(sync, account_id, rejected, claim) or _refresh(sync, account_id, claim)
+        time.sleep(LOOK_AGAIN_SECONDS)
+    raise Transient("another worker has been refreshing the access token for too long")
+
+
+def _stored(sync: Sync, account_id: int, rejected: str | None, claim: UUID | None = None) -> str | None:
+    with sync.database.begin() as connection:
+        stored = accounts.tokens(connection, account_id)
+        if stored.refresh_token is None or stored.status == "needs_login":
+            raise NeedsLogin(f"{stored.last_error or 'the account has no refresh token'}; {CURE}")
+        if not stored.fresh or stored.access_token is None:
+            return None
+        token = sync.vault.open(stored.access_token)
+        if token == rejected:
+            return None
+        if claim:
+            accounts.end_refresh(connection, account_id, claim)
+        return token
+
+
+def _refresh(sync: Sync, account_id: int, claim: UUID) -> str:
+    try:
+        with sync.database.begin() as connection:
+            sealed = accounts.tokens(connection, account_id).refresh_token
+        grant = sync.login.refresh(sync.vault.open(sealed or ""))
+    except NeedsLogin as error:
+        with sync.database.begin() as connection:
+            accounts.needs_login(connection, account_id, str(error))
+        raise NeedsLogin(f"{error}; {CURE}") from None
+    except SpotisyncError:
+        with sync.database.begin() as connection:
+            accounts.end_refresh(connection, account_id, claim)
+        raise
+    with sync.database.begin() as connection:
+        accounts.store_refreshed(
+            connection,
+            account_id,
+            claim,
+            {
+                "access_token": sync.vault.seal(grant.access_token),
+                "refresh_token": sync.vault.seal(grant.refresh_token) if grant.refresh_token else None,
+                "expires_in": grant.expires_in,
+                "scope": None,
+            },
+        )
+    return grant.access_token

@@ -1,0 +1,75 @@
+"""The tasks: doors of a few lines, by the names that outsiders rely on. JSON only, keyword arguments only."""
+
+from typing import Any
+
+from spotisync import workflow
+from spotisync.celery import app, sync
+from spotisync.core.states import Phase
+from spotisync.sync import lifecycle
+from spotisync.sync.batch import run_batch
+from spotisync.sync.lifecycle import SyncType
+from spotisync.workflow import Task
+
+# `track_started` is off where the door sets its own state: a second delivery must not overwrite an answer.
+
+
+@app.task(bind=True, name="spotisync.full_sync", track_started=False)
+def full_sync(self: Task, *, account: str | None = None, idempotency_key: str | None = None) -> None:
+    """Sync the whole library of an account. The result is the summary, once the run is over."""
+    with workflow.until_postgres_is_back(self):
+        workflow.receive(
+            self,
+            sync(),
+            lambda caller: lifecycle.trigger(
+                sync(), account, "full", "task", idempotency_key=idempotency_key, caller=caller
+            ),
+        )
+
+
+@app.task(bind=True, name="spotisync.resume_sync", track_started=False)
+def resume_sync(self: Task, *, sync_id: int) -> None:
+    """Go on with a run that failed or was cancelled. The result is the summary, once the run is over."""
+    with workflow.until_postgres_is_back(self):
+        workflow.receive(self, sync(), lambda caller: lifecycle.resume(sync(), sync_id, caller))
+
+
+@app.task(bind=True, name="spotisync.cancel_sync")
+def cancel_sync(self: Task, *, sync_id: int) -> dict[str, Any]:
+    """End a run now, whatever it is doing or waiting for."""
+    with workflow.until_postgres_is_back(self):
+        run = lifecycle.cancel(sync(), sync_id)
+        workflow.answer(sync())
+        return {"sync_id": run.id, "status": run.status}
+
+
+@app.task(bind=True, name="spotisync.batch")
+def batch(self: Task, *, sync_id: int, phase: Phase, seq: int) -> dict[str, Any]:
+    """One batch of one phase. The message names the work and carries no state."""
+    with workflow.until_postgres_is_back(self):
+        return workflow.go_on(self, sync(), sync_id, run_batch(sync(), sync_id, phase, seq))
+
+
+@app.task(bind=True, name="spotisync.finish")
+def finish(self: Task, *, sync_id: int) -> dict[str, Any]:
+    """The end of the chain."""
+    with workflow.until_postgres_is_back(self):
+        finished = lifecycle.finish(sync(), sync_id)
+        workflow.answer(sync())
+        return {"sync_id": sync_id, "finished": finished}
+
+
+@app.task(name="spotisync.sweep", ignore_result=True)
+def sweep() -> None:
+    """Publish what is due, and tell whoever has not been told."""
+    for run in lifecycle.due(sync()):
+        workflow.publish(run)
+    workflow.answer(sync())
+
+
+@app.task(name="spotisync.tick", ignore_result=True)
+def tick(*, sync_type: SyncType) -> None:
+    """The schedule's: start a sync of every active account, or join what is going."""
+    for account in lifecycle.active_accounts(sync()):
+        triggered = lifecycle.trigger(sync(), account, sync_type, "beat")
+        if triggered.created:
+            workflow.publish(triggered.run)

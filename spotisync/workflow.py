@@ -1,0 +1,196 @@
+"""The canvas of a run, and what happens after a batch: outcome to message.
+
+There are two canvases. Ours, the chain of phases, carries nothing of a caller and can be rebuilt from the run row at
+any time. A caller's chain, callbacks and errbacks lie in `waiters` until the run is over; `answer` then does for each
+what Celery's tracer does after a task returns.
+"""
+
+import logging
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn, TypeAlias
+
+import celery
+from celery import chain, group, states
+from celery.app.task import Context
+from celery.canvas import Signature
+from celery.exceptions import Ignore
+from kombu.exceptions import OperationalError
+
+from spotisync import status
+from spotisync.celery import app
+from spotisync.core.outcomes import BatchResult, End, More, Outcome, Over, Parked, Retry, Stale
+from spotisync.core.states import Phase, later_phases
+from spotisync.errors import SpotisyncError, SyncCancelled, SyncFailed, Unavailable
+from spotisync.store.runs import Run
+from spotisync.store.waiters import Waiter
+from spotisync.sync import Sync, lifecycle
+from spotisync.sync.lifecycle import Caller, Triggered
+
+log = logging.getLogger(__name__)
+Task: TypeAlias = "celery.Task[Any, Any]"
+QUEUE = "spotisync.sync"
+# What an answer needs of the caller's message. Not `expires`, time limits or `retries`: they were the door's.
+ENVELOPE = (
+    "id", "task", "root_id", "parent_id", "correlation_id", "reply_to", "group", "group_index", "chord", "chain",
+    "callbacks", "errbacks", "stamps", "stamped_headers", "ignore_result", "origin", "args", "kwargs",
+)  # fmt: skip
+
+
+# ---- our canvas -----------------------------------------------------------------------------------------------------
+
+
+def canvas(run: Run) -> Signature:
+    """From the run row alone: the batch that is due, the first of each later phase, the end."""
+    if run.phase == "finish":
+        return _finish(run.id)
+    steps = [_batch(run.id, run.phase, run.seq), *(_batch(run.id, phase, 0) for phase in later_phases(run.phase))]
+    return chain(*steps, _finish(run.id))
+
+
+def _batch(sync_id: int, phase: Phase, seq: int) -> Signature:
+    return _signature("spotisync.batch", {"sync_id": sync_id, "phase": phase, "seq": seq})
+
+
+def _finish(sync_id: int) -> Signature:
+    return _signature("spotisync.finish", {"sync_id": sync_id})
+
+
+def _signature(name: str, kwargs: dict[str, Any]) -> Signature:
+    return app.signature(name, kwargs=kwargs, queue=QUEUE, immutable=True)
+
+
+def publish(run: Run) -> None:
+    """Send the canvas. If the broker is away nothing is lost: `wake_at` is set, and sweep publishes it."""
+    try:
+        canvas(run).apply_async(ignore_result=False)
+    except OperationalError as error:
+        log.warning("run %d could not be published (%s); sweep will", run.id, error)
+
+
+def go_on(task: Task, sync: Sync, sync_id: int, outcome: Outcome) -> dict[str, Any]:
+    """Outcome to message. What is returned is the task's result; `stop` keeps Celery from publishing the next link."""
+    task.send_event("task-progress", **outcome.result.as_dict())
+    match outcome:
+        case End(result):
+            return result.as_dict()
+        case More(phase, seq, result):
+            _hand_on(task, _batch(sync_id, phase, seq))
+            return stop(task, result)
+        case Retry(seconds, _):
+            raise task.retry(countdown=seconds, max_retries=None)
+        case Parked(_, result):
+            return stop(task, result)
+        case Stale(orphaned, result):
+            if orphaned and (task.request.delivery_info or {}).get("redelivered"):
+                publish_if_unfinished(sync, sync_id)
+            return stop(task, result)
+        case Over(_, result):
+            answer(sync)
+            return stop(task, result)
+
+
+def _hand_on(task: Task, next_batch: Signature) -> None:
+    """The next batch is a task of its own; the rest of the chain goes with it."""
+    try:
+        next_batch.apply_async(chain=task.request.chain, root_id=task.request.root_id, parent_id=task.request.id)
+    except OperationalError as error:
+        log.warning("the next batch could not be published (%s); sweep will", error)
+
+
+def stop(task: Task, result: BatchResult) -> dict[str, Any]:
+    """End this task without the rest of its chain, which somebody else has, or nobody needs.
+
+    That the tracer reads `request.chain` after the task has returned is not documented; a test pins it.
+    """
+    task.request.chain = None
+    return result.as_dict()
+
+
+@contextmanager
+def until_postgres_is_back(task: Task) -> Iterator[None]:
+    """Nothing can be decided without the database: the same message again in a few seconds."""
+    try:
+        yield
+    except Unavailable as error:
+        log.warning("%s; %s is tried again", error, task.name)
+        raise task.retry(countdown=1 + 2 * random.random(), max_retries=None) from None  # noqa: S311
+
+
+def publish_if_unfinished(sync: Sync, sync_id: int) -> None:
+    run = lifecycle.look(sync, sync_id)
+    if run is not None and run.status == "in_progress":
+        publish(run)
+
+
+# ---- callers --------------------------------------------------------------------------------------------------------
+
+
+def receive(task: Task, sync: Sync, trigger: Callable[[Caller], Triggered]) -> NoReturn:
+    """The door of a trigger: note the caller, make or join the run, and end with Ignore; `answer` comes later."""
+    caller = Caller(str(task.request.id), envelope(task.request))
+    if not lifecycle.known_waiter(sync, caller.task_id):
+        # Before the row exists: a second delivery must not overwrite the answer.
+        task.update_state(state="SYNCING", meta={"task_id": caller.task_id})
+    triggered = trigger(caller)
+    if triggered.created:
+        publish(triggered.run)
+    answer(sync)
+    raise Ignore
+
+
+def envelope(request: Context) -> dict[str, Any]:
+    return {name: value for name in ENVELOPE if (value := getattr(request, name, None)) is not None}
+
+
+def answer(sync: Sync) -> None:
+    """Tell every waiter whose run is over. At least once; each is taken by one process at a time."""
+    while batch := lifecycle.waiters_to_tell(sync):
+        for waiter in batch:
+            try:
+                _tell(sync, waiter)
+            except OperationalError as error:
+                log.warning("caller %s could not be told yet (%s); sweep will", waiter.task_id, error)
+            else:
+                lifecycle.told(sync, waiter)
+
+
+def _tell(sync: Sync, waiter: Waiter) -> None:
+    request = Context(waiter.envelope)
+    backend = app.backend
+    if waiter.tries > 1 and backend.get_state(waiter.task_id) in states.READY_STATES:
+        return
+    if waiter.status != "success":
+        backend.mark_as_failure(waiter.task_id, failure(waiter), request=request)
+        return
+    with sync.database.begin() as connection:
+        summary = status.summary(connection, waiter.sync_id)
+    _publish_links(request, waiter, summary)
+    backend.mark_as_done(waiter.task_id, summary, request=request)
+
+
+def failure(waiter: Waiter) -> SpotisyncError:
+    kind = SyncCancelled if waiter.status == "cancelled" else SyncFailed
+    return kind(f"run {waiter.sync_id} {waiter.status}: {waiter.last_error or 'no reason given'}")
+
+
+def _publish_links(request: Context, waiter: Waiter, summary: dict[str, Any]) -> None:
+    """As the tracer does after a return: callbacks, then the next link, before the result is stored."""
+    known = _known if waiter.tries > 1 else (lambda _: False)
+    root = request.root_id or waiter.task_id
+    callbacks = [app.signature(each) for each in request.callbacks or []]
+    for callback in callbacks:
+        if not known(callback):
+            callback.apply_async((summary,), parent_id=waiter.task_id, root_id=root)
+    if request.chain:
+        rest = list(request.chain)
+        link = app.signature(rest.pop())
+        if not known(link):
+            link.apply_async((summary,), chain=rest, parent_id=waiter.task_id, root_id=root)
+
+
+def _known(link: Signature) -> bool:
+    """On a second attempt: whether the backend has heard of this link, so that the first one had sent it."""
+    task_id = None if isinstance(link, group) else link.options.get("task_id")
+    return task_id is not None and app.backend.get_state(task_id) != states.PENDING

