@@ -9,6 +9,7 @@ T = TypeVar("T")
 ALPHABET = string.digits + string.ascii_lowercase + string.ascii_uppercase
 LENGTH = 22
 _DIGIT = {letter: value for value, letter in enumerate(ALPHABET)}
+_PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
 _HALF = 2**64
 
 
@@ -57,11 +58,11 @@ def _mix(key: bytes, half: int) -> int:
 
 
 def _base62(value: int) -> str:
-    letters = []
-    for _ in range(LENGTH):
-        value, digit = divmod(value, 62)
-        letters.append(ALPHABET[digit])
-    return "".join(reversed(letters))
+    pairs = []
+    for _ in range(LENGTH // 2):
+        value, pair = divmod(value, 62 * 62)
+        pairs.append(_PAIRS[pair])
+    return "".join(reversed(pairs))
 
 
 def _value(text: str) -> int:

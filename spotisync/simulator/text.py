@@ -5,7 +5,8 @@ from typing import Any
 
 
 def dumps(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    """Write plain ASCII: it takes a byte a letter in memory, and putting pages together is several times quicker."""
+    return json.dumps(value)
 
 
 def join(plain: dict[str, Any], **ready: str) -> str:

@@ -1,0 +1,139 @@
+"""Real servers for every test that wants them: one Postgres and one Valkey a test process, a database a test."""
+
+import itertools
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import settings as hypothesis_settings
+from sqlalchemy.engine import make_url
+
+from spotisync.settings import Settings
+from spotisync.simulator import Server, start
+from spotisync.stack.postgres import Postgres
+from spotisync.stack.servers import start_servers
+from spotisync.stack.valkey import Valkey
+from spotisync.store import migrate
+from spotisync.sync import Sync, enrol
+from tests.drive import Account
+
+hypothesis_settings.register_profile("spotisync", deadline=None, print_blob=True)
+hypothesis_settings.load_profile("spotisync")
+
+SECRET_KEY = "c3BvdGlzeW5jLXRlc3RzLW9ubHktMzItYnl0ZXMtISE="
+# What is lost with the machine is of no interest here, what is lost with a process is.
+QUICK = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+
+
+@pytest.fixture(scope="session")
+def directory() -> Iterator[Path]:
+    """Short, for sockets' sake, and open to the user that Postgres runs as."""
+    path = Path(tempfile.mkdtemp(prefix="spotisync-", dir="/tmp"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def servers(directory: Path) -> Iterator[tuple[Postgres, Valkey]]:
+    with start_servers(directory / "data", directory / "run", QUICK) as both:
+        yield both
+
+
+@pytest.fixture(scope="session")
+def postgres(servers: tuple[Postgres, Valkey]) -> Postgres:
+    return servers[0]
+
+
+@pytest.fixture(scope="session")
+def template(postgres: Postgres) -> str:
+    """A database with the tables in, to be copied."""
+    _administer(postgres, "CREATE DATABASE template_spotisync")
+    migrate.upgrade(_url(postgres, "template_spotisync"))
+    return "template_spotisync"
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def database_url(postgres: Postgres, template: str) -> Iterator[str]:
+    name = f"test_{next(_numbers)}"
+    _administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield _url(postgres, name)
+    _administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def empty_database_url(postgres: Postgres) -> Iterator[str]:
+    name = f"test_{next(_numbers)}"
+    _administer(postgres, f"CREATE DATABASE {name}")
+    yield _url(postgres, name)
+    _administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _url(postgres: Postgres, database: str) -> str:
+    return make_url(postgres.url).set(database=database).render_as_string(hide_password=False)
+
+
+def _administer(postgres: Postgres, statement: str) -> None:
+    url = make_url(postgres.url)
+    with psycopg.connect(
+        host=str(url.query["host"]), user=url.username, dbname=url.database, autocommit=True
+    ) as connection:
+        connection.execute(statement)  # type: ignore[arg-type, unused-ignore]
+
+
+@pytest.fixture
+def simulator() -> Iterator[Server]:
+    """A tiny library, in a thread of this process."""
+    with start("tiny", seed=7) as server:
+        yield server
+
+
+@pytest.fixture
+def make_settings(database_url: str, directory: Path) -> Callable[..., Settings]:
+    def make(simulator_url: str, **changes: Any) -> Settings:
+        return Settings(
+            _env_file=None,
+            **{
+                "database_url": database_url,
+                "data_dir": directory / "data",
+                "client_id": "simulated",
+                "secret_key": SECRET_KEY,
+                "spotify_api_url": f"{simulator_url}/v1",
+                "spotify_accounts_url": simulator_url,
+                **changes,
+            },
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_sync(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., Sync]]:
+    """Make a `Sync` against a simulator; several stand for several worker processes."""
+    made: list[Sync] = []
+
+    def make(simulator: Server, **changes: Any) -> Sync:
+        sync = Sync.from_settings(make_settings(simulator.url, **changes))
+        made.append(sync)
+        return sync
+
+    yield make
+    for sync in made:
+        sync.close()
+
+
+@pytest.fixture
+def sync(simulator: Server, make_sync: Callable[..., Sync]) -> Sync:
+    return make_sync(simulator)
+
+
+@pytest.fixture
+def account(sync: Sync, simulator: Server) -> Account:
+    return Account(enrol.add(sync, simulator.refresh_token(), None).spotify_user_id)

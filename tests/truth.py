@@ -1,0 +1,217 @@
+"""tables == truth: what the tables hold for an account, in the form in which the simulator tells the truth."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from spotisync.sync import Sync
+from tests.drive import Account
+
+MET = {"saved", "playlist"}
+ACCESS = {"ok": "synced", "forbidden": "forbidden", "not_found": "not_found"}
+Tables = dict[str, dict[Any, Any]]
+
+
+def assert_tables_equal_truth(sync: Sync, account: Account, truth: dict[str, Any]) -> None:
+    with sync.database.begin() as connection:
+        found = tables(connection, account)
+    wanted = expected(truth)
+    differences = [
+        f"{table}: {key}: is {found[table].get(key)!r}, should be {wanted[table].get(key)!r}"
+        for table in wanted
+        for key in {**wanted[table], **found[table]}
+        if found[table].get(key) != wanted[table].get(key)
+    ]
+    assert not differences, f"{len(differences)} differences:\n" + "\n".join(differences[:20])
+
+
+def tables(connection: Connection, account: Account) -> Tables:
+    def rows(sql: str) -> list[Any]:
+        return list(connection.execute(text(sql), {"account": account.name}))
+
+    mine = "(SELECT id FROM accounts WHERE spotify_user_id = :account)"
+    return {
+        "saved_tracks": {
+            row.track_id: row.added_at
+            for row in rows(f"SELECT * FROM saved_tracks WHERE account_id = {mine} AND removed_at IS NULL")
+        },
+        "tracks": {
+            row.id: (
+                row.name,
+                row.uri,
+                row.album_id,
+                row.duration_ms,
+                row.explicit,
+                row.disc_number,
+                row.track_number,
+                row.isrc,
+                row.popularity,
+            )
+            for row in rows(f"SELECT * FROM tracks t WHERE id IN {_met(mine)}")
+        },
+        "track_artists": _lists(
+            rows(f"SELECT track_id, artist_id FROM track_artists WHERE track_id IN {_met(mine)} ORDER BY 1, position")
+        ),
+        "artists": {
+            row.id: (row.name, row.uri, row.genres, row.popularity, row.followers, row.image_url, row.enrichment)
+            for row in rows(f"SELECT * FROM artists WHERE id IN {_artists_met(mine)}")
+        },
+        "albums": {
+            row.id: (
+                row.name,
+                row.uri,
+                row.album_type,
+                row.release_date,
+                row.release_date_precision,
+                row.total_tracks,
+                row.label,
+                row.popularity,
+                row.upc,
+                row.image_url,
+                row.enrichment,
+            )
+            for row in rows(f"SELECT * FROM albums WHERE id IN (SELECT album_id FROM tracks WHERE id IN {_met(mine)})")
+        },
+        "album_artists": _lists(
+            rows(
+                f"""SELECT album_id, artist_id FROM album_artists
+                WHERE album_id IN (SELECT album_id FROM tracks WHERE id IN {_met(mine)}) ORDER BY 1, position"""
+            )
+        ),
+        "playlists": {
+            row.playlist_id: (
+                row.position,
+                row.name,
+                row.description,
+                row.owner_id,
+                row.owner_name,
+                row.public,
+                row.collaborative,
+                row.total_items,
+                row.image_url,
+                row.items_status,
+            )
+            for row in rows(
+                f"SELECT * FROM account_playlists JOIN playlists ON id = playlist_id WHERE account_id = {mine} AND removed_at IS NULL"
+            )
+        },
+        "playlist_items": {
+            (row.playlist_id, row.position): (row.kind, row.track_id, row.uri, row.name, row.added_at, row.added_by)
+            for row in rows(
+                f"SELECT i.* FROM playlist_items i JOIN account_playlists a USING (playlist_id) WHERE a.account_id = {mine} AND a.removed_at IS NULL"
+            )
+        },
+    }
+
+
+def _met(mine: str) -> str:
+    return f"""(SELECT track_id FROM saved_tracks WHERE account_id = {mine} AND removed_at IS NULL UNION
+        SELECT i.track_id FROM playlist_items i JOIN account_playlists a USING (playlist_id)
+        WHERE a.account_id = {mine} AND a.removed_at IS NULL AND i.track_id IS NOT NULL)"""
+
+
+def _artists_met(mine: str) -> str:
+    return f"""(SELECT artist_id FROM track_artists WHERE track_id IN {_met(mine)} UNION
+        SELECT artist_id FROM album_artists JOIN tracks USING (album_id) WHERE tracks.id IN {_met(mine)})"""
+
+
+def _lists(rows: list[Any]) -> dict[str, list[str]]:
+    lists: dict[str, list[str]] = {}
+    for parent, child in rows:
+        lists.setdefault(parent, []).append(child)
+    return lists
+
+
+def expected(truth: dict[str, Any]) -> Tables:
+    """The truth, but for what is met only in places that a full sync does not read yet (plays, saved albums)."""
+    met = {
+        kind: {id_: row for id_, row in truth[kind].items() if MET & set(row["seen_in"])}
+        for kind in ("tracks", "artists", "albums")
+    }
+    return {
+        "saved_tracks": {row["track_id"]: _time(row["added_at"]) for row in truth["saved_tracks"]},
+        "tracks": {
+            id_: (
+                row["name"],
+                row["uri"],
+                row["album_id"],
+                row["duration_ms"],
+                row["explicit"],
+                row["disc_number"],
+                row["track_number"],
+                row["isrc"],
+                row["popularity"],
+            )
+            for id_, row in met["tracks"].items()
+        },
+        "track_artists": {id_: artists for id_, artists in truth["track_artists"].items() if id_ in met["tracks"]},
+        "artists": {
+            id_: (
+                row["name"],
+                row["uri"],
+                row["genres"],
+                _whole(row["popularity"]),
+                _whole(row["followers"]),
+                row["image_url"],
+                _enrichment(row),
+            )
+            for id_, row in met["artists"].items()
+        },
+        "albums": {
+            id_: (
+                row["name"],
+                row["uri"],
+                row["album_type"],
+                row["release_date"],
+                row["release_date_precision"],
+                row["total_tracks"],
+                row["label"],
+                _whole(row["popularity"]),
+                row["upc"],
+                row["image_url"],
+                _enrichment(row),
+            )
+            for id_, row in met["albums"].items()
+        },
+        "album_artists": {id_: row["artists"] for id_, row in met["albums"].items()},
+        "playlists": {
+            row["id"]: (
+                row["offset"],
+                row["name"],
+                row["description"],
+                row["owner_id"],
+                row["owner_name"],
+                row["public"],
+                row["collaborative"],
+                row["total_items"],
+                row["image_url"],
+                ACCESS[row["access"]],
+            )
+            for row in truth["playlists"]
+        },
+        "playlist_items": {
+            (id_, row["position"]): (
+                row["kind"],
+                row["track_id"],
+                row["uri"],
+                row["name"],
+                _time(row["added_at"]),
+                row["added_by"],
+            )
+            for id_, rows in truth["playlist_items"].items()
+            for row in rows
+        },
+    }
+
+
+def _enrichment(row: dict[str, Any]) -> str:
+    return "gone" if row["gone"] else "full"
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _time(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value).astimezone(UTC)

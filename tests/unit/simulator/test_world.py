@@ -1,0 +1,192 @@
+"""The world alone: what a seed gives, and what edits do to it."""
+
+import json
+from random import Random
+
+import pytest
+
+from spotisync.simulator import World
+from spotisync.simulator.ids import Ids
+from spotisync.simulator.library import SavedTracks
+from spotisync.simulator.world import EDITS, HABITS, PATROL_EDITS
+
+
+def document(world: World, account: str | None = None) -> str:
+    return json.dumps(world.truth(account))
+
+
+def test_same_seed_gives_the_same_library_to_the_byte() -> None:
+    assert document(World(400, seed=7)) == document(World(400, seed=7))
+    assert document(World(400, seed=7)) != document(World(400, seed=8))
+
+
+def test_more_accounts_leave_the_first_one_as_it_is() -> None:
+    alone, together = World(400), World(400, accounts=3)
+    assert document(alone, "user01") == document(together, "user01")
+
+
+def test_neighbouring_accounts_share_about_half_of_their_artists() -> None:
+    world = World(1_000, accounts=2)
+    first, second = (
+        {id_ for id_, artist in world.truth(account)["artists"].items() if "saved" in artist["seen_in"]}
+        for account in world.accounts
+    )
+    assert 0.25 < len(first & second) / len(second) < 0.75
+
+
+def test_small_is_large_enough_for_the_demo() -> None:
+    truth = World("small").truth()
+    assert len(truth["saved_tracks"]) >= 3_000
+    assert len(truth["artists"]) >= 900
+    assert len(truth["albums"]) >= 700
+    with_rows = [each for each in truth["playlists"] if each["access"] == "ok" and each["total_items"]]
+    assert len(with_rows) >= 45
+    assert max(each["total_items"] for each in with_rows) > 200
+    assert any(artist["seen_in"] == ["playlist"] for artist in truth["artists"].values())
+    assert any(album["seen_in"] == ["playlist"] for album in truth["albums"].values())
+
+
+@pytest.mark.parametrize("library", ["tiny", 400])
+def test_every_oddity_is_there(library: str | int) -> None:
+    truth = World(library).truth()
+    rows = [row for rows in truth["playlist_items"].values() for row in rows]
+    playlists = truth["playlists"]
+    assert {row["kind"] for row in rows} == {"track", "episode", "local", "unavailable"}
+    assert {None, "1970-01-01T00:00:00Z"} < {row["added_at"] for row in rows}
+    assert any(artist["gone"] for artist in truth["artists"].values())
+    assert any(album["gone"] for album in truth["albums"].values())
+    assert "0000" in {album["release_date"] for album in truth["albums"].values()}
+    assert {playlist["access"] for playlist in playlists} == {"ok", "forbidden", "not_found"}
+    assert {"", None} & {playlist["description"] for playlist in playlists}
+    assert "" in {playlist["name"] for playlist in playlists}
+    assert max(len(playlist["name"]) for playlist in playlists) > 1_900
+    assert None in {playlist["public"] for playlist in playlists}
+    assert truth["totals"]["saved_tracks"] == len(truth["saved_tracks"]) + 3
+    assert truth["totals"]["playlists"] > len(playlists)
+    assert playlists[-1]["offset"] > playlists[-1]["position"] == len(playlists) - 1
+
+
+def test_without_quirks_nothing_is_odd() -> None:
+    truth = World("tiny", quirks=False).truth()
+    assert truth["totals"]["saved_tracks"] == len(truth["saved_tracks"]) == 30
+    assert {playlist["access"] for playlist in truth["playlists"]} == {"ok"}
+    assert {row["kind"] for rows in truth["playlist_items"].values() for row in rows} == {"track"}
+    assert not any(artist["gone"] for artist in truth["artists"].values())
+
+
+def test_genres_are_empty_for_about_half() -> None:
+    artists = World(1_000).truth()["artists"].values()
+    assert 0.35 < sum(artist["genres"] == [] for artist in artists) / len(artists) < 0.65
+
+
+def test_ids_lead_back_to_their_numbers_and_foreign_ids_nowhere() -> None:
+    ids = Ids(3)
+    for number in (0, 1, 77, 2**40 + 5, 2**63):
+        assert ids.number("track", ids.of("track", number)) == number
+        assert ids.number("album", ids.of("track", number)) is None
+    for wrong in ("", "x" * 22, "Z" * 22, "0" * 21, "-" * 22):
+        assert ids.number("track", wrong) is None
+
+
+def test_saved_tracks_stay_sorted_by_the_minute_whatever_is_added() -> None:
+    rng = Random(1)
+    rows = [(rng.randrange(10_000), number) for number in range(500)]
+    saved = SavedTracks(rows[:250], by_minute=True)
+    for added, track in rows[250:]:
+        saved.add(added, track)
+    assert list(saved) == list(SavedTracks(rows, by_minute=True))
+    minutes = [added // 60 for added, _ in saved]
+    assert minutes == sorted(minutes, reverse=True)
+    assert [added for added, _ in saved] != sorted((added for added, _ in saved), reverse=True)
+
+
+@pytest.mark.parametrize("op", sorted(set(EDITS) - {"follow_playlist"}))
+def test_every_edit_works_unasked_and_shows(op: str) -> None:
+    world = World("tiny")
+    before = document(world)
+    done = world.edit(op, rng=Random(5))
+    assert done["op"] == op
+    if op == "reorder_items":  # the rows may be equal
+        return
+    assert document(world) != before
+
+
+def test_edits_do_what_they_say() -> None:
+    world = World("tiny")
+    world.clock_offset = 1_800_000_000 - world.now()
+    liked = world.edit("like")
+    assert world.truth()["saved_tracks"][0] == {"track_id": liked["track_id"], "added_at": liked["added_at"]}
+    assert world.edit("unlike", track=liked["track_id"])["track_id"] == liked["track_id"]
+    assert liked["track_id"] not in {row["track_id"] for row in world.truth()["saved_tracks"]}
+    album = world.edit("like_album")
+    assert [row["added_at"] for row in world.truth()["saved_tracks"]].count(album["added_at"]) == len(
+        album["track_ids"]
+    )
+
+
+def test_relinking_keeps_isrc_and_date() -> None:
+    world = World("tiny")
+    old = world.truth()["saved_tracks"][3]
+    new = world.edit("relink", track=old["track_id"])["new_track_id"]
+    truth = world.truth()
+    assert {"track_id": new, "added_at": old["added_at"]} in truth["saved_tracks"]
+    assert truth["tracks"][new]["isrc"] == World("tiny").truth()["tracks"][old["track_id"]]["isrc"]
+
+
+def test_each_edit_of_a_playlist_changes_its_snapshot_and_moving_it_does_not() -> None:
+    world = World("tiny")
+    made = world.edit("create_playlist", name="new", tracks=[row["track_id"] for row in world.truth()["saved_tracks"]])
+    seen = [made["snapshot_id"]]
+    for op in ("rename_playlist", "add_items", "remove_items", "reorder_items"):
+        seen.append(world.edit(op, playlist=made["playlist_id"])["snapshot_id"])
+    assert len(set(seen)) == 5
+    assert world.edit("move_playlist", playlist=made["playlist_id"], to=2)["snapshot_id"] == seen[-1]
+    assert world.truth()["playlists"][2]["id"] == made["playlist_id"]
+
+
+def test_a_new_snapshot_id_shows_after_its_lag() -> None:
+    world = World("tiny")
+    world.snapshot_lag = 30
+    id_ = next(each["id"] for each in world.truth()["playlists"] if each["access"] == "ok" and each["total_items"] > 5)
+    before = world.playlists[id_].snapshot_id(world.now())
+    world.playlists[id_].changed(world.now(), world.snapshot_lag)
+    assert world.playlists[id_].snapshot_id(world.now()) == before
+    assert world.playlists[id_].snapshot_id(world.now() + 31) != before
+
+
+def test_reordering_moves_the_block() -> None:
+    world = World("tiny")
+    tracks = [row["track_id"] for row in world.truth()["saved_tracks"]][:6]
+    made = world.edit("create_playlist", tracks=tracks)["playlist_id"]
+
+    def order() -> list[int]:
+        return [tracks.index(row["track_id"]) for row in world.truth()["playlist_items"][made]]
+
+    world.edit("reorder_items", playlist=made, start=1, length=2, to=5)
+    assert order() == [0, 3, 4, 1, 2, 5]
+    world.edit("reorder_items", playlist=made, start=3, length=2, to=0)
+    assert order() == [1, 2, 0, 3, 4, 5]
+
+
+def test_random_edits_follow_from_their_dice() -> None:
+    def edited() -> list[str]:
+        world, rng = World("tiny"), Random(9)
+        return [world.random_edit(rng)["op"] for _ in range(60)]
+
+    assert edited() == edited()
+    assert set(edited()) <= set(HABITS)
+
+
+def test_random_edits_of_chosen_kinds_only() -> None:
+    world = World("tiny")
+    assert {world.random_edit(ops=list(PATROL_EDITS))["op"] for _ in range(30)} == set(PATROL_EDITS)
+
+
+def test_an_impossible_edit_says_why() -> None:
+    world = World("tiny")
+    with pytest.raises(LookupError, match="no edit 'lick'; there are like"):
+        world.edit("lick")
+    with pytest.raises(LookupError, match="no track"):
+        world.edit("like", track="0" * 22)
+    with pytest.raises(LookupError, match="saved already"):
+        world.edit("like", track=world.truth()["saved_tracks"][0]["track_id"])
