@@ -1,17 +1,13 @@
 """Celery's options. Values come from `spotisync.settings`; what a task does stands in `spotisync/tasks.py`."""
 
 from celery.schedules import crontab
-from kombu import Queue
+from kombu import Exchange, Queue
 
 from spotisync.settings import settings
 
 _settings = settings()
-_sockets = {
-    "socket_timeout": 10,
-    "socket_connect_timeout": 5,
-    "socket_keepalive": True,
-    "health_check_interval": 25,
-}
+# Without these, a frozen Redis holds a publisher for ever.
+_timeouts = {"socket_timeout": 10, "socket_connect_timeout": 5, "health_check_interval": 25}
 
 broker_url = _settings.broker
 result_backend = _settings.backend
@@ -23,11 +19,13 @@ broker_transport_options = {
     "visibility_timeout": 3600,
     "unacked_restore_interval": 10,
     "unacked_restore_throttle": 1,
-    **_sockets,
+    **_timeouts,
+    # A unix socket takes no such option.
+    **({} if _settings.broker.startswith("redis+socket") else {"socket_keepalive": True}),
 }
 redis_socket_timeout = 10
 redis_socket_connect_timeout = 5
-redis_socket_keepalive = True
+redis_socket_keepalive = not _settings.backend.startswith("redis+socket")
 redis_backend_health_check_interval = 25
 result_backend_transport_options = {"retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step": 0.5}}
 
@@ -52,7 +50,8 @@ task_time_limit = 900
 task_publish_retry_policy = {"max_retries": 5, "interval_start": 0, "interval_step": 0.5, "interval_max": 2}
 
 task_default_queue = "spotisync.sync"
-task_queues = [Queue("spotisync.sync"), Queue("spotisync.control")]
+# Each with an exchange and a key of its own: by default both would get the messages of either.
+task_queues = [Queue(name, Exchange(name), name) for name in ("spotisync.sync", "spotisync.control")]
 task_routes = {
     "spotisync.cancel_sync": {"queue": "spotisync.control"},
     "spotisync.sweep": {"queue": "spotisync.control"},

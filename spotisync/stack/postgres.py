@@ -78,7 +78,8 @@ class Postgres(Process):
 
     def worth_another_start(self) -> bool:
         """Its backends outlive a kill -9 for as long as they compute, and no new server starts beside them."""
-        return self.exit_code == 1 and any("is still in use" in line for line in self.tail().splitlines()[-3:])
+        said = [line for line in self.tail().splitlines() if f"[{self.last_pid}]" in line]
+        return self.exit_code == 1 and any("is still in use" in line for line in said)
 
     def prepare(self) -> None:
         private(self._socket_dir, self._user)

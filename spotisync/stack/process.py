@@ -68,11 +68,15 @@ class Process:
 
     @property
     def pid(self) -> int | None:
-        return self._popen.pid if self._popen and self.running else None
+        return self.last_pid if self.running else None
 
     @property
     def running(self) -> bool:
         return self._popen is not None and self._popen.poll() is None
+
+    @property
+    def last_pid(self) -> int | None:
+        return self._popen.pid if self._popen else None
 
     @property
     def exit_code(self) -> int | None:
@@ -156,7 +160,7 @@ class Process:
 
     def tail(self) -> str:
         with self.log.open("rb") as file:
-            file.seek(max(0, self.log.stat().st_size - 4000))
+            file.seek(max(0, self.log.stat().st_size - 10_000))
             return file.read().decode(errors="replace")
 
     @property

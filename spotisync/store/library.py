@@ -8,7 +8,6 @@ from sqlalchemy import Connection, text
 from spotisync.core.rows import SavedTrack
 from spotisync.store import schema
 from spotisync.store.bulk import upsert
-from spotisync.store.params import dumps
 
 
 def save_tracks(connection: Connection, account_id: int, rows: Sequence[SavedTrack]) -> tuple[set[str], set[str]]:
@@ -36,16 +35,32 @@ def save_tracks(connection: Connection, account_id: int, rows: Sequence[SavedTra
     return added, {track_id for _, track_id in updated} - added
 
 
-def see(connection: Connection, sync_id: int, rows: Sequence[SavedTrack]) -> int:
-    """Note what the walk has met; returns how many of them for the first time."""
-    return connection.execute(
+def see(
+    connection: Connection, sync_id: int, account_id: int, rows: Sequence[SavedTrack]
+) -> tuple[set[str], list[SavedTrack]]:
+    """Note what the walk has met. Returns the ids met for the first time, and the rows to write.
+
+    A track can be in the list twice (relinking makes twins): the newest row counts, in whatever order they come.
+    """
+    ids = [row.track_id for row in rows]
+    met_before = connection.execute(
+        text(
+            """SELECT m.track_id, s.added_at FROM seen_tracks m
+            JOIN saved_tracks s ON s.account_id = :account_id AND s.track_id = m.track_id
+            WHERE m.sync_id = :sync_id AND m.track_id = ANY(:ids)"""
+        ),
+        {"sync_id": sync_id, "account_id": account_id, "ids": ids},
+    )
+    newest = {row.track_id: row.added_at for row in met_before}
+    connection.execute(
         text(
             """INSERT INTO seen_tracks (sync_id, track_id)
-            SELECT :sync_id, id FROM jsonb_array_elements_text(CAST(:ids AS jsonb)) AS id ORDER BY id
-            ON CONFLICT DO NOTHING"""
+            SELECT :sync_id, id FROM unnest(CAST(:ids AS text[])) AS id ORDER BY id ON CONFLICT DO NOTHING"""
         ),
-        {"sync_id": sync_id, "ids": dumps([row.track_id for row in rows])},
-    ).rowcount
+        {"sync_id": sync_id, "ids": ids},
+    )
+    rows_to_write = [row for row in rows if row.track_id not in newest or row.added_at > newest[row.track_id]]
+    return set(ids) - set(newest), rows_to_write
 
 
 def remove_unseen(connection: Connection, sync_id: int, account_id: int, since: datetime) -> int:

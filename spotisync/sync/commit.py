@@ -44,8 +44,9 @@ def commit(
     if not runs.holds(connection, run.id, token):
         raise ClaimLost("another worker has the batch, or the run is over")
     written = _write(connection, run, at, cursor, step)
-    counted = written.counts_for or run.phase
-    runs.count(connection, run.id, counted, written.counts, api_calls)
+    runs.count(connection, run.id, written.counts_for or run.phase, written.counts, api_calls)
+    if written.counts_for:
+        runs.defer(connection, run.id, written.counts_for, written.deferred)
     over = written.cursor is None
     offset = cursors.offset(written.cursor) if written.cursor else written.total or at.current_offset
     runs.save_checkpoint(
@@ -54,7 +55,7 @@ def commit(
         cursor=cursors.dump(written.cursor) if written.cursor else None,
         offset=offset,
         total=written.total,
-        deferred=written.deferred,
+        deferred=0 if written.counts_for else written.deferred,
         over=over,
     )
     phase = next_phase(run.phase) if over else run.phase
@@ -90,14 +91,14 @@ def _write(connection: Connection, run: Run, at: Checkpoint, cursor: Cursor, ste
 
 def _write_tracks(connection: Connection, run: Run, step: Step) -> Written:
     changed = catalogue.save(connection, step.catalogue)
-    added, updated = library.save_tracks(connection, run.account_id, step.saved)
-    new = library.see(connection, run.id, step.saved)
+    new, rows = library.see(connection, run.id, run.account_id, step.saved)
+    added, updated = library.save_tracks(connection, run.account_id, rows)
     removed = 0
     if step.walk_done:
         removed = library.remove_unseen(connection, run.id, run.account_id, library.walk_began(connection, run.id))
         catalogue.rank_stubs(connection)
     updated |= changed & {row.track_id for row in step.saved}
-    return Written(Counts(new, len(added), len(updated - added), removed), step.cursor, step.total)
+    return Written(Counts(len(new), len(added), len(updated - added), removed), step.cursor, step.total)
 
 
 # ---- artists, albums ------------------------------------------------------------------------------------------------
@@ -136,8 +137,8 @@ def _write_late(connection: Connection, run: Run, cursor: Late, step: Step) -> W
     counts = _save_looked_up(connection, step)
     if step.deferred:
         cursor = replace(cursor, deferred=(*cursor.deferred, step.looked_up))
-    runs.defer(connection, run.id, step.looked_up, catalogue.put_off(connection, step.looked_up, run.id))
-    return Written(counts, _late_or_over(connection, run, cursor), counts_for=step.looked_up)
+    put_off = catalogue.put_off(connection, step.looked_up, run.id)
+    return Written(counts, _late_or_over(connection, run, cursor), deferred=put_off, counts_for=step.looked_up)
 
 
 def _late_or_over(connection: Connection, run: Run, cursor: Late) -> Late | None:

@@ -46,7 +46,7 @@ def test_small_is_large_enough_for_the_demo() -> None:
     assert any(album["seen_in"] == ["playlist"] for album in truth["albums"].values())
 
 
-@pytest.mark.parametrize("library", ["tiny", 400])
+@pytest.mark.parametrize("library", ["tiny", 100, 400, 1_000])
 def test_every_oddity_is_there(library: str | int) -> None:
     truth = World(library).truth()
     rows = [row for rows in truth["playlist_items"].values() for row in rows]
@@ -136,9 +136,8 @@ def test_relinking_keeps_isrc_and_date() -> None:
 def test_each_edit_of_a_playlist_changes_its_snapshot_and_moving_it_does_not() -> None:
     world = World("tiny")
     made = world.edit("create_playlist", name="new", tracks=[row["track_id"] for row in world.truth()["saved_tracks"]])
-    seen = [made["snapshot_id"]]
-    for op in ("rename_playlist", "add_items", "remove_items", "reorder_items"):
-        seen.append(world.edit(op, playlist=made["playlist_id"])["snapshot_id"])
+    ops = ("rename_playlist", "add_items", "remove_items", "reorder_items")
+    seen = [made["snapshot_id"], *(world.edit(op, playlist=made["playlist_id"])["snapshot_id"] for op in ops)]
     assert len(set(seen)) == 5
     assert world.edit("move_playlist", playlist=made["playlist_id"], to=2)["snapshot_id"] == seen[-1]
     assert world.truth()["playlists"][2]["id"] == made["playlist_id"]

@@ -1,0 +1,64 @@
+"""The rolling window and the quota of a day."""
+
+import time
+
+from spotisync.simulator import Server
+from spotisync.simulator.limits import Limits
+from spotisync.simulator.settings import Settings
+
+from .reader import Reader
+
+
+def test_the_window_rolls() -> None:
+    limits = Limits(Settings(rate=3, rate_window=30))
+    assert [limits.refusal("me", at) for at in (0, 10, 20)] == [None] * 3
+    refused = limits.refusal("artists", 21)
+    assert refused is not None
+    assert refused.headers["Retry-After"] == "9"
+    assert limits.refusal("me", 30.5) is None
+    assert limits.refusal("me", 31) is not None
+
+
+def test_over_the_limit(server: Server, reader: Reader) -> None:
+    server.control.settings(rate=2)
+    statuses = [reader.get("/me").status_code for _ in range(3)]
+    assert statuses == [200, 200, 429]
+    reply = reader.get("/me/tracks")
+    assert reply.json() == {"error": {"status": 429, "message": "API rate limit exceeded"}}
+    assert 1 <= int(reply.headers["Retry-After"]) <= 30
+    server.control.settings(clock_offset=31)
+    assert reader.get("/me").status_code == 200
+
+
+def test_a_limit_without_the_header_and_in_plain_text(server: Server, reader: Reader) -> None:
+    server.control.settings(rate=1, rate_retry_after=False, rate_body="text")
+    reader.get("/me")
+    reply = reader.get("/me")
+    assert (reply.status_code, reply.text) == (429, "Too many requests")
+    assert "Retry-After" not in reply.headers
+
+
+def test_a_quota_binds_its_family_for_a_day(server: Server, reader: Reader) -> None:
+    server.control.settings(quota={"library": 2})
+    assert [reader.get("/me/tracks").status_code for _ in range(3)] == [200, 200, 429]
+    reply = reader.get("/me/albums")
+    assert reply.json() == {"error": {"status": 429, "message": "Too many requests", "reason": "QUOTA_EXCEEDED"}}
+    assert 86_000 < int(reply.headers["Retry-After"]) <= 86_400
+    assert reader.get("/me/playlists").status_code == 200
+    server.control.settings(clock_offset=86_401)
+    with Reader(server.url, server.access_token()) as later:
+        assert later.get("/me/albums").status_code == 200
+
+
+def test_limits_can_be_forgotten(server: Server, reader: Reader) -> None:
+    server.control.settings(rate=1)
+    assert [reader.get("/me").status_code for _ in range(2)] == [200, 429]
+    server.control.reset_limits()
+    assert reader.get("/me").status_code == 200
+
+
+def test_latency_delays_each_reply_and_they_wait_side_by_side(server: Server, reader: Reader) -> None:
+    server.control.settings(latency_ms=100)
+    began = time.monotonic()
+    assert reader.get("/me").status_code == 200
+    assert 0.05 <= time.monotonic() - began

@@ -1,0 +1,155 @@
+"""Paging, limits of pages, look-ups, cursors, and an edit between two pages."""
+
+from itertools import pairwise
+
+import pytest
+
+from spotisync.simulator import Server
+
+from .reader import Reader
+
+
+def test_pages_link_to_each_other(server: Server, reader: Reader) -> None:
+    seen, url = [], f"{server.url}/v1/me/tracks?limit=7"
+    while url:
+        page = reader.session.get(url, timeout=5).json()
+        seen += page["items"]
+        assert page["total"] == 33
+        assert (page["previous"] is None) == (page["offset"] == 0)
+        url = page["next"]
+    assert seen == list(reader.rows("/me/tracks"))
+    assert len(seen) == 33
+    assert reader.json("/me/tracks", offset=1_000)["items"] == []
+
+
+def test_saved_tracks_are_newest_first_by_the_minute(reader: Reader) -> None:
+    rows = list(reader.rows("/me/tracks"))
+    assert all(later["added_at"][:16] >= row["added_at"][:16] for later, row in pairwise(rows))
+    assert sum(row["track"] is None for row in rows) == 2
+
+
+def test_the_next_page_of_playlists_is_at_the_user(server: Server, reader: Reader) -> None:
+    page = reader.json("/me/playlists", limit=3)
+    assert page["next"] == f"{server.url}/v1/users/user01/playlists?offset=3&limit=3"
+    assert reader.session.get(page["next"], timeout=5).json()["offset"] == 3
+
+
+@pytest.mark.parametrize("path", ["/me/tracks", "/me/albums", "/me/playlists", "/me/player/recently-played"])
+def test_limits_of_a_page(reader: Reader, path: str) -> None:
+    assert reader.json(path, limit=50)["limit"] == 50
+    assert reader.json(path)["limit"] == 20
+    for wrong in (0, 51, -1, "many"):
+        reply = reader.get(path, limit=wrong)
+        assert (reply.status_code, reply.json()["error"]["message"]) == (400, "Invalid limit")
+
+
+def test_a_slash_at_the_end_means_nothing(server: Server, reader: Reader) -> None:
+    artist = next(id_ for id_, each in server.world.truth()["artists"].items() if not each["gone"])
+    assert reader.json("/me/") == reader.json("/me")
+    assert reader.json("/artists/", ids=artist) == reader.json("/artists", ids=artist)
+
+
+def test_unlike_between_two_pages_hides_a_row_and_like_repeats_one(server: Server, reader: Reader) -> None:
+    before = [row["track"] and row["track"]["id"] for row in reader.rows("/me/tracks")]
+    first = [id_ for id_ in before[:10] if id_]
+    server.control.edit("unlike", track=first[0])
+    assert reader.json("/me/tracks", limit=10, offset=10)["items"][0]["track"]["id"] == before[11]
+    server.control.edit("relike", track=first[1])
+    server.control.edit("like")
+    assert reader.json("/me/tracks", limit=10, offset=10)["items"][0]["track"]["id"] == before[10]
+
+
+@pytest.mark.parametrize(("kind", "most"), [("artist", 50), ("album", 20), ("track", 50)])
+def test_looking_up_many(server: Server, reader: Reader, kind: str, most: int) -> None:
+    known = [id_ for id_, each in server.world.truth()[f"{kind}s"].items() if not each.get("gone")]
+    asked = [known[1], "0" * 22, known[0]]
+    found = reader.json(f"/{kind}s", ids=",".join(asked))[f"{kind}s"]
+    assert [each and each["id"] for each in found] == [known[1], None, known[0]]
+    assert found[0] == reader.json(f"/{kind}s/{known[1]}")
+    assert reader.get(f"/{kind}s/{'0' * 22}").status_code == 404
+    assert reader.get(f"/{kind}s/nonsense").status_code == 400
+    assert reader.get(f"/{kind}s", ids=",".join([known[0]] * (most + 1))).status_code == 400
+    assert reader.get(f"/{kind}s").status_code == 400
+
+
+def test_what_is_gone_is_null_among_many_and_404_alone(server: Server, reader: Reader) -> None:
+    for kind in ("artist", "album"):
+        gone = next(id_ for id_, each in server.world.truth()[f"{kind}s"].items() if each["gone"])
+        assert reader.json(f"/{kind}s", ids=gone) == {f"{kind}s": [None]}
+        assert reader.get(f"/{kind}s/{gone}").json() == {"error": {"status": 404, "message": "Resource not found"}}
+
+
+def test_tracks_of_an_album(server: Server, reader: Reader) -> None:
+    album = next(id_ for id_, each in server.world.truth()["albums"].items() if not each["gone"])
+    whole = reader.json(f"/albums/{album}")
+    rows = list(reader.rows(f"/albums/{album}/tracks", limit=2))
+    assert rows == whole["tracks"]["items"]
+    assert len(rows) == whole["total_tracks"] == whole["tracks"]["total"]
+
+
+def test_a_playlist_embeds_a_hundred_rows_whatever_its_pages_hold(server: Server, reader: Reader) -> None:
+    large = max(server.world.truth()["playlist_items"].items(), key=lambda entry: len(entry[1]))[0]
+    whole = reader.json(f"/playlists/{large}")
+    assert whole["items"]["limit"] == len(whole["items"]["items"]) == len(whole["tracks"]["items"]) == 100
+    assert whole["items"]["items"] == list(reader.rows(f"/playlists/{large}/items"))[:100]
+    assert reader.json(f"/playlists/{large}/tracks", limit=100)["limit"] == 100
+    assert reader.get(f"/playlists/{large}/items", limit=51).status_code == 400
+
+
+def test_an_episode_without_being_asked_for_comes_as_a_track(server: Server, reader: Reader) -> None:
+    episodes = {
+        id_: next(row for row in rows if row["kind"] == "episode")
+        for id_, rows in server.world.truth()["playlist_items"].items()
+        if any(row["kind"] == "episode" for row in rows)
+    }
+    ((playlist, truth),) = episodes.items()
+    path = f"/playlists/{playlist}/items"
+    asked = reader.json(path, additional_types="track,episode")["items"][truth["position"]]["item"]
+    unasked = reader.json(path)["items"][truth["position"]]["item"]
+    assert asked["type"] == "episode"
+    assert "show" in asked
+    assert "artists" not in asked
+    assert unasked["album"]["id"] == unasked["artists"][0]["id"] == asked["show"]["id"]
+    assert unasked["artists"][0]["type"] == "show"
+    assert (unasked["track"], unasked["episode"], unasked["id"]) == (False, True, asked["id"])
+
+
+def test_following_pages_by_the_last_id_even_if_it_is_gone(server: Server, reader: Reader) -> None:
+    for _ in range(4):
+        server.control.edit("follow")
+    page = reader.json("/me/following", type="artist", limit=3)["artists"]
+    after = page["cursors"]["after"]
+    assert after == page["items"][-1]["id"]
+    assert f"after={after}" in page["next"]
+    expected = reader.session.get(page["next"], timeout=5).json()["artists"]["items"]
+    server.control.edit("unfollow", artist=after)
+    assert reader.session.get(page["next"], timeout=5).json()["artists"]["items"] == expected
+    assert reader.get("/me/following").status_code == 400
+
+
+def test_recent_plays_go_back_fifty(server: Server, reader: Reader) -> None:
+    for number in range(60):
+        server.world.edit("play", at_ms=1_800_000_000_000 + number)
+    page = reader.json("/me/player/recently-played", limit=50)
+    assert len(page["items"]) == 50
+    assert page["cursors"] == {"after": "1800000000059", "before": "1800000000010"}
+    beyond = reader.session.get(page["next"], timeout=5).json()
+    assert (beyond["items"], beyond["cursors"], beyond["next"]) == ([], None, None)
+    newer = reader.json("/me/player/recently-played", after=1_800_000_000_057)["items"]
+    assert [each["played_at"][-4:-1] for each in newer] == ["059", "058"]
+    assert reader.get("/me/player/recently-played", after=1, before=2).status_code == 400
+
+
+def test_a_late_play_is_sorted_in(server: Server, reader: Reader) -> None:
+    server.world.edit("play", at_ms=1_800_000_000_000)
+    server.world.edit("play", at_ms=1_800_000_500_000)
+    server.world.edit("play", at_ms=1_800_000_200_000)
+    times = [each["played_at"] for each in reader.json("/me/player/recently-played", limit=50)["items"]]
+    assert times == sorted(times, reverse=True)
+
+
+def test_unknown_paths_and_methods(reader: Reader) -> None:
+    assert reader.get("/me/nothing").json() == {"error": {"status": 404, "message": "Service not found"}}
+    assert reader.get("/playlists/" + "0" * 22).status_code == 404
+    assert reader.session.put(f"{reader.url}/v1/me/tracks", timeout=5).status_code == 405
+    assert reader.session.get(f"{reader.url}/nothing", timeout=5).status_code == 404

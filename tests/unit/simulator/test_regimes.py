@@ -1,0 +1,74 @@
+"""What the restricted API refuses and leaves out."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from spotisync.simulator import Server, start
+
+from .reader import Reader
+
+
+@pytest.fixture
+def restricted() -> Iterator[Server]:
+    with start("tiny", regime="restricted") as server:
+        yield server
+
+
+@pytest.fixture
+def limited(restricted: Server) -> Iterator[Reader]:
+    with Reader(restricted.url, restricted.access_token()) as reader:
+        yield reader
+
+
+def test_removed_paths_are_forbidden(restricted: Server, limited: Reader) -> None:
+    truth = restricted.world.truth()
+    playlist = next(iter(truth["playlist_items"]))
+    gone = {
+        "/artists": next(iter(truth["artists"])),
+        "/albums": next(iter(truth["albums"])),
+        "/tracks": next(iter(truth["tracks"])),
+    }
+    for path, ids in gone.items():
+        reply = limited.get(path, ids=ids)
+        assert (reply.status_code, reply.json()) == (403, {"error": {"status": 403, "message": "Forbidden"}})
+    assert limited.get(f"/playlists/{playlist}/tracks").status_code == 403
+    assert limited.get("/users/user01/playlists").status_code == 403
+
+
+def test_objects_are_poorer(restricted: Server, limited: Reader) -> None:
+    truth = restricted.world.truth()
+    artist = next(id_ for id_, each in truth["artists"].items() if not each["gone"])
+    album = next(id_ for id_, each in truth["albums"].items() if not each["gone"])
+    assert set(limited.json(f"/artists/{artist}")) == {"external_urls", "href", "id", "images", "name", "type", "uri"}
+    assert not {"available_markets", "label", "popularity", "genres"} & set(limited.json(f"/albums/{album}"))
+    assert "external_ids" in limited.json(f"/albums/{album}")
+    track = limited.json("/me/tracks")["items"][0]["track"]
+    assert not {"available_markets", "popularity", "linked_from", "preview_url"} & set(track)
+    assert "isrc" in track["external_ids"]
+    assert not {"country", "email", "product", "followers", "explicit_content"} & set(limited.json("/me"))
+
+
+def test_playlist_rows_have_item_only_and_only_for_own_playlists(restricted: Server, limited: Reader) -> None:
+    listed = [row for row in limited.rows("/me/playlists") if row]
+    assert all("items" in row and "tracks" not in row for row in listed)
+    for row in listed:
+        reply = limited.get(f"/playlists/{row['id']}/items")
+        if row["owner"]["id"] == "spotify":
+            assert reply.status_code == 404
+        elif row["owner"]["id"] != "user01" and not row["collaborative"]:
+            assert reply.status_code == 403
+            whole = limited.json(f"/playlists/{row['id']}")
+            assert not {"items", "tracks"} & set(whole)
+        else:
+            assert all("item" in each and "track" not in each for each in reply.json()["items"])
+            assert "tracks" not in limited.json(f"/playlists/{row['id']}")
+
+
+def test_the_regime_can_change_while_it_runs(server: Server, reader: Reader) -> None:
+    assert "tracks" in reader.json("/me/playlists")["items"][0]
+    server.control.settings(regime="restricted")
+    assert "tracks" not in reader.json("/me/playlists")["items"][0]
+    assert server.control.truth()["regime"] == "restricted"
+    server.control.settings(regime="full")
+    assert "tracks" in reader.json("/me/playlists")["items"][0]
