@@ -71,6 +71,16 @@ def read(connection: Any, client_id: str) -> list[Block]:
     return [Block(family, until, reason, float(seconds)) for family, until, reason, seconds in rows]
 
 
+def clear(connection: Any, client_id: str, family: str | None) -> list[str]:
+    """A person's word that a cooldown is over (None: all of them). Returns the families that had one."""
+    rows = connection.exec_driver_sql(
+        """DELETE FROM rate_limits WHERE client_id = %s AND family = COALESCE(%s, family)
+        RETURNING family, blocked_until > clock_timestamp()""",
+        (client_id, family),
+    )
+    return sorted(family for family, blocked in rows if blocked)
+
+
 def record(connection: Any, client_id: str, family: Family, header: str | None, *, quota: bool) -> tuple[datetime, str]:
     """Write the cooldown that a 429 means; returns until when, and why."""
     now, strikes = connection.exec_driver_sql(

@@ -4,6 +4,7 @@ import hashlib
 import os
 import secrets
 import sys
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -180,6 +181,13 @@ def settings() -> Settings:
     except ValidationError as error:
         bad = "; ".join(f"{_variable(str(e['loc'][0]))}: {e['msg']}" for e in error.errors())
         raise Misconfigured(f"bad settings: {bad}") from None
+
+
+def impose(variables: Mapping[str, str]) -> Settings:
+    """Let these hold for this process and all that it starts, whatever the environment or `.env` say."""
+    os.environ.update(variables)
+    settings.cache_clear()
+    return settings()
 
 
 def _variable(field: str) -> str:

@@ -58,7 +58,10 @@ async def _run(app: App, host: str, port: int) -> None:
     end = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, end.set)
-    runner = await serve(app, host, port)
+    try:
+        runner = await serve(app, host, port)
+    except OSError as problem:
+        sys.exit(f"can't listen on {host}:{port}: {problem.strerror}")
     print(json.dumps(app.info()), flush=True)  # noqa: T201 (whoever started it reads this)
     await end.wait()
     app.hold.release()

@@ -118,7 +118,7 @@ class Catalogue:
 
     def gone(self, kind: str, number: int) -> bool:
         """Say whether tracks still name it but a look-up finds nothing."""
-        every, which = {"artist": (62, 10), "album": (61, 5)}.get(kind, (1, 1))
+        every, which = {"artist": (62, 10), "album": (61, 7)}.get(kind, (1, 1))
         return self.quirks and number % every == which
 
     def find(self, kind: str, id_: str) -> int | None:
@@ -166,7 +166,7 @@ class Catalogue:
     def _release(self, number: int, dice: Dice) -> tuple[str, str]:
         year, month, day = 1962 + dice.roll(64), dice.roll(12) + 1, dice.roll(28) + 1
         form = dice.roll(20)
-        if self.quirks and number % 61 == 8:
+        if self.quirks and number % 61 == 6:
             return "0000", "year"
         if form < 3:
             return f"{year}", "year"

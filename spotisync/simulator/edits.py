@@ -89,6 +89,8 @@ def like_album(hand: Hand, album: str | None = None) -> Done:
     """Save all tracks of an album in one second."""
     number = hand.rng.randrange(hand.catalogue.albums) if album is None else hand.find("album", album)
     fresh = [track for track in hand.catalogue.tracks_of(number) if track not in hand.library.saved]
+    if not fresh:
+        raise LookupError("all of that album is saved already")
     at = hand.now
     for track in fresh:
         hand.library.saved.add(at, track)

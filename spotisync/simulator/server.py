@@ -27,18 +27,25 @@ class Server:
     """A simulator in a thread of this process, until `stop` or the end of a `with` block."""
 
     def __init__(
-        self, world: World, settings: Settings | None = None, *, host: str = "127.0.0.1", port: int = 0
+        self,
+        world: World,
+        settings: Settings | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        log: Path | None = None,
     ) -> None:
         self.world, self.settings = world, settings or Settings()
-        self.app = App(world, self.settings)
+        self.app = App(world, self.settings, log)
         self._host, self._port = host, port
         self._ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop
         self._problem: BaseException | None = None
-        self._loop = asyncio.new_event_loop()
         self._end = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="simulator", daemon=True)
 
     def start(self) -> Self:
+        self._loop = asyncio.new_event_loop()
         self._thread.start()
         self._ready.wait()
         if self._problem is not None:

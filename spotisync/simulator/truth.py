@@ -1,9 +1,10 @@
 """The truth about one account: what the tables of a right sync hold, with Spotify's words for everything."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from spotisync.simulator.catalogue import Catalogue
+from spotisync.simulator.catalogue import Album, Artist, Catalogue, Track
 from spotisync.simulator.library import REMEMBERED, Library, Playlist, Row
 from spotisync.simulator.pictures import largest
 from spotisync.simulator.rows import local_uri
@@ -25,9 +26,10 @@ class Truth:
     def __init__(self, world: "World", library: Library, *, restricted: bool) -> None:
         self.world, self.library, self.restricted = world, library, restricted
         self.catalogue: Catalogue = world.catalogue
-        self.tracks: dict[int, set[str]] = {}
-        self.albums: dict[int, set[str]] = {}
-        self.artists: dict[int, set[str]] = {}
+        self.tracks: dict[int, Track] = {}
+        self.albums: dict[int, Album] = {}
+        self.artists: dict[int, Artist] = {}
+        self.seen_in: defaultdict[str, set[str]] = defaultdict(set)
 
     def document(self) -> Document:
         readable = [each for each in self._listed() if self._access(each) == "ok"]
@@ -42,27 +44,24 @@ class Truth:
             "account_id": self.library.account_id,
             "regime": "restricted" if self.restricted else "full",
             "totals": self._totals(),
-            "saved_tracks": [{"track_id": self._id("track", each), "added_at": iso(at)} for each, at in saved.items()],
-            "tracks": {self._id("track", each): self._track(each) for each in self.tracks},
-            "track_artists": {self._id("track", each): self._performers(each) for each in self.tracks},
-            "artists": {self._id("artist", each): self._artist(each) for each in self.artists},
-            "albums": {self._id("album", each): self._album(each) for each in self.albums},
+            "saved_tracks": [{"track_id": self.tracks[each].id, "added_at": iso(at)} for each, at in saved.items()],
+            "tracks": {each.id: self._track(each) for each in self.tracks.values()},
+            "track_artists": {each.id: self._artist_ids(each.artists) for each in self.tracks.values()},
+            "artists": {each.id: self._artist(each) for each in self.artists.values()},
+            "albums": {each.id: self._album(each) for each in self.albums.values()},
             "playlists": self._playlists(),
             "playlist_items": {each.id: self._items(each.rows) for each in readable},
             "saved_albums": [
-                {"album_id": self._id("album", album), "added_at": iso(at)}
+                {"album_id": self.albums[album].id, "added_at": iso(at)}
                 for at, album in self.library.albums
                 if album is not None
             ],
             "followed_artists": [id_ for id_, _ in self.library.followed],
             "plays": [
-                {"played_at": iso_ms(each.played_at), "track_id": self._id("track", each.track)} for each in plays
+                {"played_at": iso_ms(each.played_at), "track_id": self.catalogue.track(each.track).id} for each in plays
             ],
             "plays_visible": min(len(plays), REMEMBERED),
         }
-
-    def _id(self, kind: str, number: int) -> str:
-        return self.catalogue.ids.of(kind, number)
 
     def _listed(self) -> list[Playlist]:
         return [self.world.playlists[id_] for id_ in self.library.playlists if id_ is not None]
@@ -89,47 +88,51 @@ class Truth:
             if album is not None:
                 self._see_album(album, "saved_album")
         for _, artist in self.library.followed:
-            self.artists.setdefault(artist, set()).add("followed")
+            self._see_artist(artist, "followed")
 
     def _see_tracks(self, numbers: Iterable[int], where: str) -> None:
         for number in numbers:
             self._see_track(number, where)
 
     def _see_track(self, number: int, where: str) -> None:
-        seen = self.tracks.setdefault(number, set())
-        if where in seen:
+        track = self.tracks.get(number) or self.catalogue.track(number)
+        if where in self.seen_in[track.id]:
             return
-        seen.add(where)
-        track = self.catalogue.track(number)
+        self.tracks[number] = track
+        self.seen_in[track.id].add(where)
         for artist in track.artists:
-            self.artists.setdefault(artist, set()).add(where)
+            self._see_artist(artist, where)
         self._see_album(track.album, where)
 
     def _see_album(self, number: int, where: str) -> None:
-        self.albums.setdefault(number, set()).add(where)
-        for artist in self.catalogue.album(number).artists:
-            self.artists.setdefault(artist, set()).add(where)
+        album = self.albums.setdefault(number, self.catalogue.album(number))
+        self.seen_in[album.id].add(where)
+        for artist in album.artists:
+            self._see_artist(artist, where)
 
-    def _performers(self, number: int) -> list[str]:
-        return [self._id("artist", artist) for artist in self.catalogue.track(number).artists]
+    def _see_artist(self, number: int, where: str) -> None:
+        artist = self.artists.setdefault(number, self.catalogue.artist(number))
+        self.seen_in[artist.id].add(where)
 
-    def _track(self, number: int) -> Document:
-        track = self.catalogue.track(number)
+    def _artist_ids(self, numbers: Iterable[int]) -> list[str]:
+        return [self.artists[number].id for number in numbers]
+
+    def _track(self, track: Track) -> Document:
         return {
             "name": track.name,
             "uri": f"spotify:track:{track.id}",
-            "album_id": self._id("album", track.album),
+            "album_id": self.albums[track.album].id,
             "duration_ms": track.duration_ms,
             "explicit": track.explicit,
             "disc_number": track.disc_number,
             "track_number": track.track_number,
             "isrc": track.isrc,
             "popularity": None if self.restricted else track.popularity,
-            "seen_in": sorted(self.tracks[number]),
+            "seen_in": sorted(self.seen_in[track.id]),
         }
 
-    def _artist(self, number: int) -> Document:
-        artist, gone = self.catalogue.artist(number), self.catalogue.gone("artist", number)
+    def _artist(self, artist: Artist) -> Document:
+        gone = self.catalogue.gone("artist", artist.number)
         blank = gone or self.restricted
         return {
             "name": artist.name,
@@ -139,11 +142,11 @@ class Truth:
             "followers": None if blank else artist.followers,
             "image_url": None if gone else largest("artist", artist.id, artist.pictures),
             "gone": gone,
-            "seen_in": sorted(self.artists[number]),
+            "seen_in": sorted(self.seen_in[artist.id]),
         }
 
-    def _album(self, number: int) -> Document:
-        album, gone = self.catalogue.album(number), self.catalogue.gone("album", number)
+    def _album(self, album: Album) -> Document:
+        gone = self.catalogue.gone("album", album.number)
         blank = gone or self.restricted
         return {
             "name": album.name,
@@ -156,9 +159,9 @@ class Truth:
             "popularity": None if blank else album.popularity,
             "upc": None if gone else album.upc,
             "image_url": largest("album", album.id, album.pictures),
-            "artists": [self._id("artist", artist) for artist in album.artists],
+            "artists": self._artist_ids(album.artists),
             "gone": gone,
-            "seen_in": sorted(self.albums[number]),
+            "seen_in": sorted(self.seen_in[album.id]),
         }
 
     def _playlists(self) -> list[Document]:

@@ -51,7 +51,7 @@ def data_home(path: Path) -> Path:
     except OSError as error:
         raise Misconfigured(f"the data dir {path} can't be made ({error.strerror}): set SPOTISYNC_DATA_DIR") from error
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        raise Misconfigured(f"the data dir {path} belongs to somebody else: set SPOTISYNC_DATA_DIR")
+        raise Misconfigured(f"the data dir {path} can't be written by this user: set SPOTISYNC_DATA_DIR")
     if user:
         _check_way(path, user)
     return path

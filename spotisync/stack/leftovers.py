@@ -28,7 +28,7 @@ def identity(pid: int) -> str | None:
 
 
 def note(file: Path, pid: int) -> None:
-    file.parent.mkdir(exist_ok=True)
+    file.parent.mkdir(mode=0o700, exist_ok=True)
     file.write_text(f"{pid}\n{identity(pid)}\n")
 
 

@@ -28,6 +28,7 @@ class Child:
     """What to run, and how to treat it.
 
     `ready` is asked until it is true once: it answers soon and never raises. Without it, running is being ready.
+    `ready_within` seconds after its first start a child that is not ready makes the supervisor give up.
     `stop_signals` are sent one after the other, each with `stop_grace` seconds to work; SIGKILL comes last.
     `restart=False`: an end with exit code 0 is fine, any other one makes the supervisor give up.
     """
@@ -168,7 +169,7 @@ class Process:
         return self.log.with_suffix(".log.1")
 
     def _rotate_log(self) -> None:
-        self.log.parent.mkdir(exist_ok=True)
+        self.log.parent.mkdir(mode=0o700, exist_ok=True)
         if self.log.exists():
             self.log.replace(self._old_log)
 

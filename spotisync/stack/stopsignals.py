@@ -35,7 +35,7 @@ class StopSignals:
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler or signal.SIG_DFL)  # none: it was not set from Python
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         self._count += 1

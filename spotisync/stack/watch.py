@@ -30,6 +30,7 @@ class Watch:
         """not started, starting, running, restarting (it waits for its next start) or done."""
         self._patience = patience
         self._failures = 0
+        self._was_up = False
         self._since = 0.0
         self._next = 0.0
 
@@ -58,8 +59,8 @@ class Watch:
         age = time.monotonic() - self._since
         if self.state == "starting" and self.process.ready():
             log.info("%s is up (%.1f s)", self.process.name, age)
-            self.state = "running"
-        elif self.state == "starting" and age > self.process.child.ready_within:
+            self.state, self._was_up = "running", True
+        elif not self._was_up and age > self.process.child.ready_within:
             raise Fatal(f"{self.process.name} is not ready after {age:.0f} s{self.process.last_words()}")
 
     def _see_it_ended(self) -> None:

@@ -19,7 +19,8 @@ from spotisync.store.params import dumps
 # A message that was published, and not claimed for so long, is taken for lost and published again.
 STALL_SECONDS = 30
 
-CLAIMANT_GONE = """(r.claim IS NOT NULL AND NOT EXISTS (
+# A process that has committed, and has to publish the next batch, stays noted until that one is claimed.
+CLAIMANT_GONE = """(r.claim_pid IS NOT NULL AND NOT EXISTS (
     SELECT 1 FROM pg_stat_activity a WHERE a.pid = r.claim_pid AND a.backend_start = r.claim_started))"""
 ACCOUNT_FREE = """NOT EXISTS (SELECT 1 FROM sync_history o
     WHERE o.account_id = r.account_id AND o.status = 'in_progress' AND o.id <> r.id)"""
@@ -223,7 +224,7 @@ def advance(connection: Connection, run: Run, token: UUID, phase: Phase, seq: in
         connection.execute(
             text(
                 f"""UPDATE sync_history SET phase = :phase, seq = :seq, family = :family, attempts = 0,
-                claim = NULL, claim_pid = NULL, claim_started = NULL, last_error = NULL,
+                claim = NULL, last_error = NULL,
                 wake_at = now() + make_interval(secs => {STALL_SECONDS})
                 WHERE id = :id AND claim = :token AND status = 'in_progress'"""
             ),

@@ -79,24 +79,23 @@ def test_kill_9_amid_a_busy_query(place: Path) -> None:
         assert sql(place, "SELECT 1") == (1,)
 
 
-def test_the_urls_are_those_of_the_settings(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SPOTISYNC_DATA_DIR", str(place / "data"))
+def settings_for(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("SPOTISYNC_DATA_DIR", str(data_dir))
     for unset in ("DATABASE_URL", "BROKER_URL", "RESULT_BACKEND"):
         monkeypatch.setenv(f"SPOTISYNC_{unset}", "")
-    settings = Settings()
-    with start_servers(settings.data_dir, settings.socket_dir, QUICK) as (postgres, valkey):
-        assert postgres.url == settings.database
-        assert valkey.url == settings.broker
-        engine = create_engine(settings.database)
-        with engine.connect() as connection:
-            assert connection.execute(text("SELECT current_setting('TimeZone')")).scalar() == "UTC"
-        engine.dispose()
+    return Settings()
+
+
+@pytest.mark.parametrize("name", ["data", "a b%c", "d" * 120])
+def test_the_urls_are_those_of_the_settings(place: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    settings = settings_for(place / name, monkeypatch)
+    assert Postgres(settings.data_dir, settings.socket_dir).url == settings.database
+    assert Valkey(settings.data_dir, settings.socket_dir).url == settings.broker
 
 
 def test_a_person_s_own_servers_do_not_disturb(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"PGPORT": "1", "PGDATA": "/nowhere", "PGOPTIONS": "-c nonsense=1", "LANG": "xx_XX"}.items():
+    for name, value in {"PGPORT": "1", "PGDATA": "/nowhere", "LANG": "xx_XX"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.delenv("PGOPTIONS")
     monkeypatch.setenv("LC_ALL", "nonsense")
     with start_servers(place / "data", place / "s", QUICK):
         assert sql(place, "SELECT datcollate, datlocale FROM pg_database WHERE datname = 'spotisync'") == (
@@ -106,13 +105,14 @@ def test_a_person_s_own_servers_do_not_disturb(place: Path, monkeypatch: pytest.
 
 
 def test_a_deep_data_dir_has_its_sockets_elsewhere(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SPOTISYNC_DATA_DIR", str(place / ("d" * 120) / "data"))
-    settings = Settings()
+    settings = settings_for(place / ("d" * 120) / "data", monkeypatch)
     try:
-        with start_servers(settings.data_dir, settings.socket_dir, QUICK) as (postgres, valkey):
-            assert postgres.running
-            assert valkey.running
+        with start_servers(settings.data_dir, settings.socket_dir, QUICK):
             assert settings.socket_dir.stat().st_mode & 0o777 == 0o700
+            engine = create_engine(settings.database)
+            with engine.connect() as connection:
+                assert connection.execute(text("SELECT current_setting('TimeZone')")).scalar() == "UTC"
+            engine.dispose()
     finally:
         shutil.rmtree(settings.socket_dir)
 

@@ -6,8 +6,6 @@ import signal
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from .conftest import Start
 from .processes import processes_of, wait_for
 
@@ -65,13 +63,15 @@ def test_a_second_start_is_refused_and_harms_nothing(place: Path, start: Start) 
     assert first["worker"] in processes_of(place)
 
 
-@pytest.mark.parametrize("name", ["postgres", "valkey"])
-def test_a_killed_server_comes_back(place: Path, start: Start, name: str) -> None:
+def test_killed_servers_come_back(place: Path, start: Start) -> None:
     program = start()
-    before = pids(program)[name]
-    note = place / "data" / "run" / f"{name}.pid"
-    os.kill(before, signal.SIGKILL)
-    wait_for(lambda: not note.read_text().startswith(f"{before}\n"))
+    before = pids(program)
+    for name in ("postgres", "valkey"):
+        os.kill(before[name], signal.SIGKILL)
+    for name in ("postgres", "valkey"):
+        wait_for(
+            lambda name=name: not (place / "data" / "run" / f"{name}.pid").read_text().startswith(f"{before[name]}\n")
+        )
     program.send_signal(signal.SIGTERM)
     assert program.wait(60) == 0
 

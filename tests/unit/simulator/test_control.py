@@ -70,9 +70,11 @@ def test_tokens_without_the_token_endpoint(server: Server) -> None:
 
 def test_the_log_can_go_to_a_file(tmp_path: Path) -> None:
     file = tmp_path / "requests.jsonl"
-    with Server(World("tiny"), Settings(), log=file).start() as server:
-        with Reader(server.url, server.access_token()) as reader:
-            reader.get("/me")
+    with (
+        Server(World("tiny"), Settings(), log=file).start() as server,
+        Reader(server.url, server.access_token()) as reader,
+    ):
+        reader.get("/me")
     (line,) = file.read_text().splitlines()
     assert json.loads(line)["path"] == "/v1/me"
 

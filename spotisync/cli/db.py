@@ -1,0 +1,49 @@
+"""`spotisync db`: migrations."""
+
+from typing import Annotated
+
+import typer
+
+from spotisync.cli.output import say
+
+app = typer.Typer(help="The tables: bring them up to date, or back.", no_args_is_help=True)
+
+
+@app.command(epilog="Example: spotisync db upgrade")
+def upgrade() -> None:
+    """Bring the tables up to date. `spotisync up` and `spotisync demo` do it by themselves."""
+    from spotisync.settings import settings
+    from spotisync.store import migrate
+
+    migrate.upgrade(settings().database)
+    current()
+
+
+@app.command(epilog="Example: spotisync db downgrade 0001")
+def downgrade(
+    revision: Annotated[str, typer.Argument(metavar="REV", help="`base` drops every table, with all in it.")],
+) -> None:
+    """Go back to a revision."""
+    from alembic.util import CommandError
+
+    from spotisync.settings import settings
+    from spotisync.store import migrate
+
+    try:
+        migrate.downgrade(settings().database, revision)
+    except CommandError as error:
+        raise typer.BadParameter(str(error), param_hint="REV") from None
+    current()
+
+
+@app.command(epilog="Example: spotisync db current")
+def current() -> None:
+    """Say which revision the tables are at, and which one this version needs."""
+    from spotisync.settings import settings
+    from spotisync.store import migrate
+
+    there, needed = migrate.current(settings().database)
+    if there == needed:
+        say(f"The tables are at {there}, as this version needs them.")
+    else:
+        say(f"The tables are at {there or 'nothing'}, this version needs {needed}: spotisync db upgrade")

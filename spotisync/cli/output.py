@@ -1,0 +1,53 @@
+"""Where words and documents go."""
+
+import json
+import logging
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# rich would take 80 columns for a pipe and break lines there.
+PIPE_WIDTH: Final = 120
+
+
+@cache
+def console(*, stderr: bool = False) -> "Console":
+    """The one console of each stream: live bars and words share it, or they would draw over each other."""
+    from rich.console import Console
+
+    made = Console(stderr=stderr, highlight=False)
+    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=PIPE_WIDTH)
+
+
+def say(words: str = "", *, stderr: bool = False) -> None:
+    """One line or several; `[bold]` and the like are understood."""
+    console(stderr=stderr).print(words, soft_wrap=True)
+
+
+def document(value: Any) -> None:
+    """The one JSON document of a `--json` command."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))  # noqa: T201
+
+
+class Teller(logging.Handler):
+    """Log lines as plain words on a console, above whatever is drawn there."""
+
+    def __init__(self, console: "Console", level: int) -> None:
+        super().__init__(level)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.print(record.getMessage(), markup=False, soft_wrap=True, style="yellow" if record.levelno > logging.INFO else "dim")
+
+
+def tell_warnings() -> None:
+    """For every command: what is worth a warning goes to stderr."""
+    logging.basicConfig(level=logging.WARNING, handlers=[Teller(console(stderr=True), logging.WARNING)], force=True)
+
+
+def tell_the_stack() -> None:
+    """For `demo` and `up`: also what starts, ends and is started again."""
+    logging.basicConfig(level=logging.WARNING, handlers=[Teller(console(), logging.INFO)], force=True)
+    logging.getLogger("spotisync.stack").setLevel(logging.INFO)

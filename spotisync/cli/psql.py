@@ -1,0 +1,50 @@
+"""`spotisync psql`: a prompt on the library."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def psql(
+    context: typer.Context,
+    *,
+    demo: Annotated[bool, typer.Option("--demo", help="On the library of the demo that runs now.")] = False,
+) -> None:
+    """Open psql on the library. All other arguments are handed to psql."""
+    from sqlalchemy.engine import make_url
+
+    from spotisync.settings import settings
+
+    _check_reachable(demo=demo)
+    url = make_url(settings().database).set(drivername="postgresql")
+    # A command line can be read by everybody on the machine, the environment of a process can't.
+    environment = {**os.environ, **({"PGPASSWORD": str(url.password)} if url.password else {})}  # noqa: TID251 (handed on whole)
+    address = url.set(password=None).render_as_string()
+    os.execve(_program(), ["psql", f"--dbname={address}", *context.args], environment)  # noqa: S606 (no shell wanted)
+
+
+def _check_reachable(*, demo: bool) -> None:
+    from spotisync.cli.demo.place import demo_library
+    from spotisync.cli.opened import library
+    from spotisync.errors import Unavailable
+
+    if demo:
+        demo_library()
+    try:
+        with library() as database, database.begin():
+            pass
+    except Unavailable:
+        if demo:
+            raise Unavailable("the demo does not run; start it with: spotisync demo") from None
+        raise
+
+
+def _program() -> Path | str:
+    """The one of the system, which knows the terminal best, or the one beside the embedded server."""
+    from spotisync.settings import settings
+    from spotisync.stack.binaries import postgres_binaries
+
+    return shutil.which("psql") or postgres_binaries(settings().data_dir, None) / "psql"

@@ -1,0 +1,60 @@
+"""The app, with places in it where a worker can be told to die: `celery -A tests.system.crashing worker`.
+
+The file named by CRASH_FILE says `point phase`; whoever comes by there removes it and kills itself.
+"""
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from celery.signals import task_postrun
+
+import spotisync.tasks
+from spotisync import tasks, workflow
+from spotisync.celery import app
+from spotisync.sync import batch
+
+__all__ = ["app"]
+
+_orders = Path(os.environ["CRASH_FILE"])
+_at = {"phase": ""}
+
+
+def crash(point: str) -> None:
+    with suppress(FileNotFoundError):
+        if _orders.read_text() == f"{point} {_at['phase']}":
+            _orders.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _noting_the_phase(sync: Any, sync_id: int, phase: Any, seq: int) -> Any:
+    _at["phase"] = phase
+    return batch.run_batch(sync, sync_id, phase, seq)
+
+
+_fetch, _go_on = batch.fetch, workflow.go_on
+
+
+def _fetching(*args: Any) -> Any:
+    crash("before_fetch")
+    fetched = _fetch(*args)
+    crash("after_fetch")
+    return fetched
+
+
+def _going_on(*args: Any) -> Any:
+    crash("before_publish")
+    return _go_on(*args)
+
+
+batch.fetch = _fetching
+tasks.run_batch = _noting_the_phase
+workflow.go_on = _going_on
+
+
+@task_postrun.connect
+def _published(sender: Any, **_: Any) -> None:
+    if sender.name == spotisync.tasks.batch.name:
+        crash("after_publish")

@@ -1,0 +1,149 @@
+"""Real workers and beats, as their own processes, in the environment that an operator would give them."""
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from sqlalchemy import text
+
+from spotisync.settings import Settings
+from spotisync.simulator import Server
+from spotisync.sync import Sync, enrol
+from tests.drive import Account
+
+# Where a worker of `crashing.py` can be told to die.
+POINTS = ("before_fetch", "after_fetch", "before_publish", "after_publish")
+VARIABLES = {"client_id": "SPOTIPY_CLIENT_ID", "client_secret": "SPOTIPY_CLIENT_SECRET"}
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+    """Wait for a condition, with a deadline. Returns what it came to."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables that make a process see these settings."""
+    given = {
+        VARIABLES.get(name, f"SPOTISYNC_{name.upper()}"): str(value)
+        for name, value in settings.model_dump(exclude_unset=True).items()
+        if value is not None
+    }
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SPOTI")}
+    return {**inherited, "SPOTISYNC_LOG_FORMAT": "text", **given}
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@dataclass
+class Program:
+    """One process, its output kept for whoever has to find out why a test failed."""
+
+    argv: list[str]
+    env: dict[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self.argv, env=self.env, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    def children(self) -> list[int]:
+        return children(self.process.pid)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+@dataclass
+class Deployment:
+    """A database, a broker, a simulator, and the processes started in it."""
+
+    settings: Settings
+    simulator: Server
+    sync: Sync
+    directory: Path
+    programs: list[Program] = field(default_factory=list)
+
+    @cached_property
+    def foreign(self) -> Celery:
+        """Another service's app: it knows the broker and our names, nothing else."""
+        app = Celery("foreign", broker=self.settings.broker, backend=self.settings.backend)
+        app.conf.update(task_default_queue="foreign", result_extended=True, broker_connection_retry_on_startup=True)
+        return app
+
+    def account(self) -> Account:
+        return Account(enrol.add(self.sync, self.simulator.refresh_token(), None).spotify_user_id)
+
+    def worker(self, app: str = "spotisync", concurrency: int = 2, **env: str) -> Program:
+        name = f"w{len(self.programs)}-{os.getpid()}"
+        options = ["-c", str(concurrency), "-n", f"{name}@test", "--without-mingle", "--without-gossip"]
+        worker = self._start(name, [sys.executable, "-m", "celery", "-A", app, "worker", *options], env)
+        log = worker.log
+        until(lambda: " ready." in log.read_text(), f"a worker, see {log}", 60)
+        return worker
+
+    def beat(self) -> Program:
+        return self._start(
+            f"b{len(self.programs)}",
+            [sys.executable, "-m", "celery", "-A", "spotisync", "beat", "--max-interval", "1"],
+            {"SPOTISYNC_DATA_DIR": str(self.directory)},
+        )
+
+    def _start(self, name: str, argv: list[str], env: dict[str, str]) -> Program:
+        program = Program(argv, {**environment(self.settings), **env}, self.directory / f"{name}.log")
+        self.programs.append(program)
+        return program
+
+    def stop(self) -> None:
+        for program in self.programs:
+            program.stop()
+        gc.collect()  # results unsubscribe when they go, so let them go while the broker is there
+        self.foreign.close()
+        self.sync.close()
+        self.simulator.stop()
+
+    def sql(self, statement: str, **values: Any) -> list[Any]:
+        with self.sync.database.begin() as connection:
+            result = connection.execute(text(statement), values)
+            return list(result) if result.returns_rows else []
+
+    def scalar(self, statement: str, **values: Any) -> Any:
+        return self.sql(statement, **values)[0][0]
+
+    def forget(self) -> None:
+        """An empty library again; the account stays."""
+        self.sql(
+            """TRUNCATE artists, albums, tracks, playlists, account_playlists, saved_tracks, sync_history,
+            rate_limits, waiters CASCADE"""
+        )
+
+    def logs(self) -> str:
+        return "\n".join(program.log.read_text() for program in self.programs)

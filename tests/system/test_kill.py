@@ -1,0 +1,77 @@
+"""Whatever dies, the sync ends by itself, tables == truth, and at most one batch is fetched again."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from celery.result import AsyncResult
+
+from spotisync.core.states import PHASES
+from tests.drive import Account
+from tests.system.programs import POINTS, Deployment, until
+from tests.truth import assert_tables_equal_truth
+
+LARGEST_BATCH = 8  # requests
+SAMPLE = [
+    ("before_fetch", "tracks"),
+    ("after_fetch", "artists"),
+    ("before_publish", "albums"),
+    ("after_publish", "playlists"),
+    ("before_publish", "playlists"),
+]
+EVERY = [(point, phase) for phase in PHASES for point in POINTS]
+
+
+def trigger(deployment: Deployment, account: Account) -> AsyncResult:
+    return deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue="spotisync.sync")
+
+
+def calls(deployment: Deployment) -> int:
+    return len([each for each in deployment.simulator.control.requests() if each["path"].startswith("/v1/")])
+
+
+def check_kills(deploy: Callable[..., Deployment], tmp_path: Path, cases: list[tuple[str, str]]) -> None:
+    deployment = deploy(sweep_interval=10)  # as it is in production: going on must not hang on it
+    account = deployment.account()
+    orders = tmp_path / "crash"
+    deployment.beat()
+    deployment.worker("tests.system.crashing", CRASH_FILE=str(orders))
+    control = deployment.simulator.control
+    control.reset_log()
+    assert trigger(deployment, account).get(timeout=60)["status"] == "success"
+    calm = calls(deployment)
+    for point, phase in cases:
+        deployment.forget()
+        control.reset_log()
+        orders.write_text(f"{point} {phase}")
+        result = trigger(deployment, account)
+        until(lambda: not orders.exists(), f"the kill {point} of {phase}")
+        died, batches = time.monotonic(), _batches(deployment)
+        until(partial(_moved_on, deployment, batches), f"going on after the kill {point} of {phase}", 30)
+        went_on = time.monotonic() - died
+        assert result.get(timeout=60)["status"] == "success"
+        print(f"{point} {phase}: on after {went_on:.1f} s, {calls(deployment) - calm} calls again")
+        assert went_on < 5
+        assert calls(deployment) - calm <= LARGEST_BATCH
+        assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))
+
+
+def _batches(deployment: Deployment) -> int:
+    return int(deployment.scalar("SELECT sum(batches) FROM sync_state"))
+
+
+def _moved_on(deployment: Deployment, batches: int) -> bool:
+    """A batch was committed since, or the run is over."""
+    return _batches(deployment) > batches or bool(deployment.sql("SELECT 1 FROM sync_history WHERE status = 'success'"))
+
+
+def test_kill_of_a_child_at_four_points(deploy: Callable[..., Deployment], tmp_path: Path) -> None:
+    check_kills(deploy, tmp_path, SAMPLE)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("phase", PHASES)
+def test_kill_of_a_child_at_every_point_of(phase: str, deploy: Callable[..., Deployment], tmp_path: Path) -> None:
+    check_kills(deploy, tmp_path, [(point, phase) for point in POINTS])
