@@ -12,7 +12,15 @@ from spotisync.cli.output import document, say
 app = typer.Typer(help="Cooldowns: what Spotify has told us to wait for.", no_args_is_help=True)
 
 Family = StrEnum(
-    "Family", {"library": "library", "playlists": "playlists", "artists": "artists", "albums": "albums", "player": "player", "all": "*"}
+    "Family",
+    {
+        "library": "library",
+        "playlists": "playlists",
+        "artists": "artists",
+        "albums": "albums",
+        "player": "player",
+        "all": "*",
+    },
 )
 WHY = {"rate": "too many requests in a short time", "quota": "the quota is used up"}
 
@@ -36,14 +44,20 @@ def list_(*, json: AsJson = False) -> None:
 
 @app.command(epilog="Example: spotisync limits clear artists")
 def clear(
-    family: Annotated[Family | None, typer.Argument(help="Only of this family; `*` is the one of all requests.")] = None,
+    family: Annotated[
+        Family | None, typer.Argument(help="Only of this family; `*` is the one of all requests.")
+    ] = None,
 ) -> None:
     """End cooldowns, on your word that they are over; Spotify answers with longer ones if they are not."""
     from spotisync.sync import limits
 
     with use_cases() as sync:
         cleared = limits.clear(sync, family)
-    say(f"Cleared: {', '.join(cleared)}. Runs that waited go on within seconds." if cleared else "There was nothing to clear.")
+    say(
+        f"Cleared: {', '.join(cleared)}. Runs that waited go on within seconds."
+        if cleared
+        else "There was nothing to clear."
+    )
 
 
 def _plain(block: Any) -> dict[str, Any]:

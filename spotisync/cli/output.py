@@ -39,7 +39,12 @@ class Teller(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._console.print(record.getMessage(), markup=False, soft_wrap=True, style="yellow" if record.levelno > logging.INFO else "dim")
+        self._console.print(
+            record.getMessage(),
+            markup=False,
+            soft_wrap=True,
+            style="yellow" if record.levelno > logging.INFO else "dim",
+        )
 
 
 def tell_warnings() -> None:

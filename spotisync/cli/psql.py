@@ -14,15 +14,15 @@ def psql(
     demo: Annotated[bool, typer.Option("--demo", help="On the library of the demo that runs now.")] = False,
 ) -> None:
     """Open psql on the library. All other arguments are handed to psql."""
-    from sqlalchemy.engine import make_url
+    from sqlalchemy.engine import URL, make_url
 
     from spotisync.settings import settings
 
     _check_reachable(demo=demo)
-    url = make_url(settings().database).set(drivername="postgresql")
+    url = make_url(settings().database)
+    address = URL.create("postgresql", url.username, None, url.host, url.port, url.database, url.query)
     # A command line can be read by everybody on the machine, the environment of a process can't.
     environment = {**os.environ, **({"PGPASSWORD": str(url.password)} if url.password else {})}  # noqa: TID251 (handed on whole)
-    address = url.set(password=None).render_as_string()
     os.execve(_program(), ["psql", f"--dbname={address}", *context.args], environment)  # noqa: S606 (no shell wanted)
 
 

@@ -41,7 +41,7 @@ class Fault:
     retry_after: int | str | None = None
     retry_date: bool = False
     seconds: float = 300.0
-    when: str = "request"  # hold, cut: or "reply"
+    when: str = "request"  # hold: or "reply"
     method: str | None = None
     path: str | None = None
     family: str | None = None

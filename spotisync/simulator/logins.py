@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from secrets import token_urlsafe
 from typing import Any
 
-from spotisync.simulator.ask import Reply
+from spotisync.simulator.ask import Refusal, Reply
 from spotisync.simulator.settings import Settings
 from spotisync.simulator.text import dumps
 from spotisync.simulator.world import World
@@ -36,14 +36,6 @@ class Code:
     redirect_uri: str
     challenge: str | None
     method: str | None
-
-
-class Refused(Exception):
-    """The token endpoint says no."""
-
-    def __init__(self, kind: str, description: str) -> None:
-        super().__init__(description)
-        self.reply = Reply(400, dumps({"error": kind, "error_description": description}))
 
 
 class Logins:
@@ -92,10 +84,7 @@ class Logins:
 
     def token(self, form: Mapping[str, str], authorization: str | None) -> Reply:
         """Answer POST /api/token."""
-        try:
-            return Reply(200, dumps(self._granted(form, self._client(form, authorization))))
-        except Refused as refused:
-            return refused.reply
+        return Reply(200, dumps(self._granted(form, self._client(form, authorization))))
 
     def _granted(self, form: Mapping[str, str], client: str) -> dict[str, Any]:
         match form.get("grant_type"):
@@ -103,32 +92,32 @@ class Logins:
                 return self._refresh(form, client)
             case "authorization_code":
                 return self._exchange(form, client)
-        raise Refused("unsupported_grant_type", "grant_type parameter is missing or not supported")
+        raise _no("unsupported_grant_type", "grant_type parameter is missing or not supported")
 
     def _client(self, form: Mapping[str, str], authorization: str | None) -> str:
         """Find out which client asks: Basic with a secret, or a bare client_id (PKCE)."""
         client, secret = _basic(authorization) if authorization else (form.get("client_id", ""), None)
         if not client or self._settings.client_id not in ("", client):
-            raise Refused("invalid_client", "Invalid client")
+            raise _no("invalid_client", "Invalid client")
         if secret is not None and self._settings.client_secret not in ("", secret):
-            raise Refused("invalid_client", "Invalid client secret")
+            raise _no("invalid_client", "Invalid client secret")
         return client
 
     def _refresh(self, form: Mapping[str, str], client: str) -> dict[str, Any]:
         token = form.get("refresh_token")
         if not token:
-            raise Refused("invalid_request", "refresh_token must be supplied")
+            raise _no("invalid_request", "refresh_token must be supplied")
         grant = self._good_grant(token, client)
         return self._answer(grant, self._renewed(token, grant))
 
     def _good_grant(self, token: str, client: str) -> Grant:
         grant = self._grants.get(token)
         if grant is None or grant.client_id not in (None, client):
-            raise Refused("invalid_grant", "Invalid refresh token")
+            raise _no("invalid_grant", "Invalid refresh token")
         if grant.since + self._settings.refresh_life <= self._world.now():
             grant.ended = grant.ended or "expired"
         if grant.ended:
-            raise Refused("invalid_grant", f"Refresh token {grant.ended}")
+            raise _no("invalid_grant", f"Refresh token {grant.ended}")
         return grant
 
     def _renewed(self, token: str, grant: Grant) -> str | None:
@@ -148,11 +137,11 @@ class Logins:
     def _exchange(self, form: Mapping[str, str], client: str) -> dict[str, Any]:
         code = self._codes.pop(form.get("code", ""), None)
         if code is None or code.grant.client_id != client:
-            raise Refused("invalid_grant", "Invalid authorization code")
+            raise _no("invalid_grant", "Invalid authorization code")
         if form.get("redirect_uri", "") != code.redirect_uri:
-            raise Refused("invalid_grant", "Invalid redirect URI")
+            raise _no("invalid_grant", "Invalid redirect URI")
         if code.challenge is not None and _challenge(form.get("code_verifier", ""), code.method) != code.challenge:
-            raise Refused("invalid_grant", "code_verifier was incorrect")
+            raise _no("invalid_grant", "code_verifier was incorrect")
         return self._answer(code.grant, self._new_refresh_token(code.grant))
 
     def _answer(self, grant: Grant, refresh_token: str | None) -> dict[str, Any]:
@@ -173,6 +162,10 @@ SCOPES = (
 
 def first_refresh_token(world: World, account: str) -> str:
     return "AQ" + hashlib.sha256(f"{world.seed}:{account}:refresh".encode()).hexdigest() * 2
+
+
+def _no(kind: str, description: str) -> Refusal:
+    return Refusal(Reply(400, dumps({"error": kind, "error_description": description})))
 
 
 def _basic(authorization: str) -> tuple[str, str]:

@@ -16,6 +16,9 @@ class Route(NamedTuple):
     full_only: bool = False
 
 
+Found = tuple[Route, tuple[str, ...]]
+
+
 def _route(
     path: str, family: str, answer: Callable[[Ask], Reply], scope: str | None = None, *, full_only: bool = False
 ) -> Route:
@@ -45,7 +48,7 @@ ROUTES = (
 _EXACT = {route.pattern.pattern.replace("\\", ""): route for route in ROUTES if not route.pattern.groups}
 
 
-def find(path: str) -> tuple[Route, tuple[str, ...]] | None:
+def find(path: str) -> Found | None:
     """Find the route of a path without a slash at its end, and the ids in the path."""
     if path in _EXACT:
         return _EXACT[path], ()

@@ -19,7 +19,7 @@ async def serve(app: App, host: str, port: int) -> web.ServerRunner:
     runner = web.ServerRunner(web.Server(app.handle, access_log=None), shutdown_timeout=0.2)
     await runner.setup()
     await web.TCPSite(runner, host, port, backlog=1024).start()
-    app.url = f"http://{host}:{runner.addresses[0][1]}"
+    app.listens_at(f"http://{host}:{runner.addresses[0][1]}")
     return runner
 
 

@@ -73,7 +73,7 @@ class Steering:
         return {"ok": True}
 
     def _reset_limits(self, _: Mapping[str, Any]) -> dict[str, bool]:
-        self._app.limits.forget()
+        self._app.api.limits.forget()
         return {"ok": True}
 
     def _settings(self) -> dict[str, Any]:

@@ -105,13 +105,13 @@ class Truth:
         self._see_album(track.album, where)
 
     def _see_album(self, number: int, where: str) -> None:
-        album = self.albums.setdefault(number, self.catalogue.album(number))
+        album = self.albums[number] = self.albums.get(number) or self.catalogue.album(number)
         self.seen_in[album.id].add(where)
         for artist in album.artists:
             self._see_artist(artist, where)
 
     def _see_artist(self, number: int, where: str) -> None:
-        artist = self.artists.setdefault(number, self.catalogue.artist(number))
+        artist = self.artists[number] = self.artists.get(number) or self.catalogue.artist(number)
         self.seen_in[artist.id].add(where)
 
     def _artist_ids(self, numbers: Iterable[int]) -> list[str]:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from celery.result import AsyncResult
@@ -24,7 +25,7 @@ SAMPLE = [
 EVERY = [(point, phase) for phase in PHASES for point in POINTS]
 
 
-def trigger(deployment: Deployment, account: Account) -> AsyncResult:
+def trigger(deployment: Deployment, account: Account) -> "AsyncResult[Any]":
     return deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue="spotisync.sync")
 
 

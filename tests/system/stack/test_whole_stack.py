@@ -66,12 +66,10 @@ def test_a_second_start_is_refused_and_harms_nothing(place: Path, start: Start) 
 def test_killed_servers_come_back(place: Path, start: Start) -> None:
     program = start()
     before = pids(program)
-    for name in ("postgres", "valkey"):
-        os.kill(before[name], signal.SIGKILL)
-    for name in ("postgres", "valkey"):
-        wait_for(
-            lambda name=name: not (place / "data" / "run" / f"{name}.pid").read_text().startswith(f"{before[name]}\n")
-        )
+    notes = [(place / "data" / "run" / f"{name}.pid", before[name]) for name in ("postgres", "valkey")]
+    for _, pid in notes:
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not any(note.read_text().startswith(f"{pid}\n") for note, pid in notes))
     program.send_signal(signal.SIGTERM)
     assert program.wait(60) == 0
 

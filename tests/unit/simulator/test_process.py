@@ -31,7 +31,7 @@ def simulator(*options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_says_where_it_is_and_ends_when_told(number: signal.Signals) -> None:
-    with simulator("--accounts", "2", "--quota", "artists=1") as (process, info):
+    with simulator("--accounts", "2", "--warm", "--quota", "artists=1") as (process, info):
         assert info["api_url"] == info["url"] + "/v1"
         assert [account["id"] for account in info["accounts"]] == ["user01", "user02"]
         control = Control(info["accounts_url"])

@@ -1,0 +1,144 @@
+"""The demo from start to end. The sync, the worker and the servers are the real ones, only Spotify is simulated."""
+
+import socket
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from spotisync.cli.endings import DONE, FAILED, INTERRUPTED
+from spotisync.cli.output import console, say, tell_the_stack
+
+if TYPE_CHECKING:
+    from spotisync.cli.words import Document
+    from spotisync.settings import Settings
+    from spotisync.simulator import Control
+    from spotisync.stack.process import Process
+    from spotisync.stack.supervisor import Stage, Supervisor
+    from spotisync.sync import Sync
+
+LATENCY_MS: Final = 120
+"""Of each simulated reply: as Spotify's, and slow enough to see the bars move."""
+
+STAYING: Final = """
+All of it keeps running: [bold]spotisync psql --demo[/] in another terminal is a prompt on this library.
+Ctrl-C stops everything; the next demo begins with an empty library."""
+
+Exit = Annotated[bool, typer.Option("--exit", help="Stop everything when the sync is over; exit 0 only on success.")]
+
+
+def demo(*, exit: Exit = False) -> None:  # noqa: A002 (the option's name)
+    """See a whole sync on this machine, in half a minute, with nothing installed and no Spotify account.
+
+    Starts a real PostgreSQL and a real broker, a worker, a scheduler and a simulated Spotify; syncs a library of a few
+    thousand tracks with live bars; compares the tables with the truth, and asks them something. All of it lives in a
+    directory of its own and ends with Ctrl-C. A demo that was cut short goes on where it was.
+    """
+    from spotisync.cli.demo import place
+    from spotisync.simulator import Control
+    from spotisync.stack.lock import locked
+    from spotisync.stack.supervisor import Supervisor
+
+    tell_the_stack()
+    simulator = Control(f"http://127.0.0.1:{_free_port()}", timeout=20)
+    chosen = place.against(simulator.url)
+    with locked(chosen.data_dir):
+        place.begin(chosen.data_dir)
+        with Supervisor(_stages(chosen, simulator)) as supervisor:
+            code = _sync_and_show(chosen, simulator, supervisor)
+            if not exit and not supervisor.interrupted:
+                say(STAYING)
+                supervisor.run_until(lambda: False)
+    raise typer.Exit(code)
+
+
+def _sync_and_show(chosen: "Settings", simulator: "Control", supervisor: "Supervisor") -> int:
+    from spotisync.cli.demo import place, results
+    from spotisync.sync import Sync
+
+    if not supervisor.start():
+        return INTERRUPTED
+    sync = Sync.from_settings(chosen)
+    try:
+        run = _sync(sync, simulator, supervisor)
+        if run is None:
+            return INTERRUPTED
+        place.finished(chosen.data_dir)
+        right = results.show(sync.database, run, simulator.truth(run["account"]))
+    finally:
+        sync.close()
+    say(results.NEXT)
+    return DONE if right and run["status"] == "success" else FAILED
+
+
+def _sync(sync: "Sync", simulator: "Control", supervisor: "Supervisor") -> "Document | None":
+    """Start the sync, or go on with it, and draw it until it is over. None: interrupted before that."""
+    from spotisync import workflow
+    from spotisync.cli import bars, follow
+    from spotisync.sync import enrol, lifecycle
+
+    account = enrol.add(sync, simulator.info()["accounts"][0]["refresh_token"], None)
+    triggered = lifecycle.trigger(sync, account.spotify_user_id, "full", "cli")
+    if not triggered.created:
+        say(f"The last demo was cut short: run {triggered.run.id} goes on where it was.")
+    # A message that the last demo's broker may have kept makes this one a duplicate, which is dropped.
+    workflow.publish(triggered.run)
+    look = follow.look_at(sync.database, triggered.run.id)
+    say()
+    bars.draw(_attended(supervisor, follow.until_over(look)), console(), lambda: _hint(supervisor))
+    if supervisor.interrupted:
+        say(f"Cut short. The next demo goes on with run {triggered.run.id} where it was.")
+        return None
+    return look()
+
+
+def _attended(supervisor: "Supervisor", runs: "Iterable[Document]") -> "Iterator[Document]":
+    """Look after the processes with each look at the run; end when interrupted."""
+    for run in runs:
+        supervisor.tick()
+        if supervisor.interrupted:
+            return
+        yield run
+
+
+def _hint(supervisor: "Supervisor") -> tuple[str, ...]:
+    worker = supervisor.pids().get("worker")
+    if worker is None:
+        return ("[yellow]The worker is gone; it is started again, and the sync goes on by itself.[/]",)
+    return (f"Try it: [bold]kill -9 {worker}[/] kills the worker. Watch the sync go on.",)
+
+
+def _stages(chosen: "Settings", simulator: "Control") -> "list[Stage]":
+    from spotisync.cli import programs
+    from spotisync.store import migrate
+
+    return [
+        [_simulator(chosen, simulator), *programs.servers(chosen)],
+        lambda: migrate.upgrade(chosen.database),
+        [programs.worker(chosen), programs.beat(chosen)],
+    ]
+
+
+def _simulator(chosen: "Settings", control: "Control") -> "Process":
+    from spotisync.stack.process import Child, Process
+
+    port = control.url.rpartition(":")[2]
+    options = ("--library", "small", "--latency-ms", str(LATENCY_MS), "--port", port)
+    argv = (sys.executable, "-m", "spotisync.simulator", *options)
+    return Process(Child(name="simulator", argv=argv, ready=lambda: _answers(control)), chosen.data_dir)
+
+
+def _answers(control: "Control") -> bool:
+    try:
+        control.info()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+    return port

@@ -1,0 +1,88 @@
+"""What is printed when the demo's sync is over: what came in, whether it is right, where to look next."""
+
+from typing import Final
+
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from spotisync.cli import words
+from spotisync.cli.output import console, say
+from spotisync.cli.words import Document
+from spotisync.store import showcase
+from spotisync.store.database import Database
+
+# The pages that a full sync reads. The simulator knows of artists, albums and tracks from others, too.
+READ: Final = {"saved", "playlist"}
+
+NEXT: Final = """
+[bold]Your own library[/]
+ 1. Create an app at https://developer.spotify.com/dashboard
+ 2. Put SPOTIPY_CLIENT_ID=… and SPOTIPY_CLIENT_SECRET=… into a file named .env
+ 3. Start everything here:             spotisync up
+ 4. In another terminal, add yourself: spotisync accounts add --refresh-token-stdin
+    and read your library:             spotisync sync full --wait"""
+
+
+def show(database: Database, run: Document, truth: Document) -> bool:
+    """Print it all; false if the tables are not what the simulator says."""
+    with database.begin() as connection:
+        stored = showcase.counts(connection)
+        answers = {title: showcase.ask(connection, sql) for title, sql in showcase.QUESTIONS.items()}
+    say(f"\n[bold]What came in[/], in {words.duration(run)} with {run['api_calls']:,} Spotify calls")
+    _print(_summary(run))
+    right = _compare(stored, _counts(truth))
+    for title, sql in showcase.QUESTIONS.items():
+        _show_answer(title, sql, answers[title])
+    return right
+
+
+def _summary(run: Document) -> Table:
+    table = Table("", box=None)
+    for name in ("items", "added", "batches"):
+        table.add_column(name, justify="right")
+    for name, phase in run["phases"].items():
+        table.add_row(name, *(f"{phase[each]:,}" for each in ("items_processed", "items_added", "batches")))
+    return table
+
+
+def _counts(truth: Document) -> dict[str, int]:
+    met = {
+        kind: sum(bool(READ & set(each["seen_in"])) for each in truth[kind].values())
+        for kind in ("tracks", "artists", "albums")
+    }
+    items = sum(len(rows) for rows in truth["playlist_items"].values())
+    return {
+        "saved_tracks": len(truth["saved_tracks"]),
+        **met,
+        "playlists": len(truth["playlists"]),
+        "playlist_items": items,
+    }
+
+
+def _compare(stored: dict[str, int], told: dict[str, int]) -> bool:
+    table = Table("", box=None)
+    for name in ("simulator", "Postgres"):
+        table.add_column(name, justify="right")
+    for name, number in told.items():
+        table.add_row(
+            name.replace("_", " "), f"{number:,}", Text(f"{stored[name]:,}", "" if stored[name] == number else "red")
+        )
+    say("\n[bold]Is it right?[/] What the simulator has, and what is in Postgres")
+    _print(table)
+    right = stored == told
+    say("[green]All counts are equal.[/]" if right else "[red]The counts differ: that is a bug, please report it.[/]")
+    return right
+
+
+def _show_answer(title: str, sql: str, answer: showcase.Answer) -> None:
+    say(f"\n[bold]{title}[/]")
+    console().print(Text(f"{sql};", "dim"), soft_wrap=True)
+    table = Table(*answer.columns, box=None)
+    for row in answer.rows:
+        table.add_row(*(str(value) for value in row))
+    _print(table)
+
+
+def _print(table: Table) -> None:
+    console().print(Padding(table, (0, 0, 0, 1), expand=False))

@@ -1,0 +1,109 @@
+"""`spotisync sync`, `cancel` and `resume`: a run begins, ends, goes on."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spotisync.cli.endings import DONE, FAILED, INTERRUPTED, LOGIN_NEEDED
+from spotisync.cli.opened import use_cases
+from spotisync.cli.options import Account, AsJson, RunId, Wait
+from spotisync.cli.output import console, document, say
+
+if TYPE_CHECKING:
+    from spotisync.cli.words import Document
+    from spotisync.sync import Sync
+    from spotisync.sync.lifecycle import Triggered
+
+app = typer.Typer(help="Sync a library now.", no_args_is_help=True)
+
+Key = Annotated[
+    str | None, typer.Option("--idempotency-key", help="The same key again means the same run, not another one.")
+]
+
+
+@app.command(epilog="Example: spotisync sync full --wait")
+def full(*, account: Account = None, idempotency_key: Key = None, wait: Wait = False, json: AsJson = False) -> None:
+    """Read the whole library. If such a run is unfinished already, this joins it."""
+    from spotisync import workflow
+    from spotisync.sync import lifecycle
+
+    with use_cases() as sync:
+        triggered = lifecycle.trigger(sync, account, "full", "cli", idempotency_key=idempotency_key)
+        if triggered.created:
+            workflow.publish(triggered.run)
+        _go_on(sync, triggered, wait=wait, json=json, began="started")
+
+
+def resume(sync_id: RunId, *, wait: Wait = False, json: AsJson = False) -> None:
+    """Go on with a run that failed or was cancelled, from its checkpoints."""
+    from spotisync import workflow
+    from spotisync.sync import lifecycle
+
+    with use_cases() as sync:
+        triggered = lifecycle.resume(sync, sync_id)
+        if triggered.created:
+            workflow.publish(triggered.run)
+        _go_on(sync, triggered, wait=wait, json=json, began="goes on")
+
+
+def cancel(sync_id: RunId) -> None:
+    """End a run now, whatever it is doing or waiting for; what it has read is stored."""
+    from spotisync.sync import lifecycle
+
+    with use_cases() as sync:
+        run = lifecycle.cancel(sync, sync_id)
+    say(f"Run {run.id} of {run.account} is cancelled. Go on with it: spotisync resume {run.id}")
+
+
+def _go_on(sync: "Sync", triggered: "Triggered", *, wait: bool, json: bool, began: str) -> None:
+    if not json:
+        say(_announcement(triggered, began))
+    if wait:
+        raise typer.Exit(_wait(sync, triggered.run.id, json=json))
+    if json:
+        document(_summary(sync, triggered.run.id))
+    else:
+        say("Watch it: spotisync status --watch")
+
+
+def _announcement(triggered: "Triggered", began: str) -> str:
+    run = triggered.run
+    if triggered.created:
+        return f"Run {run.id}, a {run.sync_type} sync of {run.account}, {began}."
+    return f"Joined run {run.id} of {run.account}, which is {run.status.replace('_', ' ')}."
+
+
+def _wait(sync: "Sync", sync_id: int, *, json: bool) -> int:
+    """Draw it until it is over; with `--json` on stderr. Returns the exit code."""
+    from spotisync.cli import bars, follow
+
+    look = follow.look_at(sync.database, sync_id)
+    try:
+        bars.draw(follow.until_over(look), console(stderr=json))
+    except KeyboardInterrupt:
+        say(
+            f"Run {sync_id} goes on without you. Watch it: spotisync status --watch; "
+            f"end it: spotisync cancel {sync_id}",
+            stderr=True,
+        )
+        return INTERRUPTED
+    if json:
+        document(_summary(sync, sync_id))
+    return _exit_code(sync, look())
+
+
+def _summary(sync: "Sync", sync_id: int) -> "Document":
+    from spotisync import status
+
+    with sync.database.begin() as connection:
+        return status.summary(connection, sync_id)
+
+
+def _exit_code(sync: "Sync", run: "Document") -> int:
+    from spotisync.store import accounts
+
+    if run["status"] == "success":
+        return DONE
+    with sync.database.begin() as connection:
+        needs_login = accounts.named(connection, run["account"]).status == "needs_login"
+    return LOGIN_NEEDED if needs_login else FAILED

@@ -1,0 +1,206 @@
+"""Servers and whole workers die or freeze in the middle of a run; it ends by itself, and tables == truth."""
+
+import os
+import random
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from celery.result import AsyncResult
+
+from spotisync.stack.postgres import Postgres
+from spotisync.stack.valkey import Valkey
+from spotisync.store import migrate
+from tests.conftest import QUICK
+from tests.drive import Account
+from tests.system.programs import Deployment, until
+from tests.truth import assert_tables_equal_truth
+
+Deploy = Callable[..., Deployment]
+
+
+@pytest.fixture
+def own_place() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="so-", dir="/tmp", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
+
+
+@pytest.fixture
+def own_valkey(own_place: Path) -> Iterator[Valkey]:
+    """A broker that the test may kill."""
+    valkey = Valkey(own_place / "data", own_place / "run").start().wait_ready()
+    yield valkey
+    valkey.stop()
+
+
+@pytest.fixture
+def own_postgres(own_place: Path) -> Iterator[Postgres]:
+    postgres = Postgres(own_place / "data", own_place / "run", QUICK).start().wait_ready()
+    migrate.upgrade(postgres.url)
+    yield postgres
+    postgres.stop()
+
+
+def trigger(deployment: Deployment, account: Account) -> "AsyncResult[Any]":
+    return deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue="spotisync.sync")
+
+
+def under_way(deployment: Deployment, batches: int) -> bool:
+    return bool(deployment.sql("SELECT 1 FROM sync_state GROUP BY sync_id HAVING sum(batches) >= :n", n=batches))
+
+
+def over(deployment: Deployment) -> bool:
+    return bool(deployment.sql("SELECT 1 FROM sync_history WHERE status = 'success'"))
+
+
+def check_truth(deployment: Deployment, account: Account) -> None:
+    assert deployment.sql("SELECT status, last_error FROM sync_history") == [("success", None)]
+    assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))
+
+
+def slow(deployment: Deployment) -> None:
+    """So slow that there is a middle to do something in."""
+    deployment.simulator.control.settings(latency_ms=60)
+
+
+def test_the_whole_worker_is_killed_again_and_again(deploy: Deploy) -> None:
+    deployment = deploy()
+    account = deployment.account()
+    slow(deployment)
+    deployment.beat()
+    worker = deployment.worker()
+    result = trigger(deployment, account)
+    for batches in (3, 9):
+        until(lambda n=batches: under_way(deployment, n), "batches")
+        worker.kill()
+        worker = deployment.worker()
+    assert result.get(timeout=90)["status"] == "success"
+    check_truth(deployment, account)
+
+
+def test_pool_children_end_with_their_worker(deploy: Deploy) -> None:
+    worker = deploy().worker()
+    children = worker.children()
+    assert children
+    worker.kill()
+    until(lambda: not any(Path(f"/proc/{pid}").exists() and _state(pid) != "Z" for pid in children), "children ending")
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "Z"
+
+
+@pytest.mark.parametrize("data_lost", [False, True])
+def test_the_broker_is_killed_in_mid_batch_and_the_worker_survives(
+    data_lost: bool, deploy: Deploy, own_valkey: Valkey, own_place: Path
+) -> None:
+    deployment = deploy(broker=f"redis+socket://{own_place}/run/valkey.sock?virtual_host=0")
+    account = deployment.account()
+    slow(deployment)
+    deployment.beat()
+    worker = deployment.worker()
+    trigger(deployment, account)
+    until(lambda: under_way(deployment, 3), "batches")
+    own_valkey.kill()
+    if data_lost:
+        for file in (own_place / "data").rglob("*.aof"):
+            file.unlink()
+        for file in (own_place / "data").rglob("*.manifest"):
+            file.unlink()
+    batches = deployment.scalar("SELECT sum(batches) FROM sync_state")
+    until(lambda: "Connection" in worker.log.read_text() or batches, "the loss being noticed")
+    own_valkey.start().wait_ready()
+    until(lambda: over(deployment), f"the end of the run, see {worker.log}", 90)
+    assert worker.process.poll() is None
+    check_truth(deployment, account)
+
+
+def test_flushall_at_any_time(deploy: Deploy, broker_url: str) -> None:
+    deployment = deploy()
+    account = deployment.account()
+    slow(deployment)
+    deployment.beat()
+    deployment.worker()
+    trigger(deployment, account)
+    socket = broker_url.removeprefix("redis+socket://").partition("?")[0]
+    with redis.Redis(unix_socket_path=socket) as client:
+        deadline = time.monotonic() + 90
+        dice = random.Random()
+        while not over(deployment) and time.monotonic() < deadline:
+            client.flushall()
+            pause = dice.uniform(0.05, 1.5)
+            until_then = time.monotonic() + pause
+            until(lambda t=until_then: time.monotonic() > t or over(deployment), "the next flush")
+    check_truth(deployment, account)
+
+
+def test_postgres_is_away_for_twenty_seconds(deploy: Deploy, own_postgres: Postgres) -> None:
+    deployment = deploy(database_url=own_postgres.url)
+    account = deployment.account()
+    slow(deployment)
+    deployment.beat()
+    worker = deployment.worker()
+    result = trigger(deployment, account)
+    until(lambda: under_way(deployment, 4), "batches")
+    own_postgres.kill()
+    back_at = time.monotonic() + 20
+    until(lambda: time.monotonic() > back_at, "twenty seconds without Postgres")
+    assert worker.process.poll() is None
+    own_postgres.start().wait_ready()
+    assert result.get(timeout=90)["status"] == "success"
+    check_truth(deployment, account)
+
+
+def test_beat_is_killed_and_comes_back(deploy: Deploy) -> None:
+    deployment = deploy()
+    account = deployment.account()
+    slow(deployment)
+    beat = deployment.beat()
+    worker = deployment.worker()
+    trigger(deployment, account)
+    until(lambda: under_way(deployment, 3), "batches")
+    beat.kill()
+    worker.kill()
+    deployment.beat()
+    deployment.worker()
+    until(lambda: over(deployment), "the end of the run", 90)
+    check_truth(deployment, account)
+
+
+def test_a_worker_frozen_past_its_lease_writes_nothing(deploy: Deploy) -> None:
+    deployment = deploy(lease_seconds=2)
+    account = deployment.account()
+    control = deployment.simulator.control
+    deployment.beat()
+    frozen = deployment.worker(concurrency=1)
+    control.add_fault(kind="hold", path="/v1/artists", times=1)
+    trigger(deployment, account)
+    until(control.held, "the request that is held")
+    everyone = [frozen.process.pid, *frozen.children()]
+    for pid in everyone:
+        os.kill(pid, signal.SIGSTOP)
+    control.release()
+    deployment.worker(concurrency=1)
+    until(lambda: over(deployment), "the end of the run by the other worker", 60)
+    before = _versions(deployment)
+    for pid in everyone:
+        os.kill(pid, signal.SIGCONT)
+    until(lambda: "batch dropped" in frozen.log.read_text(), "the frozen worker giving up")
+    assert _versions(deployment) == before
+    check_truth(deployment, account)
+
+
+def _versions(deployment: Deployment) -> list[Any]:
+    return [
+        deployment.sql(f"SELECT xmin::text, ctid::text FROM {table} ORDER BY ctid")
+        for table in ("artists", "albums", "tracks", "saved_tracks", "playlist_items", "sync_state")
+    ]
