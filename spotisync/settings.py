@@ -107,15 +107,19 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """SQLAlchemy URL, always with psycopg 3."""
         if self.database_url is None:
-            return f"postgresql+psycopg://spotisync@/spotisync?host={quote(str(self.socket_dir))}"
+            return f"postgresql+psycopg://spotisync@/spotisync?host={quote(str(self.socket_dir))}&port=5432"
         for plain in ("postgresql://", "postgres://"):
             if self.database_url.startswith(plain):
                 return "postgresql+psycopg://" + self.database_url.removeprefix(plain)
         return self.database_url
 
     @property
+    def _embedded_broker(self) -> str:
+        return f"redis+socket://{quote(str(self.socket_dir))}/valkey.sock?virtual_host=0"
+
+    @property
     def broker(self) -> str:
-        return self.broker_url or f"redis+socket://{self.socket_dir}/valkey.sock?virtual_host=0"
+        return self.broker_url or self._embedded_broker
 
     @property
     def backend(self) -> str:
@@ -123,7 +127,7 @@ class Settings(BaseSettings):
             return self.result_backend
         if self.broker.startswith(("redis", "rediss", "sentinel")):
             return self.broker
-        return f"redis+socket://{self.socket_dir}/valkey.sock?virtual_host=0"
+        return self._embedded_broker
 
     @property
     def zone(self) -> str:

@@ -76,7 +76,7 @@ def go_on(task: Task, sync: Sync, sync_id: int, outcome: Outcome) -> dict[str, A
         case End(result):
             return result.as_dict()
         case More(phase, seq, result):
-            _hand_on(task, _batch(sync_id, phase, seq))
+            _hand_on(task, sync, sync_id, _batch(sync_id, phase, seq))
             return stop(task, result)
         case Retry(seconds, _):
             raise task.retry(countdown=seconds, max_retries=None)
@@ -91,12 +91,13 @@ def go_on(task: Task, sync: Sync, sync_id: int, outcome: Outcome) -> dict[str, A
             return stop(task, result)
 
 
-def _hand_on(task: Task, next_batch: Signature) -> None:
+def _hand_on(task: Task, sync: Sync, sync_id: int, next_batch: Signature) -> None:
     """The next batch is a task of its own; the rest of the chain goes with it."""
     try:
         next_batch.apply_async(chain=task.request.chain, root_id=task.request.root_id, parent_id=task.request.id)
     except OperationalError as error:
         log.warning("the next batch could not be published (%s); sweep will", error)
+        lifecycle.publish_later(sync, sync_id)
 
 
 def stop(task: Task, result: BatchResult) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from rich.console import Console, Group, RenderableType
+from rich.constrain import Constrain
 from rich.live import Live
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
@@ -35,7 +36,7 @@ def _bars(run: Document) -> RenderableType:
     for name, phase in run["phases"].items():
         style = STYLES.get(phase["status"], "")
         table.add_row(Text(name, style), _bar(phase), Text(words.amount(phase), style), Text(words.state(phase), style))
-    return Padding(table, (1, 1))
+    return Constrain(Padding(table, (1, 1)), WIDEST)
 
 
 def _bar(phase: Document) -> ProgressBar:

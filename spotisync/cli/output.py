@@ -23,7 +23,8 @@ def console(*, stderr: bool = False) -> "Console":
 
 def say(words: str = "", *, stderr: bool = False) -> None:
     """One line or several; `[bold]` and the like are understood."""
-    console(stderr=stderr).print(words, soft_wrap=True)
+    to = console(stderr=stderr)
+    to.print(words, soft_wrap=not to.is_terminal)
 
 
 def document(value: Any) -> None:

@@ -65,7 +65,7 @@ class Postgres(Process):
     @property
     def url(self) -> str:
         """For SQLAlchemy."""
-        return f"postgresql+psycopg://{NAME}@/{NAME}?host={quote(str(self._socket_dir))}"
+        return f"postgresql+psycopg://{NAME}@/{NAME}?host={quote(str(self._socket_dir))}&port={PORT}"
 
     def ready(self) -> bool:
         if not self.running:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 from redis import Redis, RedisError
 from redis.backoff import NoBackoff
@@ -27,7 +28,7 @@ class Valkey(Process):
     @property
     def url(self) -> str:
         """For Celery, as broker and as result backend."""
-        return f"redis+socket://{self.socket}?virtual_host=0"
+        return f"redis+socket://{quote(str(self.socket))}?virtual_host=0"
 
     def ready(self) -> bool:
         if not self.running:

@@ -408,6 +408,13 @@ def reopen(connection: Connection, sync_id: int) -> bool:
 # ---- sweep ----------------------------------------------------------------------------------------------------------
 
 
+def wake_now(connection: Connection, sync_id: int) -> None:
+    connection.execute(
+        text("UPDATE sync_history SET wake_at = now() WHERE id = :id AND claim IS NULL AND status = 'in_progress'"),
+        {"id": sync_id},
+    )
+
+
 def take_due(connection: Connection, client_id: str) -> list[Run]:
     """Runs to publish: their time has come, their claimant is gone, or what they wait for is over."""
     ids: Sequence[int] = (

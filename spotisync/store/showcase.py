@@ -9,17 +9,24 @@ from sqlalchemy import Connection, text
 QUESTIONS: Final = {
     "Whom do I listen to most?": """\
 SELECT artists.name, count(*) AS saved_tracks
-FROM saved_tracks JOIN track_artists USING (track_id) JOIN artists ON artists.id = artist_id
+FROM saved_tracks
+    JOIN track_artists USING (track_id)
+    JOIN artists ON artists.id = artist_id
 WHERE removed_at IS NULL
 GROUP BY artists.id ORDER BY saved_tracks DESC, name LIMIT 5""",
     "How old is my music?": """\
 SELECT extract(decade FROM released_on) * 10 AS decade, count(*) AS saved_tracks
-FROM saved_tracks JOIN tracks ON tracks.id = track_id JOIN albums ON albums.id = album_id
+FROM saved_tracks
+    JOIN tracks ON tracks.id = track_id
+    JOIN albums ON albums.id = album_id
 WHERE removed_at IS NULL AND released_on IS NOT NULL
 GROUP BY decade ORDER BY decade""",
     "Which genres are in my playlists?": """\
 SELECT genre, count(DISTINCT track_id) AS tracks
-FROM playlist_items JOIN track_artists USING (track_id) JOIN artists ON artists.id = artist_id, unnest(genres) AS genre
+FROM playlist_items
+    JOIN track_artists USING (track_id)
+    JOIN artists ON artists.id = artist_id,
+    unnest(genres) AS genre
 GROUP BY genre ORDER BY tracks DESC, genre LIMIT 5""",
 }
 

@@ -119,6 +119,12 @@ def due(sync: Sync) -> list[Run]:
         return runs.take_due(connection, sync.settings.require_client_id())
 
 
+def publish_later(sync: Sync, sync_id: int) -> None:
+    """The broker did not take the next batch: the next sweep is to publish it."""
+    with sync.database.begin() as connection:
+        runs.wake_now(connection, sync_id)
+
+
 def active_accounts(sync: Sync) -> list[str]:
     with sync.database.begin() as connection:
         return [account.spotify_user_id for account in accounts.every(connection, active=True)]

@@ -102,10 +102,12 @@ class Deployment:
     def account(self) -> Account:
         return Account(enrol.add(self.sync, self.simulator.refresh_token(), None).spotify_user_id)
 
-    def worker(self, app: str = "spotisync", concurrency: int = 2, **env: str) -> Program:
+    def worker(
+        self, app: str = "spotisync", concurrency: int = 2, options: tuple[str, ...] = (), **env: str
+    ) -> Program:
         name = f"w{len(self.programs)}-{os.getpid()}"
-        options = ["-c", str(concurrency), "-n", f"{name}@test", "--without-mingle", "--without-gossip"]
-        worker = self._start(name, [sys.executable, "-m", "celery", "-A", app, "worker", *options], env)
+        usual = ["-c", str(concurrency), "-n", f"{name}@test", "-l", "INFO", "--without-mingle", "--without-gossip"]
+        worker = self._start(name, [sys.executable, "-m", "celery", "-A", app, "worker", *usual, *options], env)
         log = worker.log
         until(lambda: " ready." in log.read_text(), f"a worker, see {log}", 60)
         return worker

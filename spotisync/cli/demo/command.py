@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from spotisync.stack.supervisor import Stage, Supervisor
     from spotisync.sync import Sync
 
-LATENCY_MS: Final = 120
-"""Of each simulated reply: as Spotify's, and slow enough to see the bars move."""
+LATENCY_MS: Final = 200
+"""Of a simulated reply, on average: as on a slow day of Spotify's, so that the bars are seen to move."""
 
 STAYING: Final = """
-All of it keeps running: [bold]spotisync psql --demo[/] in another terminal is a prompt on this library.
+All of it keeps running. A prompt on this library, in another terminal:
+    [bold]spotisync psql --demo[/]
 Ctrl-C stops everything; the next demo begins with an empty library."""
 
 Exit = Annotated[bool, typer.Option("--exit", help="Stop everything when the sync is over; exit 0 only on success.")]

@@ -19,9 +19,11 @@ NEXT: Final = """
 [bold]Your own library[/]
  1. Create an app at https://developer.spotify.com/dashboard
  2. Put SPOTIPY_CLIENT_ID=… and SPOTIPY_CLIENT_SECRET=… into a file named .env
- 3. Start everything here:             spotisync up
- 4. In another terminal, add yourself: spotisync accounts add --refresh-token-stdin
-    and read your library:             spotisync sync full --wait"""
+ 3. In that directory, start everything:
+        spotisync up
+ 4. In another terminal there, add yourself and read your library:
+        spotisync accounts add --refresh-token-stdin
+        spotisync sync full --wait"""
 
 
 def show(database: Database, run: Document, truth: Document) -> bool:

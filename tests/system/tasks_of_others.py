@@ -1,0 +1,27 @@
+"""Another service's worker: `celery -A tests.system.tasks_of_others worker -Q foreign`. It knows nothing of ours."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+
+app = Celery("foreign", broker=os.environ["FOREIGN_BROKER"], backend=os.environ["FOREIGN_BROKER"])
+app.conf.update(task_default_queue="foreign", result_extended=True, worker_hijack_root_logger=False)
+_calls = Path(os.environ["FOREIGN_CALLS"])
+
+
+def _note(line: str) -> None:
+    with _calls.open("a") as file:
+        file.write(line + "\n")
+
+
+@app.task(name="foreign.follow_up")
+def follow_up(summary: dict[str, Any], tag: str) -> dict[str, Any]:
+    _note(f"{tag} {summary['status']} {summary['items_processed']}")
+    return {"tag": tag, "sync_id": summary["sync_id"]}
+
+
+@app.task(name="foreign.on_error")
+def on_error(*_: Any, tag: str) -> None:
+    _note(f"{tag} errback")
