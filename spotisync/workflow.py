@@ -153,12 +153,15 @@ def answer(sync: Sync) -> None:
                 _tell(sync, waiter)
             except OperationalError as error:
                 log.warning("caller %s could not be told yet (%s); sweep will", waiter.task_id, error)
+            except Exception:  # whatever a foreign message holds: the other callers are to be told
+                log.exception("caller %s could not be told", waiter.task_id)
             else:
                 lifecycle.told(sync, waiter)
 
 
 def _tell(sync: Sync, waiter: Waiter) -> None:
-    request = Context(waiter.envelope)
+    # Celery looks into `delivery_info` without asking whether it is there.
+    request = Context({"delivery_info": {}, **waiter.envelope})
     backend = app.backend
     if waiter.tries > 1 and backend.get_state(waiter.task_id) in states.READY_STATES:
         return

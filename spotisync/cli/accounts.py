@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spotisync.cli.endings import ADD
 from spotisync.cli.opened import library, use_cases
 from spotisync.cli.options import AsJson
 from spotisync.cli.output import console, document, say
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Whose libraries are synced.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Spotify user id.")]
-HOW_TO_ADD = "spotisync accounts add --refresh-token-stdin"
 
 
 @app.command("list", epilog="Example: spotisync accounts list --json")
@@ -31,7 +31,7 @@ def list_(*, json: AsJson = False) -> None:
     elif found:
         _print_table(found)
     else:
-        say(f"There is no account yet. Add one: {HOW_TO_ADD}")
+        say(f"There is no account yet. Add one: {ADD}")
 
 
 @app.command(epilog="Example: spotisync accounts add --refresh-token-stdin < token.txt")
@@ -47,7 +47,7 @@ def add(
 ) -> None:
     """Add an account by a refresh token of your Spotify app, or give one a new token. It is stored encrypted."""
     if not refresh_token_stdin:
-        raise typer.BadParameter(f"say where the token comes from: {HOW_TO_ADD}")
+        raise typer.BadParameter(f"say where the token comes from: {ADD}")
     when = _time(authorised_at) if authorised_at else None
     token = _read_token()
 

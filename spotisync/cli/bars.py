@@ -23,7 +23,12 @@ STYLES: Final = {"success": "green", "failed": "red", "cancelled": "red", "rate_
 def picture(run: Document, *below: str) -> RenderableType:
     """The run's name, its bars, the sentence that explains its state, and what else is to be said below."""
     lines = [Text(words.sentence(run)), *(Text.from_markup(each) for each in below)]
-    return Group(Text(words.headline(run), "bold"), _bars(run), *(Padding(line, (0, 0, 0, 1)) for line in lines))
+    return Group(Text(words.headline(run), "bold"), Text(), _bars(run), Text(), *map(_indented, lines))
+
+
+def _indented(line: Text) -> RenderableType:
+    # Not filled up to the edge: there a terminal's echo of Ctrl-C would begin a new line, and shift the picture.
+    return Padding(line, (0, 0, 0, 1), expand=False)
 
 
 def _bars(run: Document) -> RenderableType:
@@ -36,7 +41,7 @@ def _bars(run: Document) -> RenderableType:
     for name, phase in run["phases"].items():
         style = STYLES.get(phase["status"], "")
         table.add_row(Text(name, style), _bar(phase), Text(words.amount(phase), style), Text(words.state(phase), style))
-    return Constrain(Padding(table, (1, 1)), WIDEST)
+    return Constrain(Padding(table, (0, 0, 0, 1)), WIDEST)
 
 
 def _bar(phase: Document) -> ProgressBar:

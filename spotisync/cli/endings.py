@@ -13,6 +13,8 @@ UNREACHABLE: Final = 3
 LOGIN_NEEDED: Final = 4
 INTERRUPTED: Final = 130
 
+ADD: Final = "spotisync accounts add --refresh-token-stdin"
+
 CODES: Final = ((NeedsLogin, LOGIN_NEEDED), (Misconfigured, WRONG_USAGE), (Unavailable, UNREACHABLE))
 
 
@@ -27,7 +29,11 @@ def tell(error: Exception) -> int:
 def _words(error: Exception) -> str:
     if isinstance(error, Unavailable) and error.__cause__ is not None:
         return f"{error}\n{_cure_of_the_database()}"
-    if isinstance(error, SpotisyncError):
+    if isinstance(error, NeedsLogin) and ADD not in str(error):
+        return f"{error}\nAuthorise it again, and give the account its new token: {ADD}"
+    if isinstance(error, SpotisyncError | OSError):
+        return str(error)
+    if type(error).__name__ == "CommandError":  # Alembic's: a revision that this version does not know
         return str(error)
     if _is_missing_table(error):
         return "this database has no tables of ours yet, or old ones; bring them up to date: spotisync db upgrade"

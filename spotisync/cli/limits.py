@@ -52,7 +52,7 @@ def clear(
     from spotisync.sync import limits
 
     with use_cases() as sync:
-        cleared = limits.clear(sync, family)
+        cleared = limits.clear(sync, family.value if family else None)
     say(
         f"Cleared: {', '.join(cleared)}. Runs that waited go on within seconds."
         if cleared

@@ -2,13 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+from spotisync.cli.endings import ADD
 from spotisync.cli.output import say, tell_the_stack
 
 if TYPE_CHECKING:
     from spotisync.settings import Settings
-    from spotisync.stack.supervisor import Stage, Supervisor
-
-ADD = "spotisync accounts add --refresh-token-stdin"
+    from spotisync.stack.supervisor import Stage
 
 
 def up() -> None:
@@ -28,7 +27,7 @@ def up() -> None:
         chosen.secret_keys()  # missing, that is to be said before anything starts
         with Supervisor(_stages(chosen)) as supervisor:
             if supervisor.start():
-                _tell_what_next(chosen, supervisor)
+                _tell_what_next(chosen)
             supervisor.run_until(lambda: False)
     say("Stopped.")
 
@@ -44,7 +43,7 @@ def _stages(chosen: "Settings") -> "list[Stage]":
     ]
 
 
-def _tell_what_next(chosen: "Settings", supervisor: "Supervisor") -> None:
+def _tell_what_next(chosen: "Settings") -> None:
     from spotisync.sync import Sync, enrol
 
     say(f"[bold green]spotisync is up.[/] Logs: {chosen.data_dir}/logs. Ctrl-C stops everything.")
@@ -57,4 +56,3 @@ def _tell_what_next(chosen: "Settings", supervisor: "Supervisor") -> None:
         say(f"Accounts: {', '.join(names)}. In another terminal: spotisync status --watch")
     else:
         say(f"There is no account yet. In another terminal: {ADD}, then: spotisync sync full --wait")
-    del supervisor

@@ -38,9 +38,7 @@ def sentence(run: Document) -> str:
 
 
 def _success(run: Document) -> str:
-    words = (
-        f"Complete since {moment(run['completed_at'])}: {_changes(run)}, with {_many(run['api_calls'])} Spotify calls."
-    )
+    words = f"Complete since {moment(run['completed_at'])}: {_changes(run)}, with {calls(run)}."
     if run["items_deferred"]:
         words += f" {_many(run['items_deferred'])} look-ups were put off until Spotify allows them."
     return words
@@ -59,7 +57,11 @@ def _in_progress(run: Document) -> str:
         return f"{phase['last_error']}; it is tried again (after {phase['failures']} failures in a row). {SAFE}"
     if all(each["status"] == "pending" for each in run["phases"].values()):
         return "It waits for a worker to take it."
-    return f"{DOING[run['current_phase']]}; {_many(run['api_calls'])} Spotify calls so far."
+    return f"{DOING[run['current_phase']]}; {calls(run)} so far."
+
+
+def calls(run: Document) -> str:
+    return f"{_many(run['api_calls'])} Spotify {'call' if run['api_calls'] == 1 else 'calls'}"
 
 
 def _waiting(run: Document, until: datetime | None) -> str:

@@ -41,13 +41,15 @@ def flag(value: Any) -> bool | None:
 
 
 def moment(value: Any) -> datetime | None:
+    """In UTC. What no calendar has, or is older than computers, is none."""
     if not isinstance(value, str):
         return None
     try:
         parsed = datetime.fromisoformat(value)
-    except ValueError:
+        moment = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    return moment if moment >= EPOCH else None
 
 
 def first_day(release_date: str | None) -> date | None:
@@ -74,13 +76,17 @@ def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _is(kind: str, found: dict[str, Any]) -> bool:
+    return found.get("type") in (None, kind)
+
+
 # ---- catalogue objects ----------------------------------------------------------------------------------------------
 
 
 def artist(found: dict[str, Any]) -> Artist | None:
     id_ = text(found.get("id"))
     # An episode dressed as a track has its show where the artist belongs.
-    if not id_ or found.get("type", "artist") != "artist":
+    if not id_ or not _is("artist", found):
         return None
     genres = found.get("genres")
     return Artist(
@@ -97,7 +103,7 @@ def artist(found: dict[str, Any]) -> Artist | None:
 def album(found: dict[str, Any], into: Catalogue) -> Album | None:
     """The album as a row, its artists put into the catalogue."""
     id_ = text(found.get("id"))
-    if not id_ or found.get("type", "album") != "album":
+    if not id_ or not _is("album", found):
         return None
     release_date = text(found.get("release_date"))
     row = Album(
@@ -122,7 +128,7 @@ def album(found: dict[str, Any], into: Catalogue) -> Album | None:
 def track(found: dict[str, Any], into: Catalogue) -> Track | None:
     """The track as a row, it, its album and all artists put into the catalogue."""
     id_ = text(found.get("id"))
-    if not id_:
+    if not id_ or not _is("track", found):
         return None
     on = album(_object(found.get("album")), into)
     row = Track(
@@ -184,7 +190,7 @@ def _page(body: Any) -> tuple[list[Any], int]:
     if not isinstance(body, dict) or not isinstance(body.get("items"), list):
         raise Unreadable("Spotify sent a page without a list of items")
     total = number(body.get("total"))
-    if total is None:
+    if total is None or total < 0:
         raise Unreadable("Spotify sent a page without a total")
     return body["items"], total
 

@@ -106,11 +106,11 @@ def accept_tracks(cursor: TracksWalk, pages: Sequence[SavedTracksPage]) -> tuple
     cursor = replace(cursor, walk=walk, steady=cursor.steady and len(totals) <= 1)
     if cursor.stage == "head":
         return (_ended(cursor) if _met_known(taken, cursor.newest) else cursor), taken
-    if taken and taken[0].offset == 0 and cursor.newest is None:
-        cursor = replace(cursor, newest=next((row.added_at for row in taken[0].rows if row), None))
+    if cursor.newest is None:
+        cursor = replace(cursor, newest=next((row.added_at for page in taken for row in page.rows if row), None))
     if not walk.done:
         return cursor, taken
-    in_one_piece = cursor.newest is None or (len(taken) == 1 and taken[0].offset == 0)
+    in_one_piece = len(taken) == 1 and taken[0].offset == 0
     head = replace(cursor, stage="head", walk=Walk(0, walk.total))
     return (_ended(head) if in_one_piece else head), taken
 

@@ -49,7 +49,8 @@ def take(connection: Connection, limit: int = 50) -> list[Waiter]:
     """Waiters of runs that are over, not yet answered, each taken by one process at a time."""
     rows = connection.execute(
         text(
-            f"""UPDATE waiters w SET wake_at = now() + make_interval(secs => {TELLING_SECONDS}), tries = tries + 1
+            f"""UPDATE waiters w SET tries = tries + 1,
+                wake_at = now() + make_interval(secs => {TELLING_SECONDS} * (tries + 1))
             FROM sync_history r WHERE r.id = w.sync_id AND w.task_id IN (
                 SELECT w.task_id FROM waiters w JOIN sync_history r ON r.id = w.sync_id
                 WHERE w.answered_at IS NULL AND w.wake_at <= now() AND r.status = ANY(:over)

@@ -1,5 +1,6 @@
 """Real workers and beats, as their own processes, in the environment that an operator would give them."""
 
+import contextlib
 import gc
 import os
 import signal
@@ -72,14 +73,11 @@ class Program:
         self.process.kill()
         self.process.wait()
 
-    def stop(self) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.terminate()
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.kill()
+    def end(self) -> None:
+        """Everything of it, at once: how a worker stops in order is not what these tests are about."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
 
 @dataclass
@@ -126,8 +124,11 @@ class Deployment:
 
     def stop(self) -> None:
         for program in self.programs:
-            program.stop()
+            program.end()
         gc.collect()  # results unsubscribe when they go, so let them go while the broker is there
+        backend = self.foreign.backend
+        backend.result_consumer.stop()
+        backend.client.connection_pool.disconnect()
         self.foreign.close()
         self.sync.close()
         self.simulator.stop()

@@ -77,7 +77,8 @@ def test_while_it_goes_the_state_says_syncing(deployment: Deployment) -> None:
     account = deployment.account()
     deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks")
     result = _full_sync(deployment, account)
-    until(lambda: result.state == "SYNCING", "the state")
+    until(deployment.simulator.control.held, "the first request")
+    assert result.state == "SYNCING"
     deployment.simulator.control.release()
     assert result.get(timeout=60)["status"] == "success"
 
@@ -100,6 +101,7 @@ def test_joined_triggers_share_one_run_and_each_is_answered(deployment: Deployme
         for n in range(5)
     ]
     until(lambda: deployment.scalar("SELECT count(*) FROM waiters") == 5, "five waiters")
+    until(deployment.simulator.control.held, "the first request")
     deployment.simulator.control.release()
     assert {end.get(timeout=60)["sync_id"] for end in ends} == {end.parent.get(timeout=5)["sync_id"] for end in ends}
     assert deployment.scalar("SELECT count(*) FROM sync_history") == 1

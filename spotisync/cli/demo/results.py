@@ -31,7 +31,7 @@ def show(database: Database, run: Document, truth: Document) -> bool:
     with database.begin() as connection:
         stored = showcase.counts(connection)
         answers = {title: showcase.ask(connection, sql) for title, sql in showcase.QUESTIONS.items()}
-    say(f"\n[bold]What came in[/], in {words.duration(run)} with {run['api_calls']:,} Spotify calls")
+    say(f"\n[bold]What came in[/], in {words.duration(run)} with {words.calls(run)}")
     _print(_summary(run))
     right = _compare(stored, _counts(truth))
     for title, sql in showcase.QUESTIONS.items():

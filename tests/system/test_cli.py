@@ -1,0 +1,267 @@
+"""The command line on real servers: exit codes, words, documents."""
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from spotisync.cli.app import app
+from spotisync.simulator import Server
+from tests.system.cli import Cli, bare_environment
+from tests.system.programs import Deployment, environment, until
+
+NO_RETRIES = {"tracks_batch_size": 50, "timezone": "UTC"}
+
+
+@pytest.fixture
+def deployment(deploy: Callable[..., Deployment]) -> Deployment:
+    return deploy(400, tracks_batch_size=50)
+
+
+@pytest.fixture
+def cli(deployment: Deployment) -> Cli:
+    return Cli(environment(deployment.settings))
+
+
+@pytest.fixture
+def synced(deployment: Deployment, cli: Cli) -> Cli:
+    deployment.account()
+    return cli
+
+
+# ---- teaching -------------------------------------------------------------------------------------------------------
+
+
+def commands(group: typer.Typer, path: tuple[str, ...] = ()) -> Iterator[list[str]]:
+    for command in group.registered_commands:
+        assert command.callback
+        yield [*path, command.name or command.callback.__name__]
+    for inner in group.registered_groups:
+        assert inner.typer_instance
+        yield from commands(inner.typer_instance, (*path, str(inner.name)))
+
+
+@pytest.mark.parametrize("command", [each for each in commands(app) if each != ["simulator"]], ids=" ".join)
+def test_each_command_teaches_with_an_example(command: list[str]) -> None:
+    said = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "100", "NO_COLOR": "1"})
+    assert said.exit_code == 0
+    assert f"spotisync {' '.join(command)}" in said.output.partition("Example: ")[2]
+
+
+def test_help_lists_the_commands_and_the_version_is_told() -> None:
+    said = CliRunner().invoke(app, ["--help"])
+    assert said.exit_code == 0
+    assert all(word in said.output for word in ("demo", "up", "accounts", "sync", "status", "limits", "psql", "db"))
+    assert CliRunner().invoke(app, ["--version"]).output.startswith("spotisync 0.")
+
+
+def test_the_simulator_takes_its_own_arguments(cli: Cli) -> None:
+    said = cli("simulator", "--help")
+    assert said.code == 0
+    assert "--latency-ms" in said.out
+
+
+def test_wrong_usage(cli: Cli) -> None:
+    assert cli("sink").code == 2
+    assert cli("sync", "full", "--never").code == 2
+    assert cli("status", "--watch", "--json").code == 2
+    assert cli("limits", "clear", "everything").code == 2
+
+
+# ---- errors ---------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_client_id_the_cure_is_told(deployment: Deployment) -> None:
+    env = {name: value for name, value in environment(deployment.settings).items() if name != "SPOTIPY_CLIENT_ID"}
+    for command in (["sync", "full"], ["up"]):
+        said = Cli(env)(*command)
+        assert (said.code, said.out) == (2, "")
+        assert "SPOTIPY_CLIENT_ID is not set" in said.err
+    assert Cli(env)("status").code == 0
+
+
+def test_a_bad_setting_is_named(deployment: Deployment) -> None:
+    said = Cli({**environment(deployment.settings), "SPOTISYNC_LEASE_SECONDS": "soon"})("status")
+    assert said.code == 2
+    assert "SPOTISYNC_LEASE_SECONDS" in said.err
+
+
+def test_an_embedded_server_that_does_not_run(tmp_path: Path) -> None:
+    cli = Cli(bare_environment(SPOTISYNC_DATA_DIR=str(tmp_path), SPOTIPY_CLIENT_ID="some"))
+    for command in (["status"], ["history", "--json"], ["db", "upgrade"], ["psql"]):
+        said = cli(*command)
+        assert (said.code, said.out) == (3, "")
+        assert "start it with: spotisync up" in said.err
+    said = cli("psql", "--demo")
+    assert said.code == 3
+    assert "start it with: spotisync demo" in said.err
+
+
+def test_an_own_server_that_does_not_run(deployment: Deployment) -> None:
+    url = "postgresql://nobody@127.0.0.1:1/nothing"
+    said = Cli({**environment(deployment.settings), "SPOTISYNC_DATABASE_URL": url})("status")
+    assert said.code == 3
+    assert "SPOTISYNC_DATABASE_URL" in said.err
+    assert "Traceback" not in said.err
+
+
+def test_a_traceback_is_for_those_who_ask(cli: Cli) -> None:
+    assert "Traceback" not in cli("cancel", "77").err
+    assert "Traceback" in Cli({**cli.env, "SPOTISYNC_LOG_LEVEL": "DEBUG"})("cancel", "77").err
+
+
+# ---- accounts -------------------------------------------------------------------------------------------------------
+
+
+def test_an_account_comes_and_goes(deployment: Deployment, cli: Cli) -> None:
+    assert "accounts add" in cli("accounts", "list").out
+    token, name = deployment.simulator.refresh_token(), deployment.simulator.world.accounts[0]
+
+    added = cli("accounts", "add", "--refresh-token-stdin", "--authorised-at", "2026-10-01T08:00:00Z", stdin=token)
+    assert added.code == 0
+    assert token not in added.out + added.err
+    (listed,) = cli("accounts", "list", "--json").json
+    assert (listed["spotify_user_id"], listed["status"]) == (name, "active")
+    assert listed["authorised_at"].startswith("2026-10-01T08:00:00")
+
+    assert cli("accounts", "disable", name).code == 0
+    refused = cli("sync", "full")
+    assert refused.code == 1
+    assert "accounts enable" in refused.err
+    assert cli("accounts", "enable", name).code == 0
+    assert "active" in cli("accounts", "list").out
+
+    assert cli("accounts", "remove", name).code == 1, "nobody said yes"
+    assert cli("accounts", "remove", name, "--yes").code == 0
+    assert cli("accounts", "list", "--json").json == []
+    assert cli("accounts", "remove", name, "--yes").code == 1
+
+
+def test_a_token_that_spotify_does_not_take(cli: Cli) -> None:
+    said = cli("accounts", "add", "--refresh-token-stdin", stdin="AQD-not-a-token\n")
+    assert said.code == 4
+    assert "AQD-not-a-token" not in said.out + said.err
+    assert "accounts add" in said.err
+
+
+def test_spotify_away(deployment: Deployment) -> None:
+    env = {**environment(deployment.settings), "SPOTISYNC_SPOTIFY_ACCOUNTS_URL": "http://127.0.0.1:1"}
+    said = Cli(env)("accounts", "add", "--refresh-token-stdin", stdin="AQD-token")
+    assert said.code == 3
+    assert "Spotify can't be asked" in said.err
+
+
+def test_add_wants_a_token(cli: Cli) -> None:
+    assert cli("accounts", "add").code == 2
+    assert cli("accounts", "add", "--refresh-token-stdin").code == 2
+    assert cli("accounts", "add", "--refresh-token-stdin", "--authorised-at", "lately", stdin="AQD").code == 2
+
+
+# ---- runs -----------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_has_run_yet(cli: Cli) -> None:
+    assert "No sync has run yet" in cli("status").out
+    assert "No sync has run yet" in cli("history").out
+    assert cli("status", "--json").json is None
+    assert cli("history", "--json").json == []
+    assert "there is no account" in cli("sync", "full").err
+    assert cli("status", "--account", "nobody").code == 1
+
+
+def test_a_sync_that_is_waited_for(deployment: Deployment, synced: Cli) -> None:
+    deployment.worker()
+    said = synced("sync", "full", "--wait", "--json")
+    assert said.code == 0, said.err
+    summary = said.json
+    assert (summary["status"], summary["items_deferred"]) == ("success", 0)
+    assert summary["phases"].keys() == {"tracks", "artists", "albums", "playlists"}
+    assert "Complete since" in said.err
+    assert "Complete since" in synced("status").out
+    (listed,) = synced("history", "--json").json
+    assert (listed["sync_id"], listed["trigger"]) == (summary["sync_id"], "cli")
+    assert "success" in synced("history", "--limit", "1").out
+    assert synced("cancel", str(summary["sync_id"])).code == 1, "it is over"
+    assert synced("resume", str(summary["sync_id"])).code == 1
+
+    again = synced("sync", "full", "--wait")
+    assert again.code == 0
+    assert "started" in again.out
+    assert "Complete since" in again.out
+
+
+def test_a_run_that_nobody_takes_is_joined_cancelled_and_resumed(synced: Cli) -> None:
+    run = synced("sync", "full", "--json", "--idempotency-key", "k").json
+    assert run["status"] == "in_progress"
+    name = str(run["sync_id"])
+    assert "waits for a worker" in synced("status").out
+    assert synced("sync", "full", "--idempotency-key", "k", "--json").json["sync_id"] == run["sync_id"]
+    assert "Joined run" in synced("sync", "full").out
+
+    assert synced("cancel", name).code == 0
+    assert synced("cancel", name).code == 0, "twice is no error"
+    assert f"spotisync resume {name}" in synced("status").out
+    assert synced("status", "--json").json["status"] == "cancelled"
+
+    assert "goes on" in synced("resume", name).out
+    assert "Joined" in synced("resume", name).out
+    assert synced("status", "--json").json["status"] == "in_progress"
+    assert synced("cancel", "77").code == 1
+
+
+def test_a_resumed_run_goes_on_and_is_waited_for(deployment: Deployment, synced: Cli) -> None:
+    name = str(synced("sync", "full", "--json").json["sync_id"])
+    synced("cancel", name)
+    deployment.worker()
+    said = synced("resume", name, "--wait")
+    assert said.code == 0
+    assert "Complete since" in said.out
+
+
+def test_a_sync_that_fails(deployment: Deployment, synced: Cli) -> None:
+    deployment.worker()
+    deployment.simulator.control.add_fault(kind="status", status=403, family="library")
+    said = synced("sync", "full", "--wait")
+    assert said.code == 1
+    assert "Failed: Spotify answered 403" in said.out
+    assert "spotisync resume" in said.out
+
+
+def test_a_sync_that_needs_a_login(deployment: Deployment, synced: Cli) -> None:
+    deployment.worker()
+    deployment.simulator.control.revoke(access=True)
+    said = synced("sync", "full", "--wait", "--json")
+    assert said.code == 4
+    assert said.json["status"] == "failed"
+    refused = synced("sync", "full")
+    assert refused.code == 4
+    assert "accounts add" in refused.err
+
+
+def test_ctrl_c_leaves_the_run_going(deployment: Deployment, synced: Cli) -> None:
+    with synced.start("sync", "full", "--wait") as waiting:
+        assert waiting.stdout
+        assert "started" in waiting.stdout.readline()
+        assert "waits for a worker" in waiting.stdout.readline()
+        waiting.send_signal(signal.SIGINT)
+        assert waiting.wait(60) == 130
+    assert synced("status", "--json").json["status"] == "in_progress"
+    deployment.worker()
+    until(lambda: synced("status", "--json").json["status"] == "success", "the run is over")
+
+
+def test_several_accounts(deploy: Callable[..., Deployment], simulator: Server) -> None:
+    deployment = deploy(10)
+    cli = Cli({**environment(deployment.settings)})
+    for token in _tokens_of_two(deployment):
+        assert cli("accounts", "add", "--refresh-token-stdin", stdin=token).code == 0
+    which = cli("sync", "full")
+    assert which.code == 1
+    assert "which account?" in which.err
+
+
+def _tokens_of_two(deployment: Deployment) -> list[str]:
+    return [deployment.simulator.refresh_token()]

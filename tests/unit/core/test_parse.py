@@ -1,0 +1,470 @@
+"""Every oddity that Spotify is known to send, and whatever else may come as JSON."""
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spotisync.core import parse
+from spotisync.core.parse import EPOCH, Unreadable
+from spotisync.core.rows import Album, Artist, Catalogue, Playlist, PlaylistItem, SavedTrack, Track
+
+ARTIST = {"id": "a1", "name": "Umber", "type": "artist", "uri": "spotify:artist:a1"}
+ALBUM = {"id": "b1", "name": "Tidal", "type": "album", "uri": "spotify:album:b1", "artists": [ARTIST]}
+TRACK = {
+    "id": "t1",
+    "name": "Kettle",
+    "type": "track",
+    "uri": "spotify:track:t1",
+    "album": ALBUM,
+    "artists": [ARTIST],
+    "duration_ms": 1000,
+    "track": True,
+    "episode": False,
+    "is_local": False,
+}
+ADDED = "2025-03-01T12:00:00Z"
+
+
+def page(*items: Any, total: Any = None) -> dict[str, Any]:
+    return {"items": list(items), "total": len(items) if total is None else total}
+
+
+def saved(track: Any = TRACK, added_at: Any = ADDED) -> dict[str, Any]:
+    return {"added_at": added_at, "track": track}
+
+
+def track_of(**changes: Any) -> Track:
+    found = parse.track({**TRACK, **changes}, Catalogue())
+    assert found
+    return found
+
+
+def album_of(**changes: Any) -> Album:
+    found = parse.album({**ALBUM, **changes}, Catalogue())
+    assert found
+    return found
+
+
+def artist_of(**changes: Any) -> Artist:
+    found = parse.artist({**ARTIST, **changes})
+    assert found
+    return found
+
+
+def playlist_of(**changes: Any) -> Playlist:
+    found = parse.playlist({"id": "p1", "name": "Drowsy", "snapshot_id": "s", **changes})
+    assert found
+    return found
+
+
+def item_of(item: Any, offset: int = 0) -> PlaylistItem:
+    (row,) = parse.playlist_items(page(item, total=offset + 1), offset).rows
+    return row
+
+
+# ---- pages ----------------------------------------------------------------------------------------------------------
+
+PAGES: list[Any] = [parse.saved_tracks, parse.playlists, parse.playlist_items]
+
+
+@pytest.mark.parametrize("read", PAGES)
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        [],
+        "x",
+        {},
+        {"items": []},
+        {"items": None, "total": 3},
+        {"items": {}, "total": 3},
+        {"total": 3},
+        {"items": [], "total": None},
+        {"items": [], "total": "3"},
+        {"items": [], "total": True},
+        {"items": [], "total": -1},
+        {"error": {"status": 500}},
+    ],
+)
+def test_a_page_without_items_or_total_is_unreadable_and_never_empty(read: Any, body: Any) -> None:
+    with pytest.raises(Unreadable):
+        read(body, 0)
+
+
+@pytest.mark.parametrize("read", PAGES)
+def test_an_empty_list_is_an_empty_page(read: Any) -> None:
+    found = read(page(), 0)
+    assert (found.length, found.total, found.rows) == (0, 0, ())
+
+
+@pytest.mark.parametrize("read", PAGES)
+def test_a_total_sent_as_a_float_is_a_total(read: Any) -> None:
+    assert read(page(total=7.0), 0).total == 7
+
+
+# ---- saved tracks ---------------------------------------------------------------------------------------------------
+
+
+def test_null_rows_keep_their_place() -> None:
+    found = parse.saved_tracks(page(saved(), None, {"track": None, "added_at": ADDED}, {}, saved()), 50)
+    row = SavedTrack("t1", datetime(2025, 3, 1, 12, tzinfo=UTC))
+    assert found.rows == (row, None, None, None, row)
+    assert (found.offset, found.length, found.total) == (50, 5, 5)
+
+
+@pytest.mark.parametrize("added_at", [None, "", "yesterday", 7, "0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z"])
+def test_a_date_that_is_none_counts_as_the_oldest(added_at: Any) -> None:
+    assert parse.saved_tracks(page(saved(added_at=added_at)), 0).rows == (SavedTrack("t1", EPOCH),)
+
+
+def test_one_page_puts_tracks_albums_and_artists_into_the_catalogue() -> None:
+    catalogue = parse.saved_tracks(page(saved()), 0).catalogue
+    assert set(catalogue.tracks) == {"t1"}
+    assert set(catalogue.albums) == {"b1"}
+    assert set(catalogue.artists) == {"a1"}
+    assert catalogue.tracks["t1"].album_id == "b1"
+    assert catalogue.tracks["t1"].artist_ids == ("a1",)
+    assert catalogue.albums["b1"].artist_ids == ("a1",)
+
+
+def test_a_relinked_track_goes_by_the_id_that_spotify_lists() -> None:
+    assert track_of(linked_from={"id": "t0", "type": "track"}).id == "t1"
+
+
+def test_what_one_sighting_knows_another_does_not_forget() -> None:
+    catalogue = Catalogue()
+    parse.album({**ALBUM, "label": "Ninth Pier", "popularity": 3}, catalogue)
+    parse.album({**ALBUM, "popularity": 5}, catalogue)
+    assert (catalogue.albums["b1"].label, catalogue.albums["b1"].popularity) == ("Ninth Pier", 5)
+
+
+# ---- values ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sent", "day"),
+    [
+        ("1979", date(1979, 1, 1)),
+        ("2007-03", date(2007, 3, 1)),
+        ("2007-03-14", date(2007, 3, 14)),
+        ("0000", None),
+        ("0000-00-00", None),
+        ("2007-13", None),
+        ("2007-02-30", None),
+        ("٢٠٠٧", None),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_a_release_date_is_kept_as_sent_and_its_first_day_is_worked_out(sent: str, day: date | None) -> None:
+    found = album_of(release_date=sent, release_date_precision="year")
+    assert (found.release_date, found.release_date_precision, found.released_on) == (sent, "year", day)
+
+
+def test_no_release_date_is_none() -> None:
+    assert album_of(release_date=None).release_date is None
+    assert album_of(release_date=None).released_on is None
+
+
+@pytest.mark.parametrize(
+    ("sent", "number"),
+    [
+        (67.0, 67),
+        (67, 67),
+        (None, None),
+        ("67", None),
+        (True, None),
+        (float("nan"), None),
+        (float("inf"), None),
+        (10**30, None),
+        (-5, -5),
+        ([], None),
+    ],
+)
+def test_whole_numbers_come_as_floats_too(sent: Any, number: int | None) -> None:
+    found = artist_of(popularity=sent, followers={"href": None, "total": sent})
+    assert (found.popularity, found.followers) == (number, number)
+
+
+@pytest.mark.parametrize("name", ["", "N/A", "null", "夜の灯台", "x" * 100_000])
+def test_any_name_is_kept(name: str) -> None:
+    assert track_of(name=name).name == name
+    assert artist_of(name=name).name == name
+    assert album_of(name=name).name == name
+    assert playlist_of(name=name).name == name
+
+
+def test_no_name_is_unknown() -> None:
+    assert track_of(name=None).name is None
+    assert artist_of(name=None).name is None
+    assert playlist_of(name=None).name is None
+
+
+def test_a_name_with_nul_and_lone_surrogates_becomes_one_that_postgres_takes() -> None:
+    name = track_of(name="a\x00b\ud800c").name
+    assert name == "ab?c"
+
+
+def test_no_genres_is_not_the_same_as_unknown_genres() -> None:
+    assert artist_of(genres=[]).genres == ()
+    assert artist_of(genres=["harbour folk", None, "", 3]).genres == ("harbour folk",)
+    assert artist_of(genres=None).genres is None
+    assert artist_of().genres is None
+
+
+@pytest.mark.parametrize(
+    ("images", "url"),
+    [
+        (None, None),
+        ([], None),
+        ([None], None),
+        ([{"url": None, "width": 9}], None),
+        ([{"url": "first", "width": None, "height": None}, {"url": "second", "width": None}], "first"),
+        ([{"url": "first"}, {"url": "second"}], "first"),
+        ([{"url": "small", "width": 64}, {"url": "large", "width": 640.0}], "large"),
+        ({"url": "x"}, None),
+    ],
+)
+def test_the_largest_image_counts_or_the_first_when_none_has_a_size(images: Any, url: str | None) -> None:
+    assert artist_of(images=images).image_url == url
+    assert playlist_of(images=images).image_url == url
+
+
+def test_codes_come_from_external_ids() -> None:
+    assert track_of(external_ids={"isrc": "NLA1"}).isrc == "NLA1"
+    assert album_of(external_ids={"upc": "123"}).upc == "123"
+    assert track_of(external_ids=None).isrc is None
+
+
+def test_a_list_of_artists_that_is_missing_is_unknown_and_an_empty_one_is_empty() -> None:
+    assert track_of(artists=None).artist_ids is None
+    assert track_of(artists=[]).artist_ids == ()
+    assert track_of(artists=[None, {"id": None}, ARTIST]).artist_ids == ("a1",)
+
+
+@pytest.mark.parametrize("sent", ["2025-03-01T12:00:00Z", "2025-03-01T12:00:00", "2025-03-01T14:00:00.000+02:00"])
+def test_moments_are_in_utc(sent: str) -> None:
+    found = parse.moment(sent)
+    assert found == datetime(2025, 3, 1, 12, tzinfo=UTC)
+    assert found.tzinfo is UTC
+
+
+@pytest.mark.parametrize("sent", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_moments_beyond_the_calendar_are_none(sent: str) -> None:
+    assert parse.moment(sent) is None
+
+
+# ---- playlists ------------------------------------------------------------------------------------------------------
+
+
+def test_null_playlists_keep_their_place() -> None:
+    found = parse.playlists(page(None, {"id": "p1"}, {"id": None}, {"id": ""}), 50)
+    assert [row and row.id for row in found.rows] == [None, "p1", None, None]
+    assert found.length == 4
+
+
+@pytest.mark.parametrize(
+    ("sent", "total"),
+    [
+        ({"items": {"href": "", "total": 5}}, 5),
+        ({"tracks": {"href": "", "total": 5}}, 5),
+        ({"items": {"total": 5}, "tracks": {"total": 5}}, 5),
+        ({"items": None, "tracks": {"total": 5}}, 5),
+        ({"tracks": {"total": None}}, None),
+        ({"tracks": None}, None),
+        ({}, None),
+    ],
+)
+def test_how_many_rows_a_playlist_has_comes_by_either_name(sent: dict[str, Any], total: int | None) -> None:
+    assert playlist_of(**sent).total_items == total
+
+
+def test_a_playlist_full_of_nulls_is_a_playlist() -> None:
+    found = playlist_of(name=None, description=None, owner=None, public=None, snapshot_id=None, collaborative=None)
+    assert found == Playlist("p1", None, None, None, None, None, False, "", None, None)
+    owner = {"id": None, "display_name": None}
+    assert playlist_of(owner=owner).owner_id is None
+
+
+def test_an_empty_description_is_not_an_unknown_one() -> None:
+    assert playlist_of(description="").description == ""
+
+
+# ---- playlist items -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"track": TRACK},
+        {"item": TRACK},
+        {"item": TRACK, "track": TRACK},
+        {"item": TRACK, "track": True},
+        {"item": None, "track": TRACK},
+    ],
+)
+def test_a_track_comes_as_item_or_as_track_or_as_both(item: dict[str, Any]) -> None:
+    row = item_of({"added_at": ADDED, "added_by": {"id": "u1"}, "is_local": False, **item}, 100)
+    moment = datetime(2025, 3, 1, 12, tzinfo=UTC)
+    assert row == PlaylistItem(100, "track", "t1", "spotify:track:t1", "Kettle", moment, "u1")
+
+
+@pytest.mark.parametrize(
+    "item", [None, {}, {"track": None, "added_by": {"id": ""}}, {"item": None}, {"track": True}, {"track": {}}]
+)
+def test_a_row_with_nothing_in_it_is_unavailable_and_keeps_its_place(item: Any) -> None:
+    assert item_of(item, 7) == PlaylistItem(7, "unavailable")
+
+
+def test_a_local_file_has_no_id() -> None:
+    nowhere = {"id": None, "uri": None, "href": None}
+    local = {
+        **nowhere,
+        "type": "track",
+        "is_local": True,
+        "name": "Title",
+        "uri": "spotify:local:Artist::Title:273",
+        "album": {**nowhere, "name": "", "album_type": None, "release_date": None, "type": "album"},
+        "artists": [{**nowhere, "name": "Artist", "type": "artist"}],
+    }
+    found = parse.playlist_items(page({"track": local, "is_local": True}, {"item": local}), 0)
+    assert [(row.kind, row.track_id, row.uri, row.name) for row in found.rows] == [
+        ("local", None, "spotify:local:Artist::Title:273", "Title")
+    ] * 2
+    assert found.catalogue == Catalogue()
+
+
+def test_an_episode_is_no_track_in_either_shape() -> None:
+    show = {"id": "s1", "name": "A Show", "type": "show", "uri": "spotify:show:s1"}
+    real = {"id": "e1", "type": "episode", "uri": "spotify:episode:e1", "name": "Pilot", "show": show}
+    dressed = {
+        **real,
+        "episode": True,
+        "album": {**show, "type": "album", "album_type": "show"},
+        "artists": [show],
+    }
+    found = parse.playlist_items(page({"item": real}, {"track": dressed}, {"track": {**dressed, "type": "track"}}), 0)
+    assert [(row.kind, row.track_id, row.uri) for row in found.rows] == [("episode", None, "spotify:episode:e1")] * 3
+    assert found.catalogue == Catalogue()
+
+
+def test_a_show_where_the_artist_belongs_makes_no_artist() -> None:
+    row = track_of(artists=[{"id": "s1", "type": "show", "name": "A Show"}])
+    assert row.artist_ids == ()
+
+
+@pytest.mark.parametrize("kind", ["chapter", "audiobook", "ad", 3])
+def test_a_kind_nobody_knows_is_unavailable_and_says_what_it_was_called(kind: Any) -> None:
+    found = parse.playlist_items(page({"item": {**TRACK, "type": kind, "uri": "spotify:other:x"}}), 0)
+    assert found.rows == (PlaylistItem(0, "unavailable", None, "spotify:other:x", "Kettle"),)
+    assert found.catalogue == Catalogue()
+
+
+@pytest.mark.parametrize("kind", [None, "track"])
+def test_a_track_that_does_not_say_so_is_a_track(kind: Any) -> None:
+    assert item_of({"item": {**TRACK, "type": kind}}).kind == "track"
+    bare = {name: value for name, value in TRACK.items() if name != "type"}
+    assert item_of({"item": bare}).kind == "track"
+
+
+def test_the_same_track_twice_is_two_rows() -> None:
+    found = parse.playlist_items(page({"item": TRACK}, {"item": TRACK}), 50)
+    assert [(row.position, row.track_id) for row in found.rows] == [(50, "t1"), (51, "t1")]
+
+
+@pytest.mark.parametrize(
+    ("added_at", "stored"), [(None, None), ("1970-01-01T00:00:00Z", EPOCH), (ADDED, parse.moment(ADDED))]
+)
+def test_old_playlists_do_not_say_when_or_by_whom(added_at: Any, stored: Any) -> None:
+    row = item_of({"item": TRACK, "added_at": added_at, "added_by": None})
+    assert (row.added_at, row.added_by) == (stored, None)
+
+
+# ---- look-ups -------------------------------------------------------------------------------------------------------
+
+
+def test_a_null_among_looked_up_ids_says_that_the_id_is_gone() -> None:
+    found = parse.artists_by_id({"artists": [ARTIST, None, {"id": None}]}, ["a1", "a2", "a3"])
+    assert (set(found.known), set(found.gone)) == ({"a1"}, {"a2"})
+    assert set(found.catalogue.artists) == {"a1"}
+
+
+def test_an_answer_under_another_id_answers_what_was_asked() -> None:
+    found = parse.albums_by_id({"albums": [{**ALBUM, "id": "b9"}]}, ["b1"])
+    assert (set(found.known), set(found.gone)) == ({"b1"}, set())
+
+
+@pytest.mark.parametrize("body", [None, {}, [], {"artists": None}, {"artists": []}, {"artists": [None, None]}])
+def test_a_list_of_another_length_proves_nothing(body: Any) -> None:
+    with pytest.raises(Unreadable):
+        parse.artists_by_id(body, ["a1"])
+
+
+# ---- anything at all ------------------------------------------------------------------------------------------------
+
+WORDS = (
+    "items total id name uri type track item album artists genres popularity followers images url width is_local "
+    "episode added_at added_by owner tracks snapshot_id public collaborative description release_date external_ids "
+    "isrc upc label duration_ms explicit disc_number albums release_date_precision display_name"
+)
+KEYS = WORDS.split()
+KINDS = ["artist", "album", "track", "episode", "show", "spotify:episode:x"]
+TIMES = ["0000", "2024-02-30", "2024-05-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "2024-05-01T00:00:00+00:00:30.001"]
+STRINGS = st.text(max_size=6) | st.sampled_from([*KINDS, *TIMES, "a\x00", "\ud800"])
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | STRINGS
+JSON: st.SearchStrategy[Any] = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=8),
+    max_leaves=30,
+)
+BODIES = JSON | st.fixed_dictionaries({"items": st.lists(JSON, max_size=4), "total": st.integers(0, 9)})
+
+
+def strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif is_dataclass(value):
+        for each in fields(value):
+            yield from strings(getattr(value, each.name))
+    elif isinstance(value, dict):
+        yield from strings([*value, *value.values()])
+    elif isinstance(value, list | tuple | frozenset):
+        for each in value:
+            yield from strings(each)
+
+
+def moments(value: Any) -> Iterator[datetime]:
+    if isinstance(value, SavedTrack | PlaylistItem) and value.added_at is not None:
+        yield value.added_at
+    for each in getattr(value, "rows", ()):
+        yield from moments(each)
+
+
+@given(BODIES)
+def test_whatever_comes_is_read_or_unreadable_and_what_is_read_can_be_stored(body: Any) -> None:
+    readers: list[Any] = [
+        *(lambda body, read=read: read(body, 0) for read in PAGES),
+        *(lambda body, read=read: read(body, ["x"]) for read in (parse.artists_by_id, parse.albums_by_id)),
+    ]
+    for read in readers:
+        try:
+            found = read(body)
+        except Unreadable:
+            continue
+        for text in strings(found):
+            assert "\x00" not in text
+            text.encode()
+        assert all(moment.tzinfo is UTC and moment >= EPOCH for moment in moments(found))
+
+
+@given(JSON)
+def test_a_row_is_there_for_each_row_sent_whatever_it_is(item: Any) -> None:
+    for read in PAGES:
+        found = read(page(item, saved(), total=9), 4)
+        assert (found.length, len(found.rows)) == (2, 2)
+    assert [row.position for row in parse.playlist_items(page(item, item, total=9), 4).rows] == [4, 5]

@@ -1,0 +1,84 @@
+"""Recorded replies of Spotify: every row that is not null gives a row."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spotisync.core import parse
+from spotisync.core.rows import Catalogue
+
+RECORDED = Path(__file__).parents[4] / "shared/spotify/recorded"
+pytestmark = pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded replies are not here")
+
+
+def recorded(name: str) -> Any:
+    return json.loads((RECORDED / f"{name}.json").read_text())
+
+
+def test_saved_tracks_parse_whole() -> None:
+    body = recorded("me_tracks")
+    found = parse.saved_tracks(body, 0)
+    assert [row and row.track_id for row in found.rows] == [item["track"]["id"] for item in body["items"]]
+    assert all(row and row.added_at > parse.EPOCH for row in found.rows)
+    assert all(row.album_id and row.artist_ids and row.isrc for row in found.catalogue.tracks.values())
+    assert all(row.released_on and row.image_url for row in found.catalogue.albums.values())
+
+
+def test_playlists_parse_whole() -> None:
+    body = recorded("me_playlists")
+    found = parse.playlists(body, 0)
+    assert [row and row.id for row in found.rows] == [item and item["id"] for item in body["items"]]
+    for row, item in zip(found.rows, body["items"], strict=True):
+        if row:
+            assert (row.snapshot_id, row.total_items) == (item["snapshot_id"], item["items"]["total"])
+
+
+@pytest.mark.parametrize(
+    ("name", "within"),
+    [
+        ("playlist_items", None),
+        ("playlist_items_episodes_and_tracks", None),
+        ("playlist_full", "tracks"),
+        ("playlist_with_episode", "tracks"),
+        ("playlist_with_local_track", "tracks"),
+    ],
+)
+def test_playlist_items_parse_whole(name: str, within: str | None) -> None:
+    body = recorded(name)
+    body = body[within] if within else body
+    found = parse.playlist_items(body, 0)
+    assert len(found.rows) == len(body["items"]) > 0
+    for row, item in zip(found.rows, body["items"], strict=True):
+        inner = item.get("item") or item["track"]
+        expected = "local" if item["is_local"] else inner["type"] if inner else "unavailable"
+        assert row.kind == expected
+        assert row.track_id == (inner["id"] if expected == "track" else None)
+        assert row.name == (inner["name"] if inner else None)
+
+
+def test_saved_albums_parse_whole() -> None:
+    items = [item for item in recorded("me_albums")["items"] if item]
+    catalogue = Catalogue()
+    rows = [parse.album(item["album"], catalogue) for item in items]
+    assert [row and row.id for row in rows] == [item["album"]["id"] for item in items]
+    assert all(row and row.artist_ids and row.label and row.upc and row.total_tracks for row in rows)
+
+
+def test_artists_parse_whole() -> None:
+    lists = [
+        recorded("me_following_artists")["artists"]["items"],
+        recorded("artists_followers_float")["artists"],
+        [recorded("artist")],
+    ]
+    for items in lists:
+        rows = [parse.artist(item) for item in items]
+        assert [row and row.id for row in rows] == [item["id"] for item in items]
+        assert all(row and row.genres is not None and row.followers is not None for row in rows)
+
+
+def test_plays_and_the_album_parse_whole() -> None:
+    for item in recorded("recently_played")["items"]:
+        assert parse.track(item["track"], Catalogue())
+    assert parse.album(recorded("album"), Catalogue())

@@ -1,0 +1,278 @@
+"""A walk over a list that is edited between any two requests: no row that stayed is skipped, and it ends."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spotisync.core import walk
+from spotisync.core.parse import Page, SavedTracksPage, Unreadable
+from spotisync.core.rows import SavedTrack
+from spotisync.core.walk import TracksWalk, Walk, accept, accept_tracks, tracks_offsets
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class Library:
+    """Saved tracks as Spotify lists them: newest first, rows of one minute in any order, a few of them null."""
+
+    rng: Random
+    size: int
+    now: datetime = START
+    rows: list[tuple[SavedTrack, bool]] = field(default_factory=list)
+    made: int = 0
+
+    @classmethod
+    def of(cls, rows: int, size: int, rng: Random, *, nulls: float = 0.0) -> "Library":
+        made = cls(rng, size, START - timedelta(minutes=5 * rows))
+        for _ in range(rows):
+            made.like(null=rng.random() < nulls)
+            made.now += timedelta(seconds=rng.choice((0, 0, 20, 300)))
+        return made
+
+    def like(self, *, null: bool = False, track_id: str | None = None) -> None:
+        """Enter at the head, or behind some rows of the same minute."""
+        self.made += 1
+        row = SavedTrack(track_id or f"t{self.made}", self.now)
+        ties = 0
+        while ties < len(self.rows) and _minute(self.rows[ties][0]) == _minute(row) and self.rng.random() < 0.5:
+            ties += 1
+        self.rows.insert(ties, (row, null))
+
+    def edit(self) -> None:
+        self.now += timedelta(seconds=self.rng.choice((0, 1, 70)))
+        what = self.rng.random()
+        if what < 0.4 or not self.rows:
+            self.like()
+            return
+        row, null = self.rows.pop(self.rng.randrange(len(self.rows)))
+        if what > 0.8:
+            self.like(null=null, track_id=row.track_id)
+
+    def page(self, offset: int) -> SavedTracksPage:
+        part = self.rows[offset : offset + self.size]
+        rows = tuple(None if null else row for row, null in part)
+        return SavedTracksPage(offset, len(rows), len(self.rows), rows=rows)
+
+    def there(self) -> set[SavedTrack]:
+        return {row for row, null in self.rows if not null}
+
+
+def _minute(row: SavedTrack) -> datetime:
+    return row.added_at.replace(second=0)
+
+
+@dataclass
+class Reader:
+    """Walks over a library. `between` is called before each request, `lost` says how many of a batch's pages arrive."""
+
+    library: Library
+    pages: int
+    between: Callable[[], None] = lambda: None
+    lost: Callable[[int], int] = lambda _: 0
+    cursor: TracksWalk = field(default_factory=TracksWalk)
+    accepted: set[SavedTrack] = field(default_factory=set)
+    requests: int = 0
+    stayed: set[SavedTrack] | None = None
+
+    def read(self) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(walk, "STRIDE", self.library.size - 1)
+            for _ in range(10_000):
+                self.batch()
+                if self.cursor.done:
+                    return
+        raise AssertionError(f"the walk does not end: {self.cursor}")
+
+    def batch(self) -> None:
+        offsets = tracks_offsets(self.cursor, self.pages)
+        moments = self.library.rng.sample(offsets, len(offsets))
+        read: dict[int, SavedTracksPage] = {}
+        for offset in moments:
+            self.between()
+            if self.stayed is None:
+                self.stayed = self.library.there()
+            read[offset] = self.library.page(offset)
+            self.stayed &= self.library.there()
+            self.requests += 1
+        kept = offsets[: len(offsets) - self.lost(len(offsets) - 1)]
+        was = self.cursor.stage
+        self.cursor, pages = accept_tracks(self.cursor, [read[offset] for offset in kept])
+        self.accepted |= {row for page in pages for row in page.rows if row}
+        if was == "list" and self.cursor.stage == "head" and not self.cursor.done:
+            # From here on the head is read again: what is there now, and stays, is to be met as well.
+            self.stayed = self.library.there()
+
+
+def check(rows: int, size: int, pages: int, edits: int, often: float, seed: int) -> None:
+    rng = Random(seed)
+    library = Library.of(rows, size, rng, nulls=0.05)
+    left = edits
+
+    def between() -> None:
+        nonlocal left
+        while left and rng.random() < often:
+            left -= 1
+            library.edit()
+
+    reader = Reader(library, pages, between, lambda most: rng.randint(0, most) if rng.random() < 0.2 else 0)
+    reader.read()
+    assert reader.stayed is not None
+    missed = (reader.stayed & library.there()) - reader.accepted
+    assert not missed, f"{len(missed)} rows that stayed were skipped: {sorted(row.track_id for row in missed)[:5]}"
+    if not left and not edits:
+        assert reader.accepted == library.there()
+
+
+EDITED = {
+    "rows": st.integers(0, 120),
+    "size": st.sampled_from((2, 3, 5, 10, 50)),
+    "pages": st.integers(1, 5),
+    "edits": st.integers(0, 80),
+    "often": st.sampled_from((0.2, 0.5, 0.8)),
+    "seed": st.integers(0, 2**32),
+}
+
+
+@settings(max_examples=1500)
+@given(**EDITED)
+def test_no_row_that_stayed_is_skipped_whatever_is_edited_between_requests(**case: Any) -> None:
+    check(**case)
+
+
+@pytest.mark.chaos
+@settings(max_examples=100_000)
+@given(**{**EDITED, "rows": st.integers(0, 400), "edits": st.integers(0, 400)})
+def test_no_row_that_stayed_is_skipped_a_hundred_thousand_times(**case: Any) -> None:
+    check(**case)
+
+
+def check_many(pages: int, edits: int) -> None:
+    for seed in range(300):
+        check(60, 5, pages, edits, 0.8, seed)
+
+
+def test_the_model_finds_a_walk_that_does_not_step_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the test above would prove nothing."""
+    monkeypatch.setattr(Walk, "shrunk", lambda *_: 0)
+    with pytest.raises(AssertionError, match="skipped"):
+        check_many(1, 40)
+
+
+def test_the_model_finds_a_walk_that_takes_pages_that_do_not_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk, "_joins", lambda *_: True)
+    with pytest.raises(AssertionError, match="skipped"):
+        check_many(4, 40)
+
+
+def test_the_model_finds_a_walk_that_does_not_read_the_head_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk, "_met_known", lambda *_: True)
+    monkeypatch.setattr(walk, "TIES", timedelta(0))
+    with pytest.raises(AssertionError, match="skipped"):
+        check_many(1, 80)
+
+
+# ---- what it costs --------------------------------------------------------------------------------------------------
+
+
+def calls_for(rows: int, pages: int) -> int:
+    """One page to learn the total, batches of pages that overlap by a row, one page of the head again."""
+    if rows <= 50:
+        return 1
+    batches, rest = divmod(rows - 50, 49 * pages + 1)
+    return 1 + batches * pages + (max(1, -(-(rest - 1) // 49)) if rest else 0) + 1
+
+
+@settings(max_examples=200)
+@given(rows=st.integers(0, 2_000), pages=st.integers(1, 8))
+def test_a_calm_list_costs_the_fewest_calls(rows: int, pages: int) -> None:
+    library = Library(Random(1), 50, START)
+    library.rows = [(SavedTrack(f"t{n}", START - timedelta(hours=n)), False) for n in range(rows)]
+    reader = Reader(library, pages)
+    reader.read()
+    assert reader.accepted == library.there()
+    assert reader.requests == calls_for(rows, pages)
+    assert reader.requests <= 2 + -(-rows // 49)
+
+
+def test_ten_thousand_tracks_cost_about_two_hundred_calls() -> None:
+    assert calls_for(10_000, 4) in range(200, 207)
+
+
+# ---- pages one by one -----------------------------------------------------------------------------------------------
+
+
+def page(offset: int, rows: str, total: int) -> SavedTracksPage:
+    """A page with one row a letter; a dot is a null row. `a` is the newest of all."""
+    made = tuple(None if each == "." else SavedTrack(each, START - timedelta(hours=ord(each))) for each in rows)
+    return SavedTracksPage(offset, len(rows), total, rows=made)
+
+
+def rows_of(page: Page) -> tuple[SavedTrack | None, ...]:
+    assert isinstance(page, SavedTracksPage)
+    return page.rows
+
+
+def test_a_page_behind_what_the_list_shrank_is_read_again_from_further_up() -> None:
+    after, accepted = accept(Walk(10, 20), [page(10, "klm", 17)], rows_of)
+    assert (accepted, after.offset, after.position) == ([], 7, 10)
+    after, accepted = accept(after, [page(7, "hijklm", 17)], rows_of)
+    assert (len(accepted), after) == (1, Walk(13, 17))
+
+
+def test_a_list_that_has_grown_is_read_on() -> None:
+    after, accepted = accept(Walk(10, 20), [page(10, "ijk", 22)], rows_of)
+    assert (len(accepted), after) == (1, Walk(13, 22))
+
+
+def test_a_list_that_shrank_to_less_than_what_is_read_is_read_to_its_new_end() -> None:
+    after, accepted = accept(Walk(10, 20), [page(10, "", 8)], rows_of)
+    assert (accepted, after.offset) == ([], 0)
+
+
+def test_pages_that_do_not_join_are_left_out() -> None:
+    after, accepted = accept(Walk(), [page(0, "abc", 9), page(2, "cde", 9), page(4, "fgh", 9)], rows_of)
+    assert (len(accepted), after) == (2, Walk(5, 9))
+
+
+def test_a_null_row_joins_nothing() -> None:
+    after, accepted = accept(Walk(), [page(0, "ab.", 9), page(2, ".de", 9)], rows_of)
+    assert (len(accepted), after) == (1, Walk(3, 9))
+
+
+def test_a_short_page_is_not_the_end() -> None:
+    after, accepted = accept(Walk(), [page(0, "abc", 200)], rows_of)
+    assert (len(accepted), after.done, after.offset) == (1, False, 3)
+
+
+def test_a_page_without_rows_before_the_end_is_unreadable() -> None:
+    with pytest.raises(Unreadable):
+        accept(Walk(10, 20), [page(10, "", 20)], rows_of)
+
+
+def test_an_empty_library_is_walked_in_one_page() -> None:
+    after, _ = accept_tracks(TracksWalk(), [page(0, "", 0)])
+    assert after.done
+
+
+def test_the_head_is_read_until_a_row_that_was_there_at_the_start() -> None:
+    newest = START - timedelta(hours=ord("c"))
+    head = TracksWalk("head", Walk(0, 100), newest)
+    after, _ = accept_tracks(head, [page(0, "abc", 100)])
+    assert not after.done
+    assert tracks_offsets(after, 4) == [3]
+    after, _ = accept_tracks(after, [page(3, "cde", 100)])
+    assert after.done
+
+
+def test_a_first_page_of_nulls_does_not_spare_the_head() -> None:
+    first, _ = accept_tracks(TracksWalk(), [page(0, "..", 4)])
+    second, _ = accept_tracks(first, [page(2, "cd", 4)])
+    assert not second.done
+    assert (second.stage, second.newest) == ("head", START - timedelta(hours=ord("c")))
