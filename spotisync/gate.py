@@ -83,8 +83,10 @@ def clear(connection: Any, client_id: str, family: str | None) -> list[str]:
 
 def record(connection: Any, client_id: str, family: Family, header: str | None, *, quota: bool) -> tuple[datetime, str]:
     """Write the cooldown that a 429 means; returns until when, and why."""
+    # Several requests in flight meet one limit: those after the first guess what it guessed, and no more.
     now, strikes = connection.exec_driver_sql(
-        """SELECT clock_timestamp(), COALESCE((SELECT max(strikes) FROM rate_limits
+        """SELECT clock_timestamp(), COALESCE((SELECT
+                max(strikes - (strikes > 0 AND blocked_until > clock_timestamp())::int) FROM rate_limits
             WHERE client_id = %s AND family IN (%s, '*') AND blocked_until > now() - interval '10 minutes'), 0)""",
         (client_id, family),
     ).one()
@@ -97,7 +99,6 @@ def record(connection: Any, client_id: str, family: Family, header: str | None, 
             blocked_until = GREATEST(l.blocked_until, excluded.blocked_until),
             reason = CASE WHEN excluded.blocked_until > l.blocked_until THEN excluded.reason ELSE l.reason END,
             retry_after = excluded.retry_after, updated_at = excluded.updated_at,
-            -- Several requests in flight meet one limit: only the first of them doubles the guess.
             strikes = CASE WHEN %s THEN CASE WHEN l.blocked_until > clock_timestamp() THEN l.strikes
                 ELSE excluded.strikes END ELSE 0 END
         RETURNING blocked_until, reason""",

@@ -9,11 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
+from zoneinfo import available_timezones
 
 import platformdirs
 import tzlocal
 from cryptography.fernet import Fernet
-from pydantic import AliasChoices, Field, NonNegativeInt, PositiveInt, ValidationError, field_validator
+from pydantic import Field, PositiveInt, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from spotisync.errors import Misconfigured
@@ -33,22 +34,23 @@ class Settings(BaseSettings):
     """One object, made once per process (`settings()`), handed to whoever needs it."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SPOTISYNC_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+        env_prefix="SPOTISYNC_",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
     )
 
-    database_url: str | None = None
-    broker_url: str | None = None
-    result_backend: str | None = None
+    # URLs may hold passwords.
+    database_url: str | None = Field(None, repr=False)
+    broker_url: str | None = Field(None, repr=False)
+    result_backend: str | None = Field(None, repr=False)
     data_dir: Path = Field(default_factory=default_data_dir)
 
-    client_id: str | None = Field(None, validation_alias=AliasChoices("SPOTIPY_CLIENT_ID", "client_id"))
-    client_secret: str | None = Field(
-        None, validation_alias=AliasChoices("SPOTIPY_CLIENT_SECRET", "client_secret"), repr=False
-    )
-    redirect_uri: str = Field(
-        "http://127.0.0.1:8420/accounts/callback",
-        validation_alias=AliasChoices("SPOTIPY_REDIRECT_URI", "redirect_uri"),
-    )
+    client_id: str | None = Field(None, validation_alias="SPOTIPY_CLIENT_ID")
+    client_secret: str | None = Field(None, validation_alias="SPOTIPY_CLIENT_SECRET", repr=False)
+    redirect_uri: str = Field("http://127.0.0.1:8420/accounts/callback", validation_alias="SPOTIPY_REDIRECT_URI")
     spotify_api_url: str = "https://api.spotify.com/v1"
     spotify_accounts_url: str = "https://accounts.spotify.com"
     secret_key: str | None = Field(None, repr=False)
@@ -64,17 +66,23 @@ class Settings(BaseSettings):
     albums_batch_size: PositiveInt = 100
     playlists_batch_size: PositiveInt = 50
     api_concurrency: PositiveInt = 4
-    api_timeout: NonNegativeInt = 30
+    api_timeout: PositiveInt = 30
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] | None = None
 
-    @field_validator(
-        "database_url", "broker_url", "result_backend", "secret_key", "timezone", "log_format", mode="before"
-    )
+    @model_validator(mode="before")
     @classmethod
-    def _empty_is_unset(cls, value: object) -> object:
-        return None if value == "" else value
+    def _empty_is_unset(cls, values: dict[str, object]) -> dict[str, object]:
+        """But for the schedule: an empty one is off."""
+        return {name: value for name, value in values.items() if value != "" or name == "full_sync_schedule"}
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str | None) -> str | None:
+        if value is not None and value not in available_timezones():
+            raise ValueError(f"there is no time zone {value!r}")
+        return value
 
     @field_validator("log_level", mode="before")
     @classmethod

@@ -52,7 +52,8 @@ def run_to_end(
             before(due)
         outcome = run_batch(sync, due.id, due.phase, due.seq)
         if not isinstance(outcome, More | End):
-            wake(sync, run)
+            time_passes(sync, run)
+            lifecycle.due(sync)
     raise AssertionError(f"the run is not over: {summary(sync, run)}")
 
 
@@ -60,7 +61,7 @@ def full_sync(sync: Sync, account: Account) -> dict[str, Any]:
     return run_to_end(sync, start(sync, account))
 
 
-def wake(sync: Sync, run: Run) -> None:
+def time_passes(sync: Sync, run: Run) -> None:
     """What time would do: claims and waits are over."""
     with sync.database.begin() as connection:
         connection.execute(text("DELETE FROM rate_limits"))
@@ -68,7 +69,6 @@ def wake(sync: Sync, run: Run) -> None:
             text("UPDATE sync_history SET wake_at = now() WHERE id = :id AND wake_at IS NOT NULL"), {"id": run.id}
         )
     sync.gate._read_at = float("-inf")
-    lifecycle.due(sync)
 
 
 def summary(sync: Sync, run: Run) -> dict[str, Any]:
@@ -76,4 +76,4 @@ def summary(sync: Sync, run: Run) -> dict[str, Any]:
         return status.summary(connection, run.id)
 
 
-__all__ = ["Account", "Parked", "Phase", "Retry", "full_sync", "look", "run_to_end", "start", "step", "summary", "wake"]
+__all__ = ["Account", "Parked", "Phase", "Retry", "full_sync", "look", "run_to_end", "start", "step", "summary", "time_passes"]

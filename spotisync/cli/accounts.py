@@ -124,11 +124,12 @@ def _plain(account: "Account") -> dict[str, Any]:
 
 def _print_table(found: list["Account"]) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("account", "name", "status", "authorised", box=None)
     for account in found:
         authorised = f"{account.authorised_at.astimezone():%Y-%m-%d}" if account.authorised_at else ""
-        table.add_row(account.spotify_user_id, account.display_name, account.status, authorised)
+        table.add_row(*map(Text, (account.spotify_user_id, account.display_name or "", account.status, authorised)))
     console().print(table)
     for account in found:
         if account.last_error:

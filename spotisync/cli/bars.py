@@ -65,7 +65,7 @@ def draw_all(
     """The same for several runs at once; `nothing` stands there while there is none."""
     if not console.is_terminal:
         return _print_lines(looks, console)
-    # No thread of its own redraws it: each look does, and a child of ours ends with the thread that started it.
+    # Each look redraws it, and between two there is nothing new: no thread is needed.
     with Live(console=console, auto_refresh=False) as live:
         for runs in looks:
             pictures = [picture(run, *(() if words.is_over(run) else below())) for run in runs]
@@ -84,17 +84,20 @@ def _print_lines(looks: Iterable[list[Document]], console: Console) -> None:
 
 
 def runs_table(runs: list[Document]) -> Any:
-    table = Table("run", "account", "type", "status", "started", "took", box=None)
-    for name in ("items", "added", "removed", "calls"):
+    """Narrow enough for 80 columns; `--json` has the rest."""
+    table = Table(
+        "run", "account", "type", "status", "started", "took", box=None, pad_edge=False, collapse_padding=True
+    )
+    for name in ("read", "added", "calls"):
         table.add_column(name, justify="right")
     for run in runs:
-        numbers = (run[name] for name in ("items_processed", "items_added", "items_removed", "api_calls"))
+        numbers = (run[name] for name in ("items_processed", "items_added", "api_calls"))
         table.add_row(
             str(run["sync_id"]),
-            run["account"],
+            Text(run["account"]),
             run["sync_type"],
             Text(run["status"], STYLES.get(run["status"], "")),
-            words.moment(run["started_at"]),
+            words.moment(run["started_at"])[:16],
             words.duration(run),
             *(f"{number:,}" for number in numbers),
         )

@@ -28,12 +28,12 @@ def status(
     with library() as database:
         look = _look(database, account)
         if json:
-            runs = look()
-            document(runs if len(runs) > 1 else next(iter(runs), None))
+            each = look()
+            document([run for run in each if run] if len(each) > 1 else next(iter(each), None))
         elif watch:
             _watch(look)
         else:
-            _print(look())
+            _print([run for run in look() if run])
 
 
 def history(
@@ -59,16 +59,15 @@ def history(
         say(NOTHING)
 
 
-def _look(database: "Database", account: str | None) -> Callable[[], list["Document"]]:
-    """Of this account, or of each that there is, the current or last run."""
+def _look(database: "Database", account: str | None) -> Callable[[], list["Document | None"]]:
+    """Of this account, or of each that there is, the current or last run, if it has one."""
     from spotisync import status as read_model
     from spotisync.store import accounts
 
-    def look() -> list["Document"]:
+    def look() -> list["Document | None"]:
         with database.begin() as connection:
             chosen = [accounts.named(connection, account)] if account else accounts.every(connection)
-            found = [read_model.latest(connection, each.spotify_user_id) for each in chosen]
-        return [run for run in found if run]
+            return [read_model.latest(connection, each.spotify_user_id) for each in chosen]
 
     return look
 
@@ -82,10 +81,11 @@ def _print(runs: list["Document"]) -> None:
         say(NOTHING)
 
 
-def _watch(look: Callable[[], list["Document"]]) -> None:
+def _watch(look: Callable[[], list["Document | None"]]) -> None:
     from spotisync.cli import bars, follow
 
+    looks = ([run for run in each if run] for each in follow.looks(look))
     try:
-        bars.draw_all(follow.looks(look), console(), NOTHING)
+        bars.draw_all(looks, console(), NOTHING)
     except KeyboardInterrupt:
         return

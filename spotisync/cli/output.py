@@ -21,10 +21,10 @@ def console(*, stderr: bool = False) -> "Console":
     return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=PIPE_WIDTH)
 
 
-def say(words: str = "", *, stderr: bool = False) -> None:
-    """One line or several; `[bold]` and the like are understood."""
+def say(words: str = "", *, stderr: bool = False, markup: bool = False) -> None:
+    """One line or several. Only with `markup` are `[bold]` and the like understood: names may hold brackets."""
     to = console(stderr=stderr)
-    to.print(words, soft_wrap=not to.is_terminal)
+    to.print(words, markup=markup, soft_wrap=not to.is_terminal)
 
 
 def document(value: Any) -> None:

@@ -46,7 +46,7 @@ def _stages(chosen: "Settings") -> "list[Stage]":
 def _tell_what_next(chosen: "Settings") -> None:
     from spotisync.sync import Sync, enrol
 
-    say(f"[bold green]spotisync is up.[/] Logs: {chosen.data_dir}/logs. Ctrl-C stops everything.")
+    say(f"spotisync is up. Logs: {chosen.data_dir}/logs. Ctrl-C stops everything.")
     sync = Sync.from_settings(chosen)
     try:
         names = [account.spotify_user_id for account in enrol.every(sync)]

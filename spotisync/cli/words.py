@@ -125,7 +125,7 @@ def duration(run: Document) -> str:
         return f"{seconds:.1f} s"
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"
+    return f"{hours}h {minutes:02}m" if hours else f"{minutes}m {seconds:02}s"
 
 
 def moment(iso: str | None) -> str:

@@ -3,9 +3,9 @@
 A batch may get only some of its replies; each `fold_*` takes the contiguous prefix and says where to go on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from spotisync.core import parse, walk
 from spotisync.core.cursors import Contents, Cursor, Listing, Reading
@@ -16,6 +16,7 @@ from spotisync.errors import Refused
 
 # Contents are many calls of one page: a batch of eight is a second or two, little to lose and quick to give way.
 CONTENTS_CALLS = 8
+T = TypeVar("T")
 Entity = Literal["artists", "albums"]
 Access = Literal["synced", "forbidden", "not_found"]
 
@@ -49,6 +50,19 @@ class Step:
     contents: tuple[tuple[Reading, Access], ...] = ()
 
 
+def _read(answers: Sequence[Answer], read: Callable[[Answer], T]) -> list[T]:
+    """The answers read, up to the first unreadable one; if that comes first, it is the outcome."""
+    found: list[T] = []
+    for answer in answers:
+        try:
+            found.append(read(answer))
+        except parse.Unreadable:
+            if not found:
+                raise
+            break
+    return found
+
+
 # ---- tracks ---------------------------------------------------------------------------------------------------------
 
 
@@ -58,7 +72,7 @@ def plan_tracks(cursor: TracksWalk, batch_size: int) -> list[Request]:
 
 
 def fold_tracks(cursor: TracksWalk, answers: Sequence[Answer]) -> Step:
-    pages = [parse.saved_tracks(answer.body, answer.request.offset) for answer in answers]
+    pages = _read(answers, lambda answer: parse.saved_tracks(answer.body, answer.request.offset))
     after, accepted = walk.accept_tracks(cursor, pages)
     catalogue = Catalogue()
     for page in accepted:
@@ -92,8 +106,8 @@ def fold_lookups(cursor: Cursor, entity: Entity, answers: Sequence[Answer]) -> S
     """The phase ends when the store finds no stub left, so the cursor stays. A refusal means: not for this app."""
     if any(answer.refused for answer in answers):
         return Step(cursor=cursor, looked_up=entity, deferred=True)
-    read = parse.artists_by_id if entity == "artists" else parse.albums_by_id
-    found = [read(answer.body, answer.request.ids) for answer in answers]
+    by_id = parse.artists_by_id if entity == "artists" else parse.albums_by_id
+    found = _read(answers, lambda answer: by_id(answer.body, answer.request.ids))
     catalogue = Catalogue()
     for each in found:
         catalogue.add(each.catalogue)
@@ -232,7 +246,12 @@ class _Fold:
 def fold_contents(plan: ContentsPlan, answers: Sequence[Answer]) -> Step:
     fold = _Fold(plan.readings)
     for answer in answers:
-        if not fold.take(answer):
+        try:
+            if not fold.take(answer):
+                break
+        except parse.Unreadable:
+            if answer is answers[0]:
+                raise
             break
     return Step(
         cursor=Contents(fold.current),

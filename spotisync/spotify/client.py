@@ -7,7 +7,7 @@ from typing import Any
 import spotipy
 
 from spotisync.core.requests import PAGE, Request
-from spotisync.errors import Transient
+from spotisync.errors import Refused, Transient
 from spotisync.spotify import http
 
 # The batch look-ups are deprecated since February 2026; apps of the full regime have nothing better.
@@ -64,8 +64,12 @@ class Client:
 
     @staticmethod
     def _answer(method: Any, *args: Any, **kwargs: Any) -> Any:
-        with http.transient():
-            body = method(*args, **kwargs)
+        try:
+            with http.transient():
+                body = method(*args, **kwargs)
+        except spotipy.SpotifyException as error:
+            # Its own: it does not send an id that has not the usual letters. What Spotify says never comes this way.
+            raise Refused(error.http_status, error.msg) from None
         if body is None:
             # spotipy says None for a 200 whose body is not JSON, and for a 204.
             raise Transient("Spotify sent an empty or broken body")

@@ -42,20 +42,19 @@ class Login:
         oauth.OAUTH_TOKEN_URL = f"{self._accounts_url}/api/token"
         try:
             with http.transient():
-                found = oauth.refresh_access_token(refresh_token)
+                return _grant(oauth.refresh_access_token(refresh_token), refresh_token)
         except Refused as refused:
             raise Fatal(
                 f"Spotify refuses this app ({refused.message}); check SPOTIPY_CLIENT_ID and SPOTIPY_CLIENT_SECRET"
             ) from None
         except (KeyError, TypeError, ValueError):
             raise Transient("Spotify's login sent an unreadable answer") from None
-        return _grant(found, refresh_token)
 
 
 def _grant(found: Any, refresh_token: str) -> Grant:
-    rotated = found["refresh_token"]
-    return Grant(
-        access_token=str(found["access_token"]),
-        expires_in=int(found["expires_in"]),
-        refresh_token=str(rotated) if rotated != refresh_token else None,
-    )
+    access_token, rotated = found["access_token"], found["refresh_token"]
+    if not isinstance(access_token, str) or not access_token:
+        raise ValueError("no access token")
+    if not isinstance(rotated, str) or rotated in {"", refresh_token}:
+        rotated = None
+    return Grant(access_token, int(found["expires_in"]), rotated)

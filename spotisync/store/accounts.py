@@ -47,7 +47,7 @@ class Vault:
     def open(self, sealed: str) -> str:
         try:
             return self._fernet.decrypt(sealed).decode()
-        except InvalidToken:
+        except (InvalidToken, ValueError):
             raise Misconfigured(
                 "the stored tokens were encrypted with another SPOTISYNC_SECRET_KEY; add that key to the list"
             ) from None

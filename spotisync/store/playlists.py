@@ -86,7 +86,7 @@ def settle_unchanged(connection: Connection, account_id: int, sync_id: int) -> i
         text(
             """UPDATE account_playlists a SET items_status = 'synced', tried_sync_id = :sync_id FROM playlists p
             WHERE p.id = a.playlist_id AND a.account_id = :account_id AND a.listed_sync_id = :sync_id
-            AND a.removed_at IS NULL AND p.items_snapshot_id = p.snapshot_id
+            AND a.removed_at IS NULL AND p.items_snapshot_id = p.snapshot_id AND p.snapshot_id <> ''
             AND a.items_status IN ('pending', 'synced') AND a.tried_sync_id IS DISTINCT FROM :sync_id"""
         ),
         {"account_id": account_id, "sync_id": sync_id},

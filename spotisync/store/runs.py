@@ -416,17 +416,21 @@ def wake_now(connection: Connection, sync_id: int) -> None:
 
 
 def take_due(connection: Connection, client_id: str) -> list[Run]:
-    """Runs to publish: their time has come, their claimant is gone, or what they wait for is over."""
+    """Runs to publish: their time has come, their claimant is gone, or what they wait for is over.
+
+    Locks the accounts too, as `find` does: no trigger starts another run of one meanwhile.
+    """
     ids: Sequence[int] = (
         connection.execute(
             text(
                 f"""WITH due AS (
-                    SELECT r.id, r.account_id, r.status, r.sync_type FROM sync_history r
+                    SELECT r.id, r.account_id, r.status, r.sync_type
+                    FROM sync_history r JOIN accounts a ON a.id = r.account_id
                     WHERE r.status IN ('pending', 'in_progress', 'rate_limited') AND {ACCOUNT_FREE} AND (
                         r.status = 'in_progress' AND (r.wake_at <= now() OR {CLAIMANT_GONE})
                         OR r.status = 'rate_limited' AND NOT {BLOCKED}
                         OR r.status = 'pending')
-                    FOR NO KEY UPDATE OF r SKIP LOCKED),
+                    FOR NO KEY UPDATE OF r, a SKIP LOCKED),
                 -- one run an account: what goes already, then full before incremental
                 chosen AS (SELECT DISTINCT ON (account_id) id FROM due
                     ORDER BY account_id, status = 'in_progress' DESC, sync_type, id)

@@ -9,27 +9,25 @@ import typer
 from typer.testing import CliRunner
 
 from spotisync.cli.app import app
-from spotisync.simulator import Server
-from tests.system.cli import Cli, bare_environment
+from tests.system.cli import Here, Shell, bare_environment
 from tests.system.programs import Deployment, environment, until
-
-NO_RETRIES = {"tracks_batch_size": 50, "timezone": "UTC"}
 
 
 @pytest.fixture
 def deployment(deploy: Callable[..., Deployment]) -> Deployment:
-    return deploy(400, tracks_batch_size=50)
+    return deploy(120)
 
 
 @pytest.fixture
-def cli(deployment: Deployment) -> Cli:
-    return Cli(environment(deployment.settings))
+def cli(deployment: Deployment) -> Here:
+    return Here(environment(deployment.settings))
 
 
 @pytest.fixture
-def synced(deployment: Deployment, cli: Cli) -> Cli:
+def shell(deployment: Deployment) -> Shell:
+    """With an account."""
     deployment.account()
-    return cli
+    return Shell(environment(deployment.settings))
 
 
 # ---- teaching -------------------------------------------------------------------------------------------------------
@@ -58,13 +56,13 @@ def test_help_lists_the_commands_and_the_version_is_told() -> None:
     assert CliRunner().invoke(app, ["--version"]).output.startswith("spotisync 0.")
 
 
-def test_the_simulator_takes_its_own_arguments(cli: Cli) -> None:
+def test_the_simulator_takes_its_own_arguments(cli: Here) -> None:
     said = cli("simulator", "--help")
     assert said.code == 0
     assert "--latency-ms" in said.out
 
 
-def test_wrong_usage(cli: Cli) -> None:
+def test_wrong_usage(cli: Here) -> None:
     assert cli("sink").code == 2
     assert cli("sync", "full", "--never").code == 2
     assert cli("status", "--watch", "--json").code == 2
@@ -77,20 +75,20 @@ def test_wrong_usage(cli: Cli) -> None:
 def test_without_a_client_id_the_cure_is_told(deployment: Deployment) -> None:
     env = {name: value for name, value in environment(deployment.settings).items() if name != "SPOTIPY_CLIENT_ID"}
     for command in (["sync", "full"], ["up"]):
-        said = Cli(env)(*command)
+        said = Here(env)(*command)
         assert (said.code, said.out) == (2, "")
         assert "SPOTIPY_CLIENT_ID is not set" in said.err
-    assert Cli(env)("status").code == 0
+    assert Here(env)("status").code == 0
 
 
 def test_a_bad_setting_is_named(deployment: Deployment) -> None:
-    said = Cli({**environment(deployment.settings), "SPOTISYNC_LEASE_SECONDS": "soon"})("status")
+    said = Here({**environment(deployment.settings), "SPOTISYNC_LEASE_SECONDS": "soon"})("status")
     assert said.code == 2
     assert "SPOTISYNC_LEASE_SECONDS" in said.err
 
 
 def test_an_embedded_server_that_does_not_run(tmp_path: Path) -> None:
-    cli = Cli(bare_environment(SPOTISYNC_DATA_DIR=str(tmp_path), SPOTIPY_CLIENT_ID="some"))
+    cli = Here(bare_environment(SPOTISYNC_DATA_DIR=str(tmp_path), SPOTIPY_CLIENT_ID="some"))
     for command in (["status"], ["history", "--json"], ["db", "upgrade"], ["psql"]):
         said = cli(*command)
         assert (said.code, said.out) == (3, "")
@@ -102,23 +100,23 @@ def test_an_embedded_server_that_does_not_run(tmp_path: Path) -> None:
 
 def test_an_own_server_that_does_not_run(deployment: Deployment) -> None:
     url = "postgresql://nobody@127.0.0.1:1/nothing"
-    said = Cli({**environment(deployment.settings), "SPOTISYNC_DATABASE_URL": url})("status")
+    said = Here({**environment(deployment.settings), "SPOTISYNC_DATABASE_URL": url})("status")
     assert said.code == 3
     assert "SPOTISYNC_DATABASE_URL" in said.err
     assert "Traceback" not in said.err
 
 
-def test_a_traceback_is_for_those_who_ask(cli: Cli) -> None:
+def test_a_traceback_is_for_those_who_ask(cli: Here) -> None:
     assert "Traceback" not in cli("cancel", "77").err
-    assert "Traceback" in Cli({**cli.env, "SPOTISYNC_LOG_LEVEL": "DEBUG"})("cancel", "77").err
+    assert "Traceback" in Here({**cli.env, "SPOTISYNC_LOG_LEVEL": "DEBUG"})("cancel", "77").err
 
 
 # ---- accounts -------------------------------------------------------------------------------------------------------
 
 
-def test_an_account_comes_and_goes(deployment: Deployment, cli: Cli) -> None:
+def test_an_account_comes_and_goes(deployment: Deployment, cli: Here) -> None:
     assert "accounts add" in cli("accounts", "list").out
-    token, name = deployment.simulator.refresh_token(), deployment.simulator.world.accounts[0]
+    token, name = deployment.simulator.refresh_token(), next(iter(deployment.simulator.world.accounts))
 
     added = cli("accounts", "add", "--refresh-token-stdin", "--authorised-at", "2026-10-01T08:00:00Z", stdin=token)
     assert added.code == 0
@@ -140,7 +138,7 @@ def test_an_account_comes_and_goes(deployment: Deployment, cli: Cli) -> None:
     assert cli("accounts", "remove", name, "--yes").code == 1
 
 
-def test_a_token_that_spotify_does_not_take(cli: Cli) -> None:
+def test_a_token_that_spotify_does_not_take(cli: Here) -> None:
     said = cli("accounts", "add", "--refresh-token-stdin", stdin="AQD-not-a-token\n")
     assert said.code == 4
     assert "AQD-not-a-token" not in said.out + said.err
@@ -149,12 +147,12 @@ def test_a_token_that_spotify_does_not_take(cli: Cli) -> None:
 
 def test_spotify_away(deployment: Deployment) -> None:
     env = {**environment(deployment.settings), "SPOTISYNC_SPOTIFY_ACCOUNTS_URL": "http://127.0.0.1:1"}
-    said = Cli(env)("accounts", "add", "--refresh-token-stdin", stdin="AQD-token")
+    said = Here(env)("accounts", "add", "--refresh-token-stdin", stdin="AQD-token")
     assert said.code == 3
     assert "Spotify can't be asked" in said.err
 
 
-def test_add_wants_a_token(cli: Cli) -> None:
+def test_add_wants_a_token(cli: Here) -> None:
     assert cli("accounts", "add").code == 2
     assert cli("accounts", "add", "--refresh-token-stdin").code == 2
     assert cli("accounts", "add", "--refresh-token-stdin", "--authorised-at", "lately", stdin="AQD").code == 2
@@ -163,7 +161,7 @@ def test_add_wants_a_token(cli: Cli) -> None:
 # ---- runs -----------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_has_run_yet(cli: Cli) -> None:
+def test_nothing_has_run_yet(cli: Here) -> None:
     assert "No sync has run yet" in cli("status").out
     assert "No sync has run yet" in cli("history").out
     assert cli("status", "--json").json is None
@@ -172,96 +170,156 @@ def test_nothing_has_run_yet(cli: Cli) -> None:
     assert cli("status", "--account", "nobody").code == 1
 
 
-def test_a_sync_that_is_waited_for(deployment: Deployment, synced: Cli) -> None:
+def test_a_sync_that_is_waited_for(deployment: Deployment, cli: Here, shell: Shell) -> None:
     deployment.worker()
-    said = synced("sync", "full", "--wait", "--json")
+    said = shell("sync", "full", "--wait", "--json")
     assert said.code == 0, said.err
     summary = said.json
     assert (summary["status"], summary["items_deferred"]) == ("success", 0)
     assert summary["phases"].keys() == {"tracks", "artists", "albums", "playlists"}
     assert "Complete since" in said.err
-    assert "Complete since" in synced("status").out
-    (listed,) = synced("history", "--json").json
+    assert "Complete since" in cli("status").out
+    (listed,) = cli("history", "--json").json
     assert (listed["sync_id"], listed["trigger"]) == (summary["sync_id"], "cli")
-    assert "success" in synced("history", "--limit", "1").out
-    assert synced("cancel", str(summary["sync_id"])).code == 1, "it is over"
-    assert synced("resume", str(summary["sync_id"])).code == 1
+    assert "success" in cli("history", "--limit", "1").out
+    assert cli("cancel", str(summary["sync_id"])).code == 1, "it is over"
+    assert shell("resume", str(summary["sync_id"])).code == 1
 
-    again = synced("sync", "full", "--wait")
+    again = shell("sync", "full", "--wait")
     assert again.code == 0
     assert "started" in again.out
     assert "Complete since" in again.out
 
 
-def test_a_run_that_nobody_takes_is_joined_cancelled_and_resumed(synced: Cli) -> None:
-    run = synced("sync", "full", "--json", "--idempotency-key", "k").json
+def test_a_run_that_nobody_takes_is_joined_cancelled_and_resumed(cli: Here, shell: Shell) -> None:
+    run = shell("sync", "full", "--json", "--idempotency-key", "k").json
     assert run["status"] == "in_progress"
     name = str(run["sync_id"])
-    assert "waits for a worker" in synced("status").out
-    assert synced("sync", "full", "--idempotency-key", "k", "--json").json["sync_id"] == run["sync_id"]
-    assert "Joined run" in synced("sync", "full").out
+    assert "waits for a worker" in cli("status").out
+    assert shell("sync", "full", "--idempotency-key", "k", "--json").json["sync_id"] == run["sync_id"]
+    assert "Joined run" in shell("sync", "full").out
 
-    assert synced("cancel", name).code == 0
-    assert synced("cancel", name).code == 0, "twice is no error"
-    assert f"spotisync resume {name}" in synced("status").out
-    assert synced("status", "--json").json["status"] == "cancelled"
+    assert cli("cancel", name).code == 0
+    assert cli("cancel", name).code == 0, "twice is no error"
+    assert f"spotisync resume {name}" in cli("status").out
+    assert cli("status", "--json").json["status"] == "cancelled"
 
-    assert "goes on" in synced("resume", name).out
-    assert "Joined" in synced("resume", name).out
-    assert synced("status", "--json").json["status"] == "in_progress"
-    assert synced("cancel", "77").code == 1
+    assert "goes on" in shell("resume", name).out
+    assert "Joined" in shell("resume", name).out
+    assert cli("status", "--json").json["status"] == "in_progress"
+    assert cli("cancel", "77").code == 1
 
 
-def test_a_resumed_run_goes_on_and_is_waited_for(deployment: Deployment, synced: Cli) -> None:
-    name = str(synced("sync", "full", "--json").json["sync_id"])
-    synced("cancel", name)
+def test_a_resumed_run_goes_on_and_is_waited_for(deployment: Deployment, cli: Here, shell: Shell) -> None:
+    name = str(shell("sync", "full", "--json").json["sync_id"])
+    cli("cancel", name)
     deployment.worker()
-    said = synced("resume", name, "--wait")
+    said = shell("resume", name, "--wait")
     assert said.code == 0
     assert "Complete since" in said.out
 
 
-def test_a_sync_that_fails(deployment: Deployment, synced: Cli) -> None:
+def test_a_sync_that_fails(deployment: Deployment, shell: Shell) -> None:
     deployment.worker()
     deployment.simulator.control.add_fault(kind="status", status=403, family="library")
-    said = synced("sync", "full", "--wait")
+    said = shell("sync", "full", "--wait")
     assert said.code == 1
     assert "Failed: Spotify answered 403" in said.out
     assert "spotisync resume" in said.out
 
 
-def test_a_sync_that_needs_a_login(deployment: Deployment, synced: Cli) -> None:
+def test_a_sync_that_needs_a_login(deployment: Deployment, shell: Shell) -> None:
     deployment.worker()
     deployment.simulator.control.revoke(access=True)
-    said = synced("sync", "full", "--wait", "--json")
+    said = shell("sync", "full", "--wait", "--json")
     assert said.code == 4
     assert said.json["status"] == "failed"
-    refused = synced("sync", "full")
+    refused = shell("sync", "full")
     assert refused.code == 4
     assert "accounts add" in refused.err
 
 
-def test_ctrl_c_leaves_the_run_going(deployment: Deployment, synced: Cli) -> None:
-    with synced.start("sync", "full", "--wait") as waiting:
+def test_ctrl_c_leaves_the_run_going(deployment: Deployment, cli: Here, shell: Shell) -> None:
+    with shell.start("sync", "full", "--wait") as waiting:
         assert waiting.stdout
         assert "started" in waiting.stdout.readline()
         assert "waits for a worker" in waiting.stdout.readline()
         waiting.send_signal(signal.SIGINT)
         assert waiting.wait(60) == 130
-    assert synced("status", "--json").json["status"] == "in_progress"
+    assert cli("status", "--json").json["status"] == "in_progress"
     deployment.worker()
-    until(lambda: synced("status", "--json").json["status"] == "success", "the run is over")
+    until(lambda: cli("status", "--json").json["status"] == "success", "the run is over")
 
 
-def test_several_accounts(deploy: Callable[..., Deployment], simulator: Server) -> None:
-    deployment = deploy(10)
-    cli = Cli({**environment(deployment.settings)})
-    for token in _tokens_of_two(deployment):
-        assert cli("accounts", "add", "--refresh-token-stdin", stdin=token).code == 0
-    which = cli("sync", "full")
+def test_several_accounts(deployment: Deployment, cli: Here, shell: Shell) -> None:
+    deployment.sql("INSERT INTO accounts (spotify_user_id, status) VALUES ('second', 'active')")
+    which = shell("sync", "full")
     assert which.code == 1
     assert "which account?" in which.err
+    run = shell("sync", "full", "--account", "second", "--json").json
+    assert run["account"] == "second"
+    assert [each["account"] for each in cli("status", "--json").json] == ["second"]
+    assert cli("status", "--account", "second", "--json").json["sync_id"] == run["sync_id"]
+    assert cli("history", "--account", next(iter(deployment.simulator.world.accounts)), "--json").json == []
 
 
-def _tokens_of_two(deployment: Deployment) -> list[str]:
-    return [deployment.simulator.refresh_token()]
+def test_status_is_watched_until_ctrl_c(cli: Here, shell: Shell) -> None:
+    shell("sync", "full")
+    with shell.start("status", "--watch") as watching:
+        assert watching.stdout
+        assert "waits for a worker" in watching.stdout.readline()
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(60) == 0
+
+
+# ---- limits, tables, prompt -----------------------------------------------------------------------------------------
+
+
+def test_cooldowns_are_listed_and_cleared(deployment: Deployment, cli: Here) -> None:
+    assert "Nothing has to wait" in cli("limits", "list").out
+    for family in ("artists", "*"):
+        deployment.sql(
+            """INSERT INTO rate_limits (client_id, family, blocked_until, reason)
+            VALUES ('simulated', :family, now() + interval '1 hour', 'quota')""",
+            family=family,
+        )
+    assert {each["family"] for each in cli("limits", "list", "--json").json} == {"artists", "*"}
+    words = cli("limits", "list").out
+    assert "every request until" in words
+    assert "requests of artists until" in words
+    assert "Cleared: artists" in cli("limits", "clear", "artists").out
+    assert [each["family"] for each in cli("limits", "list", "--json").json] == ["*"]
+    assert "Cleared: *" in cli("limits", "clear").out
+    assert cli("limits", "list", "--json").json == []
+    assert "nothing to clear" in cli("limits", "clear", "*").out
+
+
+def test_a_parked_run_says_why_it_waits(deployment: Deployment, cli: Here, shell: Shell) -> None:
+    deployment.worker()
+    deployment.simulator.control.add_fault(kind="status", status=429, retry_after=3600, family="library", times=1)
+    run = shell("sync", "full", "--json").json
+    until(lambda: cli("status", "--json").json["status"] == "rate_limited", "it is parked")
+    words = cli("status").out
+    assert "Spotify said to wait until" in words
+    assert "All that was read is stored" in words
+    assert cli("limits", "clear").code == 0
+    deployment.beat()
+    until(lambda: cli("status", "--json").json["status"] == "success", f"run {run['sync_id']} is over")
+
+
+def test_the_tables_come_and_go(empty_database_url: str, deployment: Deployment) -> None:
+    cli = Here({**environment(deployment.settings), "SPOTISYNC_DATABASE_URL": empty_database_url})
+    assert "spotisync db upgrade" in cli("db", "current").out
+    without = cli("status")
+    assert without.code == 1
+    assert "spotisync db upgrade" in without.err
+    assert "as this version needs them" in cli("db", "upgrade").out
+    assert cli("db", "upgrade").code == 0
+    assert cli("status").code == 0
+    assert "nothing" in cli("db", "downgrade", "base").out
+    assert cli("db", "downgrade", "no-such-revision").code == 2
+
+
+def test_a_prompt_on_the_library(shell: Shell) -> None:
+    said = shell("psql", "-At", "-c", "SELECT count(*) FROM accounts")
+    assert (said.code, said.out) == (0, "1\n")

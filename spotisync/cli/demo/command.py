@@ -49,8 +49,9 @@ def demo(*, exit: Exit = False) -> None:  # noqa: A002 (the option's name)
         with Supervisor(_stages(chosen, simulator)) as supervisor:
             code = _sync_and_show(chosen, simulator, supervisor)
             if not exit and not supervisor.interrupted:
-                say(STAYING)
+                say(STAYING, markup=True)
                 supervisor.run_until(lambda: False)
+    say("Stopped.")
     raise typer.Exit(code)
 
 
@@ -69,7 +70,7 @@ def _sync_and_show(chosen: "Settings", simulator: "Control", supervisor: "Superv
         right = results.show(sync.database, run, simulator.truth(run["account"]))
     finally:
         sync.close()
-    say(results.NEXT)
+    say(results.NEXT, markup=True)
     return DONE if right and run["status"] == "success" else FAILED
 
 

@@ -31,7 +31,7 @@ def show(database: Database, run: Document, truth: Document) -> bool:
     with database.begin() as connection:
         stored = showcase.counts(connection)
         answers = {title: showcase.ask(connection, sql) for title, sql in showcase.QUESTIONS.items()}
-    say(f"\n[bold]What came in[/], in {words.duration(run)} with {words.calls(run)}")
+    say(f"\n[bold]What came in[/], in {words.duration(run)} with {words.calls(run)}", markup=True)
     _print(_summary(run))
     right = _compare(stored, _counts(truth))
     for title, sql in showcase.QUESTIONS.items():
@@ -70,19 +70,24 @@ def _compare(stored: dict[str, int], told: dict[str, int]) -> bool:
         table.add_row(
             name.replace("_", " "), f"{number:,}", Text(f"{stored[name]:,}", "" if stored[name] == number else "red")
         )
-    say("\n[bold]Is it right?[/] What the simulator has, and what is in Postgres")
+    say("\n[bold]Is it right?[/] What the simulator has, and what is in Postgres", markup=True)
     _print(table)
     right = stored == told
-    say("[green]All counts are equal.[/]" if right else "[red]The counts differ: that is a bug, please report it.[/]")
+    say(
+        "[green]All counts are equal.[/]" if right else "[red]The counts differ: that is a bug, please report it.[/]",
+        markup=True,
+    )
     return right
 
 
 def _show_answer(title: str, sql: str, answer: showcase.Answer) -> None:
-    say(f"\n[bold]{title}[/]")
+    console().print(Text(f"\n{title}", "bold"))
     console().print(Text(f"{sql};", "dim"), soft_wrap=True)
-    table = Table(*answer.columns, box=None)
+    table = Table(box=None)
+    for name, value in zip(answer.columns, next(iter(answer.rows), answer.columns), strict=True):
+        table.add_column(name, justify="left" if isinstance(value, str) else "right")
     for row in answer.rows:
-        table.add_row(*(str(value) for value in row))
+        table.add_row(*(Text(str(value)) for value in row))
     _print(table)
 
 

@@ -27,6 +27,7 @@ class Library:
     now: datetime = START
     rows: list[tuple[SavedTrack, bool]] = field(default_factory=list)
     made: int = 0
+    edits: int = 0
 
     @classmethod
     def of(cls, rows: int, size: int, rng: Random, *, nulls: float = 0.0) -> "Library":
@@ -46,6 +47,7 @@ class Library:
         self.rows.insert(ties, (row, null))
 
     def edit(self) -> None:
+        self.edits += 1
         self.now += timedelta(seconds=self.rng.choice((0, 1, 70)))
         what = self.rng.random()
         if what < 0.4 or not self.rows:
@@ -95,11 +97,13 @@ class Reader:
         moments = self.library.rng.sample(offsets, len(offsets))
         read: dict[int, SavedTracksPage] = {}
         for offset in moments:
+            edits = self.library.edits
             self.between()
             if self.stayed is None:
                 self.stayed = self.library.there()
+            elif edits != self.library.edits:
+                self.stayed &= self.library.there()
             read[offset] = self.library.page(offset)
-            self.stayed &= self.library.there()
             self.requests += 1
         kept = offsets[: len(offsets) - self.lost(len(offsets) - 1)]
         was = self.cursor.stage
@@ -140,16 +144,16 @@ EDITED = {
 }
 
 
-@settings(max_examples=1500)
+@settings(max_examples=1_000)
 @given(**EDITED)
 def test_no_row_that_stayed_is_skipped_whatever_is_edited_between_requests(**case: Any) -> None:
     check(**case)
 
 
 @pytest.mark.chaos
-@settings(max_examples=100_000)
-@given(**{**EDITED, "rows": st.integers(0, 400), "edits": st.integers(0, 400)})
-def test_no_row_that_stayed_is_skipped_a_hundred_thousand_times(**case: Any) -> None:
+@settings(max_examples=20_000)
+@given(**{**EDITED, "rows": st.integers(0, 200), "edits": st.integers(0, 200)})
+def test_no_row_that_stayed_is_skipped_many_thousand_times(**case: Any) -> None:
     check(**case)
 
 
@@ -189,7 +193,7 @@ def calls_for(rows: int, pages: int) -> int:
     return 1 + batches * pages + (max(1, -(-(rest - 1) // 49)) if rest else 0) + 1
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(rows=st.integers(0, 2_000), pages=st.integers(1, 8))
 def test_a_calm_list_costs_the_fewest_calls(rows: int, pages: int) -> None:
     library = Library(Random(1), 50, START)

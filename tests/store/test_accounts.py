@@ -1,0 +1,217 @@
+"""Accounts and their tokens: encrypted at rest, refreshed once, and told in words when a login is over."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+
+from spotisync.errors import Fatal, Misconfigured, NeedsLogin, Transient
+from spotisync.simulator import Server, start
+from spotisync.store import accounts
+from spotisync.store.accounts import Vault
+from spotisync.sync import Sync, enrol
+from spotisync.sync.tokens import Access, access_token
+from tests.store.conftest import Store
+
+KEYS = [Fernet.generate_key().decode() for _ in range(3)]
+REFRESHES = "/api/token"
+
+
+def refreshes(simulator: Server) -> int:
+    return len([each for each in simulator.control.requests() if each["path"] == REFRESHES])
+
+
+# ---- the vault ------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_sealed_is_not_what_is_stored_and_opens_again() -> None:
+    sealed = Vault(KEYS[:1]).seal("AQ0secret")
+    assert "secret" not in sealed
+    assert Vault(KEYS[:1]).open(sealed) == "AQ0secret"
+    assert Vault(KEYS[:1]).seal("AQ0secret") != sealed
+
+
+def test_prepending_a_key_rotates_it() -> None:
+    old = Vault(KEYS[:1]).seal("AQ0secret")
+    both = Vault([KEYS[1], KEYS[0]])
+    assert both.open(old) == "AQ0secret"
+    new = both.seal("AQ1secret")
+    assert Vault([KEYS[1]]).open(new) == "AQ1secret"
+    with pytest.raises(Misconfigured):
+        Vault([KEYS[0]]).open(new)
+
+
+@pytest.mark.parametrize(
+    "sealed", [Vault(KEYS[1:2]).seal("x"), "", "nonsense", "ü"], ids=["another key", "empty", "nonsense", "not ascii"]
+)
+def test_a_wrong_key_says_the_cure(sealed: str) -> None:
+    with pytest.raises(Misconfigured, match="add that key to the list"):
+        Vault(KEYS[:1]).open(sealed)
+
+
+@pytest.mark.parametrize("keys", [[], ["short"], [KEYS[0], "ü" * 32], [""]])
+def test_what_is_no_key_is_told_by_the_name_of_its_variable(keys: list[str]) -> None:
+    with pytest.raises(Misconfigured, match="SPOTISYNC_SECRET_KEY"):
+        Vault(keys)
+
+
+# ---- accounts -------------------------------------------------------------------------------------------------------
+
+
+def test_an_account_is_stored_with_its_tokens_encrypted(sync: Sync, simulator: Server, store: Store) -> None:
+    token = simulator.refresh_token()
+    added = enrol.add(sync, token, None)
+    ((row,),) = store.sql("SELECT a::text FROM accounts a WHERE id = :id", id=added.id)
+    assert token not in row
+    sealed = store.one("SELECT refresh_token FROM accounts WHERE id = :id", id=added.id)
+    assert sync.vault.open(sealed) == token
+    assert (added.spotify_user_id, added.status) == (simulator.world.first.id, "active")
+
+
+def test_adding_an_account_again_authorises_it_again(sync: Sync, simulator: Server, store: Store) -> None:
+    first = enrol.add(sync, simulator.refresh_token(), None)
+    with sync.database.begin() as connection:
+        accounts.needs_login(connection, first.id, "revoked")
+    again = enrol.add(sync, simulator.refresh_token(), None)
+    assert (again.id, again.status, again.last_error) == (first.id, "active", None)
+
+
+def test_an_account_goes_by_its_name_or_by_being_the_only_one(store: Store) -> None:
+    with store.database.begin() as connection:
+        assert accounts.named(connection, None).spotify_user_id == "me"
+        assert accounts.named(connection, "me").id == store.account_id
+        with pytest.raises(Fatal, match="there is no account 'x'; there are me"):
+            accounts.named(connection, "x")
+    store.account("user02")
+    with store.database.begin() as connection, pytest.raises(Fatal, match="which account"):
+        accounts.named(connection, None)
+    store.sql("DELETE FROM accounts")
+    with store.database.begin() as connection, pytest.raises(Fatal, match="spotisync accounts add"):
+        accounts.named(connection, None)
+
+
+# ---- access tokens --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def enrolled(sync: Sync, simulator: Server) -> int:
+    added = enrol.add(sync, simulator.refresh_token(), None).id
+    simulator.control.reset_log()
+    return added
+
+
+def expire(store: Store) -> None:
+    store.sql("UPDATE accounts SET access_token_expires_at = now() - interval '1 second'")
+
+
+def test_a_token_that_is_good_is_not_refreshed(sync: Sync, simulator: Server, enrolled: int) -> None:
+    access = Access(sync, enrolled)
+    assert access.token() == access.token() == Access(sync, enrolled).token()
+    assert refreshes(simulator) == 0
+
+
+def test_of_eight_threads_with_one_expired_token_one_refreshes(
+    make_sync: Callable[..., Sync], simulator: Server, enrolled: int, store: Store
+) -> None:
+    expire(store)
+    simulator.control.add_fault(kind="delay", seconds=0.2, path=REFRESHES, times=None)
+    processes = [make_sync(simulator) for _ in range(4)]
+    with ThreadPoolExecutor(8) as threads:
+        tokens = list(threads.map(lambda n: Access(processes[n % 4], enrolled).token(), range(8)))
+    assert len(set(tokens)) == 1
+    assert refreshes(simulator) == 1
+    assert processes[0].client.me(tokens[0])
+
+
+def test_of_eight_threads_with_one_rejected_token_one_refreshes(
+    make_sync: Callable[..., Sync], sync: Sync, simulator: Server, enrolled: int
+) -> None:
+    rejected = access_token(sync, enrolled)
+    simulator.control.add_fault(kind="delay", seconds=0.2, path=REFRESHES, times=None)
+    processes = [make_sync(simulator) for _ in range(4)]
+    with ThreadPoolExecutor(8) as threads:
+        tokens = list(threads.map(lambda n: Access(processes[n % 4], enrolled).token(rejected), range(8)))
+    assert set(tokens) != {rejected}
+    assert len(set(tokens)) == 1
+    assert refreshes(simulator) == 1
+
+
+def test_a_rotated_refresh_token_is_stored_and_used_next(make_sync: Callable[..., Sync], store: Store) -> None:
+    with start("tiny", refresh_reply="rotate") as simulator:
+        sync = make_sync(simulator)
+        added = enrol.add(sync, simulator.refresh_token(), None)
+        stored = []
+        for _ in range(3):
+            expire(store)
+            assert sync.client.me(access_token(sync, added.id))
+            stored.append(sync.vault.open(store.one("SELECT refresh_token FROM accounts WHERE id = :id", id=added.id)))
+            assert stored[-1] == simulator.refresh_token()
+        assert len(set(stored)) == 3
+
+
+@pytest.mark.parametrize("how", ["revoked", "expired"])
+def test_a_login_that_is_over_is_noted_told_with_the_cure_and_not_tried_again(
+    sync: Sync, simulator: Server, enrolled: int, store: Store, how: str
+) -> None:
+    simulator.control.revoke(how=how)
+    expire(store)
+    for _ in range(3):
+        with pytest.raises(NeedsLogin, match=rf"{how}.*spotisync accounts add"):
+            access_token(sync, enrolled)
+    assert refreshes(simulator) == 1
+    found = store.sql("SELECT status, refresh_token, access_token FROM accounts WHERE id = :id", id=enrolled)
+    assert found == [("needs_login", None, None)]
+
+
+@pytest.mark.parametrize("rule", [{"status": 503}, {"status": 429}, {"kind": "reset"}, {"kind": "garbage"}])
+def test_a_refresh_that_fails_for_now_ends_no_login_and_keeps_nobody_out(
+    sync: Sync, simulator: Server, enrolled: int, store: Store, rule: dict[str, Any]
+) -> None:
+    expire(store)
+    simulator.control.add_fault(path=REFRESHES, **rule)
+    with pytest.raises(Transient):
+        access_token(sync, enrolled)
+    assert store.one("SELECT refresh_claim FROM accounts WHERE id = :id", id=enrolled) is None
+    assert sync.client.me(access_token(sync, enrolled))
+
+
+def test_a_refresh_whose_process_died_is_taken_over(sync: Sync, enrolled: int, store: Store) -> None:
+    expire(store)
+    store.sql(
+        """UPDATE accounts SET refresh_claim = gen_random_uuid(), refresh_claim_until = now() + interval '0.2 seconds'
+        WHERE id = :id""",
+        id=enrolled,
+    )
+    assert sync.client.me(access_token(sync, enrolled))
+
+
+def test_a_token_that_is_about_to_end_is_refreshed_before_it_is_used(
+    sync: Sync, simulator: Server, enrolled: int, store: Store
+) -> None:
+    store.sql(
+        """UPDATE accounts SET access_token_expires_at = now() + interval '20 seconds',
+        updated_at = now() - interval '1 hour'"""
+    )
+    access_token(sync, enrolled)
+    assert refreshes(simulator) == 1
+
+
+def test_a_token_with_a_short_life_is_used_for_most_of_it(make_sync: Callable[..., Sync], store: Store) -> None:
+    with start("tiny", token_life=5) as simulator:
+        sync = make_sync(simulator)
+        added = enrol.add(sync, simulator.refresh_token(), None)
+        simulator.control.reset_log()
+        access_token(sync, added.id)
+        assert refreshes(simulator) == 0
+
+
+def test_a_lost_key_is_told_and_keeps_nobody_out(
+    make_sync: Callable[..., Sync], sync: Sync, simulator: Server, enrolled: int, store: Store
+) -> None:
+    expire(store)
+    with pytest.raises(Misconfigured, match="SPOTISYNC_SECRET_KEY"):
+        access_token(make_sync(simulator, secret_key=KEYS[0]), enrolled)
+    assert store.one("SELECT refresh_claim FROM accounts WHERE id = :id", id=enrolled) is None
+    assert access_token(make_sync(simulator, secret_key=f"{KEYS[0]},{sync.settings.secret_key}"), enrolled)

@@ -1,0 +1,147 @@
+"""Look-ups: a stub is claimed by one run at a time, most saved first, and not for ever."""
+
+from threading import Thread
+
+import pytest
+
+from spotisync.core.phases import Entity
+from spotisync.core.rows import Album, Artist, Catalogue, Track
+from spotisync.store import catalogue
+from spotisync.store.catalogue import MOST_ATTEMPTS
+from tests.store.conftest import Store
+
+
+def stubs(store: Store, count: int, entity: str = "artists") -> None:
+    store.sql(
+        f"""INSERT INTO {entity} (id, uri, saves)
+        SELECT 'x' || lpad(n::text, 3, '0'), '', n % 7 FROM generate_series(1, :count) n""",
+        count=count,
+    )
+
+
+def claim(store: Store, sync_id: int, limit: int, entity: Entity = "artists", lease: int = 100) -> list[str]:
+    with store.database.begin() as connection:
+        return catalogue.claim_stubs(connection, entity, sync_id, limit, lease)
+
+
+def left(store: Store, sync_id: int) -> tuple[int, int]:
+    with store.database.begin() as connection:
+        return catalogue.left(connection, "artists", sync_id), catalogue.put_off(connection, "artists", sync_id)
+
+
+def test_the_most_saved_are_looked_up_first(store: Store) -> None:
+    stubs(store, 20)
+    most = {id_ for (id_,) in store.sql("SELECT id FROM artists ORDER BY saves DESC, id LIMIT 5")}
+    assert set(claim(store, 1, 5)) == most
+
+
+def test_two_runs_never_claim_the_same_stub(store: Store) -> None:
+    stubs(store, 300)
+    claimed: dict[int, list[str]] = {1: [], 2: [], 3: []}
+
+    def run(sync_id: int) -> None:
+        while ids := claim(store, sync_id, 10):
+            claimed[sync_id] += ids
+            with store.database.begin() as connection:
+                catalogue.enriched(connection, "artists", ids, [])
+
+    threads = [Thread(target=run, args=(sync_id,)) for sync_id in claimed]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    together = [id_ for ids in claimed.values() for id_ in ids]
+    assert len(together) == len(set(together)) == 300
+
+
+def test_a_claim_that_is_not_committed_yet_is_stepped_over(store: Store) -> None:
+    stubs(store, 4)
+    with store.database.begin() as one, store.database.begin() as other:
+        first = catalogue.claim_stubs(one, "artists", 1, 2, 100)
+        second = catalogue.claim_stubs(other, "artists", 2, 4, 100)
+    assert (len(first), len(second)) == (2, 2)
+    assert not set(first) & set(second)
+
+
+def test_a_run_gets_its_own_claims_back_after_an_interruption(store: Store) -> None:
+    stubs(store, 3)
+    mine = claim(store, 1, 3)
+    assert claim(store, 2, 3) == []
+    assert sorted(claim(store, 1, 3)) == sorted(mine)
+
+
+def test_a_claim_that_is_over_goes_to_whoever_comes(store: Store) -> None:
+    stubs(store, 3)
+    assert len(claim(store, 1, 3)) == 3
+    store.sql("UPDATE artists SET lookup_until = now()")
+    assert len(claim(store, 2, 3)) == 3
+
+
+def test_what_another_run_has_is_neither_left_nor_put_off(store: Store) -> None:
+    stubs(store, 5)
+    claim(store, 1, 2)
+    assert left(store, 2) == (3, 3)
+    assert left(store, 1) == (5, 5)
+
+
+def test_a_stub_that_kills_is_left_alone_and_counted_as_put_off(store: Store) -> None:
+    stubs(store, 1)
+    for _ in range(MOST_ATTEMPTS):
+        assert claim(store, 1, 1) == ["x001"]
+    assert claim(store, 1, 1) == []
+    assert left(store, 1) == (0, 1)
+    with store.database.begin() as connection:
+        catalogue.rank_stubs(connection)
+    assert claim(store, 1, 1) == ["x001"]
+
+
+@pytest.mark.parametrize("entity", ["artists", "albums"])
+def test_what_was_looked_up_is_full_or_gone_and_no_stub_any_more(store: Store, entity: Entity) -> None:
+    stubs(store, 3, entity)
+    claim(store, 1, 3, entity)
+    with store.database.begin() as connection:
+        assert catalogue.enriched(connection, entity, ["x001"], ["x002"]) == 2
+    found = store.sql(f"SELECT enrichment, enriched_at IS NULL, lookup_sync_id FROM {entity} ORDER BY id")
+    assert found == [("full", False, None), ("gone", False, None), ("stub", True, 1)]
+    assert claim(store, 1, 3, entity) == ["x003"]
+
+
+def test_an_artist_without_genres_is_no_stub_for_ever(store: Store) -> None:
+    met = Catalogue()
+    met.add_artist(Artist("a1", "Umber", "spotify:artist:a1", genres=()))
+    with store.database.begin() as connection:
+        catalogue.save(connection, met)
+        catalogue.enriched(connection, "artists", ["a1"], [])
+    assert claim(store, 1, 9) == []
+    assert store.sql("SELECT genres, enrichment FROM artists") == [([], "full")]
+
+
+def test_stubs_are_ranked_by_how_many_saved_tracks_they_have(store: Store) -> None:
+    met = Catalogue()
+    for id_ in ("a1", "a2"):
+        met.add_artist(Artist(id_, id_, id_))
+        met.add_album(Album(f"b{id_}", id_, id_))
+    for id_, artist in (("t1", "a2"), ("t2", "a2"), ("t3", "a1"), ("t4", "a1")):
+        met.add_track(Track(id_, id_, id_, album_id=f"b{artist}", artist_ids=(artist,)))
+    with store.database.begin() as connection:
+        catalogue.save(connection, met)
+    store.sql(
+        """INSERT INTO saved_tracks (account_id, track_id, added_at, removed_at)
+        VALUES (:a, 't1', now(), NULL), (:a, 't2', now(), NULL), (:a, 't3', now(), NULL), (:a, 't4', now(), now())""",
+        a=store.account_id,
+    )
+    with store.database.begin() as connection:
+        catalogue.rank_stubs(connection)
+    assert store.sql("SELECT id, saves FROM artists ORDER BY id") == [("a1", 1), ("a2", 2)]
+    assert store.sql("SELECT id, saves FROM albums ORDER BY id") == [("ba1", 1), ("ba2", 2)]
+
+
+def test_a_sighting_without_artists_keeps_the_ones_that_are_stored(store: Store) -> None:
+    for artists in (("a1", "a2"), None):
+        met = Catalogue()
+        for id_ in artists or ():
+            met.add_artist(Artist(id_, id_, id_))
+        met.add_track(Track("t1", "Kettle", "u", artist_ids=artists))
+        with store.database.begin() as connection:
+            catalogue.save(connection, met)
+    assert store.sql("SELECT artist_id FROM track_artists ORDER BY position") == [("a1",), ("a2",)]

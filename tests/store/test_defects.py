@@ -1,0 +1,145 @@
+"""Defects of the program that this one replaces, shown not to be here (see tests/unit/test_the_fifteen.py)."""
+
+from collections import Counter
+from typing import Any
+from urllib.parse import parse_qs
+
+from spotisync.core.outcomes import Parked
+from spotisync.errors import SpotisyncError
+from spotisync.simulator import Server
+from spotisync.store import runs
+from spotisync.sync import Sync, lifecycle
+from tests import drive
+from tests.drive import Account
+from tests.store.conftest import GONE, Store
+
+
+def asked(simulator: Server, path: str) -> list[dict[str, Any]]:
+    return [each for each in simulator.control.requests() if each["path"].rstrip("/") == f"/v1{path}"]
+
+
+def offsets(simulator: Server) -> list[int]:
+    return [int(parse_qs(each["query"])["offset"][0]) for each in asked(simulator, "/me/tracks")]
+
+
+def looked_up(simulator: Server, path: str) -> Counter[str]:
+    return Counter(id_ for each in asked(simulator, path) for id_ in parse_qs(each["query"])["ids"][0].split(","))
+
+
+def test_a_run_that_failed_goes_on_where_it_was(sync: Sync, simulator: Server, account: Account, store: Store) -> None:
+    run = drive.start(sync, account)
+    drive.step(sync, run)
+    before = store.sql("SELECT state_key, cursor FROM sync_state WHERE sync_id = :id ORDER BY id", id=run.id)
+    due = drive.look(sync, run)
+    with sync.database.begin() as connection:
+        runs.end(connection, run.id, "failed", error="the lights went out")
+    simulator.control.reset_log()
+    again = lifecycle.resume(sync, run.id).run
+    assert (again.id, again.phase, again.seq) == (run.id, due.phase, due.seq)
+    assert (due.phase, due.seq) != ("tracks", 0)
+    after = store.sql("SELECT state_key, cursor FROM sync_state WHERE sync_id = :id ORDER BY id", id=run.id)
+    assert after == before
+    assert drive.run_to_end(sync, run)["status"] == "success"
+    assert 0 not in offsets(simulator) or due.phase == "tracks"
+
+
+def test_after_a_crash_a_trigger_joins_the_run_and_sweep_brings_it_back(
+    sync: Sync, account: Account, store: Store
+) -> None:
+    run = drive.start(sync, account)
+    assert store.claim(run, GONE)
+    again = lifecycle.trigger(sync, account.name, "full", "cli")
+    assert (again.run.id, again.created) == (run.id, False)
+    assert [each.id for each in lifecycle.due(sync)] == [run.id]
+    assert drive.run_to_end(sync, run)["status"] == "success"
+    assert lifecycle.trigger(sync, account.name, "full", "cli").created
+
+
+def test_every_stub_is_looked_up_and_none_twice(sync: Sync, simulator: Server, account: Account, store: Store) -> None:
+    simulator.control.reset_log()
+    assert drive.full_sync(sync, account)["status"] == "success"
+    for entity in ("artists", "albums"):
+        times = looked_up(simulator, f"/{entity}")
+        assert set(times.values()) == {1}
+        assert set(times) == {id_ for (id_,) in store.sql(f"SELECT id FROM {entity}")}
+        assert store.one(f"SELECT count(*) FROM {entity} WHERE enrichment = 'stub'") == 0
+
+
+def test_what_was_looked_up_is_not_looked_up_again_by_the_next_run(
+    sync: Sync, simulator: Server, account: Account, store: Store
+) -> None:
+    drive.full_sync(sync, account)
+    assert store.one("SELECT count(*) FROM artists WHERE genres = '{}'") > 0
+    simulator.control.reset_log()
+    drive.full_sync(sync, account)
+    assert asked(simulator, "/artists") == []
+    assert asked(simulator, "/albums") == []
+
+
+def test_a_run_that_waits_for_long_says_so_and_until_when(
+    sync: Sync, simulator: Server, account: Account, store: Store
+) -> None:
+    simulator.control.add_fault(status=429, retry_after=3600, family="library")
+    run = drive.start(sync, account)
+    outcome = drive.step(sync, run)
+    assert isinstance(outcome, Parked)
+    assert outcome.result.rate_limited
+    assert store.column(run, "status") == "rate_limited"
+    ((status, wait),) = store.sql(
+        """SELECT status, EXTRACT(epoch FROM rate_limit_reset_at - now()) FROM sync_state
+        WHERE sync_id = :id AND entity_type = 'tracks'""",
+        id=run.id,
+    )
+    assert status == "rate_limited"
+    assert 3_500 < wait < 3_700
+    assert store.one("SELECT max(failures) FROM sync_state") == 0
+    assert drive.run_to_end(sync, run)["status"] == "success"
+
+
+def test_a_seven_second_limit_is_a_wait_of_seven_seconds(sync: Sync, simulator: Server, account: Account) -> None:
+    simulator.control.add_fault(status=429, retry_after=7, family="library")
+    outcome = drive.step(sync, drive.start(sync, account))
+    assert isinstance(outcome, drive.Retry)
+    assert 6 < outcome.seconds <= 8
+
+
+def test_items_of_a_playlist_survive_a_reading_that_breaks_off(
+    sync: Sync, simulator: Server, account: Account, store: Store
+) -> None:
+    drive.full_sync(sync, account)
+    items = "SELECT playlist_id, position, uri FROM playlist_items ORDER BY 1, 2"
+    before = store.sql(items)
+    assert before
+    store.sql("UPDATE playlists SET items_snapshot_id = 'old'")
+    run = drive.start(sync, account)
+    for status in (500, 500):
+        simulator.control.add_fault(status=status, path="/items", times=None, after=1)
+    for _ in range(20):
+        if drive.look(sync, run).phase == "playlists":
+            break
+        drive.step(sync, run)
+    for _ in range(3):
+        drive.step(sync, run)
+        drive.wake(sync, run)
+    assert store.sql(items) == before
+    simulator.control.clear_faults()
+    drive.run_to_end(sync, run)
+    assert store.sql(items) == before
+
+
+def test_a_bug_in_one_batch_leaves_no_run_hanging(sync: Sync, simulator: Server, account: Account) -> None:
+    """Ten tries, then failed in words; and it can be resumed."""
+    simulator.control.add_fault(kind="null", family="library", times=None)
+    run = drive.start(sync, account)
+    summary = drive.run_to_end(sync, run)
+    assert summary["status"] == "failed"
+    assert "10 tries in a row failed" in summary["last_error"]
+    simulator.control.clear_faults()
+    lifecycle.resume(sync, run.id)
+    assert drive.run_to_end(sync, run)["status"] == "success"
+    try:
+        lifecycle.resume(sync, run.id)
+    except SpotisyncError as error:
+        assert "can't become" in str(error)
+    else:
+        raise AssertionError("a run that succeeded was resumed")

@@ -1,0 +1,77 @@
+"""Who is told when a run is over: noted once, taken once, told again if nobody finished."""
+
+import pytest
+
+from spotisync.core.states import Status
+from spotisync.store import waiters
+from tests.store.conftest import Store
+
+
+def add(store: Store, task_id: str, sync_id: int, envelope: dict[str, object] | None = None) -> None:
+    with store.database.begin() as connection:
+        waiters.add(connection, task_id, sync_id, envelope or {"id": task_id})
+
+
+def take(store: Store, limit: int = 50) -> list[waiters.Waiter]:
+    with store.database.begin() as connection:
+        return waiters.take(connection, limit)
+
+
+def test_a_message_that_comes_twice_is_noted_once(store: Store) -> None:
+    run = store.run()
+    add(store, "one", run.id, {"first": True})
+    add(store, "one", run.id, {"first": False})
+    assert store.sql("SELECT envelope FROM waiters") == [({"first": True},)]
+    with store.database.begin() as connection:
+        assert waiters.known(connection, "one")
+        assert waiters.run_of(connection, "one") == run.id
+        assert not waiters.known(connection, "two")
+        assert waiters.run_of(connection, "two") is None
+
+
+@pytest.mark.parametrize("status", ["pending", "in_progress", "rate_limited"])
+def test_nobody_is_told_before_the_run_is_over(store: Store, status: Status) -> None:
+    add(store, "one", store.run(status=status).id)
+    assert take(store) == []
+
+
+@pytest.mark.parametrize("status", ["success", "failed", "cancelled"])
+def test_all_that_wait_for_a_run_are_told_how_it_ended(store: Store, status: Status) -> None:
+    run = store.run(status=status, last_error="no reason")
+    for task_id in ("one", "two"):
+        add(store, task_id, run.id)
+    found = take(store)
+    assert sorted(waiter.task_id for waiter in found) == ["one", "two"]
+    assert {(waiter.status, waiter.last_error, waiter.tries) for waiter in found} == {(status, "no reason", 1)}
+    assert take(store) == []
+
+
+def test_one_process_at_a_time_takes_a_waiter(store: Store) -> None:
+    add(store, "one", store.run(status="success").id)
+    with store.database.begin() as one, store.database.begin() as other:
+        assert len(waiters.take(one)) == 1
+        assert waiters.take(other) == []
+
+
+def test_who_was_not_told_in_time_is_taken_again_and_the_tries_are_counted(store: Store) -> None:
+    add(store, "one", store.run(status="success").id)
+    for tries in (1, 2, 3):
+        assert [waiter.tries for waiter in take(store)] == [tries]
+        store.sql("UPDATE waiters SET wake_at = now()")
+
+
+def test_who_was_told_is_never_taken_again(store: Store) -> None:
+    add(store, "one", store.run(status="success").id)
+    take(store)
+    with store.database.begin() as connection:
+        waiters.answered(connection, "one")
+    store.sql("UPDATE waiters SET wake_at = now()")
+    assert take(store) == []
+
+
+def test_those_who_wait_longest_are_taken_first(store: Store) -> None:
+    run = store.run(status="success")
+    for task_id in ("one", "two", "three"):
+        add(store, task_id, run.id)
+    assert [waiter.task_id for waiter in take(store, 1)] == ["one"]
+    assert {waiter.task_id for waiter in take(store)} == {"two", "three"}

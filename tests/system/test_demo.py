@@ -1,0 +1,145 @@
+"""`spotisync demo` and `spotisync up`: the whole stack from one command, on an empty machine."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from spotisync.cli.demo import place as demo_place
+from spotisync.simulator import start
+from tests.system.cli import SPOTISYNC, Said, bare_environment
+from tests.system.stack.processes import processes_of, wait_for
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A home with nothing in it; whatever runs in it at the end was left behind."""
+    path = Path(tempfile.mkdtemp(prefix="ss-", dir="/tmp"))  # short, for the sockets
+    path.chmod(0o711)  # root's servers run as nobody
+    yield path
+    try:
+        wait_for(lambda: not processes_of(path), within=30)
+    finally:
+        for pid in processes_of(path):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(path)
+
+
+def environment(place: Path, **variables: str) -> dict[str, str]:
+    # A person's own servers and keys, which the demo must not touch: with one of these it would fail.
+    own = {
+        "SPOTISYNC_DATABASE_URL": "postgresql://127.0.0.1:1/own",
+        "SPOTISYNC_BROKER_URL": "redis://127.0.0.1:1",
+        "SPOTIPY_CLIENT_ID": "own",
+    }
+    (place / ".env").write_text("SPOTISYNC_RESULT_BACKEND=redis://127.0.0.1:1\nSPOTISYNC_SECRET_KEY=not-a-key\n")
+    return bare_environment(
+        **{"HOME": str(place), "SPOTISYNC_DATA_DIR": str(place / "d"), "PYTHONUNBUFFERED": "1", **own, **variables}
+    )
+
+
+def launch(place: Path, env: dict[str, str], *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*SPOTISYNC, *words],
+        env=env,
+        cwd=place,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run(place: Path, env: dict[str, str], *words: str, stdin: str = "") -> Said:
+    done = subprocess.run(
+        [*SPOTISYNC, *words], env=env, cwd=place, input=stdin, capture_output=True, text=True, timeout=120, check=False
+    )
+    return Said(done.returncode, done.stdout, done.stderr)
+
+
+def read_until(program: subprocess.Popen[str], words: str) -> str:
+    """Its lines up to the one with these words."""
+    assert program.stdout
+    read = ""
+    for line in program.stdout:
+        read += line
+        if words in line:
+            return read
+    raise AssertionError(f"it ended without saying {words!r}:\n{read}")
+
+
+@pytest.mark.xdist_group("demo")
+def test_a_killed_demo_leaves_no_process_and_the_next_one_goes_on(place: Path) -> None:
+    env = environment(place)
+    with launch(place, env, "demo") as demo:
+        read_until(demo, "Looking up artists")
+        asked = run(place, env, "psql", "--demo", "-At", "-c", "SELECT id, status FROM sync_history")
+        assert (asked.code, asked.out) == (0, "1|in_progress\n")
+        refused = run(place, env, "demo")
+        assert refused.code == 1
+        assert f"already running on {place}/d/demo, as pid {demo.pid}" in refused.err
+        demo.kill()
+    wait_for(lambda: not processes_of(place), within=30)
+
+    with launch(place, env, "demo", "--exit") as demo:
+        said = read_until(demo, "Stopped.")
+        assert demo.wait(60) == 0, said
+    assert "run 1 goes on where it was" in said
+    assert "All counts are equal" in said
+    assert "spotisync accounts add --refresh-token-stdin" in said
+    assert not processes_of(place)
+
+
+@pytest.mark.xdist_group("demo")
+def test_ctrl_c_in_mid_sync_stops_all(place: Path) -> None:
+    with launch(place, environment(place), "demo", "--exit") as demo:
+        read_until(demo, "Reading saved tracks")
+        demo.send_signal(signal.SIGINT)
+        said = read_until(demo, "Stopped.")
+        assert demo.wait(60) == 130
+    assert "The next demo goes on with run 1" in said
+    assert not processes_of(place)
+
+
+def test_after_a_finished_demo_the_library_is_empty_again(tmp_path: Path) -> None:
+    for kept in ("postgresql-18", "logs"):
+        (tmp_path / kept).mkdir()
+    for dropped in ("postgres", "valkey"):
+        (tmp_path / dropped).mkdir()
+        (tmp_path / dropped / "file").touch()
+    (tmp_path / "beat-schedule.db").touch()
+    demo_place.begin(tmp_path)
+    assert (tmp_path / "postgres" / "file").exists(), "it was cut short"
+    demo_place.finished(tmp_path)
+    demo_place.begin(tmp_path)
+    assert {each.name for each in tmp_path.iterdir()} == {"postgresql-18", "logs"}
+
+
+def test_up_for_an_own_account(place: Path) -> None:
+    with start("tiny", seed=3) as spotify:
+        env = environment(
+            place,
+            **{
+                **dict.fromkeys(demo_place.PERSONAL, ""),
+                "SPOTISYNC_SPOTIFY_API_URL": spotify.api_url,
+                "SPOTISYNC_SPOTIFY_ACCOUNTS_URL": spotify.url,
+            },
+        )
+        with launch(place, env, "up") as up:
+            assert "There is no account yet" in read_until(up, "There is no account yet")
+            added = run(place, env, "accounts", "add", "--refresh-token-stdin", stdin=spotify.refresh_token())
+            assert added.code == 0, added.err
+            synced = run(place, env, "sync", "full", "--wait", "--json")
+            assert synced.code == 0, synced.err
+            assert synced.json["status"] == "success"
+            up.send_signal(signal.SIGTERM)
+            read_until(up, "Stopped.")
+            assert up.wait(60) == 0
+    assert not processes_of(place)

@@ -1,0 +1,323 @@
+"""The resume law: any library, any crash between any two statements, any duplicate, loss or redelivery, two workers in
+any interleaving: every row exactly once, and the batch that is due never moves back.
+
+Workers are threads that stop before each transaction and each request, and go on when Hypothesis says so. A crash ends
+the thread there, or at one of the next statements inside a transaction, and takes its database sessions along.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import Phase as Phase_
+from hypothesis import strategies as st
+from sqlalchemy import Connection, text
+from sqlalchemy import event as sql_event
+
+from spotisync.core.outcomes import End, More, Outcome, Retry, Stale
+from spotisync.core.requests import Request
+from spotisync.core.states import OVER, PHASES, Phase
+from spotisync.gate import Gate
+from spotisync.settings import Settings
+from spotisync.simulator import Server, start
+from spotisync.store.database import Database
+from spotisync.store.runs import Run
+from spotisync.sync import Sync, enrol, lifecycle
+from spotisync.sync.batch import run_batch
+from tests import drive
+from tests.drive import Account
+from tests.truth import assert_tables_equal_truth
+
+SIZES = (3, 49, 50, 51, 98, 99, 120, 260)
+ORDER = [*PHASES, "finish"]
+
+
+class Killed(BaseException):
+    """The process is gone: nothing catches it."""
+
+
+@dataclass(frozen=True)
+class Message:
+    phase: Phase
+    seq: int
+    redelivered: bool = False
+
+
+@dataclass
+class Pauses:
+    """Where a worker's thread stops, and what it meets when it goes on."""
+
+    go: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    stopped: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    killed: bool = False
+    dies_after: int | None = None
+
+    def pause(self) -> None:
+        if self.killed:
+            raise Killed
+        self.stopped.release()
+        self.go.acquire()
+        if self.killed:
+            raise Killed
+
+    def wait(self) -> None:
+        assert self.stopped.acquire(timeout=20), "a worker neither stops nor ends"
+
+    def statement(self) -> None:
+        if self.dies_after is not None:
+            self.dies_after -= 1
+            if self.dies_after < 0:
+                self.killed = True
+                raise Killed
+
+
+class PausingDatabase(Database):
+    def __init__(self, url: str, pauses: Pauses) -> None:
+        super().__init__(url)
+        self.pauses = pauses
+        sql_event.listen(self._engine, "before_cursor_execute", lambda *_: pauses.statement())
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        self.pauses.pause()
+        with super().begin() as connection:
+            yield connection
+            self.pauses.statement()  # a crash between the last statement and the commit
+
+
+class Worker:
+    """A process that takes one message at a time."""
+
+    def __init__(self, configured: Settings) -> None:
+        self.pauses = Pauses()
+        database = PausingDatabase(configured.database, self.pauses)
+        made = Sync.from_settings(configured)
+        made.database.close()
+        self.sync = replace(made, database=database, gate=Gate(Database.begin.__get__(database), "simulated"))
+        self._client_get = made.client.get
+        made.client.get = self._get  # type: ignore[method-assign]
+        self.message: Message | None = None
+        self.outcome: Outcome | None = None
+        self._thread: threading.Thread | None = None
+
+    def _get(self, request: Request, token: str) -> Any:
+        self.pauses.pause()
+        return self._client_get(request, token)
+
+    @property
+    def idle(self) -> bool:
+        return self.message is None
+
+    def take(self, message: Message, sync_id: int) -> None:
+        self.message, self.outcome = message, None
+        self._thread = threading.Thread(target=self._work, args=(message, sync_id), daemon=True)
+        self._thread.start()
+        self.pauses.wait()
+
+    def _work(self, message: Message, sync_id: int) -> None:
+        try:
+            self.outcome = run_batch(self.sync, sync_id, message.phase, message.seq)
+        except Killed:
+            pass
+        finally:
+            self.pauses.stopped.release()
+
+    def step(self) -> None:
+        """On to the next pause, or to the outcome."""
+        self.pauses.go.release()
+        self.pauses.wait()
+
+    @property
+    def dead(self) -> bool:
+        return self.pauses.killed
+
+    def kill(self) -> None:
+        self.pauses.killed = True
+        self.pauses.go.release(100)  # the thread itself, and those that send its requests
+        if self._thread:
+            self._thread.join(20)
+            assert not self._thread.is_alive(), "a killed worker does not end"
+        self.close()
+
+    def close(self) -> None:
+        self.sync.close()
+
+
+class Cluster:
+    """Two workers, the messages between them, and what must hold after each event."""
+
+    def __init__(self, sync: Sync, run: Run, configured: Settings) -> None:
+        self.sync, self.run, self.configured = sync, run, configured
+        self.messages = [Message(run.phase, run.seq)]
+        self.workers = [Worker(configured), Worker(configured)]
+        self.due = (0, 0)
+
+    def look(self) -> Run:
+        run = drive.look(self.sync, self.run)
+        due = (ORDER.index(run.phase), run.seq)
+        assert due >= self.due, "the batch that is due has moved back"
+        self.due = due
+        return run
+
+    def act(self, draw: Callable[[st.SearchStrategy[Any]], Any]) -> None:
+        worker = self.workers[draw(st.integers(0, 1))]
+        action = draw(
+            st.sampled_from(["go", "go", "go", "go", "run", "run", "kill", "die", "copy", "lose", "sweep", "time"])
+        )
+        event(action)
+        match action:
+            case "go":
+                self.go(worker)
+            case "run":
+                while not worker.idle:
+                    self.go(worker)
+                self.go(worker)
+            case "kill" if not worker.idle:
+                self.kill(worker)
+            case "die" if not worker.idle:
+                worker.pauses.dies_after = draw(st.integers(0, 12))
+            case "copy" if self.messages:
+                self.messages.append(draw(st.sampled_from(self.messages)))
+            case "lose" if self.messages:
+                self.messages.pop(draw(st.integers(0, len(self.messages) - 1)))
+            case "sweep":
+                self.sweep()
+            case "time":
+                drive.time_passes(self.sync, self.run)
+                self.sweep()
+        self.look()
+
+    def go(self, worker: Worker) -> None:
+        if worker.idle:
+            if self.messages:
+                self.deliver(worker, self.messages.pop(0))
+        elif worker.outcome is not None:
+            self.publish(worker)
+        else:
+            worker.step()
+            if worker.dead:
+                self.kill(worker)
+
+    def deliver(self, worker: Worker, message: Message) -> None:
+        if message.phase == "finish":
+            lifecycle.finish(self.sync, self.run.id)
+        else:
+            worker.take(message, self.run.id)
+
+    def publish(self, worker: Worker) -> None:
+        """What `workflow.go_on` does with an outcome."""
+        assert worker.message
+        match worker.outcome:
+            case More(phase, seq, _):
+                self.messages.append(Message(phase, seq))
+            case End():
+                at = ORDER.index(worker.message.phase) + 1
+                self.messages.append(Message(ORDER[at], 0))  # type: ignore[arg-type]
+            case Retry():
+                self.messages.append(worker.message)
+            case Stale(orphaned=True) if worker.message.redelivered:
+                due = self.look()
+                if due.status == "in_progress":
+                    self.messages.append(Message(due.phase, due.seq))
+        worker.message = None
+
+    def kill(self, worker: Worker) -> None:
+        """The broker delivers again what the dead one had not acknowledged."""
+        worker.kill()
+        if worker.message:
+            self.messages.append(replace(worker.message, redelivered=True))
+            worker.message = None
+        self.workers[self.workers.index(worker)] = Worker(self.configured)
+
+    def sweep(self) -> None:
+        self.messages += [Message(run.phase, run.seq) for run in lifecycle.due(self.sync)]
+
+    def drain(self) -> None:
+        """No more faults: it ends by itself."""
+        for worker in list(self.workers):
+            if worker.pauses.dies_after is not None:
+                self.kill(worker)
+        for _ in range(2000):
+            if self.look().status in OVER and all(worker.idle for worker in self.workers):
+                return
+            for worker in self.workers:
+                self.go(worker)
+            if not self.messages and all(worker.idle for worker in self.workers):
+                drive.time_passes(self.sync, self.run)
+                self.sweep()
+        workers = [(worker.message, worker.outcome, worker.dead) for worker in self.workers]
+        raise AssertionError(f"the run does not end: {self.look()}, {self.messages}, {workers}")
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.kill()
+
+
+@pytest.fixture(scope="module")
+def simulators() -> Iterator[dict[int, Server]]:
+    made = {size: start(size, seed=3) for size in SIZES}
+    yield made
+    for server in made.values():
+        server.stop()
+
+
+def check(data: Any, simulators: dict[int, Server], make_settings: Callable[..., Settings]) -> None:
+    simulator = simulators[data.draw(st.sampled_from(SIZES), label="saved tracks")]
+    configured = make_settings(
+        simulator.url,
+        tracks_batch_size=data.draw(st.sampled_from([50, 100, 200])),
+        artists_batch_size=50,
+        albums_batch_size=20,
+        api_concurrency=1,
+    )
+    sync = Sync.from_settings(configured)
+    try:
+        _forget(sync)
+        account = Account(enrol.add(sync, simulator.refresh_token(), None).spotify_user_id)
+        run = drive.start(sync, account)
+        cluster = Cluster(sync, run, configured)
+        try:
+            for _ in range(data.draw(st.integers(0, 120), label="events")):
+                cluster.act(data.draw)
+            cluster.drain()
+        finally:
+            cluster.close()
+        truth = simulator.world.truth(account.name)
+        assert_tables_equal_truth(sync, account, truth)
+        _check_counted_once(drive.summary(sync, run), truth)
+    finally:
+        sync.close()
+
+
+def _forget(sync: Sync) -> None:
+    with sync.database.begin() as connection:
+        connection.execute(text("TRUNCATE accounts, artists, albums, tracks, playlists, rate_limits CASCADE"))
+
+
+def _check_counted_once(summary: dict[str, Any], truth: dict[str, Any]) -> None:
+    assert summary["status"] == "success"
+    assert summary["phases"]["tracks"]["items_processed"] == len(truth["saved_tracks"])
+    assert summary["phases"]["tracks"]["items_added"] == len(truth["saved_tracks"])
+    assert summary["phases"]["playlists"]["items_processed"] == len(truth["playlists"])
+
+
+QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+@given(data=st.data())
+@settings(max_examples=25, suppress_health_check=QUIET, phases=[Phase_.explicit, Phase_.generate])
+def test_the_resume_law(data: Any, simulators: dict[int, Server], make_settings: Callable[..., Settings]) -> None:
+    check(data, simulators, make_settings)
+
+
+@pytest.mark.chaos
+@given(data=st.data())
+@settings(max_examples=500, suppress_health_check=QUIET)
+def test_the_resume_law_at_length(
+    data: Any, simulators: dict[int, Server], make_settings: Callable[..., Settings]
+) -> None:
+    check(data, simulators, make_settings)

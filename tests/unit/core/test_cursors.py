@@ -1,0 +1,61 @@
+"""Cursors go through a jsonb column and come back as they were."""
+
+import json
+from datetime import UTC
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spotisync.core import cursors
+from spotisync.core.cursors import Contents, Cursor, Late, Listing, Lookups, Reading
+from spotisync.core.states import PHASES, Phase
+from spotisync.core.walk import TracksWalk, Walk
+
+COUNTS = st.integers(0, 10**6)
+WALKS = st.builds(Walk, COUNTS, st.none() | COUNTS, COUNTS)
+READINGS = st.builds(Reading, st.text(), st.text(), COUNTS, st.none() | COUNTS)
+KINDS: dict[type[Any], tuple[Phase, st.SearchStrategy[Any]]] = {
+    TracksWalk: (
+        "tracks",
+        st.builds(
+            TracksWalk,
+            st.sampled_from(("list", "head")),
+            WALKS,
+            st.none() | st.datetimes(timezones=st.just(UTC)),
+            st.booleans(),
+        ),
+    ),
+    Lookups: ("artists", st.builds(Lookups)),
+    Listing: ("playlists", st.builds(Listing, WALKS, st.booleans(), st.integers(1, 2))),
+    Contents: ("playlists", st.builds(Contents, st.none() | READINGS)),
+    Late: ("playlists", st.builds(Late, st.sampled_from(((), ("artists",), ("artists", "albums"))))),
+}
+
+
+def test_every_kind_of_cursor_is_tried() -> None:
+    assert set(KINDS) == set(get_args(Cursor))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(data=st.data())
+def test_a_cursor_comes_back_from_json_as_it_was(kind: type[Any], data: st.DataObject) -> None:
+    phase, made = KINDS[kind]
+    cursor = data.draw(made)
+    loaded = cursors.load(phase, json.loads(json.dumps(cursors.dump(cursor))))
+    assert loaded == cursor
+    assert type(loaded) is kind
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_no_cursor_yet_is_where_a_phase_starts(phase: Phase) -> None:
+    first = cursors.load(phase, None)
+    assert cursors.load(phase, cursors.dump(first)) == first
+    assert cursors.offset(first) == 0
+
+
+def test_the_offset_shown_is_how_far_a_list_is_read() -> None:
+    assert cursors.offset(TracksWalk(walk=Walk(150, 300, step_back=20))) == 150
+    assert cursors.offset(Listing(Walk(50, 80))) == 50
+    assert cursors.offset(Lookups()) == cursors.offset(Late()) == cursors.offset(Contents()) == 0

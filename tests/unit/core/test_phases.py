@@ -1,0 +1,319 @@
+"""What a batch asks for, and what its answers come to: any cut of them, resumed until the end, gives every row once."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spotisync.core import phases
+from spotisync.core.cursors import Contents, Listing, Lookups, Reading
+from spotisync.core.parse import Unreadable
+from spotisync.core.phases import CONTENTS_CALLS, Answer, ContentsPlan, Step, Wanted, fold_contents, plan_contents
+from spotisync.core.requests import FAMILY, Request
+from spotisync.core.rows import PlaylistItem
+from spotisync.core.walk import TracksWalk, Walk
+from spotisync.errors import Refused
+
+
+def body(rows: Sequence[str], total: int) -> dict[str, Any]:
+    return {"items": [{"item": {"id": row, "type": "track"}} for row in rows], "total": total}
+
+
+@dataclass
+class Spotify:
+    """Playlists as Spotify has them: rows, what their list entry says of their number, what it refuses."""
+
+    rows: dict[str, list[str]]
+    says: dict[str, int | None] = field(default_factory=dict)
+    refuses: dict[str, int] = field(default_factory=dict)
+    rng: Random = field(default_factory=lambda: Random(1))
+    short: float = 0.0
+
+    def wanted(self, done: set[str], first: str | None = None) -> list[Wanted]:
+        left = sorted((id_ for id_ in self.rows if id_ not in done), key=lambda id_: (id_ != first, id_))
+        return [Wanted(id_, f"snapshot of {id_}", self.says.get(id_, len(self.rows[id_]))) for id_ in left]
+
+    def answer(self, request: Request) -> Answer:
+        id_ = request.playlist_id
+        if id_ in self.refuses:
+            return Answer(request, refused=Refused(self.refuses[id_], "no"))
+        rows = self.rows[id_][request.offset : request.offset + 50]
+        if self.rng.random() < self.short:
+            rows = rows[: self.rng.randint(1, 50)]
+        return Answer(request, body(rows, len(self.rows[id_])))
+
+
+@dataclass
+class Reader:
+    """Reads contents batch by batch, as the store and the checkpoint would have it."""
+
+    spotify: Spotify
+    cursor: Contents = field(default_factory=Contents)
+    staged: list[tuple[str, PlaylistItem]] = field(default_factory=list)
+    access: dict[str, str] = field(default_factory=dict)
+    calls: int = 0
+
+    def plan(self) -> ContentsPlan:
+        first = self.cursor.reading.playlist_id if self.cursor.reading else None
+        return plan_contents(self.cursor, self.spotify.wanted(set(self.access), first))
+
+    def batch(self, arrive: int = CONTENTS_CALLS) -> Step:
+        plan = self.plan()
+        self.calls += len(plan.requests)
+        step = fold_contents(plan, [self.spotify.answer(request) for request in plan.requests[:arrive]])
+        self.staged += step.items
+        for reading, access in step.contents:
+            assert reading.playlist_id not in self.access
+            assert reading.snapshot_id == f"snapshot of {reading.playlist_id}"
+            self.access[reading.playlist_id] = access
+        assert isinstance(step.cursor, Contents)
+        self.cursor = step.cursor
+        return step
+
+    def read(self, most: int = 500) -> None:
+        for _ in range(most):
+            if len(self.access) == len(self.spotify.rows):
+                return
+            self.batch()
+        raise AssertionError(f"not in after {most} batches: {self.cursor}")
+
+    def rows(self, id_: str) -> list[str | None]:
+        return [row.track_id for _, row in sorted((row.position, row) for at, row in self.staged if at == id_)]
+
+
+def names(count: int, name: str = "t") -> list[str]:
+    return [f"{name}{n}" for n in range(count)]
+
+
+# ---- contents -------------------------------------------------------------------------------------------------------
+
+PLAYLISTS = st.lists(
+    st.tuples(
+        st.integers(0, 130),
+        # What the list said of the number of rows: the truth, nothing, or what was so before.
+        st.sampled_from(("right", "right", "unknown", "less", "more")),
+        st.sampled_from((None, None, None, None, 403, 404)),
+    ),
+    max_size=8,
+)
+
+
+@settings(max_examples=150)
+@given(playlists=PLAYLISTS, short=st.sampled_from((0.0, 0.3)), cut=st.booleans(), seed=st.integers(0, 2**32))
+def test_any_playlists_and_any_cuts_stage_every_row_exactly_once(
+    playlists: list[tuple[int, str, int | None]], short: float, cut: bool, seed: int
+) -> None:
+    rng = Random(seed)
+    spotify = Spotify(
+        {f"p{n}": names(size, f"p{n}t") for n, (size, _, _) in enumerate(playlists)}, rng=rng, short=short
+    )
+    for id_, (size, says, refusal) in zip(spotify.rows, playlists, strict=True):
+        spotify.says[id_] = {"right": size, "unknown": None, "less": max(1, size - 60), "more": size + 60}[says]
+        if refusal:
+            spotify.refuses[id_] = refusal
+    reader = Reader(spotify)
+    for _ in range(300):
+        if len(reader.access) == len(spotify.rows):
+            break
+        reader.batch(rng.randint(1, CONTENTS_CALLS) if cut else CONTENTS_CALLS)
+    for id_, rows in spotify.rows.items():
+        refusal = spotify.refuses.get(id_) if spotify.says[id_] != 0 else None
+        assert reader.access[id_] == {None: "synced", 403: "forbidden", 404: "not_found"}[refusal]
+        assert refusal or reader.rows(id_) == rows
+    assert max(Counter((id_, row.position) for id_, row in reader.staged).values(), default=1) == 1
+
+
+def test_calm_playlists_cost_a_call_for_each_fifty_rows() -> None:
+    spotify = Spotify({f"p{n}": names(size) for n, size in enumerate((0, 1, 50, 51, 100, 230, 0, 49))})
+    reader = Reader(spotify)
+    reader.read()
+    assert reader.calls == 1 + 1 + 2 + 2 + 5 + 1
+
+
+def test_an_empty_playlist_costs_no_call() -> None:
+    reader = Reader(Spotify({"p0": [], "p1": []}))
+    assert reader.plan().requests == ()
+    reader.batch()
+    assert reader.access == {"p0": "synced", "p1": "synced"}
+
+
+def test_a_playlist_whose_size_is_unknown_is_asked_for_one_page() -> None:
+    reader = Reader(Spotify({"p0": names(120)}, says={"p0": None}))
+    assert [request.offset for request in reader.plan().requests] == [0]
+    reader.read()
+    assert reader.rows("p0") == names(120)
+
+
+def test_a_batch_is_eight_calls_and_may_end_inside_a_playlist() -> None:
+    reader = Reader(Spotify({"p0": names(1_000)}))
+    reader.batch()
+    assert reader.cursor == Contents(Reading("p0", "snapshot of p0", 400, 1_000))
+    assert [request.offset for request in reader.plan().requests][:2] == [400, 450]
+    reader.read()
+    assert reader.rows("p0") == names(1_000)
+
+
+def test_what_is_half_in_comes_before_what_was_not_begun() -> None:
+    reader = Reader(Spotify({"p0": names(60), "p1": names(60)}))
+    reader.batch(arrive=3)
+    assert reader.access == {"p0": "synced"}
+    assert [(request.playlist_id, request.offset) for request in reader.plan().requests] == [("p1", 50)]
+
+
+def test_a_playlist_that_grows_is_read_to_its_new_end_before_the_next_one() -> None:
+    spotify = Spotify({"p0": names(50), "p1": names(10)})
+    reader = Reader(spotify)
+    plan = reader.plan()
+    spotify.rows["p0"] = names(60)
+    step = fold_contents(plan, [spotify.answer(request) for request in plan.requests])
+    assert step.cursor == Contents(Reading("p0", "snapshot of p0", 50, 60))
+    assert step.contents == ()
+    assert {id_ for id_, _ in step.items} == {"p0"}
+
+
+def test_a_playlist_that_shrinks_is_over_where_it_ends_now() -> None:
+    spotify = Spotify({"p0": names(200), "p1": names(10)})
+    reader = Reader(spotify)
+    plan = reader.plan()
+    spotify.rows["p0"] = names(60)
+    step = fold_contents(plan, [spotify.answer(request) for request in plan.requests])
+    assert [(reading.playlist_id, reading.position) for reading, _ in step.contents] == [("p0", 60), ("p1", 10)]
+    assert Counter(id_ for id_, _ in step.items) == {"p0": 60, "p1": 10}
+
+
+def test_a_playlist_that_shrank_to_before_the_place_of_its_reading_is_over() -> None:
+    spotify = Spotify({"p0": names(1_000)})
+    reader = Reader(spotify)
+    reader.batch()
+    spotify.rows["p0"] = names(100)
+    reader.batch()
+    assert reader.access == {"p0": "synced"}
+
+
+def test_a_short_page_is_gone_on_from_where_it_ended() -> None:
+    reader = Reader(Spotify({"p0": names(100), "p1": names(5)}))
+    plan = reader.plan()
+    answers = [Answer(plan.requests[0], body(names(30), 100)), *map(reader.spotify.answer, plan.requests[1:])]
+    step = fold_contents(plan, answers)
+    assert step.cursor == Contents(Reading("p0", "snapshot of p0", 30, 100))
+    assert len(step.items) == 30
+
+
+def test_a_refused_playlist_does_not_keep_the_others_from_being_read() -> None:
+    spotify = Spotify({"p0": names(120), "p1": names(120), "p2": names(3)}, refuses={"p0": 403, "p1": 404})
+    reader = Reader(spotify)
+    reader.batch()
+    assert reader.access == {"p0": "forbidden", "p1": "not_found", "p2": "synced"}
+    assert {id_ for id_, _ in reader.staged} == {"p2"}
+
+
+def test_a_refusal_in_the_middle_ends_the_reading() -> None:
+    spotify = Spotify({"p0": names(500), "p1": names(3)})
+    reader = Reader(spotify)
+    reader.batch()
+    spotify.refuses["p0"] = 404
+    reader.read()
+    assert reader.access == {"p0": "not_found", "p1": "synced"}
+
+
+def test_a_page_without_rows_before_the_end_is_unreadable() -> None:
+    plan = Reader(Spotify({"p0": names(10)})).plan()
+    with pytest.raises(Unreadable):
+        fold_contents(plan, [Answer(plan.requests[0], body([], 10))])
+
+
+# ---- what is unreadable in the middle -------------------------------------------------------------------------------
+
+
+def test_contents_before_an_unreadable_page_are_kept() -> None:
+    reader = Reader(Spotify({"p0": names(60), "p1": names(10)}))
+    plan = reader.plan()
+    answers = [reader.spotify.answer(plan.requests[0]), Answer(plan.requests[1], {"items": None, "total": 60})]
+    step = fold_contents(plan, answers)
+    assert step.cursor == Contents(Reading("p0", "snapshot of p0", 50, 60))
+    with pytest.raises(Unreadable):
+        fold_contents(plan, [Answer(plan.requests[0], "what?")])
+
+
+def saved(rows: Sequence[int], total: int) -> dict[str, Any]:
+    items = [{"added_at": f"2026-01-01T00:{59 - row:02}:00Z", "track": {"id": f"t{row}"}} for row in rows]
+    return {"items": items, "total": total}
+
+
+def test_saved_tracks_before_an_unreadable_page_are_kept() -> None:
+    cursor = TracksWalk(walk=Walk(0, 59))
+    good, bad = Request("saved_tracks", 0), Request("saved_tracks", 49)
+    step = phases.fold_tracks(cursor, [Answer(good, saved(range(50), 59)), Answer(bad, {"total": 59})])
+    assert len(step.saved) == 50
+    assert isinstance(step.cursor, TracksWalk)
+    assert step.cursor.walk.position == 50
+    with pytest.raises(Unreadable):
+        phases.fold_tracks(cursor, [Answer(good, {"total": 59})])
+
+
+def test_look_ups_before_an_unreadable_page_are_kept() -> None:
+    good, bad = Request("artists", ids=("a1",)), Request("artists", ids=("a2",))
+    answers = [Answer(good, {"artists": [{"id": "a1"}]}), Answer(bad, {"artists": []})]
+    assert set(phases.fold_lookups(Lookups(), "artists", answers).known) == {"a1"}
+    with pytest.raises(Unreadable):
+        phases.fold_lookups(Lookups(), "artists", answers[1:])
+
+
+# ---- tracks, look-ups, the list of playlists ------------------------------------------------------------------------
+
+
+def test_of_twins_the_newest_counts() -> None:
+    items = [
+        {"added_at": f"2026-01-0{day}T00:00:00Z", "track": {"id": id_}} for day, id_ in ((5, "a"), (4, "b"), (2, "a"))
+    ]
+    step = phases.fold_tracks(TracksWalk(), [Answer(Request("saved_tracks"), {"items": items[::-1], "total": 3})])
+    assert {row.track_id: row.added_at.day for row in step.saved} == {"a": 5, "b": 4}
+    assert step.walk_done
+    assert step.cursor is None
+
+
+@pytest.mark.parametrize(("entity", "size"), [("artists", 50), ("albums", 20)])
+def test_look_ups_go_by_as_many_ids_as_a_call_takes(entity: Any, size: int) -> None:
+    requests = phases.plan_lookups(entity, names(101))
+    assert [len(request.ids) for request in requests] == [size] * (101 // size) + [101 % size]
+    assert [id_ for request in requests for id_ in request.ids] == names(101)
+
+
+def test_a_refused_look_up_puts_the_rest_off() -> None:
+    answers = [Answer(Request("artists", ids=("a1",)), refused=Refused(403, "Forbidden"))]
+    step = phases.fold_lookups(Lookups(), "artists", answers)
+    assert step.deferred
+    assert step.cursor == Lookups()
+
+
+def listing(ids: Sequence[str | None], total: int) -> dict[str, Any]:
+    return {"items": [id_ and {"id": id_} for id_ in ids], "total": total}
+
+
+def fold_list(cursor: Listing, offset: int, ids: Sequence[str | None], total: int) -> Step:
+    return phases.fold_listing(cursor, [Answer(Request("playlists", offset), listing(ids, total))])
+
+
+def test_a_list_of_one_page_proves_what_is_gone() -> None:
+    step = fold_list(Listing(), 0, ["p0", None, "p2"], 3)
+    assert (step.listing_done, step.listing_proved, step.cursor) == (True, True, Contents())
+    assert [(position, row.id) for position, row in step.listed] == [(0, "p0"), (2, "p2")]
+
+
+def test_a_list_of_several_pages_proves_it_only_when_read_twice_and_steady() -> None:
+    first = fold_list(Listing(), 0, names(50), 60)
+    assert isinstance(first.cursor, Listing)
+    assert not fold_list(first.cursor, 50, names(10, "q"), 60).listing_proved
+    again = fold_list(phases.read_again(), 0, names(50), 60)
+    assert isinstance(again.cursor, Listing)
+    assert fold_list(again.cursor, 50, names(10, "q"), 60).listing_proved
+    assert not fold_list(again.cursor, 50, names(11, "q"), 61).listing_proved
+
+
+def test_every_request_counts_against_a_family() -> None:
+    assert {Request(kind).family for kind in FAMILY} == {"library", "artists", "albums", "playlists"}

@@ -1,0 +1,57 @@
+"""Every legal move stands in the table; any other is refused."""
+
+from itertools import product
+from typing import get_args
+
+import pytest
+
+from spotisync.core.states import (
+    MOVES,
+    OVER,
+    PHASES,
+    UNFINISHED,
+    Status,
+    check_move,
+    later_phases,
+    next_phase,
+    sources,
+)
+from spotisync.errors import IllegalMove
+
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+
+@pytest.mark.parametrize(("current", "to"), list(product(STATUSES, STATUSES)))
+def test_a_move_stands_in_the_table_or_is_refused_in_words(current: Status, to: Status) -> None:
+    if to in MOVES[current]:
+        check_move(current, to)
+        return
+    with pytest.raises(IllegalMove, match=rf"{current} can't become {to}; it can become \w+"):
+        check_move(current, to)
+
+
+@pytest.mark.parametrize("to", STATUSES)
+def test_sources_are_the_table_read_backwards(to: Status) -> None:
+    assert set(sources(to)) == {current for current in STATUSES if to in MOVES[current]}
+
+
+def test_every_status_is_either_unfinished_or_over() -> None:
+    assert sorted(UNFINISHED + OVER) == sorted(STATUSES)
+    assert set(MOVES) == set(STATUSES)
+
+
+def test_nothing_moves_to_itself_and_success_is_final() -> None:
+    assert all(current not in targets for current, targets in MOVES.items())
+    assert MOVES["success"] == ()
+    assert sources("success") == ("in_progress",)
+
+
+def test_whatever_is_unfinished_can_be_cancelled_and_can_fail() -> None:
+    assert set(sources("cancelled")) == set(UNFINISHED)
+    assert set(sources("failed")) == set(UNFINISHED)
+
+
+def test_phases_follow_each_other_to_the_finish() -> None:
+    assert [next_phase(phase) for phase in PHASES] == [*PHASES[1:], "finish"]
+    assert later_phases("artists") == ("albums", "playlists")
+    assert later_phases("finish") == ()

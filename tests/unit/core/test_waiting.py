@@ -1,0 +1,79 @@
+"""How long to wait: what a 429 says, what is guessed when it says nothing, how retries back off."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spotisync.core.waiting import GUESS, LONGEST_WAIT, Cooldown, backoff, cooldown, retry_after
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def http_date(seconds: float) -> str:
+    return format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7),
+        (" 7 ", 7),
+        ("7.2", 8),
+        ("0", 1),
+        ("0.1", 1),
+        ("86236", 86236),
+        ("86401", LONGEST_WAIT),
+        ("99999999999", LONGEST_WAIT),
+        (http_date(30), 30),
+        (http_date(0), 1),
+        (http_date(-5), 1),
+        (http_date(10 * LONGEST_WAIT), LONGEST_WAIT),
+        (http_date(-2 * LONGEST_WAIT), None),
+        ("Sun, 01 Mar 2026 12:00:30", None),
+        ("-3", 1),
+        ("-999999", None),
+        ("nan", None),
+        ("inf", None),
+        ("1e400", None),
+        ("soon", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_retry_after_is_read_in_every_form(header: str | None, seconds: int | None) -> None:
+    assert retry_after(header, NOW) == seconds
+
+
+@given(st.text() | st.floats().map(str) | st.integers().map(str))
+def test_retry_after_is_none_or_between_a_second_and_a_day_whatever_it_says(header: str) -> None:
+    seconds = retry_after(header, NOW)
+    assert seconds is None or 1 <= seconds <= LONGEST_WAIT
+
+
+def test_a_rolling_window_blocks_everything_for_as_long_as_it_says() -> None:
+    assert cooldown("artists", 7, quota=False, strikes=3) == Cooldown("*", 7, "rate", 7)
+    assert cooldown("artists", 60, quota=False, strikes=0) == Cooldown("*", 60, "rate", 60)
+
+
+def test_more_than_a_minute_is_a_quota_of_its_family() -> None:
+    assert cooldown("artists", 61, quota=False, strikes=0) == Cooldown("artists", 61, "quota", 61)
+
+
+def test_a_quota_by_name_blocks_its_family_however_short() -> None:
+    assert cooldown("library", 5, quota=True, strikes=0) == Cooldown("library", 5, "quota", 5)
+
+
+@pytest.mark.parametrize(("quota", "waits"), [(False, [30, 60, 120, 240, 480, 900, 900]), (True, [3600, 7200, 14400])])
+def test_without_a_header_the_guess_doubles_with_each_strike(quota: bool, waits: list[int]) -> None:
+    assert [cooldown("albums", None, quota=quota, strikes=n).seconds for n in range(len(waits))] == waits
+    longest = GUESS["quota" if quota else "rate"][1]
+    assert cooldown("albums", None, quota=quota, strikes=1_000).seconds == longest
+
+
+def test_backoff_doubles_to_a_minute_and_is_spread_over_its_upper_half() -> None:
+    assert [backoff(n, 1) for n in range(9)] == [1, 1, 2, 4, 8, 16, 32, 60, 60]
+    assert backoff(4, 0) == 4
+    assert backoff(10_000, 1) == 60

@@ -1,0 +1,166 @@
+"""The house rules that no linter knows: short functions, doors for tasks, names that outsiders rely on, the wheel."""
+
+import ast
+import inspect
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spotisync import tasks
+from spotisync.celery import app
+
+ROOT = Path(__file__).parents[2]
+LONGEST = 40
+LONGEST_DOOR = 10
+# Functions that may be longer, each with the reason why. None so far.
+EXCEPTIONS: dict[str, str] = {}
+# CONTRACT 3: the names that other services send, and their arguments with defaults.
+CONTRACT: dict[str, dict[str, Any]] = {
+    "spotisync.full_sync": {"account": None, "idempotency_key": None},
+    "spotisync.incremental_sync": {"account": None, "idempotency_key": None},
+    "spotisync.resume_sync": {"sync_id": inspect.Parameter.empty},
+    "spotisync.cancel_sync": {"sync_id": inspect.Parameter.empty},
+    "spotisync.enrich": {},
+    "spotisync.track_playback": {"account": None},
+}
+HERE_ALREADY = {"spotisync.full_sync", "spotisync.resume_sync", "spotisync.cancel_sync"}
+FORBIDDEN_WORDS = ("Manager", "Helper", "Service", "Processor", "Utils")
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def sources() -> list[Path]:
+    return [path for path in sorted((ROOT / "spotisync").rglob("*.py")) if "__pycache__" not in path.parts]
+
+
+def functions(path: Path) -> Iterator[Function]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, Function):
+            yield node
+
+
+def length(function: Function) -> int:
+    assert function.end_lineno
+    return function.end_lineno - function.lineno + 1
+
+
+def statements(function: Function) -> int:
+    """Lines of the body without the docstring."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    assert body[-1].end_lineno
+    return body[-1].end_lineno - body[0].lineno + 1
+
+
+def test_a_function_is_read_on_one_screen() -> None:
+    long = {
+        f"{path.relative_to(ROOT)}:{function.name}": length(function)
+        for path in sources()
+        for function in functions(path)
+        if length(function) > LONGEST and f"{path.relative_to(ROOT)}:{function.name}" not in EXCEPTIONS
+    }
+    assert long == {}
+
+
+def test_most_functions_are_much_shorter() -> None:
+    lengths = sorted(length(function) for path in sources() for function in functions(path))
+    assert len(lengths) > 100
+    assert lengths[len(lengths) // 2] <= 8
+
+
+def test_a_task_is_a_door() -> None:
+    doors = [each for each in functions(ROOT / "spotisync/tasks.py") if each.decorator_list]
+    assert {f"spotisync.{door.name}" for door in doors} == set(registered())
+    assert [door.name for door in doors if statements(door) > LONGEST_DOOR] == []
+
+
+def test_nothing_is_named_for_what_it_is_not() -> None:
+    named = [
+        f"{path.relative_to(ROOT)}:{node.name}"
+        for path in sources()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef) and node.name.endswith(FORBIDDEN_WORDS)
+    ]
+    assert named == []
+    assert [path for path in sources() if path.stem in {"utils", "helpers", "common", "misc"}] == []
+
+
+# ---- names that outsiders rely on -----------------------------------------------------------------------------------
+
+
+def registered() -> dict[str, Any]:
+    return {name: task for name, task in app.tasks.items() if name.startswith("spotisync.")}
+
+
+def test_the_tasks_that_outsiders_send_are_registered_by_their_names() -> None:
+    here = {name for name in CONTRACT if hasattr(tasks, name.removeprefix("spotisync."))}
+    assert here >= HERE_ALREADY
+    assert here <= set(registered())
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_a_task_takes_the_arguments_of_the_contract_by_keyword_alone(name: str) -> None:
+    if name not in registered():
+        pytest.skip("not here yet")
+    parameters = inspect.signature(registered()[name].run).parameters
+    assert {key: parameter.default for key, parameter in parameters.items()} == CONTRACT[name]
+    assert {parameter.kind for parameter in parameters.values()} <= {inspect.Parameter.KEYWORD_ONLY}
+
+
+def test_every_task_speaks_json_and_is_acknowledged_late() -> None:
+    for task in registered().values():
+        assert task.serializer == "json"
+        assert task.acks_late
+        assert task.reject_on_worker_lost
+    assert app.conf.accept_content == ["json"]
+
+
+# ---- the wheel ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(directory)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (made,) = directory.glob("*.whl")
+    return made
+
+
+@pytest.mark.xdist_group("wheel")
+def test_the_wheel_has_everything_inside_the_package(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names if "dist-info" not in name} == {"spotisync"}
+    for name in ("celeryconfig.py", "migrations/env.py", "migrations/versions/0001_the_tables.py", "py.typed"):
+        assert f"spotisync/{name}" in names
+    assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
+
+
+@pytest.mark.xdist_group("wheel")
+def test_an_installed_wheel_finds_its_celeryconfig_and_migrations(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    (tmp_path / "celeryconfig.py").write_text("raise RuntimeError('somebody else')")
+    code = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import spotisync.celery
+from spotisync.settings import bundled
+from spotisync.store import migrate
+from alembic.script import ScriptDirectory
+assert spotisync.celery.__file__.startswith(sys.argv[1]), spotisync.celery.__file__
+assert spotisync.celery.app.conf.task_default_queue == "spotisync.sync"
+print(bundled("celeryconfig.py"))
+print(bundled("migrations"))
+print(ScriptDirectory.from_config(migrate._config()).get_current_head())
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "site")], cwd=tmp_path, check=False, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    config, migrations, head = ran.stdout.split()
+    assert config == f"{tmp_path}/site/spotisync/celeryconfig.py"
+    assert migrations == f"{tmp_path}/site/spotisync/migrations"
+    assert head

@@ -1,0 +1,108 @@
+"""Log lines carry what they belong to, and no token."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import redirect_stderr
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from spotisync import logs
+from spotisync.settings import Settings
+
+log = logging.getLogger("spotisync.test_logs")
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    # Else `configure` would close pytest's own.
+    root.handlers = []
+    yield
+    root.handlers, root.level = handlers, level
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def configured(stream: io.StringIO, form: Literal["json", "text"] | None, level: Any = "INFO") -> io.StringIO:
+    with redirect_stderr(stream):
+        logs.configure(Settings(_env_file=None, log_format=form, log_level=level, data_dir=Path("/nowhere")))
+    return stream
+
+
+def test_a_json_line_has_the_bound_fields() -> None:
+    stream = configured(io.StringIO(), "json")
+    with logs.bind(sync_id=7, account="user01"), logs.bind(phase="tracks", batch=3):
+        log.info("batch %s", "in")
+    log.info("outside")
+    inside, outside = map(json.loads, stream.getvalue().splitlines())
+    assert inside.pop("time").endswith("+00:00")
+    assert inside == {
+        "level": "INFO",
+        "logger": "spotisync.test_logs",
+        "message": "batch in",
+        "sync_id": 7,
+        "account": "user01",
+        "phase": "tracks",
+        "batch": 3,
+    }
+    assert "sync_id" not in outside
+
+
+def test_a_text_line_has_the_bound_fields() -> None:
+    stream = configured(io.StringIO(), "text")
+    with logs.bind(sync_id=7, phase="tracks"):
+        log.warning("careful")
+    log.warning("outside")
+    inside, outside = stream.getvalue().splitlines()
+    assert inside.endswith("WARNING spotisync.test_logs: careful  [sync_id=7 phase=tracks]")
+    assert outside.endswith("spotisync.test_logs: outside")
+
+
+def test_what_was_bound_is_gone_after_an_exception() -> None:
+    stream = configured(io.StringIO(), "json")
+    with pytest.raises(LookupError), logs.bind(sync_id=7):
+        raise LookupError
+    log.info("after")
+    assert "sync_id" not in json.loads(stream.getvalue())
+
+
+def test_an_exception_is_one_json_line_with_its_traceback() -> None:
+    stream = configured(io.StringIO(), "json")
+    try:
+        raise LookupError("not\nthere \ud800")  # noqa: TRY301
+    except LookupError:
+        log.exception("failed")
+    (line,) = stream.getvalue().splitlines()
+    assert "LookupError: not\nthere" in json.loads(line)["exception"]
+
+
+@pytest.mark.parametrize(("stream", "is_json"), [(Screen(), False), (io.StringIO(), True)])
+def test_without_a_form_a_terminal_gets_text_and_a_pipe_json(stream: io.StringIO, is_json: bool) -> None:
+    configured(stream, None)
+    log.info("hello")
+    assert stream.getvalue().startswith("{") is is_json
+
+
+def test_the_level_is_the_one_set() -> None:
+    stream = configured(io.StringIO(), "text", "WARNING")
+    log.info("quiet")
+    log.warning("loud")
+    assert "quiet" not in stream.getvalue()
+    assert "loud" in stream.getvalue()
+
+
+@pytest.mark.parametrize("name", ["spotipy.client", "spotipy.oauth2", "urllib3.connectionpool", "requests.sessions"])
+def test_what_logs_tokens_at_debug_never_does_so(name: str) -> None:
+    stream = configured(io.StringIO(), "text", "DEBUG")
+    logging.getLogger(name).debug("Authorization: Bearer BQ0secret")
+    log.debug("but we do")
+    assert "BQ0secret" not in stream.getvalue()
+    assert "but we do" in stream.getvalue()

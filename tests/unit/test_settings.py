@@ -1,0 +1,266 @@
+"""The environment: names, defaults, what an empty value means, and what a wrong one is told."""
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+
+from spotisync.errors import Misconfigured
+from spotisync.settings import LONGEST_SOCKET_DIR, Settings, default_data_dir, settings
+
+ROOT = Path(__file__).parents[2]
+# field: variable, default, a value to set, and what that comes to
+VARIABLES: dict[str, tuple[str, Any, str, Any]] = {
+    "database_url": ("SPOTISYNC_DATABASE_URL", None, "postgresql://db/x", "postgresql://db/x"),
+    "broker_url": ("SPOTISYNC_BROKER_URL", None, "redis://r", "redis://r"),
+    "result_backend": ("SPOTISYNC_RESULT_BACKEND", None, "redis://r/1", "redis://r/1"),
+    "data_dir": ("SPOTISYNC_DATA_DIR", default_data_dir(), "/srv/x", Path("/srv/x")),
+    "client_id": ("SPOTIPY_CLIENT_ID", None, "me", "me"),
+    "client_secret": ("SPOTIPY_CLIENT_SECRET", None, "hush", "hush"),
+    "redirect_uri": ("SPOTIPY_REDIRECT_URI", "http://127.0.0.1:8420/accounts/callback", "https://x/cb", "https://x/cb"),
+    "spotify_api_url": ("SPOTISYNC_SPOTIFY_API_URL", "https://api.spotify.com/v1", "http://sim/v1/", "http://sim/v1"),
+    "spotify_accounts_url": (
+        "SPOTISYNC_SPOTIFY_ACCOUNTS_URL",
+        "https://accounts.spotify.com",
+        "http://a//",
+        "http://a",
+    ),
+    "secret_key": ("SPOTISYNC_SECRET_KEY", None, "a,b", "a,b"),
+    "timezone": ("SPOTISYNC_TIMEZONE", None, "Europe/Oslo", "Europe/Oslo"),
+    "full_sync_schedule": ("SPOTISYNC_FULL_SYNC_SCHEDULE", "0 4 * * 0", "5 5 * * *", "5 5 * * *"),
+    "sweep_interval": ("SPOTISYNC_SWEEP_INTERVAL", 10, "3", 3),
+    "lease_seconds": ("SPOTISYNC_LEASE_SECONDS", 120, "9", 9),
+    "max_countdown": ("SPOTISYNC_MAX_COUNTDOWN", 60, "9", 9),
+    "tracks_batch_size": ("SPOTISYNC_TRACKS_BATCH_SIZE", 200, "9", 9),
+    "artists_batch_size": ("SPOTISYNC_ARTISTS_BATCH_SIZE", 100, "9", 9),
+    "albums_batch_size": ("SPOTISYNC_ALBUMS_BATCH_SIZE", 100, "9", 9),
+    "playlists_batch_size": ("SPOTISYNC_PLAYLISTS_BATCH_SIZE", 50, "9", 9),
+    "api_concurrency": ("SPOTISYNC_API_CONCURRENCY", 4, "9", 9),
+    "api_timeout": ("SPOTISYNC_API_TIMEOUT", 30, "9", 9),
+    "log_level": ("SPOTISYNC_LOG_LEVEL", "INFO", "debug", "DEBUG"),
+    "log_format": ("SPOTISYNC_LOG_FORMAT", None, "json", "json"),
+}
+NUMBERS = [name for name, (_, default, _, _) in VARIABLES.items() if isinstance(default, int)]
+Set = Callable[..., Settings]
+
+
+@pytest.fixture
+def having(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Set:
+    """Settings read from an environment that has these variables and no other of ours."""
+    for name in list(os.environ):
+        if name.upper().startswith(("SPOTISYNC_", "SPOTIPY_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+    def read(**variables: str) -> Settings:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        settings.cache_clear()
+        return settings()
+
+    return read
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays() -> Iterator[None]:
+    yield
+    settings.cache_clear()
+
+
+def test_every_setting_is_tried() -> None:
+    # What stands in CONTRACT 1 and is not here yet comes with the feature that reads it.
+    assert set(VARIABLES) <= set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("field", VARIABLES)
+def test_a_variable_has_its_name_and_its_default(having: Set, field: str) -> None:
+    variable, default, value, meaning = VARIABLES[field]
+    assert getattr(having(), field) == default
+    assert getattr(having(**{variable: value}), field) == meaning
+
+
+@pytest.mark.parametrize("field", [field for field in VARIABLES if field != "full_sync_schedule"])
+def test_an_empty_variable_is_an_unset_one(having: Set, field: str) -> None:
+    variable, default, _, _ = VARIABLES[field]
+    assert getattr(having(**{variable: ""}), field) == default
+
+
+def test_an_empty_schedule_is_off(having: Set) -> None:
+    assert having(SPOTISYNC_FULL_SYNC_SCHEDULE="").full_sync_schedule == ""
+
+
+@pytest.mark.parametrize("field", [*NUMBERS, "log_level", "log_format", "timezone"])
+def test_a_wrong_value_is_told_by_the_name_of_its_variable_and_not_repeated(having: Set, field: str) -> None:
+    variable = VARIABLES[field][0]
+    with pytest.raises(Misconfigured, match=f"bad settings: {variable}: ") as told:
+        having(**{variable: "sw0rdfish"})
+    assert "sw0rdfish" not in str(told.value) or field == "timezone"
+
+
+@pytest.mark.parametrize("field", NUMBERS)
+@pytest.mark.parametrize("value", ["0", "-1", "1.5"])
+def test_a_number_is_whole_and_positive(having: Set, field: str, value: str) -> None:
+    with pytest.raises(Misconfigured, match=VARIABLES[field][0]):
+        having(**{VARIABLES[field][0]: value})
+
+
+def test_several_wrong_values_are_told_at_once(having: Set) -> None:
+    with pytest.raises(Misconfigured, match=r"SPOTISYNC_SWEEP_INTERVAL: .*; SPOTISYNC_LOG_LEVEL: "):
+        having(SPOTISYNC_SWEEP_INTERVAL="x", SPOTISYNC_LOG_LEVEL="LOUD")
+
+
+def test_what_another_program_calls_its_client_id_is_not_ours(having: Set) -> None:
+    found = having(CLIENT_ID="theirs", CLIENT_SECRET="theirs", REDIRECT_URI="http://theirs")
+    assert (found.client_id, found.client_secret) == (None, None)
+    assert found.redirect_uri.startswith("http://127.0.0.1")
+
+
+def test_a_dotenv_file_is_read_and_the_environment_is_stronger(having: Set, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("SPOTISYNC_SWEEP_INTERVAL=3\nSPOTISYNC_MAX_COUNTDOWN=4\nSOMETHING_ELSE=5\n")
+    found = having(SPOTISYNC_MAX_COUNTDOWN="6")
+    assert (found.sweep_interval, found.max_countdown) == (3, 6)
+
+
+def test_secrets_are_not_in_the_repr(having: Set) -> None:
+    found = having(
+        SPOTIPY_CLIENT_SECRET="sw0rdfish",
+        SPOTISYNC_SECRET_KEY="sw0rdfish",
+        SPOTISYNC_DATABASE_URL="postgresql://u:sw0rdfish@db/x",
+        SPOTISYNC_BROKER_URL="redis://:sw0rdfish@r",
+        SPOTISYNC_RESULT_BACKEND="redis://:sw0rdfish@r",
+    )
+    assert "sw0rdfish" not in repr(found)
+    assert "sw0rdfish" not in str(found)
+
+
+def test_settings_are_read_once(having: Set) -> None:
+    first = having(SPOTISYNC_SWEEP_INTERVAL="3")
+    assert settings() is first
+
+
+# ---- URLs -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", ["postgresql://u@h/d?x=1", "postgres://u@h/d?x=1", "postgresql+psycopg://u@h/d?x=1"])
+def test_a_plain_postgres_url_means_psycopg_3(having: Set, given: str) -> None:
+    found = having(SPOTISYNC_DATABASE_URL=given)
+    assert found.database == "postgresql+psycopg://u@h/d?x=1"
+    assert not found.embedded_postgres
+
+
+@pytest.mark.parametrize(
+    ("broker", "result_backend", "backend"),
+    [
+        ("redis://r/0", "", "redis://r/0"),
+        ("rediss://r/0", "", "rediss://r/0"),
+        ("redis://r/0", "redis://r/1", "redis://r/1"),
+        ("amqp://rabbit", "redis://r/1", "redis://r/1"),
+    ],
+)
+def test_the_result_backend_is_the_broker_if_that_is_redis(
+    having: Set, broker: str, result_backend: str, backend: str
+) -> None:
+    found = having(SPOTISYNC_BROKER_URL=broker, SPOTISYNC_RESULT_BACKEND=result_backend)
+    assert (found.broker, found.backend) == (broker, backend)
+    assert not found.embedded_broker
+
+
+def test_beside_a_rabbit_the_embedded_server_keeps_the_results(having: Set) -> None:
+    found = having(SPOTISYNC_BROKER_URL="amqp://rabbit", SPOTISYNC_DATA_DIR="/srv/x")
+    assert found.backend.startswith("redis+socket:///srv/x/sockets/")
+
+
+def test_without_urls_both_servers_are_embedded(having: Set) -> None:
+    found = having(SPOTISYNC_DATA_DIR="/srv/my data")
+    assert found.embedded_postgres
+    assert found.embedded_broker
+    assert found.database.startswith("postgresql+psycopg://spotisync@/spotisync?host=/srv/my%20data/sockets")
+    assert found.broker == found.backend
+    assert found.broker.startswith("redis+socket:///srv/my%20data/sockets/valkey.sock")
+
+
+def test_a_long_data_dir_has_its_sockets_in_a_short_place_of_its_own(having: Set) -> None:
+    long = having(SPOTISYNC_DATA_DIR=f"/srv/{'x' * 120}").socket_dir
+    other = having(SPOTISYNC_DATA_DIR=f"/srv/{'y' * 120}").socket_dir
+    assert long.parent == other.parent == Path("/tmp")  # noqa: S108
+    assert long != other
+    assert len(os.fsencode(long)) <= LONGEST_SOCKET_DIR
+    assert having(SPOTISYNC_DATA_DIR=f"/srv/{'x' * 120}").socket_dir == long
+
+
+def test_a_relative_data_dir_has_an_absolute_socket(having: Set) -> None:
+    assert having(SPOTISYNC_DATA_DIR="data").socket_dir.is_absolute()
+
+
+def test_the_time_zone_is_the_one_set_or_the_systems(having: Set) -> None:
+    assert having(SPOTISYNC_TIMEZONE="Europe/Oslo").zone == "Europe/Oslo"
+    assert having(SPOTISYNC_TIMEZONE="").zone
+
+
+def test_a_missing_client_id_is_told_with_the_cure(having: Set) -> None:
+    with pytest.raises(Misconfigured, match=r"SPOTIPY_CLIENT_ID.*https://developer.spotify.com/dashboard"):
+        having().require_client_id()
+
+
+# ---- the secret key -------------------------------------------------------------------------------------------------
+
+
+def test_keys_are_a_list(having: Set) -> None:
+    assert having(SPOTISYNC_SECRET_KEY=" a, b ,").secret_keys() == ["a", "b"]
+
+
+def test_with_an_own_database_the_key_is_asked_for_with_a_way_to_make_one(having: Set) -> None:
+    with pytest.raises(Misconfigured, match=r"SPOTISYNC_SECRET_KEY.*generate_key"):
+        having(SPOTISYNC_DATABASE_URL="postgresql://db/x").secret_keys()
+
+
+def test_an_embedded_database_has_a_generated_key_that_stays_and_is_private(having: Set, tmp_path: Path) -> None:
+    directory = tmp_path / "not" / "there"
+    (key,) = having(SPOTISYNC_DATA_DIR=str(directory)).secret_keys()
+    Fernet(key)
+    assert having(SPOTISYNC_DATA_DIR=str(directory)).secret_keys() == [key]
+    assert [path.name for path in directory.iterdir()] == ["secret.key"]
+    assert stat.S_IMODE((directory / "secret.key").stat().st_mode) == 0o600
+
+
+def keys_of(directory: Path) -> list[str]:
+    return Settings(_env_file=None, database_url=None, secret_key=None, data_dir=directory).secret_keys()
+
+
+def test_processes_that_make_the_key_at_once_agree_on_one(tmp_path: Path) -> None:
+    with ProcessPoolExecutor(4, mp_context=get_context("forkserver")) as pool:
+        for round_ in range(10):
+            directory = tmp_path / str(round_)
+            made = list(pool.map(keys_of, [directory] * 4))
+            assert len({tuple(keys) for keys in made}) == 1
+            assert [path.name for path in directory.iterdir()] == ["secret.key"]
+
+
+# ---- .env.example ---------------------------------------------------------------------------------------------------
+
+
+def example() -> dict[str, str]:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    pairs = [line.removeprefix("#").partition("=") for line in lines if line.startswith(("#SPOT", "SPOT"))]
+    return {name: value for name, _, value in pairs}
+
+
+def test_the_example_lists_every_variable_once_and_no_other() -> None:
+    names = [
+        str(field.validation_alias) if field.validation_alias else f"SPOTISYNC_{name.upper()}"
+        for name, field in Settings.model_fields.items()
+    ]
+    listed = example()
+    assert sorted(listed) == sorted(names)
+
+
+def test_the_example_uncommented_changes_nothing(having: Set, tmp_path: Path) -> None:
+    plain = having()
+    (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in example().items()))
+    assert having() == plain

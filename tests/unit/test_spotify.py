@@ -1,0 +1,337 @@
+"""HTTP to errors, against the simulator: each thing that goes wrong is the right error, and none tells a token."""
+
+import io
+import json
+import logging
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from spotisync import logs
+from spotisync.core.requests import Request
+from spotisync.errors import Fatal, NeedsLogin, Refused, SpotisyncError, Transient
+from spotisync.settings import Settings
+from spotisync.simulator import Server, start
+from spotisync.spotify import Client, Grant, Login
+from spotisync.spotify.http import Throttled, Unauthorised
+
+SAVED = Request("saved_tracks")
+BODIES = ["json", "text", "html", "empty", "list", "string", "error_string", "error_null", "quota"]
+
+
+@pytest.fixture(scope="module")
+def spotify() -> Iterator[Server]:
+    with start("tiny") as server:
+        yield server
+
+
+@pytest.fixture
+def fault(spotify: Server) -> Iterator[Callable[..., int]]:
+    yield spotify.control.add_fault
+    spotify.control.clear_faults()
+
+
+@pytest.fixture
+def client(spotify: Server) -> Client:
+    return Client(spotify.api_url, 10)
+
+
+@pytest.fixture
+def ask(spotify: Server, client: Client) -> Callable[..., Any]:
+    token = spotify.access_token()
+    return lambda request=SAVED: client.get(request, token)
+
+
+def error_of(ask: Callable[..., Any], kind: type[SpotisyncError]) -> Any:
+    with pytest.raises(SpotisyncError) as told:
+        ask()
+    assert type(told.value) is kind, f"{told.value!r} should be {kind.__name__}"
+    return told.value
+
+
+# ---- what goes well -------------------------------------------------------------------------------------------------
+
+
+def test_each_kind_of_request_is_answered(spotify: Server, ask: Callable[..., Any]) -> None:
+    truth = spotify.world.truth()
+    readable = next(iter(truth["playlist_items"]))
+    artists = sorted(truth["artists"])[:3]
+    albums = sorted(truth["albums"])[:3]
+    assert ask()["total"] == truth["totals"]["saved_tracks"]
+    assert ask(Request("playlists"))["total"] == truth["totals"]["playlists"]
+    assert ask(Request("playlist_items", playlist_id=readable))["total"] == len(truth["playlist_items"][readable])
+    assert len(ask(Request("artists", ids=tuple(artists)))["artists"]) == 3
+    assert len(ask(Request("albums", ids=tuple(albums)))["albums"]) == 3
+
+
+def test_a_page_is_fifty_rows_from_the_offset(spotify: Server, ask: Callable[..., Any]) -> None:
+    spotify.control.reset_log()
+    ask(Request("saved_tracks", offset=49))
+    assert spotify.control.requests()[-1]["query"] == "limit=50&offset=49"
+
+
+def test_episodes_are_asked_for_as_episodes(spotify: Server, ask: Callable[..., Any]) -> None:
+    spotify.control.reset_log()
+    ask(Request("playlist_items", playlist_id=next(iter(spotify.world.truth()["playlist_items"]))))
+    assert "episode" in spotify.control.requests()[-1]["query"]
+
+
+def test_me_says_whose_token_it_is(spotify: Server, client: Client) -> None:
+    assert client.me(spotify.access_token())["id"] == spotify.world.first.id
+
+
+def test_threads_have_sessions_and_tokens_of_their_own() -> None:
+    with start("tiny", accounts=2) as two, ThreadPoolExecutor(8) as threads:
+        client = Client(two.api_url, 10)
+        tokens = {id_: two.access_token(id_) for id_ in two.world.accounts}
+        asked = list(tokens) * 20
+        assert list(threads.map(lambda id_: client.me(tokens[id_])["id"], asked)) == asked
+
+
+# ---- what goes wrong ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [({"retry_after": 7}, "7"), ({"retry_after": "soon"}, "soon"), ({}, None), ({"retry_after": 86236}, "86236")],
+)
+def test_a_429_is_throttled_with_its_header(fault: Any, ask: Any, given: dict[str, Any], said: str | None) -> None:
+    fault(status=429, **given)
+    told = error_of(ask, Throttled)
+    assert (told.retry_after, told.quota) == (said, False)
+
+
+def test_a_429_may_say_a_date(fault: Any, ask: Any) -> None:
+    fault(status=429, retry_after=30, retry_date=True)
+    assert error_of(ask, Throttled).retry_after.endswith("GMT")
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_a_429_is_throttled_whatever_its_body_and_only_quota_says_quota(fault: Any, ask: Any, body: str) -> None:
+    fault(status=429, body=body, retry_after=7)
+    told = error_of(ask, Throttled)
+    assert (told.retry_after, told.quota) == ("7", body == "quota")
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_a_401_is_unauthorised_whatever_its_body(fault: Any, ask: Any, body: str) -> None:
+    fault(status=401, body=body)
+    error_of(ask, Unauthorised)
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+@pytest.mark.parametrize("body", BODIES)
+def test_other_refusals_are_refused_with_their_status_whatever_the_body(
+    fault: Any, ask: Any, status: int, body: str
+) -> None:
+    fault(status=status, body=body)
+    told = error_of(ask, Refused)
+    assert told.status == status
+    assert told.message
+
+
+@pytest.mark.parametrize("body", ["json", "text", "list", "string", "error_string"])
+def test_a_refusal_has_spotifys_words(fault: Any, ask: Any, body: str) -> None:
+    fault(status=403, body=body, message="Active premium subscription required for the owner of the app.")
+    assert "Active premium subscription required" in str(error_of(ask, Refused))
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+@pytest.mark.parametrize("body", BODIES)
+def test_a_5xx_is_transient_whatever_its_body(fault: Any, ask: Any, status: int, body: str) -> None:
+    fault(status=status, body=body)
+    assert str(status) in str(error_of(ask, Transient))
+
+
+@pytest.mark.parametrize("kind", ["reset", "cut", "garbage", "null", "empty"])
+def test_a_broken_reply_is_transient_and_the_next_one_is_read(fault: Any, ask: Any, kind: str) -> None:
+    fault(kind=kind)
+    error_of(ask, Transient)
+    assert ask()["items"]
+
+
+def test_a_reply_that_does_not_come_is_transient(spotify: Server, fault: Any) -> None:
+    fault(kind="hang", seconds=0.4)
+    token = spotify.access_token()
+    error_of(lambda: Client(spotify.api_url, 0.2).get(SAVED, token), Transient)
+
+
+def test_a_server_that_is_not_there_is_transient() -> None:
+    error_of(lambda: Client("http://127.0.0.1:9/v1", 1).get(SAVED, "BQ"), Transient)
+
+
+def test_a_long_retry_after_is_told_at_once_and_asked_once(spotify: Server, fault: Any, ask: Any) -> None:
+    fault(status=429, retry_after=86400, times=None)
+    spotify.control.reset_log()
+    error_of(ask, Throttled)
+    assert len(spotify.control.requests()) == 1
+
+
+def test_a_503_is_asked_once(spotify: Server, fault: Any, ask: Any) -> None:
+    fault(status=503, times=None)
+    spotify.control.reset_log()
+    error_of(ask, Transient)
+    assert len(spotify.control.requests()) == 1
+
+
+def test_an_id_that_spotipy_does_not_send_is_refused(ask: Any) -> None:
+    error_of(lambda: ask(Request("artists", ids=("spotify:local:a",))), Refused)
+
+
+def test_long_words_are_cut(fault: Any, ask: Any) -> None:
+    fault(status=500, body="html", message="x" * 5_000)
+    assert len(str(error_of(ask, Transient))) < 300
+
+
+def test_no_error_and_no_log_line_tells_a_token(spotify: Server, fault: Any, ask: Any) -> None:
+    token, refresh_token = spotify.access_token(), spotify.refresh_token()
+    client, login = Client(spotify.api_url, 0.2), Login(spotify.url, "me", "sw0rdfish", "http://127.0.0.1/cb")
+    told = io.StringIO()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers = []
+    try:
+        with redirect_stderr(told):
+            logs.configure(Settings(_env_file=None, log_level="DEBUG", log_format="text", data_dir=Path("/nowhere")))
+        for rule in (
+            *({"status": status, "body": body} for status in (400, 401, 403, 429, 500) for body in BODIES),
+            *({"kind": kind, "seconds": 0.4} for kind in ("reset", "cut", "garbage", "null", "empty", "hang")),
+        ):
+            for call in (lambda: client.get(SAVED, token), lambda: login.refresh(refresh_token, timeout=0.2)):
+                fault(**rule)
+                try:
+                    call()
+                except SpotisyncError as error:
+                    logging.getLogger("spotisync").exception("failed")
+                    told.write("".join(traceback.format_exception(error, chain=True)) + repr(error))
+    finally:
+        root.handlers, root.level = handlers, level
+    lines = told.getvalue()
+    assert "Spotify answered 500" in lines
+    for secret in (token, refresh_token, "sw0rdfish"):
+        assert secret not in lines
+
+
+# ---- logins ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def login(spotify: Server) -> Login:
+    return Login(spotify.url, "me", "hush", "http://127.0.0.1/cb")
+
+
+def test_a_refresh_gives_an_access_token_that_is_good(spotify: Server, login: Login, client: Client) -> None:
+    grant = login.refresh(spotify.refresh_token())
+    assert grant.expires_in == 3600
+    assert grant.refresh_token is None
+    assert client.me(grant.access_token)["id"] == spotify.world.first.id
+
+
+def test_without_a_secret_the_refresh_goes_by_pkce(spotify: Server, client: Client) -> None:
+    grant = Login(spotify.url, "me", None, "http://127.0.0.1/cb").refresh(spotify.refresh_token())
+    assert client.me(grant.access_token)
+
+
+@pytest.mark.parametrize(("reply", "rotated"), [("none", False), ("same", False), ("rotate", True)])
+def test_a_rotated_refresh_token_is_told_and_the_same_one_is_not(reply: str, rotated: bool) -> None:
+    with start("tiny", refresh_reply=reply) as server:
+        old = server.refresh_token()
+        grant = Login(server.url, "me", "hush", "http://127.0.0.1/cb").refresh(old)
+        assert (grant.refresh_token is not None) is rotated
+        assert grant.refresh_token == (server.refresh_token() if rotated else None)
+
+
+@pytest.mark.parametrize("how", ["revoked", "expired"])
+def test_a_refresh_token_that_has_ended_needs_a_login(how: str) -> None:
+    with start("tiny") as server:
+        token = server.refresh_token()
+        server.control.revoke(how=how)
+        with pytest.raises(NeedsLogin, match=how):
+            Login(server.url, "me", "hush", "http://127.0.0.1/cb").refresh(token)
+
+
+def test_a_wrong_client_is_fatal_and_names_the_variables() -> None:
+    with start("tiny", client_id="me", client_secret="hush") as server:
+        for client_id, secret in (("you", "hush"), ("me", "wrong"), ("you", None)):
+            with pytest.raises(Fatal, match="SPOTIPY_CLIENT_ID") as told:
+                Login(server.url, client_id, secret, "http://127.0.0.1/cb").refresh(server.refresh_token())
+            assert not isinstance(told.value, NeedsLogin)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [{"status": status} for status in (404, 429, 500, 503)]
+    + [{"status": 503, "body": body} for body in ("html", "empty", "list", "string", "error_string", "error_null")]
+    + [{"kind": kind} for kind in ("reset", "cut", "garbage", "null", "empty")],
+)
+def test_a_login_service_in_trouble_is_transient_and_ends_no_login(
+    spotify: Server, login: Login, fault: Any, rule: dict[str, Any]
+) -> None:
+    fault(path="/api/token", **rule)
+    error_of(lambda: login.refresh(spotify.refresh_token()), Transient)
+    assert login.refresh(spotify.refresh_token())
+
+
+def test_a_login_service_that_hangs_is_transient(spotify: Server, login: Login, fault: Any) -> None:
+    fault(path="/api/token", kind="hang", seconds=0.4)
+    error_of(lambda: login.refresh(spotify.refresh_token(), timeout=0.2), Transient)
+
+
+@pytest.fixture
+def saying() -> Iterator[Callable[[Any], Login]]:
+    """A login service that answers every request with this."""
+    said: list[bytes] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(said[0])))
+            self.end_headers()
+            self.wfile.write(said[0])
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+
+        def answer(body: Any) -> Login:
+            said[:] = [json.dumps(body).encode()]
+            return Login(f"http://127.0.0.1:{server.server_port}", "me", "hush", "http://127.0.0.1/cb")
+
+        yield answer
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"expires_in": 3600},
+        {"access_token": None, "expires_in": 3600},
+        {"access_token": "", "expires_in": 3600},
+        {"access_token": "BQ"},
+        {"access_token": "BQ", "expires_in": None},
+        {"access_token": "BQ", "expires_in": "soon"},
+        [],
+        "BQ",
+        None,
+    ],
+)
+def test_a_grant_without_a_token_or_its_life_is_transient(saying: Callable[[Any], Login], body: Any) -> None:
+    error_of(lambda: saying(body).refresh("AQ"), Transient)
+
+
+@pytest.mark.parametrize("rotated", [None, "", "AQ", 3])
+def test_no_new_refresh_token_means_that_the_old_one_stays(saying: Callable[[Any], Login], rotated: Any) -> None:
+    login = saying({"access_token": "BQ", "expires_in": 3600, "refresh_token": rotated})
+    assert login.refresh("AQ") == Grant("BQ", 3600, None)
