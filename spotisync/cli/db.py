@@ -24,14 +24,12 @@ def downgrade(
     revision: Annotated[str, typer.Argument(metavar="REV", help="`base` drops every table, with all in it.")],
 ) -> None:
     """Go back to a revision."""
-    from alembic.util import CommandError
-
     from spotisync.settings import settings
     from spotisync.store import migrate
 
     try:
         migrate.downgrade(settings().database, revision)
-    except CommandError as error:
+    except LookupError as error:
         raise typer.BadParameter(str(error), param_hint="REV") from None
     current()
 

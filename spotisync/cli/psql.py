@@ -14,15 +14,13 @@ def psql(
     demo: Annotated[bool, typer.Option("--demo", help="On the library of the demo that runs now.")] = False,
 ) -> None:
     """Open psql on the library. All other arguments are handed to psql."""
-    from sqlalchemy.engine import URL, make_url
-
     from spotisync.settings import settings
+    from spotisync.store.database import address_and_password
 
     _check_reachable(demo=demo)
-    url = make_url(settings().database)
-    address = URL.create("postgresql", url.username, None, url.host, url.port, url.database, url.query)
+    address, password = address_and_password(settings().database)
     # A command line can be read by everybody on the machine, the environment of a process can't.
-    environment = {**os.environ, **({"PGPASSWORD": str(url.password)} if url.password else {})}  # noqa: TID251 (handed on whole)
+    environment = {**os.environ, **({"PGPASSWORD": password} if password else {})}  # noqa: TID251 (handed on whole)
     os.execve(_program(), ["psql", f"--dbname={address}", *context.args], environment)  # noqa: S606 (no shell wanted)
 
 

@@ -50,8 +50,10 @@ def claim_stubs(connection: Connection, entity: Entity, sync_id: int, limit: int
     )
 
 
-_FREE = f"""enrichment = 'stub' AND lookup_attempts < {MOST_ATTEMPTS}
-    AND (lookup_until IS NULL OR lookup_until <= now() OR lookup_sync_id = :sync_id)"""
+# A claim counts as long as it lasts, and its run is going.
+_UNCLAIMED = """(lookup_until IS NULL OR lookup_until <= now() OR lookup_sync_id = :sync_id
+    OR lookup_sync_id NOT IN (SELECT r.id FROM sync_history r WHERE r.status = 'in_progress'))"""
+_FREE = f"enrichment = 'stub' AND lookup_attempts < {MOST_ATTEMPTS} AND {_UNCLAIMED}"
 
 
 def left(connection: Connection, entity: Entity, sync_id: int) -> int:
@@ -64,8 +66,7 @@ def put_off(connection: Connection, entity: Entity, sync_id: int) -> int:
     """How many stubs stay behind, but for those that another run is looking up just now."""
     found = connection.execute(
         text(
-            f"""SELECT count(*) FROM {entity} WHERE enrichment = 'stub'
-            AND (lookup_until IS NULL OR lookup_until <= now() OR lookup_sync_id = :sync_id)"""
+            f"SELECT count(*) FROM {entity} WHERE enrichment = 'stub' AND {_UNCLAIMED}"
         ),
         {"sync_id": sync_id},
     )

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from spotisync.errors import Unavailable
@@ -90,6 +91,14 @@ def _claimant(connection: Connection) -> Claimant:
         text("SELECT pid, backend_start FROM pg_stat_get_activity(pg_backend_pid())"),
     ).one()
     return Claimant(row.pid, row.backend_start)
+
+
+def address_and_password(url: str) -> tuple[str, str | None]:
+    """What libpq's own programs take: the address without its driver, and the password apart."""
+    parsed = make_url(url)
+    password = None if parsed.password is None else str(parsed.password)
+    address = parsed.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
+    return address.replace("+", "%20"), password  # libpq takes a plus for a plus
 
 
 def is_lost(error: DBAPIError) -> bool:

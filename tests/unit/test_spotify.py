@@ -200,10 +200,11 @@ def test_no_error_and_no_log_line_tells_a_token(spotify: Server, fault: Any, ask
     try:
         with redirect_stderr(told):
             logs.configure(Settings(_env_file=None, log_level="DEBUG", log_format="text", data_dir=Path("/nowhere")))
-        for rule in (
+        rules: list[dict[str, Any]] = [
             *({"status": status, "body": body} for status in (400, 401, 403, 429, 500) for body in BODIES),
             *({"kind": kind, "seconds": 0.4} for kind in ("reset", "cut", "garbage", "null", "empty", "hang")),
-        ):
+        ]
+        for rule in rules:
             for call in (lambda: client.get(SAVED, token), lambda: login.refresh(refresh_token, timeout=0.2)):
                 fault(**rule)
                 try:

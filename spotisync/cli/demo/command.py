@@ -40,13 +40,16 @@ def demo(*, exit: Exit = False) -> None:  # noqa: A002 (the option's name)
     from spotisync.simulator import Control
     from spotisync.stack.lock import locked
     from spotisync.stack.supervisor import Supervisor
+    from spotisync.stack.watch import Patience
 
     tell_the_stack()
+    # Whoever watches is invited to kill the worker, again and again.
+    patience = Patience(first=0.2, longest=1, failures=50)
     simulator = Control(f"http://127.0.0.1:{_free_port()}", timeout=20)
     chosen = place.against(simulator.url)
     with locked(chosen.data_dir):
         place.begin(chosen.data_dir)
-        with Supervisor(_stages(chosen, simulator)) as supervisor:
+        with Supervisor(_stages(chosen, simulator), patience) as supervisor:
             code = _sync_and_show(chosen, simulator, supervisor)
             if not exit and not supervisor.interrupted:
                 say(STAYING, markup=True)

@@ -1,0 +1,127 @@
+"""429 in its forms, on real workers."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+import pytest
+
+from tests.system.programs import Deployment, until
+from tests.truth import assert_tables_equal_truth
+
+Deploy = Callable[..., Deployment]
+QUEUE = "spotisync.sync"
+
+
+@pytest.fixture
+def deployment(deploy: Deploy) -> Deployment:
+    deployment = deploy()
+    deployment.beat()
+    deployment.worker()
+    return deployment
+
+
+def test_a_short_429_is_waited_for_by_countdown_and_costs_no_failure(deployment: Deployment) -> None:
+    account = deployment.account()
+    control = deployment.simulator.control
+    control.add_fault(kind="status", status=429, retry_after=2, path="/v1/me/tracks", after=1)
+    began = time.monotonic()
+    result = deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue=QUEUE)
+    summary = result.get(timeout=60)
+    assert time.monotonic() - began >= 2
+    assert summary["status"] == "success"
+    assert summary["phases"]["tracks"]["failures"] == 0
+    told = next(each for each in control.requests() if each["status"] == 429)
+    early = [
+        each
+        for each in control.requests()
+        if told["time"] + 1 < each["time"] < told["time"] + 1.9 and each["path"].startswith("/v1/")
+    ]
+    assert not early
+    assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))
+
+
+def test_a_day_long_429_parks_the_run_and_frees_the_worker(deployment: Deployment) -> None:
+    account = deployment.account()
+    control = deployment.simulator.control
+    control.add_fault(kind="status", status=429, retry_after=86_400, path="/v1/me/tracks", after=2)
+    result = deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue=QUEUE)
+    until(lambda: deployment.sql("SELECT 1 FROM sync_history WHERE status = 'rate_limited'"), "the park")
+    row = deployment.sql(
+        """SELECT s.rate_limit_reset_at, l.blocked_until, l.reason, extract(epoch FROM l.blocked_until - now()) AS left
+        FROM sync_state s, rate_limits l WHERE s.entity_type = 'tracks'"""
+    )[0]
+    assert isinstance(row.rate_limit_reset_at, datetime)
+    assert row.rate_limit_reset_at == row.blocked_until
+    assert row.reason == "quota"
+    assert 86_000 < row.left <= 86_400
+    inspect = deployment.foreign.control.inspect(timeout=3)
+    assert all(not tasks for tasks in (inspect.active() or {}).values()), "the worker is free"
+    assert all(not tasks for tasks in (inspect.scheduled() or {}).values()), "no countdown of a day"
+    control.reset_log()
+    for program in list(deployment.programs):
+        program.end()
+    deployment.beat()
+    deployment.worker()
+    sweeps = time.monotonic() + 3
+    until(lambda: time.monotonic() > sweeps, "some sweeps")
+    assert not [each for each in control.requests() if each["path"].startswith("/v1/")]
+    deployment.sql("UPDATE rate_limits SET blocked_until = now()")
+    assert result.get(timeout=60)["status"] == "success"
+    assert not [each for each in control.requests() if each["path"] == "/v1/me/tracks" and "offset=0" in each["query"]][
+        1:
+    ]
+    assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))
+
+
+def test_a_cancel_while_parked_reaches_the_caller(deployment: Deployment) -> None:
+    account = deployment.account()
+    deployment.simulator.control.add_fault(kind="status", status=429, body="quota", path="/v1/me/tracks")
+    result = deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue=QUEUE)
+    until(lambda: deployment.sql("SELECT 1 FROM sync_history WHERE status = 'rate_limited'"), "the park")
+    sync_id = deployment.scalar("SELECT id FROM sync_history")
+    deployment.foreign.send_task("spotisync.cancel_sync", kwargs={"sync_id": sync_id}, queue="spotisync.control")
+    with pytest.raises(Exception, match="cancelled"):
+        result.get(timeout=20)
+
+
+def test_look_ups_that_are_blocked_for_long_are_put_off_and_counted(deployment: Deployment) -> None:
+    account = deployment.account()
+    deployment.simulator.control.add_fault(
+        kind="status", status=429, retry_after=86_400, path="/v1/artists", after=1, times=None
+    )
+    result = deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue=QUEUE)
+    summary = result.get(timeout=60)
+    assert summary["status"] == "success"
+    stubs = deployment.scalar("SELECT count(*) FROM artists WHERE enrichment = 'stub'")
+    assert summary["phases"]["artists"]["items_deferred"] == stubs > 0
+    assert summary["items_deferred"] == stubs
+    assert summary["phases"]["albums"]["items_deferred"] == 0
+    deployment.sql("DELETE FROM rate_limits")
+    deployment.simulator.control.clear_faults()
+    again = deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue=QUEUE)
+    assert again.get(timeout=60)["items_deferred"] == 0
+    assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))
+
+
+FAULTS = [
+    {"kind": "status", "status": 502, "body": "html"},
+    {"kind": "status", "status": 500, "body": "empty"},
+    {"kind": "cut"},
+    {"kind": "garbage"},
+    {"kind": "null"},
+    {"kind": "empty"},
+    {"kind": "reset"},
+    {"kind": "status", "status": 500, "body": "list"},
+    {"kind": "status", "status": 503, "body": "error_null"},
+]
+
+
+def test_passing_faults_of_every_kind_are_survived(deployment: Deployment) -> None:
+    account = deployment.account()
+    for number, fault in enumerate(FAULTS):
+        deployment.simulator.control.add_fault(**fault, path="/v1/(me|artists|albums|playlists)", after=3 + 3 * number)
+    result = deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue=QUEUE)
+    assert result.get(timeout=90)["status"] == "success"
+    assert all(fault["struck"] == 1 for fault in deployment.simulator.control.faults())
+    assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))
