@@ -69,6 +69,14 @@ def publish(run: Run) -> None:
         log.warning("run %d could not be published (%s); sweep will", run.id, error)
 
 
+def sweep_soon() -> None:
+    """Have a worker look at once for what is due and whom to tell; beat's next sweep does it otherwise."""
+    try:
+        app.send_task("spotisync.sweep", retry=False, ignore_result=True)
+    except OperationalError as error:
+        log.warning("the broker is away (%s); beat's next sweep will look", error)
+
+
 def go_on(task: Task, sync: Sync, sync_id: int, outcome: Outcome) -> dict[str, Any]:
     """Outcome to message. What is returned is the task's result; `stop` keeps Celery from publishing the next link."""
     task.send_event("task-progress", **outcome.result.as_dict())

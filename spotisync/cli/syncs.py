@@ -48,10 +48,12 @@ def resume(sync_id: RunId, *, wait: Wait = False, json: AsJson = False) -> None:
 
 def cancel(sync_id: RunId) -> None:
     """End a run now, whatever it is doing or waiting for; what it has read is stored."""
+    from spotisync import workflow
     from spotisync.sync import lifecycle
 
     with use_cases() as sync:
         run = lifecycle.cancel(sync, sync_id)
+    workflow.sweep_soon()
     say(f"Run {run.id} of {run.account} is cancelled. Go on with it: spotisync resume {run.id}")
 
 

@@ -164,7 +164,8 @@ def claim(connection: Connection, run: Run, token: UUID, claimant: Claimant, lea
         connection.execute(
             text(
                 """UPDATE sync_state SET status = 'in_progress', rate_limit_reset_at = NULL, updated_at = now()
-                WHERE sync_id = :id AND entity_type = :phase AND status <> 'in_progress'"""
+                WHERE sync_id = :id AND entity_type = :phase
+                AND (status <> 'in_progress' OR rate_limit_reset_at IS NOT NULL)"""
             ),
             {"id": run.id, "phase": run.phase},
         )
@@ -249,6 +250,7 @@ def save_checkpoint(
         text(
             """UPDATE sync_state SET cursor = CAST(:cursor AS jsonb), current_offset = :offset,
                 total_items = COALESCE(:total, total_items), batches = batches + 1, failures = 0, last_error = NULL,
+                rate_limit_reset_at = NULL,
                 items_deferred = :deferred, updated_at = now(),
                 status = CASE WHEN :over THEN 'success' ELSE 'in_progress' END,
                 completed_at = CASE WHEN :over THEN now() END,
