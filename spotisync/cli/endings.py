@@ -33,8 +33,6 @@ def _words(error: Exception) -> str:
         return f"{error}\nAuthorise it again, and give the account its new token: {ADD}"
     if isinstance(error, SpotisyncError | OSError):
         return str(error)
-    if type(error).__name__ == "CommandError":  # Alembic's: a revision that this version does not know
-        return str(error)
     if _is_missing_table(error):
         return "this database has no tables of ours yet, or old ones; bring them up to date: spotisync db upgrade"
     # Not its text: an error that nobody foresaw may quote a secret.

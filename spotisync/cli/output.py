@@ -2,7 +2,11 @@
 
 import json
 import logging
+import os
+import shutil
+import sys
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -25,6 +29,12 @@ def say(words: str = "", *, stderr: bool = False, markup: bool = False) -> None:
     """One line or several. Only with `markup` are `[bold]` and the like understood: names may hold brackets."""
     to = console(stderr=stderr)
     to.print(words, markup=markup, soft_wrap=not to.is_terminal)
+
+
+def program() -> str:
+    """How this program was called, for commands that are shown to be typed: it need not be on the PATH."""
+    here = Path(sys.argv[0])
+    return here.name if shutil.which(here.name) else os.path.relpath(here)
 
 
 def document(value: Any) -> None:

@@ -3,6 +3,7 @@
 from threading import Thread
 
 import pytest
+from sqlalchemy import text
 
 from spotisync.core.phases import Entity
 from spotisync.core.rows import Album, Artist, Catalogue, Track
@@ -17,6 +18,13 @@ def stubs(store: Store, count: int, entity: str = "artists") -> None:
         SELECT 'x' || lpad(n::text, 3, '0'), '', n % 7 FROM generate_series(1, :count) n""",
         count=count,
     )
+
+
+@pytest.fixture
+def going(store: Store) -> tuple[int, int, int]:
+    """Three runs, of three accounts."""
+    one, two, three = (store.run(account_id=store.account(name)).id for name in ("one", "two", "three"))
+    return one, two, three
 
 
 def claim(store: Store, sync_id: int, limit: int, entity: Entity = "artists", lease: int = 100) -> list[str]:
@@ -35,9 +43,9 @@ def test_the_most_saved_are_looked_up_first(store: Store) -> None:
     assert set(claim(store, 1, 5)) == most
 
 
-def test_two_runs_never_claim_the_same_stub(store: Store) -> None:
+def test_two_runs_never_claim_the_same_stub(store: Store, going: tuple[int, ...]) -> None:
     stubs(store, 300)
-    claimed: dict[int, list[str]] = {1: [], 2: [], 3: []}
+    claimed: dict[int, list[str]] = {sync_id: [] for sync_id in going}
 
     def run(sync_id: int) -> None:
         while ids := claim(store, sync_id, 10):
@@ -54,6 +62,17 @@ def test_two_runs_never_claim_the_same_stub(store: Store) -> None:
     assert len(together) == len(set(together)) == 300
 
 
+@pytest.mark.parametrize("off", ["hashjoin", "mergejoin", "nestloop", "hashagg", "sort"])
+def test_no_more_are_claimed_than_asked_for_however_postgres_plans_it(store: Store, off: str) -> None:
+    stubs(store, 50)
+    with store.database.begin() as connection:
+        for way in {off, "material", "memoize", "seqscan"} if off == "hashjoin" else {off}:
+            connection.execute(text(f"SET LOCAL enable_{way} = off"))
+        if off == "hashjoin":
+            connection.execute(text("SET LOCAL enable_mergejoin = off"))
+        assert len(catalogue.claim_stubs(connection, "artists", 1, 3, 100)) == 3
+
+
 def test_a_claim_that_is_not_committed_yet_is_stepped_over(store: Store) -> None:
     stubs(store, 4)
     with store.database.begin() as one, store.database.begin() as other:
@@ -63,25 +82,40 @@ def test_a_claim_that_is_not_committed_yet_is_stepped_over(store: Store) -> None
     assert not set(first) & set(second)
 
 
-def test_a_run_gets_its_own_claims_back_after_an_interruption(store: Store) -> None:
+def test_a_run_gets_its_own_claims_back_after_an_interruption(store: Store, going: tuple[int, ...]) -> None:
     stubs(store, 3)
-    mine = claim(store, 1, 3)
-    assert claim(store, 2, 3) == []
-    assert sorted(claim(store, 1, 3)) == sorted(mine)
+    one, two, _ = going
+    mine = claim(store, one, 3)
+    assert claim(store, two, 3) == []
+    assert sorted(claim(store, one, 3)) == sorted(mine)
 
 
-def test_a_claim_that_is_over_goes_to_whoever_comes(store: Store) -> None:
+def test_a_claim_that_is_over_goes_to_whoever_comes(store: Store, going: tuple[int, ...]) -> None:
     stubs(store, 3)
-    assert len(claim(store, 1, 3)) == 3
+    one, two, _ = going
+    assert len(claim(store, one, 3)) == 3
     store.sql("UPDATE artists SET lookup_until = now()")
-    assert len(claim(store, 2, 3)) == 3
+    assert len(claim(store, two, 3)) == 3
 
 
-def test_what_another_run_has_is_neither_left_nor_put_off(store: Store) -> None:
+@pytest.mark.parametrize("status", ["pending", "rate_limited", "failed", "cancelled", "success"])
+def test_a_claim_of_a_run_that_does_not_go_goes_to_whoever_comes(
+    store: Store, going: tuple[int, ...], status: str
+) -> None:
+    stubs(store, 3)
+    one, two, _ = going
+    claim(store, one, 3)
+    store.set(one, status=status)
+    assert left(store, two) == (3, 3)
+    assert len(claim(store, two, 3)) == 3
+
+
+def test_what_another_run_has_is_neither_left_nor_put_off(store: Store, going: tuple[int, ...]) -> None:
     stubs(store, 5)
-    claim(store, 1, 2)
-    assert left(store, 2) == (3, 3)
-    assert left(store, 1) == (5, 5)
+    one, two, _ = going
+    claim(store, one, 2)
+    assert left(store, two) == (3, 3)
+    assert left(store, one) == (5, 5)
 
 
 def test_a_stub_that_kills_is_left_alone_and_counted_as_put_off(store: Store) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from spotisync.cli.endings import DONE, FAILED, INTERRUPTED
-from spotisync.cli.output import console, say, tell_the_stack
+from spotisync.cli.output import console, program, say, tell_the_stack
 
 if TYPE_CHECKING:
     from spotisync.cli.words import Document
@@ -23,7 +23,7 @@ LATENCY_MS: Final = 200
 
 STAYING: Final = """
 All of it keeps running. A prompt on this library, in another terminal:
-    [bold]spotisync psql --demo[/]
+    [bold]{program} psql --demo[/]
 Ctrl-C stops everything; the next demo begins with an empty library."""
 
 Exit = Annotated[bool, typer.Option("--exit", help="Stop everything when the sync is over; exit 0 only on success.")]
@@ -52,7 +52,7 @@ def demo(*, exit: Exit = False) -> None:  # noqa: A002 (the option's name)
         with Supervisor(_stages(chosen, simulator), patience) as supervisor:
             code = _sync_and_show(chosen, simulator, supervisor)
             if not exit and not supervisor.interrupted:
-                say(STAYING, markup=True)
+                say(STAYING.format(program=program()), markup=True)
                 supervisor.run_until(lambda: False)
     say("Stopped.")
     raise typer.Exit(code)
@@ -73,7 +73,7 @@ def _sync_and_show(chosen: "Settings", simulator: "Control", supervisor: "Superv
         right = results.show(sync.database, run, simulator.truth(run["account"]))
     finally:
         sync.close()
-    say(results.NEXT, markup=True)
+    say(results.NEXT.format(program=program()), markup=True)
     return DONE if right and run["status"] == "success" else FAILED
 
 

@@ -20,10 +20,11 @@ NEXT: Final = """
  1. Create an app at https://developer.spotify.com/dashboard
  2. Put SPOTIPY_CLIENT_ID=… and SPOTIPY_CLIENT_SECRET=… into a file named .env
  3. In that directory, start everything:
-        spotisync up
+        {program} up
  4. In another terminal there, add yourself and read your library:
-        spotisync accounts add --refresh-token-stdin
-        spotisync sync full --wait"""
+        {program} accounts add --refresh-token-stdin
+        {program} sync full --wait
+The README has each step in full."""
 
 
 def show(database: Database, run: Document, truth: Document) -> bool:
