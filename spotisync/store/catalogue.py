@@ -41,8 +41,9 @@ def claim_stubs(connection: Connection, entity: Entity, sync_id: int, limit: int
             text(
                 f"""UPDATE {entity} SET lookup_sync_id = :sync_id, lookup_attempts = lookup_attempts + 1,
                     lookup_until = now() + make_interval(secs => :lease)
-                WHERE id IN (SELECT id FROM {entity} WHERE {_FREE}
-                    ORDER BY saves DESC, id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED)
+                -- An array is worked out once; IN might be worked out for each row, and LIMIT would be no limit.
+                WHERE id = ANY(ARRAY(SELECT id FROM {entity} WHERE {_FREE}
+                    ORDER BY saves DESC, id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED))
                 RETURNING id"""
             ),
             {"sync_id": sync_id, "limit": limit, "lease": lease_seconds},

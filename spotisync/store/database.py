@@ -69,19 +69,22 @@ class Database:
             try:
                 return _claimant(self._presence)
             except DBAPIError:
-                self._presence.invalidate()
-                self._presence.close()
-                self._presence = None
+                self.leave()
         try:
             self._presence = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             return _claimant(self._presence)
         except DBAPIError as error:
             raise Unavailable(_words(error)) from error
 
-    def close(self) -> None:
+    def leave(self) -> None:
+        """End that session: what this process has claimed is free."""
         if self._presence is not None:
+            self._presence.invalidate()
             self._presence.close()
             self._presence = None
+
+    def close(self) -> None:
+        self.leave()
         self._engine.dispose()
 
 

@@ -51,10 +51,10 @@ def take(connection: Connection, limit: int = 50) -> list[Waiter]:
         text(
             f"""UPDATE waiters w SET tries = tries + 1,
                 wake_at = now() + make_interval(secs => {TELLING_SECONDS} * (tries + 1))
-            FROM sync_history r WHERE r.id = w.sync_id AND w.task_id IN (
+            FROM sync_history r WHERE r.id = w.sync_id AND w.task_id = ANY(ARRAY(
                 SELECT w.task_id FROM waiters w JOIN sync_history r ON r.id = w.sync_id
                 WHERE w.answered_at IS NULL AND w.wake_at <= now() AND r.status = ANY(:over)
-                ORDER BY w.created_at LIMIT :limit FOR UPDATE OF w SKIP LOCKED)
+                ORDER BY w.created_at LIMIT :limit FOR UPDATE OF w SKIP LOCKED))
             RETURNING w.task_id, w.sync_id, w.envelope, w.tries, r.status, r.last_error"""
         ),
         {"over": list(OVER), "limit": limit},

@@ -58,6 +58,8 @@ def run_batch(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Outcome:
             log.info("batch dropped: %s", lost)
             return Stale(orphaned=False, result=_failed(str(lost)))
         except Unavailable:
+            # The claim can't be given back; with this session gone, the next try finds it free at once.
+            sync.database.leave()
             raise
         except Wait as wait:
             return _wait(sync, claimed, calls, wait)

@@ -3,13 +3,12 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as StillRunning
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 
 from spotisync.core.phases import Answer
 from spotisync.core.requests import Request
-from spotisync.errors import Fatal, Refused, SpotisyncError, Transient
+from spotisync.errors import Fatal, Refused, SpotisyncError, Transient, Unavailable
 from spotisync.spotify.http import Throttled, Unauthorised
 from spotisync.sync.context import Sync
 from spotisync.sync.tokens import Access
@@ -42,14 +41,17 @@ class Fetched:
     trouble: SpotisyncError | None
 
 
-def fetch(sync: Sync, access: Access, requests: Sequence[Request], calls: Calls, alive: Callable[[], bool]) -> Fetched:
+def fetch(
+    sync: Sync, access: Access, requests: Sequence[Request], calls: Calls, alive: Callable[[], bool]
+) -> Fetched:
     """`alive` renews the lease while we wait; when it says no, `ClaimLost` is raised."""
     futures = [sync.threads.submit(_answer, sync, access, request, calls) for request in requests]
     answers: list[Answer] = []
+    lease = _Lease(alive, sync.settings.lease_seconds / 3)
     try:
         for future in futures:
-            answers.append(_await(future, sync.settings.lease_seconds / 3, alive))  # noqa: PERF401 (a prefix is kept)
-    except ClaimLost:
+            answers.append(lease.await_result(future))  # noqa: PERF401 (a prefix is kept)
+    except (ClaimLost, Unavailable):
         raise
     except SpotisyncError as trouble:
         return Fetched(answers, trouble)
@@ -59,14 +61,23 @@ def fetch(sync: Sync, access: Access, requests: Sequence[Request], calls: Calls,
     return Fetched(answers, None)
 
 
-def _await(future: Future[Answer], patience: float, alive: Callable[[], bool]) -> Answer:
-    while True:
-        began = time.monotonic()
-        try:
-            return future.result(timeout=patience)
-        except StillRunning:
-            if time.monotonic() - began >= patience and not alive():
-                raise ClaimLost("the lease ran out and another worker took the batch") from None
+@dataclass
+class _Lease:
+    """Renewed every so many seconds, however many requests a batch has and however slow each of them is."""
+
+    renew: Callable[[], bool]
+    every: float
+    renewed_at: float = field(default_factory=time.monotonic)
+
+    def await_result(self, future: Future[Answer]) -> Answer:
+        while True:
+            left = self.renewed_at + self.every - time.monotonic()
+            if left <= 0:
+                if not self.renew():
+                    raise ClaimLost("the lease ran out and another worker took the batch")
+                self.renewed_at = time.monotonic()
+            elif wait([future], timeout=left).done:
+                return future.result()
 
 
 def _answer(sync: Sync, access: Access, request: Request, calls: Calls) -> Answer:

@@ -62,14 +62,12 @@ def test_two_runs_never_claim_the_same_stub(store: Store, going: tuple[int, ...]
     assert len(together) == len(set(together)) == 300
 
 
-@pytest.mark.parametrize("off", ["hashjoin", "mergejoin", "nestloop", "hashagg", "sort"])
-def test_no_more_are_claimed_than_asked_for_however_postgres_plans_it(store: Store, off: str) -> None:
+def test_no_more_are_claimed_than_asked_for_however_postgres_plans_it(store: Store) -> None:
     stubs(store, 50)
     with store.database.begin() as connection:
-        for way in {off, "material", "memoize", "seqscan"} if off == "hashjoin" else {off}:
+        # What is left is to work the inner query out again for each row of the outer one.
+        for way in ("hashjoin", "hashagg", "sort", "material"):
             connection.execute(text(f"SET LOCAL enable_{way} = off"))
-        if off == "hashjoin":
-            connection.execute(text("SET LOCAL enable_mergejoin = off"))
         assert len(catalogue.claim_stubs(connection, "artists", 1, 3, 100)) == 3
 
 

@@ -1,6 +1,7 @@
 """Who is told when a run is over: noted once, taken once, told again if nobody finished."""
 
 import pytest
+from sqlalchemy import text
 
 from spotisync.core.states import Status
 from spotisync.store import waiters
@@ -67,6 +68,16 @@ def test_who_was_told_is_never_taken_again(store: Store) -> None:
         waiters.answered(connection, "one")
     store.sql("UPDATE waiters SET wake_at = now()")
     assert take(store) == []
+
+
+def test_no_more_are_taken_than_asked_for_however_postgres_plans_it(store: Store) -> None:
+    run = store.run(status="success")
+    for number in range(20):
+        add(store, str(number), run.id)
+    with store.database.begin() as connection:
+        for way in ("hashjoin", "hashagg", "sort", "material"):
+            connection.execute(text(f"SET LOCAL enable_{way} = off"))
+        assert len(waiters.take(connection, 3)) == 3
 
 
 def test_those_who_wait_longest_are_taken_first(store: Store) -> None:

@@ -353,6 +353,11 @@ def test_an_episode_is_no_track_in_either_shape() -> None:
     assert found.catalogue == Catalogue()
 
 
+@pytest.mark.parametrize("sign", [{"type": "episode"}, {"episode": True}, {"uri": "spotify:episode:e1"}])
+def test_one_sign_of_an_episode_is_enough(sign: dict[str, Any]) -> None:
+    assert item_of({"item": {**TRACK, **sign}}).kind == "episode"
+
+
 def test_a_show_where_the_artist_belongs_makes_no_artist() -> None:
     row = track_of(artists=[{"id": "s1", "type": "show", "name": "A Show"}])
     assert row.artist_ids == ()

@@ -245,6 +245,13 @@ def test_pages_that_do_not_join_are_left_out() -> None:
     assert (len(accepted), after) == (2, Walk(5, 9))
 
 
+@pytest.mark.parametrize(
+    ("total", "offsets"), [(99, [0, 49]), (100, [0, 49, 98]), (98, [0, 49]), (50, [0]), (51, [0, 49])]
+)
+def test_no_page_is_asked_for_that_would_only_overlap(total: int, offsets: list[int]) -> None:
+    assert walk.offsets(Walk(0, total), 4) == offsets
+
+
 def test_a_null_row_joins_nothing() -> None:
     after, accepted = accept(Walk(), [page(0, "ab.", 9), page(2, ".de", 9)], rows_of)
     assert (len(accepted), after) == (1, Walk(3, 9))
