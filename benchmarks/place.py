@@ -4,8 +4,7 @@ import json
 import shutil
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,19 +12,19 @@ from typing import Any
 
 import psycopg
 from cryptography.fernet import Fernet
-from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
+from benchmarks.drive import until
 from benchmarks.tracing import TRACE
-from spotisync.cli import programs
 from spotisync.settings import Settings, impose
 from spotisync.simulator import Control
 from spotisync.stack.process import Child, Process, stop_all
 from spotisync.stack.servers import start_servers
 from spotisync.store import migrate
-from spotisync.sync import Sync, enrol
 
 TEMPLATE = "fresh"
+# As `spotisync up` starts it; the app has one more task, for comparison.
+WORKER = ("-m", "celery", "-A", "benchmarks.hops", "worker", "-c", "2", "--without-mingle", "--without-gossip")
 
 
 @dataclass(frozen=True)
@@ -43,28 +42,27 @@ class Place:
     def url(self, database: str) -> str:
         return make_url(self.settings.database).set(database=database).render_as_string(hide_password=False)
 
-    def administer(self, statement: str) -> list[tuple[Any, ...]]:
-        address = make_url(self.url("postgres"))
-        host = str(address.query["host"])
-        with psycopg.connect(host=host, user=address.username, dbname="postgres", autocommit=True) as connection:
-            found = connection.execute(statement.encode())
-            return found.fetchall() if found.description else []
+    def administer(self, statement: str) -> None:
+        with connected(self.url("postgres")) as connection:
+            connection.execute(statement.encode())
 
     @contextmanager
     def simulator(self, *options: str) -> Iterator[Control]:
-        """One in a process of its own, ready when it is handed out."""
+        """One in a process of its own, for Spotify to this process and all that it starts from now on."""
         argv = (sys.executable, "-m", "spotisync.simulator", *options)
         process = Process(Child(name="simulator", argv=argv), self.settings.data_dir)
-        with running(process):
-            yield Control(until(lambda: _address(process), "the simulator", 120))
+        with _running(process):
+            url = until(lambda: _address(process), "the simulator", 120)
+            impose({"SPOTISYNC_SPOTIFY_API_URL": f"{url}/v1", "SPOTISYNC_SPOTIFY_ACCOUNTS_URL": url})
+            yield Control(url)
 
     @contextmanager
-    def worker(self) -> Iterator[Process]:
-        """The worker that `spotisync up` starts, ready when it is handed out."""
-        process = programs.worker(self.settings)
-        with running(process):
+    def worker(self) -> Iterator[None]:
+        """A worker with two children, ready when the block begins."""
+        process = Process(Child(name="worker", argv=(sys.executable, *WORKER)), self.settings.data_dir)
+        with _running(process):
             until(lambda: " ready." in process.tail(), "the worker", 60)
-            yield process
+            yield
 
 
 @contextmanager
@@ -78,7 +76,8 @@ def place(parent: Path) -> Iterator[Place]:
             here = Place(chosen)
             here.administer(f"CREATE DATABASE {TEMPLATE}")
             migrate.upgrade(here.url(TEMPLATE))
-            _trace(here.url(TEMPLATE))
+            with connected(here.url(TEMPLATE)) as connection:
+                connection.execute(TRACE)
             yield here
     finally:
         shutil.rmtree(chosen.socket_dir, ignore_errors=True)
@@ -94,51 +93,29 @@ def _settings(data_dir: Path) -> Settings:
             **dict.fromkeys(variables, ""),
             "SPOTISYNC_DATA_DIR": str(data_dir),
             "SPOTISYNC_SECRET_KEY": Fernet.generate_key().decode(),
+            "SPOTISYNC_LOG_FORMAT": "text",
             "SPOTIPY_CLIENT_ID": "benchmark",
         }
     )
 
 
-def against(url: str) -> Settings:
-    """The same, with the simulator at this address for Spotify."""
-    return impose({"SPOTISYNC_SPOTIFY_API_URL": f"{url}/v1", "SPOTISYNC_SPOTIFY_ACCOUNTS_URL": url})
-
-
-def _trace(url: str) -> None:
-    with opened(url) as connection:
-        connection.execute(TRACE.encode())
-
-
-def opened(url: str) -> psycopg.Connection[Any]:
+def connected(url: str) -> psycopg.Connection[Any]:
+    """A session beside the pool. It ends with its `with` block."""
     return psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True)
 
 
-def _address(process: Process) -> str | None:
-    if not process.running:
-        raise RuntimeError(f"the simulator ended{process.last_words()}")
-    lines = process.tail().splitlines()
-    return str(json.loads(lines[0])["url"]) if lines else None
-
-
 @contextmanager
-def running(process: Process) -> Iterator[None]:
-    process.start()
+def _running(process: Process) -> Iterator[None]:
     try:
+        process.start()
         yield
     finally:
         stop_all([process])
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float) -> Any:
-    """Wait for a condition, with a deadline. Returns what it came to."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.005)
-    raise TimeoutError(f"not within {seconds:g} s: {what}")
-
-
-def enrolled(sync: Sync, control: Control) -> str:
-    """The simulator's first account, added. Returns its name."""
-    return enrol.add(sync, control.info()["accounts"][0]["refresh_token"], None).spotify_user_id
+def _address(process: Process) -> str | None:
+    """The simulator tells it in its first line."""
+    if not process.running:
+        raise RuntimeError(f"the simulator ended{process.last_words()}")
+    lines = process.tail().splitlines()
+    return str(json.loads(lines[0])["url"]) if lines else None

@@ -34,6 +34,8 @@ def say(words: str = "", *, stderr: bool = False, markup: bool = False) -> None:
 def program() -> str:
     """How this program was called, for commands that are shown to be typed: it need not be on the PATH."""
     here = Path(sys.argv[0])
+    if here.name == "__main__.py":
+        return "python -m spotisync"
     return here.name if shutil.which(here.name) else os.path.relpath(here)
 
 

@@ -57,6 +57,17 @@ _UNCLAIMED = """(lookup_until IS NULL OR lookup_until <= now() OR lookup_sync_id
 _FREE = f"enrichment = 'stub' AND lookup_attempts < {MOST_ATTEMPTS} AND {_UNCLAIMED}"
 
 
+def told_to_wait(connection: Connection, entity: Entity, sync_id: int) -> None:
+    """The last claim of this run brought no answer, but that is not the stubs' fault: it does not count."""
+    connection.execute(
+        text(
+            f"""UPDATE {entity} SET lookup_attempts = GREATEST(lookup_attempts - 1, 0)
+            WHERE lookup_sync_id = :sync_id AND enrichment = 'stub'"""
+        ),
+        {"sync_id": sync_id},
+    )
+
+
 def left(connection: Connection, entity: Entity, sync_id: int) -> int:
     """How many stubs this run could still look up."""
     found = connection.execute(text(f"SELECT count(*) FROM {entity} WHERE {_FREE}"), {"sync_id": sync_id})
@@ -66,9 +77,7 @@ def left(connection: Connection, entity: Entity, sync_id: int) -> int:
 def put_off(connection: Connection, entity: Entity, sync_id: int) -> int:
     """How many stubs stay behind, but for those that another run is looking up just now."""
     found = connection.execute(
-        text(
-            f"SELECT count(*) FROM {entity} WHERE enrichment = 'stub' AND {_UNCLAIMED}"
-        ),
+        text(f"SELECT count(*) FROM {entity} WHERE enrichment = 'stub' AND {_UNCLAIMED}"),
         {"sync_id": sync_id},
     )
     return int(found.scalar_one())

@@ -195,6 +195,8 @@ def _wait(sync: Sync, claimed: Claimed, calls: Calls, wait: Wait) -> Outcome:
     with sync.database.begin() as connection:
         runs.sent(connection, claimed.run.id, calls.sent)
         released = runs.release(connection, claimed.run, claimed.token, seconds, reset_at=wait.until, park=park)
+        if released is not None and isinstance(claimed.cursor, Lookups | Late):
+            catalogue.told_to_wait(connection, _entity(wait), claimed.run.id)
     result = BatchResult(
         has_more=True, rate_limited=True, rate_limit_reset_at=wait.until.isoformat(), error_message=str(wait)
     )

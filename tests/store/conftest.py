@@ -25,6 +25,8 @@ LEASE = 120
 @pytest.fixture(scope="session")
 def shared_url(postgres: Postgres, template: str) -> str:
     _administer(postgres, f"CREATE DATABASE store TEMPLATE {template}")
+    # What would wait for ever for somebody's lock fails instead.
+    _administer(postgres, "ALTER DATABASE store SET lock_timeout = '5s'")
     return _url(postgres, "store")
 
 

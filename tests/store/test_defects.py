@@ -136,6 +136,17 @@ def test_items_of_a_playlist_survive_a_reading_that_breaks_off(
     assert store.sql(items) == before
 
 
+@pytest.mark.parametrize("family", ["artists", "albums"])
+def test_being_told_to_wait_any_number_of_times_puts_nothing_off(
+    sync: Sync, simulator: Server, account: Account, store: Store, family: str
+) -> None:
+    """Law 4: a wait is no failure, so it does not count as a failed look-up either."""
+    simulator.control.add_fault(status=429, retry_after=1, family=family, times=25)
+    summary = drive.full_sync(sync, account)
+    assert (summary["status"], summary["items_deferred"]) == ("success", 0)
+    assert store.one(f"SELECT count(*) FROM {family} WHERE enrichment = 'stub'") == 0
+
+
 def test_a_bug_in_one_batch_leaves_no_run_hanging(sync: Sync, simulator: Server, account: Account) -> None:
     """Ten tries, then failed in words; and it can be resumed."""
     simulator.control.add_fault(kind="null", family="library", times=None)

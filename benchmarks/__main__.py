@@ -1,0 +1,76 @@
+"""`python -m benchmarks`: everything measured on this machine, as one table."""
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import fence, growth, recovery, whole
+from benchmarks.machine import machine
+from benchmarks.place import Place, place
+from benchmarks.rows import Row
+from benchmarks.table import show
+
+
+@dataclass(frozen=True)
+class Scale:
+    library: tuple[str, ...]
+    repetitions: int
+    slow_repetitions: int
+    sizes: tuple[int, ...]
+    rounds: int
+    kills: int
+
+
+FULL = Scale(("--library", "small"), 5, 2, (2_000, 10_000, 50_000), 10, 7)
+QUICK = Scale(("--tracks", "500"), 2, 1, (500, 1_000), 2, 2)
+KILL_TRACKS = 500
+
+
+def main() -> None:
+    options = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C: everything that was started is ended
+    try:
+        with place(options.directory) as here:
+            about, rows = machine(options.directory), list(_measure(here, QUICK if options.quick else FULL))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    if options.json:
+        print(json.dumps({"machine": about, "quick": options.quick, "rows": [row.as_dict() for row in rows]}, indent=2))
+    else:
+        show(rows, about, quick=options.quick)
+
+
+def _measure(here: Place, scale: Scale) -> Iterator[Row]:
+    parts: dict[str, Callable[[], Iterator[Row]]] = {
+        "whole syncs": lambda: whole.measure(here, scale.library, scale.repetitions, scale.slow_repetitions),
+        "the fence": lambda: fence.measure(here, scale.library, scale.rounds),
+        "growth": lambda: growth.measure(here, scale.sizes),
+        "recovery": lambda: recovery.measure(here, KILL_TRACKS, scale.kills),
+    }
+    with Console(stderr=True).status("") as status:
+        for name, measure in parts.items():
+            status.update(f"measuring {name} ...")
+            yield from measure()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small versions of everything, in less than a minute")
+    parser.add_argument("--json", action="store_true", help="the same figures as JSON")
+    parser.add_argument(
+        "--directory",
+        type=Path,
+        default=Path("/tmp"),  # noqa: S108 (a new directory is made in it; its path is short, for sockets' sake)
+        help="where to put the servers' files; the disk matters (default: %(default)s)",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    main()

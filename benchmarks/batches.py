@@ -1,0 +1,54 @@
+"""Batches in this process, one after the other without Celery, each cut into its parts and these timed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from benchmarks.rows import timed
+from spotisync.core.outcomes import End, More
+from spotisync.core.states import Phase
+from spotisync.store.runs import Run
+from spotisync.sync import Sync, batch, lifecycle
+from spotisync.sync.batch import Claimed
+from spotisync.sync.fetch import Calls, fetch
+from spotisync.sync.tokens import Access
+
+
+@dataclass(frozen=True)
+class Timings:
+    """One batch, in milliseconds: `plan` may take stubs to look up, `fetch` is Spotify's part."""
+
+    phase: Phase
+    claim: float
+    plan: float
+    fetch: float
+    parse: float
+    commit: float
+    items: int
+
+    @property
+    def own(self) -> float:
+        return self.claim + self.plan + self.parse + self.commit
+
+
+def run_to_end(sync: Sync, account: str, until: Phase = "finish") -> Iterator[Timings]:
+    """A full sync, until this phase is due."""
+    run = lifecycle.trigger(sync, account, "full", "cli").run
+    while run.phase != until:
+        yield _batch(sync, run)
+        found = lifecycle.look(sync, run.id)
+        assert found
+        run = found
+    lifecycle.finish(sync, run.id)
+
+
+def _batch(sync: Sync, run: Run) -> Timings:
+    """What `run_batch` does when all goes well, with its own functions."""
+    claim, claimed = timed(lambda: batch._claim(sync, run.id, run.phase, run.seq))  # noqa: SLF001
+    assert isinstance(claimed, Claimed)
+    calls, access = Calls(), Access(sync, run.account_id)
+    planning, plan = timed(lambda: batch._plan(sync, claimed))  # noqa: SLF001
+    fetching, fetched = timed(lambda: fetch(sync, access, plan.requests, calls, lambda: True))
+    parse, step = timed(lambda: batch._fold(plan, fetched))  # noqa: SLF001
+    commit, outcome = timed(lambda: batch._commit(sync, claimed, step, calls))  # noqa: SLF001
+    assert isinstance(outcome, More | End)
+    return Timings(run.phase, claim, planning, fetching, parse, commit, outcome.result.items_processed)

@@ -1,0 +1,63 @@
+"""`python -m benchmarks.growing DATABASE_URL SIMULATOR_URL`: one whole sync in this process. Prints JSON."""
+
+import json
+import resource
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+
+from benchmarks import batches, drive
+from benchmarks.batches import Timings
+from benchmarks.rows import median
+from spotisync.settings import impose
+from spotisync.simulator import Control
+
+TEN = 10
+FULL = 0.75  # of the largest batch
+
+
+def main(database: str, simulator: str) -> None:
+    impose({"SPOTISYNC_DATABASE_URL": database})
+    with drive.opened(Control(simulator)) as (sync, account):
+        before, began = _peak_rss(), perf_counter()
+        done = list(batches.run_to_end(sync, account))
+        seconds = perf_counter() - began
+    first, last = _first_and_last([each for each in done if each.phase == "tracks"])
+    found = {
+        "seconds": seconds,
+        "phases": _by_phase(done),
+        "first_ms": first,
+        "last_ms": last,
+        "rss_start_mb": before,
+        "rss_mb": _peak_rss(),
+    }
+    print(json.dumps(found))
+
+
+def _by_phase(done: Sequence[Timings]) -> dict[str, float]:
+    seconds: dict[str, float] = defaultdict(float)
+    for each in done:
+        seconds[each.phase] += (each.own + each.fetch) / 1000
+    return seconds
+
+
+def _first_and_last(tracks: Sequence[Timings]) -> tuple[float, float]:
+    """Of those that bring a batch's worth of tracks: the very first and the last ones are short."""
+    most = max(each.items for each in tracks)
+    own = [each.own for each in tracks if each.items >= FULL * most]
+    return median(own[:TEN]), median(own[-TEN:])
+
+
+def _peak_rss() -> float:
+    """In MB, of this program. Linux' ru_maxrss begins with that of the program before the exec."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
