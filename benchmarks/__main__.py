@@ -4,7 +4,7 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +28,7 @@ class Scale:
 
 
 FULL = Scale(("--library", "small"), 5, 2, (2_000, 10_000, 50_000), 10, 7)
-QUICK = Scale(("--tracks", "500"), 2, 1, (500, 1_000), 2, 2)
-KILL_TRACKS = 500
+QUICK = Scale(("--tracks", "500"), 2, 1, (1_000,), 2, 2)
 
 
 def main() -> None:
@@ -47,16 +46,17 @@ def main() -> None:
 
 
 def _measure(here: Place, scale: Scale) -> Iterator[Row]:
-    parts: dict[str, Callable[[], Iterator[Row]]] = {
-        "whole syncs": lambda: whole.measure(here, scale.library, scale.repetitions, scale.slow_repetitions),
-        "the fence": lambda: fence.measure(here, scale.library, scale.rounds),
-        "growth": lambda: growth.measure(here, scale.sizes),
-        "recovery": lambda: recovery.measure(here, KILL_TRACKS, scale.kills),
-    }
-    with Console(stderr=True).status("") as status:
-        for name, measure in parts.items():
-            status.update(f"measuring {name} ...")
-            yield from measure()
+    with Console(stderr=True).status("Measuring whole syncs ...") as status:
+        with here.simulator(*scale.library, "--warm") as control:
+            here.fresh()
+            with here.worker():
+                yield from whole.measure(here, control, scale.repetitions, scale.slow_repetitions)
+                status.update("Measuring recovery ...")
+                yield from recovery.measure(here, control, scale.kills)
+            status.update("Measuring the fence ...")
+            yield from fence.measure(here, control, scale.rounds)
+        status.update("Measuring growth ...")
+        yield from growth.measure(here, scale.sizes)
 
 
 def _parser() -> argparse.ArgumentParser:

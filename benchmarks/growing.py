@@ -3,7 +3,6 @@
 import json
 import resource
 import sys
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
@@ -24,30 +23,22 @@ def main(database: str, simulator: str) -> None:
         before, began = _peak_rss(), perf_counter()
         done = list(batches.run_to_end(sync, account))
         seconds = perf_counter() - began
-    first, last = _first_and_last([each for each in done if each.phase == "tracks"])
+    own = _full_batches([each for each in done if each.phase == "tracks"])
     found = {
         "seconds": seconds,
-        "phases": _by_phase(done),
-        "first_ms": first,
-        "last_ms": last,
+        "batches": len(own),
+        "first_ms": median(own[:TEN]),
+        "last_ms": median(own[-TEN:]),
         "rss_start_mb": before,
         "rss_mb": _peak_rss(),
     }
     print(json.dumps(found))
 
 
-def _by_phase(done: Sequence[Timings]) -> dict[str, float]:
-    seconds: dict[str, float] = defaultdict(float)
-    for each in done:
-        seconds[each.phase] += (each.own + each.fetch) / 1000
-    return seconds
-
-
-def _first_and_last(tracks: Sequence[Timings]) -> tuple[float, float]:
-    """Of those that bring a batch's worth of tracks: the very first and the last ones are short."""
+def _full_batches(tracks: Sequence[Timings]) -> list[float]:
+    """Milliseconds of those that bring a batch's worth of tracks: the very first and the last ones are short."""
     most = max(each.items for each in tracks)
-    own = [each.own for each in tracks if each.items >= FULL * most]
-    return median(own[:TEN]), median(own[-TEN:])
+    return [each.own for each in tracks if each.items >= FULL * most]
 
 
 def _peak_rss() -> float:

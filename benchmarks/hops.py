@@ -1,30 +1,32 @@
 """The production app with one more task: one that does nothing but send itself again. `celery -A benchmarks.hops`."""
 
 import time
+from typing import Any
 
 from spotisync.celery import app
 
 __all__ = ["app"]
 NAME = "benchmarks.hop"
 LIST = "benchmarks.hops"
+_backend: Any = app.backend
 
 
 @app.task(name=NAME)
 def hop(*, left: int, ended: float | None = None) -> None:
     """Note the time since the end of the last one, as a batch's end and the next claim would be."""
     if ended is not None:
-        app.backend.client.rpush(LIST, (time.time() - ended) * 1000)
+        _backend.client.rpush(LIST, (time.time() - ended) * 1000)
     if left:
         hop.apply_async(kwargs={"left": left - 1, "ended": time.time()})
 
 
 def measured(count: int) -> list[float]:
     """Milliseconds of so many hops on the worker that is running, once they are all there."""
-    app.backend.client.delete(LIST)
+    _backend.client.delete(LIST)
     hop.apply_async(kwargs={"left": count})
     deadline = time.monotonic() + 60
-    while app.backend.client.llen(LIST) < count:
+    while _backend.client.llen(LIST) < count:
         if time.monotonic() > deadline:
             raise TimeoutError("the plain hops did not come to an end")
         time.sleep(0.05)
-    return [float(each) for each in app.backend.client.lrange(LIST, 0, -1)]
+    return [float(each) for each in _backend.client.lrange(LIST, 0, -1)]

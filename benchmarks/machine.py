@@ -14,7 +14,8 @@ PAGE = b"\0" * 8192
 def machine(directory: Path) -> str:
     python = f"{platform.python_implementation()} {platform.python_version()}"
     system = f"{platform.system()} {platform.machine()}"
-    return f"{_cores()} cores, {system}, {python}, PostgreSQL {postgres_version()}, fsync {_fsync(directory):.2f} ms"
+    disk, load = f"fsync {_fsync(directory):.1f} ms", f"load {os.getloadavg()[0]:.1f} at the start"
+    return f"{_cores()} cores, {system}, {python}, PostgreSQL {postgres_version()}, {disk}, {load}"
 
 
 def _cores() -> int:

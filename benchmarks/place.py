@@ -1,4 +1,4 @@
-"""Where it runs: a directory of its own, real servers with the options of production, a simulator as its own process."""
+"""Where it runs: a directory of its own, real servers with the options of production, a simulator apart."""
 
 import json
 import shutil

@@ -8,30 +8,30 @@ from collections.abc import Iterator
 from benchmarks import drive, tracing
 from benchmarks.place import Place, connected
 from benchmarks.rows import Row
+from benchmarks.tracing import Connection
 from spotisync.simulator import Control
+from spotisync.sync import Sync, lifecycle
 
 
-def measure(here: Place, tracks: int, kills: int) -> Iterator[Row]:
-    with here.simulator("--tracks", str(tracks), "--warm") as control:
-        here.fresh()
-        with here.worker():
-            seconds = [_kill(here, control) for _ in range(kills)]
-    yield Row("kill -9 of a child in the middle of a batch", "until the next commit", "s", tuple(seconds))
-
-
-def _kill(here: Place, control: Control) -> float:
-    """Seconds until the next commit. Spotify holds one reply back, so that the batch lasts until the kill."""
+def measure(here: Place, control: Control, kills: int) -> Iterator[Row]:
     url = here.fresh()
     with drive.opened(control) as (sync, account), connected(url) as connection:
-        control.add_fault(kind="hold", family="library", times=1)
-        run = drive.start(sync, account)
-        drive.until(control.held, "a request that is held", 30)
-        child = drive.until(_busy_child, "the child that has the batch", 30)
-        killed = time.time()
-        os.kill(child, signal.SIGKILL)
-        control.release()
-        drive.finished(sync, run)
-        return tracing.commits_after(connection, killed)[0]
+        seconds = [_kill(sync, account, control, connection) for _ in range(kills)]
+    yield Row("kill -9 of a worker's child in the middle of a batch", "until the next commit", "s", tuple(seconds))
+
+
+def _kill(sync: Sync, account: str, control: Control, connection: Connection) -> float:
+    """Seconds until the next commit. Spotify holds one reply back, so that the batch lasts until the kill."""
+    control.add_fault(kind="hold", family="library", times=1)
+    run = drive.start(sync, account)
+    drive.until(control.held, "a request that is held", 30)
+    child = drive.until(_busy_child, "the child that has the batch", 30)
+    killed = time.time()
+    os.kill(child, signal.SIGKILL)
+    control.release()
+    commits = drive.until(lambda: tracing.commits_after(connection, killed), "a commit", 60)
+    lifecycle.cancel(sync, run.id)
+    return float(commits[0])
 
 
 def _busy_child() -> int | None:

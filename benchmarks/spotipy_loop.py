@@ -1,5 +1,6 @@
 """The floor: a plain spotipy loop over the same library. No database, no checkpoint; what it read is thrown away."""
 
+import logging
 from collections.abc import Callable, Iterator
 from functools import partial
 from time import perf_counter
@@ -11,6 +12,7 @@ from spotisync.core.requests import IDS_A_CALL, PAGE
 from spotisync.simulator import Control
 
 Json = dict[str, Any]
+logging.getLogger("spotipy.client").setLevel(logging.CRITICAL)  # a playlist that is refused is no news here
 
 
 def loop(control: Control) -> float:

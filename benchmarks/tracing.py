@@ -49,7 +49,7 @@ def commits_after(connection: Connection, time: float) -> list[float]:
 def written(connection: Connection) -> tuple[int, int]:
     """Rows written so far: of the library, and of the bookkeeping of runs. Ends all other sessions for it."""
     others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    connection.execute(f"SELECT pg_terminate_backend(pid, 5000) {others} AND backend_type = 'client backend'")  # noqa: S608
+    connection.execute(f"SELECT pg_terminate_backend(pid, 5000) {others} AND backend_type = 'client backend'")
     connection.execute("SELECT pg_stat_clear_snapshot()")
     of_library, of_runs = (connection.execute(WRITTEN, (LIBRARY, kind)).fetchall()[0][0] for kind in (True, False))
     return int(of_library), int(of_runs)

@@ -138,6 +138,11 @@ class Settings(BaseSettings):
         return self._embedded_broker
 
     @property
+    def stall_seconds(self) -> float:
+        """How long a published message may wait for a worker before sweep publishes it again; a copy does no harm."""
+        return self.lease_seconds / 4
+
+    @property
     def zone(self) -> str:
         """The time zone in which cron expressions are meant."""
         return self.timezone or tzlocal.get_localzone_name() or "UTC"

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import text
 
 from spotisync import status
-from spotisync.core.outcomes import End, More, Outcome, Parked, Retry
-from spotisync.core.states import OVER, Phase
+from spotisync.core.outcomes import End, More, Outcome
+from spotisync.core.states import OVER
 from spotisync.store.runs import Run
 from spotisync.sync import Sync, lifecycle
 from spotisync.sync.batch import run_batch
@@ -74,6 +74,3 @@ def time_passes(sync: Sync, run: Run) -> None:
 def summary(sync: Sync, run: Run) -> dict[str, Any]:
     with sync.database.begin() as connection:
         return status.summary(connection, run.id)
-
-
-__all__ = ["Account", "Parked", "Phase", "Retry", "full_sync", "look", "run_to_end", "start", "step", "summary", "time_passes"]

@@ -93,13 +93,15 @@ def tables(connection: Connection, account: Account) -> Tables:
                 row.items_status,
             )
             for row in rows(
-                f"SELECT * FROM account_playlists JOIN playlists ON id = playlist_id WHERE account_id = {mine} AND removed_at IS NULL"
+                f"""SELECT * FROM account_playlists JOIN playlists ON id = playlist_id
+                WHERE account_id = {mine} AND removed_at IS NULL"""
             )
         },
         "playlist_items": {
             (row.playlist_id, row.position): (row.kind, row.track_id, row.uri, row.name, row.added_at, row.added_by)
             for row in rows(
-                f"SELECT i.* FROM playlist_items i JOIN account_playlists a USING (playlist_id) WHERE a.account_id = {mine} AND a.removed_at IS NULL"
+                f"""SELECT i.* FROM playlist_items i JOIN account_playlists a USING (playlist_id)
+                WHERE a.account_id = {mine} AND a.removed_at IS NULL"""
             )
         },
     }

@@ -16,8 +16,8 @@ from spotisync.core.states import PHASES, UNFINISHED, Phase, Status, sources
 from spotisync.store.database import Claimant
 from spotisync.store.params import dumps
 
-# A message that was published, and not claimed for so long, is taken for lost and published again.
-STALL_SECONDS = 30
+# `stall`: a message that was published, and not claimed for so many seconds, is taken for lost and published again.
+STALL_SECONDS = 30.0
 
 # A process that has committed, and has to publish the next batch, stays noted until that one is claimed.
 CLAIMANT_GONE = """(r.claim_pid IS NOT NULL AND NOT EXISTS (
@@ -83,16 +83,18 @@ def create(
     trigger: str,
     idempotency_key: str | None,
     task_id: str | None,
+    *,
+    stall: float = STALL_SECONDS,
 ) -> int:
     """A new run with its four checkpoints; it is `pending` while another one of the account is going."""
     sync_id = connection.execute(
         text(
-            f"""INSERT INTO sync_history AS r
+            """INSERT INTO sync_history AS r
                 (account_id, sync_type, status, trigger, idempotency_key, task_id, wake_at)
             SELECT :account_id, :sync_type, CASE WHEN EXISTS (SELECT 1 FROM sync_history o
                     WHERE o.account_id = :account_id AND o.status = 'in_progress')
                 THEN 'pending' ELSE 'in_progress' END, :trigger, :key, :task_id,
-                now() + make_interval(secs => {STALL_SECONDS})
+                now() + make_interval(secs => :stall)
             RETURNING id"""
         ),
         {
@@ -101,6 +103,7 @@ def create(
             "trigger": trigger,
             "key": idempotency_key,
             "task_id": task_id,
+            "stall": stall,
         },
     ).scalar_one()
     connection.execute(
@@ -219,17 +222,26 @@ class Counts:
     removed: int = 0
 
 
-def advance(connection: Connection, run: Run, token: UUID, phase: Phase, seq: int, family: str) -> bool:
+def advance(
+    connection: Connection,
+    run: Run,
+    token: UUID,
+    phase: Phase,
+    seq: int,
+    family: str,
+    *,
+    stall: float = STALL_SECONDS,
+) -> bool:
     """Compare-and-set under the claim: the batch is in, `phase` and `seq` are due. False: somebody else was first."""
     return (
         connection.execute(
             text(
-                f"""UPDATE sync_history SET phase = :phase, seq = :seq, family = :family, attempts = 0,
+                """UPDATE sync_history SET phase = :phase, seq = :seq, family = :family, attempts = 0,
                 claim = NULL, last_error = NULL,
-                wake_at = now() + make_interval(secs => {STALL_SECONDS})
+                wake_at = now() + make_interval(secs => :stall)
                 WHERE id = :id AND claim = :token AND status = 'in_progress'"""
             ),
-            {"phase": phase, "seq": seq, "family": family, "id": run.id, "token": token},
+            {"phase": phase, "seq": seq, "family": family, "id": run.id, "token": token, "stall": stall},
         ).rowcount
         == 1
     )
@@ -323,6 +335,7 @@ def release(
     reset_at: datetime | None = None,
     park: bool = False,
     error: str | None = None,
+    stall: float = STALL_SECONDS,
 ) -> int | None:
     """Give the claim back for `seconds`; parked: until its family is free. With `error` it counts as a failure.
 
@@ -330,12 +343,12 @@ def release(
     """
     released = connection.execute(
         text(
-            f"""UPDATE sync_history SET claim = NULL, claim_pid = NULL, claim_started = NULL, attempts = 0,
+            """UPDATE sync_history SET claim = NULL, claim_pid = NULL, claim_started = NULL, attempts = 0,
                 status = CASE WHEN :park THEN 'rate_limited' ELSE status END, last_error = :error,
-                wake_at = now() + make_interval(secs => :seconds + {STALL_SECONDS} * (NOT :park)::int)
+                wake_at = now() + make_interval(secs => :seconds + :stall * (NOT :park)::int)
             WHERE id = :id AND claim = :token AND status = 'in_progress' RETURNING id"""
         ),
-        {"park": park, "seconds": seconds, "id": run.id, "token": token, "error": error},
+        {"park": park, "seconds": seconds, "id": run.id, "token": token, "error": error, "stall": stall},
     ).one_or_none()
     if released is None:
         return None
@@ -384,17 +397,17 @@ def end(
     return ended is not None
 
 
-def reopen(connection: Connection, sync_id: int) -> bool:
+def reopen(connection: Connection, sync_id: int, *, stall: float = STALL_SECONDS) -> bool:
     """Resume: from the checkpoints, the next batch is due. False: not the newest of its type, or not resumable."""
     reopened = connection.execute(
         text(
             f"""UPDATE sync_history r SET status = CASE WHEN {ACCOUNT_FREE} THEN 'in_progress' ELSE 'pending' END,
                 completed_at = NULL, cancel_requested_at = NULL, last_error = NULL, attempts = 0,
-                wake_at = now() + make_interval(secs => {STALL_SECONDS})
+                wake_at = now() + make_interval(secs => :stall)
             WHERE r.id = :id AND r.status IN ('failed', 'cancelled') AND NOT EXISTS (SELECT 1 FROM sync_history n
                 WHERE n.account_id = r.account_id AND n.sync_type = r.sync_type AND n.id > r.id) RETURNING r.id"""
         ),
-        {"id": sync_id},
+        {"id": sync_id, "stall": stall},
     ).one_or_none()
     if reopened is not None:
         connection.execute(
@@ -417,7 +430,7 @@ def wake_now(connection: Connection, sync_id: int) -> None:
     )
 
 
-def take_due(connection: Connection, client_id: str) -> list[Run]:
+def take_due(connection: Connection, client_id: str, *, stall: float = STALL_SECONDS) -> list[Run]:
     """Runs to publish: their time has come, their claimant is gone, or what they wait for is over.
 
     Locks the accounts too, as `find` does: no trigger starts another run of one meanwhile.
@@ -437,10 +450,10 @@ def take_due(connection: Connection, client_id: str) -> list[Run]:
                 chosen AS (SELECT DISTINCT ON (account_id) id FROM due
                     ORDER BY account_id, status = 'in_progress' DESC, sync_type, id)
                 UPDATE sync_history h SET status = 'in_progress', claim = NULL, claim_pid = NULL, claim_started = NULL,
-                    wake_at = now() + make_interval(secs => {STALL_SECONDS})
+                    wake_at = now() + make_interval(secs => :stall)
                 FROM chosen WHERE h.id = chosen.id RETURNING h.id"""
             ),
-            {"client_id": client_id},
+            {"client_id": client_id, "stall": stall},
         )
         .scalars()
         .all()

@@ -119,7 +119,16 @@ def _alive(sync: Sync, claimed: Claimed) -> bool:
 def _commit(sync: Sync, claimed: Claimed, step: Step, calls: Calls) -> Outcome:
     run = claimed.run
     done = sync.database.transact(
-        lambda connection: commit(connection, run, claimed.token, claimed.at, claimed.cursor, step, calls.sent)
+        lambda connection: commit(
+            connection,
+            run,
+            claimed.token,
+            claimed.at,
+            claimed.cursor,
+            step,
+            api_calls=calls.sent,
+            stall=sync.settings.stall_seconds,
+        )
     )
     result = _result(done)
     log.info("batch in: %d items, %d calls", result.items_processed, calls.sent)
@@ -194,7 +203,15 @@ def _wait(sync: Sync, claimed: Claimed, calls: Calls, wait: Wait) -> Outcome:
         return _commit(sync, claimed, _plan_lookups(sync, claimed, _entity(wait)).fold([]), calls)
     with sync.database.begin() as connection:
         runs.sent(connection, claimed.run.id, calls.sent)
-        released = runs.release(connection, claimed.run, claimed.token, seconds, reset_at=wait.until, park=park)
+        released = runs.release(
+            connection,
+            claimed.run,
+            claimed.token,
+            seconds,
+            reset_at=wait.until,
+            park=park,
+            stall=sync.settings.stall_seconds,
+        )
         if released is not None and isinstance(claimed.cursor, Lookups | Late):
             catalogue.told_to_wait(connection, _entity(wait), claimed.run.id)
     result = BatchResult(
@@ -217,7 +234,9 @@ def _again(sync: Sync, claimed: Claimed, calls: Calls, error: str) -> Outcome:
         return _fail(sync, claimed, f"{error}; {MOST_FAILURES} tries in a row failed", calls)
     with sync.database.begin() as connection:
         runs.sent(connection, claimed.run.id, calls.sent)
-        failures = runs.release(connection, claimed.run, claimed.token, seconds, error=error)
+        failures = runs.release(
+            connection, claimed.run, claimed.token, seconds, error=error, stall=sync.settings.stall_seconds
+        )
     if failures is None:
         return Stale(orphaned=False, result=_failed(error))
     log.warning("try %d of %d failed, again in %.1f s: %s", failures, MOST_FAILURES, seconds, error)

@@ -38,7 +38,15 @@ class Committed:
 
 
 def commit(
-    connection: Connection, run: Run, token: UUID, at: Checkpoint, cursor: Cursor, step: Step, api_calls: int
+    connection: Connection,
+    run: Run,
+    token: UUID,
+    at: Checkpoint,
+    cursor: Cursor,
+    step: Step,
+    *,
+    api_calls: int,
+    stall: float,
 ) -> Committed:
     """Raises `ClaimLost`, and writes nothing, when the batch is not ours any more."""
     if not runs.holds(connection, run.id, token):
@@ -60,7 +68,8 @@ def commit(
     )
     phase = next_phase(run.phase) if over else run.phase
     seq = 0 if over else run.seq + 1
-    if not runs.advance(connection, run, token, phase, seq, _family(connection, run, phase, written.cursor)):
+    family = _family(connection, run, phase, written.cursor)
+    if not runs.advance(connection, run, token, phase, seq, family, stall=stall):
         raise ClaimLost("another worker has the batch, or the run is over")
     return Committed(phase, seq, written, written.total, offset)
 

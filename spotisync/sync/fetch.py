@@ -41,9 +41,7 @@ class Fetched:
     trouble: SpotisyncError | None
 
 
-def fetch(
-    sync: Sync, access: Access, requests: Sequence[Request], calls: Calls, alive: Callable[[], bool]
-) -> Fetched:
+def fetch(sync: Sync, access: Access, requests: Sequence[Request], calls: Calls, alive: Callable[[], bool]) -> Fetched:
     """`alive` renews the lease while we wait; when it says no, `ClaimLost` is raised."""
     futures = [sync.threads.submit(_answer, sync, access, request, calls) for request in requests]
     answers: list[Answer] = []

@@ -53,7 +53,12 @@ def trigger(
         if run is None:
             _check_can_sync(found)
             task_id = caller.task_id if caller else None
-            run = _existing(connection, runs.create(connection, found.id, sync_type, by, idempotency_key, task_id))
+            run = _existing(
+                connection,
+                runs.create(
+                    connection, found.id, sync_type, by, idempotency_key, task_id, stall=sync.settings.stall_seconds
+                ),
+            )
         if caller:
             waiters.add(connection, caller.task_id, run.id, caller.envelope)
         return Triggered(run, created)
@@ -95,7 +100,7 @@ def resume(sync: Sync, sync_id: int, caller: Caller | None = None) -> Triggered:
         unfinished = run.status in UNFINISHED
         if not unfinished:
             check_move(run.status, "in_progress")
-            if not runs.reopen(connection, sync_id):
+            if not runs.reopen(connection, sync_id, stall=sync.settings.stall_seconds):
                 raise IllegalMove(f"run {sync_id} is not the newest {run.sync_type} run of {run.account}")
         if caller:
             waiters.add(connection, caller.task_id, sync_id, caller.envelope)
@@ -116,7 +121,7 @@ def finish(sync: Sync, sync_id: int) -> bool:
 def due(sync: Sync) -> list[Run]:
     """Runs that somebody has to publish: their message or their worker is lost, or their wait is over."""
     with sync.database.begin() as connection:
-        return runs.take_due(connection, sync.settings.require_client_id())
+        return runs.take_due(connection, sync.settings.require_client_id(), stall=sync.settings.stall_seconds)
 
 
 def publish_later(sync: Sync, sync_id: int) -> None:

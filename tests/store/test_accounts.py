@@ -1,7 +1,9 @@
 """Accounts and their tokens: encrypted at rest, refreshed once, and told in words when a login is over."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from spotisync.errors import Fatal, Misconfigured, NeedsLogin, Transient
 from spotisync.simulator import Server, start
 from spotisync.store import accounts
 from spotisync.store.accounts import Vault
+from spotisync.store.database import Connection, Database
 from spotisync.sync import Sync, enrol
 from spotisync.sync.tokens import Access, access_token
 from tests.store.conftest import Store
@@ -136,6 +139,35 @@ def test_of_eight_threads_with_one_rejected_token_one_refreshes(
     assert set(tokens) != {rejected}
     assert len(set(tokens)) == 1
     assert refreshes(simulator) == 1
+
+
+class Between(Database):
+    """Lets something happen before its second transaction."""
+
+    def __init__(self, url: str, happens: Callable[[], object]) -> None:
+        super().__init__(url)
+        self._happens = happens
+        self._begun = 0
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        self._begun += 1
+        if self._begun == 2:
+            self._happens()
+        with super().begin() as connection:
+            yield connection
+
+
+def test_a_refresh_that_ended_between_our_look_and_our_claim_is_ours_too(
+    sync: Sync, simulator: Server, enrolled: int, store: Store, database_url: str
+) -> None:
+    expire(store)
+    theirs: list[str] = []
+    database = Between(database_url, lambda: theirs.append(access_token(sync, enrolled)))
+    assert [access_token(replace(sync, database=database), enrolled)] == theirs
+    assert refreshes(simulator) == 1
+    assert store.one("SELECT refresh_claim FROM accounts WHERE id = :id", id=enrolled) is None
+    database.close()
 
 
 def test_a_rotated_refresh_token_is_stored_and_used_next(make_sync: Callable[..., Sync], store: Store) -> None:

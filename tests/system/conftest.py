@@ -45,6 +45,7 @@ def deploy(
                 "artists_batch_size": 50,
                 "albums_batch_size": 40,
                 "sweep_interval": 1,
+                "lease_seconds": 20,  # a message that is lost unnoticed is published again after a quarter of it
                 "timezone": "UTC",
                 "full_sync_schedule": "",
                 **changes,
