@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from spotisync.core.outcomes import Parked
+from spotisync.core.outcomes import Parked, Retry
 from spotisync.errors import IllegalMove
 from spotisync.simulator import Server, start
 from spotisync.store import runs
@@ -109,7 +109,7 @@ def test_a_run_that_waits_for_long_says_so_and_until_when(
 def test_a_seven_second_limit_is_a_wait_of_seven_seconds(sync: Sync, simulator: Server, account: Account) -> None:
     simulator.control.add_fault(status=429, retry_after=7, family="library")
     outcome = drive.step(sync, drive.start(sync, account))
-    assert isinstance(outcome, drive.Retry)
+    assert isinstance(outcome, Retry)
     assert 6 < outcome.seconds <= 8
 
 

@@ -34,7 +34,7 @@ def _noting_the_phase(sync: Any, sync_id: int, phase: Any, seq: int) -> Any:
     return batch.run_batch(sync, sync_id, phase, seq)
 
 
-_fetch, _go_on = batch.fetch, workflow.go_on
+_fetch, _go_on = batch.fetch, workflow.go_on  # type: ignore[attr-defined]
 
 
 def _fetching(*args: Any) -> Any:
@@ -49,9 +49,9 @@ def _going_on(*args: Any) -> Any:
     return _go_on(*args)
 
 
-batch.fetch = _fetching
-tasks.run_batch = _noting_the_phase
-workflow.go_on = _going_on
+batch.fetch = _fetching  # type: ignore[assignment, attr-defined]
+tasks.run_batch = _noting_the_phase  # type: ignore[attr-defined]
+workflow.go_on = _going_on  # type: ignore[assignment]
 
 
 @task_postrun.connect

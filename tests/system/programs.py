@@ -126,7 +126,7 @@ class Deployment:
         for program in self.programs:
             program.end()
         gc.collect()  # results unsubscribe when they go, so let them go while the broker is there
-        backend = self.foreign.backend
+        backend: Any = self.foreign.backend
         backend.result_consumer.stop()
         backend.client.connection_pool.disconnect()
         self.foreign.close()

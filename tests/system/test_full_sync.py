@@ -89,11 +89,11 @@ def test_a_library_that_moves_is_right_after_a_calm_sync(
         requests = itertools.count()
         ask = sync.client.get
 
-        def get(request: Request, token: str) -> Any:
+        def get(request: Request, access_token: str) -> Any:
             if next(requests) in moments:
                 for _ in range(burst):
                     simulator.world.random_edit(rng)
-            return ask(request, token)
+            return ask(request, access_token)
 
         sync.client.get = get  # type: ignore[method-assign]
         assert drive.full_sync(sync, account)["status"] == "success"

@@ -6,6 +6,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def test_the_whole_worker_is_killed_again_and_again(deploy: Deploy) -> None:
     worker = deployment.worker()
     result = trigger(deployment, account)
     for batches in (3, 9):
-        until(lambda n=batches: under_way(deployment, n), "batches")
+        until(partial(under_way, deployment, batches), "batches")
         worker.kill()
         worker = deployment.worker()
     assert result.get(timeout=90)["status"] == "success"
@@ -124,6 +125,10 @@ def test_the_broker_is_killed_in_mid_batch_and_the_worker_survives(
     check_truth(deployment, account)
 
 
+def _past(moment: float, deployment: Deployment) -> bool:
+    return time.monotonic() > moment or over(deployment)
+
+
 def test_flushall_at_any_time(deploy: Deploy, broker_url: str) -> None:
     deployment = deploy()
     account = deployment.account()
@@ -139,7 +144,7 @@ def test_flushall_at_any_time(deploy: Deploy, broker_url: str) -> None:
             client.flushall()
             pause = dice.uniform(0.05, 1.5)
             until_then = time.monotonic() + pause
-            until(lambda t=until_then: time.monotonic() > t or over(deployment), "the next flush")
+            until(partial(_past, until_then, deployment), "the next flush")
     until(lambda: over(deployment), "the end of the run", 90)
     check_truth(deployment, account)
 

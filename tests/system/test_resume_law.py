@@ -106,9 +106,9 @@ class Worker:
         self.outcome: Outcome | None = None
         self._thread: threading.Thread | None = None
 
-    def _get(self, request: Request, token: str) -> Any:
+    def _get(self, request: Request, access_token: str) -> Any:
         self.pauses.pause()
-        return self._client_get(request, token)
+        return self._client_get(request, access_token)
 
     @property
     def idle(self) -> bool:
@@ -215,7 +215,7 @@ class Cluster:
                 self.messages.append(Message(phase, seq))
             case End():
                 at = ORDER.index(worker.message.phase) + 1
-                self.messages.append(Message(ORDER[at], 0))  # type: ignore[arg-type]
+                self.messages.append(Message(ORDER[at], 0))
             case Retry():
                 self.messages.append(worker.message)
             case Stale(orphaned=True) if worker.message.redelivered:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -104,7 +105,7 @@ def test_look_ups_that_are_blocked_for_long_are_put_off_and_counted(deployment: 
     assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))
 
 
-FAULTS = [
+FAULTS: list[dict[str, Any]] = [
     {"kind": "status", "status": 502, "body": "html"},
     {"kind": "status", "status": 500, "body": "empty"},
     {"kind": "cut"},
