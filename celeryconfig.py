@@ -1,8 +1,9 @@
 """Celery's options. Values come from `spotisync.settings`; what a task does stands in `spotisync/tasks.py`."""
 
-from celery.schedules import crontab
+from celery.schedules import ParseException, crontab
 from kombu import Exchange, Queue
 
+from spotisync.errors import Misconfigured
 from spotisync.settings import settings
 
 _settings = settings()
@@ -63,6 +64,15 @@ worker_send_task_events = True
 task_send_sent_event = True
 worker_hijack_root_logger = False
 
+
+
+def _cron(variable: str, expression: str) -> crontab:
+    try:
+        return crontab.from_string(expression)
+    except (ParseException, ValueError) as error:
+        raise Misconfigured(f"{variable} is no cron expression ({expression!r}): {error}") from None
+
+
 beat_schedule_filename = str(_settings.data_dir / "beat-schedule")
 beat_schedule = {
     "sweep": {
@@ -75,7 +85,7 @@ beat_schedule = {
 if _settings.full_sync_schedule:
     beat_schedule["full sync"] = {
         "task": "spotisync.tick",
-        "schedule": crontab.from_string(_settings.full_sync_schedule),
+        "schedule": _cron("SPOTISYNC_FULL_SYNC_SCHEDULE", _settings.full_sync_schedule),
         "kwargs": {"sync_type": "full"},
         "options": {"expires": 3600},
     }

@@ -29,9 +29,10 @@ def _kill(sync: Sync, account: str, control: Control, connection: Connection) ->
     killed = time.time()
     os.kill(child, signal.SIGKILL)
     control.release()
-    commits = drive.until(lambda: tracing.commits_after(connection, killed), "a commit", 60)
+    seconds = drive.until(lambda: tracing.commit_after(connection, run.id, killed), "a commit", 60)
     lifecycle.cancel(sync, run.id)
-    return float(commits[0])
+    drive.until(lambda: not _busy_child(), "the end of the batch in flight", 30)
+    return float(seconds)
 
 
 def _busy_child() -> int | None:

@@ -36,14 +36,14 @@ def hops(connection: Connection) -> list[float]:
     return [float(row[0]) for row in connection.execute(HOPS)]
 
 
-def commits_after(connection: Connection, time: float) -> list[float]:
-    """Seconds from this time to each batch that was committed since."""
-    rows = connection.execute(
-        """SELECT EXTRACT(epoch FROM at) - %s FROM trace
-        WHERE event = 'commit' AND at > to_timestamp(%s) ORDER BY at""",
-        (time, time),
-    )
-    return [float(row[0]) for row in rows]
+def commit_after(connection: Connection, sync_id: int, time: float) -> float | None:
+    """Seconds from this time to the first batch of a run that was committed since."""
+    found = connection.execute(
+        """SELECT EXTRACT(epoch FROM min(at)) - %s FROM trace
+        WHERE event = 'commit' AND sync_id = %s AND at > to_timestamp(%s)""",
+        (time, sync_id, time),
+    ).fetchall()
+    return None if found[0][0] is None else float(found[0][0])
 
 
 def written(connection: Connection) -> tuple[int, int]:

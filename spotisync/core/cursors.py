@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from spotisync.core.states import Phase
 from spotisync.core.walk import TracksWalk, Walk
@@ -59,7 +59,6 @@ _FIRST: dict[Phase, Cursor] = {
     "albums": Lookups(),
     "playlists": Listing(),
 }
-Stage = Literal["walk", "lookups", "listing", "contents", "late"]
 
 
 def dump(cursor: Cursor) -> dict[str, Any]:

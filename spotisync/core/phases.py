@@ -3,6 +3,7 @@
 A batch may get only some of its replies; each `fold_*` takes the contiguous prefix and says where to go on.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
@@ -104,6 +105,7 @@ def plan_lookups(entity: Entity, ids: Sequence[str]) -> list[Request]:
 
 def fold_lookups(cursor: Cursor, entity: Entity, answers: Sequence[Answer]) -> Step:
     """The phase ends when the store finds no stub left, so the cursor stays. A refusal means: not for this app."""
+    answers = list(itertools.takewhile(lambda answer: not answer.refused, answers)) or answers
     if any(answer.refused for answer in answers):
         return Step(cursor=cursor, looked_up=entity, deferred=True)
     by_id = parse.artists_by_id if entity == "artists" else parse.albums_by_id

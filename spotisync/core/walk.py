@@ -67,11 +67,16 @@ def accept(
             break
         if not accepted and page.offset > max(0, walk.position - walk.shrunk(page.total)):
             return replace(walk, step_back=walk.shrunk(page.total)), []
-        if page.length == 0 and page.offset < page.total:
-            raise Unreadable(f"Spotify sent no rows at {page.offset} of {page.total}")
+        _check_plausible(page)
         accepted.append(page)
         walk = Walk(position=page.offset + page.length, total=page.total)
     return walk, accepted
+
+
+def _check_plausible(page: Page) -> None:
+    """A page that contradicts itself proves nothing, least of all that the list is at its end."""
+    if (page.length == 0 and page.offset < page.total) or (page.length and page.offset + page.length > page.total):
+        raise Unreadable(f"Spotify sent {page.length} rows at {page.offset} of {page.total}")
 
 
 def _joins(before: Sequence[Hashable | None], after: Sequence[Hashable | None]) -> bool:
@@ -80,15 +85,11 @@ def _joins(before: Sequence[Hashable | None], after: Sequence[Hashable | None]) 
 
 @dataclass(frozen=True)
 class TracksWalk:
-    """The walk over saved tracks: the whole list, then the head again.
-
-    `newest` is when the newest row at the start was saved. `steady`: the total has been the same on every page.
-    """
+    """The whole list of saved tracks, then its head again. `newest`: when the newest at the start was saved."""
 
     stage: Literal["list", "head"] = "list"
     walk: Walk = field(default_factory=Walk)
     newest: datetime | None = None
-    steady: bool = True
 
     @property
     def done(self) -> bool:
@@ -102,8 +103,7 @@ def tracks_offsets(cursor: TracksWalk, pages: int) -> list[int]:
 def accept_tracks(cursor: TracksWalk, pages: Sequence[SavedTracksPage]) -> tuple[TracksWalk, list[SavedTracksPage]]:
     walk, accepted = accept(cursor.walk, pages, lambda page: page.rows)
     taken = [page for page in accepted if isinstance(page, SavedTracksPage)]
-    totals = {page.total for page in taken} | ({cursor.walk.total} - {None})
-    cursor = replace(cursor, walk=walk, steady=cursor.steady and len(totals) <= 1)
+    cursor = replace(cursor, walk=walk)
     if cursor.stage == "head":
         return (_ended(cursor) if _met_known(taken, cursor.newest) else cursor), taken
     if cursor.newest is None:

@@ -11,7 +11,7 @@ from spotisync.store import schema
 from spotisync.store.bulk import replace_children, upsert
 
 # A stub that so many claims ended without an answer for is left alone until the next full sync.
-MOST_ATTEMPTS = 10
+MOST_ATTEMPTS = 30
 Row = TypeVar("Row")
 
 

@@ -24,7 +24,6 @@ KINDS: dict[type[Any], tuple[Phase, st.SearchStrategy[Any]]] = {
             st.sampled_from(("list", "head")),
             WALKS,
             st.none() | st.datetimes(timezones=st.just(UTC)),
-            st.booleans(),
         ),
     ),
     Lookups: ("artists", st.builds(Lookups)),
