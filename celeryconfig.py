@@ -1,5 +1,7 @@
 """Celery's options. Values come from `spotisync.settings`; what a task does stands in `spotisync/tasks.py`."""
 
+from contextlib import suppress
+
 from celery.schedules import ParseException, crontab
 from kombu import Exchange, Queue
 
@@ -17,7 +19,7 @@ broker_connection_max_retries = None
 broker_transport_options = {
     # Must exceed the longest countdown plus the longest batch, or Redis delivers twice. A lost worker's batch does not
     # wait for it: sweep is quicker.
-    "visibility_timeout": 3600,
+    "visibility_timeout": max(3600, 2 * _settings.max_countdown + _settings.lease_seconds),
     "unacked_restore_interval": 10,
     "unacked_restore_throttle": 1,
     **_timeouts,
@@ -45,6 +47,8 @@ task_acks_late = True
 task_reject_on_worker_lost = True
 task_track_started = True
 worker_prefetch_multiplier = 1
+# A child publishes when it is born; with a frozen broker that takes its time, and killing it would not help.
+worker_proc_alive_timeout = 30
 # A batch is seconds; this is for what hangs where no timeout reaches.
 task_time_limit = 900
 # In a worker: bridge a restart of the broker. What can't be published is published by sweep.
@@ -65,7 +69,6 @@ task_send_sent_event = True
 worker_hijack_root_logger = False
 
 
-
 def _cron(variable: str, expression: str) -> crontab:
     try:
         return crontab.from_string(expression)
@@ -73,6 +76,8 @@ def _cron(variable: str, expression: str) -> crontab:
         raise Misconfigured(f"{variable} is no cron expression ({expression!r}): {error}") from None
 
 
+with suppress(OSError):  # beat says it better, and a worker does not need it
+    _settings.data_dir.mkdir(parents=True, exist_ok=True)
 beat_schedule_filename = str(_settings.data_dir / "beat-schedule")
 beat_schedule = {
     "sweep": {

@@ -46,9 +46,10 @@ class Gate:
         """The longest cooldown that covers the family now, or None."""
         with self._lock:
             if time.monotonic() - self._read_at > CACHE_SECONDS:
+                began = time.monotonic()
                 with self._begin() as connection:
                     self._blocks = read(connection, self._client_id)
-                self._read_at = time.monotonic()
+                self._read_at = began
             age = time.monotonic() - self._read_at
             covering = [each for each in self._blocks if each.family in {family, "*"} and each.seconds > age]
         return max(covering, key=lambda each: each.until, default=None)

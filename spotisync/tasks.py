@@ -10,10 +10,11 @@ from spotisync.sync.batch import run_batch
 from spotisync.sync.lifecycle import SyncType
 from spotisync.workflow import Task
 
+# `max_retries=None` has to stand here: handed to `retry` it means the default, which is three.
 # `track_started` is off where the door sets its own state: a second delivery must not overwrite an answer.
 
 
-@app.task(bind=True, name="spotisync.full_sync", track_started=False)
+@app.task(bind=True, name="spotisync.full_sync", max_retries=None, track_started=False)
 def full_sync(self: Task, *, account: str | None = None, idempotency_key: str | None = None) -> None:
     """Sync the whole library of an account. The result is the summary, once the run is over."""
     with workflow.until_postgres_is_back(self):
@@ -26,14 +27,14 @@ def full_sync(self: Task, *, account: str | None = None, idempotency_key: str | 
         )
 
 
-@app.task(bind=True, name="spotisync.resume_sync", track_started=False)
+@app.task(bind=True, name="spotisync.resume_sync", max_retries=None, track_started=False)
 def resume_sync(self: Task, *, sync_id: int) -> None:
     """Go on with a run that failed or was cancelled. The result is the summary, once the run is over."""
     with workflow.until_postgres_is_back(self):
         workflow.receive(self, sync(), lambda caller: lifecycle.resume(sync(), sync_id, caller))
 
 
-@app.task(bind=True, name="spotisync.cancel_sync")
+@app.task(bind=True, name="spotisync.cancel_sync", max_retries=None)
 def cancel_sync(self: Task, *, sync_id: int) -> dict[str, Any]:
     """End a run now, whatever it is doing or waiting for."""
     with workflow.until_postgres_is_back(self):
@@ -42,14 +43,14 @@ def cancel_sync(self: Task, *, sync_id: int) -> dict[str, Any]:
         return {"sync_id": run.id, "status": run.status}
 
 
-@app.task(bind=True, name="spotisync.batch")
+@app.task(bind=True, name="spotisync.batch", max_retries=None)
 def batch(self: Task, *, sync_id: int, phase: Phase, seq: int) -> dict[str, Any]:
     """One batch of one phase. The message names the work and carries no state."""
     with workflow.until_postgres_is_back(self):
         return workflow.go_on(self, sync(), sync_id, run_batch(sync(), sync_id, phase, seq))
 
 
-@app.task(bind=True, name="spotisync.finish")
+@app.task(bind=True, name="spotisync.finish", max_retries=None)
 def finish(self: Task, *, sync_id: int) -> dict[str, Any]:
     """The end of the chain."""
     with workflow.until_postgres_is_back(self):
@@ -66,10 +67,10 @@ def sweep() -> None:
     workflow.answer(sync())
 
 
-@app.task(name="spotisync.tick", ignore_result=True)
-def tick(*, sync_type: SyncType) -> None:
+@app.task(bind=True, name="spotisync.tick", max_retries=None, ignore_result=True)
+def tick(self: Task, *, sync_type: SyncType) -> None:
     """The schedule's: start a sync of every active account, or join what is going."""
-    for account in lifecycle.active_accounts(sync()):
-        triggered = lifecycle.trigger(sync(), account, sync_type, "beat")
-        if triggered.created:
-            workflow.publish(triggered.run)
+    with workflow.until_postgres_is_back(self):
+        for triggered in lifecycle.trigger_all(sync(), sync_type):
+            if triggered.created:
+                workflow.publish(triggered.run)

@@ -5,8 +5,10 @@ any time. A caller's chain, callbacks and errbacks lie in `waiters` until the ru
 what Celery's tracer does after a task returns.
 """
 
+import contextlib
 import logging
 import random
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn, TypeAlias
@@ -64,8 +66,8 @@ def _signature(name: str, kwargs: dict[str, Any]) -> Signature:
 def publish(run: Run) -> None:
     """Send the canvas. If the broker is away nothing is lost: `wake_at` is set, and sweep publishes it."""
     try:
-        canvas(run).apply_async(ignore_result=False)
-    except OperationalError as error:
+        canvas(run).apply_async()
+    except (OperationalError, RuntimeError) as error:  # Celery's Redis backend says RuntimeError when it is away
         log.warning("run %d could not be published (%s); sweep will", run.id, error)
 
 
@@ -79,7 +81,8 @@ def sweep_soon() -> None:
 
 def go_on(task: Task, sync: Sync, sync_id: int, outcome: Outcome) -> dict[str, Any]:
     """Outcome to message. What is returned is the task's result; `stop` keeps Celery from publishing the next link."""
-    task.send_event("task-progress", **outcome.result.as_dict())
+    with contextlib.suppress(OperationalError):  # a viewer's, and nothing must hang on it
+        task.send_event("task-progress", retry=False, **outcome.result.as_dict())
     match outcome:
         case End(result):
             return result.as_dict()
@@ -87,7 +90,7 @@ def go_on(task: Task, sync: Sync, sync_id: int, outcome: Outcome) -> dict[str, A
             _hand_on(task, sync, sync_id, _batch(sync_id, phase, seq))
             return stop(task, result)
         case Retry(seconds, _):
-            raise task.retry(countdown=seconds, max_retries=None)
+            raise task.retry(countdown=seconds)
         case Parked(_, result):
             return stop(task, result)
         case Stale(orphaned, result):
@@ -124,7 +127,7 @@ def until_postgres_is_back(task: Task) -> Iterator[None]:
         yield
     except Unavailable as error:
         log.warning("%s; %s is tried again", error, task.name)
-        raise task.retry(countdown=1 + 2 * random.random(), max_retries=None) from None  # noqa: S311
+        raise task.retry(countdown=1 + 2 * random.random()) from None  # noqa: S311
 
 
 def publish_if_unfinished(sync: Sync, sync_id: int) -> None:
@@ -141,7 +144,10 @@ def receive(task: Task, sync: Sync, trigger: Callable[[Caller], Triggered]) -> N
     caller = Caller(str(task.request.id), envelope(task.request))
     if not lifecycle.known_waiter(sync, caller.task_id):
         # Before the row exists: a second delivery must not overwrite the answer.
-        task.update_state(state="SYNCING", meta={"task_id": caller.task_id})
+        try:
+            task.update_state(state="SYNCING", meta={"task_id": caller.task_id})
+        except Exception:  # noqa: BLE001 (the result backend's own kinds; the run does not need it)
+            log.warning("the result backend is away; the state of %s can't be shown", caller.task_id)
     triggered = trigger(caller)
     if triggered.created:
         publish(triggered.run)
@@ -155,31 +161,31 @@ def envelope(request: Context) -> dict[str, Any]:
 
 def answer(sync: Sync) -> None:
     """Tell every waiter whose run is over. At least once; each is taken by one process at a time."""
-    while batch := lifecycle.waiters_to_tell(sync):
-        for waiter in batch:
-            try:
-                _tell(sync, waiter)
-            except OperationalError as error:
-                log.warning("caller %s could not be told yet (%s); sweep will", waiter.task_id, error)
-            except Exception:  # whatever a foreign message holds: the other callers are to be told
-                log.exception("caller %s could not be told", waiter.task_id)
-            else:
-                lifecycle.told(sync, waiter)
+    while waiter := lifecycle.waiter_to_tell(sync):
+        try:
+            _tell(sync, waiter)
+        except Exception as error:  # whatever a foreign message holds or the result backend raises: others wait, too
+            log.warning("caller %s could not be told yet", waiter.task_id, exc_info=error)
+            lifecycle.tell_later(sync, waiter)
+        else:
+            lifecycle.told(sync, waiter)
 
 
 def _tell(sync: Sync, waiter: Waiter) -> None:
+    """Follow-ups first, then the result: who sees a result knows that they were sent. All of it may be done twice."""
     # Celery looks into `delivery_info` without asking whether it is there.
     request = Context({"delivery_info": {}, **waiter.envelope})
-    backend = app.backend
-    if waiter.tries > 1 and backend.get_state(waiter.task_id) in states.READY_STATES:
-        return
+    sent_before = waiter.tries > 1 and app.backend.get_state(waiter.task_id) in states.READY_STATES
     if waiter.status != "success":
-        backend.mark_as_failure(waiter.task_id, failure(waiter), request=request)
+        if not sent_before:
+            _publish_errbacks(request, waiter)
+        app.backend.mark_as_failure(waiter.task_id, failure(waiter), request=request, call_errbacks=False)
         return
     with sync.database.begin() as connection:
         summary = status.summary(connection, waiter.sync_id)
-    _publish_links(request, waiter, summary)
-    backend.mark_as_done(waiter.task_id, summary, request=request)
+    if not sent_before:
+        _publish_links(request, waiter, summary)
+    app.backend.mark_as_done(waiter.task_id, summary, request=request)
 
 
 def failure(waiter: Waiter) -> SpotisyncError:
@@ -188,21 +194,31 @@ def failure(waiter: Waiter) -> SpotisyncError:
 
 
 def _publish_links(request: Context, waiter: Waiter, summary: dict[str, Any]) -> None:
-    """As the tracer does after a return: callbacks, then the next link, before the result is stored."""
-    known = _known if waiter.tries > 1 else (lambda _: False)
-    root = request.root_id or waiter.task_id
-    callbacks = [app.signature(each) for each in request.callbacks or []]
-    for callback in callbacks:
-        if not known(callback):
-            callback.apply_async((summary,), parent_id=waiter.task_id, root_id=root)
+    """As the tracer does after a return: callbacks, then the next link."""
+    options: dict[str, Any] = {"parent_id": waiter.task_id, "root_id": request.root_id or waiter.task_id}
+    for callback in map(app.signature, request.callbacks or []):
+        if not _known(callback, waiter):
+            callback.apply_async((summary,), **options)
     if request.chain:
         rest = list(request.chain)
         link = app.signature(rest.pop())
-        if not known(link):
-            link.apply_async((summary,), chain=rest, parent_id=waiter.task_id, root_id=root)
+        if not _known(link, waiter):
+            link.apply_async((summary,), chain=rest, **options)
 
 
-def _known(link: Signature) -> bool:
+def _publish_errbacks(request: Context, waiter: Waiter) -> None:
+    """Each under an id of its own that is the same at every attempt; it gets the id of the task that failed."""
+    options: dict[str, Any] = {"parent_id": waiter.task_id, "root_id": request.root_id or waiter.task_id}
+    for number, errback in enumerate(map(app.signature, request.errbacks or [])):
+        if not isinstance(errback, group):
+            errback.options.setdefault("task_id", str(uuid.uuid5(uuid.NAMESPACE_OID, f"{waiter.task_id}:{number}")))
+        if not _known(errback, waiter):
+            errback.apply_async((waiter.task_id,), **options)
+
+
+def _known(link: Signature, waiter: Waiter) -> bool:
     """On a second attempt: whether the backend has heard of this link, so that the first one had sent it."""
+    if waiter.tries == 1:
+        return False
     task_id = None if isinstance(link, group) else link.options.get("task_id")
     return task_id is not None and app.backend.get_state(task_id) != states.PENDING

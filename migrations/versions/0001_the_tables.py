@@ -297,7 +297,7 @@ def upgrade() -> None:
     op.create_table('waiters',
     sa.Column('task_id', sa.Text(), nullable=False),
     sa.Column('sync_id', sa.BigInteger(), autoincrement=False, nullable=False),
-    sa.Column('envelope', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+    sa.Column('envelope', sa.Text(), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('wake_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('tries', sa.Integer(), server_default='0', nullable=False),

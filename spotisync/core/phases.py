@@ -4,7 +4,7 @@ A batch may get only some of its replies; each `fold_*` takes the contiguous pre
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
@@ -43,6 +43,7 @@ class Step:
     looked_up: Entity | None = None
     known: frozenset[str] = frozenset()
     gone: frozenset[str] = frozenset()
+    missed: frozenset[str] = frozenset()
     deferred: bool = False
     listed: tuple[tuple[int, Playlist], ...] = ()
     listing_proved: bool = False
@@ -98,28 +99,38 @@ def _newest_of_twins(rows: Any) -> tuple[SavedTrack, ...]:
 # ---- artists, albums ------------------------------------------------------------------------------------------------
 
 
-def plan_lookups(entity: Entity, ids: Sequence[str]) -> list[Request]:
+def plan_lookups(entity: Entity, ids: Sequence[str], alone: Collection[str] = ()) -> list[Request]:
+    """As many ids a call as Spotify takes; those in `alone` had no answer among others, and get a call each."""
     size = IDS_A_CALL[entity]
-    return [Request(entity, ids=tuple(ids[at : at + size])) for at in range(0, len(ids), size)]
+    together = [id_ for id_ in ids if id_ not in alone]
+    chunks = [together[at : at + size] for at in range(0, len(together), size)]
+    return [Request(entity, ids=tuple(chunk)) for chunk in (*chunks, *([id_] for id_ in ids if id_ in alone))]
 
 
 def fold_lookups(cursor: Cursor, entity: Entity, answers: Sequence[Answer]) -> Step:
-    """The phase ends when the store finds no stub left, so the cursor stays. A refusal means: not for this app."""
-    answers = list(itertools.takewhile(lambda answer: not answer.refused, answers)) or answers
-    if any(answer.refused for answer in answers):
+    """The phase ends when the store finds no stub left, so the cursor stays. A 403 means: not for this app."""
+    answers = list(itertools.takewhile(lambda answer: not _forbidden(answer), answers)) or answers
+    if any(_forbidden(answer) for answer in answers):
         return Step(cursor=cursor, looked_up=entity, deferred=True)
     by_id = parse.artists_by_id if entity == "artists" else parse.albums_by_id
-    found = _read(answers, lambda answer: by_id(answer.body, answer.request.ids))
+    found = _read(
+        [answer for answer in answers if not answer.refused],
+        lambda answer: by_id(answer.body, answer.request.ids),
+    )
     catalogue = Catalogue()
     for each in found:
         catalogue.add(each.catalogue)
+    known = frozenset().union(*(each.known for each in found))
+    refused_alone = {answer.request.ids[0] for answer in answers if answer.refused and len(answer.request.ids) == 1}
+    gone = frozenset(refused_alone).union(*(each.gone for each in found))
+    asked = frozenset().union(*(answer.request.ids for answer in answers))
     return Step(
-        cursor=cursor,
-        catalogue=catalogue,
-        looked_up=entity,
-        known=frozenset().union(*(each.known for each in found)),
-        gone=frozenset().union(*(each.gone for each in found)),
+        cursor=cursor, catalogue=catalogue, looked_up=entity, known=known, gone=gone, missed=asked - known - gone
     )
+
+
+def _forbidden(answer: Answer) -> bool:
+    return answer.refused is not None and answer.refused.status == 403
 
 
 # ---- playlists ------------------------------------------------------------------------------------------------------
@@ -189,7 +200,7 @@ def plan_contents(cursor: Contents, wanted: Sequence[Wanted]) -> ContentsPlan:
         end = max(reading.position + 1, reading.total or 1)
         requests += [
             Request("playlist_items", offset=offset, playlist_id=each.playlist_id)
-            for offset in range(reading.position, end, PAGE)
+            for offset in itertools.islice(range(reading.position, end, PAGE), CONTENTS_CALLS)
         ]
     return ContentsPlan(tuple(requests[:CONTENTS_CALLS]), readings, tuple(empty))
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import requests
 
+from spotisync.core.parse import text
 from spotisync.errors import NeedsLogin, Refused, SpotisyncError, Transient
 
 Hook = Callable[..., None]
@@ -72,7 +73,8 @@ def message(response: requests.Response) -> str:
         error = error.get("message")
     if isinstance(body, dict) and body.get("error_description"):
         error = f"{error}: {body['error_description']}"
-    return " ".join(str(error or response.reason or "nothing").split())[:200]
+    # Cleaned: these words are stored, and Postgres takes no NUL and no lone surrogates.
+    return " ".join((text(str(error or response.reason or "")) or "nothing").split())[:200]
 
 
 @contextmanager

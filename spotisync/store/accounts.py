@@ -132,16 +132,24 @@ def claim_refresh(connection: Connection, account_id: int, token: UUID) -> bool:
     )
 
 
-def store_refreshed(connection: Connection, account_id: int, token: UUID, sealed: dict[str, Any]) -> None:
-    """The rotated refresh token is committed before the access token that came with it is used."""
-    connection.execute(
-        text(
-            """UPDATE accounts SET access_token = :access_token, scope = COALESCE(:scope, scope), updated_at = now(),
-                access_token_expires_at = now() + make_interval(secs => :expires_in),
-                refresh_token = COALESCE(:refresh_token, refresh_token),
-                refresh_claim = NULL, refresh_claim_until = NULL WHERE id = :id AND refresh_claim = :token"""
-        ),
-        {"id": account_id, "token": token, **sealed},
+def store_refreshed(connection: Connection, account_id: int, used: str, sealed: dict[str, Any]) -> bool:
+    """The rotated refresh token is committed before the access token that came with it is used.
+
+    `used` is the sealed refresh token that was sent; false if another one is stored meanwhile, which then is the newer.
+    """
+    return (
+        connection.execute(
+            text(
+                """UPDATE accounts SET access_token = :access_token, scope = COALESCE(:scope, scope),
+                    access_token_expires_at = now() + make_interval(secs => :expires_in), updated_at = now(),
+                    refresh_token = COALESCE(:refresh_token, refresh_token),
+                    -- Somebody may have sent the same token later, and been refused for that.
+                    status = CASE status WHEN 'needs_login' THEN 'active' ELSE status END, last_error = NULL,
+                    refresh_claim = NULL, refresh_claim_until = NULL WHERE id = :id AND refresh_token = :used"""
+            ),
+            {"id": account_id, "used": used, **sealed},
+        ).rowcount
+        == 1
     )
 
 
@@ -156,14 +164,18 @@ def end_refresh(connection: Connection, account_id: int, token: UUID) -> None:
     )
 
 
-def needs_login(connection: Connection, account_id: int, why: str) -> None:
-    """Spotify refused the refresh token for good: it is of no use any more."""
-    connection.execute(
-        text(
-            """UPDATE accounts SET status = 'needs_login', last_error = :why, access_token = NULL, refresh_token = NULL,
-                refresh_claim = NULL, refresh_claim_until = NULL, updated_at = now() WHERE id = :id"""
-        ),
-        {"id": account_id, "why": why},
+def needs_login(connection: Connection, account_id: int, used: str, why: str) -> bool:
+    """Spotify refused the refresh token `used` (sealed). False: another one is stored meanwhile, and may be good."""
+    return (
+        connection.execute(
+            text(
+                """UPDATE accounts SET status = 'needs_login', last_error = :why, access_token = NULL,
+                    refresh_claim = NULL, refresh_claim_until = NULL, updated_at = now()
+                WHERE id = :id AND refresh_token = :used"""
+            ),
+            {"id": account_id, "used": used, "why": why},
+        ).rowcount
+        == 1
     )
 
 

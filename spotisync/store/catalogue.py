@@ -10,8 +10,8 @@ from spotisync.core.rows import Catalogue
 from spotisync.store import schema
 from spotisync.store.bulk import replace_children, upsert
 
-# A stub that so many claims ended without an answer for is left alone until the next full sync.
-MOST_ATTEMPTS = 30
+# A stub that so many look-ups brought no answer for is left alone until the next full sync.
+MOST_ATTEMPTS = 5
 Row = TypeVar("Row")
 
 
@@ -39,7 +39,7 @@ def claim_stubs(connection: Connection, entity: Entity, sync_id: int, limit: int
     return list(
         connection.execute(
             text(
-                f"""UPDATE {entity} SET lookup_sync_id = :sync_id, lookup_attempts = lookup_attempts + 1,
+                f"""UPDATE {entity} SET lookup_sync_id = :sync_id,
                     lookup_until = now() + make_interval(secs => :lease)
                 -- An array is worked out once; IN might be worked out for each row, and LIMIT would be no limit.
                 WHERE id = ANY(ARRAY(SELECT id FROM {entity} WHERE {_FREE}
@@ -57,15 +57,19 @@ _UNCLAIMED = """(lookup_until IS NULL OR lookup_until <= now() OR lookup_sync_id
 _FREE = f"enrichment = 'stub' AND lookup_attempts < {MOST_ATTEMPTS} AND {_UNCLAIMED}"
 
 
-def told_to_wait(connection: Connection, entity: Entity, sync_id: int) -> None:
-    """The last claim of this run brought no answer, but that is not the stubs' fault: it does not count."""
+def missed(connection: Connection, entity: Entity, ids: Iterable[str]) -> None:
+    """An answer came, but not for these: that counts. What a limit, an outage or a death kept from them does not."""
     connection.execute(
-        text(
-            f"""UPDATE {entity} SET lookup_attempts = GREATEST(lookup_attempts - 1, 0)
-            WHERE lookup_sync_id = :sync_id AND enrichment = 'stub'"""
-        ),
-        {"sync_id": sync_id},
+        text(f"UPDATE {entity} SET lookup_attempts = lookup_attempts + 1 WHERE id = ANY(:ids)"), {"ids": sorted(ids)}
     )
+
+
+def missed_before(connection: Connection, entity: Entity, ids: Iterable[str]) -> set[str]:
+    """Which of them had no answer among others; they are asked for alone, so that they spoil it for no one else."""
+    found = connection.execute(
+        text(f"SELECT id FROM {entity} WHERE id = ANY(:ids) AND lookup_attempts > 0"), {"ids": list(ids)}
+    )
+    return set(found.scalars())
 
 
 def left(connection: Connection, entity: Entity, sync_id: int) -> int:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from spotisync.errors import Unavailable
 
@@ -68,12 +68,13 @@ class Database:
         if self._presence is not None:
             try:
                 return _claimant(self._presence)
-            except DBAPIError:
+            except SQLAlchemyError:
                 self.leave()
         try:
             self._presence = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             return _claimant(self._presence)
         except DBAPIError as error:
+            self.leave()
             raise Unavailable(_words(error)) from error
 
     def leave(self) -> None:
@@ -105,12 +106,13 @@ def address_and_password(url: str) -> tuple[str, str | None]:
 
 
 def is_lost(error: DBAPIError) -> bool:
-    """Whether the server is away, starting or stopping, rather than unhappy with a statement."""
+    """Whether the server is away, out of room or read-only after a failover, rather than unhappy with a statement."""
     state = _sqlstate(error)
     return (
         error.connection_invalidated
         or (state is None and _is_operational(error))
-        or (state or "")[:3] in {"57P", "080"}
+        or (state or "")[:3] in {"57P", "080", "531", "532"}
+        or state == "25006"
     )
 
 

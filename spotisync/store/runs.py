@@ -56,6 +56,11 @@ def get(connection: Connection, sync_id: int, *, lock: bool = False) -> Run | No
     return Run(**row._mapping) if row else None  # noqa: SLF001 (SQLAlchemy's public name for it)
 
 
+def lock_account(connection: Connection, account_id: int) -> None:
+    """Whoever begins a run, or begins it again, takes this first: one at a time for each account."""
+    connection.execute(text("SELECT 1 FROM accounts WHERE id = :id FOR NO KEY UPDATE"), {"id": account_id})
+
+
 # ---- a run begins ---------------------------------------------------------------------------------------------------
 
 
@@ -64,7 +69,7 @@ def find(connection: Connection, account_id: int, sync_type: str, idempotency_ke
 
     Locks the account and the run, so that no one joins a run that is just ending, and no two make one.
     """
-    connection.execute(text("SELECT 1 FROM accounts WHERE id = :id FOR NO KEY UPDATE"), {"id": account_id})
+    lock_account(connection, account_id)
     row = connection.execute(
         text(
             f"""{_RUN} WHERE r.account_id = :account_id AND (
@@ -385,7 +390,10 @@ def end(
         ),
         {"status": status, "error": error, "id": sync_id, "sources": list(sources(status)), "token": token},
     ).one_or_none()
-    if ended is not None and status != "success":
+    if ended is not None and status == "success":
+        for table in ("seen_tracks", "staged_items"):
+            connection.execute(text(f"DELETE FROM {table} WHERE sync_id = :id"), {"id": sync_id})
+    elif ended is not None:
         connection.execute(
             text(
                 """UPDATE sync_state SET status = :status, last_error = :error, updated_at = now(),

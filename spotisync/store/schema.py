@@ -347,7 +347,8 @@ waiters = Table(
     metadata,
     Column("task_id", Text, primary_key=True),
     sync_id(),
-    Column("envelope", JSONB, nullable=False),
+    # Text, and not JSON: what a foreign message holds need not be what jsonb takes (NUL, for one).
+    Column("envelope", Text, nullable=False),
     Column("created_at", TIME, nullable=False, server_default=NOW),
     Column("wake_at", TIME, nullable=False, server_default=NOW),
     counter("tries"),

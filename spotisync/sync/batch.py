@@ -46,7 +46,22 @@ class Plan:
 
 
 def run_batch(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Outcome:
-    """Do the batch if it is due. Raises `Unavailable` alone: without Postgres nothing can be said."""
+    """Do the batch if it is due. Raises `Unavailable` alone: the same message is to come again in a while.
+
+    The claim can't be given back then; with this process's session gone, the next try finds it free at once.
+    """
+    try:
+        return _run_batch(sync, sync_id, phase, seq)
+    except Unavailable:
+        sync.database.leave()
+        raise
+    except Exception as error:  # the edge of the process: a bug must not leave the run hanging
+        log.exception("batch %d of %s of run %d broke off", seq, phase, sync_id)
+        sync.database.leave()
+        raise Unavailable(f"the batch broke off ({type(error).__name__}, see the worker's log)") from error
+
+
+def _run_batch(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Outcome:
     claimed = _claim(sync, sync_id, phase, seq)
     if not isinstance(claimed, Claimed):
         return claimed
@@ -58,8 +73,6 @@ def run_batch(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Outcome:
             log.info("batch dropped: %s", lost)
             return Stale(orphaned=False, result=_failed(str(lost)))
         except Unavailable:
-            # The claim can't be given back; with this session gone, the next try finds it free at once.
-            sync.database.leave()
             raise
         except Wait as wait:
             return _wait(sync, claimed, calls, wait)
@@ -67,7 +80,7 @@ def run_batch(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Outcome:
             return _fail(sync, claimed, str(error), calls)
         except SpotisyncError as error:
             return _again(sync, claimed, calls, str(error))
-        except Exception as error:  # the edge of the process: a bug must not leave the run hanging
+        except Exception as error:  # a bug, or a row that Postgres does not take: counted, and tried again
             log.exception("batch failed")
             return _again(sync, claimed, calls, f"{type(error).__name__} (see the worker's log)")
 
@@ -179,7 +192,9 @@ def _plan_lookups(sync: Sync, claimed: Claimed, entity: Entity) -> Plan:
     ids = sync.database.transact(
         lambda connection: catalogue.claim_stubs(connection, entity, claimed.run.id, size, sync.settings.lease_seconds)
     )
-    requests = phases.plan_lookups(entity, ids)
+    with sync.database.begin() as connection:
+        alone = catalogue.missed_before(connection, entity, ids)
+    requests = phases.plan_lookups(entity, ids, alone)
     return Plan(tuple(requests), lambda answers: phases.fold_lookups(cursor, entity, answers))
 
 
@@ -212,8 +227,6 @@ def _wait(sync: Sync, claimed: Claimed, calls: Calls, wait: Wait) -> Outcome:
             park=park,
             stall=sync.settings.stall_seconds,
         )
-        if released is not None and isinstance(claimed.cursor, Lookups | Late):
-            catalogue.told_to_wait(connection, _entity(wait), claimed.run.id)
     result = BatchResult(
         has_more=True, rate_limited=True, rate_limit_reset_at=wait.until.isoformat(), error_message=str(wait)
     )
@@ -247,7 +260,8 @@ def _fail(sync: Sync, claimed: Claimed, error: str, calls: Calls) -> Outcome:
     with sync.database.begin() as connection:
         runs.sent(connection, claimed.run.id, calls.sent)
         ended = runs.end(connection, claimed.run.id, "failed", error=error, token=claimed.token)
-    log.error("the run has failed: %s", error)
+    if ended:
+        log.error("the run has failed: %s", error)
     return Over("failed", _failed(error)) if ended else Stale(orphaned=False, result=_failed(error))
 
 

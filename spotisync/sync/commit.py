@@ -129,6 +129,7 @@ def _save_looked_up(connection: Connection, step: Step) -> Counts:
     assert step.looked_up  # noqa: S101 (by construction)
     catalogue.save(connection, step.catalogue)
     enriched = catalogue.enriched(connection, step.looked_up, step.known, step.gone)
+    catalogue.missed(connection, step.looked_up, step.missed)
     return Counts(processed=enriched, added=enriched)
 
 

@@ -1,5 +1,6 @@
 """A run from outside: triggered, joined, cancelled, resumed, finished, swept."""
 
+import logging
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from spotisync.store.runs import Run
 from spotisync.store.waiters import Waiter
 from spotisync.sync.context import Sync
 
+log = logging.getLogger(__name__)
 SyncType = Literal["full"]
 Trigger = Literal["beat", "cli", "api", "web", "task"]
 
@@ -64,6 +66,19 @@ def trigger(
         return Triggered(run, created)
 
 
+def trigger_all(sync: Sync, sync_type: SyncType) -> list[Triggered]:
+    """The schedule's trigger: every active account, one's trouble never another's."""
+    with sync.database.begin() as connection:
+        names = [account.spotify_user_id for account in accounts.every(connection, active=True)]
+    triggered = []
+    for name in names:
+        try:
+            triggered.append(trigger(sync, name, sync_type, "beat"))
+        except Fatal as error:
+            log.warning("%s is not synced: %s", name, error)
+    return triggered
+
+
 def _check_can_sync(account: accounts.Account) -> None:
     if account.status == "needs_login":
         raise NeedsLogin(account.last_error or f"{account.spotify_user_id} has to log in again")
@@ -96,6 +111,8 @@ def resume(sync: Sync, sync_id: int, caller: Caller | None = None) -> Triggered:
     with sync.database.begin() as connection:
         if caller and (known := waiters.run_of(connection, caller.task_id)):
             return Triggered(_existing(connection, known), created=False)
+        # As a trigger does: the account first, or the two would not see each other.
+        runs.lock_account(connection, _existing(connection, sync_id).account_id)
         run = _existing(connection, sync_id, lock=True)
         unfinished = run.status in UNFINISHED
         if not unfinished:
@@ -130,19 +147,19 @@ def publish_later(sync: Sync, sync_id: int) -> None:
         runs.wake_now(connection, sync_id)
 
 
-def active_accounts(sync: Sync) -> list[str]:
-    with sync.database.begin() as connection:
-        return [account.spotify_user_id for account in accounts.every(connection, active=True)]
-
-
 def known_waiter(sync: Sync, task_id: str) -> bool:
     with sync.database.begin() as connection:
         return waiters.known(connection, task_id)
 
 
-def waiters_to_tell(sync: Sync) -> list[Waiter]:
+def waiter_to_tell(sync: Sync) -> Waiter | None:
     with sync.database.begin() as connection:
-        return waiters.take(connection)
+        return next(iter(waiters.take(connection, 1)), None)
+
+
+def tell_later(sync: Sync, waiter: Waiter) -> None:
+    with sync.database.begin() as connection:
+        waiters.later(connection, waiter.task_id)
 
 
 def told(sync: Sync, waiter: Waiter) -> None:

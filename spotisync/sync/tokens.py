@@ -4,12 +4,14 @@ import threading
 import time
 from uuid import UUID, uuid4
 
-from spotisync.errors import NeedsLogin, SpotisyncError, Transient
+from spotisync.errors import NeedsLogin, SpotisyncError, Transient, Unavailable
+from spotisync.spotify import Grant
 from spotisync.store import accounts
 from spotisync.sync.context import Sync
 
 LOOK_AGAIN_SECONDS = 0.05
 PATIENCE_SECONDS = 45
+OUTAGE_SECONDS = 120
 CURE = "authorise it again: spotisync accounts add --refresh-token-stdin"
 
 
@@ -62,28 +64,39 @@ def _stored(sync: Sync, account_id: int, rejected: str | None, claim: UUID | Non
 
 
 def _refresh(sync: Sync, account_id: int, claim: UUID) -> str:
+    with sync.database.begin() as connection:
+        used = accounts.tokens(connection, account_id).refresh_token or ""
     try:
-        with sync.database.begin() as connection:
-            sealed = accounts.tokens(connection, account_id).refresh_token
-        grant = sync.login.refresh(sync.vault.open(sealed or ""))
+        grant = sync.login.refresh(sync.vault.open(used))
     except NeedsLogin as error:
         with sync.database.begin() as connection:
-            accounts.needs_login(connection, account_id, str(error))
+            if not accounts.needs_login(connection, account_id, used, str(error)):
+                raise Transient("the refresh token was replaced while it was used") from None
         raise NeedsLogin(f"{error}; {CURE}") from None
     except SpotisyncError:
         with sync.database.begin() as connection:
             accounts.end_refresh(connection, account_id, claim)
         raise
-    with sync.database.begin() as connection:
-        accounts.store_refreshed(
-            connection,
-            account_id,
-            claim,
-            {
-                "access_token": sync.vault.seal(grant.access_token),
-                "refresh_token": sync.vault.seal(grant.refresh_token) if grant.refresh_token else None,
-                "expires_in": grant.expires_in,
-                "scope": None,
-            },
-        )
+    _store(sync, account_id, used, grant)
     return grant.access_token
+
+
+def _store(sync: Sync, account_id: int, used: str, grant: Grant) -> None:
+    """A rotated token exists nowhere else, so an outage of Postgres is waited for."""
+    sealed = {
+        "access_token": sync.vault.seal(grant.access_token),
+        "refresh_token": sync.vault.seal(grant.refresh_token) if grant.refresh_token else None,
+        "expires_in": grant.expires_in,
+        "scope": None,
+    }
+    deadline = time.monotonic() + OUTAGE_SECONDS
+    while True:
+        try:
+            with sync.database.begin() as connection:
+                accounts.store_refreshed(connection, account_id, used, sealed)
+        except Unavailable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+        else:
+            return
