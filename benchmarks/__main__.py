@@ -27,7 +27,7 @@ class Scale:
     kills: int
 
 
-FULL = Scale(("--library", "small"), 5, 2, (2_000, 10_000, 50_000), 10, 7)
+FULL = Scale(("--library", "small"), 5, 2, (2_000, 10_000, 50_000), 10, 15)
 QUICK = Scale(("--tracks", "500"), 2, 1, (1_000,), 2, 2)
 
 

@@ -10,6 +10,7 @@ from benchmarks.place import Place, connected
 from benchmarks.rows import Row
 from benchmarks.tracing import Connection
 from spotisync.simulator import Control
+from spotisync.store.runs import Run
 from spotisync.sync import Sync, lifecycle
 
 
@@ -25,19 +26,20 @@ def _kill(sync: Sync, account: str, control: Control, connection: Connection) ->
     control.add_fault(kind="hold", family="library", times=1)
     run = drive.start(sync, account)
     drive.until(control.held, "a request that is held", 30)
-    child = drive.until(_busy_child, "the child that has the batch", 30)
+    child = drive.until(lambda: _child_with(run), "the child that has the batch", 30)
     killed = time.time()
     os.kill(child, signal.SIGKILL)
     control.release()
     seconds = drive.until(lambda: tracing.commit_after(connection, run.id, killed), "a commit", 60)
     lifecycle.cancel(sync, run.id)
-    drive.until(lambda: not _busy_child(), "the end of the batch in flight", 30)
+    drive.until(lambda: not _child_with(run), "the end of the batch in flight", 30)
     return float(seconds)
 
 
-def _busy_child() -> int | None:
+def _child_with(run: Run) -> int | None:
+    """The process that has a batch of this run just now."""
     from spotisync.celery import app
 
     nodes = app.control.inspect(timeout=2, limit=1).active() or {}
-    pids = [task["worker_pid"] for tasks in nodes.values() for task in tasks if task["name"] == "spotisync.batch"]
-    return int(pids[0]) if pids else None
+    tasks = [task for of_one in nodes.values() for task in of_one if task["kwargs"].get("sync_id") == run.id]
+    return int(tasks[0]["worker_pid"]) if tasks else None

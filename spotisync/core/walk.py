@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from spotisync.core.parse import Page, SavedTracksPage, Unreadable
+from spotisync.core.parse import EPOCH, Page, SavedTracksPage, Unreadable
 from spotisync.core.requests import PAGE
 
 STRIDE = PAGE - 1
@@ -116,7 +116,7 @@ def accept_tracks(cursor: TracksWalk, pages: Sequence[SavedTracksPage]) -> tuple
 
 
 def _met_known(pages: Sequence[SavedTracksPage], newest: datetime | None) -> bool:
-    return newest is None or any(row.added_at < newest - TIES for page in pages for row in page.rows if row)
+    return newest is None or any(EPOCH < row.added_at < newest - TIES for page in pages for row in page.rows if row)
 
 
 def _ended(cursor: TracksWalk) -> TracksWalk:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from spotisync.core.parse import EPOCH
 from spotisync.core.rows import SavedTrack
 from spotisync.store import schema
 from spotisync.store.bulk import upsert
@@ -12,6 +13,7 @@ from spotisync.store.bulk import upsert
 
 def save_tracks(connection: Connection, account_id: int, rows: Sequence[SavedTrack]) -> tuple[set[str], set[str]]:
     """Saved tracks as listed; one that had been removed is saved again. Returns the ids added and changed."""
+    rows = _dated(connection, account_id, rows)
     back = set(
         connection.execute(
             text(
@@ -33,6 +35,19 @@ def save_tracks(connection: Connection, account_id: int, rows: Sequence[SavedTra
     )
     added = {track_id for _, track_id in inserted} | back
     return added, {track_id for _, track_id in updated} - added
+
+
+def _dated(connection: Connection, account_id: int, rows: Sequence[SavedTrack]) -> list[SavedTrack]:
+    """A row that came without a date keeps the one that is stored."""
+    undated = [row.track_id for row in rows if row.added_at == EPOCH]
+    if not undated:
+        return list(rows)
+    stored = connection.execute(
+        text("SELECT track_id, added_at FROM saved_tracks WHERE account_id = :account_id AND track_id = ANY(:ids)"),
+        {"account_id": account_id, "ids": undated},
+    )
+    dates = {row.track_id: row.added_at for row in stored}
+    return [SavedTrack(row.track_id, dates.get(row.track_id, EPOCH)) if row.added_at == EPOCH else row for row in rows]
 
 
 def see(

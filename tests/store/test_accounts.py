@@ -76,7 +76,8 @@ def test_an_account_is_stored_with_its_tokens_encrypted(sync: Sync, simulator: S
 def test_adding_an_account_again_authorises_it_again(sync: Sync, simulator: Server, store: Store) -> None:
     first = enrol.add(sync, simulator.refresh_token(), None)
     with sync.database.begin() as connection:
-        accounts.needs_login(connection, first.id, "revoked")
+        used = accounts.tokens(connection, first.id).refresh_token
+        assert accounts.needs_login(connection, first.id, used or "", "revoked")
     again = enrol.add(sync, simulator.refresh_token(), None)
     assert (again.id, again.status, again.last_error) == (first.id, "active", None)
 
@@ -193,8 +194,41 @@ def test_a_login_that_is_over_is_noted_told_with_the_cure_and_not_tried_again(
         with pytest.raises(NeedsLogin, match=rf"{how}.*spotisync accounts add"):
             access_token(sync, enrolled)
     assert refreshes(simulator) == 1
-    found = store.sql("SELECT status, refresh_token, access_token FROM accounts WHERE id = :id", id=enrolled)
-    assert found == [("needs_login", None, None)]
+    found = store.sql("SELECT status, access_token FROM accounts WHERE id = :id", id=enrolled)
+    assert found == [("needs_login", None)]
+
+
+def test_a_refusal_of_a_token_that_was_replaced_meanwhile_ends_no_login(
+    sync: Sync, simulator: Server, enrolled: int, store: Store
+) -> None:
+    """A worker that was frozen sends the old token when another one has long rotated it."""
+    simulator.control.settings(refresh_reply="rotate")
+    expire(store)
+    used = store.one("SELECT refresh_token FROM accounts WHERE id = :id", id=enrolled)
+    assert access_token(sync, enrolled)
+    with store.database.begin() as connection:
+        assert not accounts.needs_login(connection, enrolled, used, "revoked")
+    expire(store)
+    assert access_token(sync, enrolled)
+
+
+def test_a_rotated_token_that_comes_late_undoes_the_refusal_of_the_old_one(
+    sync: Sync, simulator: Server, enrolled: int, store: Store
+) -> None:
+    simulator.control.settings(refresh_reply="rotate")
+    used = store.one("SELECT refresh_token FROM accounts WHERE id = :id", id=enrolled)
+    grant = sync.login.refresh(sync.vault.open(used))
+    expire(store)
+    with pytest.raises(NeedsLogin):
+        access_token(sync, enrolled)
+    assert grant.refresh_token
+    sealed = {
+        "access_token": sync.vault.seal(grant.access_token),
+        "refresh_token": sync.vault.seal(grant.refresh_token),
+    }
+    with store.database.begin() as connection:
+        assert accounts.store_refreshed(connection, enrolled, used, {**sealed, "expires_in": 3600, "scope": None})
+    assert access_token(sync, enrolled) == grant.access_token
 
 
 @pytest.mark.parametrize("rule", [{"status": 503}, {"status": 429}, {"kind": "reset"}, {"kind": "garbage"}])

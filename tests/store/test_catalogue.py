@@ -116,10 +116,13 @@ def test_what_another_run_has_is_neither_left_nor_put_off(store: Store, going: t
     assert left(store, one) == (5, 5)
 
 
-def test_a_stub_that_kills_is_left_alone_and_counted_as_put_off(store: Store) -> None:
+def test_a_stub_that_no_answer_comes_for_is_left_alone_and_counted_as_put_off(store: Store) -> None:
     stubs(store, 1)
     for _ in range(MOST_ATTEMPTS):
         assert claim(store, 1, 1) == ["x001"]
+        with store.database.begin() as connection:
+            catalogue.missed(connection, "artists", ["x001"])
+            assert catalogue.missed_before(connection, "artists", ["x001"]) == {"x001"}
     assert claim(store, 1, 1) == []
     assert left(store, 1) == (0, 1)
     with store.database.begin() as connection:

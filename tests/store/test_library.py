@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from spotisync.core.parse import EPOCH
 from spotisync.core.rows import SavedTrack
 from spotisync.store import library
 from tests.store.conftest import Store
@@ -104,3 +105,12 @@ def test_one_account_does_not_see_the_other(store: Store) -> None:
         library.save_tracks(connection, other, [saved("b")])
         assert library.remove_unseen(connection, run.id, other, library.walk_began(connection, run.id)) == 0
     assert live(store) == {"a": 1, "b": 1}
+
+
+def test_a_row_that_comes_without_its_date_keeps_the_one_that_is_stored(store: Store) -> None:
+    store.sql("INSERT INTO tracks (id, uri) VALUES ('t1', 'u')")
+    known = datetime(2017, 7, 2, tzinfo=UTC)
+    with store.database.begin() as connection:
+        library.save_tracks(connection, store.account_id, [SavedTrack("t1", known)])
+        assert library.save_tracks(connection, store.account_id, [SavedTrack("t1", EPOCH)]) == (set(), set())
+    assert store.one("SELECT added_at FROM saved_tracks") == known

@@ -22,7 +22,7 @@ def test_a_message_that_comes_twice_is_noted_once(store: Store) -> None:
     run = store.run()
     add(store, "one", run.id, {"first": True})
     add(store, "one", run.id, {"first": False})
-    assert store.sql("SELECT envelope FROM waiters") == [({"first": True},)]
+    assert store.sql("SELECT envelope FROM waiters") == [('{"first": true}',)]
     with store.database.begin() as connection:
         assert waiters.known(connection, "one")
         assert waiters.run_of(connection, "one") == run.id

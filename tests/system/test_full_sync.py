@@ -50,6 +50,17 @@ def _versions(sync: Sync) -> dict[str, list[tuple[str, ...]]]:
         }
 
 
+def test_an_id_that_spotify_refuses_spoils_it_for_no_other(sync: Sync, simulator: Server, account: Account) -> None:
+    with sync.database.begin() as connection:
+        connection.execute(text("INSERT INTO artists (id, uri) VALUES ('not-an-id', 'spotify:artist:not-an-id')"))
+    summary = drive.full_sync(sync, account)
+    assert (summary["status"], summary["items_deferred"]) == ("success", 0)
+    assert_tables_equal_truth(sync, account, simulator.world.truth(account.name))
+    with sync.database.begin() as connection:
+        found = connection.execute(text("SELECT enrichment FROM artists WHERE id = 'not-an-id'"))
+        assert found.scalar_one() == "gone"
+
+
 def test_edits_between_two_syncs(make_sync: Callable[..., Sync]) -> None:
     with start("tiny", seed=11) as simulator:
         sync = make_sync(simulator)

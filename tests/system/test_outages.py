@@ -167,6 +167,19 @@ def test_postgres_is_away_for_a_while(seconds: int, deploy: Deploy, own_postgres
     check_truth(deployment, account)
 
 
+def test_a_trigger_sent_while_postgres_is_away_is_not_lost(deploy: Deploy, own_postgres: Postgres) -> None:
+    deployment = deploy(120, database_url=own_postgres.url)
+    account = deployment.account()
+    deployment.beat()
+    worker = deployment.worker()
+    own_postgres.kill()
+    result = trigger(deployment, account)
+    until(lambda: worker.log.read_text().count("spotisync.full_sync is tried again") > 4, "more tries than three")
+    own_postgres.start().wait_ready()
+    assert result.get(timeout=60)["status"] == "success"
+    check_truth(deployment, account)
+
+
 def test_beat_is_killed_and_comes_back(deploy: Deploy) -> None:
     deployment = deploy()
     account = deployment.account()
