@@ -29,7 +29,7 @@ def measure(here: Place, control: Control, rounds: int) -> Iterator[Row]:
 def _sweep(sync: Sync) -> None:
     """The queries of `spotisync.sweep`, with one run that goes, and nobody to tell."""
     assert not lifecycle.due(sync)
-    assert not lifecycle.waiters_to_tell(sync)
+    assert not lifecycle.waiter_to_tell(sync)
 
 
 def _updates(url: str) -> list[float]:

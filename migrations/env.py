@@ -1,4 +1,4 @@
-"""Alembic's entry. `spotisync db upgrade` hands a connection over; plain `alembic` finds the database in the settings."""
+"""Alembic's entry. `spotisync db upgrade` hands a connection over; plain `alembic` takes the settings' database."""
 
 from alembic import context
 from sqlalchemy import Connection, create_engine, text
