@@ -87,4 +87,4 @@ def test_the_schedule_goes_through_the_same_door_as_everybody() -> None:
     scheduled = {entry["task"] for entry in app.conf.beat_schedule.values()}
     assert scheduled <= set(app.tasks)
     assert scheduled <= {"spotisync.tick", "spotisync.sweep", "spotisync.enrich", "spotisync.track_playback"}
-    assert "lifecycle.trigger(" in (TESTS.parent / "spotisync/tasks.py").read_text().partition("def tick(")[2]
+    assert "lifecycle.trigger_all(" in (TESTS.parent / "spotisync/tasks.py").read_text().partition("def tick(")[2]
