@@ -67,6 +67,16 @@ def test_get_gives_the_summary(deployment: Deployment) -> None:
     assert summary["api_calls"] == len(calls) - 1  # that one asked whose token it is
 
 
+def test_the_chain_is_handed_on_and_not_run_twice(deployment: Deployment) -> None:
+    """Pins what Celery does not document: a task that clears its `request.chain` has no next link sent."""
+    _full_sync(deployment, deployment.account()).get(timeout=60)
+    batches = deployment.scalar("SELECT sum(batches) FROM sync_state")
+    until(lambda: deployment.logs().count("Task spotisync.finish[") == 2, "the last link")
+    log = deployment.logs()
+    assert log.count("Task spotisync.batch[") == 2 * batches  # received and succeeded
+    assert log.count("Task spotisync.finish[") == 2
+
+
 def _first(end: "AsyncResult[Any]") -> "AsyncResult[Any]":
     """The sync that a chain of two began with."""
     assert isinstance(end.parent, AsyncResult)
