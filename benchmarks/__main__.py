@@ -4,6 +4,7 @@ import argparse
 import json
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +23,13 @@ class Scale:
     library: tuple[str, ...]
     repetitions: int
     slow_repetitions: int
-    sizes: tuple[int, ...]
+    sizes: dict[int, int]
     rounds: int
     kills: int
 
 
-FULL = Scale(("--library", "small"), 5, 2, (2_000, 10_000, 50_000), 10, 15)
-QUICK = Scale(("--tracks", "500"), 2, 1, (1_000,), 2, 2)
+FULL = Scale(("--library", "small"), 5, 2, {2_000: 3, 10_000: 3, 50_000: 2}, 10, 15)
+QUICK = Scale(("--tracks", "500"), 2, 1, {1_000: 1}, 2, 2)
 
 
 def main() -> None:
@@ -66,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--directory",
         type=Path,
-        default=Path("/tmp"),  # noqa: S108 (a new directory is made in it; its path is short, for sockets' sake)
+        default=Path(tempfile.gettempdir()),
         help="where to put the servers' files; the disk matters (default: %(default)s)",
     )
     return parser

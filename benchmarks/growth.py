@@ -3,11 +3,11 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.place import Place
-from benchmarks.rows import Row
+from benchmarks.rows import Row, median, ratios
 from spotisync.simulator import Control
 from spotisync.stack.process import leashed
 
@@ -16,7 +16,7 @@ SECTION = "Growth: a whole sync in one process, {tracks:,} tracks"
 
 @dataclass(frozen=True)
 class Grown:
-    """What `benchmarks.growing` tells. Of the tracks phase: full batches, medians of the first and the last ten."""
+    """What `benchmarks.growing` tells. Of the tracks phase: full batches, the first ten and the last ten."""
 
     tracks: int
     seconds: float
@@ -27,10 +27,11 @@ class Grown:
     rss_mb: float
 
 
-def measure(here: Place, sizes: tuple[int, ...]) -> Iterator[Row]:
-    for tracks in sizes:
+def measure(here: Place, sizes: dict[int, int]) -> Iterator[Row]:
+    """Each size so many times."""
+    for tracks, repetitions in sizes.items():
         with here.simulator("--tracks", str(tracks)) as control:
-            yield from _rows(_grow(here, control, tracks))
+            yield from _rows([_grow(here, control, tracks) for _ in range(repetitions)])
 
 
 def _grow(here: Place, control: Control, tracks: int) -> Grown:
@@ -40,16 +41,16 @@ def _grow(here: Place, control: Control, tracks: int) -> Grown:
     return Grown(tracks=tracks, **json.loads(done.stdout))
 
 
-def _rows(grown: Grown) -> Iterator[Row]:
-    section = SECTION.format(tracks=grown.tracks)
+def _rows(found: Sequence[Grown]) -> Iterator[Row]:
+    one = found[0]
+    section, whole = SECTION.format(tracks=one.tracks), median([each.seconds for each in found])
+    a_thousand = tuple(each.seconds / each.tracks * 1000 for each in found)
+    yield Row(section, "1,000 tracks, all phases", "s", a_thousand, f"{whole:.0f} s in all")
+    first = tuple(each.first_ms for each in found)
+    yield Row(section, "first ten batches of tracks", "ms", first, "all but Spotify's part")
+    if one.batches >= 20:
+        ratio = ratios((each.last_ms for each in found), first)
+        yield Row(section, "last ten / first ten", "x", ratio, f"of {one.batches}")
     yield Row(
-        section,
-        "1,000 tracks, all phases",
-        "s",
-        (grown.seconds / grown.tracks * 1000,),
-        f"{grown.seconds:.0f} s in all",
+        section, "peak RSS", "MB", tuple(each.rss_mb for each in found), f"{one.rss_start_mb:.0f} before the sync"
     )
-    yield Row(section, "first ten batches of tracks", "ms", (grown.first_ms,), "all but Spotify's part")
-    if grown.batches >= 20:
-        yield Row(section, "last ten / first ten", "x", (grown.last_ms / grown.first_ms,), f"of {grown.batches}")
-    yield Row(section, "peak RSS", "MB", (grown.rss_mb,), f"{grown.rss_start_mb:.0f} before the sync")
