@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
+from celery.signals import setup_logging, worker_process_init, worker_process_shutdown, worker_ready
 from kombu.exceptions import OperationalError
 
 from spotisync import logs
@@ -47,6 +47,20 @@ def sync() -> Sync:
 @setup_logging.connect
 def _set_up_logging(**_: Any) -> None:
     logs.configure(settings())
+
+
+_watched: set[int] = set()
+
+
+@worker_ready.connect
+def _watch_children(sender: Any, **_: Any) -> None:
+    """Look for dead children twice a second: the pool can miss an end, and looks by itself only every five seconds."""
+    maintain = getattr(getattr(sender.pool, "_pool", None), "maintain_pool", None)
+    hub = getattr(sender, "hub", None)
+    # Ready comes again after each reconnection; other pools have no children to lose.
+    if maintain and hub and id(hub) not in _watched:
+        _watched.add(id(hub))
+        hub.call_repeatedly(0.5, maintain)
 
 
 @worker_process_init.connect
