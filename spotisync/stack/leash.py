@@ -3,7 +3,7 @@
     python -I -S leash.py PARENT SIGNAL UID GID PROGRAM [ARGUMENT ...]
 
 A script, and not `preexec_fn`: that runs Python between fork and exec, which may lock up in a process with threads.
-`setuid` clears the death signal, so root goes first; and after it nothing can be imported where Python lives in root's home.
+`setuid` clears the death signal, so root goes first; after it nothing can be imported from root's home.
 """
 
 import ctypes
