@@ -38,14 +38,13 @@ class Gate:
 
     def check(self, family: Family) -> None:
         """Raise `Wait` if requests of the family are blocked."""
-        block = self.block(family)
-        if block:
+        if self.block(family) and (block := self.block(family, fresh=True)):
             raise Wait(family, block.until, block.reason)
 
-    def block(self, family: str) -> Block | None:
-        """The longest cooldown that covers the family now, or None."""
+    def block(self, family: str, *, fresh: bool = False) -> Block | None:
+        """The longest cooldown that covers the family now, or None. `fresh`: as Postgres has it at this moment."""
         with self._lock:
-            if time.monotonic() - self._read_at > CACHE_SECONDS:
+            if fresh or time.monotonic() - self._read_at > CACHE_SECONDS:
                 began = time.monotonic()
                 with self._begin() as connection:
                     self._blocks = read(connection, self._client_id)

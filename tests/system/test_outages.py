@@ -136,6 +136,8 @@ def test_flushall_at_any_time(deploy: Deploy, broker_url: str) -> None:
     deployment.beat()
     deployment.worker()
     trigger(deployment, account)
+    # Before there is a row, the message is all there is, and whoever sent it has to send it again.
+    until(lambda: deployment.sql("SELECT 1 FROM sync_history"), "the run")
     socket = broker_url.removeprefix("redis+socket://").partition("?")[0]
     with redis.Redis(unix_socket_path=socket) as client:
         deadline = time.monotonic() + 15
