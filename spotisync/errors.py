@@ -46,13 +46,17 @@ class Transient(SpotisyncError):
 
 
 class Wait(SpotisyncError):
-    """Spotify, or our own pace, says not before `until` (UTC, by the database's clock) for requests of `family`."""
+    """Spotify, or our own pace, says not before `until` (UTC, by the database's clock) for requests of `family`.
 
-    def __init__(self, family: str, until: datetime, reason: str) -> None:
+    `reason`: `rate` or `quota` are Spotify's, `pace` is ours; `seconds` are those from now until then.
+    """
+
+    def __init__(self, family: str, until: datetime, reason: str, seconds: float = 0.0) -> None:
         super().__init__(f"requests of {family} wait until {until:%Y-%m-%d %H:%M:%S} UTC ({reason})")
         self.family = family
         self.until = until
         self.reason = reason
+        self.seconds = seconds
 
 
 class Unavailable(SpotisyncError):

@@ -14,7 +14,7 @@ from zoneinfo import available_timezones
 import platformdirs
 import tzlocal
 from cryptography.fernet import Fernet
-from pydantic import Field, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from spotisync.errors import Misconfigured
@@ -66,6 +66,7 @@ class Settings(BaseSettings):
     albums_batch_size: PositiveInt = 100
     playlists_batch_size: PositiveInt = 50
     api_concurrency: PositiveInt = 4
+    api_rate: NonNegativeInt = 90
     api_timeout: PositiveInt = 30
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -105,6 +105,7 @@ def make_settings(database_url: str, directory: Path) -> Callable[..., Settings]
                 "data_dir": directory / "data",
                 "client_id": "simulated",
                 "secret_key": SECRET_KEY,
+                "api_rate": 0,
                 "spotify_api_url": f"{simulator_url}/v1",
                 "spotify_accounts_url": simulator_url,
                 **changes,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["saved_tracks", "artists", "albums", "playlists", "playlist_items"]
-Family = Literal["library", "artists", "albums", "playlists"]
+Family = Literal["library", "artists", "albums", "playlists", "player"]
 
 PAGE = 50  # the most that /me/tracks, /me/playlists and /playlists/{id}/items give
 IDS_A_CALL = {"artists": 50, "albums": 20}

@@ -212,7 +212,9 @@ def _plan_contents(sync: Sync, run: Run, cursor: Contents) -> Plan:
 def _wait(sync: Sync, claimed: Claimed, calls: Calls, wait: Wait) -> Outcome:
     """Told to wait: no failure. For long: look-ups are put off, anything else is parked in Postgres."""
     block = sync.gate.block(wait.family)
-    seconds = block.seconds if block else 0.0
+    # Where no cooldown stands any more, what is left is a turn of our own pace.
+    ours = block is None and wait.reason == "pace"
+    seconds = block.seconds if block else wait.seconds if ours else 0.0
     park = seconds > sync.settings.max_countdown
     if park and isinstance(claimed.cursor, Lookups | Late):
         return _commit(sync, claimed, _plan_lookups(sync, claimed, _entity(wait)).fold([]), calls)
@@ -223,17 +225,19 @@ def _wait(sync: Sync, claimed: Claimed, calls: Calls, wait: Wait) -> Outcome:
             claimed.run,
             claimed.token,
             seconds,
-            reset_at=wait.until,
+            reset_at=None if ours else wait.until,
             park=park,
             stall=sync.settings.stall_seconds,
         )
     result = BatchResult(
-        has_more=True, rate_limited=True, rate_limit_reset_at=wait.until.isoformat(), error_message=str(wait)
+        has_more=True, rate_limited=not ours, rate_limit_reset_at=wait.until.isoformat(), error_message=str(wait)
     )
     if released is None:
         return Stale(orphaned=False, result=result)
     log.info("%s: %s", "parked" if park else "waiting", wait)
-    return Parked(wait.until, result) if park else Retry(seconds + random.random(), result)  # noqa: S311
+    # Who waits for a turn comes back when there is one; who was told off does not come back all at once.
+    jitter = random.random() * (0.2 if ours else 1.0)  # noqa: S311
+    return Parked(wait.until, result) if park else Retry(seconds + jitter, result)
 
 
 def _entity(wait: Wait) -> Entity:

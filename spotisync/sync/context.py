@@ -4,7 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
 
-from spotisync.gate import Gate
+from spotisync.gate import Gate, Pace
+from spotisync.gate.pace import redis_of
 from spotisync.settings import Settings
 from spotisync.spotify import Client, Login
 from spotisync.store.accounts import Vault
@@ -29,7 +30,7 @@ class Sync:
         return cls(
             settings=settings,
             database=database,
-            gate=Gate(database.begin, client_id),
+            gate=Gate(database.begin, client_id, Pace(redis_of(settings.backend), client_id, settings.api_rate)),
             client=Client(settings.spotify_api_url, settings.api_timeout),
             login=Login(settings.spotify_accounts_url, client_id, settings.client_secret, settings.redirect_uri),
             vault=Vault(settings.secret_keys()),

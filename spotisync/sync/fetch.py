@@ -90,7 +90,7 @@ def _answer(sync: Sync, access: Access, request: Request, calls: Calls) -> Answe
 
 
 def _ask(sync: Sync, token: str, request: Request, calls: Calls) -> Answer:
-    sync.gate.check(request.family)
+    sync.gate.enter(request.family)
     calls.count()
     try:
         return Answer(request, sync.client.get(request, token))

@@ -1,21 +1,11 @@
-"""The gate: may a request of this family be sent now? Cooldowns live in `rate_limits`; Postgres' clock decides."""
+"""Cooldowns: what Spotify blocked, for whom and until when. They live in `rate_limits`; Postgres' clock decides."""
 
-import threading
-import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from spotisync.core import waiting
 from spotisync.core.requests import Family
-from spotisync.errors import Wait
-
-# Tests and people may move a cooldown in SQL, and other processes meet new ones: nothing is believed for longer.
-CACHE_SECONDS = 0.5
-
-Begin = Callable[[], AbstractContextManager[Any]]
 
 
 @dataclass(frozen=True)
@@ -24,42 +14,6 @@ class Block:
     until: datetime
     reason: str
     seconds: float
-
-
-class Gate:
-    """One per process. `begin` opens a transaction."""
-
-    def __init__(self, begin: Begin, client_id: str) -> None:
-        self._begin = begin
-        self._client_id = client_id
-        self._lock = threading.Lock()
-        self._read_at = float("-inf")
-        self._blocks: list[Block] = []
-
-    def check(self, family: Family) -> None:
-        """Raise `Wait` if requests of the family are blocked."""
-        if self.block(family) and (block := self.block(family, fresh=True)):
-            raise Wait(family, block.until, block.reason)
-
-    def block(self, family: str, *, fresh: bool = False) -> Block | None:
-        """The longest cooldown that covers the family now, or None. `fresh`: as Postgres has it at this moment."""
-        with self._lock:
-            if fresh or time.monotonic() - self._read_at > CACHE_SECONDS:
-                began = time.monotonic()
-                with self._begin() as connection:
-                    self._blocks = read(connection, self._client_id)
-                self._read_at = began
-            age = time.monotonic() - self._read_at
-            covering = [each for each in self._blocks if each.family in {family, "*"} and each.seconds > age]
-        return max(covering, key=lambda each: each.until, default=None)
-
-    def throttled(self, family: Family, header: str | None, *, quota: bool) -> Wait:
-        """A 429 came: commit its cooldown, extended and never shortened. Returns the `Wait` to raise."""
-        with self._begin() as connection:
-            until, reason = record(connection, self._client_id, family, header, quota=quota)
-        with self._lock:
-            self._read_at = float("-inf")
-        return Wait(family, until, reason)
 
 
 def read(connection: Any, client_id: str) -> list[Block]:
