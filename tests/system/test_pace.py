@@ -129,9 +129,9 @@ def test_a_run_that_waits_for_its_turn_is_right_and_meets_no_429(deploy: Deploy)
 
 @pytest.mark.chaos
 def test_four_workers_and_four_accounts_use_nearly_all_of_a_ceiling(deploy: Deploy) -> None:
-    deployment = deploy(1_500, api_rate=90)
+    deployment = deploy(1_500, accounts=4, api_rate=90)
     deployment.simulator.control.settings(rate=90, rate_window=30, latency_ms=40)
-    accounts = [deployment.account() for _ in range(4)]
+    accounts = [deployment.account(name) for name in deployment.simulator.world.accounts]
     deployment.beat()
     for _ in range(4):
         deployment.worker(concurrency=1)
