@@ -24,11 +24,11 @@ log = logging.getLogger(__name__)
 # A second more than Spotify's: a request takes its time from here to there, and not always the same.
 WINDOW = 31
 # Within a short window a fifth more than the even share may go, so that what was missed can be made up for.
-SPREAD = 5
+SPREAD = 2
 # For so long a Redis that did not answer is not asked again.
 AWAY_SECONDS = 5.0
-# Of thirty requests one is kept for playback, which must not wait behind a sync.
-KEPT = 30
+# Of sixty requests one is kept for playback, which must not wait behind a sync.
+KEPT = 60
 
 
 @dataclass(frozen=True)
