@@ -1,0 +1,183 @@
+"""Where the stored library and Spotify's list differ, found by reading as few pages as possible.
+
+Spotify lists saved tracks newest first, by the minute; within a minute in any order. The stored rows in that order are
+the *expected* list. Wherever two neighbouring rows of Spotify's list are of different minutes there is a boundary, and
+every boundary that was read says how many rows lie before it: there, and in the expected list. Where the two numbers
+grow by the same amount between two boundaries nothing is assumed to differ; where they do not, a page in the middle is
+read, until all that differs has been read.
+
+Rows that Spotify counts and that no stored row stands for (null rows, the older one of twins) are expected too, as
+entries without an id.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from math import ceil, log2
+
+from spotisync.core.requests import PAGE
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of a list: the minute in which it was saved, and its track (None: no stored row stands for it)."""
+
+    minute: datetime
+    track_id: str | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that differs was read.
+
+    `missing`: expected, and not there any more; `redated`: there once, at another date than the stored one; `excess`:
+    all rows that no stored row stands for, those that were not read included.
+    """
+
+    missing: frozenset[str]
+    redated: frozenset[str]
+    excess: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Pages to read next, by their offsets."""
+
+    offsets: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Cheaper, or the only way: read the whole list."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """Before it lie `there` rows of Spotify's list and `here` expected ones."""
+
+    there: int
+    here: int
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Between two boundaries: rows `first`..`last` of Spotify's list, and the expected ones `start`..`end`."""
+
+    first: int
+    last: int
+    start: int
+    end: int
+
+    @property
+    def even(self) -> bool:
+        return self.last - self.first == self.end - self.start
+
+
+class Expected:
+    """The stored rows in Spotify's order."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self.entries = sorted(entries, key=lambda entry: entry.minute, reverse=True)
+        # Ages grow along the list, as bisect wants it.
+        self._ages = [-entry.minute.timestamp() for entry in self.entries]
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def newer_than(self, minute: datetime) -> int:
+        return bisect_left(self._ages, -minute.timestamp())
+
+    def not_older_than(self, minute: datetime) -> int:
+        return bisect_right(self._ages, -minute.timestamp())
+
+
+def differences(expected: Expected, read: Mapping[int, Entry], total: int) -> Found | Probe | Walk:
+    """What to do next, from the rows read so far (by their place in Spotify's list) and its total."""
+    if any(before.minute < after.minute for before, after in _neighbours(read)):
+        return Walk("Spotify's list is not in the order of its dates")
+    boundaries = _boundaries(expected, read, total)
+    if any(after.here < before.here for before, after in pairwise(boundaries)):
+        return Walk("the pages contradict each other")
+    intervals = [Interval(a.there, b.there, a.here, b.here) for a, b in pairwise(boundaries)]
+    open_ = [each for each in intervals if not each.even and _unread(each, read)]
+    if not open_:
+        return _compare(expected, read, [each for each in intervals if not _unread(each, read)])
+    if _cost(open_) >= ceil(total / PAGE):
+        return Walk("so much has changed that reading everything costs less")
+    return Probe(tuple(_probe(each, read) for each in open_))
+
+
+def _neighbours(read: Mapping[int, Entry]) -> list[tuple[Entry, Entry]]:
+    return [(read[place - 1], read[place]) for place in read if place - 1 in read]
+
+
+def _boundaries(expected: Expected, read: Mapping[int, Entry], total: int) -> list[Boundary]:
+    """In order. Expected rows of minutes that lie between two neighbours are shut in between two boundaries there."""
+    found = [Boundary(0, 0)]
+    for place in sorted(read):
+        if place == 0:
+            found.append(Boundary(0, expected.newer_than(read[0].minute)))
+        elif place - 1 in read and read[place - 1].minute > read[place].minute:
+            found.append(Boundary(place, expected.not_older_than(read[place - 1].minute)))
+            found.append(Boundary(place, expected.newer_than(read[place].minute)))
+    if total - 1 in read:
+        found.append(Boundary(total, expected.not_older_than(read[total - 1].minute)))
+    found.append(Boundary(total, len(expected)))
+    return found
+
+
+def _unread(interval: Interval, read: Mapping[int, Entry]) -> bool:
+    return any(place not in read for place in range(interval.first, interval.last))
+
+
+def _cost(intervals: Sequence[Interval]) -> int:
+    """About how many pages it takes to find what differs in them."""
+    return sum(_cost_of(each) for each in intervals)
+
+
+def _cost_of(interval: Interval) -> int:
+    pages = max(1, ceil((interval.last - interval.first) / PAGE))
+    changes = max(1, min(abs(interval.last - interval.first - interval.end + interval.start), pages))
+    # Each change needs its own descent, but for the levels that they share.
+    return min(pages, changes * (1 + ceil(log2(max(1, pages / changes)))) + changes - 1)
+
+
+def _probe(interval: Interval, read: Mapping[int, Entry]) -> int:
+    """The middle of the widest stretch that is unread: what it shows rules out one half or the other."""
+    first, last = max(_gaps(interval, read), key=lambda gap: gap[1] - gap[0])
+    return max(0, first + (last - first - PAGE) // 2) if last - first > PAGE else first
+
+
+def _gaps(interval: Interval, read: Mapping[int, Entry]) -> list[tuple[int, int]]:
+    unread = [place for place in range(interval.first, interval.last) if place not in read]
+    breaks = [at for at, (before, after) in enumerate(pairwise(unread), start=1) if after - before > 1]
+    return [(unread[a], unread[b - 1] + 1) for a, b in pairwise([0, *breaks, len(unread)])]
+
+
+def _compare(expected: Expected, read: Mapping[int, Entry], intervals: Sequence[Interval]) -> Found:
+    missing: set[str] = set()
+    surplus: dict[str, Entry] = {}
+    excess = Counter(entry for entry in expected.entries if entry.track_id is None)
+    for each in intervals:
+        wanted = expected.entries[each.start : each.end]
+        there = [read[place] for place in range(each.first, each.last)]
+        excess.subtract(entry for entry in wanted if entry.track_id is None)
+        missing |= {entry.track_id for entry in wanted if entry.track_id} - {entry.track_id for entry in there}
+        left = Counter(entry.track_id for entry in wanted)
+        for entry in there:
+            left[entry.track_id] -= 1
+            if entry.track_id is None or left[entry.track_id] < 0:
+                excess[Entry(entry.minute, None)] += 1
+                surplus |= {entry.track_id: entry} if entry.track_id else {}
+    redated = {id_: entry for id_, entry in surplus.items() if id_ in missing}
+    excess.subtract(Entry(entry.minute, None) for entry in redated.values())
+    return Found(frozenset(missing - set(redated)), frozenset(redated), tuple(sorted(excess.elements(), key=_age)))
+
+
+def _age(entry: Entry) -> float:
+    return -entry.minute.timestamp()

@@ -1,0 +1,209 @@
+"""Differences are found, all of them, and for few pages."""
+
+import random
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spotisync.core.bisection import Entry, Expected, Found, Probe, Walk, differences
+from spotisync.core.requests import PAGE
+
+BEGAN = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+def entry(minutes: int, track: str | None) -> Entry:
+    return Entry(BEGAN + timedelta(minutes=minutes), track)
+
+
+@dataclass
+class Search:
+    """Reads pages of a list until it is known how it differs from what is stored; every row that is read is stored."""
+
+    stored: dict[str, int]
+    excess: list[int]
+    there: list[tuple[int, str | None]]
+    read: dict[int, Entry] = field(default_factory=dict)
+    calls: int = 0
+
+    def page(self, offset: int) -> None:
+        self.calls += 1
+        for place, (minute, track) in enumerate(self.there[offset : offset + PAGE], start=offset):
+            self.read[place] = entry(minute, track)
+            if track and self.stored.get(track, -1) < minute:
+                self.stored[track] = minute
+
+    def expected(self) -> Expected:
+        rows = [entry(minute, track) for track, minute in self.stored.items()]
+        return Expected(rows + [entry(minute, None) for minute in self.excess])
+
+    def head(self) -> None:
+        """As an incremental does: from the top until rows older than the newest known."""
+        newest = max(self.stored.values(), default=-1)
+        for offset in count(0, PAGE):
+            self.page(offset)
+            if offset + PAGE >= len(self.there) or self.there[offset + PAGE - 1][0] < newest - 2:
+                return
+
+    def run(self) -> Found | Walk:
+        self.head()
+        while True:
+            step = differences(self.expected(), self.read, len(self.there))
+            if not isinstance(step, Probe):
+                return step
+            assert step.offsets
+            before = len(self.read)
+            for offset in step.offsets:
+                self.page(offset)
+            assert len(self.read) > before, "every probe reads something new"
+
+
+def listed(minutes: dict[str, int]) -> list[tuple[int, str | None]]:
+    return [(minute, track) for track, minute in sorted(minutes.items(), key=lambda each: (-each[1], each[0]))]
+
+
+def library(tracks: int, ties: int = 1) -> dict[str, int]:
+    return {f"t{number:06}": 10 * (number // ties) for number in range(tracks)}
+
+
+def search(known: dict[str, int], now: dict[str, int]) -> tuple[Found | Walk, int]:
+    found = Search(dict(known), [], listed(now))
+    return found.run(), found.calls
+
+
+def without(known: dict[str, int], gone: set[str]) -> dict[str, int]:
+    return {track: minute for track, minute in known.items() if track not in gone}
+
+
+def test_an_unchanged_library_costs_its_first_page() -> None:
+    known = library(10_000)
+    assert search(known, known) == (Found(frozenset(), frozenset(), ()), 1)
+
+
+def test_twenty_new_tracks_cost_one_page() -> None:
+    known = library(10_000)
+    now = known | {f"new{number}": 200_000 + number // 3 for number in range(20)}
+    assert search(known, now) == (Found(frozenset(), frozenset(), ()), 1)
+
+
+@given(st.integers(0, 9_999), st.sampled_from([1, 2, 12]))
+@settings(max_examples=12)
+def test_one_removal_among_ten_thousand_costs_nine_pages(number: int, ties: int) -> None:
+    known = library(10_000, ties)
+    gone = {f"t{number:06}"}
+    found, calls = search(known, without(known, gone))
+    assert isinstance(found, Found)
+    assert found.missing == gone
+    assert calls <= (9 if ties == 1 else 10)
+
+
+@given(st.sets(st.integers(0, 9_999), min_size=5, max_size=5), st.sampled_from([1, 2, 12]))
+@settings(max_examples=8)
+def test_five_scattered_removals_cost_forty_pages(numbers: set[int], ties: int) -> None:
+    known = library(10_000, ties)
+    gone = {f"t{number:06}" for number in numbers}
+    found, calls = search(known, without(known, gone))
+    assert isinstance(found, Found)
+    assert found.missing == gone
+    assert calls <= 41
+
+
+@given(st.integers(0, 665))
+@settings(max_examples=8)
+def test_a_whole_album_that_was_saved_in_one_minute(number: int) -> None:
+    known = library(10_000, ties=15)
+    gone = {track for track, minute in known.items() if minute == 10 * number}
+    found, calls = search(known, without(known, gone))
+    assert isinstance(found, Found)
+    assert found.missing == gone
+    assert calls <= 11
+
+
+def test_so_much_has_changed_that_a_walk_costs_less() -> None:
+    known = library(3_000)
+    gone = {f"t{number:06}" for number in range(0, 3_000, 25)}
+    assert isinstance(search(known, without(known, gone))[0], Walk)
+
+
+def test_a_list_that_is_not_in_the_order_of_its_dates_is_walked() -> None:
+    known = library(120)
+    found = Search(known, [], listed(known)[::-1]).run()
+    assert isinstance(found, Walk)
+
+
+minutes = st.integers(0, 40)
+
+
+@st.composite
+def edited(draw: st.DrawFn) -> tuple[dict[str, int], dict[str, int]]:
+    """A library, and what it was edited to: removals, new ones, ones saved again, some with an old date."""
+    size = draw(st.integers(0, 400))
+    spread = draw(st.sampled_from([1, 5, 40, 400, 4_000]))
+    rng = random.Random(draw(st.integers(0, 2**32)))
+    known = {f"t{number:04}": rng.randrange(spread) for number in range(size)}
+    now = dict(known)
+    for track in rng.sample(sorted(known), min(size, draw(st.integers(0, 12)))):
+        del now[track]
+    newest = max(known.values(), default=0)
+    for number in range(draw(st.integers(0, 70))):
+        now[f"new{number}"] = newest + rng.randrange(1 + number)
+    for track in rng.sample(sorted(known), min(size, draw(st.integers(0, 3)))):
+        now[track] = newest + 1
+    return known, now
+
+
+@given(edited(), st.randoms(use_true_random=False))
+@settings(max_examples=400)
+def test_whatever_was_liked_unliked_and_liked_again_is_found(
+    edit: tuple[dict[str, int], dict[str, int]], order: random.Random
+) -> None:
+    known, now = edit
+    there = listed(now)
+    order.shuffle(there)
+    there.sort(key=lambda row: -row[0])
+    searched = Search(dict(known), [], there)
+    found = searched.run()
+    if isinstance(found, Found):
+        assert without(searched.stored, set(found.missing)) == now
+        assert not found.redated
+        assert not found.excess
+
+
+@given(edited(), st.integers(0, 5), st.integers(0, 3), st.integers(0, 2**32))
+@settings(max_examples=400)
+def test_rows_that_no_stored_row_stands_for(
+    edit: tuple[dict[str, int], dict[str, int]], nulls: int, more: int, seed: int
+) -> None:
+    known, now = edit
+    rng = random.Random(seed)
+    span = max(known.values(), default=0) + 1
+    stand = [rng.randrange(span) for _ in range(nulls)]
+    new = [rng.randrange(span) for _ in range(more)]
+    there = sorted([*listed(now), *((minute, None) for minute in stand + new)], key=lambda row: -row[0])
+    searched = Search(dict(known), stand, there)
+    found = searched.run()
+    if isinstance(found, Found):
+        kept = without(searched.stored, set(found.missing))
+        # A null row more and a removal close by are one row less and one more: only what lies apart can be told.
+        if not more:
+            assert kept == now
+            assert sorted(each.minute for each in found.excess) == sorted(entry(each, None).minute for each in stand)
+        assert len(kept) + len(found.excess) == len(there)
+
+
+@given(edited(), st.integers(1, 3), st.integers(0, 2**32))
+@settings(max_examples=200)
+def test_what_was_inserted_with_an_old_date_is_found_by_the_count(
+    edit: tuple[dict[str, int], dict[str, int]], inserted: int, seed: int
+) -> None:
+    known, _ = edit
+    rng = random.Random(seed)
+    span = max(known.values(), default=0) + 1
+    now = known | {f"old{number}": rng.randrange(span) for number in range(inserted)}
+    searched = Search(dict(known), [], listed(now))
+    found = searched.run()
+    if isinstance(found, Found):
+        assert searched.stored == now
+        assert not found.missing
