@@ -107,7 +107,7 @@ def differences(expected: Expected, read: Mapping[int, Entry], total: int) -> Fo
     open_ = [each for each in intervals if not each.even and _unread(each, read)]
     if not open_:
         return _compare(expected, read, [each for each in intervals if not _unread(each, read)])
-    if _cost(open_) >= ceil(total / PAGE):
+    if _cost(open_) > ceil(total / PAGE):
         return Walk("so much has changed that reading everything costs less")
     return Probe(tuple(_probe(each, read) for each in open_))
 
@@ -143,8 +143,8 @@ def _cost(intervals: Sequence[Interval]) -> int:
 def _cost_of(interval: Interval) -> int:
     pages = max(1, ceil((interval.last - interval.first) / PAGE))
     changes = max(1, min(abs(interval.last - interval.first - interval.end + interval.start), pages))
-    # Each change needs its own descent, but for the levels that they share.
-    return min(pages, changes * (1 + ceil(log2(max(1, pages / changes)))) + changes - 1)
+    # Each change needs a descent of its own below the levels that they share. Reading in halves leaves bits of pages.
+    return min(2 * pages - 1, changes * (1 + ceil(log2(pages / changes))) + changes - 1)
 
 
 def _probe(interval: Interval, read: Mapping[int, Entry]) -> int:
