@@ -1,0 +1,171 @@
+"""Bringing saved tracks up to date for a few calls: the head, a patrol page, and a search for what differs.
+
+The head is read until it meets rows that are older than the newest one known: what was saved since is in it. Then the
+numbers are compared (`bisection`), and pages are read until all that differs has been read. If the total changes on the
+way, or the head is another one at the end, what was read does not belong together, and it begins again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal
+
+from spotisync.core import bisection
+from spotisync.core.bisection import Entry, Expected, Found, Probe
+from spotisync.core.parse import EPOCH, SavedTracksPage
+from spotisync.core.requests import PAGE
+from spotisync.core.walk import TIES
+
+# A library that changes all the time is walked instead: a walk comes to an end whatever happens.
+MOST_BEGINNINGS = 3
+# Pages asked for at once in a search.
+MOST_PROBES = 8
+
+
+@dataclass(frozen=True)
+class Incremental:
+    """Where an incremental read of saved tracks is. `newest`: when the newest row known at its start was saved."""
+
+    stage: Literal["head", "search"] = "head"
+    newest: datetime | None = None
+    position: int = 0
+    total: int | None = None
+    pages: int = 0
+    patrolled: bool = False
+    beginnings: int = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of Spotify's list, at its place. `track_id` is None where the row is null."""
+
+    place: int
+    track_id: str | None
+    added_at: datetime
+
+    @property
+    def entry(self) -> Entry:
+        return Entry(minute_of(self.added_at), self.track_id)
+
+
+@dataclass(frozen=True)
+class Library:
+    """What is known: the rows that are expected, those that were read in this search, and where the patrol is."""
+
+    expected: Expected
+    read: Mapping[int, Entry] = field(default_factory=dict)
+    patrol: int = 0
+
+
+@dataclass(frozen=True)
+class Read:
+    """Pages to read. `check`: the head once more, and if it is still the same, `found` is true."""
+
+    offsets: tuple[int, ...]
+    kind: Literal["head", "probe", "patrol", "check"]
+    found: Found | None = None
+
+
+@dataclass(frozen=True)
+class Conclude:
+    """The library is known to be as Spotify has it, once this is written."""
+
+    found: Found
+
+
+@dataclass(frozen=True)
+class Rewalk:
+    """Read the whole list after all."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class After:
+    """What pages came to. `rows` are new; `again`: nothing that was read before belongs to them."""
+
+    cursor: Incremental
+    rows: tuple[Row, ...] = ()
+    again: bool = False
+    found: Found | None = None
+
+
+def minute_of(moment: datetime) -> datetime:
+    return moment.replace(second=0, microsecond=0)
+
+
+def plan(cursor: Incremental, library: Library) -> Read | Conclude | Rewalk:
+    if cursor.beginnings > MOST_BEGINNINGS:
+        return Rewalk("the library changes while it is read")
+    if cursor.stage == "head":
+        return Read((cursor.position,), "head")
+    assert cursor.total is not None  # noqa: S101 (the head is in)
+    step = bisection.differences(library.expected, library.read, cursor.total)
+    match step:
+        case bisection.Walk(reason):
+            return Rewalk(reason)
+        case Probe(offsets):
+            return Read(offsets[:MOST_PROBES], "probe")
+        case Found():
+            return _found(cursor, library, step)
+
+
+def _found(cursor: Incremental, library: Library, found: Found) -> Read | Conclude:
+    """Rows that are gone from a single page are gone; from several pages, only if nothing moved between these."""
+    differs = bool(found.missing or found.redated)
+    if differs and cursor.pages > 1:
+        return Read((0,), "check", found)
+    unread = cursor.total is not None and len(library.read) < cursor.total
+    if unread and not differs and not cursor.patrolled:
+        return Read((library.patrol,), "patrol")
+    return Conclude(found)
+
+
+def fold(cursor: Incremental, step: Read, pages: Sequence[SavedTracksPage], library: Library) -> After:
+    """What the pages say. Those behind the first one that does not fit are not looked at."""
+    if any(page.total != (cursor.total if cursor.total is not None else page.total) for page in pages):
+        return _begin_again(cursor)
+    rows = _rows(pages, library.read)
+    if any(library.read.get(row.place, row.entry) != row.entry for row in rows):
+        return _begin_again(cursor)
+    if step.kind == "check":
+        return After(cursor, found=step.found)
+    new = tuple(row for row in rows if row.place not in library.read)
+    after = replace(cursor, total=pages[0].total, pages=cursor.pages + len(pages))
+    if step.kind == "head":
+        return After(_after_head(after, pages[-1]), new)
+    return After(replace(after, patrolled=cursor.patrolled or step.kind == "patrol"), new)
+
+
+def _after_head(cursor: Incremental, page: SavedTracksPage) -> Incremental:
+    position = page.offset + page.length
+    known = cursor.newest is None or any(EPOCH < row.added_at < cursor.newest - TIES for row in page.rows if row)
+    over = known or position >= page.total
+    return replace(cursor, position=position, stage="search" if over else "head")
+
+
+def _begin_again(cursor: Incremental) -> After:
+    return After(Incremental(newest=cursor.newest, beginnings=cursor.beginnings + 1), again=True)
+
+
+def _rows(pages: Sequence[SavedTracksPage], read: Mapping[int, Entry]) -> tuple[Row, ...]:
+    """A null row has no date that one could rely on: it takes that of the row before it, or else behind it."""
+    found: list[Row] = []
+    for page in pages:
+        before = read.get(page.offset - 1)
+        dates = [row.added_at for row in page.rows if row and row.added_at > EPOCH]
+        date = before.minute if before else next(iter(dates), EPOCH)
+        for place, row in enumerate(page.rows, start=page.offset):
+            date = row.added_at if row and row.added_at > EPOCH else date
+            found.append(Row(place, row.track_id if row else None, date))
+    return tuple(found)
+
+
+def next_patrol(offset: int, library: Library, total: int) -> int:
+    """Where the patrol goes on: at the last boundary of its page, so that rows of one minute are seen together."""
+    last = min(offset + PAGE, total) - 1
+    place = last
+    while place > offset and place - 1 in library.read and library.read[place - 1].minute == library.read[last].minute:
+        place -= 1
+    after = place if place > offset else last + 1
+    return 0 if last + 1 >= total else after
