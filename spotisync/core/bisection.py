@@ -89,6 +89,10 @@ class Expected:
     def __len__(self) -> int:
         return len(self.entries)
 
+    @property
+    def excess(self) -> tuple[Entry, ...]:
+        return tuple(entry for entry in self.entries if entry.track_id is None)
+
     def newer_than(self, minute: datetime) -> int:
         return bisect_left(self._ages, -minute.timestamp())
 
@@ -162,7 +166,7 @@ def _gaps(interval: Interval, read: Mapping[int, Entry]) -> list[tuple[int, int]
 def _compare(expected: Expected, read: Mapping[int, Entry], intervals: Sequence[Interval]) -> Found:
     missing: set[str] = set()
     surplus: dict[str, Entry] = {}
-    excess = Counter(entry for entry in expected.entries if entry.track_id is None)
+    excess = Counter(expected.excess)
     for each in intervals:
         wanted = expected.entries[each.start : each.end]
         there = [read[place] for place in range(each.first, each.last)]

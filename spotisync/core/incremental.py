@@ -112,7 +112,7 @@ def plan(cursor: Incremental, library: Library) -> Read | Conclude | Rewalk:
 
 def _found(cursor: Incremental, library: Library, found: Found) -> Read | Conclude:
     """Rows that are gone from a single page are gone; from several pages, only if nothing moved between these."""
-    differs = bool(found.missing or found.redated)
+    differs = bool(found.missing or found.redated) or found.excess != library.expected.excess
     if differs and cursor.pages > 1:
         return Read((0,), "check", found)
     unread = cursor.total is not None and len(library.read) < cursor.total
@@ -149,14 +149,13 @@ def _begin_again(cursor: Incremental) -> After:
 
 
 def _rows(pages: Sequence[SavedTracksPage], read: Mapping[int, Entry]) -> tuple[Row, ...]:
-    """A null row has no date that one could rely on: it takes that of the row before it, or else behind it."""
+    """A row without a date takes that of the row before it, or else that of the next one that has one."""
     found: list[Row] = []
     for page in pages:
         before = read.get(page.offset - 1)
-        dates = [row.added_at for row in page.rows if row and row.added_at > EPOCH]
-        date = before.minute if before else next(iter(dates), EPOCH)
-        for place, row in enumerate(page.rows, start=page.offset):
-            date = row.added_at if row and row.added_at > EPOCH else date
+        date = before.minute if before else next((each for each in page.dates if each > EPOCH), EPOCH)
+        for place, (row, own) in enumerate(zip(page.rows, page.dates, strict=True), start=page.offset):
+            date = own if own > EPOCH else date
             found.append(Row(place, row.track_id if row else None, date))
     return tuple(found)
 

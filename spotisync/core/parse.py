@@ -172,7 +172,10 @@ class Page:
 
 @dataclass(frozen=True)
 class SavedTracksPage(Page):
+    """`dates`: of all rows, null ones too; EPOCH where there is none."""
+
     rows: tuple[SavedTrack | None, ...] = ()
+    dates: tuple[datetime, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -199,7 +202,8 @@ def saved_tracks(body: Any, offset: int) -> SavedTracksPage:
     items, total = _page(body)
     catalogue = Catalogue()
     rows = tuple(_saved_track(_object(item), catalogue) for item in items)
-    return SavedTracksPage(offset, len(items), total, catalogue, rows)
+    dates = tuple(moment(_object(item).get("added_at")) or EPOCH for item in items)
+    return SavedTracksPage(offset, len(items), total, catalogue, rows, dates)
 
 
 def _saved_track(item: dict[str, Any], into: Catalogue) -> SavedTrack | None:

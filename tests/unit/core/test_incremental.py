@@ -38,8 +38,9 @@ class Spotify:
         rows: list[tuple[datetime, str | None]] = [(date, track) for track, date in self.saved.items()]
         rows += [(date, None) for date in self.nulls]
         rows.sort(key=lambda row: (-minute_of(row[0]).timestamp(), hash(row[1])))
-        page = tuple(SavedTrack(track, date) if track else None for date, track in rows[offset : offset + PAGE])
-        return SavedTracksPage(offset, len(page), len(rows), rows=page)
+        page = rows[offset : offset + PAGE]
+        found = tuple(SavedTrack(track, date) if track else None for date, track in page)
+        return SavedTracksPage(offset, len(page), len(rows), rows=found, dates=tuple(date for date, _ in page))
 
     def like(self, many: int = 1) -> None:
         for _ in range(many):
