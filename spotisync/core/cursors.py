@@ -19,6 +19,7 @@ class Listing:
 
     walk: Walk = field(default_factory=Walk)
     steady: bool = True
+    nulls: int = 0
     reading: int = 1
 
 
