@@ -27,6 +27,19 @@ def full_sync(self: Task, *, account: str | None = None, idempotency_key: str | 
         )
 
 
+@app.task(bind=True, name="spotisync.incremental_sync", max_retries=None, track_started=False)
+def incremental_sync(self: Task, *, account: str | None = None, idempotency_key: str | None = None) -> None:
+    """Read what has changed in the library of an account. The result is the summary, once the run is over."""
+    with workflow.until_postgres_is_back(self):
+        workflow.receive(
+            self,
+            sync(),
+            lambda caller: lifecycle.trigger(
+                sync(), account, "incremental", "task", idempotency_key=idempotency_key, caller=caller
+            ),
+        )
+
+
 @app.task(bind=True, name="spotisync.resume_sync", max_retries=None, track_started=False)
 def resume_sync(self: Task, *, sync_id: int) -> None:
     """Go on with a run that failed or was cancelled. The result is the summary, once the run is over."""

@@ -57,6 +57,10 @@ def run_to_end(
     raise AssertionError(f"the run is not over: {summary(sync, run)}")
 
 
+def incremental_sync(sync: Sync, account: Account) -> dict[str, Any]:
+    return run_to_end(sync, lifecycle.trigger(sync, account.name, "incremental", "cli").run)
+
+
 def full_sync(sync: Sync, account: Account) -> dict[str, Any]:
     return run_to_end(sync, start(sync, account))
 

@@ -34,6 +34,7 @@ def upgrade() -> None:
     sa.Column('refresh_claim_until', sa.DateTime(timezone=True), nullable=True),
     sa.Column('walked_total', sa.Integer(), nullable=True),
     sa.Column('walked_excess', sa.Integer(), nullable=True),
+    sa.Column('patrol_offset', sa.Integer(), server_default='0', nullable=False),
     sa.Column('null_playlists', sa.Integer(), nullable=True),
     sa.CheckConstraint("status IN ('active', 'needs_login', 'disabled')", name=op.f('ck_accounts_status')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_accounts')),
@@ -265,6 +266,23 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('account_id', 'added_at', name=op.f('pk_null_rows')),
     comment='Rows without a track that the last proved walk met, but for those that may hide a track we know'
     )
+    op.create_table('excess_rows',
+    sa.Column('account_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('minute', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('rows', sa.Integer(), nullable=False),
+    sa.ForeignKeyConstraint(['account_id'], ['accounts.id'], name=op.f('fk_excess_rows_account_id'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('account_id', 'minute', name=op.f('pk_excess_rows')),
+    comment="Rows of Spotify's list of saved tracks that no stored row stands for, by the minute of their date"
+    )
+    op.create_table('read_rows',
+    sa.Column('sync_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('place', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('track_id', sa.Text(), nullable=True),
+    sa.Column('added_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['sync_id'], ['sync_history.id'], name=op.f('fk_read_rows_sync_id'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('sync_id', 'place', name=op.f('pk_read_rows')),
+    comment='Staging: what an incremental has read of the list of saved tracks, by its place there'
+    )
     op.create_table('staged_items',
     sa.Column('sync_id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('playlist_id', sa.Text(), nullable=False),
@@ -341,6 +359,8 @@ def downgrade() -> None:
     op.drop_table('track_artists')
     op.drop_table('sync_state')
     op.drop_table('staged_items')
+    op.drop_table('read_rows')
+    op.drop_table('excess_rows')
     op.drop_table('null_rows')
     op.drop_table('seen_nulls')
     op.drop_table('seen_tracks')

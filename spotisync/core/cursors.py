@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from spotisync.core.incremental import Incremental
 from spotisync.core.states import Phase
 from spotisync.core.walk import TracksWalk, Walk
 
@@ -45,9 +46,10 @@ class Late:
     deferred: tuple[str, ...] = ()
 
 
-Cursor = TracksWalk | Lookups | Listing | Contents | Late
+Cursor = TracksWalk | Incremental | Lookups | Listing | Contents | Late
 _STAGES: dict[str, type[Cursor]] = {
     "walk": TracksWalk,
+    "incremental": Incremental,
     "lookups": Lookups,
     "listing": Listing,
     "contents": Contents,
@@ -64,20 +66,20 @@ _FIRST: dict[Phase, Cursor] = {
 
 def dump(cursor: Cursor) -> dict[str, Any]:
     fields = asdict(cursor)
-    if isinstance(cursor, TracksWalk):
+    if isinstance(cursor, TracksWalk | Incremental):
         fields["newest"] = cursor.newest.isoformat() if cursor.newest else None
         fields["part"] = fields.pop("stage")
     return {"stage": _NAMES[type(cursor)], **fields}
 
 
-def load(phase: Phase, stored: dict[str, Any] | None) -> Cursor:
+def load(phase: Phase, stored: dict[str, Any] | None, sync_type: str = "full") -> Cursor:
     if stored is None:
-        return _FIRST[phase]
+        return Incremental() if (phase, sync_type) == ("tracks", "incremental") else _FIRST[phase]
     fields = dict(stored)
     kind = _STAGES[fields.pop("stage")]
     if "walk" in fields:
         fields["walk"] = Walk(**fields["walk"])
-    if kind is TracksWalk:
+    if kind in (TracksWalk, Incremental):
         fields["newest"] = datetime.fromisoformat(fields["newest"]) if fields["newest"] else None
         fields["stage"] = fields.pop("part")
     if kind is Contents and fields["reading"]:
@@ -91,4 +93,6 @@ def offset(cursor: Cursor) -> int:
     """What `current_offset` shows."""
     if isinstance(cursor, TracksWalk | Listing):
         return cursor.walk.position
+    if isinstance(cursor, Incremental):
+        return cursor.position
     return 0

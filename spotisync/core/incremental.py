@@ -5,6 +5,7 @@ numbers are compared (`bisection`), and pages are read until all that differs ha
 way, or the head is another one at the end, what was read does not belong together, and it begins again.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -50,11 +51,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Library:
-    """What is known: the rows that are expected, those that were read in this search, and where the patrol is."""
+    """What is known: the rows that are expected, those that were read in this search, and where the patrol is.
+
+    `walked`: a proved walk has been over it, and every row has its date. `hidden`: the stored rows that null rows stand
+    for, by the minute; in `expected` they are entries without an id.
+    """
 
     expected: Expected
     read: Mapping[int, Entry] = field(default_factory=dict)
     patrol: int = 0
+    walked: bool = True
+    newest: datetime | None = None
+    hidden: Mapping[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,8 @@ def minute_of(moment: datetime) -> datetime:
 
 
 def plan(cursor: Incremental, library: Library) -> Read | Conclude | Rewalk:
+    if not library.walked:
+        return Rewalk("no walk over the library has been proved yet")
     if cursor.beginnings > MOST_BEGINNINGS:
         return Rewalk("the library changes while it is read")
     if cursor.stage == "head":
@@ -131,7 +141,8 @@ def fold(cursor: Incremental, step: Read, pages: Sequence[SavedTracksPage], libr
     if step.kind == "check":
         return After(cursor, found=step.found)
     new = tuple(row for row in rows if row.place not in library.read)
-    after = replace(cursor, total=pages[0].total, pages=cursor.pages + len(pages))
+    newest = cursor.newest or (library.newest if cursor.total is None else None)
+    after = replace(cursor, total=pages[0].total, pages=cursor.pages + len(pages), newest=newest)
     if step.kind == "head":
         return After(_after_head(after, pages[-1]), new)
     return After(replace(after, patrolled=cursor.patrolled or step.kind == "patrol"), new)
@@ -158,6 +169,34 @@ def _rows(pages: Sequence[SavedTracksPage], read: Mapping[int, Entry]) -> tuple[
             date = own if own > EPOCH else date
             found.append(Row(place, row.track_id if row else None, date))
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What is to be written at the end: rows that are gone, rows that a null row may hide, those with another date."""
+
+    removed: frozenset[str]
+    hidden: frozenset[str]
+    redated: frozenset[str]
+    excess: Counter[datetime]
+
+
+def settle(found: Found, library: Library) -> Settled:
+    """A row that is missing where there is a null row more, of the same minute, is hidden rather than gone (law 6)."""
+    now = Counter(entry.minute for entry in found.excess)
+    more = now - Counter(entry.minute for entry in library.expected.excess)
+    dates = {entry.track_id: entry.minute for entry in library.expected.entries if entry.track_id in found.missing}
+    hidden = {id_: minute for id_, minute in dates.items() if id_ and more[minute]}
+    behind = Counter(library.hidden.values())
+    # A row that was hidden, and whose null row is not there any more, has been removed meanwhile.
+    lost = {id_ for id_, minute in library.hidden.items() if now[minute] < behind[minute]}
+    kept = {id_: minute for id_, minute in library.hidden.items() if id_ not in lost} | hidden
+    return Settled(
+        removed=frozenset(found.missing - set(hidden)) | lost,
+        hidden=frozenset(kept),
+        redated=found.redated,
+        excess=now - Counter(kept.values()),
+    )
 
 
 def next_patrol(offset: int, library: Library, total: int) -> int:

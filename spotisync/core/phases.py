@@ -8,8 +8,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
-from spotisync.core import parse, walk
+from spotisync.core import incremental, parse, walk
+from spotisync.core.bisection import Found
 from spotisync.core.cursors import Contents, Cursor, Listing, Reading
+from spotisync.core.incremental import Conclude, Incremental, Library, Read, Rewalk, Row, Settled
 from spotisync.core.requests import IDS_A_CALL, PAGE, Request
 from spotisync.core.rows import Catalogue, NullRow, Playlist, PlaylistItem, SavedTrack
 from spotisync.core.walk import TracksWalk
@@ -66,6 +68,11 @@ class Step:
     saved: tuple[SavedTrack, ...] = ()
     nulls: tuple[NullRow, ...] = ()
     walk_done: bool = False
+    read: tuple[Row, ...] = ()
+    read_again: bool = False
+    settled: Settled | None = None
+    patrol: int | None = None
+    put_off: bool = False
     looked_up: Entity | None = None
     known: frozenset[str] = frozenset()
     gone: frozenset[str] = frozenset()
@@ -121,6 +128,34 @@ def _newest_of_twins(rows: Any) -> tuple[SavedTrack, ...]:
         if row.track_id not in newest or newest[row.track_id].added_at < row.added_at:
             newest[row.track_id] = row
     return tuple(newest.values())
+
+
+def plan_incremental(step: Read | Conclude | Rewalk) -> list[Request]:
+    return [Request("saved_tracks", offset=offset) for offset in step.offsets] if isinstance(step, Read) else []
+
+
+def fold_incremental(
+    cursor: Incremental, step: Read | Conclude | Rewalk, library: Library, answers: Sequence[Answer]
+) -> Step:
+    if isinstance(step, Rewalk):
+        return Step(cursor=TracksWalk(), read_again=True)
+    if isinstance(step, Conclude):
+        return _concluded(cursor, step.found, library)
+    pages = _read(answers, lambda answer: parse.saved_tracks(answer.body, answer.request.offset))
+    after = incremental.fold(cursor, step, pages, library)
+    if after.found:
+        return _concluded(cursor, after.found, library)
+    catalogue = Catalogue()
+    for page in pages:
+        catalogue.add(page.catalogue)
+    saved = _newest_of_twins(row for page in pages for row in page.rows if row)
+    return Step(cursor=after.cursor, catalogue=catalogue, saved=saved, read=after.rows, read_again=after.again)
+
+
+def _concluded(cursor: Incremental, found: Found, library: Library) -> Step:
+    assert cursor.total is not None  # noqa: S101 (the head is in)
+    patrol = incremental.next_patrol(library.patrol, library, cursor.total) if cursor.patrolled else None
+    return Step(cursor=None, total=cursor.total, settled=incremental.settle(found, library), patrol=patrol)
 
 
 # ---- artists, albums ------------------------------------------------------------------------------------------------

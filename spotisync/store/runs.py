@@ -19,6 +19,8 @@ from spotisync.store.params import dumps
 # `stall`: a message that was published, and not claimed for so many seconds, is taken for lost and published again.
 STALL_SECONDS = 30.0
 
+STAGING = ("seen_tracks", "seen_nulls", "read_rows", "staged_items")
+
 # A process that has committed, and has to publish the next batch, stays noted until that one is claimed.
 CLAIMANT_GONE = """(r.claim_pid IS NOT NULL AND NOT EXISTS (
     SELECT 1 FROM pg_stat_activity a WHERE a.pid = r.claim_pid AND a.backend_start = r.claim_started))"""
@@ -73,7 +75,9 @@ def find(connection: Connection, account_id: int, sync_type: str, idempotency_ke
     row = connection.execute(
         text(
             f"""{_RUN} WHERE r.account_id = :account_id AND (
-                r.idempotency_key = :key OR r.sync_type = :sync_type AND r.status = ANY(:unfinished))
+                r.idempotency_key = :key OR r.sync_type = :sync_type AND r.status = ANY(:unfinished)
+                -- a full sync that is going reads all that an incremental would
+                OR :sync_type = 'incremental' AND r.sync_type = 'full' AND r.status = 'in_progress')
             ORDER BY (r.idempotency_key = :key) DESC NULLS LAST, r.id DESC LIMIT 1 FOR NO KEY UPDATE OF r"""
         ),
         {"account_id": account_id, "sync_type": sync_type, "key": idempotency_key, "unfinished": list(UNFINISHED)},
@@ -121,7 +125,7 @@ def create(
 
 def _drop_staging_of_older_runs(connection: Connection, account_id: int, sync_type: str, sync_id: int) -> None:
     """Only the newest run of its type can be resumed, so what older ones had staged is of no use."""
-    for table in ("seen_tracks", "staged_items"):
+    for table in STAGING:
         connection.execute(
             text(
                 f"""DELETE FROM {table} s USING sync_history r WHERE r.id = s.sync_id AND r.account_id = :account_id
@@ -391,7 +395,7 @@ def end(
         {"status": status, "error": error, "id": sync_id, "sources": list(sources(status)), "token": token},
     ).one_or_none()
     if ended is not None and status == "success":
-        for table in ("seen_tracks", "staged_items"):
+        for table in STAGING:
             connection.execute(text(f"DELETE FROM {table} WHERE sync_id = :id"), {"id": sync_id})
     elif ended is not None:
         connection.execute(

@@ -95,6 +95,7 @@ accounts = Table(
     # rows, twins); and how many null rows its list of playlists had that hid none that we know
     Column("walked_total", Integer),
     Column("walked_excess", Integer),
+    Column("patrol_offset", Integer, nullable=False, server_default="0"),
     Column("null_playlists", Integer),
     one_of("status", "active", "needs_login", "disabled"),
 )
@@ -392,6 +393,25 @@ null_rows = Table(
     Column("added_at", TIME, primary_key=True),
     Column("rows", Integer, nullable=False),
     comment="Rows without a track that the last proved walk met, but for those that may hide a track we know",
+)
+
+excess_rows = Table(
+    "excess_rows",
+    metadata,
+    account_id(primary_key=True),
+    Column("minute", TIME, primary_key=True),
+    Column("rows", Integer, nullable=False),
+    comment="Rows of Spotify's list of saved tracks that no stored row stands for, by the minute of their date",
+)
+
+read_rows = Table(
+    "read_rows",
+    metadata,
+    sync_id(primary_key=True),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("track_id", Text),
+    Column("added_at", TIME, nullable=False),
+    comment="Staging: what an incremental has read of the list of saved tracks, by its place there",
 )
 
 staged_items = Table(

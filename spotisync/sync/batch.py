@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from spotisync import logs
-from spotisync.core import cursors, phases, waiting
+from spotisync.core import cursors, incremental, phases, waiting
 from spotisync.core.cursors import Contents, Cursor, Late, Listing, Lookups
+from spotisync.core.incremental import Incremental
 from spotisync.core.outcomes import BatchResult, End, More, Outcome, Over, Parked, Retry, Stale
 from spotisync.core.phases import Answer, Entity, Step
 from spotisync.core.requests import Request
@@ -16,6 +17,7 @@ from spotisync.core.states import UNFINISHED, Phase
 from spotisync.core.walk import TracksWalk
 from spotisync.errors import Fatal, SpotisyncError, Unavailable, Wait
 from spotisync.store import catalogue, playlists, runs
+from spotisync.store import incremental as stored
 from spotisync.store.runs import Checkpoint, Run
 from spotisync.sync.commit import Committed, commit, late_entity
 from spotisync.sync.context import Sync
@@ -102,7 +104,7 @@ def _claim(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Claimed | Outcom
         if attempts is None:
             return Stale(orphaned=False, result=_failed("another worker has this batch, or the run waits"))
         at = runs.checkpoint(connection, sync_id, phase)
-    claimed = Claimed(run, token, at, cursors.load(phase, at.cursor), attempts)
+    claimed = Claimed(run, token, at, cursors.load(phase, at.cursor, run.sync_type), attempts)
     if attempts > MOST_ATTEMPTS:
         return _fail(sync, claimed, f"this batch has killed its worker {MOST_ATTEMPTS} times", Calls())
     return claimed
@@ -168,6 +170,8 @@ def _plan(sync: Sync, claimed: Claimed) -> Plan:
         case TracksWalk() as cursor:
             requests = phases.plan_tracks(cursor, sync.settings.tracks_batch_size)
             return Plan(tuple(requests), lambda answers: phases.fold_tracks(cursor, answers))
+        case Incremental() as since:
+            return _plan_incremental(sync, claimed.run, since)
         case Listing() as listing:
             requests = phases.plan_listing(listing)
             return Plan(tuple(requests), lambda answers: phases.fold_listing(listing, answers))
@@ -179,6 +183,14 @@ def _plan(sync: Sync, claimed: Claimed) -> Plan:
             return _plan_lookups(sync, claimed, entity) if entity else Plan((), lambda _: Step(late))
         case Lookups():
             return _plan_lookups(sync, claimed, "artists" if claimed.run.phase == "artists" else "albums")
+
+
+def _plan_incremental(sync: Sync, run: Run, cursor: Incremental) -> Plan:
+    with sync.database.begin() as connection:
+        library = stored.library(connection, run.account_id, run.id)
+    step = incremental.plan(cursor, library)
+    requests = phases.plan_incremental(step)
+    return Plan(tuple(requests), lambda answers: phases.fold_incremental(cursor, step, library, answers))
 
 
 def _plan_lookups(sync: Sync, claimed: Claimed, entity: Entity) -> Plan:
@@ -218,6 +230,9 @@ def _wait(sync: Sync, claimed: Claimed, calls: Calls, wait: Wait) -> Outcome:
     park = seconds > sync.settings.max_countdown
     if park and isinstance(claimed.cursor, Lookups | Late):
         return _commit(sync, claimed, _plan_lookups(sync, claimed, _entity(wait)).fold([]), calls)
+    if park and claimed.run.sync_type == "incremental":
+        # It never waits for long: what it could not read is read by the next one.
+        return _commit(sync, claimed, Step(None, put_off=True), calls)
     with sync.database.begin() as connection:
         runs.sent(connection, claimed.run.id, calls.sent)
         released = runs.release(

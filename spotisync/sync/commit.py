@@ -5,9 +5,10 @@ from uuid import UUID
 
 from spotisync.core import cursors, nulls, phases
 from spotisync.core.cursors import Contents, Cursor, Late, Listing, Lookups, Reading
+from spotisync.core.incremental import Incremental
 from spotisync.core.phases import Entity, Listed, Step
 from spotisync.core.states import Phase, next_phase
-from spotisync.store import catalogue, library, playlists, runs
+from spotisync.store import catalogue, incremental, library, playlists, runs
 from spotisync.store.database import Connection
 from spotisync.store.runs import Checkpoint, Counts, Run
 from spotisync.sync.fetch import ClaimLost
@@ -91,6 +92,8 @@ def _family(connection: Connection, run: Run, phase: Phase, cursor: Cursor | Non
 
 
 def _write(connection: Connection, run: Run, at: Checkpoint, cursor: Cursor, step: Step) -> Written:
+    if step.put_off:
+        return Written(Counts(), None, deferred=1)
     match cursor:
         case Lookups():
             return _write_lookups(connection, run, at, step)
@@ -100,6 +103,8 @@ def _write(connection: Connection, run: Run, at: Checkpoint, cursor: Cursor, ste
             return _write_contents(connection, run, step)
         case Late():
             return _write_late(connection, run, cursor, step)
+        case Incremental():
+            return _write_incremental(connection, run, step)
         case _:
             return _write_tracks(connection, run, step)
 
@@ -128,8 +133,31 @@ def _end_walk(connection: Connection, run: Run, total: int) -> tuple[int, int]:
         hidden, met = nulls.behind(library.unseen(connection, run.id, run.account_id, since), met, idle)
     removed = library.remove_unseen(connection, run.id, run.account_id, since, hidden)
     library.note_walk(connection, run.account_id, total, met)
+    incremental.walked(connection, run.account_id)
     catalogue.rank_stubs(connection)
     return removed, len(hidden)
+
+
+def _write_incremental(connection: Connection, run: Run, step: Step) -> Written:
+    changed = catalogue.save(connection, step.catalogue)
+    rows = incremental.newer(connection, run.account_id, step.saved)
+    added, updated = library.save_tracks(connection, run.account_id, rows)
+    if step.read_again:
+        incremental.forget(connection, run.id)
+    incremental.note(connection, run.id, run.account_id, step.read)
+    updated |= changed & {row.track_id for row in step.saved}
+    removed = _settle(connection, run, step) if step.settled else 0
+    counts = Counts(len(step.read), len(added), len(updated - added), removed)
+    return Written(counts, step.cursor, deferred=len(step.settled.hidden) if step.settled else 0)
+
+
+def _settle(connection: Connection, run: Run, step: Step) -> int:
+    assert step.settled  # noqa: S101 (by construction)
+    if step.patrol is not None:
+        incremental.patrolled(connection, run.account_id, step.patrol)
+    removed = incremental.settle(connection, run.account_id, run.id, step.settled)
+    catalogue.rank_stubs(connection)
+    return removed
 
 
 # ---- artists, albums ------------------------------------------------------------------------------------------------

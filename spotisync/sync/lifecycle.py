@@ -13,7 +13,7 @@ from spotisync.store.waiters import Waiter
 from spotisync.sync.context import Sync
 
 log = logging.getLogger(__name__)
-SyncType = Literal["full"]
+SyncType = Literal["full", "incremental"]
 Trigger = Literal["beat", "cli", "api", "web", "task"]
 
 

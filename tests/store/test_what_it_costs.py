@@ -1,0 +1,60 @@
+"""What an incremental costs, counted by the simulator: 10,000 tracks, 100 playlists."""
+
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from spotisync.simulator import Server, start
+from spotisync.sync import Sync, enrol
+from tests import drive
+from tests.drive import Account
+from tests.truth import assert_tables_equal_truth
+
+
+def requests(server: Server) -> list[str]:
+    return [each["path"] for each in server.control.requests() if each["path"].startswith("/v1/")]
+
+
+def incremental(server: Server, sync: Sync, account: Account) -> Counter[str]:
+    server.control.reset_log()
+    assert drive.incremental_sync(sync, account)["status"] == "success"
+    return Counter(path.removeprefix("/v1").partition("?")[0] for path in requests(server))
+
+
+LOOK_UPS = ("/artists", "/albums")
+
+
+def beyond_look_ups(spent: Counter[str]) -> int:
+    return sum(count for path, count in spent.items() if path not in LOOK_UPS)
+
+
+@pytest.mark.timeout(600)
+def test_what_an_incremental_costs(make_sync: Callable[..., Sync]) -> None:
+    with start("medium", seed=11) as server:
+        sync = make_sync(server)
+        account = Account(enrol.add(sync, server.refresh_token(), None).spotify_user_id)
+        drive.full_sync(sync, account)
+        incremental(server, sync, account)
+        spent = incremental(server, sync, account)
+        print("nothing changed:", dict(spent))
+        assert sum(spent.values()) <= 6
+        rng = Random(5)
+        for _ in range(3):
+            server.world.edit("unlike", rng=rng)
+            spent = incremental(server, sync, account)
+            print("one removal:", dict(spent))
+            assert sum(spent.values()) <= 15
+        for _ in range(5):
+            server.world.edit("unlike", rng=rng)
+        spent = incremental(server, sync, account)
+        print("five removals:", dict(spent))
+        assert sum(spent.values()) <= 48
+        server.world.edit("like_album", rng=rng)
+        for _ in range(19):
+            server.world.edit("like", rng=rng)
+        spent = incremental(server, sync, account)
+        print("new tracks:", dict(spent))
+        assert beyond_look_ups(spent) <= 7
+        assert_tables_equal_truth(sync, account, server.world.truth(account.name))
