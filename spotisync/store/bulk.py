@@ -87,11 +87,26 @@ def replace_children(
         for position, child_id in enumerate(children)
     ]
     inserted, updated = upsert(connection, table, rows)
-    cut = connection.execute(
-        text(
-            f"DELETE FROM {table.name} t USING jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id text, size int) "
-            f"WHERE t.{parent} = r.id AND t.position >= r.size RETURNING t.{parent}"
-        ),
-        {"rows": dumps([{"id": id_, "size": len(children)} for id_, children in lists.items()])},
+    cut = _cut(connection, table, parent, {id_: len(children) for id_, children in lists.items()})
+    return {key[0] for key in inserted | updated} | cut
+
+
+def _cut(connection: Connection, table: Table, parent: str, sizes: Mapping[str, int]) -> set[str]:
+    """Delete what stands behind the end of a list. Returns the parents whose list was longer."""
+    # Positions have no gaps, so a list that is longer has a row just there. That is a look-up by the whole key, which
+    # Postgres does by the index even while it knows nothing of the table; a range of positions might read all of it.
+    longer = set(
+        connection.execute(
+            text(
+                f"SELECT r.id FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id text, size int) "
+                f"JOIN {table.name} t ON t.{parent} = r.id AND t.position = r.size"
+            ),
+            {"rows": dumps([{"id": id_, "size": size} for id_, size in sizes.items()])},
+        ).scalars()
     )
-    return {key[0] for key in inserted | updated} | {row[0] for row in cut}
+    if longer:
+        connection.execute(
+            text(f"DELETE FROM {table.name} WHERE {parent} = :id AND position >= :size"),
+            [{"id": id_, "size": sizes[id_]} for id_ in sorted(longer)],
+        )
+    return longer

@@ -13,12 +13,16 @@ from spotisync.store.bulk import upsert
 
 def save_tracks(connection: Connection, account_id: int, rows: Sequence[SavedTrack]) -> tuple[set[str], set[str]]:
     """Saved tracks as listed; one that had been removed is saved again. Returns the ids added and changed."""
+    if not rows:
+        return set(), set()
     rows = _dated(connection, account_id, rows)
     back = set(
         connection.execute(
             text(
-                """SELECT track_id FROM saved_tracks
-                WHERE account_id = :account_id AND track_id = ANY(:ids) AND removed_at IS NOT NULL"""
+                # By the whole key, one by one: with `= ANY` Postgres may read every row, until it has statistics.
+                """SELECT s.track_id FROM unnest(CAST(:ids AS text[])) AS i(id)
+                JOIN saved_tracks s ON s.account_id = :account_id AND s.track_id = i.id
+                WHERE s.removed_at IS NOT NULL"""
             ),
             {"account_id": account_id, "ids": [row.track_id for row in rows]},
         ).scalars()
@@ -60,9 +64,9 @@ def see(
     ids = [row.track_id for row in rows]
     met_before = connection.execute(
         text(
-            """SELECT m.track_id, s.added_at FROM seen_tracks m
-            JOIN saved_tracks s ON s.account_id = :account_id AND s.track_id = m.track_id
-            WHERE m.sync_id = :sync_id AND m.track_id = ANY(:ids)"""
+            """SELECT m.track_id, s.added_at FROM unnest(CAST(:ids AS text[])) AS i(id)
+            JOIN seen_tracks m ON m.sync_id = :sync_id AND m.track_id = i.id
+            JOIN saved_tracks s ON s.account_id = :account_id AND s.track_id = i.id"""
         ),
         {"sync_id": sync_id, "account_id": account_id, "ids": ids},
     )

@@ -103,7 +103,13 @@ class Store:
 
     def due(self) -> list[int]:
         with self.database.begin() as connection:
-            return [run.id for run in runs.take_due(connection, CLIENT)]
+            accounts = runs.accounts_due(connection, CLIENT)
+        return [id_ for account_id in accounts if (id_ := self.take_due(account_id))]
+
+    def take_due(self, account_id: int) -> int | None:
+        with self.database.begin() as connection:
+            run = runs.take_due(connection, account_id, CLIENT)
+        return run.id if run else None
 
     def block(self, family: str, seconds: int = 600) -> None:
         self.sql(

@@ -358,8 +358,10 @@ def test_full_comes_before_incremental_and_one_run_at_a_time(store: Store) -> No
 def test_two_sweeps_at_once_do_not_take_the_same(store: Store) -> None:
     run = store.run(wake_at=PAST)
     with store.database.begin() as one, store.database.begin() as other:
-        assert [found.id for found in runs.take_due(one, CLIENT)] == [run.id]
-        assert runs.take_due(other, CLIENT) == []
+        taken = runs.take_due(one, run.account_id, CLIENT)
+        assert taken
+        assert taken.id == run.id
+        assert runs.take_due(other, run.account_id, CLIENT) is None
 
 
 def test_a_run_that_is_over_is_never_due(store: Store) -> None:
