@@ -77,7 +77,8 @@ class Store:
     def set(self, id_: int, **columns: Any) -> None:
         """Times are SQL: "now() - interval '1 second'"."""
         parts = [
-            f"{name} = {value}" if name.endswith("_at") else f"{name} = :{name}" for name, value in columns.items()
+            f"{name} = {value}" if name.endswith(("_at", "_before")) else f"{name} = :{name}"
+            for name, value in columns.items()
         ]
         self.sql(f"UPDATE sync_history SET {', '.join(parts)} WHERE id = :id", id=id_, **columns)
 
