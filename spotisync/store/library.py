@@ -8,7 +8,10 @@ from sqlalchemy import Connection, text
 from spotisync.core.parse import EPOCH
 from spotisync.core.rows import SavedTrack
 from spotisync.store import schema
-from spotisync.store.bulk import upsert
+from spotisync.store.bulk import one_by_one, upsert
+
+_SAVED = one_by_one(schema.saved_tracks, "k.account_id = :account_id AND k.track_id = i.id")
+_SEEN = one_by_one(schema.seen_tracks, "k.sync_id = :sync_id AND k.track_id = i.id")
 
 
 def save_tracks(connection: Connection, account_id: int, rows: Sequence[SavedTrack]) -> tuple[set[str], set[str]]:
@@ -19,9 +22,7 @@ def save_tracks(connection: Connection, account_id: int, rows: Sequence[SavedTra
     back = set(
         connection.execute(
             text(
-                # By the whole key, one by one: with `= ANY` Postgres may read every row, until it has statistics.
-                """SELECT s.track_id FROM unnest(CAST(:ids AS text[])) AS i(id)
-                JOIN saved_tracks s ON s.account_id = :account_id AND s.track_id = i.id
+                f"""SELECT s.track_id FROM unnest(CAST(:ids AS text[])) AS i(id), {_SAVED} AS s
                 WHERE s.removed_at IS NOT NULL"""
             ),
             {"account_id": account_id, "ids": [row.track_id for row in rows]},
@@ -63,11 +64,7 @@ def see(
     """
     ids = [row.track_id for row in rows]
     met_before = connection.execute(
-        text(
-            """SELECT m.track_id, s.added_at FROM unnest(CAST(:ids AS text[])) AS i(id)
-            JOIN seen_tracks m ON m.sync_id = :sync_id AND m.track_id = i.id
-            JOIN saved_tracks s ON s.account_id = :account_id AND s.track_id = i.id"""
-        ),
+        text(f"SELECT m.track_id, s.added_at FROM unnest(CAST(:ids AS text[])) AS i(id), {_SEEN} AS m, {_SAVED} AS s"),
         {"sync_id": sync_id, "account_id": account_id, "ids": ids},
     )
     newest = {row.track_id: row.added_at for row in met_before}

@@ -199,6 +199,21 @@ def test_a_trigger_that_comes_while_a_parked_run_is_claimed_makes_a_pending_one(
     assert store.look(made[0]).status == "pending"
 
 
+def test_a_session_that_stands_for_a_process_outlives_what_the_server_does_to_idle_ones(
+    database_url: str, store: Store
+) -> None:
+    impatient = Database(f"{database_url}&options=-c%20idle_session_timeout%3D50")
+    try:
+        presence = impatient.presence()
+        with impatient.begin() as connection:
+            (idle,) = connection.execute(text("SELECT pg_backend_pid()")).one()
+        until(lambda: not store.sql("SELECT 1 FROM pg_stat_activity WHERE pid = :pid", pid=idle), 10)
+        assert store.sql("SELECT 1 FROM pg_stat_activity WHERE pid = :pid", pid=presence.pid)
+        assert impatient.presence() == presence
+    finally:
+        impatient.close()
+
+
 # ---- commits --------------------------------------------------------------------------------------------------------
 
 

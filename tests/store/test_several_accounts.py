@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from threading import Thread
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+from sqlalchemy import Connection, text
 
 from spotisync.core.outcomes import End, More, Over, Retry
 from spotisync.core.phases import Entity
@@ -17,7 +19,7 @@ from spotisync.store.runs import Run
 from spotisync.sync import Sync, enrol, lifecycle
 from tests import drive
 from tests.drive import Account
-from tests.store.conftest import Store
+from tests.store.conftest import Store, until
 from tests.truth import assert_tables_equal_truth
 
 ONE, TWO = Account("user01"), Account("user02")
@@ -166,6 +168,68 @@ def test_a_run_in_trouble_keeps_no_stub_from_another_one(sync: Sync, simulator: 
     while drive.look(sync, one).phase in ("tracks", "artists"):
         waits += isinstance(drive.step(sync, one), Retry)
     assert waits == 0
+
+
+# ---- commits that cross ---------------------------------------------------------------------------------------------
+
+
+def test_a_batch_that_postgres_ends_to_break_a_deadlock_is_committed_all_the_same(
+    simulator: Server, make_sync: Callable[..., Sync], sync: Sync, store: Store
+) -> None:
+    quick_to_see_it = f"{store.database._engine.url.render_as_string(hide_password=False)}&options="
+    victim = make_sync(simulator, database_url=f"{quick_to_see_it}-c%20deadlock_timeout%3D20", tracks_batch_size=50)
+    run = drive.start(sync, ONE)
+    drive.step(sync, run)
+    first, last = store.sql("SELECT min(id), max(id) FROM artists")[0]
+    store.sql("UPDATE artists SET name = 'old'")  # so that the same page writes them again
+    store.sql("UPDATE sync_state SET cursor = NULL WHERE entity_type = 'tracks'")
+    tries, transact = [], victim.database.transact
+
+    def counting(work: Callable[[Connection], Any]) -> Any:
+        def counted(connection: Connection) -> Any:
+            tries.append(1)
+            return work(connection)
+
+        return transact(counted)
+
+    victim.database.transact = counting  # type: ignore[method-assign]
+    outcomes: list[object] = []
+    other = Thread(target=lambda: outcomes.append(drive.step(victim, run)))
+    with store.database.begin() as connection:
+        # It sees a deadlock later than the batch does, so the batch is the one that is ended.
+        connection.execute(text("SET LOCAL deadlock_timeout = '10s'"))
+        connection.execute(text("UPDATE artists SET name = 'held' WHERE id = :id"), {"id": last})
+        other.start()
+        until(lambda: bool(store.one("SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")), 20)
+        connection.execute(text("UPDATE artists SET name = 'held' WHERE id = :id"), {"id": first})
+    other.join()
+    assert len(tries) == 2, "they did not meet in a deadlock"
+    assert isinstance(outcomes[0], More | End)
+    assert store.one("SELECT count(*) FROM artists WHERE name IN ('old', 'held')") == 0
+
+
+def test_workers_that_write_the_same_rows_at_once_commit_them_all(
+    simulator: Server, make_sync: Callable[..., Sync], sync: Sync, store: Store
+) -> None:
+    """Two whole runs over one list, in two threads."""
+    two = enrol.add(sync, simulator.refresh_token(ONE.name), None)  # the same library, as the second account's
+    store.sql("UPDATE accounts SET refresh_token = (SELECT refresh_token FROM accounts WHERE id = :id)", id=two.id)
+    store.sql("UPDATE accounts SET access_token = (SELECT access_token FROM accounts WHERE id = :id)", id=two.id)
+    going = [drive.start(sync, account) for account in (ONE, TWO)]
+    workers = [make_sync(simulator, tracks_batch_size=50, artists_batch_size=20) for _ in going]
+    summaries: list[dict[str, Any]] = []
+    threads = [
+        Thread(target=lambda pair=pair: summaries.append(drive.run_to_end(*pair)))
+        for pair in zip(workers, going, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [(each["status"], each["last_error"]) for each in summaries] == [("success", None)] * 2
+    assert store.one("SELECT sum(failures) FROM sync_state") == 0
+    assert stubs(store) == 0
+    assert set(looked_up(simulator).values()) == {1}
 
 
 # ---- trouble --------------------------------------------------------------------------------------------------------
