@@ -67,10 +67,7 @@ def enable(name: Name) -> None:
 @app.command(epilog="Example: spotisync accounts disable alice")
 def disable(name: Name) -> None:
     """End the sync of this account that is going, and start no more; what is stored stays."""
-    from spotisync import workflow
-
     _set_status(name, "disabled")
-    workflow.sweep_soon()  # whoever waits for that sync is told
 
 
 @app.command(epilog="Example: spotisync accounts remove alice --yes")

@@ -97,8 +97,8 @@ class Deployment:
         app.conf.update(task_default_queue="foreign", result_extended=True, broker_connection_retry_on_startup=True)
         return app
 
-    def account(self) -> Account:
-        return Account(enrol.add(self.sync, self.simulator.refresh_token(), None).spotify_user_id)
+    def account(self, name: str | None = None) -> Account:
+        return Account(enrol.add(self.sync, self.simulator.refresh_token(name), None).spotify_user_id)
 
     def worker(
         self, app: str = "spotisync", concurrency: int = 2, options: tuple[str, ...] = (), **env: str
