@@ -286,8 +286,6 @@ def _again(sync: Sync, claimed: Claimed, calls: Calls, error: str) -> Outcome:
     seconds = waiting.backoff(claimed.at.failures + 1, random.random())  # noqa: S311
     if claimed.at.failures + 1 >= MOST_FAILURES:
         return _fail(sync, claimed, f"{error}; {MOST_FAILURES} tries in a row failed", calls)
-    if isinstance(claimed.cursor, Lookups | Late):
-        _let_go(sync, claimed.run)
     with sync.database.begin() as connection:
         runs.sent(connection, claimed.run.id, calls.sent)
         failures = runs.release(
@@ -295,6 +293,8 @@ def _again(sync: Sync, claimed: Claimed, calls: Calls, error: str) -> Outcome:
         )
     if failures is None:
         return Stale(orphaned=False, result=_failed(error))
+    if isinstance(claimed.cursor, Lookups | Late):
+        _let_go(sync, claimed.run)
     log.warning("try %d of %d failed, again in %.1f s: %s", failures, MOST_FAILURES, seconds, error)
     return Retry(seconds, BatchResult(has_more=True, error_message=error, success=False))
 
