@@ -169,6 +169,7 @@ def upgrade() -> None:
     sa.Column('claim_started', sa.DateTime(timezone=True), nullable=True),
     sa.Column('attempts', sa.Integer(), server_default='0', nullable=False),
     sa.Column('wake_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('not_before', sa.DateTime(timezone=True), nullable=True),
     sa.CheckConstraint("phase IN ('tracks', 'artists', 'albums', 'playlists', 'finish')", name=op.f('ck_sync_history_phase')),
     sa.CheckConstraint("status IN ('pending', 'in_progress', 'rate_limited', 'success', 'failed', 'cancelled')", name=op.f('ck_sync_history_status')),
     sa.CheckConstraint("sync_type IN ('full', 'incremental')", name=op.f('ck_sync_history_sync_type')),

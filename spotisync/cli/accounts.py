@@ -66,7 +66,7 @@ def enable(name: Name) -> None:
 
 @app.command(epilog="Example: spotisync accounts disable alice")
 def disable(name: Name) -> None:
-    """Start no more syncs of this account; what is stored stays."""
+    """End the sync of this account that is going, and start no more; what is stored stays."""
     _set_status(name, "disabled")
 
 

@@ -54,7 +54,8 @@ def claim_stubs(connection: Connection, entity: Entity, sync_id: int, limit: int
 # A claim counts as long as it lasts, and its run is going.
 _UNCLAIMED = """(lookup_until IS NULL OR lookup_until <= now() OR lookup_sync_id = :sync_id
     OR lookup_sync_id NOT IN (SELECT r.id FROM sync_history r WHERE r.status = 'in_progress'))"""
-_FREE = f"enrichment = 'stub' AND lookup_attempts < {MOST_ATTEMPTS} AND {_UNCLAIMED}"
+_LEFT = f"enrichment = 'stub' AND lookup_attempts < {MOST_ATTEMPTS}"
+_FREE = f"{_LEFT} AND {_UNCLAIMED}"
 
 
 def missed(connection: Connection, entity: Entity, ids: Iterable[str]) -> None:
@@ -72,18 +73,33 @@ def missed_before(connection: Connection, entity: Entity, ids: Iterable[str]) ->
     return set(found.scalars())
 
 
-def left(connection: Connection, entity: Entity, sync_id: int) -> int:
-    """How many stubs this run could still look up."""
-    found = connection.execute(text(f"SELECT count(*) FROM {entity} WHERE {_FREE}"), {"sync_id": sync_id})
+def let_go(connection: Connection, entity: Entity, sync_id: int) -> None:
+    """This run does not look up what it has claimed, or not soon; whoever can may have it."""
+    connection.execute(
+        text(
+            f"""UPDATE {entity} SET lookup_sync_id = NULL, lookup_until = NULL
+            WHERE enrichment = 'stub' AND lookup_sync_id = :sync_id"""
+        ),
+        {"sync_id": sync_id},
+    )
+
+
+def any_left(connection: Connection, entity: Entity) -> bool:
+    """Whether there are stubs to look up, another run's included: it may die, and then they are ours."""
+    # In the order of the index, so that the index is what is read, up to its first row.
+    found = connection.execute(text(f"SELECT 1 FROM {entity} WHERE {_LEFT} ORDER BY saves DESC, id LIMIT 1"))
+    return found.one_or_none() is not None
+
+
+def left(connection: Connection, entity: Entity) -> int:
+    """How many stubs there are to look up. It reads them all."""
+    found = connection.execute(text(f"SELECT count(*) FROM {entity} WHERE {_LEFT}"))
     return int(found.scalar_one())
 
 
-def put_off(connection: Connection, entity: Entity, sync_id: int) -> int:
-    """How many stubs stay behind, but for those that another run is looking up just now."""
-    found = connection.execute(
-        text(f"SELECT count(*) FROM {entity} WHERE enrichment = 'stub' AND {_UNCLAIMED}"),
-        {"sync_id": sync_id},
-    )
+def put_off(connection: Connection, entity: Entity) -> int:
+    """How many stubs stay behind if nobody looks up any more. It reads them all."""
+    found = connection.execute(text(f"SELECT count(*) FROM {entity} WHERE enrichment = 'stub'"))
     return int(found.scalar_one())
 
 

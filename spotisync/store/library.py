@@ -8,17 +8,22 @@ from sqlalchemy import Connection, text
 from spotisync.core.parse import EPOCH
 from spotisync.core.rows import SavedTrack
 from spotisync.store import schema
-from spotisync.store.bulk import upsert
+from spotisync.store.bulk import one_by_one, upsert
+
+_SAVED = one_by_one(schema.saved_tracks, "k.account_id = :account_id AND k.track_id = i.id")
+_SEEN = one_by_one(schema.seen_tracks, "k.sync_id = :sync_id AND k.track_id = i.id")
 
 
 def save_tracks(connection: Connection, account_id: int, rows: Sequence[SavedTrack]) -> tuple[set[str], set[str]]:
     """Saved tracks as listed; one that had been removed is saved again. Returns the ids added and changed."""
+    if not rows:
+        return set(), set()
     rows = _dated(connection, account_id, rows)
     back = set(
         connection.execute(
             text(
-                """SELECT track_id FROM saved_tracks
-                WHERE account_id = :account_id AND track_id = ANY(:ids) AND removed_at IS NOT NULL"""
+                f"""SELECT s.track_id FROM unnest(CAST(:ids AS text[])) AS i(id), {_SAVED} AS s
+                WHERE s.removed_at IS NOT NULL"""
             ),
             {"account_id": account_id, "ids": [row.track_id for row in rows]},
         ).scalars()
@@ -59,11 +64,7 @@ def see(
     """
     ids = [row.track_id for row in rows]
     met_before = connection.execute(
-        text(
-            """SELECT m.track_id, s.added_at FROM seen_tracks m
-            JOIN saved_tracks s ON s.account_id = :account_id AND s.track_id = m.track_id
-            WHERE m.sync_id = :sync_id AND m.track_id = ANY(:ids)"""
-        ),
+        text(f"SELECT m.track_id, s.added_at FROM unnest(CAST(:ids AS text[])) AS i(id), {_SEEN} AS m, {_SAVED} AS s"),
         {"sync_id": sync_id, "account_id": account_id, "ids": ids},
     )
     newest = {row.track_id: row.added_at for row in met_before}

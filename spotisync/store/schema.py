@@ -287,6 +287,8 @@ sync_history = Table(
     # ... how often it was claimed without a commit, and when sweep publishes it if nothing has happened by then
     counter("attempts"),
     Column("wake_at", TIME),
+    # ... and until when nobody gets the batch, since it was given back for a while
+    Column("not_before", TIME),
     UniqueConstraint("account_id", "idempotency_key"),
     Index("uq_sync_history_running", "account_id", unique=True, postgresql_where=text("status = 'in_progress'")),
     Index("uq_sync_history_unfinished", "account_id", "sync_type", unique=True, postgresql_where=UNFINISHED),

@@ -4,6 +4,7 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID, uuid4
 
 from spotisync import logs
@@ -12,20 +13,23 @@ from spotisync.core.cursors import Contents, Cursor, Late, Listing, Lookups
 from spotisync.core.outcomes import BatchResult, End, More, Outcome, Over, Parked, Retry, Stale
 from spotisync.core.phases import Answer, Entity, Step
 from spotisync.core.requests import Request
-from spotisync.core.states import UNFINISHED, Phase
+from spotisync.core.states import UNFINISHED, Phase, Status
 from spotisync.core.walk import TracksWalk
 from spotisync.errors import Fatal, SpotisyncError, Unavailable, Wait
-from spotisync.store import catalogue, playlists, runs
+from spotisync.store import accounts, catalogue, playlists, runs
+from spotisync.store.database import Connection
 from spotisync.store.runs import Checkpoint, Run
-from spotisync.sync.commit import Committed, commit, late_entity
+from spotisync.sync import enrol
+from spotisync.sync.commit import ENTITIES, Committed, commit, late_entity
 from spotisync.sync.context import Sync
 from spotisync.sync.fetch import Calls, ClaimLost, Fetched, fetch
-from spotisync.sync.tokens import Access
+from spotisync.sync.tokens import CURE, Access
 
 log = logging.getLogger(__name__)
 
 MOST_ATTEMPTS = 5  # claims of one batch without a commit: each of them cost a worker its life
 MOST_FAILURES = 10  # since the last advance: six minutes or so of backoff
+STAND_BY_SECONDS = 1.0  # a batch of look-ups takes about as long
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,10 @@ class Claimed:
     at: Checkpoint
     cursor: Cursor
     attempts: int
+
+
+class StandBy(SpotisyncError):
+    """There is nothing to do just now: other runs are looking up all that is left."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +106,10 @@ def _claim(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Claimed | Outcom
         if (run.phase, run.seq) != (phase, seq):
             orphaned = not run.claimed and run.status == "in_progress"
             return Stale(orphaned=orphaned, result=_failed(f"batch {run.seq} of {run.phase} is due"))
+        if run.account_status != "active":
+            return _give_up(connection, run)
+        if run.waits and run.status == "in_progress" and not run.claimed:
+            return Retry(run.waits, BatchResult(has_more=True))
         attempts = runs.claim(connection, run, token, claimant, sync.settings.lease_seconds)
         if attempts is None:
             return Stale(orphaned=False, result=_failed("another worker has this batch, or the run waits"))
@@ -108,11 +120,27 @@ def _claim(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Claimed | Outcom
     return claimed
 
 
+def _give_up(connection: Connection, run: Run) -> Outcome:
+    """The account can't be synced any more. The run ends in words; it can be resumed when that is cured."""
+    status: Status = "cancelled" if run.account_status == "disabled" else "failed"
+    if status == "cancelled":
+        why = enrol.disabled_words(run.account)
+    else:
+        why = f"{accounts.tokens(connection, run.account_id).last_error or 'the account has to log in again'}; {CURE}"
+    if not runs.end(connection, run.id, status, error=why):
+        return Stale(orphaned=False, result=_failed("the run is over"))
+    log.warning("run %d has %s: %s", run.id, "failed" if status == "failed" else "been cancelled", why)
+    return Over(status, _failed(why))
+
+
 # ---- 2 fetch, 3 parse, 4 commit -------------------------------------------------------------------------------------
 
 
 def _work(sync: Sync, claimed: Claimed, calls: Calls) -> Outcome:
-    plan = _plan(sync, claimed)
+    try:
+        plan = _plan(sync, claimed)
+    except StandBy as nothing:
+        return _stand_by(sync, claimed, str(nothing))
     fetched = fetch(sync, Access(sync, claimed.run.account_id), plan.requests, calls, lambda: _alive(sync, claimed))
     return _commit(sync, claimed, _fold(plan, fetched), calls)
 
@@ -175,7 +203,7 @@ def _plan(sync: Sync, claimed: Claimed) -> Plan:
             return _plan_contents(sync, claimed.run, contents)
         case Late() as late:
             with sync.database.begin() as connection:
-                entity = late_entity(connection, claimed.run, late)
+                entity = late_entity(connection, late)
             return _plan_lookups(sync, claimed, entity) if entity else Plan((), lambda _: Step(late))
         case Lookups():
             return _plan_lookups(sync, claimed, "artists" if claimed.run.phase == "artists" else "albums")
@@ -193,6 +221,8 @@ def _plan_lookups(sync: Sync, claimed: Claimed, entity: Entity) -> Plan:
         lambda connection: catalogue.claim_stubs(connection, entity, claimed.run.id, size, sync.settings.lease_seconds)
     )
     with sync.database.begin() as connection:
+        if not ids and catalogue.any_left(connection, entity):
+            raise StandBy(f"other runs are looking up the {entity} that are left")
         alone = catalogue.missed_before(connection, entity, ids)
     requests = phases.plan_lookups(entity, ids, alone)
     return Plan(tuple(requests), lambda answers: phases.fold_lookups(cursor, entity, answers))
@@ -217,7 +247,7 @@ def _wait(sync: Sync, claimed: Claimed, calls: Calls, wait: Wait) -> Outcome:
     seconds = block.seconds if block else wait.seconds if ours else 0.0
     park = seconds > sync.settings.max_countdown
     if park and isinstance(claimed.cursor, Lookups | Late):
-        return _commit(sync, claimed, _plan_lookups(sync, claimed, _entity(wait)).fold([]), calls)
+        return _commit(sync, claimed, Step(claimed.cursor, looked_up=_entity(wait), deferred=True), calls)
     with sync.database.begin() as connection:
         runs.sent(connection, claimed.run.id, calls.sent)
         released = runs.release(
@@ -240,6 +270,17 @@ def _wait(sync: Sync, claimed: Claimed, calls: Calls, wait: Wait) -> Outcome:
     return Parked(wait.until, result) if park else Retry(seconds + jitter, result)
 
 
+def _stand_by(sync: Sync, claimed: Claimed, why: str) -> Outcome:
+    """Look again soon: they will be in, or free. A claim lasts no longer than its lease, nor than its run goes."""
+    seconds = STAND_BY_SECONDS * (0.5 + random.random())  # noqa: S311
+    with sync.database.begin() as connection:
+        released = runs.release(connection, claimed.run, claimed.token, seconds, stall=sync.settings.stall_seconds)
+    if released is None:
+        return Stale(orphaned=False, result=_failed(why))
+    log.info("%s; again in %.1f s", why, seconds)
+    return Retry(seconds, BatchResult(has_more=True))
+
+
 def _entity(wait: Wait) -> Entity:
     return "artists" if wait.family == "artists" else "albums"
 
@@ -256,8 +297,16 @@ def _again(sync: Sync, claimed: Claimed, calls: Calls, error: str) -> Outcome:
         )
     if failures is None:
         return Stale(orphaned=False, result=_failed(error))
+    if isinstance(claimed.cursor, Lookups | Late):
+        _let_go(sync, claimed.run)
     log.warning("try %d of %d failed, again in %.1f s: %s", failures, MOST_FAILURES, seconds, error)
     return Retry(seconds, BatchResult(has_more=True, error_message=error, success=False))
+
+
+def _let_go(sync: Sync, run: Run) -> None:
+    """It may be this account's trouble alone: another run need not wait for ours to get over it."""
+    for entity in ENTITIES:
+        sync.database.transact(partial(catalogue.let_go, entity=entity, sync_id=run.id))
 
 
 def _fail(sync: Sync, claimed: Claimed, error: str, calls: Calls) -> Outcome:

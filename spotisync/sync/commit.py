@@ -68,16 +68,16 @@ def commit(
     )
     phase = next_phase(run.phase) if over else run.phase
     seq = 0 if over else run.seq + 1
-    family = _family(connection, run, phase, written.cursor)
+    family = _family(connection, phase, written.cursor)
     if not runs.advance(connection, run, token, phase, seq, family, stall=stall):
         raise ClaimLost("another worker has the batch, or the run is over")
     return Committed(phase, seq, written, written.total, offset)
 
 
-def _family(connection: Connection, run: Run, phase: Phase, cursor: Cursor | None) -> str:
+def _family(connection: Connection, phase: Phase, cursor: Cursor | None) -> str:
     """Whose limits the next batch counts against."""
     if isinstance(cursor, Late):
-        return late_entity(connection, run, cursor) or "playlists"
+        return late_entity(connection, cursor) or "playlists"
     return {"tracks": "library", "artists": "artists", "albums": "albums"}.get(phase, "playlists")
 
 
@@ -115,44 +115,52 @@ def _write_tracks(connection: Connection, run: Run, step: Step) -> Written:
 
 def _write_lookups(connection: Connection, run: Run, at: Checkpoint, step: Step) -> Written:
     assert step.looked_up  # noqa: S101 (by construction)
-    counts = _save_looked_up(connection, step)
-    left = 0 if step.deferred else catalogue.left(connection, step.looked_up, run.id)
-    return Written(
-        counts,
-        step.cursor if left else None,
-        total=at.items_processed + counts.processed + left,
-        deferred=0 if left else catalogue.put_off(connection, step.looked_up, run.id),
-    )
+    counts = _save_looked_up(connection, run, step)
+    processed = at.items_processed + counts.processed
+    if not step.deferred and catalogue.any_left(connection, step.looked_up):
+        return Written(counts, step.cursor, total=_lookups_total(connection, step.looked_up, at, processed))
+    return Written(counts, None, total=processed, deferred=catalogue.put_off(connection, step.looked_up))
 
 
-def _save_looked_up(connection: Connection, step: Step) -> Counts:
+def _lookups_total(connection: Connection, entity: Entity, at: Checkpoint, processed: int) -> int:
+    """Counted at the first batch, and again when there turn out to be more: counting reads every stub."""
+    if at.total_items and at.total_items > processed:
+        return at.total_items
+    return processed + catalogue.left(connection, entity)
+
+
+def _save_looked_up(connection: Connection, run: Run, step: Step) -> Counts:
     assert step.looked_up  # noqa: S101 (by construction)
+    if step.deferred:
+        catalogue.let_go(connection, step.looked_up, run.id)
     catalogue.save(connection, step.catalogue)
     enriched = catalogue.enriched(connection, step.looked_up, step.known, step.gone)
     catalogue.missed(connection, step.looked_up, step.missed)
     return Counts(processed=enriched, added=enriched)
 
 
-def late_entity(connection: Connection, run: Run, cursor: Late) -> Entity | None:
+def late_entity(connection: Connection, cursor: Late) -> Entity | None:
     """Which late stubs to look up now: artists, then albums (whose artists may be new), until none is left."""
     for entity in ENTITIES:
-        if entity not in cursor.deferred and catalogue.left(connection, entity, run.id):
+        if entity not in cursor.deferred and catalogue.any_left(connection, entity):
             return entity
     return None
 
 
 def _write_late(connection: Connection, run: Run, cursor: Late, step: Step) -> Written:
     if step.looked_up is None:
-        return Written(Counts(), _late_or_over(connection, run, cursor))
-    counts = _save_looked_up(connection, step)
+        return Written(Counts(), _late_or_over(connection, cursor))
+    counts = _save_looked_up(connection, run, step)
     if step.deferred:
         cursor = replace(cursor, deferred=(*cursor.deferred, step.looked_up))
-    put_off = catalogue.put_off(connection, step.looked_up, run.id)
-    return Written(counts, _late_or_over(connection, run, cursor), deferred=put_off, counts_for=step.looked_up)
+    put_off = 0  # until its last batch is in: counting reads every stub
+    if late_entity(connection, cursor) != step.looked_up:
+        put_off = catalogue.put_off(connection, step.looked_up)
+    return Written(counts, _late_or_over(connection, cursor), deferred=put_off, counts_for=step.looked_up)
 
 
-def _late_or_over(connection: Connection, run: Run, cursor: Late) -> Late | None:
-    return cursor if late_entity(connection, run, cursor) else None
+def _late_or_over(connection: Connection, cursor: Late) -> Late | None:
+    return cursor if late_entity(connection, cursor) else None
 
 
 # ---- playlists ------------------------------------------------------------------------------------------------------
@@ -185,4 +193,4 @@ def _write_contents(connection: Connection, run: Run, step: Step) -> Written:
 def _contents_or_late(connection: Connection, run: Run, reading: Reading | None) -> Cursor | None:
     if reading or playlists.wanted(connection, run.account_id, run.id, None, 1):
         return Contents(reading)
-    return _late_or_over(connection, run, Late())
+    return _late_or_over(connection, Late())

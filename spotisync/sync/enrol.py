@@ -5,7 +5,7 @@ from typing import Any
 
 from spotisync.errors import Transient, Unavailable
 from spotisync.spotify.http import Throttled, Unauthorised
-from spotisync.store import accounts
+from spotisync.store import accounts, runs
 from spotisync.sync.context import Sync
 
 
@@ -37,9 +37,17 @@ def add(sync: Sync, refresh_token: str, authorised_at: datetime | None) -> accou
 
 
 def set_status(sync: Sync, name: str, status: str) -> accounts.Account:
+    """Disabling ends what is going, as a cancel does; once the account is enabled again it can be resumed."""
     with sync.database.begin() as connection:
-        accounts.set_status(connection, accounts.named(connection, name).id, status)
+        account_id = accounts.named(connection, name).id
+        accounts.set_status(connection, account_id, status)
+        for sync_id in runs.unfinished(connection, account_id) if status == "disabled" else ():
+            runs.end(connection, sync_id, "cancelled", error=disabled_words(name))
         return accounts.named(connection, name)
+
+
+def disabled_words(name: str) -> str:
+    return f"{name} was disabled; enable it: spotisync accounts enable {name}"
 
 
 def remove(sync: Sync, name: str) -> None:

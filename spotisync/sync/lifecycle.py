@@ -136,9 +136,19 @@ def finish(sync: Sync, sync_id: int) -> bool:
 
 
 def due(sync: Sync) -> list[Run]:
-    """Runs that somebody has to publish: their message or their worker is lost, or their wait is over."""
+    """Runs that somebody has to publish: their message or their worker is lost, or their wait is over.
+
+    Account by account, so that one that is busy keeps no other one waiting.
+    """
+    client_id = sync.settings.require_client_id()
     with sync.database.begin() as connection:
-        return runs.take_due(connection, sync.settings.require_client_id(), stall=sync.settings.stall_seconds)
+        candidates = runs.accounts_due(connection, client_id)
+    return [run for account_id in candidates if (run := _take_due(sync, account_id, client_id))]
+
+
+def _take_due(sync: Sync, account_id: int, client_id: str) -> Run | None:
+    with sync.database.begin() as connection:
+        return runs.take_due(connection, account_id, client_id, stall=sync.settings.stall_seconds)
 
 
 def publish_later(sync: Sync, sync_id: int) -> None:
