@@ -35,6 +35,7 @@ def upgrade() -> None:
     sa.Column('walked_total', sa.Integer(), nullable=True),
     sa.Column('walked_excess', sa.Integer(), nullable=True),
     sa.Column('null_playlists', sa.Integer(), nullable=True),
+    sa.Column('idle_null_playlists', sa.Integer(), nullable=True),
     sa.CheckConstraint("status IN ('active', 'needs_login', 'disabled')", name=op.f('ck_accounts_status')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_accounts')),
     sa.UniqueConstraint('spotify_account_id', name=op.f('uq_accounts_spotify_account_id')),
@@ -261,9 +262,10 @@ def upgrade() -> None:
     sa.Column('account_id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('added_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('rows', sa.Integer(), nullable=False),
+    sa.Column('idle', sa.Integer(), nullable=False),
     sa.ForeignKeyConstraint(['account_id'], ['accounts.id'], name=op.f('fk_null_rows_account_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('account_id', 'added_at', name=op.f('pk_null_rows')),
-    comment='Rows without a track that the last proved walk met, but for those that may hide a track we know'
+    comment='Rows without a track that the last proved walk met: all, and those that hide no track we know'
     )
     op.create_table('staged_items',
     sa.Column('sync_id', sa.BigInteger(), autoincrement=False, nullable=False),

@@ -33,22 +33,24 @@ class Answer:
 
 @dataclass(frozen=True)
 class Listed:
-    """The list of playlists, read to its end for the `reading`-th time: what it can prove."""
+    """The list of playlists, read to its end: what that proves. `before`: the null rows of the reading before it."""
 
     total: int
     nulls: int
     steady: bool
     one_page: bool
     reading: int
+    before: int | None = None
 
-    def proves(self, met: int, *, as_before: bool) -> bool:
+    def proves(self, met: int, known_nulls: int, *, as_before: bool) -> bool:
         """No playlist that stayed was skipped. `met`: how many there were, each counted once.
 
-        Playlists can be moved about in their list. One that went up past the place of the reading pushed another one
-        down into the next page, so that the rows do not add up to the total. (What Spotify lists twice for good does
-        not add up either; then it must have been the same playlists `as_before`.)
+        Playlists can be moved about in their list. One that went up past the place of the reading pushed another row
+        down into the next page, so that the rows do not add up to the total, unless it was a null row, which looks like
+        any other: so their number must be the known one. Else the reading before must have found just the same.
         """
-        return self.one_page or (self.steady and (as_before or met + self.nulls == self.total))
+        adds_up = met + self.nulls == self.total and self.nulls == known_nulls
+        return self.one_page or (self.steady and (adds_up or (as_before and self.nulls == self.before)))
 
     @property
     def last(self) -> bool:
@@ -182,20 +184,19 @@ def fold_listing(cursor: Listing, answers: Sequence[Answer]) -> Step:
     nulls = cursor.nulls + sum(page.length for page in accepted) - len(listed)
     whole = None
     if after.done and after.total is not None:
-        one_page = len(accepted) == 1 and accepted[0].offset == 0
-        nulls = after.total - len(listed) if one_page else nulls
-        whole = Listed(after.total, nulls, steady, one_page, cursor.reading)
+        one_page = cursor.walk.position == 0 and len(accepted) == 1
+        whole = Listed(after.total, nulls, steady, one_page, cursor.reading, cursor.before)
     return Step(
-        cursor=Contents() if whole else Listing(after, steady, nulls, cursor.reading),
+        cursor=Contents() if whole else replace(cursor, walk=after, steady=steady, nulls=nulls),
         total=after.total,
         listed=listed,
         listing=whole,
     )
 
 
-def read_again() -> Listing:
-    """Some playlists were not met: read the list once more before they count as gone."""
-    return Listing(reading=2)
+def read_again(listed: Listed) -> Listing:
+    """Some playlists were not met, or something does not add up: read the list once more before anything is gone."""
+    return Listing(reading=2, before=listed.nulls)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from spotisync.core.cursors import Reading
-from spotisync.core.nulls import Missing
+from spotisync.core.nulls import Nulls, Row
 from spotisync.core.phases import Access, Wanted
 from spotisync.core.rows import Playlist, PlaylistItem
 from spotisync.store import schema
@@ -30,7 +30,6 @@ def save_listed(
                 "playlist_id": id_,
                 "position": position,
                 "removed_at": None,
-                "hidden_since": None,
                 "snapshot_told": row.snapshot_id is not None,
             }
             for id_, (position, row) in rows.items()
@@ -118,23 +117,39 @@ def met_as_before(connection: Connection, account_id: int, sync_id: int) -> bool
     return not found.scalar_one()
 
 
-_UNLISTED = "account_id = :account_id AND removed_at IS NULL AND listed_sync_id IS DISTINCT FROM :sync_id"
+_NOT_LISTED = "listed_sync_id IS DISTINCT FROM :sync_id"
+_UNLISTED = f"account_id = :account_id AND removed_at IS NULL AND {_NOT_LISTED}"
 
 
-def unlisted(connection: Connection, account_id: int, sync_id: int) -> list[Missing]:
-    """The playlists of the account that this run's list does not have."""
+def unlisted(connection: Connection, account_id: int, sync_id: int, reading: int = 1) -> list[Row]:
+    """What this reading of the account's list did not have, and what it had though it was hidden."""
+    not_met = f"({_NOT_LISTED} OR listed_readings & :reading = 0)"
     found = connection.execute(
-        text(f"SELECT playlist_id, hidden_since IS NOT NULL FROM account_playlists WHERE {_UNLISTED}"),
+        text(
+            f"""SELECT playlist_id, hidden_since IS NOT NULL AS hidden, NOT {not_met} AS shown
+            FROM account_playlists WHERE account_id = :account_id AND removed_at IS NULL
+            AND ({not_met} OR hidden_since IS NOT NULL)"""
+        ),
+        {"account_id": account_id, "sync_id": sync_id, "reading": reading},
+    )
+    return [Row(row.playlist_id, hidden=row.hidden, shown=row.shown) for row in found]
+
+
+def unproved(connection: Connection, account_id: int, sync_id: int) -> int:
+    """How many playlists are kept though this run's list does not have them."""
+    found = connection.execute(
+        text(f"SELECT count(*) FROM account_playlists WHERE {_UNLISTED}"),
         {"account_id": account_id, "sync_id": sync_id},
     )
-    return [Missing(*row) for row in found]
+    return int(found.scalar_one())
 
 
-def idle_nulls(connection: Connection, account_id: int) -> int | None:
-    """The null rows that hid nothing when the list was last proved; None if it never was."""
-    found = connection.execute(text("SELECT null_playlists FROM accounts WHERE id = :id"), {"id": account_id})
-    count: int | None = found.scalar_one()
-    return count
+def last_nulls(connection: Connection, account_id: int) -> Nulls | None:
+    """The null rows of the last list that was proved; None if there was none."""
+    rows, idle = connection.execute(
+        text("SELECT null_playlists, idle_null_playlists FROM accounts WHERE id = :id"), {"id": account_id}
+    ).one()
+    return None if rows is None else Nulls(rows, idle)
 
 
 def remove_unlisted(connection: Connection, account_id: int, sync_id: int, hidden: Collection[str] = ()) -> int:
@@ -142,8 +157,8 @@ def remove_unlisted(connection: Connection, account_id: int, sync_id: int, hidde
     bound = {"account_id": account_id, "sync_id": sync_id, "hidden": sorted(hidden)}
     connection.execute(
         text(
-            f"""UPDATE account_playlists SET hidden_since = now()
-            WHERE {_UNLISTED} AND playlist_id = ANY(:hidden) AND hidden_since IS NULL"""
+            """UPDATE account_playlists SET hidden_since = CASE WHEN playlist_id = ANY(:hidden) THEN now() END
+            WHERE account_id = :account_id AND (hidden_since IS NOT NULL) <> (playlist_id = ANY(:hidden))"""
         ),
         bound,
     )
@@ -153,10 +168,13 @@ def remove_unlisted(connection: Connection, account_id: int, sync_id: int, hidde
     ).rowcount
 
 
-def note_nulls(connection: Connection, account_id: int, idle: int) -> None:
+def note_nulls(connection: Connection, account_id: int, nulls: Nulls) -> None:
     connection.execute(
-        text("UPDATE accounts SET null_playlists = :idle WHERE id = :id AND null_playlists IS DISTINCT FROM :idle"),
-        {"id": account_id, "idle": idle},
+        text(
+            """UPDATE accounts SET null_playlists = :rows, idle_null_playlists = :idle
+            WHERE id = :id AND (null_playlists, idle_null_playlists) IS DISTINCT FROM (:rows, :idle)"""
+        ),
+        {"id": account_id, **vars(nulls)},
     )
 
 

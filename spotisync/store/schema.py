@@ -92,10 +92,11 @@ accounts = Table(
     Column("refresh_claim", Uuid),
     Column("refresh_claim_until", TIME),
     # ... what the last walk over the saved tracks proved: Spotify's total, and how much of it is no row of ours (null
-    # rows, twins); and how many null rows its list of playlists had that hid none that we know
+    # rows, twins); and the null rows in the list of playlists: all, and those that hide none that we know
     Column("walked_total", Integer),
     Column("walked_excess", Integer),
     Column("null_playlists", Integer),
+    Column("idle_null_playlists", Integer),
     one_of("status", "active", "needs_login", "disabled"),
 )
 
@@ -391,7 +392,8 @@ null_rows = Table(
     account_id(primary_key=True),
     Column("added_at", TIME, primary_key=True),
     Column("rows", Integer, nullable=False),
-    comment="Rows without a track that the last proved walk met, but for those that may hide a track we know",
+    Column("idle", Integer, nullable=False),
+    comment="Rows without a track that the last proved walk met: all, and those that hide no track we know",
 )
 
 staged_items = Table(

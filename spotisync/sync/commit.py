@@ -80,7 +80,7 @@ def _put_off(connection: Connection, run: Run, written: Written) -> int:
         return written.deferred
     if isinstance(written.cursor, Listing):
         return 0
-    return len(playlists.unlisted(connection, run.account_id, run.id))
+    return playlists.unproved(connection, run.account_id, run.id)
 
 
 def _family(connection: Connection, run: Run, phase: Phase, cursor: Cursor | None) -> str:
@@ -122,12 +122,13 @@ def _end_walk(connection: Connection, run: Run, total: int) -> tuple[int, int]:
     """The walk is proved. Returns how many tracks are no longer saved, and how many a null row may hide."""
     since = library.walk_began(connection, run.id)
     met = library.nulls_met(connection, run.id)
-    idle = library.idle_nulls(connection, run.account_id)
-    hidden: set[str] = set()
-    if idle is not None and idle != met:
-        hidden, met = nulls.behind(library.unseen(connection, run.id, run.account_id, since), met, idle)
+    last = library.last_nulls(connection, run.account_id)
+    hidden, now = set[str](), nulls.unheard(met)
+    if last is not None and (met or last):
+        rows = library.unseen(connection, run.id, run.account_id, since, nulls.grown(met, last))
+        hidden, now = nulls.behind(rows, met, last)
     removed = library.remove_unseen(connection, run.id, run.account_id, since, hidden)
-    library.note_walk(connection, run.account_id, total, met)
+    library.note_walk(connection, run.account_id, total, now)
     catalogue.rank_stubs(connection)
     return removed, len(hidden)
 
@@ -187,7 +188,7 @@ def _write_listing(connection: Connection, run: Run, cursor: Listing, step: Step
         return Written(counts, step.cursor, step.total)
     removed = _end_listing(connection, run, step.listing)
     if removed is None:
-        return Written(counts, phases.read_again(), step.total)
+        return Written(counts, phases.read_again(step.listing), step.total)
     settled = playlists.settle_unchanged(connection, run.account_id, run.id)
     total = playlists.listed(connection, run.account_id, run.id)
     counts = replace(counts, removed=removed, processed=settled)
@@ -196,18 +197,18 @@ def _write_listing(connection: Connection, run: Run, cursor: Listing, step: Step
 
 def _end_listing(connection: Connection, run: Run, listed: Listed) -> int | None:
     """How many playlists are gone; None if the list is to be read once more, to see whether they are."""
-    missing = playlists.unlisted(connection, run.account_id, run.id)
+    rows = playlists.unlisted(connection, run.account_id, run.id, listed.reading)
     met = playlists.listed(connection, run.account_id, run.id, listed.reading)
     as_before = listed.reading == 2 and playlists.met_as_before(connection, run.account_id, run.id)
-    proved = listed.proves(met, as_before=as_before)
-    idle = playlists.idle_nulls(connection, run.account_id)
+    last = playlists.last_nulls(connection, run.account_id)
+    proved = listed.proves(met, last.rows if last else 0, as_before=as_before)
     there = {nulls.UNDATED: listed.nulls}
-    hidden, left = nulls.behind(missing, there, there if idle is None else {nulls.UNDATED: idle})
-    if len(hidden) < len(missing) and not (proved and listed.last):
-        return 0 if listed.last else None
+    hidden, now = nulls.behind(rows, there, {nulls.UNDATED: last} if last else nulls.unheard(there))
+    if not listed.last and (nulls.removable(rows, hidden) or not proved):
+        return None
     if not proved:
         return 0
-    playlists.note_nulls(connection, run.account_id, left.get(nulls.UNDATED, 0))
+    playlists.note_nulls(connection, run.account_id, now.get(nulls.UNDATED, nulls.Nulls()))
     return playlists.remove_unlisted(connection, run.account_id, run.id, hidden)
 
 
