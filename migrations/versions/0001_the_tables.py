@@ -32,6 +32,10 @@ def upgrade() -> None:
     sa.Column('updated_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('refresh_claim', sa.Uuid(), nullable=True),
     sa.Column('refresh_claim_until', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('walked_total', sa.Integer(), nullable=True),
+    sa.Column('walked_excess', sa.Integer(), nullable=True),
+    sa.Column('null_playlists', sa.Integer(), nullable=True),
+    sa.Column('idle_null_playlists', sa.Integer(), nullable=True),
     sa.CheckConstraint("status IN ('active', 'needs_login', 'disabled')", name=op.f('ck_accounts_status')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_accounts')),
     sa.UniqueConstraint('spotify_account_id', name=op.f('uq_accounts_spotify_account_id')),
@@ -112,6 +116,9 @@ def upgrade() -> None:
     sa.Column('removed_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('listed_sync_id', sa.BigInteger(), nullable=True),
     sa.Column('tried_sync_id', sa.BigInteger(), nullable=True),
+    sa.Column('listed_readings', sa.Integer(), server_default='0', nullable=False),
+    sa.Column('snapshot_told', sa.Boolean(), server_default=sa.text('false'), nullable=False),
+    sa.Column('hidden_since', sa.DateTime(timezone=True), nullable=True),
     sa.CheckConstraint("items_status IN ('pending', 'synced', 'forbidden', 'not_found')", name=op.f('ck_account_playlists_items_status')),
     sa.ForeignKeyConstraint(['account_id'], ['accounts.id'], name=op.f('fk_account_playlists_account_id'), ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['playlist_id'], ['playlists.id'], name=op.f('fk_account_playlists_playlist_id')),
@@ -230,6 +237,7 @@ def upgrade() -> None:
     sa.Column('added_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('removed_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('touched_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.Column('hidden_since', sa.DateTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['account_id'], ['accounts.id'], name=op.f('fk_saved_tracks_account_id'), ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['track_id'], ['tracks.id'], name=op.f('fk_saved_tracks_track_id')),
     sa.PrimaryKeyConstraint('account_id', 'track_id', name=op.f('pk_saved_tracks'))
@@ -242,6 +250,23 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['sync_id'], ['sync_history.id'], name=op.f('fk_seen_tracks_sync_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('sync_id', 'track_id', name=op.f('pk_seen_tracks')),
     comment='Staging: what a walk over saved tracks has met so far'
+    )
+    op.create_table('seen_nulls',
+    sa.Column('sync_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('added_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('from_end', sa.Integer(), autoincrement=False, nullable=False),
+    sa.ForeignKeyConstraint(['sync_id'], ['sync_history.id'], name=op.f('fk_seen_nulls_sync_id'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('sync_id', 'added_at', 'from_end', name=op.f('pk_seen_nulls')),
+    comment='Staging: rows without a track that a walk over saved tracks has met so far'
+    )
+    op.create_table('null_rows',
+    sa.Column('account_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('added_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('rows', sa.Integer(), nullable=False),
+    sa.Column('idle', sa.Integer(), nullable=False),
+    sa.ForeignKeyConstraint(['account_id'], ['accounts.id'], name=op.f('fk_null_rows_account_id'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('account_id', 'added_at', name=op.f('pk_null_rows')),
+    comment='Rows without a track that the last proved walk met: all, and those that hide no track we know'
     )
     op.create_table('staged_items',
     sa.Column('sync_id', sa.BigInteger(), autoincrement=False, nullable=False),
@@ -319,6 +344,8 @@ def downgrade() -> None:
     op.drop_table('track_artists')
     op.drop_table('sync_state')
     op.drop_table('staged_items')
+    op.drop_table('null_rows')
+    op.drop_table('seen_nulls')
     op.drop_table('seen_tracks')
     op.drop_index(op.f('ix_saved_tracks_track_id'), table_name='saved_tracks')
     op.drop_index('ix_saved_tracks_live', table_name='saved_tracks', postgresql_where=sa.text('removed_at IS NULL'))

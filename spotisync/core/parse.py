@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
-from spotisync.core.rows import Album, Artist, Catalogue, Playlist, PlaylistItem, SavedTrack, Track
+from spotisync.core.rows import Album, Artist, Catalogue, NullRow, Playlist, PlaylistItem, SavedTrack, Track
 from spotisync.errors import Transient
 
 T = TypeVar("T")
@@ -173,6 +173,7 @@ class Page:
 @dataclass(frozen=True)
 class SavedTracksPage(Page):
     rows: tuple[SavedTrack | None, ...] = ()
+    nulls: tuple[NullRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -199,12 +200,21 @@ def saved_tracks(body: Any, offset: int) -> SavedTracksPage:
     items, total = _page(body)
     catalogue = Catalogue()
     rows = tuple(_saved_track(_object(item), catalogue) for item in items)
-    return SavedTracksPage(offset, len(items), total, catalogue, rows)
+    nulls = tuple(
+        NullRow(_added_at(_object(item)), total - position)
+        for position, (item, row) in enumerate(zip(items, rows, strict=True), start=offset)
+        if row is None
+    )
+    return SavedTracksPage(offset, len(items), total, catalogue, rows, nulls)
 
 
 def _saved_track(item: dict[str, Any], into: Catalogue) -> SavedTrack | None:
     row = track(_object(item.get("track")), into)
-    return SavedTrack(row.id, moment(item.get("added_at")) or EPOCH) if row else None
+    return SavedTrack(row.id, _added_at(item)) if row else None
+
+
+def _added_at(item: dict[str, Any]) -> datetime:
+    return moment(item.get("added_at")) or EPOCH
 
 
 def playlists(body: Any, offset: int) -> PlaylistsPage:
@@ -225,8 +235,8 @@ def playlist(found: dict[str, Any]) -> Playlist | None:
         owner_id=text(owner.get("id")),
         owner_name=text(owner.get("display_name")),
         public=flag(found.get("public")),
-        collaborative=found.get("collaborative") is True,
-        snapshot_id=text(found.get("snapshot_id")) or "",
+        collaborative=flag(found.get("collaborative")),
+        snapshot_id=text(found.get("snapshot_id")) or None,
         total_items=number(contents.get("total")),
         image_url=largest_image(found.get("images")),
     )

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 from spotisync.core import parse, walk
 from spotisync.core.cursors import Contents, Cursor, Listing, Reading
 from spotisync.core.requests import IDS_A_CALL, PAGE, Request
-from spotisync.core.rows import Catalogue, Playlist, PlaylistItem, SavedTrack
+from spotisync.core.rows import Catalogue, NullRow, Playlist, PlaylistItem, SavedTrack
 from spotisync.core.walk import TracksWalk
 from spotisync.errors import Refused
 
@@ -32,6 +32,33 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Listed:
+    """The list of playlists, read to its end: what that proves. `before`: the null rows of the reading before it."""
+
+    total: int
+    nulls: int
+    steady: bool
+    one_page: bool
+    reading: int
+    before: int | None = None
+
+    def proves(self, met: int, known_nulls: int, *, as_before: bool) -> bool:
+        """No playlist that stayed was skipped. `met`: how many there were, each counted once.
+
+        Playlists can be moved about in their list. One that went up past the place of the reading pushed another row
+        down into the next page, so that the rows do not add up to the total, unless it was a null row, which looks like
+        any other: so their number must be the known one. Else the reading before must have found just the same.
+        """
+        adds_up = met + self.nulls == self.total and self.nulls == known_nulls
+        return self.one_page or (self.steady and (adds_up or (as_before and self.nulls == self.before)))
+
+    @property
+    def last(self) -> bool:
+        """What several pages do not have may only be on its way from one to the other: they are read twice."""
+        return self.one_page or self.reading == 2
+
+
+@dataclass(frozen=True)
 class Step:
     """What one batch brings: rows to write, and the cursor after it (`None`: the phase is over)."""
 
@@ -39,6 +66,7 @@ class Step:
     catalogue: Catalogue = field(default_factory=Catalogue)
     total: int | None = None
     saved: tuple[SavedTrack, ...] = ()
+    nulls: tuple[NullRow, ...] = ()
     walk_done: bool = False
     looked_up: Entity | None = None
     known: frozenset[str] = frozenset()
@@ -46,8 +74,7 @@ class Step:
     missed: frozenset[str] = frozenset()
     deferred: bool = False
     listed: tuple[tuple[int, Playlist], ...] = ()
-    listing_proved: bool = False
-    listing_done: bool = False
+    listing: Listed | None = None
     items: tuple[tuple[str, PlaylistItem], ...] = ()
     contents: tuple[tuple[Reading, Access], ...] = ()
 
@@ -84,6 +111,8 @@ def fold_tracks(cursor: TracksWalk, answers: Sequence[Answer]) -> Step:
         catalogue=catalogue,
         total=after.walk.total,
         saved=_newest_of_twins(row for page in accepted for row in page.rows if row),
+        # What the head shows once more has been counted.
+        nulls=tuple(row for page in accepted for row in page.nulls) if cursor.stage == "list" else (),
         walk_done=after.done,
     )
 
@@ -152,20 +181,22 @@ def fold_listing(cursor: Listing, answers: Sequence[Answer]) -> Step:
     )
     totals = {page.total for page in accepted} | ({cursor.walk.total} - {None})
     steady = cursor.steady and len(totals) <= 1
-    in_one_piece = after.done and len(accepted) == 1 and accepted[0].offset == 0
+    nulls = cursor.nulls + sum(page.length for page in accepted) - len(listed)
+    whole = None
+    if after.done and after.total is not None:
+        one_page = cursor.walk.position == 0 and len(accepted) == 1
+        whole = Listed(after.total, nulls, steady, one_page, cursor.reading, cursor.before)
     return Step(
-        cursor=Contents() if after.done else Listing(after, steady, cursor.reading),
+        cursor=Contents() if whole else replace(cursor, walk=after, steady=steady, nulls=nulls),
         total=after.total,
         listed=listed,
-        listing_done=after.done,
-        # A row missing from one page is gone; from several pages, only when it is missing from two steady readings.
-        listing_proved=after.done and (in_one_piece or (steady and cursor.reading == 2)),
+        listing=whole,
     )
 
 
-def read_again() -> Listing:
-    """Some playlists were not met: read the list once more before they count as gone."""
-    return Listing(reading=2)
+def read_again(listed: Listed) -> Listing:
+    """Some playlists were not met, or something does not add up: read the list once more before anything is gone."""
+    return Listing(reading=2, before=listed.nulls)
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,17 @@ class SavedTrack:
 
 
 @dataclass(frozen=True)
+class NullRow:
+    """A row of the saved tracks that Spotify lists without its track.
+
+    Rows enter at the head, so that counted from the end a row met twice stands at the same place.
+    """
+
+    added_at: datetime
+    from_end: int
+
+
+@dataclass(frozen=True)
 class Playlist:
     id: str
     name: str | None
@@ -62,8 +73,8 @@ class Playlist:
     owner_id: str | None
     owner_name: str | None
     public: bool | None
-    collaborative: bool
-    snapshot_id: str
+    collaborative: bool | None
+    snapshot_id: str | None
     total_items: int | None
     image_url: str | None
 

@@ -107,7 +107,8 @@ def accept_tracks(cursor: TracksWalk, pages: Sequence[SavedTracksPage]) -> tuple
     if cursor.stage == "head":
         return (_ended(cursor) if _met_known(taken, cursor.newest) else cursor), taken
     if cursor.newest is None:
-        cursor = replace(cursor, newest=next((row.added_at for page in taken for row in page.rows if row), None))
+        dates = (row.added_at for page in taken for row in page.rows if row and row.added_at > EPOCH)
+        cursor = replace(cursor, newest=next(dates, None))
     if not walk.done:
         return cursor, taken
     in_one_piece = len(taken) == 1 and taken[0].offset == 0

@@ -80,6 +80,7 @@ class Catalogue:
     def __init__(self, seed: int, artists: int, *, quirks: bool = True) -> None:
         self.seed, self.quirks, self.ids = seed, quirks, Ids(seed)
         self.main_artists = artists
+        self.withdrawn: set[tuple[str, int]] = set()
         # Two streams, so that a larger catalogue only appends to a smaller one of the same seed.
         albums = Random(f"{seed}:albums").choices((1, 2, 3), (60, 28, 12), k=artists)
         self._first_album = array("q", accumulate(albums, initial=0))
@@ -119,7 +120,7 @@ class Catalogue:
     def gone(self, kind: str, number: int) -> bool:
         """Say whether tracks still name it but a look-up finds nothing."""
         every, which = {"artist": (62, 10), "album": (61, 7)}.get(kind, (1, 1))
-        return self.quirks and number % every == which
+        return (kind, number) in self.withdrawn or (self.quirks and number % every == which)
 
     def find(self, kind: str, id_: str) -> int | None:
         number = self.ids.number(kind, id_)

@@ -75,6 +75,7 @@ def _save(hand: Hand, track: int, at: int) -> Done:
 def unlike(hand: Hand, track: str | None = None) -> Done:
     number = hand.saved_track(track)
     hand.library.saved.remove(number)
+    hand.library.hidden.pop(number, None)
     return {"track_id": hand.id("track", number)}
 
 
@@ -82,6 +83,7 @@ def relike(hand: Hand, track: str | None = None) -> Done:
     """Remove a track and save it again: it moves to the top."""
     number = hand.saved_track(track)
     hand.library.saved.remove(number)
+    hand.library.hidden.pop(number, None)
     return _save(hand, number, hand.now)
 
 
@@ -119,6 +121,29 @@ def relink(hand: Hand, track: str | None = None) -> Done:
 def duplicate(hand: Hand, track: str | None = None, at: int | None = None) -> Done:
     """Let a saved track stand in the list a second time, as twins do that became one."""
     return _save(hand, hand.saved_track(track), hand.library.saved[-1][0] if at is None else at)
+
+
+def hide_track(hand: Hand, track: str | None = None, *, whole: bool = False) -> Done:
+    """List a saved track as a row without a track, or (`whole`) as null. It is saved all the same."""
+    number = hand.saved_track(track)
+    hand.library.hidden[number] = whole
+    return {"track_id": hand.id("track", number)}
+
+
+def show_track(hand: Hand, track: str | None = None) -> Done:
+    """List a hidden track as it was."""
+    number = hand.rng.choice(list(hand.library.hidden)) if track is None else hand.find("track", track)
+    del hand.library.hidden[number]
+    return {"track_id": hand.id("track", number)}
+
+
+def withdraw(hand: Hand, kind: str = "artist", id: str | None = None) -> Done:  # noqa: A002 (it is one)
+    """Let an artist or album be gone for look-ups from now on; tracks still name it."""
+    if kind not in {"artist", "album"}:
+        raise LookupError(f"{kind}s are not looked up")
+    number = _known(hand, kind) if id is None else hand.find(kind, id)
+    hand.catalogue.withdrawn.add((kind, number))
+    return {"kind": kind, "id": hand.id(kind, number)}
 
 
 def save_album(hand: Hand, album: str | None = None) -> Done:

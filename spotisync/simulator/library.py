@@ -91,14 +91,19 @@ class Playlist:
     revision: int = 1
     shown_revision: int = 0  # the snapshot that is still answered
     shown_until: float = 0  # ... until this second, after an edit
+    settled_at: float = 0  # from then on the new one is; between the two, one that stands for nothing
+    withheld: tuple[str, ...] = ()  # what lists of playlists say null to
 
     def changed(self, now: float, lag: float) -> None:
-        """Give it a new snapshot id, which readers see `lag` seconds from now."""
-        self.shown_revision, self.shown_until = self.visible_revision(now), now + lag
-        self.revision += 1
+        """Give it a new snapshot id, which readers see `lag` seconds from now; half-way they see another one."""
+        self.shown_revision = self.visible_revision(now)
+        self.shown_until, self.settled_at = now + lag / 2, now + lag
+        self.revision += 2
 
     def visible_revision(self, now: float) -> int:
-        return self.shown_revision if now < self.shown_until else self.revision
+        if now < self.shown_until:
+            return self.shown_revision
+        return self.revision - 1 if now < self.settled_at else self.revision
 
     def snapshot_id(self, now: float) -> str:
         return snapshot_id(self.id, self.visible_revision(now))
@@ -122,6 +127,8 @@ class Library:
     playlists: list[str | None]
     plays: list[Play]  # newest last
     refusals: dict[str, str] = field(default_factory=dict)  # playlist id: "forbidden" or "not_found"
+    hidden: dict[int, bool] = field(default_factory=dict)  # saved tracks listed without their track; True: null alone
+    hidden_playlists: set[str] = field(default_factory=set)
 
     def access(self, that: Playlist, *, restricted: bool) -> str:
         """Say whether this account may read a playlist's rows: "ok", "forbidden" or "not_found"."""

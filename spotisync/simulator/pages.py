@@ -3,7 +3,7 @@
 from bisect import bisect_right
 
 from spotisync.simulator.ask import Ask, Reply, refused
-from spotisync.simulator.library import REMEMBERED, Play
+from spotisync.simulator.library import NO_TRACK, REMEMBERED, Play
 from spotisync.simulator.text import dumps, join, listed, page
 from spotisync.simulator.times import iso_ms
 
@@ -30,8 +30,14 @@ def me(ask: Ask) -> Reply:
 def saved_tracks(ask: Ask) -> Reply:
     offset, limit = ask.window()
     saved = ask.library.saved
-    rows = [ask.shapes.saved_row(added, track) for added, track in saved.page(offset, limit)]
+    rows = [_saved_row(ask, added, track) for added, track in saved.page(offset, limit)]
     return Reply(200, page(ask.url, rows, len(saved), offset, limit))
+
+
+def _saved_row(ask: Ask, added: int, track: int) -> str:
+    if track not in ask.library.hidden:
+        return ask.shapes.saved_row(added, track)
+    return "null" if ask.library.hidden[track] else ask.shapes.saved_row(added, NO_TRACK)
 
 
 def saved_albums(ask: Ask) -> Reply:

@@ -29,6 +29,7 @@ def delete_playlist(hand: Hand, playlist: str | None = None) -> Done:
     """Unfollow a playlist, which is all that deleting means; others keep it."""
     that = _pick(hand, playlist, own=False)
     hand.library.playlists.remove(that.id)
+    hand.library.hidden_playlists.discard(that.id)
     return {"playlist_id": that.id}
 
 
@@ -50,6 +51,27 @@ def move_playlist(hand: Hand, playlist: str | None = None, to: int = 0) -> Done:
     hand.library.playlists.remove(that.id)
     hand.library.playlists.insert(to, that.id)
     return _done(hand, that)
+
+
+def hide_playlist(hand: Hand, playlist: str | None = None) -> Done:
+    """List a playlist as null, as Spotify does with some of its own. It is in the list all the same."""
+    that = _pick(hand, playlist, own=False)
+    hand.library.hidden_playlists.add(that.id)
+    return {"playlist_id": that.id}
+
+
+def show_playlist(hand: Hand, playlist: str | None = None) -> Done:
+    """List a hidden playlist as it was."""
+    id_ = hand.rng.choice(sorted(hand.library.hidden_playlists)) if playlist is None else playlist
+    hand.library.hidden_playlists.remove(id_)
+    return {"playlist_id": id_}
+
+
+def withhold(hand: Hand, playlist: str | None = None, fields: Sequence[str] = ("snapshot_id",)) -> Done:
+    """Let lists of playlists say null to these fields ("total" and "owner" too) from now on."""
+    that = _pick(hand, playlist)
+    that.withheld = tuple(fields)
+    return {"playlist_id": that.id, "fields": list(fields)}
 
 
 def add_items(

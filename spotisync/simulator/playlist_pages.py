@@ -25,13 +25,16 @@ def of_user(ask: Ask) -> Reply:
 
 
 def _summary(ask: Ask, id_: str | None) -> str:
-    if id_ is None:
+    if id_ is None or id_ in ask.library.hidden_playlists:
         return "null"
     that = ask.world.playlists[id_]
     members = playlist(ask.shapes, that, ask.world.now())
     for key in _keys(ask):
-        members[key] = {"href": f"{ask.api_url}/playlists/{id_}/{key}", "total": len(that.rows)}
-    return join(members)
+        total = None if "total" in that.withheld else len(that.rows)
+        members[key] = {"href": f"{ask.api_url}/playlists/{id_}/{key}", "total": total}
+    if "owner" in that.withheld:
+        members["owner"] = dict.fromkeys(members["owner"])
+    return join(members | dict.fromkeys(set(that.withheld) - {"total", "owner"}))
 
 
 def _keys(ask: Ask) -> tuple[str, ...]:

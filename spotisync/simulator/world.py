@@ -18,9 +18,11 @@ EDITS = {
     for each in (
         edits.like, edits.unlike, edits.relike, edits.like_album, edits.insert_old, edits.relink, edits.duplicate,
         edits.save_album, edits.unsave_album, edits.follow, edits.unfollow, edits.play,
+        edits.hide_track, edits.show_track, edits.withdraw,
         playlist_edits.create_playlist, playlist_edits.delete_playlist, playlist_edits.follow_playlist,
         playlist_edits.rename_playlist, playlist_edits.move_playlist, playlist_edits.add_items,
         playlist_edits.remove_items, playlist_edits.reorder_items,
+        playlist_edits.hide_playlist, playlist_edits.show_playlist, playlist_edits.withhold,
     )
 }
 # What an unattended person does, and how often. Left out: what no cheap look at the list can show (`PATROL_EDITS`).
@@ -31,6 +33,8 @@ HABITS = {
 }
 # fmt: on
 PATROL_EDITS = ("insert_old", "relink", "duplicate")
+# What Spotify does, and no person: the library stays what it is, but less of it is shown.
+ODDITIES = ("hide_track", "show_track", "withdraw", "hide_playlist", "show_playlist", "withhold")
 
 
 class Size(NamedTuple):

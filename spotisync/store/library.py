@@ -1,12 +1,13 @@
 """What an account saved: saved tracks, and the walk over them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from spotisync.core.nulls import Nulls, Row
 from spotisync.core.parse import EPOCH
-from spotisync.core.rows import SavedTrack
+from spotisync.core.rows import NullRow, SavedTrack
 from spotisync.store import schema
 from spotisync.store.bulk import one_by_one, upsert
 
@@ -79,18 +80,103 @@ def see(
     return set(ids) - set(newest), rows_to_write
 
 
-def remove_unseen(connection: Connection, sync_id: int, account_id: int, since: datetime) -> int:
-    """The walk is proved: what it has not met, and nobody wrote since it began, is no longer saved."""
+def see_nulls(connection: Connection, sync_id: int, rows: Sequence[NullRow]) -> None:
+    if rows:
+        upsert(connection, schema.seen_nulls, [{"sync_id": sync_id, **vars(row)} for row in dict.fromkeys(rows)])
+
+
+def nulls_met(connection: Connection, sync_id: int) -> dict[datetime, int]:
+    """The null rows that the walk has met, by date."""
+    found = connection.execute(
+        text("SELECT added_at, count(*) AS rows FROM seen_nulls WHERE sync_id = :sync_id GROUP BY added_at"),
+        {"sync_id": sync_id},
+    )
+    return {row.added_at: row.rows for row in found}
+
+
+def last_nulls(connection: Connection, account_id: int) -> dict[datetime, Nulls] | None:
+    """The null rows of the last proved walk; None if there was none."""
+    walked = connection.execute(
+        text("SELECT walked_total IS NOT NULL FROM accounts WHERE id = :account_id"), {"account_id": account_id}
+    ).scalar_one()
+    if not walked:
+        return None
+    found = connection.execute(
+        text("SELECT added_at, rows, idle FROM null_rows WHERE account_id = :account_id"), {"account_id": account_id}
+    )
+    return {row.added_at: Nulls(row.rows, row.idle) for row in found}
+
+
+# What the walk has not met, and nobody wrote since it began.
+_UNSEEN = """s.account_id = :account_id AND s.removed_at IS NULL AND s.touched_at < :since AND NOT EXISTS (
+    SELECT 1 FROM seen_tracks m WHERE m.sync_id = :sync_id AND m.track_id = s.track_id)"""
+
+
+def unseen(
+    connection: Connection, sync_id: int, account_id: int, since: datetime, grown: Sequence[datetime]
+) -> list[Row]:
+    """What the walk has not met (at a date with new null rows: or has), and what it has met though it was hidden."""
+    bound = {"account_id": account_id, "since": since, "sync_id": sync_id, "grown": list(grown)}
+    missing = connection.execute(
+        text(
+            f"""SELECT s.track_id, s.hidden_since IS NOT NULL, s.added_at, false FROM saved_tracks s
+            WHERE {_UNSEEN} OR s.account_id = :account_id AND s.removed_at IS NULL
+            AND s.hidden_since IS NULL AND s.added_at = ANY(CAST(:grown AS timestamptz[]))"""
+        ),
+        bound,
+    )
+    shown = connection.execute(
+        text(
+            """SELECT s.track_id, true, s.added_at, true FROM saved_tracks s
+            JOIN seen_tracks m ON m.sync_id = :sync_id AND m.track_id = s.track_id
+            WHERE s.account_id = :account_id AND s.hidden_since IS NOT NULL"""
+        ),
+        bound,
+    )
+    return [Row(*row) for row in (*missing, *shown)]
+
+
+def remove_unseen(
+    connection: Connection, sync_id: int, account_id: int, since: datetime, hidden: Collection[str] = ()
+) -> int:
+    """The walk is proved: what it has not met is no longer saved, but for what a null row may hide."""
+    bound = {"account_id": account_id, "since": since, "sync_id": sync_id, "hidden": sorted(hidden)}
     removed = connection.execute(
         text(
-            """UPDATE saved_tracks s SET removed_at = now(), touched_at = now()
-            WHERE s.account_id = :account_id AND s.removed_at IS NULL AND s.touched_at < :since AND NOT EXISTS (
-                SELECT 1 FROM seen_tracks m WHERE m.sync_id = :sync_id AND m.track_id = s.track_id)"""
+            f"""UPDATE saved_tracks s SET removed_at = now(), touched_at = now()
+            WHERE {_UNSEEN} AND s.track_id <> ALL(:hidden)"""
         ),
-        {"account_id": account_id, "since": since, "sync_id": sync_id},
+        bound,
     ).rowcount
-    connection.execute(text("DELETE FROM seen_tracks WHERE sync_id = :sync_id"), {"sync_id": sync_id})
+    connection.execute(
+        text(
+            """UPDATE saved_tracks SET hidden_since = CASE WHEN track_id = ANY(:hidden) THEN now() END
+            WHERE account_id = :account_id AND (hidden_since IS NOT NULL) <> (track_id = ANY(:hidden))"""
+        ),
+        bound,
+    )
+    connection.execute(text("DELETE FROM seen_tracks WHERE sync_id = :sync_id"), bound)
+    connection.execute(text("DELETE FROM seen_nulls WHERE sync_id = :sync_id"), bound)
     return removed
+
+
+def note_walk(connection: Connection, account_id: int, total: int, nulls: Mapping[datetime, Nulls]) -> None:
+    """What a proved walk tells later comparisons: of Spotify's total, how much is no row of ours."""
+    bound = {"account_id": account_id, "total": total}
+    connection.execute(
+        text(
+            """UPDATE accounts SET walked_total = :total, walked_excess = :total - (
+                SELECT count(*) FROM saved_tracks WHERE account_id = :account_id AND removed_at IS NULL)
+            WHERE id = :account_id"""
+        ),
+        bound,
+    )
+    connection.execute(text("DELETE FROM null_rows WHERE account_id = :account_id"), bound)
+    upsert(
+        connection,
+        schema.null_rows,
+        [{"account_id": account_id, "added_at": added_at, **vars(those)} for added_at, those in nulls.items()],
+    )
 
 
 def walk_began(connection: Connection, sync_id: int) -> datetime:

@@ -1,10 +1,13 @@
 """Playlists: the list of an account, and contents, which are staged and then swapped in whole."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import Connection, text
 
 from spotisync.core.cursors import Reading
+from spotisync.core.nulls import Nulls, Row
 from spotisync.core.phases import Access, Wanted
 from spotisync.core.rows import Playlist, PlaylistItem
 from spotisync.store import schema
@@ -12,29 +15,71 @@ from spotisync.store.bulk import upsert
 
 
 def save_listed(
-    connection: Connection, account_id: int, sync_id: int, listed: Sequence[tuple[int, Playlist]]
+    connection: Connection, account_id: int, sync_id: int, listed: Sequence[tuple[int, Playlist]], reading: int = 1
 ) -> tuple[set[str], set[str]]:
     """Playlists as the list tells them. Returns the ids that are new to the account, and those that changed."""
     rows = {row.id: (position, row) for position, row in listed}
-    _, changed = upsert(connection, schema.playlists, [vars(row) for _, row in rows.values()])
+    changed = _save_rows(connection, [row for _, row in rows.values()])
     added = _missing(connection, account_id, list(rows))
     upsert(
         connection,
         schema.account_playlists,
         [
-            {"account_id": account_id, "playlist_id": id_, "position": position, "removed_at": None}
-            for id_, (position, _) in rows.items()
+            {
+                "account_id": account_id,
+                "playlist_id": id_,
+                "position": position,
+                "removed_at": None,
+                "snapshot_told": row.snapshot_id is not None,
+            }
+            for id_, (position, row) in rows.items()
         ],
         keep_unknown=False,
     )
     connection.execute(
         text(
-            """UPDATE account_playlists SET listed_sync_id = :sync_id
+            """UPDATE account_playlists SET listed_sync_id = :sync_id,
+                listed_readings = CASE WHEN listed_sync_id = :sync_id THEN listed_readings | :bit ELSE :bit END
             WHERE account_id = :account_id AND playlist_id = ANY(:ids)"""
         ),
-        {"sync_id": sync_id, "account_id": account_id, "ids": list(rows)},
+        {"sync_id": sync_id, "account_id": account_id, "ids": list(rows), "bit": reading},
     )
-    return added, {key[0] for key in changed} - added
+    return added, changed - added
+
+
+def _save_rows(connection: Connection, rows: Sequence[Playlist]) -> set[str]:
+    """Playlists, whoever has them; what a row does not say stays as it is. Returns the ids that changed."""
+    stored = _stored(connection, [row.id for row in rows if None in {row.collaborative, row.snapshot_id}])
+    inserted, updated = upsert(connection, schema.playlists, [vars(_completed(row, stored)) for row in rows])
+    # How many rows the old contents had says nothing of the new ones.
+    recounted = connection.execute(
+        text(
+            """UPDATE playlists SET total_items = NULL
+            WHERE id = ANY(:ids) AND snapshot_id IS DISTINCT FROM items_snapshot_id AND total_items IS NOT NULL
+            RETURNING id"""
+        ),
+        {"ids": [row.id for row in rows if row.total_items is None and row.snapshot_id is not None]},
+    ).scalars()
+    return {key[0] for key in updated | inserted} | set(recounted)
+
+
+def _stored(connection: Connection, ids: Sequence[str]) -> Mapping[str, Any]:
+    if not ids:
+        return {}
+    found = connection.execute(
+        text("SELECT id, collaborative, snapshot_id FROM playlists WHERE id = ANY(:ids)"), {"ids": ids}
+    )
+    return {row.id: row for row in found}
+
+
+def _completed(row: Playlist, stored: Mapping[str, Any]) -> Playlist:
+    """These two columns are never NULL: what is unknown of a playlist met for the first time is `false` and ''."""
+    known = stored.get(row.id)
+    return replace(
+        row,
+        collaborative=row.collaborative if row.collaborative is not None else bool(known and known.collaborative),
+        snapshot_id=row.snapshot_id or (known.snapshot_id if known else ""),
+    )
 
 
 def _missing(connection: Connection, account_id: int, ids: list[str]) -> set[str]:
@@ -48,46 +93,102 @@ def _missing(connection: Connection, account_id: int, ids: list[str]) -> set[str
     return set(ids) - set(there)
 
 
-def listed(connection: Connection, account_id: int, sync_id: int) -> int:
-    """How many playlists this run's list has."""
+def listed(connection: Connection, account_id: int, sync_id: int, reading: int = 3) -> int:
+    """How many playlists this run's list has, in that reading or in either."""
     found = connection.execute(
         text(
             """SELECT count(*) FROM account_playlists WHERE account_id = :account_id AND removed_at IS NULL
-            AND listed_sync_id = :sync_id"""
+            AND listed_sync_id = :sync_id AND listed_readings & :reading > 0"""
         ),
+        {"account_id": account_id, "sync_id": sync_id, "reading": reading},
+    )
+    return int(found.scalar_one())
+
+
+def met_as_before(connection: Connection, account_id: int, sync_id: int) -> bool:
+    """Both readings of the list had the same playlists."""
+    found = connection.execute(
+        text(
+            """SELECT count(*) FROM account_playlists
+            WHERE account_id = :account_id AND listed_sync_id = :sync_id AND listed_readings <> 3"""
+        ),
+        {"account_id": account_id, "sync_id": sync_id},
+    )
+    return not found.scalar_one()
+
+
+_NOT_LISTED = "listed_sync_id IS DISTINCT FROM :sync_id"
+_UNLISTED = f"account_id = :account_id AND removed_at IS NULL AND {_NOT_LISTED}"
+
+
+def unlisted(connection: Connection, account_id: int, sync_id: int, reading: int = 1) -> list[Row]:
+    """What this reading of the account's list did not have, and what it had though it was hidden."""
+    not_met = f"({_NOT_LISTED} OR listed_readings & :reading = 0)"
+    found = connection.execute(
+        text(
+            f"""SELECT playlist_id, hidden_since IS NOT NULL AS hidden, NOT {not_met} AS shown
+            FROM account_playlists WHERE account_id = :account_id AND removed_at IS NULL
+            AND ({not_met} OR hidden_since IS NOT NULL)"""
+        ),
+        {"account_id": account_id, "sync_id": sync_id, "reading": reading},
+    )
+    return [Row(row.playlist_id, hidden=row.hidden, shown=row.shown) for row in found]
+
+
+def unproved(connection: Connection, account_id: int, sync_id: int) -> int:
+    """How many playlists are kept though this run's list does not have them."""
+    found = connection.execute(
+        text(f"SELECT count(*) FROM account_playlists WHERE {_UNLISTED}"),
         {"account_id": account_id, "sync_id": sync_id},
     )
     return int(found.scalar_one())
 
 
-def unlisted(connection: Connection, account_id: int, sync_id: int) -> int:
-    """How many playlists of the account this run's list does not have."""
-    found = connection.execute(text(f"SELECT count(*) {_UNLISTED}"), {"account_id": account_id, "sync_id": sync_id})
-    return int(found.scalar_one())
+def last_nulls(connection: Connection, account_id: int) -> Nulls | None:
+    """The null rows of the last list that was proved; None if there was none."""
+    rows, idle = connection.execute(
+        text("SELECT null_playlists, idle_null_playlists FROM accounts WHERE id = :id"), {"id": account_id}
+    ).one()
+    return None if rows is None else Nulls(rows, idle)
 
 
-_UNLISTED = """FROM account_playlists WHERE account_id = :account_id AND removed_at IS NULL
-    AND listed_sync_id IS DISTINCT FROM :sync_id"""
-
-
-def remove_unlisted(connection: Connection, account_id: int, sync_id: int) -> int:
-    return connection.execute(
+def remove_unlisted(connection: Connection, account_id: int, sync_id: int, hidden: Collection[str] = ()) -> int:
+    """The list is proved: what it does not have is gone, but for what a null row may hide."""
+    bound = {"account_id": account_id, "sync_id": sync_id, "hidden": sorted(hidden)}
+    connection.execute(
         text(
-            """UPDATE account_playlists SET removed_at = now() WHERE account_id = :account_id
-            AND removed_at IS NULL AND listed_sync_id IS DISTINCT FROM :sync_id"""
+            """UPDATE account_playlists SET hidden_since = CASE WHEN playlist_id = ANY(:hidden) THEN now() END
+            WHERE account_id = :account_id AND (hidden_since IS NOT NULL) <> (playlist_id = ANY(:hidden))"""
         ),
-        {"account_id": account_id, "sync_id": sync_id},
+        bound,
+    )
+    return connection.execute(
+        text(f"UPDATE account_playlists SET removed_at = now() WHERE {_UNLISTED} AND playlist_id <> ALL(:hidden)"),
+        bound,
     ).rowcount
 
 
+def note_nulls(connection: Connection, account_id: int, nulls: Nulls) -> None:
+    connection.execute(
+        text(
+            """UPDATE accounts SET null_playlists = :rows, idle_null_playlists = :idle
+            WHERE id = :id AND (null_playlists, idle_null_playlists) IS DISTINCT FROM (:rows, :idle)"""
+        ),
+        {"id": account_id, **vars(nulls)},
+    )
+
+
 def settle_unchanged(connection: Connection, account_id: int, sync_id: int) -> int:
-    """After the list: contents whose snapshot is stored already need no call. Returns how many."""
+    """After the list: contents whose snapshot is stored already need no call. Returns how many.
+
+    Only where this account has read them before: that another one may does not say that this one may.
+    """
     return connection.execute(
         text(
             """UPDATE account_playlists a SET items_status = 'synced', tried_sync_id = :sync_id FROM playlists p
             WHERE p.id = a.playlist_id AND a.account_id = :account_id AND a.listed_sync_id = :sync_id
             AND a.removed_at IS NULL AND p.items_snapshot_id = p.snapshot_id AND p.snapshot_id <> ''
-            AND a.items_status IN ('pending', 'synced') AND a.tried_sync_id IS DISTINCT FROM :sync_id"""
+            AND a.snapshot_told AND a.items_status = 'synced' AND a.tried_sync_id IS DISTINCT FROM :sync_id"""
         ),
         {"account_id": account_id, "sync_id": sync_id},
     ).rowcount
@@ -97,7 +198,8 @@ def wanted(connection: Connection, account_id: int, sync_id: int, first: str | N
     """Playlists whose contents this run has still to read, in the account's order; the half-read one before all."""
     rows = connection.execute(
         text(
-            """SELECT p.id AS playlist_id, p.snapshot_id, p.total_items AS total
+            """SELECT p.id AS playlist_id, CASE WHEN a.snapshot_told THEN p.snapshot_id ELSE '' END AS snapshot_id,
+                CASE WHEN a.snapshot_told THEN p.total_items END AS total
             FROM account_playlists a JOIN playlists p ON p.id = a.playlist_id
             WHERE a.account_id = :account_id AND a.listed_sync_id = :sync_id AND a.removed_at IS NULL
             AND a.tried_sync_id IS DISTINCT FROM :sync_id
@@ -122,6 +224,11 @@ def conclude(connection: Connection, account_id: int, sync_id: int, contents: Se
     complete = [reading for reading, access in contents if access == "synced"]
     if complete:
         _swap(connection, sync_id, complete)
+    refused = [reading.playlist_id for reading, access in contents if access != "synced"]
+    connection.execute(
+        text("DELETE FROM staged_items WHERE sync_id = :sync_id AND playlist_id = ANY(:ids)"),
+        {"sync_id": sync_id, "ids": refused},
+    )
     for access in ("synced", "forbidden", "not_found"):
         ids = [reading.playlist_id for reading, got in contents if got == access]
         connection.execute(
@@ -149,8 +256,14 @@ def _swap(connection: Connection, sync_id: int, complete: Sequence[Reading]) -> 
     connection.execute(text(_SWAP), bound)
     connection.execute(text("DELETE FROM staged_items WHERE sync_id = :sync_id AND playlist_id = ANY(:ids)"), bound)
     connection.execute(
-        text("UPDATE playlists SET items_snapshot_id = :snapshot_id WHERE id = :id"),
-        [{"snapshot_id": reading.snapshot_id, "id": reading.playlist_id} for reading in complete],
+        text(
+            """UPDATE playlists SET items_snapshot_id = :snapshot_id, total_items = COALESCE(total_items, :total)
+            WHERE id = :id"""
+        ),
+        [
+            {"snapshot_id": reading.snapshot_id, "total": reading.total, "id": reading.playlist_id}
+            for reading in complete
+        ],
     )
 
 

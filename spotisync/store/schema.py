@@ -91,6 +91,12 @@ accounts = Table(
     # private: who is refreshing the token just now, and until when that counts
     Column("refresh_claim", Uuid),
     Column("refresh_claim_until", TIME),
+    # ... what the last walk over the saved tracks proved: Spotify's total, and how much of it is no row of ours (null
+    # rows, twins); and the null rows in the list of playlists: all, and those that hide none that we know
+    Column("walked_total", Integer),
+    Column("walked_excess", Integer),
+    Column("null_playlists", Integer),
+    Column("idle_null_playlists", Integer),
     one_of("status", "active", "needs_login", "disabled"),
 )
 
@@ -181,6 +187,8 @@ saved_tracks = Table(
     Column("removed_at", TIME),
     # private: a row written after a walk began is not removed by that walk
     Column("touched_at", TIME, nullable=False, server_default=NOW),
+    # ... and since when one that Spotify does not show may be hidden behind a null row
+    Column("hidden_since", TIME),
     Index("ix_saved_tracks_live", "account_id", text("added_at DESC"), postgresql_where=text("removed_at IS NULL")),
 )
 
@@ -211,6 +219,10 @@ account_playlists = Table(
     # private: the run that listed the playlist last, and the one that last tried to read its contents
     Column("listed_sync_id", BigInteger),
     Column("tried_sync_id", BigInteger),
+    # ... in which of its readings (1, 2, both: 3), whether it said which snapshot, since when a null row may hide it
+    counter("listed_readings"),
+    Column("snapshot_told", Boolean, nullable=False, server_default=text("false")),
+    Column("hidden_since", TIME),
     one_of("items_status", "pending", "synced", "forbidden", "not_found"),
 )
 
@@ -365,6 +377,25 @@ seen_tracks = Table(
     sync_id(primary_key=True),
     Column("track_id", Text, primary_key=True),
     comment="Staging: what a walk over saved tracks has met so far",
+)
+
+seen_nulls = Table(
+    "seen_nulls",
+    metadata,
+    sync_id(primary_key=True),
+    Column("added_at", TIME, primary_key=True),
+    Column("from_end", Integer, primary_key=True, autoincrement=False),
+    comment="Staging: rows without a track that a walk over saved tracks has met so far",
+)
+
+null_rows = Table(
+    "null_rows",
+    metadata,
+    account_id(primary_key=True),
+    Column("added_at", TIME, primary_key=True),
+    Column("rows", Integer, nullable=False),
+    Column("idle", Integer, nullable=False),
+    comment="Rows without a track that the last proved walk met: all, and those that hide no track we know",
 )
 
 staged_items = Table(

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from spotisync.core import cursors, phases
+from spotisync.core import cursors, nulls, phases
 from spotisync.core.cursors import Contents, Cursor, Late, Listing, Lookups, Reading
-from spotisync.core.phases import Entity, Step
+from spotisync.core.phases import Entity, Listed, Step
 from spotisync.core.states import Phase, next_phase
 from spotisync.store import catalogue, library, playlists, runs
 from spotisync.store.database import Connection
@@ -63,7 +63,7 @@ def commit(
         cursor=cursors.dump(written.cursor) if written.cursor else None,
         offset=offset,
         total=written.total,
-        deferred=0 if written.counts_for else written.deferred,
+        deferred=_put_off(connection, run, written),
         over=over,
     )
     phase = next_phase(run.phase) if over else run.phase
@@ -72,6 +72,15 @@ def commit(
     if not runs.advance(connection, run, token, phase, seq, family, stall=stall):
         raise ClaimLost("another worker has the batch, or the run is over")
     return Committed(phase, seq, written, written.total, offset)
+
+
+def _put_off(connection: Connection, run: Run, written: Written) -> int:
+    """What the phase leaves for later: of playlists, those of which the list has not proved that they are gone."""
+    if run.phase != "playlists":
+        return written.deferred
+    if isinstance(written.cursor, Listing):
+        return 0
+    return playlists.unproved(connection, run.account_id, run.id)
 
 
 def _family(connection: Connection, phase: Phase, cursor: Cursor | None) -> str:
@@ -102,12 +111,26 @@ def _write_tracks(connection: Connection, run: Run, step: Step) -> Written:
     changed = catalogue.save(connection, step.catalogue)
     new, rows = library.see(connection, run.id, run.account_id, step.saved)
     added, updated = library.save_tracks(connection, run.account_id, rows)
-    removed = 0
-    if step.walk_done:
-        removed = library.remove_unseen(connection, run.id, run.account_id, library.walk_began(connection, run.id))
-        catalogue.rank_stubs(connection)
+    library.see_nulls(connection, run.id, step.nulls)
+    removed, hidden = _end_walk(connection, run, step.total or 0) if step.walk_done else (0, 0)
     updated |= changed & {row.track_id for row in step.saved}
-    return Written(Counts(len(new), len(added), len(updated - added), removed), step.cursor, step.total)
+    counts = Counts(len(new), len(added), len(updated - added), removed)
+    return Written(counts, step.cursor, step.total, deferred=hidden)
+
+
+def _end_walk(connection: Connection, run: Run, total: int) -> tuple[int, int]:
+    """The walk is proved. Returns how many tracks are no longer saved, and how many a null row may hide."""
+    since = library.walk_began(connection, run.id)
+    met = library.nulls_met(connection, run.id)
+    last = library.last_nulls(connection, run.account_id)
+    hidden, now = set[str](), nulls.unheard(met)
+    if last is not None and (met or last):
+        rows = library.unseen(connection, run.id, run.account_id, since, nulls.grown(met, last))
+        hidden, now = nulls.behind(rows, met, last)
+    removed = library.remove_unseen(connection, run.id, run.account_id, since, hidden)
+    library.note_walk(connection, run.account_id, total, now)
+    catalogue.rank_stubs(connection)
+    return removed, len(hidden)
 
 
 # ---- artists, albums ------------------------------------------------------------------------------------------------
@@ -167,19 +190,34 @@ def _late_or_over(connection: Connection, cursor: Late) -> Late | None:
 
 
 def _write_listing(connection: Connection, run: Run, cursor: Listing, step: Step) -> Written:
-    added, changed = playlists.save_listed(connection, run.account_id, run.id, step.listed)
+    added, changed = playlists.save_listed(connection, run.account_id, run.id, step.listed, cursor.reading)
     counts = Counts(added=len(added), updated=len(changed))
-    if not step.listing_done:
+    if step.listing is None:
         return Written(counts, step.cursor, step.total)
-    if playlists.unlisted(connection, run.account_id, run.id):
-        if not step.listing_proved and cursor.reading == 1:
-            return Written(counts, phases.read_again(), step.total)
-        if step.listing_proved:
-            removed = playlists.remove_unlisted(connection, run.account_id, run.id)
-            counts = replace(counts, removed=removed)
+    removed = _end_listing(connection, run, step.listing)
+    if removed is None:
+        return Written(counts, phases.read_again(step.listing), step.total)
     settled = playlists.settle_unchanged(connection, run.account_id, run.id)
     total = playlists.listed(connection, run.account_id, run.id)
-    return Written(replace(counts, processed=settled), _contents_or_late(connection, run, None), total)
+    counts = replace(counts, removed=removed, processed=settled)
+    return Written(counts, _contents_or_late(connection, run, None), total)
+
+
+def _end_listing(connection: Connection, run: Run, listed: Listed) -> int | None:
+    """How many playlists are gone; None if the list is to be read once more, to see whether they are."""
+    rows = playlists.unlisted(connection, run.account_id, run.id, listed.reading)
+    met = playlists.listed(connection, run.account_id, run.id, listed.reading)
+    as_before = listed.reading == 2 and playlists.met_as_before(connection, run.account_id, run.id)
+    last = playlists.last_nulls(connection, run.account_id)
+    proved = listed.proves(met, last.rows if last else 0, as_before=as_before)
+    there = {nulls.UNDATED: listed.nulls}
+    hidden, now = nulls.behind(rows, there, {nulls.UNDATED: last} if last else nulls.unheard(there))
+    if not listed.last and (nulls.removable(rows, hidden) or not proved):
+        return None
+    if not proved:
+        return 0
+    playlists.note_nulls(connection, run.account_id, now.get(nulls.UNDATED, nulls.Nulls()))
+    return playlists.remove_unlisted(connection, run.account_id, run.id, hidden)
 
 
 def _write_contents(connection: Connection, run: Run, step: Step) -> Written:

@@ -286,7 +286,7 @@ def test_how_many_rows_a_playlist_has_comes_by_either_name(sent: dict[str, Any],
 
 def test_a_playlist_full_of_nulls_is_a_playlist() -> None:
     found = playlist_of(name=None, description=None, owner=None, public=None, snapshot_id=None, collaborative=None)
-    assert found == Playlist("p1", None, None, None, None, None, False, "", None, None)
+    assert found == Playlist("p1", None, None, None, None, None, None, None, None, None)
     owner = {"id": None, "display_name": None}
     assert playlist_of(owner=owner).owner_id is None
 

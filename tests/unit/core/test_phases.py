@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from spotisync.core import phases
 from spotisync.core.cursors import Contents, Listing, Lookups, Reading
 from spotisync.core.parse import Unreadable
-from spotisync.core.phases import CONTENTS_CALLS, Answer, ContentsPlan, Step, Wanted, fold_contents, plan_contents
+from spotisync.core.phases import (
+    CONTENTS_CALLS,
+    Answer,
+    ContentsPlan,
+    Listed,
+    Step,
+    Wanted,
+    fold_contents,
+    plan_contents,
+)
 from spotisync.core.requests import FAMILY, Request
 from spotisync.core.rows import PlaylistItem
 from spotisync.core.walk import TracksWalk, Walk
@@ -299,20 +308,61 @@ def fold_list(cursor: Listing, offset: int, ids: Sequence[str | None], total: in
     return phases.fold_listing(cursor, [Answer(Request("playlists", offset), listing(ids, total))])
 
 
+def proves(step: Step, met: int, nulls: int = 0, *, as_before: bool = False) -> bool:
+    return step.listing is not None and step.listing.proves(met, nulls, as_before=as_before)
+
+
+def second_page(first: Step, ids: Sequence[str | None], total: int) -> Step:
+    assert isinstance(first.cursor, Listing)
+    return fold_list(first.cursor, 50, ids, total)
+
+
 def test_a_list_of_one_page_proves_what_is_gone() -> None:
     step = fold_list(Listing(), 0, ["p0", None, "p2"], 3)
-    assert (step.listing_done, step.listing_proved, step.cursor) == (True, True, Contents())
+    assert step.listing == Listed(total=3, nulls=1, steady=True, one_page=True, reading=1)
+    assert step.listing.last
+    assert proves(step, 2)
+    assert step.cursor == Contents()
     assert [(position, row.id) for position, row in step.listed] == [(0, "p0"), (2, "p2")]
 
 
-def test_a_list_of_several_pages_proves_it_only_when_read_twice_and_steady() -> None:
-    first = fold_list(Listing(), 0, names(50), 60)
-    assert isinstance(first.cursor, Listing)
-    assert not fold_list(first.cursor, 50, names(10, "q"), 60).listing_proved
-    again = fold_list(phases.read_again(), 0, names(50), 60)
-    assert isinstance(again.cursor, Listing)
-    assert fold_list(again.cursor, 50, names(10, "q"), 60).listing_proved
-    assert not fold_list(again.cursor, 50, names(11, "q"), 61).listing_proved
+@pytest.mark.parametrize(("cursor", "last"), [(Listing(), False), (Listing(reading=2), True)])
+def test_a_list_of_several_pages_is_read_twice_before_something_is_gone(cursor: Listing, last: bool) -> None:
+    step = second_page(fold_list(cursor, 0, names(50), 60), names(10, "q"), 60)
+    assert step.listing
+    assert (proves(step, 60), step.listing.last) == (True, last)
+
+
+def test_a_list_whose_total_changed_proves_nothing() -> None:
+    step = second_page(fold_list(Listing(), 0, names(50), 60), names(11, "q"), 61)
+    assert not proves(step, 61)
+    assert not proves(step, 61, as_before=True)
+
+
+def test_rows_that_do_not_add_up_prove_nothing_but_when_they_never_do() -> None:
+    """One went up past the reading and was missed, another one was pushed down and met twice. Or it is always so."""
+    step = second_page(fold_list(Listing(reading=2, before=1), 0, [*names(49), None], 60), ["t7", *names(9, "q")], 60)
+    assert not proves(step, 58, 1)
+    assert proves(step, 58, 1, as_before=True)
+    assert proves(step, 59, 1)
+
+
+def test_a_null_row_may_have_been_met_twice() -> None:
+    """The rows add up, but of another number of null rows than there was: one of them may stand for one missed."""
+    step = second_page(fold_list(Listing(), 0, [*names(49), None], 60), [None, *names(9, "q")], 60)
+    assert not proves(step, 58, 1)
+    assert proves(step, 58, 2)
+    assert step.listing
+    again = phases.read_again(step.listing)
+    step = second_page(fold_list(again, 0, [*names(49), None], 60), [None, *names(9, "q")], 60)
+    assert proves(step, 58, 1, as_before=True)
+
+
+def test_a_list_that_shrank_to_one_page_while_it_was_read_is_not_read_in_one_piece() -> None:
+    """What its first page had may be hidden in the last one."""
+    step = fold_list(Listing(Walk(40, 41, step_back=40), nulls=3), 0, [None, *names(39)], 40)
+    assert step.listing
+    assert (step.listing.one_page, step.listing.steady) == (False, False)
 
 
 def test_every_request_counts_against_a_family() -> None:

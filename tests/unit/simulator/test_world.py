@@ -8,7 +8,7 @@ import pytest
 from spotisync.simulator import World
 from spotisync.simulator.ids import Ids
 from spotisync.simulator.library import SavedTracks
-from spotisync.simulator.world import EDITS, HABITS, PATROL_EDITS
+from spotisync.simulator.world import EDITS, HABITS, ODDITIES, PATROL_EDITS
 
 
 def document(world: World, account: str | None = None) -> str:
@@ -100,7 +100,7 @@ def test_saved_tracks_stay_sorted_by_the_minute_whatever_is_added() -> None:
     assert [added for added, _ in saved] != sorted((added for added, _ in saved), reverse=True)
 
 
-@pytest.mark.parametrize("op", sorted(set(EDITS) - {"follow_playlist"}))
+@pytest.mark.parametrize("op", sorted(set(EDITS) - {"follow_playlist", *ODDITIES}))
 def test_every_edit_works_unasked_and_shows(op: str) -> None:
     world = World("tiny")
     before = document(world)
@@ -150,7 +150,39 @@ def test_a_new_snapshot_id_shows_after_its_lag() -> None:
     before = world.playlists[id_].snapshot_id(world.now())
     world.playlists[id_].changed(world.now(), world.snapshot_lag)
     assert world.playlists[id_].snapshot_id(world.now()) == before
-    assert world.playlists[id_].snapshot_id(world.now() + 31) != before
+    between, after = (world.playlists[id_].snapshot_id(world.now() + lag) for lag in (16, 31))
+    assert len({before, between, after}) == 3
+    world.playlists[id_].changed(world.now() + 16, world.snapshot_lag)
+    seen = [world.playlists[id_].snapshot_id(world.now() + lag) for lag in (17, 40, 60)]
+    assert seen[0] == between
+    assert len({before, after, *seen}) == 5
+
+
+def test_what_spotify_does_not_show_is_in_the_library_all_the_same() -> None:
+    world = World("tiny")
+    before = document(world)
+    for op in ("hide_track", "hide_playlist", "withhold", "show_track", "show_playlist"):
+        world.edit(op)
+        assert document(world) == before
+
+
+def test_a_removed_track_hides_nothing_when_it_comes_back() -> None:
+    world = World("tiny")
+    track = world.edit("hide_track")["track_id"]
+    world.edit("unlike", track=track)
+    world.edit("like", track=track)
+    assert not world.first.hidden
+
+
+@pytest.mark.parametrize("kind", ["artist", "album"])
+def test_what_is_withdrawn_is_gone_from_then_on(kind: str) -> None:
+    world = World("tiny")
+    met = world.truth()[f"{kind}s"]
+    id_ = next(id_ for id_, each in met.items() if not each["gone"])
+    world.edit("withdraw", kind=kind, id=id_)
+    assert world.truth()[f"{kind}s"][id_]["gone"]
+    with pytest.raises(LookupError, match="tracks are not looked up"):
+        world.edit("withdraw", kind="track")
 
 
 def test_reordering_moves_the_block() -> None:
