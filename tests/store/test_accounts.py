@@ -92,7 +92,7 @@ def test_an_account_goes_by_its_name_or_by_being_the_only_one(store: Store) -> N
     with store.database.begin() as connection, pytest.raises(Fatal, match="which account"):
         accounts.named(connection, None)
     store.sql("DELETE FROM accounts")
-    with store.database.begin() as connection, pytest.raises(Fatal, match="spotisync accounts add"):
+    with store.database.begin() as connection, pytest.raises(Fatal, match="spotisync login"):
         accounts.named(connection, None)
 
 
@@ -191,7 +191,7 @@ def test_a_login_that_is_over_is_noted_told_with_the_cure_and_not_tried_again(
     simulator.control.revoke(how=how)
     expire(store)
     for _ in range(3):
-        with pytest.raises(NeedsLogin, match=rf"{how}.*spotisync accounts add"):
+        with pytest.raises(NeedsLogin, match=rf"{how}.*spotisync login"):
             access_token(sync, enrolled)
     assert refreshes(simulator) == 1
     found = store.sql("SELECT status, access_token FROM accounts WHERE id = :id", id=enrolled)

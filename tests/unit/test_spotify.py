@@ -192,7 +192,7 @@ def test_long_words_are_cut(fault: Any, ask: Any) -> None:
 
 def test_no_error_and_no_log_line_tells_a_token(spotify: Server, fault: Any, ask: Any) -> None:
     token, refresh_token = spotify.access_token(), spotify.refresh_token()
-    client, login = Client(spotify.api_url, 0.2), Login(spotify.url, "me", "sw0rdfish", "http://127.0.0.1/cb")
+    client, login = Client(spotify.api_url, 0.2), Login(spotify.url, "me", "sw0rdfish")
     told = io.StringIO()
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
@@ -225,7 +225,7 @@ def test_no_error_and_no_log_line_tells_a_token(spotify: Server, fault: Any, ask
 
 @pytest.fixture
 def login(spotify: Server) -> Login:
-    return Login(spotify.url, "me", "hush", "http://127.0.0.1/cb")
+    return Login(spotify.url, "me", "hush")
 
 
 def test_a_refresh_gives_an_access_token_that_is_good(spotify: Server, login: Login, client: Client) -> None:
@@ -236,7 +236,7 @@ def test_a_refresh_gives_an_access_token_that_is_good(spotify: Server, login: Lo
 
 
 def test_without_a_secret_the_refresh_goes_by_pkce(spotify: Server, client: Client) -> None:
-    grant = Login(spotify.url, "me", None, "http://127.0.0.1/cb").refresh(spotify.refresh_token())
+    grant = Login(spotify.url, "me", None).refresh(spotify.refresh_token())
     assert client.me(grant.access_token)
 
 
@@ -244,7 +244,7 @@ def test_without_a_secret_the_refresh_goes_by_pkce(spotify: Server, client: Clie
 def test_a_rotated_refresh_token_is_told_and_the_same_one_is_not(reply: str, rotated: bool) -> None:
     with start("tiny", refresh_reply=reply) as server:
         old = server.refresh_token()
-        grant = Login(server.url, "me", "hush", "http://127.0.0.1/cb").refresh(old)
+        grant = Login(server.url, "me", "hush").refresh(old)
         assert (grant.refresh_token is not None) is rotated
         assert grant.refresh_token == (server.refresh_token() if rotated else None)
 
@@ -255,14 +255,14 @@ def test_a_refresh_token_that_has_ended_needs_a_login(how: str) -> None:
         token = server.refresh_token()
         server.control.revoke(how=how)
         with pytest.raises(NeedsLogin, match=how):
-            Login(server.url, "me", "hush", "http://127.0.0.1/cb").refresh(token)
+            Login(server.url, "me", "hush").refresh(token)
 
 
 def test_a_wrong_client_is_fatal_and_names_the_variables() -> None:
     with start("tiny", client_id="me", client_secret="hush") as server:
         for client_id, secret in (("you", "hush"), ("me", "wrong"), ("you", None)):
             with pytest.raises(Fatal, match="SPOTIPY_CLIENT_ID") as told:
-                Login(server.url, client_id, secret, "http://127.0.0.1/cb").refresh(server.refresh_token())
+                Login(server.url, client_id, secret).refresh(server.refresh_token())
             assert not isinstance(told.value, NeedsLogin)
 
 
@@ -307,7 +307,7 @@ def saying() -> Iterator[Callable[[Any], Login]]:
 
         def answer(body: Any) -> Login:
             said[:] = [json.dumps(body).encode()]
-            return Login(f"http://127.0.0.1:{server.server_port}", "me", "hush", "http://127.0.0.1/cb")
+            return Login(f"http://127.0.0.1:{server.server_port}", "me", "hush")
 
         yield answer
         server.shutdown()

@@ -24,8 +24,9 @@ def refresh(server: Server, refresh_token: str) -> requests.Response:
     return token(server, grant_type="refresh_token", refresh_token=refresh_token)
 
 
-def authorize(server: Server, **query: Any) -> requests.Response:
-    asked = {"client_id": "app", "response_type": "code", "redirect_uri": REDIRECT, "state": "s1", **query}
+def authorize(server: Server, user: str = "user01", **query: Any) -> requests.Response:
+    asked = {"client_id": "app", "response_type": "code", "redirect_uri": REDIRECT, "state": "s1"}
+    asked |= {"as": user, **query} if user else query
     return requests.get(f"{server.url}/authorize", params=asked, timeout=5, allow_redirects=False)
 
 
@@ -114,7 +115,7 @@ def test_consent_ends_after_half_a_year_and_refreshing_does_not_help(server: Ser
 
 
 def test_logging_in_with_a_code(server: Server) -> None:
-    back = sent_back(authorize(server, account="user02", scope="user-library-read"))
+    back = sent_back(authorize(server, "user02", scope="user-library-read"))
     assert back["state"] == "s1"
     form = {"grant_type": "authorization_code", "code": back["code"], "redirect_uri": REDIRECT}
     answer = token(server, **form).json()
@@ -156,7 +157,7 @@ def test_the_person_says_no(server: Server) -> None:
 
 def test_who_logs_in_can_be_set(server: Server) -> None:
     server.control.settings(login_account="user02")
-    back = sent_back(authorize(server))
+    back = sent_back(authorize(server, user=""))
     form = {"grant_type": "authorization_code", "code": back["code"], "redirect_uri": REDIRECT}
     assert user(server, token(server, **form).json()["access_token"]) == "user02"
 
