@@ -111,7 +111,7 @@ def _bad(uri: str, why: str) -> Misconfigured:
 
 def belongs(url: str, state: str) -> bool:
     """Whether this address came back from the attempt that has this state."""
-    return hmac.compare_digest(_answer(url).get("state", "").encode(), state.encode())
+    return hmac.compare_digest(_answer(url).get("state", "").encode(errors="replace"), state.encode())
 
 
 def code(url: str) -> str:

@@ -33,7 +33,7 @@ class Grant:
 class Attempt:
     """One login that has begun: a person is to open `url`. The rest proves that what comes back belongs to it."""
 
-    url: str
+    url: str = field(repr=False)
     redirect_uri: str
     state: str = field(repr=False)
     verifier: str | None = field(repr=False)
