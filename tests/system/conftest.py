@@ -35,8 +35,8 @@ def deploy(
     """Make a deployment: a library of so many tracks, batches small enough that there are several in each phase."""
     made: list[Deployment] = []
 
-    def make(library: str | int = 400, *, broker: str = broker_url, **changes: object) -> Deployment:
-        simulator = start(library, seed=5)
+    def make(library: str | int = 400, *, broker: str = broker_url, accounts: int = 1, **changes: object) -> Deployment:
+        simulator = start(library, seed=5, accounts=accounts)
         settings = make_settings(
             simulator.url,
             **{
