@@ -28,7 +28,9 @@ def list_(*, json: AsJson = False) -> None:
     from spotisync.store import accounts
 
     with library() as database, database.begin() as connection:
-        found = list(zip(accounts.every(connection), accounts.standing(connection), strict=True))
+        standing = {each.account: each for each in accounts.standing(connection)}
+        every = accounts.every(connection)
+    found = [(each, standing[each.spotify_user_id]) for each in every if each.spotify_user_id in standing]
     if json:
         document([_plain(*each) for each in found])
     elif found:

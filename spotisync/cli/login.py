@@ -71,7 +71,7 @@ def in_browser(
             f"Spotify would answer to {redirect.uri()}, which is not this machine: {consent.LOGIN} --no-browser"
         )
     with Loopback(redirect, port) as server:
-        attempt = enrol.begin(sync, redirect.uri(server.port))
+        attempt = enrol.begin(sync, redirect.uri(server.port), only)
         server.state = attempt.state
         say("Spotify asks you in your browser. If none opens, open this address on this machine:\n")
         _show_address(attempt.url)
@@ -87,7 +87,7 @@ def by_hand(sync: "Sync", port: int | None, only: str | None, ask: Callable[[str
     """The person takes both addresses across: to any browser, and back."""
     from spotisync.sync import enrol
 
-    attempt = enrol.begin(sync, consent.redirect(sync.settings.redirect_uri).uri(port))
+    attempt = enrol.begin(sync, consent.redirect(sync.settings.redirect_uri).uri(port), only)
     say("Open this address in any browser, and answer Spotify there:\n")
     _show_address(attempt.url)
     say("It then leads to a page that can't be shown; that is all right. Copy that page's whole address.")

@@ -83,9 +83,8 @@ class _Page(BaseHTTPRequestHandler):
             self.server.answers.put(self.path)
 
     def _show(self, status: HTTPStatus, title: str, words: str) -> None:
-        page = (
-            f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title><p>{escape(words)}</html>"
-        )
+        head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title>"
+        page = f"{head}<p>{escape(words)}</html>".encode()
         self.send_response_only(status)
         for name, value in {
             "Content-Type": "text/html; charset=utf-8",
@@ -97,7 +96,7 @@ class _Page(BaseHTTPRequestHandler):
         }.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(page.encode())
+        self.wfile.write(page)
 
     def log_message(self, *_: Any) -> None:
         """Nothing: the first line of a request holds the code."""

@@ -21,8 +21,14 @@ def add(sync: Sync, refresh_token: str, authorised_at: datetime | None) -> accou
     return _store(sync, profile, grant, refresh_token, authorised_at)
 
 
-def begin(sync: Sync, redirect_uri: str) -> Attempt:
-    """A person is to open `url`; what then comes back to the redirect URI goes with the attempt into `complete`."""
+def begin(sync: Sync, redirect_uri: str, only: str | None = None) -> Attempt:
+    """A person is to open `url`; what then comes back to the redirect URI goes with the attempt into `complete`.
+
+    Raises `Fatal` if there is no account `only`, before anybody is asked anything.
+    """
+    if only is not None:
+        with sync.database.begin() as connection:
+            accounts.named(connection, only)
     return sync.login.begin(redirect_uri)
 
 

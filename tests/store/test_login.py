@@ -10,15 +10,18 @@ from typing import Any
 import pytest
 import requests
 
+from spotisync.cli.endings import LOGIN_NEEDED
 from spotisync.cli.login import by_hand, in_browser
+from spotisync.cli.syncs import _exit_code
 from spotisync.core.consent import LIFE, SCOPES
 from spotisync.errors import Fatal, Misconfigured, NeedsLogin, Unavailable
 from spotisync.simulator import Server, start
 from spotisync.store import accounts
 from spotisync.store.accounts import Account
 from spotisync.store.database import Database
-from spotisync.sync import Sync, enrol
+from spotisync.sync import Sync, enrol, lifecycle
 from spotisync.sync.tokens import access_token
+from tests import drive
 from tests.store.conftest import Store
 
 SECONDS = 30
@@ -244,6 +247,8 @@ def test_only_the_one_that_was_meant_is_let_in(sync: Sync, store: Store) -> None
         login(sync, "user02", only="user01")
     assert names(store) == ["user01"]
     assert login(sync, "user01", only="user01").id == first.id
+    with pytest.raises(Fatal, match="there is no account 'nobody'"):
+        in_browser(sync, None, "nobody", SECONDS, pytest.fail)
 
 
 def test_a_login_that_was_over_is_good_again_and_keeps_its_data(sync: Sync, simulator: Server, store: Store) -> None:
@@ -300,6 +305,25 @@ def test_two_logins_of_one_account_at_once_make_one_row(database: Database, stor
     for thread in threads:
         thread.join()
     assert names(store) == ["one"]
+
+
+# ---- scopes ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_whose_login_lacks_a_scope_fails_naming_it_and_its_cure(sync: Sync, store: Store) -> None:
+    attempt = enrol.begin(sync, "http://127.0.0.1:9/accounts/callback")
+    narrow = re.sub("scope=[^&]+", "scope=user-library-read", attempt.url)
+    added = enrol.complete(sync, attempt, Browser().consent(narrow))
+    run = drive.start(sync, drive.Account(added.spotify_user_id))
+    summary = drive.run_to_end(sync, run)
+    assert summary["status"] == "failed"
+    assert "lacks the scope playlist-read-private, needed to read playlists" in summary["last_error"]
+    assert summary["phases"]["tracks"]["status"] == "success"
+    assert _exit_code(sync, summary) == LOGIN_NEEDED
+    assert store.one("SELECT count(*) FROM account_playlists") == 0, "what was not told is not forbidden"
+    login(sync)
+    lifecycle.resume(sync, run.id)
+    assert drive.run_to_end(sync, run)["status"] == "success"
 
 
 # ---- half a year ----------------------------------------------------------------------------------------------------

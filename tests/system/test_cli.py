@@ -156,6 +156,7 @@ def test_add_wants_a_token(cli: Here) -> None:
     assert cli("accounts", "add").code == 2
     assert cli("accounts", "add", "--refresh-token-stdin").code == 2
     assert cli("accounts", "add", "--refresh-token-stdin", "--authorised-at", "lately", stdin="AQD").code == 2
+    assert cli("accounts", "add", "--refresh-token-stdin", "--authorised-at", "2999-01-01", stdin="AQD").code == 2
 
 
 # ---- runs -----------------------------------------------------------------------------------------------------------
