@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from spotisync.cli import accounts, db, demo, limits, looks, psql, simulator, syncs, up
+from spotisync.cli import accounts, db, demo, limits, login, looks, psql, simulator, syncs, up
 from spotisync.cli.output import tell_warnings
 
 app = typer.Typer(
@@ -39,6 +39,7 @@ def _always(
 
 app.command("demo", epilog="Example: spotisync demo")(demo.demo)
 app.command("up", epilog="Example: SPOTIPY_CLIENT_ID=… spotisync up")(up.up)
+app.command("login", epilog="Example: spotisync login")(login.login)
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(syncs.app, name="sync")
 app.command("status", epilog="Example: spotisync status --watch")(looks.status)

@@ -8,6 +8,7 @@ from spotisync.cli.endings import DONE, FAILED, INTERRUPTED, LOGIN_NEEDED
 from spotisync.cli.opened import use_cases
 from spotisync.cli.options import Account, AsJson, RunId, Wait
 from spotisync.cli.output import console, document, say
+from spotisync.core.consent import LOGIN
 
 if TYPE_CHECKING:
     from spotisync.cli.words import Document
@@ -108,4 +109,5 @@ def _exit_code(sync: "Sync", run: "Document") -> int:
         return DONE
     with sync.database.begin() as connection:
         needs_login = accounts.named(connection, run["account"]).status == "needs_login"
+    needs_login = needs_login or LOGIN in (run["last_error"] or "")  # a scope is missing
     return LOGIN_NEEDED if needs_login else FAILED

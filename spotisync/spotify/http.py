@@ -8,9 +8,11 @@ each response before spotipy does.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
+from spotisync.core import consent
 from spotisync.core.parse import text
 from spotisync.errors import NeedsLogin, Refused, SpotisyncError, Transient
 
@@ -47,16 +49,18 @@ def check_api(response: requests.Response, **_: Any) -> None:
         raise Unauthorised(f"Spotify answered 401: {words}")
     if response.status_code >= 500:
         raise Transient(f"Spotify answered {response.status_code}: {words}")
+    if response.status_code == 403 and consent.is_about_scope(words):
+        raise NeedsLogin(consent.lacking(urlsplit(response.url).path))
     raise Refused(response.status_code, words)
 
 
 def check_accounts(response: requests.Response, **_: Any) -> None:
-    """Raise what a response of the token endpoint means. Only `invalid_grant` says that the login is over."""
+    """Raise what a response of the token endpoint means. Only `invalid_grant` says that a login, or a code, is over."""
     if response.status_code < 400:
         return
     words = message(response)
     if "invalid_grant" in response.text:
-        raise NeedsLogin(f"Spotify no longer takes this login ({words})")
+        raise NeedsLogin(words)
     if response.status_code in {400, 401, 403}:
         raise Refused(response.status_code, words)
     raise Transient(f"Spotify's login answered {response.status_code}: {words}")

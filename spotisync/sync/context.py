@@ -32,7 +32,7 @@ class Sync:
             database=database,
             gate=Gate(database.begin, client_id, Pace(redis_of(settings.backend), client_id, settings.api_rate)),
             client=Client(settings.spotify_api_url, settings.api_timeout),
-            login=Login(settings.spotify_accounts_url, client_id, settings.client_secret, settings.redirect_uri),
+            login=Login(settings.spotify_accounts_url, client_id, settings.client_secret),
             vault=Vault(settings.secret_keys()),
             threads=ThreadPoolExecutor(settings.api_concurrency, thread_name_prefix="spotify"),
         )

@@ -115,7 +115,7 @@ def test_a_traceback_is_for_those_who_ask(cli: Here) -> None:
 
 
 def test_an_account_comes_and_goes(deployment: Deployment, cli: Here) -> None:
-    assert "accounts add" in cli("accounts", "list").out
+    assert "spotisync login" in cli("accounts", "list").out
     token, name = deployment.simulator.refresh_token(), next(iter(deployment.simulator.world.accounts))
 
     added = cli("accounts", "add", "--refresh-token-stdin", "--authorised-at", "2026-10-01T08:00:00Z", stdin=token)
@@ -142,7 +142,7 @@ def test_a_token_that_spotify_does_not_take(cli: Here) -> None:
     said = cli("accounts", "add", "--refresh-token-stdin", stdin="AQD-not-a-token\n")
     assert said.code == 4
     assert "AQD-not-a-token" not in said.out + said.err
-    assert "accounts add" in said.err
+    assert "spotisync login" in said.err
 
 
 def test_spotify_away(deployment: Deployment) -> None:
@@ -156,6 +156,7 @@ def test_add_wants_a_token(cli: Here) -> None:
     assert cli("accounts", "add").code == 2
     assert cli("accounts", "add", "--refresh-token-stdin").code == 2
     assert cli("accounts", "add", "--refresh-token-stdin", "--authorised-at", "lately", stdin="AQD").code == 2
+    assert cli("accounts", "add", "--refresh-token-stdin", "--authorised-at", "2999-01-01", stdin="AQD").code == 2
 
 
 # ---- runs -----------------------------------------------------------------------------------------------------------
@@ -236,7 +237,7 @@ def test_a_sync_that_needs_a_login(deployment: Deployment, shell: Shell) -> None
     assert said.json["status"] == "failed"
     refused = shell("sync", "full")
     assert refused.code == 4
-    assert "accounts add" in refused.err
+    assert "spotisync login" in refused.err
 
 
 def test_ctrl_c_leaves_the_run_going(deployment: Deployment, cli: Here, shell: Shell) -> None:
