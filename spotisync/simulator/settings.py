@@ -22,6 +22,8 @@ class Settings:
     refresh_life: float = 15_552_000.0  # half a year after consent
     client_id: str = ""  # when set, no other is served
     client_secret: str = ""
+    premium: bool = True  # whether the owner of the app has it: if not, nobody is served
+    unlisted: list[str] = field(default_factory=list)  # accounts that are not on the app's list of users
     login: str = "allow"  # or "deny": what the person at /authorize answers
     login_account: str = ""  # who logs in there, the first account by default
 

@@ -127,10 +127,19 @@ def _write_lookups(connection: Connection, run: Run, at: Checkpoint, step: Step)
 
 def _save_looked_up(connection: Connection, step: Step) -> Counts:
     assert step.looked_up  # noqa: S101 (by construction)
-    catalogue.save(connection, step.catalogue)
-    enriched = catalogue.enriched(connection, step.looked_up, step.known, step.gone)
-    catalogue.missed(connection, step.looked_up, step.missed)
+    if step.settled:
+        settled = catalogue.settle(connection, step.looked_up)
+        return Counts(processed=settled, added=settled)
+    enriched = save_looked_up(connection, step.looked_up, step)
     return Counts(processed=enriched, added=enriched)
+
+
+def save_looked_up(connection: Connection, entity: Entity, step: Step) -> int:
+    """What look-ups brought; returns how many stubs are none any more."""
+    catalogue.save(connection, step.catalogue)
+    enriched = catalogue.enriched(connection, entity, step.known, step.gone, partial=step.partial)
+    catalogue.missed(connection, entity, step.missed)
+    return enriched
 
 
 def late_entity(connection: Connection, run: Run, cursor: Late) -> Entity | None:

@@ -9,6 +9,7 @@ from spotisync.settings import Settings
 from spotisync.spotify import Client, Login
 from spotisync.store.accounts import Vault
 from spotisync.store.database import Database
+from spotisync.sync.calls import Book
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Sync:
     login: Login
     vault: Vault
     threads: ThreadPoolExecutor
+    book: Book
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -34,6 +36,7 @@ class Sync:
             login=Login(settings.spotify_accounts_url, client_id, settings.client_secret, settings.redirect_uri),
             vault=Vault(settings.secret_keys()),
             threads=ThreadPoolExecutor(settings.api_concurrency, thread_name_prefix="spotify"),
+            book=Book(database, client_id),
         )
 
     def close(self) -> None:
