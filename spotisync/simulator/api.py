@@ -12,7 +12,6 @@ from spotisync.simulator.settings import Settings
 from spotisync.simulator.shapes import Shapes
 from spotisync.simulator.world import World
 
-
 NO_PREMIUM = (
     "Active premium subscription required for the owner of the app. When the subscription status changes, it can take "
     "a few hours before requests are allowed again."

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from spotisync.core.phases import Entity
 from spotisync.core.regimes import Enrichment, Regime, Way, days_left, way
-from spotisync.store import catalogue, ledger
+from spotisync.store import catalogue, ledger, playlists
 from spotisync.store.database import Claimant
 
 ENTITIES: tuple[Entity, ...] = ("artists", "albums")
@@ -21,7 +21,7 @@ def regime(connection: Connection, client_id: str) -> Regime | None:
 
 
 def learn(connection: Connection, client_id: str, told: Regime) -> bool:
-    """Remember what calls tell. Returns whether it is news; look-ups that may bring more now are due again then."""
+    """Remember what calls tell. Returns whether it is news; what may bring more now is due again then."""
     if regime(connection, client_id) == told:
         return False
     connection.execute(
@@ -34,6 +34,7 @@ def learn(connection: Connection, client_id: str, told: Regime) -> bool:
     if told == "full":
         for entity in ENTITIES:
             catalogue.reopen(connection, entity)
+        playlists.reread_poor(connection)
     return True
 
 

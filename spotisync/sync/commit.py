@@ -178,7 +178,7 @@ def _write_listing(connection: Connection, run: Run, cursor: Listing, step: Step
         if step.listing_proved:
             removed = playlists.remove_unlisted(connection, run.account_id, run.id)
             counts = replace(counts, removed=removed)
-    settled = playlists.settle_unchanged(connection, run.account_id, run.id)
+    settled = playlists.settle_unchanged(connection, run.account_id, run.id, restricted=step.regime == "restricted")
     total = playlists.listed(connection, run.account_id, run.id)
     return Written(replace(counts, processed=settled), _contents_or_late(connection, run, None), total)
 
