@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 
 from spotisync.core import phases, regimes
 from spotisync.core.cursors import Lookups
-from spotisync.core.phases import Entity, Step
+from spotisync.core.parse import Unreadable
+from spotisync.core.phases import Answer, Entity, Step
 from spotisync.core.regimes import Regime, Way
 from spotisync.core.requests import Request
 from spotisync.errors import AppBlocked, Fatal, Transient, Wait
@@ -128,7 +129,7 @@ def _batch(sync: Sync, turn: Turn, account_id: int, requests: tuple[Request, ...
     fetched = fetch(sync, Access(sync, account_id), requests, calls, alive)
     if fetched.trouble and not fetched.answers:
         raise fetched.trouble
-    step = phases.fold_lookups(Lookups(), turn.entity, fetched.answers)
+    step = _fold(turn.entity, fetched.answers)
     noted = calls.unwritten()
 
     def write(connection: Connection) -> int:
@@ -143,6 +144,15 @@ def _batch(sync: Sync, turn: Turn, account_id: int, requests: tuple[Request, ...
     log.info("%d %s looked up later, %d calls", enriched, turn.entity, calls.sent)
     more = not (step.deferred or fetched.trouble) and bool(requests)
     return Enriched(turn.entity, enriched, more, REFUSED.pause if step.deferred else 0)
+
+
+def _fold(entity: Entity, answers: list[Answer]) -> Step:
+    """Nothing readable for the first of them counts against these ids, or they would bar the way for ever."""
+    try:
+        return phases.fold_lookups(Lookups(), entity, answers)
+    except Unreadable:
+        missed = frozenset(answers[0].request.ids) if answers else frozenset()
+        return Step(Lookups(), looked_up=entity, missed=missed)
 
 
 def _write(connection: Connection, client_id: str, entity: Entity, step: Step) -> int:
