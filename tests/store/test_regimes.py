@@ -7,8 +7,10 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
+from spotisync.celery import app
 from spotisync.simulator import Server, start
 from spotisync.store import apps
+from spotisync.store.catalogue import MOST_ATTEMPTS
 from spotisync.store.runs import Run
 from spotisync.sync import Sync, enrol, lifecycle
 from spotisync.sync.enrich import enrich
@@ -69,6 +71,9 @@ def test_a_restricted_app_spends_no_look_up_that_adds_nothing(make_sync: MakeSyn
         simulator.control.reset_log()
         assert drive.full_sync(sync, account)["status"] == "success"
         assert looked_up(simulator) == []
+        # Other people's playlists were refused once, and that is known.
+        assert "403" not in simulator.control.counters()["statuses"]["playlists"]
+        assert_tables_equal_truth(sync, account, truth(simulator, account), looked_up=False)
         assert regime(sync) == "restricted"
 
 
@@ -290,6 +295,25 @@ def backlog(sync: Sync, simulator: Server, make_sync: MakeSync) -> Account:
     drive.full_sync(make_sync(simulator, enrichment="off"), account)
     simulator.control.reset_log()
     return account
+
+
+def test_beat_asks_twice_a_minute() -> None:
+    entry = app.conf.beat_schedule["enrich"]
+    assert (entry["task"], entry["schedule"]) == ("spotisync.enrich", 30)
+
+
+def test_unreadable_answers_do_not_bar_the_way(sync: Sync, simulator: Server, backlog: Account) -> None:
+    """A list of another length than was asked for, each time: these are asked for alone, and in the end left alone."""
+    ask = sync.client.get
+
+    def get(request: Any, token: str) -> Any:
+        body = ask(request, token)
+        return {"artists": []} if request.kind == "artists" else body
+
+    sync.client.get = get  # type: ignore[method-assign]
+    for _ in range(MOST_ATTEMPTS * (1 + len(stored(sync, backlog)["artists"]))):
+        enrich(sync)
+    assert not sql(sync, "SELECT 1 FROM albums WHERE enrichment = 'stub'")
 
 
 def test_nothing_is_looked_up_while_its_family_is_blocked(sync: Sync, simulator: Server, backlog: Account) -> None:
