@@ -219,6 +219,7 @@ def forecast(sync: Sync) -> dict[str, apps.Forecast]:
 
 
 def a_day_passes(sync: Sync, simulator: Server) -> None:
+    sql(sync, "DELETE FROM call_ledger WHERE minute < now() - interval '1 day'")
     sql(sync, "UPDATE call_ledger SET minute = minute - interval '1 day 2 minutes'")
     simulator.control.reset_limits()
     simulator.control.reset_log()
@@ -310,7 +311,7 @@ def test_unreadable_answers_do_not_bar_the_way(sync: Sync, simulator: Server, ba
         body = ask(request, token)
         return {"artists": []} if request.kind == "artists" else body
 
-    sync.client.get = get  # type: ignore[method-assign]
+    sync.client.get = get  # type: ignore[method-assign, assignment, unused-ignore]
     for _ in range(MOST_ATTEMPTS * (1 + len(stored(sync, backlog)["artists"]))):
         enrich(sync)
     assert not sql(sync, "SELECT 1 FROM albums WHERE enrichment = 'stub'")
