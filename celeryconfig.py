@@ -86,7 +86,15 @@ beat_schedule = {
         # Stale ones do not pile up while no worker is there.
         "options": {"expires": _settings.sweep_interval},
     },
+    # One query, when nothing was put off.
+    "enrich": {
+        "task": "spotisync.enrich",
+        "schedule": 30,
+        "options": {"expires": 30},
+    },
 }
+if _settings.enrichment == "off":
+    del beat_schedule["enrich"]
 if _settings.full_sync_schedule:
     beat_schedule["full sync"] = {
         "task": "spotisync.tick",

@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     api_rate: NonNegativeInt = 90
     api_timeout: PositiveInt = 30
 
+    enrichment: Literal["auto", "always", "off"] = "auto"
+    enrichment_budget: PositiveInt = 500
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] | None = None
 

@@ -7,6 +7,7 @@ from spotisync.celery import app, sync
 from spotisync.core.states import Phase
 from spotisync.sync import lifecycle
 from spotisync.sync.batch import run_batch
+from spotisync.sync.enrich import enrich as drain
 from spotisync.sync.lifecycle import SyncType
 from spotisync.workflow import Task
 
@@ -57,6 +58,16 @@ def finish(self: Task, *, sync_id: int) -> dict[str, Any]:
         finished = lifecycle.finish(sync(), sync_id)
         workflow.answer(sync())
         return {"sync_id": sync_id, "finished": finished}
+
+
+@app.task(bind=True, name="spotisync.enrich", max_retries=None)
+def enrich(self: Task) -> dict[str, Any]:
+    """Look up some of what runs have put off, if calls are free; the next task does the next batch."""
+    with workflow.until_postgres_is_back(self):
+        done = drain(sync())
+        if done.more:
+            workflow.enrich_soon()
+        return {"family": done.family, "looked_up": done.looked_up, "more": done.more}
 
 
 @app.task(name="spotisync.sweep", ignore_result=True)

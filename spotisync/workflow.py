@@ -79,6 +79,14 @@ def sweep_soon() -> None:
         log.warning("the broker is away (%s); beat's next sweep will look", error)
 
 
+def enrich_soon() -> None:
+    """The next batch of the backlog is a task of its own; without a broker, beat's next one goes on."""
+    try:
+        app.send_task("spotisync.enrich", retry=False, ignore_result=True)
+    except OperationalError as error:
+        log.warning("the broker is away (%s); beat's next look-ups go on", error)
+
+
 def go_on(task: Task, sync: Sync, sync_id: int, outcome: Outcome) -> dict[str, Any]:
     """Outcome to message. What is returned is the task's result; `stop` keeps Celery from publishing the next link."""
     with contextlib.suppress(OperationalError):  # a viewer's, and nothing must hang on it

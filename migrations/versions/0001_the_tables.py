@@ -63,7 +63,29 @@ def upgrade() -> None:
     sa.CheckConstraint("enrichment IN ('stub', 'full', 'partial', 'gone')", name=op.f('ck_albums_enrichment')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_albums'))
     )
+    op.create_index('ix_albums_partial', 'albums', ['enriched_at', 'id'], unique=False, postgresql_where=sa.text("enrichment = 'partial'"))
     op.create_index('ix_albums_stubs', 'albums', [sa.literal_column('saves DESC'), 'id'], unique=False, postgresql_where=sa.text("enrichment = 'stub'"))
+    op.create_table('apps',
+    sa.Column('client_id', sa.Text(), nullable=False),
+    sa.Column('regime', sa.Text(), nullable=True),
+    sa.Column('regime_since', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('enrich_claim', sa.Uuid(), nullable=True),
+    sa.Column('enrich_pid', sa.Integer(), nullable=True),
+    sa.Column('enrich_started', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('enrich_until', sa.DateTime(timezone=True), nullable=True),
+    sa.CheckConstraint("regime IN ('full', 'restricted')", name=op.f('ck_apps_regime')),
+    sa.PrimaryKeyConstraint('client_id', name=op.f('pk_apps')),
+    comment='Which of the two Spotify APIs an app has, as its calls told; null: not known yet'
+    )
+    op.create_table('call_ledger',
+    sa.Column('client_id', sa.Text(), nullable=False),
+    sa.Column('family', sa.Text(), nullable=False),
+    sa.Column('minute', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('account_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('calls', sa.Integer(), nullable=False),
+    sa.PrimaryKeyConstraint('client_id', 'family', 'minute', 'account_id', name=op.f('pk_call_ledger')),
+    comment='How many Web API requests were sent: what a budget of 24 hours is measured by'
+    )
     op.create_table('artists',
     sa.Column('id', sa.Text(), nullable=False),
     sa.Column('name', sa.Text(), nullable=True),
@@ -81,6 +103,7 @@ def upgrade() -> None:
     sa.CheckConstraint("enrichment IN ('stub', 'full', 'partial', 'gone')", name=op.f('ck_artists_enrichment')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_artists'))
     )
+    op.create_index('ix_artists_partial', 'artists', ['enriched_at', 'id'], unique=False, postgresql_where=sa.text("enrichment = 'partial'"))
     op.create_index('ix_artists_stubs', 'artists', [sa.literal_column('saves DESC'), 'id'], unique=False, postgresql_where=sa.text("enrichment = 'stub'"))
     op.create_table('playlists',
     sa.Column('id', sa.Text(), nullable=False),
@@ -367,10 +390,14 @@ def downgrade() -> None:
     op.drop_index(op.f('ix_account_playlists_playlist_id'), table_name='account_playlists')
     op.drop_table('account_playlists')
     op.drop_table('rate_limits')
+    op.drop_table('call_ledger')
+    op.drop_table('apps')
     op.drop_table('playlists')
     op.drop_index('ix_artists_stubs', table_name='artists', postgresql_where=sa.text("enrichment = 'stub'"))
+    op.drop_index('ix_artists_partial', table_name='artists', postgresql_where=sa.text("enrichment = 'partial'"))
     op.drop_table('artists')
     op.drop_index('ix_albums_stubs', table_name='albums', postgresql_where=sa.text("enrichment = 'stub'"))
+    op.drop_index('ix_albums_partial', table_name='albums', postgresql_where=sa.text("enrichment = 'partial'"))
     op.drop_table('albums')
     op.drop_table('accounts')
     # ### end Alembic commands ###

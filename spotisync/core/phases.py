@@ -10,7 +10,8 @@ from typing import Any, Literal, TypeVar
 
 from spotisync.core import parse, walk
 from spotisync.core.cursors import Contents, Cursor, Listing, Reading
-from spotisync.core.requests import IDS_A_CALL, PAGE, Request
+from spotisync.core.regimes import Regime, told_by_lookup
+from spotisync.core.requests import IDS_A_CALL, PAGE, Kind, Request
 from spotisync.core.rows import Catalogue, NullRow, Playlist, PlaylistItem, SavedTrack
 from spotisync.core.walk import TracksWalk
 from spotisync.errors import Refused
@@ -73,6 +74,10 @@ class Step:
     gone: frozenset[str] = frozenset()
     missed: frozenset[str] = frozenset()
     deferred: bool = False
+    regime: Regime | None = None
+    # What was looked up is as much as a restricted app gets; and: so is what the pages told of all other stubs.
+    partial: bool = False
+    settled: bool = False
     listed: tuple[tuple[int, Playlist], ...] = ()
     listing: Listed | None = None
     items: tuple[tuple[str, PlaylistItem], ...] = ()
@@ -136,15 +141,28 @@ def plan_lookups(entity: Entity, ids: Sequence[str], alone: Collection[str] = ()
     return [Request(entity, ids=tuple(chunk)) for chunk in (*chunks, *([id_] for id_ in ids if id_ in alone))]
 
 
+SINGLY: dict[Entity, Kind] = {"artists": "artist", "albums": "album"}
+BY_ID: dict[str, Callable[[Any, Sequence[str]], parse.Found]] = {
+    "artists": parse.artists_by_id,
+    "albums": parse.albums_by_id,
+    "artist": parse.artist_by_id,
+    "album": parse.album_by_id,
+}
+
+
+def plan_single_lookups(entity: Entity, ids: Sequence[str]) -> list[Request]:
+    """One id a call: all that an app of the restricted regime has."""
+    return [Request(SINGLY[entity], ids=(id_,)) for id_ in ids]
+
+
 def fold_lookups(cursor: Cursor, entity: Entity, answers: Sequence[Answer]) -> Step:
-    """The phase ends when the store finds no stub left, so the cursor stays. A 403 means: not for this app."""
+    """The phase ends when the store finds no stub left, so the cursor stays."""
     answers = list(itertools.takewhile(lambda answer: not _forbidden(answer), answers)) or answers
     if any(_forbidden(answer) for answer in answers):
-        return Step(cursor=cursor, looked_up=entity, deferred=True)
-    by_id = parse.artists_by_id if entity == "artists" else parse.albums_by_id
+        return _refused_lookups(cursor, entity, answers[0])
     found = _read(
         [answer for answer in answers if not answer.refused],
-        lambda answer: by_id(answer.body, answer.request.ids),
+        lambda answer: BY_ID[answer.request.kind](answer.body, answer.request.ids),
     )
     catalogue = Catalogue()
     for each in found:
@@ -153,9 +171,30 @@ def fold_lookups(cursor: Cursor, entity: Entity, answers: Sequence[Answer]) -> S
     refused_alone = {answer.request.ids[0] for answer in answers if answer.refused and len(answer.request.ids) == 1}
     gone = frozenset(refused_alone).union(*(each.gone for each in found))
     asked = frozenset().union(*(answer.request.ids for answer in answers))
+    regime = _told(entity, [answer for answer in answers if not answer.refused])
     return Step(
-        cursor=cursor, catalogue=catalogue, looked_up=entity, known=known, gone=gone, missed=asked - known - gone
+        cursor=cursor,
+        catalogue=catalogue,
+        looked_up=entity,
+        known=known,
+        gone=gone,
+        missed=asked - known - gone,
+        regime=regime,
+        partial=regime is None,
     )
+
+
+def _refused_lookups(cursor: Cursor, entity: Entity, refused: Answer) -> Step:
+    """A 403 to many ids says that the app is of the restricted regime; to one id, it says nothing that would help."""
+    if refused.request.kind == SINGLY[entity]:
+        return Step(cursor=cursor, looked_up=entity, deferred=True)
+    return Step(cursor=cursor, looked_up=entity, regime="restricted")
+
+
+def _told(entity: Entity, answers: Sequence[Answer]) -> Regime | None:
+    if any(answer.request.kind != SINGLY[entity] for answer in answers):
+        return "full"
+    return next((regime for answer in answers if (regime := told_by_lookup(answer.body))), None)
 
 
 def _forbidden(answer: Answer) -> bool:
@@ -189,6 +228,7 @@ def fold_listing(cursor: Listing, answers: Sequence[Answer]) -> Step:
     return Step(
         cursor=Contents() if whole else replace(cursor, walk=after, steady=steady, nulls=nulls),
         total=after.total,
+        regime=next((page.regime for page in pages if page.regime), None),
         listed=listed,
         listing=whole,
     )

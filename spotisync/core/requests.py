@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["saved_tracks", "artists", "albums", "playlists", "playlist_items"]
+Kind = Literal["saved_tracks", "artists", "artist", "albums", "album", "playlists", "playlist_items"]
 Family = Literal["library", "artists", "albums", "playlists", "player"]
 
 PAGE = 50  # the most that /me/tracks, /me/playlists and /playlists/{id}/items give
@@ -11,7 +11,9 @@ IDS_A_CALL = {"artists": 50, "albums": 20}
 FAMILY: dict[Kind, Family] = {
     "saved_tracks": "library",
     "artists": "artists",
+    "artist": "artists",
     "albums": "albums",
+    "album": "albums",
     "playlists": "playlists",
     "playlist_items": "playlists",
 }

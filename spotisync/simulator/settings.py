@@ -22,6 +22,8 @@ class Settings:
     refresh_life: float = 15_552_000.0  # half a year after consent
     client_id: str = ""  # when set, no other is served
     client_secret: str = ""
+    premium: bool = True  # whether the owner of the app has it: if not, nobody is served
+    unlisted: list[str] = field(default_factory=list)  # accounts that are not on the app's list of users
     redirect_uri: str = ""  # when set, no other is served; one without a port stands for every port
     code_life: float = 600.0  # of what /authorize hands out
     login: str = "ask"  # at /authorize: a page for a person, or "allow" or "deny" without asking

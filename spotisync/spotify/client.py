@@ -23,7 +23,7 @@ class Client:
         self._threads = threading.local()
 
     def get(self, request: Request, access_token: str) -> Any:
-        """The JSON of one reply. Raises Refused, Throttled, Unauthorised, Transient; nothing else."""
+        """The JSON of one reply. Raises Refused, Throttled, Unauthorised, Transient, Fatal; nothing else."""
         spotify = self._spotify(access_token)
         match request.kind:
             case "saved_tracks":
@@ -32,6 +32,10 @@ class Client:
                 return self._answer(spotify.artists, list(request.ids))
             case "albums":
                 return self._answer(spotify.albums, list(request.ids))
+            case "artist":
+                return self._answer(spotify.artist, request.ids[0])
+            case "album":
+                return self._answer(spotify.album, request.ids[0])
             case "playlists":
                 return self._answer(spotify.current_user_playlists, limit=PAGE, offset=request.offset)
             case "playlist_items":

@@ -178,19 +178,39 @@ def note_nulls(connection: Connection, account_id: int, nulls: Nulls) -> None:
     )
 
 
-def settle_unchanged(connection: Connection, account_id: int, sync_id: int) -> int:
+def settle_unchanged(connection: Connection, account_id: int, sync_id: int, *, restricted: bool = False) -> int:
     """After the list: contents whose snapshot is stored already need no call. Returns how many.
 
-    Only where this account has read them before: that another one may does not say that this one may.
+    Only where this account has read them before: that another one may does not say that this one may. Other people's
+    contents are closed to an app of the restricted regime: whether that is so is asked once for each (somebody may have
+    been invited), and what was refused is not asked for again.
     """
     return connection.execute(
         text(
-            """UPDATE account_playlists a SET items_status = 'synced', tried_sync_id = :sync_id FROM playlists p
+            f"""UPDATE account_playlists a SET tried_sync_id = :sync_id,
+                items_status = CASE a.items_status WHEN 'forbidden' THEN 'forbidden' ELSE 'synced' END FROM playlists p
             WHERE p.id = a.playlist_id AND a.account_id = :account_id AND a.listed_sync_id = :sync_id
-            AND a.removed_at IS NULL AND p.items_snapshot_id = p.snapshot_id AND p.snapshot_id <> ''
-            AND a.snapshot_told AND a.items_status = 'synced' AND a.tried_sync_id IS DISTINCT FROM :sync_id"""
+            AND a.removed_at IS NULL AND a.tried_sync_id IS DISTINCT FROM :sync_id
+            AND CASE WHEN :restricted AND {_OTHERS} THEN a.items_status = 'forbidden'
+                ELSE p.items_snapshot_id = p.snapshot_id AND p.snapshot_id <> ''
+                    AND a.snapshot_told AND a.items_status = 'synced' END"""
         ),
-        {"account_id": account_id, "sync_id": sync_id},
+        {"account_id": account_id, "sync_id": sync_id, "restricted": restricted},
+    ).rowcount
+
+
+_OTHERS = """(NOT p.collaborative AND p.owner_id IS DISTINCT FROM
+    (SELECT o.spotify_user_id FROM accounts o WHERE o.id = a.account_id))"""
+
+
+def reread_poor(connection: Connection) -> int:
+    """What was read in the restricted regime lacks what tracks have in the full one: read it once more."""
+    return connection.execute(
+        text(
+            """UPDATE playlists p SET items_snapshot_id = NULL WHERE items_snapshot_id IS NOT NULL AND EXISTS (
+                SELECT 1 FROM playlist_items i JOIN tracks t ON t.id = i.track_id
+                WHERE i.playlist_id = p.id AND t.popularity IS NULL)"""
+        )
     ).rowcount
 
 

@@ -105,7 +105,8 @@ def lookup_columns() -> tuple[Column[Any] | CheckConstraint, ...]:
     return (
         Column("enrichment", Text, nullable=False, server_default="stub"),
         Column("enriched_at", TIME),
-        # private: which run is looking the stub up, until when that counts, how often it was tried, how many saved it
+        # private: which run (0: enrich) is looking the stub up, until when that counts, how often it was tried, how
+        # many saved it
         Column("lookup_sync_id", BigInteger),
         Column("lookup_until", TIME),
         counter("lookup_attempts"),
@@ -126,6 +127,7 @@ artists = Table(
     Column("image_url", Text),
     *lookup_columns(),
     Index("ix_artists_stubs", text("saves DESC"), "id", postgresql_where=text("enrichment = 'stub'")),
+    Index("ix_artists_partial", "enriched_at", "id", postgresql_where=text("enrichment = 'partial'")),
 )
 
 albums = Table(
@@ -145,6 +147,7 @@ albums = Table(
     Column("image_url", Text),
     *lookup_columns(),
     Index("ix_albums_stubs", text("saves DESC"), "id", postgresql_where=text("enrichment = 'stub'")),
+    Index("ix_albums_partial", "enriched_at", "id", postgresql_where=text("enrichment = 'partial'")),
 )
 
 tracks = Table(
@@ -354,6 +357,34 @@ rate_limits = Table(
     counter("strikes"),
     one_of("family", "library", "playlists", "artists", "albums", "player", "*"),
     one_of("reason", "rate", "quota"),
+)
+
+apps = Table(
+    "apps",
+    metadata,
+    Column("client_id", Text, primary_key=True),
+    Column("regime", Text),
+    Column("regime_since", TIME),
+    # private: who drains the backlog of look-ups just now, and until when that counts
+    Column("enrich_claim", Uuid),
+    Column("enrich_pid", Integer),
+    Column("enrich_started", TIME),
+    Column("enrich_until", TIME),
+    one_of("regime", "full", "restricted"),
+    comment="Which of the two Spotify APIs an app has, as its calls told; null: not known yet",
+)
+
+call_ledger = Table(
+    "call_ledger",
+    metadata,
+    Column("client_id", Text, primary_key=True),
+    Column("family", Text, primary_key=True),
+    Column("minute", TIME, primary_key=True),
+    # 0: nobody's. No foreign key: a call stays made when its account goes.
+    Column("account_id", BigInteger, primary_key=True, autoincrement=False),
+    # A look-up is noted before it is sent, so a minute may hold more than were made, and the next one fewer.
+    Column("calls", Integer, nullable=False),
+    comment="How many Web API requests were sent: what a budget of 24 hours is measured by",
 )
 
 waiters = Table(

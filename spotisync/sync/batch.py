@@ -12,17 +12,19 @@ from spotisync.core import cursors, phases, waiting
 from spotisync.core.cursors import Contents, Cursor, Late, Listing, Lookups
 from spotisync.core.outcomes import BatchResult, End, More, Outcome, Over, Parked, Retry, Stale
 from spotisync.core.phases import Answer, Entity, Step
+from spotisync.core.regimes import Regime
 from spotisync.core.requests import Request
 from spotisync.core.states import UNFINISHED, Phase, Status
 from spotisync.core.walk import TracksWalk
 from spotisync.errors import Fatal, SpotisyncError, Unavailable, Wait
-from spotisync.store import accounts, catalogue, playlists, runs
+from spotisync.store import accounts, apps, catalogue, playlists, runs
 from spotisync.store.database import Connection
 from spotisync.store.runs import Checkpoint, Run
-from spotisync.sync import enrol
+from spotisync.sync import enrol, lookups
+from spotisync.sync.calls import Calls
 from spotisync.sync.commit import ENTITIES, Committed, commit, late_entity
 from spotisync.sync.context import Sync
-from spotisync.sync.fetch import Calls, ClaimLost, Fetched, fetch
+from spotisync.sync.fetch import ClaimLost, Fetched, fetch
 from spotisync.sync.tokens import CURE, Access
 
 log = logging.getLogger(__name__)
@@ -73,7 +75,7 @@ def _run_batch(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Outcome:
     claimed = _claim(sync, sync_id, phase, seq)
     if not isinstance(claimed, Claimed):
         return claimed
-    calls = Calls()
+    calls = sync.book.open(sync_id, claimed.run.account_id)
     with logs.bind(sync_id=sync_id, phase=phase, batch=seq, account=claimed.run.account):
         try:
             return _work(sync, claimed, calls)
@@ -91,6 +93,8 @@ def _run_batch(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Outcome:
         except Exception as error:  # a bug, or a row that Postgres does not take: counted, and tried again
             log.exception("batch failed")
             return _again(sync, claimed, calls, f"{type(error).__name__} (see the worker's log)")
+        finally:
+            sync.book.close(calls)
 
 
 # ---- 1 claim --------------------------------------------------------------------------------------------------------
@@ -116,7 +120,7 @@ def _claim(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Claimed | Outcom
         at = runs.checkpoint(connection, sync_id, phase)
     claimed = Claimed(run, token, at, cursors.load(phase, at.cursor), attempts)
     if attempts > MOST_ATTEMPTS:
-        return _fail(sync, claimed, f"this batch has killed its worker {MOST_ATTEMPTS} times", Calls())
+        return _fail(sync, claimed, f"this batch has killed its worker {MOST_ATTEMPTS} times", Calls(sync_id))
     return claimed
 
 
@@ -138,7 +142,7 @@ def _give_up(connection: Connection, run: Run) -> Outcome:
 
 def _work(sync: Sync, claimed: Claimed, calls: Calls) -> Outcome:
     try:
-        plan = _plan(sync, claimed)
+        plan = _plan(sync, claimed, calls)
     except StandBy as nothing:
         return _stand_by(sync, claimed, str(nothing))
     fetched = fetch(sync, Access(sync, claimed.run.account_id), plan.requests, calls, lambda: _alive(sync, claimed))
@@ -159,21 +163,34 @@ def _alive(sync: Sync, claimed: Claimed) -> bool:
 
 def _commit(sync: Sync, claimed: Claimed, step: Step, calls: Calls) -> Outcome:
     run = claimed.run
-    done = sync.database.transact(
-        lambda connection: commit(
+    noted = calls.unwritten()
+
+    def write(connection: Connection) -> Committed:
+        if step.regime:
+            _learn(connection, sync, step.regime)
+        done = commit(
             connection,
             run,
             claimed.token,
             claimed.at,
             claimed.cursor,
             step,
-            api_calls=calls.sent,
+            api_calls=noted.sent,
             stall=sync.settings.stall_seconds,
         )
-    )
+        sync.book.write(connection, calls, noted, run=False)
+        return done
+
+    done = sync.database.transact(write)
+    calls.written(noted)
     result = _result(done)
     log.info("batch in: %d items, %d calls", result.items_processed, calls.sent)
     return End(result) if done.phase != run.phase else More(done.phase, done.seq, result)
+
+
+def _learn(connection: Connection, sync: Sync, regime: Regime) -> None:
+    if apps.learn(connection, sync.settings.require_client_id(), regime):
+        log.info("this app has the %s Spotify API", regime)
 
 
 def _result(done: Committed) -> BatchResult:
@@ -191,7 +208,7 @@ def _result(done: Committed) -> BatchResult:
 # ---- what to ask for ------------------------------------------------------------------------------------------------
 
 
-def _plan(sync: Sync, claimed: Claimed) -> Plan:
+def _plan(sync: Sync, claimed: Claimed, calls: Calls) -> Plan:
     match claimed.cursor:
         case TracksWalk() as cursor:
             requests = phases.plan_tracks(cursor, sync.settings.tracks_batch_size)
@@ -204,28 +221,35 @@ def _plan(sync: Sync, claimed: Claimed) -> Plan:
         case Late() as late:
             with sync.database.begin() as connection:
                 entity = late_entity(connection, late)
-            return _plan_lookups(sync, claimed, entity) if entity else Plan((), lambda _: Step(late))
+            return _plan_lookups(sync, claimed, entity, calls) if entity else Plan((), lambda _: Step(late))
         case Lookups():
-            return _plan_lookups(sync, claimed, "artists" if claimed.run.phase == "artists" else "albums")
+            entity = "artists" if claimed.run.phase == "artists" else "albums"
+            return _plan_lookups(sync, claimed, entity, calls)
 
 
-def _plan_lookups(sync: Sync, claimed: Claimed, entity: Entity) -> Plan:
+def _plan_lookups(sync: Sync, claimed: Claimed, entity: Entity, calls: Calls) -> Plan:
     cursor = claimed.cursor
+    put_off = Plan((), lambda _: Step(cursor, looked_up=entity, deferred=True))
+    regime, by = lookups.way(sync)
+    if by == "partial":
+        return Plan((), lambda _: Step(cursor, looked_up=entity, settled=True))
     block = sync.gate.block(entity)
-    if block and block.seconds > sync.settings.max_countdown:
+    if by == "off" or (block and block.seconds > sync.settings.max_countdown):
         # The run does not wait for look-ups: what they would add is put off, and counted.
-        return Plan((), lambda _: Step(cursor, looked_up=entity, deferred=True))
-    size = sync.settings.artists_batch_size if entity == "artists" else sync.settings.albums_batch_size
+        return put_off
     sync.gate.check(entity)
-    ids = sync.database.transact(
-        lambda connection: catalogue.claim_stubs(connection, entity, claimed.run.id, size, sync.settings.lease_seconds)
-    )
+    requests = lookups.plan(sync, entity, claimed.run.id, by, regime, calls)
+    if requests is None:
+        return put_off
+    if not requests:
+        _stand_by_for_others(sync, entity)
+    return Plan(requests, lambda answers: phases.fold_lookups(cursor, entity, answers))
+
+
+def _stand_by_for_others(sync: Sync, entity: Entity) -> None:
     with sync.database.begin() as connection:
-        if not ids and catalogue.any_left(connection, entity):
+        if catalogue.any_left(connection, entity):
             raise StandBy(f"other runs are looking up the {entity} that are left")
-        alone = catalogue.missed_before(connection, entity, ids)
-    requests = phases.plan_lookups(entity, ids, alone)
-    return Plan(tuple(requests), lambda answers: phases.fold_lookups(cursor, entity, answers))
 
 
 def _plan_contents(sync: Sync, run: Run, cursor: Contents) -> Plan:
@@ -248,8 +272,7 @@ def _wait(sync: Sync, claimed: Claimed, calls: Calls, wait: Wait) -> Outcome:
     park = seconds > sync.settings.max_countdown
     if park and isinstance(claimed.cursor, Lookups | Late):
         return _commit(sync, claimed, Step(claimed.cursor, looked_up=_entity(wait), deferred=True), calls)
-    with sync.database.begin() as connection:
-        runs.sent(connection, claimed.run.id, calls.sent)
+    with sync.book.noting(calls) as connection:
         released = runs.release(
             connection,
             claimed.run,
@@ -290,8 +313,7 @@ def _again(sync: Sync, claimed: Claimed, calls: Calls, error: str) -> Outcome:
     seconds = waiting.backoff(claimed.at.failures + 1, random.random())  # noqa: S311
     if claimed.at.failures + 1 >= MOST_FAILURES:
         return _fail(sync, claimed, f"{error}; {MOST_FAILURES} tries in a row failed", calls)
-    with sync.database.begin() as connection:
-        runs.sent(connection, claimed.run.id, calls.sent)
+    with sync.book.noting(calls) as connection:
         failures = runs.release(
             connection, claimed.run, claimed.token, seconds, error=error, stall=sync.settings.stall_seconds
         )
@@ -310,8 +332,7 @@ def _let_go(sync: Sync, run: Run) -> None:
 
 
 def _fail(sync: Sync, claimed: Claimed, error: str, calls: Calls) -> Outcome:
-    with sync.database.begin() as connection:
-        runs.sent(connection, claimed.run.id, calls.sent)
+    with sync.book.noting(calls) as connection:
         ended = runs.end(connection, claimed.run.id, "failed", error=error, token=claimed.token)
     if ended:
         log.error("the run has failed: %s", error)

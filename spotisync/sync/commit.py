@@ -156,10 +156,19 @@ def _save_looked_up(connection: Connection, run: Run, step: Step) -> Counts:
     assert step.looked_up  # noqa: S101 (by construction)
     if step.deferred:
         catalogue.let_go(connection, step.looked_up, run.id)
-    catalogue.save(connection, step.catalogue)
-    enriched = catalogue.enriched(connection, step.looked_up, step.known, step.gone)
-    catalogue.missed(connection, step.looked_up, step.missed)
+    if step.settled:
+        settled = catalogue.settle(connection, step.looked_up)
+        return Counts(processed=settled, added=settled)
+    enriched = save_looked_up(connection, step.looked_up, step)
     return Counts(processed=enriched, added=enriched)
+
+
+def save_looked_up(connection: Connection, entity: Entity, step: Step) -> int:
+    """What look-ups brought; returns how many stubs are none any more."""
+    catalogue.save(connection, step.catalogue)
+    enriched = catalogue.enriched(connection, entity, step.known, step.gone, partial=step.partial)
+    catalogue.missed(connection, entity, step.missed)
+    return enriched
 
 
 def late_entity(connection: Connection, cursor: Late) -> Entity | None:
@@ -197,7 +206,7 @@ def _write_listing(connection: Connection, run: Run, cursor: Listing, step: Step
     removed = _end_listing(connection, run, step.listing)
     if removed is None:
         return Written(counts, phases.read_again(step.listing), step.total)
-    settled = playlists.settle_unchanged(connection, run.account_id, run.id)
+    settled = playlists.settle_unchanged(connection, run.account_id, run.id, restricted=step.regime == "restricted")
     total = playlists.listed(connection, run.account_id, run.id)
     counts = replace(counts, removed=removed, processed=settled)
     return Written(counts, _contents_or_late(connection, run, None), total)

@@ -14,7 +14,7 @@ from spotisync.simulator import Server, start
 from spotisync.sync import Sync, enrol
 from tests import drive
 from tests.drive import Account
-from tests.truth import assert_tables_equal_truth, expected, tables
+from tests.truth import assert_tables_equal_truth
 
 
 def test_tables_equal_truth(sync: Sync, simulator: Server, account: Account) -> None:
@@ -115,24 +115,4 @@ def test_a_library_that_moves_is_right_after_a_calm_sync(
 
 def _forget(sync: Sync) -> None:
     with sync.database.begin() as connection:
-        connection.execute(text("TRUNCATE accounts, artists, albums, tracks, playlists, rate_limits CASCADE"))
-
-
-def test_an_app_of_the_restricted_regime_gets_what_there_is_and_is_told_the_rest(
-    make_sync: Callable[..., Sync],
-) -> None:
-    with start("tiny", seed=7, regime="restricted") as simulator:
-        sync = make_sync(simulator)
-        account = Account(enrol.add(sync, simulator.refresh_token(), None).spotify_user_id)
-        summary = drive.full_sync(sync, account)
-        assert summary["status"] == "success"
-        assert summary["phases"]["artists"]["items_deferred"] > 0
-        assert summary["phases"]["albums"]["items_deferred"] > 0
-        truth = expected(simulator.world.truth(account.name, regime="restricted"))
-        with sync.database.begin() as connection:
-            found = tables(connection, account)
-        assert found["saved_tracks"] == truth["saved_tracks"]
-        assert found["tracks"] == truth["tracks"]
-        assert found["playlist_items"] == truth["playlist_items"]
-        statuses = {key: row[-1] for key, row in found["playlists"].items()}
-        assert statuses == {key: row[-1] for key, row in truth["playlists"].items()}
+        connection.execute(text("TRUNCATE accounts, artists, albums, tracks, playlists, rate_limits, apps CASCADE"))

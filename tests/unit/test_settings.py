@@ -43,6 +43,8 @@ VARIABLES: dict[str, tuple[str, Any, str, Any]] = {
     "playlists_batch_size": ("SPOTISYNC_PLAYLISTS_BATCH_SIZE", 50, "9", 9),
     "api_concurrency": ("SPOTISYNC_API_CONCURRENCY", 4, "9", 9),
     "api_timeout": ("SPOTISYNC_API_TIMEOUT", 30, "9", 9),
+    "enrichment": ("SPOTISYNC_ENRICHMENT", "auto", "always", "always"),
+    "enrichment_budget": ("SPOTISYNC_ENRICHMENT_BUDGET", 500, "9", 9),
     "log_level": ("SPOTISYNC_LOG_LEVEL", "INFO", "debug", "DEBUG"),
     "log_format": ("SPOTISYNC_LOG_FORMAT", None, "json", "json"),
 }
@@ -95,7 +97,7 @@ def test_an_empty_schedule_is_off(having: Set) -> None:
     assert having(SPOTISYNC_FULL_SYNC_SCHEDULE="").full_sync_schedule == ""
 
 
-@pytest.mark.parametrize("field", [*NUMBERS, "log_level", "log_format", "timezone"])
+@pytest.mark.parametrize("field", [*NUMBERS, "enrichment", "log_level", "log_format", "timezone"])
 def test_a_wrong_value_is_told_by_the_name_of_its_variable_and_not_repeated(having: Set, field: str) -> None:
     variable = VARIABLES[field][0]
     with pytest.raises(Misconfigured, match=f"bad settings: {variable}: ") as told:

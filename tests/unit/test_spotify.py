@@ -20,7 +20,15 @@ import requests
 from spotisync import logs
 from spotisync.core.consent import SCOPES
 from spotisync.core.requests import Request
-from spotisync.errors import Fatal, NeedsLogin, Refused, SpotisyncError, Transient
+from spotisync.errors import (
+    AppBlocked,
+    Fatal,
+    NeedsLogin,
+    Refused,
+    SpotisyncError,
+    Transient,
+    UserBlocked,
+)
 from spotisync.settings import Settings
 from spotisync.simulator import Server, start
 from spotisync.spotify import Attempt, Client, Grant, Login
@@ -74,6 +82,10 @@ def test_each_kind_of_request_is_answered(spotify: Server, ask: Callable[..., An
     assert ask(Request("playlist_items", playlist_id=readable))["total"] == len(truth["playlist_items"][readable])
     assert len(ask(Request("artists", ids=tuple(artists)))["artists"]) == 3
     assert len(ask(Request("albums", ids=tuple(albums)))["albums"]) == 3
+    artist = next(id_ for id_, row in truth["artists"].items() if not row["gone"])
+    album = next(id_ for id_, row in truth["albums"].items() if not row["gone"])
+    assert ask(Request("artist", ids=(artist,)))["id"] == artist
+    assert ask(Request("album", ids=(album,)))["id"] == album
 
 
 def test_a_page_is_fifty_rows_from_the_offset(spotify: Server, ask: Callable[..., Any]) -> None:
@@ -144,8 +156,33 @@ def test_other_refusals_are_refused_with_their_status_whatever_the_body(
 
 @pytest.mark.parametrize("body", ["json", "text", "list", "string", "error_string"])
 def test_a_refusal_has_spotifys_words(fault: Any, ask: Any, body: str) -> None:
-    fault(status=403, body=body, message="Active premium subscription required for the owner of the app.")
-    assert "Active premium subscription required" in str(error_of(ask, Refused))
+    fault(status=403, body=body, message="Not on a Monday")
+    assert "Not on a Monday" in str(error_of(ask, Refused))
+
+
+# All that were seen, in every shape: three kinds of 403 mean more than the one thing asked for.
+FORBIDDEN = {
+    "Active premium subscription required for the owner of the app. When the subscription status changes, it can take "
+    "a few hours before requests are allowed again.": AppBlocked,
+    "User not registered in the Developer Dashboard": UserBlocked,
+    "Check settings on developer.spotify.com/dashboard, the user may not be registered.": UserBlocked,
+    "The user is not registered for this application.": UserBlocked,
+    "Insufficient client scope": NeedsLogin,
+    "Forbidden": Refused,
+}
+
+
+@pytest.mark.parametrize("message", FORBIDDEN)
+@pytest.mark.parametrize("body", ["json", "text", "string"])
+def test_a_403_is_told_by_its_words(fault: Any, ask: Any, body: str, message: str) -> None:
+    fault(status=403, body=body, message=message)
+    told = str(error_of(ask, FORBIDDEN[message]))
+    assert message[:60] in told
+
+
+def test_the_words_of_a_403_mean_nothing_elsewhere(fault: Any, ask: Any) -> None:
+    fault(status=404, message="Active premium subscription required")
+    assert error_of(ask, Refused).status == 404
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])

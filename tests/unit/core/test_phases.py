@@ -293,11 +293,41 @@ def test_look_ups_go_by_as_many_ids_as_a_call_takes(entity: Any, size: int) -> N
     assert [id_ for request in requests for id_ in request.ids] == names(101)
 
 
-def test_a_refused_look_up_puts_the_rest_off() -> None:
-    answers = [Answer(Request("artists", ids=("a1",)), refused=Refused(403, "Forbidden"))]
+FORBIDDEN = Refused(403, "Forbidden")
+
+
+def test_a_refused_look_up_of_many_says_that_the_app_is_restricted() -> None:
+    answers = [Answer(Request("artists", ids=("a1",)), refused=FORBIDDEN)]
     step = phases.fold_lookups(Lookups(), "artists", answers)
-    assert step.deferred
+    assert (step.regime, step.deferred, step.missed) == ("restricted", False, frozenset())
     assert step.cursor == Lookups()
+
+
+def test_a_refused_look_up_of_one_puts_the_rest_off() -> None:
+    step = phases.fold_lookups(Lookups(), "artists", [Answer(Request("artist", ids=("a1",)), refused=FORBIDDEN)])
+    assert (step.regime, step.deferred) == (None, True)
+
+
+def test_what_came_before_a_refusal_is_kept_and_says_nothing_of_what_came_after() -> None:
+    good = Answer(Request("albums", ids=("b1",)), {"albums": [{"id": "b1"}]})
+    step = phases.fold_lookups(Lookups(), "albums", [good, Answer(Request("albums", ids=("b2",)), refused=FORBIDDEN)])
+    assert (set(step.known), set(step.missed), step.deferred) == ({"b1"}, set(), False)
+
+
+def test_look_ups_one_by_one() -> None:
+    requests = phases.plan_single_lookups("artists", ["a1", "a2", "a3"])
+    bodies: list[Any] = [{"id": "a1", "type": "artist"}, None, {"type": "artist"}]
+    answers = [Answer(request, body) for request, body in zip(requests, bodies, strict=True)]
+    answers[1] = Answer(requests[1], refused=Refused(404, "Resource not found"))
+    step = phases.fold_lookups(Lookups(), "artists", answers)
+    assert [set(ids) for ids in (step.known, step.gone, step.missed)] == [{"a1"}, {"a2"}, {"a3"}]
+    assert (step.regime, step.partial) == (None, True)
+
+
+def test_an_artist_with_a_popularity_tells_the_full_regime() -> None:
+    body = {"id": "a1", "type": "artist", "popularity": 5}
+    step = phases.fold_lookups(Lookups(), "artists", [Answer(Request("artist", ids=("a1",)), body)])
+    assert (step.regime, step.partial) == ("full", False)
 
 
 def listing(ids: Sequence[str | None], total: int) -> dict[str, Any]:
