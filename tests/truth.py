@@ -32,11 +32,15 @@ def assert_equal(found: Tables, wanted: Tables) -> None:
     assert not differences, f"{len(differences)} differences:\n" + "\n".join(differences[:20])
 
 
-def tables(connection: Connection, account: Account) -> Tables:
+def tables(connection: Connection, account: Account, *, closed: bool = False) -> Tables:
+    """`closed`: contents that this account may not read, too. It may have read them before, or another one has."""
+    mine = "(SELECT id FROM accounts WHERE spotify_user_id = :account)"
+    read = "true" if closed else READ
+    met = _met(mine, read)
+
     def rows(sql: str) -> list[Any]:
         return list(connection.execute(text(sql), {"account": account.name}))
 
-    mine = "(SELECT id FROM accounts WHERE spotify_user_id = :account)"
     return {
         "saved_tracks": {
             row.track_id: row.added_at
@@ -54,14 +58,14 @@ def tables(connection: Connection, account: Account) -> Tables:
                 row.isrc,
                 row.popularity,
             )
-            for row in rows(f"SELECT * FROM tracks t WHERE id IN {_met(mine)}")
+            for row in rows(f"SELECT * FROM tracks t WHERE id IN {met}")
         },
         "track_artists": _lists(
-            rows(f"SELECT track_id, artist_id FROM track_artists WHERE track_id IN {_met(mine)} ORDER BY 1, position")
+            rows(f"SELECT track_id, artist_id FROM track_artists WHERE track_id IN {met} ORDER BY 1, position")
         ),
         "artists": {
             row.id: (row.name, row.uri, row.genres, row.popularity, row.followers, row.image_url, row.enrichment)
-            for row in rows(f"SELECT * FROM artists WHERE id IN {_artists_met(mine)}")
+            for row in rows(f"SELECT * FROM artists WHERE id IN {_artists_met(met)}")
         },
         "albums": {
             row.id: (
@@ -77,12 +81,12 @@ def tables(connection: Connection, account: Account) -> Tables:
                 row.image_url,
                 row.enrichment,
             )
-            for row in rows(f"SELECT * FROM albums WHERE id IN (SELECT album_id FROM tracks WHERE id IN {_met(mine)})")
+            for row in rows(f"SELECT * FROM albums WHERE id IN (SELECT album_id FROM tracks WHERE id IN {met})")
         },
         "album_artists": _lists(
             rows(
                 f"""SELECT album_id, artist_id FROM album_artists
-                WHERE album_id IN (SELECT album_id FROM tracks WHERE id IN {_met(mine)}) ORDER BY 1, position"""
+                WHERE album_id IN (SELECT album_id FROM tracks WHERE id IN {met}) ORDER BY 1, position"""
             )
         ),
         "playlists": {
@@ -107,21 +111,21 @@ def tables(connection: Connection, account: Account) -> Tables:
             (row.playlist_id, row.position): (row.kind, row.track_id, row.uri, row.name, row.added_at, row.added_by)
             for row in rows(
                 f"""SELECT i.* FROM playlist_items i JOIN account_playlists a USING (playlist_id)
-                WHERE a.account_id = {mine} AND a.removed_at IS NULL AND {READ}"""
+                WHERE a.account_id = {mine} AND a.removed_at IS NULL AND {read}"""
             )
         },
     }
 
 
-def _met(mine: str) -> str:
+def _met(mine: str, read: str) -> str:
     return f"""(SELECT track_id FROM saved_tracks WHERE account_id = {mine} AND removed_at IS NULL UNION
         SELECT i.track_id FROM playlist_items i JOIN account_playlists a USING (playlist_id)
-        WHERE a.account_id = {mine} AND a.removed_at IS NULL AND i.track_id IS NOT NULL AND {READ})"""
+        WHERE a.account_id = {mine} AND a.removed_at IS NULL AND i.track_id IS NOT NULL AND {read})"""
 
 
-def _artists_met(mine: str) -> str:
-    return f"""(SELECT artist_id FROM track_artists WHERE track_id IN {_met(mine)} UNION
-        SELECT artist_id FROM album_artists JOIN tracks USING (album_id) WHERE tracks.id IN {_met(mine)})"""
+def _artists_met(met: str) -> str:
+    return f"""(SELECT artist_id FROM track_artists WHERE track_id IN {met} UNION
+        SELECT artist_id FROM album_artists JOIN tracks USING (album_id) WHERE tracks.id IN {met})"""
 
 
 def _lists(rows: list[Any]) -> dict[str, list[str]]:

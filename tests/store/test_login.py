@@ -214,7 +214,7 @@ def test_a_port_that_is_taken(sync: Sync) -> None:
 @pytest.mark.parametrize(
     ("fault", "kind", "words"),
     [
-        ({"status": 403, "body": "text", "message": "Active premium subscription required"}, Fatal, "has Premium"),
+        ({"status": 403, "body": "text", "message": "Active premium subscription required"}, Fatal, "needs Premium"),
         ({"status": 403, "message": "User not registered in the Developer Dashboard"}, Fatal, "User Management"),
         ({"status": 503, "times": None}, Unavailable, "can't be asked just now"),
         ({"status": 429}, Unavailable, "can't be asked just now"),

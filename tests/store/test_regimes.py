@@ -36,7 +36,7 @@ def sql(sync: Sync, statement: str, **values: Any) -> list[Any]:
 
 def stored(sync: Sync, account: Account) -> Tables:
     with sync.database.begin() as connection:
-        return tables(connection, account)
+        return tables(connection, account, closed=True)
 
 
 def truth(simulator: Server, account: Account) -> dict[str, Any]:
@@ -444,7 +444,7 @@ def test_a_missing_scope_is_named_and_no_playlist_is_blamed(sync: Sync, simulato
     )
     summary = drive.full_sync(sync, account)
     assert summary["status"] == "failed"
-    assert "Insufficient client scope" in summary["last_error"]
+    assert "playlist-read-private" in summary["last_error"]
     assert "log in again" in summary["last_error"]
     assert not sql(sync, "SELECT 1 FROM account_playlists WHERE items_status = 'forbidden'")
 

@@ -256,10 +256,10 @@ def noted_elsewhere(sync: Sync, _: Server) -> None:
 @pytest.mark.parametrize(
     ("trouble", "status", "words"),
     [
-        (revoked, "failed", "accounts add"),
+        (revoked, "failed", "spotisync login"),
         (refused, "failed", "no Premium"),
         (disabled, "cancelled", "user02 was disabled; enable it: spotisync accounts enable user02"),
-        (noted_elsewhere, "failed", "accounts add"),
+        (noted_elsewhere, "failed", "spotisync login"),
     ],
 )
 def test_one_accounts_trouble_ends_its_own_run_in_words_and_no_other(
