@@ -322,6 +322,8 @@ sync_state = Table(
     Column("updated_at", TIME, nullable=False, server_default=NOW),
     Column("completed_at", TIME),
     Column("percent_complete", Float),
+    # private: time spent between advances, without what was waited for; what is left is forecast from it
+    Column("busy_seconds", Float, nullable=False, server_default="0"),
     UniqueConstraint("sync_id", "entity_type"),
     one_of("entity_type", "tracks", "artists", "albums", "playlists"),
     one_of("status", "pending", "in_progress", "rate_limited", "success", "failed", "cancelled"),
@@ -340,6 +342,14 @@ rate_limits = Table(
     counter("strikes"),
     one_of("family", "library", "playlists", "artists", "albums", "player", "*"),
     one_of("reason", "rate", "quota"),
+)
+
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("beat_at", TIME, nullable=False, server_default=NOW),
+    comment="When the schedule's sweep last ran",
 )
 
 waiters = Table(
