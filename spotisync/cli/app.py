@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from spotisync.cli import accounts, db, demo, limits, looks, psql, simulator, syncs, up
+from spotisync.cli import accounts, db, demo, doctor, limits, looks, psql, simulator, syncs, up
 from spotisync.cli.output import tell_warnings
 
 app = typer.Typer(
@@ -52,6 +52,7 @@ app.command(
     context_settings=PASSED_ON,
 )(psql.psql)
 app.add_typer(db.app, name="db")
+app.command("doctor", epilog="Example: spotisync doctor --offline")(doctor.doctor)
 app.command(
     "simulator",
     help="Run the Spotify simulator alone; `spotisync simulator --help` lists its options.",

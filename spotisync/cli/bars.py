@@ -83,8 +83,13 @@ def draw_all(
     with Live(console=console, auto_refresh=False) as live:
         for look in looks:
             pictures = [picture(each, *(() if words.is_over(each) else below())) for each in look.seen]
-            live.update(Group(*pictures, *_away(look)), refresh=True)
+            live.update(Group(*between(pictures), *_away(look)), refresh=True)
     return None
+
+
+def between(pictures: list[RenderableType]) -> list[RenderableType]:
+    """An empty line between two of them."""
+    return [part for each in pictures for part in (Text(), each)][1:]
 
 
 def _away(look: Look[Any]) -> list[RenderableType]:
@@ -106,37 +111,41 @@ def _print_lines(looks: Iterable[Look[list[Document]]], console: Console) -> Non
 
 # ---- history --------------------------------------------------------------------------------------------------------
 
+RIGHT: Final = {"run", "took", "read", "added", "later", "calls"}
+# Names and errors are cut to what is left ...
+SHORTEST: Final = {"account": 8, "error": 16}
+# ... and these go, in this order, where there is no room for them.
+DROPPED: Final = ("added", "error", "read", "type", "later", "calls", "account", "took")
+
 
 def runs_table(runs: list[Document], zone: str, width: int) -> Any:
     """A line a run, of what there is room for: `--json` has the rest."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), expand=False)
-    columns = _columns(runs, width)
-    for name, column in columns.items():
-        table.add_column(name, no_wrap=True, overflow="ellipsis", **column)
-    for run in runs:
-        cells = _cells(run, zone)
-        table.add_row(*(cells[name] for name in columns))
+    cells = [_cells(run, zone) for run in runs]
+    said = {name: [name, *(each[name].plain for each in cells)] for name in cells[0]}
+    columns = {name: max(map(len, texts)) for name, texts in said.items() if any(texts[1:])}
+    if len(set(said["account"][1:])) == 1:
+        del columns["account"]
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for name, wide in _fitting(columns, width).items():
+        justify: Any = "right" if name in RIGHT else "left"
+        table.add_column(name, justify=justify, width=wide, no_wrap=True, overflow="ellipsis")
+    for each in cells:
+        table.add_row(*(each[str(column.header)] for column in table.columns))
     return table
 
 
-def _columns(runs: list[Document], width: int) -> dict[str, dict[str, Any]]:
-    """Those that say something and fit. What must be read whole has its width; names and errors are cut."""
-    right: dict[str, Any] = {"justify": "right"}
-    several = len({run["account"] for run in runs}) > 1
-    columns: dict[str, tuple[bool, dict[str, Any]]] = {
-        "run": (True, {**right, "min_width": max(3, *(len(str(run["sync_id"])) for run in runs))}),
-        "account": (several, {"max_width": 16}),
-        "type": (True, {"min_width": 4}),
-        "status": (True, {"min_width": 9}),
-        "started": (True, {"min_width": 12}),
-        "took": (True, {**right, "min_width": 7}),
-        "read": (width >= 60, right),
-        "added": (width >= 100, right),
-        "later": (any(run["items_deferred"] for run in runs), right),
-        "calls": (width >= 70, right),
-        "error": (any(map(words.error, runs)), {"ratio": 1}),
-    }
-    return {name: column for name, (shown, column) in columns.items() if shown}
+def _fitting(columns: dict[str, int], width: int) -> dict[str, int]:
+    """What fits of these columns, and how wide each is then."""
+    for name in ("", *DROPPED):
+        columns = {each: wide for each, wide in columns.items() if each != name}
+        over = sum(columns.values()) + len(columns) - width
+        for each, least in SHORTEST.items():
+            if each in columns and over > 0:
+                cut = min(over, max(0, columns[each] - least))
+                columns, over = {**columns, each: columns[each] - cut}, over - cut
+        if over <= 0:
+            break
+    return columns
 
 
 def _cells(run: Document, zone: str) -> dict[str, Text]:

@@ -75,10 +75,8 @@ def _look(database: "Database", account: str | None) -> Callable[[], list["Docum
 def _print(documents: list["Document"]) -> None:
     from spotisync.cli import bars
 
-    for number, each in enumerate(documents):
-        if number:
-            say()
-        console().print(bars.picture(each))
+    for part in bars.between([bars.picture(each) for each in documents]):
+        console().print(part)
 
 
 def _watch(look: Callable[[], list["Document"]]) -> None:

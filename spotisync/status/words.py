@@ -136,10 +136,10 @@ def message(document: Document) -> str:
     """A sentence or two that say how it stands."""
     said = MESSAGES[situation(document)](document)
     if document["account_status"] == "needs_login":
-        why = (document["account_error"] or "Spotify takes its login no more").rstrip(".")
+        why = _ended(document["account_error"] or "Spotify takes its login no more")
         # A run that failed has failed for that: it would be said twice.
         said = "" if document["status"] == "failed" else f" {said}"
-        return f"{document['account']} has to log in again: {why}.{said}"
+        return f"{document['account']} has to log in again: {why}{said}"
     if document["account_status"] == "disabled":
         return f"{document['account']} is disabled: no sync of it starts. {said}"
     return said
@@ -165,6 +165,14 @@ def _until(document: Document, waits: Wait) -> str:
     return f"{clock(document, waits.until)} ({left}): {reason(waits)}"
 
 
+def cooldown(document: Document, waits: Wait) -> str:
+    """As in: Artist look-ups wait until 03:42 (2 h): the quota is used up."""
+    what = REQUESTS.get(waits.family or "", str(waits.family))
+    why = "the quota is used up" if waits.reason == "quota" else reason(waits)
+    left = span(seconds_until(document, waits.until))
+    return f"{_upper(what)} wait until {clock(document, waits.until)} ({left}): {why}"
+
+
 def reason(waits: Wait) -> str:
     what = REQUESTS.get(waits.family or "", waits.family)
     match waits.reason:
@@ -180,7 +188,7 @@ def reason(waits: Wait) -> str:
 def _retrying(document: Document) -> str:
     phase = _current(document) or {}
     times = _many(phase["failures"], "failure")
-    return f"Trying again after {times} in a row: {_error(phase)}. {_are_in(document)}".strip()
+    return f"Trying again after {times} in a row: {_error(phase)} {_are_in(document)}".strip()
 
 
 def _unclaimed(document: Document) -> str:
@@ -214,7 +222,7 @@ def _changes(document: Document) -> str:
 
 
 def _failed(document: Document) -> str:
-    return f"Failed: {_error(document)}. {_are_in(document)}".strip()
+    return f"Failed: {_error(document)} {_are_in(document)}".strip()
 
 
 def _cancelled(document: Document) -> str:
@@ -224,7 +232,11 @@ def _cancelled(document: Document) -> str:
 
 
 def _error(of: Document) -> str:
-    return str(of["last_error"] or "no reason was given").rstrip(".")
+    return _ended(of["last_error"] or "no reason was given")
+
+
+def _ended(words: str) -> str:
+    return words if words.endswith((".", "!", "?")) else f"{words}."
 
 
 def _are_in(document: Document) -> str:
@@ -263,13 +275,14 @@ MESSAGES: Final[dict[Situation, Callable[[Document], str]]] = {
 
 def safe(document: Document) -> str | None:
     """None where nothing is at stake."""
-    if document["status"] in {None, "success", "pending"}:
-        return None
-    return SAFE
+    begun = any(phase["batches"] or phase["items_processed"] for phase in document["phases"].values())
+    return SAFE if begun and document["status"] != "success" else None
 
 
 def still_runs(document: Document) -> str | None:
     """Beside a run that does not move."""
+    if situation(document) == "pending":
+        return None  # the headline has it
     waits = waited_for(document)
     others = " ".join(_upper(f"{_name(each)} {UNFINISHED_WORDS[each['status']]}.") for each in document["other_runs"])
     if waits is None:
@@ -300,16 +313,20 @@ def _start_if_idle(document: Document) -> str:
     return f"If no worker runs, start one: {START}. What is wrong: spotisync doctor"
 
 
+def _start_if_swept_no_more(document: Document) -> str:
+    return f"Start beat and a worker: {START}" if _stands_still(document) else _nothing(document)
+
+
 def _nothing(_: Document) -> str:
-    return "Nothing: it goes on by itself."
+    return "Nothing; it goes on by itself."
 
 
 TO_DO: Final[dict[Situation, Callable[[Document], str]]] = {
     "nobody": lambda _: f"Add one: {LOGIN}",
     "never": lambda document: f"Start one: spotisync sync full --wait --account {document['account']}",
-    "pending": _nothing,
-    "parked": _nothing,
-    "due": _nothing,
+    "pending": _start_if_swept_no_more,
+    "parked": _start_if_swept_no_more,
+    "due": _start_if_swept_no_more,
     "waiting": _nothing,
     "retrying": _nothing,
     "unclaimed": _start_if_idle,
@@ -336,7 +353,7 @@ def _when_done(document: Document) -> str | None:
         return f"It will be complete {_between(document, eta)}."
     phase = _current(document)
     if phase and phase["eta"]:
-        return f"The {document['current_phase']} will be in {_between(document, phase['eta'])}."
+        return f"{_upper(document['current_phase'])} will be complete {_between(document, phase['eta'])}."
     return None
 
 
@@ -357,24 +374,22 @@ def _blocked(document: Document) -> str | None:
     said = waited_for(document)
     rest = [each for each in document["blocked"] or [] if said is None or each["family"] != said.family]
     each = [Wait(datetime.fromisoformat(block["blocked_until"]), block["family"], block["reason"]) for block in rest]
-    lines = [
-        f"{_upper(REQUESTS.get(wait.family or '', str(wait.family)))} wait until {_until(document, wait)}."
-        for wait in each
-    ]
+    lines = [f"{cooldown(document, wait)}." for wait in each]
     return " ".join(lines) or None
 
 
 def _schedule(document: Document) -> str | None:
-    """A run that has to be sent on by the sweep, and no sweep."""
-    if situation(document) not in {"pending", "parked", "due", "orphaned"}:
+    """A run that a sweep has to send on, and no sweep."""
+    if situation(document) not in {"pending", "parked", "due", "orphaned"} or not _stands_still(document):
         return None
     swept = at(document["schedule"]["last_sweep"])
-    if swept is None:
-        return f"No sweep has run yet, and it takes one to send the run on: is beat running? Start: {START}"
-    silent = -seconds_until(document, swept)
-    if silent <= SWEEPS * document["schedule"]["sweep_interval"]:
-        return None
-    return f"No sweep for {span(silent)}, and it takes one to send the run on: do beat and a worker run? Start: {START}"
+    since = f"for {span(-seconds_until(document, swept))}" if swept else "ever"
+    return f"No sweep has run {since}, and it takes one to send the run on."
+
+
+def _stands_still(document: Document) -> bool:
+    swept = at(document["schedule"]["last_sweep"])
+    return swept is None or -seconds_until(document, swept) > SWEEPS * document["schedule"]["sweep_interval"]
 
 
 # A further sentence is a further function: what it says of the document, or None.
