@@ -20,6 +20,8 @@ LINE_EVERY_SECONDS: Final = 2.0
 WIDEST: Final = 100
 # Of a terminal: below it there is no room for bars, only for numbers.
 NARROW: Final = 52
+# ... and below this one not even for the time that a phase waits for, which the headline has.
+NARROWEST: Final = 46
 STYLES: Final = {"success": "green", "failed": "red", "cancelled": "red", "rate_limited": "yellow", "pending": "dim"}
 
 
@@ -56,9 +58,12 @@ class Bars:
         table.columns[-2].min_width = 15 if drawn else None
         for name, phase in self._document["phases"].items():
             style = STYLES.get(phase["status"], "")
-            texts = [Text(each, style) for each in (name, words.amount(phase), words.state(self._document, phase))]
+            texts = [Text(each, style) for each in (name, words.amount(phase), self._state(phase, options.max_width))]
             table.add_row(texts[0], *([_bar(phase)] if drawn else []), *texts[1:])
         yield Padding(table, (0, 0, 0, 1), expand=drawn)
+
+    def _state(self, phase: Document, width: int) -> str:
+        return words.state(self._document, phase) if width >= NARROWEST else words.STATES[phase["status"]]
 
 
 def _bar(phase: Document) -> ProgressBar:
@@ -115,7 +120,7 @@ RIGHT: Final = {"run", "took", "read", "added", "later", "calls"}
 # Names and errors are cut to what is left ...
 SHORTEST: Final = {"account": 8, "error": 16}
 # ... and these go, in this order, where there is no room for them.
-DROPPED: Final = ("added", "error", "read", "type", "later", "calls", "account", "took")
+DROPPED: Final = ("added", "read", "type", "error", "later", "calls", "account", "took")
 
 
 def runs_table(runs: list[Document], zone: str, width: int) -> Any:

@@ -108,4 +108,5 @@ def begun(run: Document, zone: str) -> str:
 
 def error(run: Document) -> str:
     """In short: up to where the cure begins, which `status` has in full."""
-    return str(run["last_error"] or "").partition(";")[0].partition("\n")[0] if run["status"] == "failed" else ""
+    said = str(run["last_error"] or "").partition(";")[0].partition("\n")[0]
+    return said.removeprefix("Spotify answered ") if run["status"] == "failed" else ""
