@@ -136,7 +136,7 @@ def clock(seconds: float) -> Finding:
 def broker(app: "Celery") -> Finding:
     connection = app.connection_for_write()
     try:
-        connection.ensure_connection(max_retries=1, timeout=3)
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=3)
     except Exception as error:  # noqa: BLE001 (each transport has its own kinds)
         words = f"{connection.as_uri()} can't be reached ({type(error).__name__})"
         cure = "is the server up, and SPOTISYNC_BROKER_URL right? An embedded one runs while spotisync up does"
@@ -163,7 +163,7 @@ def backend(app: "Celery") -> Finding:
 def queues_of_workers(app: "Celery", wanted: Sequence[str]) -> dict[str, list[str]]:
     """Each worker that answers, and the queues it takes from. A busy machine is asked a second time, with patience."""
     found: dict[str, list[str]] = {}
-    for seconds in (0.7, 4.0):
+    for seconds in (0.7, 3.0):
         answers: dict[str, Any] = app.control.inspect(timeout=seconds).active_queues() or {}
         found = {worker: [queue["name"] for queue in queues] for worker, queues in answers.items()}
         if set(wanted) <= {name for names in found.values() for name in names}:

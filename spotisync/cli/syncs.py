@@ -30,7 +30,7 @@ def full(*, account: Account = None, idempotency_key: Key = None, wait: Wait = F
     with use_cases() as sync:
         triggered = lifecycle.trigger(sync, account, "full", "cli", idempotency_key=idempotency_key)
         if triggered.created and not workflow.publish(triggered.run):
-            _tell_that_it_starts_later(triggered.run.id)
+            _tell_that_it_starts_later(triggered.run.id, json=json)
         _go_on(sync, triggered, wait=wait, json=json, began="started")
 
 
@@ -42,7 +42,7 @@ def resume(sync_id: RunId, *, wait: Wait = False, json: AsJson = False) -> None:
     with use_cases() as sync:
         triggered = lifecycle.resume(sync, sync_id)
         if triggered.created and not workflow.publish(triggered.run):
-            _tell_that_it_starts_later(triggered.run.id)
+            _tell_that_it_starts_later(triggered.run.id, json=json)
         _go_on(sync, triggered, wait=wait, json=json, began="goes on")
 
 
@@ -57,12 +57,12 @@ def cancel(sync_id: RunId) -> None:
     say(f"Run {run.id} of {run.account} is cancelled. Go on with it: spotisync resume {run.id}")
 
 
-def _tell_that_it_starts_later(sync_id: int) -> None:
+def _tell_that_it_starts_later(sync_id: int, *, json: bool) -> None:
     """It will be done whatever the broker does, so that this is no failure; exit code 3 would say that it is none."""
     say(
         f"The broker can't be reached. Run {sync_id} is stored, and starts by itself within a minute of the broker's "
         "return, if beat and a worker run. See what is wrong: spotisync doctor",
-        stderr=True,
+        stderr=json,
     )
 
 

@@ -1,5 +1,6 @@
 """The read model on real tables."""
 
+import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -7,12 +8,13 @@ from typing import Any
 import pytest
 
 from spotisync import status
-from spotisync.cli import checks
+from spotisync.cli import checks, doctor
 from spotisync.errors import Fatal
 from spotisync.settings import Settings
 from spotisync.simulator import Server
 from spotisync.store import accounts, heartbeats, runs
 from spotisync.store.accounts import Vault
+from spotisync.store.database import Database
 from spotisync.store.runs import Run
 from spotisync.sync import Sync, probe
 from tests.conftest import SECRET_KEY
@@ -243,3 +245,22 @@ def test_spotify_is_asked_once_for_an_account(sync: Sync, account: Account, simu
     sync.gate._read_at = float("-inf")
     simulator.control.revoke(access=True)
     assert (asked().state, asked().code) == ("failed", 4)
+
+
+def first_findings(settings: Settings) -> dict[str, checks.Finding]:
+    """Of the settings and the database; what comes after needs Celery."""
+    return {each.check: each for each in itertools.islice(doctor.findings(settings, online=False), 4)}
+
+
+def test_tables_that_are_missing_and_a_database_that_is_away(
+    make_settings: Callable[..., Settings], empty_database_url: str
+) -> None:
+    well = first_findings(make_settings("http://127.0.0.1:1"))
+    assert {each.state for each in well.values()} == {"ok"}
+    found = first_findings(make_settings("http://127.0.0.1:1", database_url=empty_database_url))
+    assert (found["tables"].state, found["tables"].code) == ("failed", 1)
+    assert "spotisync db upgrade" in str(found["tables"].cure)
+    url = "postgresql+psycopg://nobody@127.0.0.1:1/x"
+    there, readable = doctor._database(make_settings("http://x", database_url=url), Database(url))
+    assert [(each.check, each.state, each.code) for each in there] == [("database", "failed", 3)]
+    assert not readable, "nothing else is asked of it"

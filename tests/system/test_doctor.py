@@ -38,7 +38,6 @@ def test_a_deployment_that_is_well(deployment: Deployment) -> None:
     assert not any(each["cure"] for each in said.json["findings"])
 
     deployment.simulator.control.revoke(access=True)
-    assert doctor("doctor", "--offline").code == 0, "nobody was asked"
     revoked = doctor("doctor")
     assert revoked.code == 4
     assert "Cure: authorise it again: spotisync accounts add" in revoked.out
@@ -64,14 +63,3 @@ def test_a_deployment_without_workers_and_with_another_key(deployment: Deploymen
     )
     assert found[f"token of {name}"] == "failed"
     assert "SPOTISYNC_SECRET_KEY" in str(finding(said, f"token of {name}")["cure"])
-
-
-def test_a_deployment_without_tables_and_one_without_a_database(
-    deployment: Deployment, empty_database_url: str
-) -> None:
-    env = environment(deployment.settings)
-    without = Shell({**env, "SPOTISYNC_DATABASE_URL": empty_database_url})("doctor", "--json")
-    assert (without.code, finding(without, "tables")["cure"]) == (1, "bring them up to date: spotisync db upgrade")
-    none = Shell({**env, "SPOTISYNC_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x"})("doctor", "--json")
-    assert (none.code, states(none)["database"]) == (3, "failed")
-    assert "tables" not in states(none), "nobody can know"
