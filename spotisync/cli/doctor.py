@@ -65,7 +65,7 @@ def findings(settings: "Settings", *, online: bool) -> "Iterator[Finding]":
         yield from _celery()
         if current:
             yield _schedule(settings, database)
-    if current and app.state == key.state == "ok":
+    if current and settings.client_id and key.state == "ok":
         with _use_cases(settings) as sync:
             yield from _accounts(sync, online=online)
             yield from _limits(sync)
@@ -169,13 +169,17 @@ def _limits(sync: "Sync") -> "list[Finding]":
 
 
 def _print(finding: "Finding") -> None:
-    from rich.padding import Padding
+    from rich.table import Table
     from rich.text import Text
 
-    line = Text.assemble((f"{finding.state:<8}", STYLES[finding.state]), (f"{finding.check}: ", "bold"), finding.words)
-    console().print(line, soft_wrap=not console().is_terminal)
-    if finding.cure and finding.state != "ok":
-        console().print(Padding(Text(f"Cure: {finding.cure}"), (0, 0, 0, 8), expand=False))
+    table = Table.grid(padding=(0, 1))
+    table.add_column(min_width=7)
+    table.add_row(
+        Text(finding.state, STYLES[finding.state]), Text.assemble((f"{finding.check}: ", "bold"), finding.words)
+    )
+    if finding.cure:
+        table.add_row("", Text(f"Cure: {finding.cure}"))
+    console().print(table)
 
 
 def _plain(finding: "Finding") -> dict[str, str | None]:

@@ -58,7 +58,7 @@ def cancel(sync_id: RunId) -> None:
 
 
 def _tell_that_it_starts_later(sync_id: int, *, json: bool) -> None:
-    """It will be done whatever the broker does, so that this is no failure; exit code 3 would say that it is none."""
+    """It will be done, so that this is no failure: exit code 3 would say that what was asked for is not."""
     say(
         f"The broker can't be reached. Run {sync_id} is stored, and starts by itself within a minute of the broker's "
         "return, if beat and a worker run. See what is wrong: spotisync doctor",
