@@ -83,6 +83,7 @@ beat_schedule = {
     "sweep": {
         "task": "spotisync.sweep",
         "schedule": _settings.sweep_interval,
+        "kwargs": {"scheduled": True},
         # Stale ones do not pile up while no worker is there.
         "options": {"expires": _settings.sweep_interval},
     },

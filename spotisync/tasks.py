@@ -71,9 +71,9 @@ def enrich(self: Task) -> dict[str, Any]:
 
 
 @app.task(name="spotisync.sweep", ignore_result=True)
-def sweep() -> None:
-    """Publish what is due, and tell whoever has not been told."""
-    for run in lifecycle.due(sync()):
+def sweep(*, scheduled: bool = False) -> None:
+    """Publish what is due, and tell whoever has not been told. `scheduled`: beat says so, which is a sign of life."""
+    for run in lifecycle.due(sync(), scheduled=scheduled):
         workflow.publish(run)
     workflow.answer(sync())
 

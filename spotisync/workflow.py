@@ -63,12 +63,14 @@ def _signature(name: str, kwargs: dict[str, Any]) -> Signature:
     return app.signature(name, kwargs=kwargs, queue=QUEUE, immutable=True)
 
 
-def publish(run: Run) -> None:
-    """Send the canvas. If the broker is away nothing is lost: `wake_at` is set, and sweep publishes it."""
+def publish(run: Run) -> bool:
+    """Send the canvas. False: the broker is away. Nothing is lost: `wake_at` is set, and sweep publishes it."""
     try:
         canvas(run).apply_async()
     except (OperationalError, RuntimeError) as error:  # Celery's Redis backend says RuntimeError when it is away
         log.warning("run %d could not be published (%s); sweep will", run.id, error)
+        return False
+    return True
 
 
 def sweep_soon() -> None:

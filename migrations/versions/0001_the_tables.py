@@ -105,6 +105,12 @@ def upgrade() -> None:
     )
     op.create_index('ix_artists_partial', 'artists', ['enriched_at', 'id'], unique=False, postgresql_where=sa.text("enrichment = 'partial'"))
     op.create_index('ix_artists_stubs', 'artists', [sa.literal_column('saves DESC'), 'id'], unique=False, postgresql_where=sa.text("enrichment = 'stub'"))
+    op.create_table('heartbeats',
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('beat_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.PrimaryKeyConstraint('name', name=op.f('pk_heartbeats')),
+    comment="When the schedule's sweep last ran"
+    )
     op.create_table('playlists',
     sa.Column('id', sa.Text(), nullable=False),
     sa.Column('name', sa.Text(), nullable=True),
@@ -327,6 +333,7 @@ def upgrade() -> None:
     sa.Column('updated_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('completed_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('percent_complete', sa.Float(), nullable=True),
+    sa.Column('busy_seconds', sa.Float(), server_default='0', nullable=False),
     sa.CheckConstraint("entity_type IN ('tracks', 'artists', 'albums', 'playlists')", name=op.f('ck_sync_state_entity_type')),
     sa.CheckConstraint("status IN ('pending', 'in_progress', 'rate_limited', 'success', 'failed', 'cancelled')", name=op.f('ck_sync_state_status')),
     sa.ForeignKeyConstraint(['sync_id'], ['sync_history.id'], name=op.f('fk_sync_state_sync_id'), ondelete='CASCADE'),
@@ -393,6 +400,7 @@ def downgrade() -> None:
     op.drop_table('call_ledger')
     op.drop_table('apps')
     op.drop_table('playlists')
+    op.drop_table('heartbeats')
     op.drop_index('ix_artists_stubs', table_name='artists', postgresql_where=sa.text("enrichment = 'stub'"))
     op.drop_index('ix_artists_partial', table_name='artists', postgresql_where=sa.text("enrichment = 'partial'"))
     op.drop_table('artists')

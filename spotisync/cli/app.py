@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from spotisync.cli import accounts, db, demo, limits, login, looks, psql, simulator, syncs, up
+from spotisync.cli import accounts, db, demo, doctor, limits, login, looks, psql, simulator, syncs, up
 from spotisync.cli.output import tell_warnings
 
 app = typer.Typer(
@@ -53,6 +53,7 @@ app.command(
     context_settings=PASSED_ON,
 )(psql.psql)
 app.add_typer(db.app, name="db")
+app.command("doctor", epilog="Example: spotisync doctor --offline")(doctor.doctor)
 app.command(
     "simulator",
     help="Run the Spotify simulator alone; `spotisync simulator --help` lists its options.",

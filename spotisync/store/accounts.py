@@ -161,6 +161,14 @@ def tokens(connection: Connection, account_id: int) -> Tokens:
     return Tokens(**row._mapping)  # noqa: SLF001
 
 
+def scope(connection: Connection, account_id: int) -> str | None:
+    """What was granted, as Spotify said it; None if that was never noted."""
+    found: str | None = connection.execute(
+        text("SELECT scope FROM accounts WHERE id = :id"), {"id": account_id}
+    ).scalar_one()
+    return found
+
+
 def claim_refresh(connection: Connection, account_id: int, token: UUID) -> bool:
     """One refresh at a time. Not a row lock: no transaction is open while Spotify is asked."""
     return (

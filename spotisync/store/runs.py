@@ -279,6 +279,8 @@ def save_checkpoint(
                 total_items = COALESCE(:total, total_items), batches = batches + 1, failures = 0, last_error = NULL,
                 rate_limit_reset_at = NULL,
                 items_deferred = :deferred, updated_at = now(),
+                -- `updated_at` is the last advance, or the claim after a wait; a night without workers is no work.
+                busy_seconds = busy_seconds + LEAST(300, EXTRACT(epoch FROM now() - updated_at)),
                 status = CASE WHEN :over THEN 'success' ELSE 'in_progress' END,
                 completed_at = CASE WHEN :over THEN now() END,
                 percent_complete = GREATEST(percent_complete, CASE WHEN :over THEN 100
@@ -432,8 +434,9 @@ def reopen(connection: Connection, sync_id: int, *, stall: float = STALL_SECONDS
     if reopened is not None:
         connection.execute(
             text(
-                """UPDATE sync_state SET status = 'pending', failures = 0, last_error = NULL, completed_at = NULL
-                WHERE sync_id = :id AND status IN ('failed', 'cancelled')"""
+                """UPDATE sync_state SET status = 'pending', failures = 0, last_error = NULL, completed_at = NULL,
+                    updated_at = now()
+                WHERE sync_id = :id AND status <> 'success'"""
             ),
             {"id": sync_id},
         )

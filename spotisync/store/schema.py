@@ -339,6 +339,8 @@ sync_state = Table(
     Column("updated_at", TIME, nullable=False, server_default=NOW),
     Column("completed_at", TIME),
     Column("percent_complete", Float),
+    # private: time spent between advances, without what was waited for; what is left is forecast from it
+    Column("busy_seconds", Float, nullable=False, server_default="0"),
     UniqueConstraint("sync_id", "entity_type"),
     one_of("entity_type", "tracks", "artists", "albums", "playlists"),
     one_of("status", "pending", "in_progress", "rate_limited", "success", "failed", "cancelled"),
@@ -385,6 +387,14 @@ call_ledger = Table(
     # A look-up is noted before it is sent, so a minute may hold more than were made, and the next one fewer.
     Column("calls", Integer, nullable=False),
     comment="How many Web API requests were sent: what a budget of 24 hours is measured by",
+)
+
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("beat_at", TIME, nullable=False, server_default=NOW),
+    comment="When the schedule's sweep last ran",
 )
 
 waiters = Table(

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from spotisync.core.states import UNFINISHED, check_move
 from spotisync.errors import Fatal, IllegalMove, NeedsLogin
-from spotisync.store import accounts, runs, waiters
+from spotisync.store import accounts, heartbeats, runs, waiters
 from spotisync.store.database import Connection
 from spotisync.store.runs import Run
 from spotisync.store.waiters import Waiter
@@ -135,13 +135,15 @@ def finish(sync: Sync, sync_id: int) -> bool:
         return runs.end(connection, sync_id, "success")
 
 
-def due(sync: Sync) -> list[Run]:
+def due(sync: Sync, *, scheduled: bool = False) -> list[Run]:
     """Runs that somebody has to publish: their message or their worker is lost, or their wait is over.
 
     Account by account, so that one that is busy keeps no other one waiting.
     """
     client_id = sync.settings.require_client_id()
     with sync.database.begin() as connection:
+        if scheduled:
+            heartbeats.beat(connection, "sweep")
         candidates = runs.accounts_due(connection, client_id)
     return [run for account_id in candidates if (run := _take_due(sync, account_id, client_id))]
 
