@@ -129,10 +129,10 @@ class Person:
 
     def hide(self, rng: Random) -> None:
         """Let Spotify show a track no more that is known, and has its second for itself: else nobody could tell."""
-        seconds = Counter(added for added, _ in {*self.world.first.saved, *self.known})
-        lone = [track for added, track in self.known if seconds[added] == 1 and track >= 0]
-        if still := [track for track in lone if track in self.world.first.saved]:
-            self.world.edit("hide_track", track=self.world.catalogue.ids.of("track", rng.choice(still)))
+        saved = set(self.world.first.saved)
+        seconds = Counter(added for added, _ in {*saved, *self.known})
+        if lone := [row for row in self.known if row in saved and seconds[row[0]] == 1 and row[1] >= 0]:
+            self.world.edit("hide_track", track=self.world.catalogue.ids.of("track", rng.choice(lone)[1]))
 
     def try_(self, op: str, rng: Random, **args: Any) -> None:
         with contextlib.suppress(LookupError, IndexError, ValueError):  # there may be nothing left to do this to
