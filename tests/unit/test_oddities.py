@@ -1,4 +1,4 @@
-"""Spotify's oddities, and what shows that each of them is met: in the simulator, by the parsers, by the whole program."""
+"""Spotify's oddities, and what shows that each is met: in the simulator, by the parsers, by the whole program."""
 
 from pathlib import Path
 
