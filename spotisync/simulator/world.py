@@ -61,8 +61,8 @@ class World:
     """Libraries that follow from a seed and a size, and the edits made since.
 
     Hold `lock` while reading several things that belong together: an in-process server works in its own thread.
-    `clock_offset` moves what the simulator takes for now, `snapshot_lag` is how long an edited playlist shows its old
-    snapshot id.
+    `clock_offset` moves what the simulator takes for now. An edited playlist shows its new snapshot id after
+    `snapshot_lag` seconds: until half of them its old one, then one in between.
     """
 
     def __init__(self, library: str | int = "small", *, seed: int = 1, accounts: int = 1, quirks: bool = True) -> None:

@@ -277,7 +277,9 @@ def _swap(connection: Connection, sync_id: int, complete: Sequence[Reading]) -> 
     connection.execute(text("DELETE FROM staged_items WHERE sync_id = :sync_id AND playlist_id = ANY(:ids)"), bound)
     connection.execute(
         text(
-            """UPDATE playlists SET items_snapshot_id = :snapshot_id, total_items = COALESCE(total_items, :total)
+            # Without a snapshot id there is nothing that the number could belong to, but the contents themselves.
+            """UPDATE playlists SET items_snapshot_id = CAST(:snapshot_id AS text), total_items = CASE
+                WHEN :snapshot_id = '' THEN COALESCE(:total, total_items) ELSE COALESCE(total_items, :total) END
             WHERE id = :id"""
         ),
         [

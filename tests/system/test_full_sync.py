@@ -1,15 +1,9 @@
 """A whole sync in one process: tables == truth, and nothing is written twice."""
 
-import itertools
 from collections.abc import Callable
-from random import Random
-from typing import Any
 
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from sqlalchemy import text
 
-from spotisync.core.requests import Request
 from spotisync.simulator import Server, start
 from spotisync.sync import Sync, enrol
 from tests import drive
@@ -84,35 +78,3 @@ def test_a_library_of_thousands_equals_the_truth_row_by_row(make_sync: Callable[
         assert processed["albums"] >= 600
         assert processed["playlists"] >= 40
         assert_tables_equal_truth(sync, account, simulator.world.truth(account.name))
-
-
-@given(seed=st.integers(0, 10_000), moments=st.lists(st.integers(0, 40), max_size=8), burst=st.integers(1, 20))
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-def test_a_library_that_moves_is_right_after_a_calm_sync(
-    make_sync: Callable[..., Sync], seed: int, moments: list[int], burst: int
-) -> None:
-    """Edits between any two requests; then one full sync in peace."""
-    with start(160, seed=seed) as simulator:
-        sync = make_sync(simulator, api_concurrency=1)
-        _forget(sync)
-        account = Account(enrol.add(sync, simulator.refresh_token(), None).spotify_user_id)
-        rng = Random(seed)
-        requests = itertools.count()
-        ask = sync.client.get
-
-        def get(request: Request, access_token: str) -> Any:
-            if next(requests) in moments:
-                for _ in range(burst):
-                    simulator.world.random_edit(rng)
-            return ask(request, access_token)
-
-        sync.client.get = get  # type: ignore[method-assign]
-        assert drive.full_sync(sync, account)["status"] == "success"
-        sync.client.get = ask  # type: ignore[method-assign]
-        assert drive.full_sync(sync, account)["status"] == "success"
-        assert_tables_equal_truth(sync, account, simulator.world.truth(account.name))
-
-
-def _forget(sync: Sync) -> None:
-    with sync.database.begin() as connection:
-        connection.execute(text("TRUNCATE accounts, artists, albums, tracks, playlists, rate_limits, apps CASCADE"))

@@ -7,7 +7,7 @@ real one. Rows that Spotify stops showing are among the edits here: what was kno
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -322,3 +322,33 @@ def test_what_moves_is_right_after_one_calm_run(often: float, edits: int, hides:
 @given(**CASES)
 def test_what_moves_is_right_many_thousand_times(often: float, edits: int, hides: bool, seed: int) -> None:
     Case(Random(seed), often, edits, hides).check()
+
+
+def check_many() -> None:
+    for seed in range(400):
+        Case(Random(seed), 0.3, 12, hides=True).check()
+
+
+def test_the_model_finds_a_list_that_is_believed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the test above would prove nothing."""
+    monkeypatch.setattr(phases.Listed, "proves", lambda *_, **__: True)
+    with pytest.raises(AssertionError, match="a playlist was lost"):
+        check_many()
+
+
+def test_the_model_finds_null_rows_that_hide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nulls, "behind", lambda _, met, __: (set(), nulls.unheard(met)))
+    with pytest.raises(AssertionError):
+        check_many()
+
+
+def test_the_model_finds_contents_under_a_newer_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    conclude = phases._Fold._conclude
+
+    def newer(fold: Any, reading: Any, access: Any) -> None:
+        name, _, revision = reading.snapshot_id.partition(":")
+        conclude(fold, replace(reading, snapshot_id=f"{name}:{int(revision) + 1}"), access)
+
+    monkeypatch.setattr(phases._Fold, "_conclude", newer)
+    with pytest.raises(AssertionError):
+        check_many()
