@@ -428,6 +428,17 @@ def reopen(connection: Connection, sync_id: int, *, stall: float = STALL_SECONDS
     return reopened is not None
 
 
+def unfinished(connection: Connection, account_id: int) -> Sequence[int]:
+    return (
+        connection.execute(
+            text("SELECT id FROM sync_history WHERE account_id = :id AND status = ANY(:unfinished) ORDER BY id"),
+            {"id": account_id, "unfinished": list(UNFINISHED)},
+        )
+        .scalars()
+        .all()
+    )
+
+
 # ---- sweep ----------------------------------------------------------------------------------------------------------
 
 
