@@ -35,7 +35,7 @@ def database_url(shared_url: str) -> str:
     """Emptied rather than made anew: that is quicker."""
     engine = create_engine(shared_url)
     with engine.begin() as connection:
-        for table in ("accounts", "playlists", "tracks", "albums", "artists", "rate_limits"):
+        for table in ("accounts", "waiters", "playlists", "tracks", "albums", "artists", "rate_limits"):
             connection.execute(text(f"DELETE FROM {table}"))
     engine.dispose()
     return shared_url
