@@ -11,6 +11,7 @@ from spotisync.store.database import Connection
 from spotisync.store.runs import Run
 from spotisync.store.waiters import Waiter
 from spotisync.sync.context import Sync
+from spotisync.sync.tokens import CURE
 
 log = logging.getLogger(__name__)
 SyncType = Literal["full"]
@@ -83,7 +84,7 @@ def trigger_all(sync: Sync, sync_type: SyncType) -> list[Triggered]:
 
 def _check_can_sync(account: accounts.Account) -> None:
     if account.status == "needs_login":
-        raise NeedsLogin(account.last_error or f"{account.spotify_user_id} has to log in again")
+        raise NeedsLogin(f"{account.last_error or f'{account.spotify_user_id} has to log in again'}; {CURE}")
     if account.status == "disabled":
         raise Fatal(f"{account.spotify_user_id} is disabled; enable it: spotisync accounts enable")
 

@@ -92,7 +92,7 @@ def test_a_token_is_not_asked_for_when_its_account_is_gone(sync: Sync, account: 
         sync.gate.check = plan  # type: ignore[method-assign]
         enrol.remove(sync, account.name)
 
-    sync.gate.check = gone  # type: ignore[method-assign]
+    sync.gate.check = gone  # type: ignore[method-assign, assignment]
     assert isinstance(drive.step(sync, run), Stale)
     assert store.sql("SELECT 1 FROM saved_tracks") == []
 
