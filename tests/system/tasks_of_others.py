@@ -22,6 +22,13 @@ def follow_up(self: Any, summary: dict[str, Any], tag: str) -> dict[str, Any]:
     return {"tag": tag, "sync_id": summary["sync_id"]}
 
 
+@app.task(name="foreign.pass_on")
+def pass_on(result: dict[str, Any], tag: str) -> str:
+    """A second link."""
+    assert result["tag"] == tag
+    return tag
+
+
 @app.task(bind=True, name="foreign.gather")
 def gather(self: Any, results: list[dict[str, Any]], tag: str) -> list[Any]:
     """A chord's body."""
