@@ -385,10 +385,11 @@ def test_a_chord_whose_counters_would_expire_is_kept_alive(deployment: Deploymen
     deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks", times=2)
     inner = chord([others.full_sync(one)], others.signature("foreign.gather", tag="inner"))
     outer = chord([inner, others.full_sync(two)], others.signature("foreign.count", tag="outer"))
-    end = outer.apply_async()
-    until(lambda: len(deployment.simulator.control.held()) == 2, "both runs")
     with _backend(deployment) as client:
-        sizes = list(client.scan_iter("celery-taskset-meta-*.s"))
+        before = set(client.scan_iter("celery-taskset-meta-*.s"))
+        end = outer.apply_async()
+        until(lambda: len(deployment.simulator.control.held()) == 2, "both runs")
+        sizes = set(client.scan_iter("celery-taskset-meta-*.s")) - before
         assert len(sizes) == 2
         for key in sizes:
             client.expire(key, 60)
