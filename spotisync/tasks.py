@@ -2,20 +2,20 @@
 
 from typing import Any
 
-from spotisync import workflow
+from spotisync import results, workflow
 from spotisync.celery import app, sync
 from spotisync.core.states import Phase
 from spotisync.sync import lifecycle
 from spotisync.sync.batch import run_batch
 from spotisync.sync.enrich import enrich as drain
 from spotisync.sync.lifecycle import SyncType
-from spotisync.workflow import Task
+from spotisync.workflow import Task, check_arguments
 
 # `max_retries=None` has to stand here: handed to `retry` it means the default, which is three.
 # `track_started` is off where the door sets its own state: a second delivery must not overwrite an answer.
 
 
-@app.task(bind=True, name="spotisync.full_sync", max_retries=None, track_started=False)
+@app.task(bind=True, name="spotisync.full_sync", max_retries=None, track_started=False, before_start=check_arguments)
 def full_sync(self: Task, *, account: str | None = None, idempotency_key: str | None = None) -> None:
     """Sync the whole library of an account. The result is the summary, once the run is over."""
     with workflow.until_postgres_is_back(self):
@@ -28,14 +28,14 @@ def full_sync(self: Task, *, account: str | None = None, idempotency_key: str | 
         )
 
 
-@app.task(bind=True, name="spotisync.resume_sync", max_retries=None, track_started=False)
+@app.task(bind=True, name="spotisync.resume_sync", max_retries=None, track_started=False, before_start=check_arguments)
 def resume_sync(self: Task, *, sync_id: int) -> None:
     """Go on with a run that failed or was cancelled. The result is the summary, once the run is over."""
     with workflow.until_postgres_is_back(self):
         workflow.receive(self, sync(), lambda caller: lifecycle.resume(sync(), sync_id, caller))
 
 
-@app.task(bind=True, name="spotisync.cancel_sync", max_retries=None)
+@app.task(bind=True, name="spotisync.cancel_sync", max_retries=None, before_start=check_arguments)
 def cancel_sync(self: Task, *, sync_id: int) -> dict[str, Any]:
     """End a run now, whatever it is doing or waiting for."""
     with workflow.until_postgres_is_back(self):
@@ -72,10 +72,14 @@ def enrich(self: Task) -> dict[str, Any]:
 
 @app.task(name="spotisync.sweep", ignore_result=True)
 def sweep(*, scheduled: bool = False) -> None:
-    """Publish what is due, and tell whoever has not been told. `scheduled`: beat says so, which is a sign of life."""
+    """Publish what is due, tell whoever has not been told, and see to what lies in the result backend.
+
+    `scheduled`: beat says so, which is a sign of life.
+    """
     for run in lifecycle.due(sync(), scheduled=scheduled):
         workflow.publish(run)
     workflow.answer(sync())
+    results.look_after(sync())
 
 
 @app.task(bind=True, name="spotisync.tick", max_retries=None, ignore_result=True)

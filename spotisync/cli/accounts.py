@@ -76,12 +76,16 @@ def enable(name: Name) -> None:
 @app.command(epilog="Example: spotisync accounts disable alice")
 def disable(name: Name) -> None:
     """End the sync of this account that is going, and start no more; what is stored stays."""
+    from spotisync import workflow
+
     _set_status(name, "disabled")
+    workflow.sweep_soon()
 
 
 @app.command(epilog="Example: spotisync accounts remove alice --yes")
 def remove(name: Name, *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
     """Delete the account, its runs, saved tracks and playlists; artists, albums and tracks stay."""
+    from spotisync import workflow
     from spotisync.store import accounts
     from spotisync.sync import enrol
 
@@ -91,6 +95,7 @@ def remove(name: Name, *, yes: Annotated[bool, typer.Option("--yes", help="Do no
         typer.confirm(f"Delete {name} with all that was synced for it?", abort=True)
     with use_cases() as sync:
         enrol.remove(sync, name)
+    workflow.sweep_soon()
     say(f"Removed {name}.")
 
 

@@ -401,14 +401,24 @@ waiters = Table(
     "waiters",
     metadata,
     Column("task_id", Text, primary_key=True),
-    sync_id(),
+    # Null: the run went with its account, and this caller has still to be told.
+    Column("sync_id", BigInteger, ForeignKey("sync_history.id", ondelete="CASCADE")),
     # Text, and not JSON: what a foreign message holds need not be what jsonb takes (NUL, for one).
     Column("envelope", Text, nullable=False),
     Column("created_at", TIME, nullable=False, server_default=NOW),
     Column("wake_at", TIME, nullable=False, server_default=NOW),
     counter("tries"),
+    # What is told: fixed by the first attempt, and the same at each later one, whatever becomes of the run.
+    Column("ended", Text),
+    Column("error", Text),
     Column("answered_at", TIME),
+    # When its keys in the result backend were last kept from expiring; since when its result has to be stored again.
+    Column("kept_at", TIME, nullable=False, server_default=text("'-infinity'")),
+    Column("restore_at", TIME),
     Index("ix_waiters_unanswered", "sync_id", postgresql_where=text("answered_at IS NULL")),
+    Index("ix_waiters_answered_at", "answered_at"),
+    Index("ix_waiters_restore_at", "restore_at", postgresql_where=text("restore_at IS NOT NULL")),
+    one_of("ended", "success", "failed", "cancelled"),
     comment="One row for each message that triggered a run: who is told when it is over",
 )
 

@@ -8,7 +8,7 @@ from spotisync.core import consent
 from spotisync.errors import Fatal, NeedsLogin, Refused, Transient, Unavailable
 from spotisync.spotify import Attempt, Grant
 from spotisync.spotify.http import Throttled, Unauthorised
-from spotisync.store import accounts, runs
+from spotisync.store import accounts, runs, waiters
 from spotisync.store.database import Connection
 from spotisync.sync.context import Sync
 
@@ -86,12 +86,12 @@ def _store(
 
 
 def set_status(sync: Sync, name: str, status: str) -> accounts.Account:
-    """Disabling ends what is going, as a cancel does; once the account is enabled again it can be resumed."""
+    """An account that is switched off ends its unfinished runs; once it is on again they can be resumed."""
     with sync.database.begin() as connection:
-        account_id = accounts.named(connection, name).id
-        accounts.set_status(connection, account_id, status)
-        for sync_id in runs.unfinished(connection, account_id) if status == "disabled" else ():
-            runs.end(connection, sync_id, "cancelled", error=disabled_words(name))
+        account = _locked(connection, name)
+        accounts.set_status(connection, account.id, status)
+        if status == "disabled":
+            _cancel_all(connection, account, disabled_words(name))
         return accounts.named(connection, name)
 
 
@@ -100,9 +100,31 @@ def disabled_words(name: str) -> str:
 
 
 def remove(sync: Sync, name: str) -> None:
-    """Its runs, saved tracks and playlists go with it; the catalogue that accounts share stays."""
+    """Its runs, saved tracks and playlists go with it; the catalogue that accounts share stays.
+
+    All of it in one transaction, so that no crash leaves half an account or a caller who is never told: those who wait
+    are parted from the runs that go, with what they are to be told, and the next `answer` tells them, whether the
+    broker is there now or not. To tell them first and delete then would need a broker, and a second try after a crash.
+    """
+    why = "the account was removed"
     with sync.database.begin() as connection:
-        accounts.remove(connection, accounts.named(connection, name).id)
+        account = _locked(connection, name)
+        _cancel_all(connection, account, why)
+        waiters.part(connection, account.id, why)
+        accounts.remove(connection, account.id)
+
+
+def _locked(connection: Connection, name: str) -> accounts.Account:
+    """No run of it begins meanwhile."""
+    account = accounts.named(connection, name)
+    runs.lock_account(connection, account.id)
+    return accounts.named(connection, name)
+
+
+def _cancel_all(connection: Connection, account: accounts.Account, why: str) -> None:
+    """A commit in flight is waited for here; a later one finds its claim lost, and writes nothing."""
+    for sync_id in runs.unfinished(connection, account.id):
+        runs.end(connection, sync_id, "cancelled", error=why)
 
 
 def every(sync: Sync) -> list[accounts.Account]:

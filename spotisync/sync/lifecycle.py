@@ -11,6 +11,7 @@ from spotisync.store.database import Connection
 from spotisync.store.runs import Run
 from spotisync.store.waiters import Waiter
 from spotisync.sync.context import Sync
+from spotisync.sync.tokens import CURE
 
 log = logging.getLogger(__name__)
 SyncType = Literal["full"]
@@ -49,6 +50,8 @@ def trigger(
     with sync.database.begin() as connection:
         if caller and (sync_id := waiters.run_of(connection, caller.task_id)):
             return Triggered(_existing(connection, sync_id), created=False)
+        runs.lock_account(connection, accounts.named(connection, account).id)
+        # Once more: it may have been removed or disabled while the lock was waited for.
         found = accounts.named(connection, account)
         run = runs.find(connection, found.id, sync_type, idempotency_key)
         created = run is None
@@ -81,7 +84,7 @@ def trigger_all(sync: Sync, sync_type: SyncType) -> list[Triggered]:
 
 def _check_can_sync(account: accounts.Account) -> None:
     if account.status == "needs_login":
-        raise NeedsLogin(account.last_error or f"{account.spotify_user_id} has to log in again")
+        raise NeedsLogin(f"{account.last_error or f'{account.spotify_user_id} has to log in again'}; {CURE}")
     if account.status == "disabled":
         raise Fatal(f"{account.spotify_user_id} is disabled; enable it: spotisync accounts enable")
 
@@ -89,7 +92,7 @@ def _check_can_sync(account: accounts.Account) -> None:
 def _existing(connection: Connection, sync_id: int, *, lock: bool = False) -> Run:
     run = runs.get(connection, sync_id, lock=lock)
     if run is None:
-        raise Fatal(f"there is no run {sync_id}")
+        raise Fatal(f"there is no run {sync_id}; those there are: spotisync history")
     return run
 
 
@@ -117,8 +120,12 @@ def resume(sync: Sync, sync_id: int, caller: Caller | None = None) -> Triggered:
         unfinished = run.status in UNFINISHED
         if not unfinished:
             check_move(run.status, "in_progress")
+            _check_can_sync(accounts.named(connection, run.account))
             if not runs.reopen(connection, sync_id, stall=sync.settings.stall_seconds):
-                raise IllegalMove(f"run {sync_id} is not the newest {run.sync_type} run of {run.account}")
+                raise IllegalMove(
+                    f"run {sync_id} is not the newest {run.sync_type} run of {run.account}; resume that one, "
+                    "or start another sync"
+                )
         if caller:
             waiters.add(connection, caller.task_id, sync_id, caller.envelope)
         return Triggered(_existing(connection, sync_id), created=not unfinished)
@@ -177,3 +184,25 @@ def tell_later(sync: Sync, waiter: Waiter) -> None:
 def told(sync: Sync, waiter: Waiter) -> None:
     with sync.database.begin() as connection:
         waiters.answered(connection, waiter.task_id)
+
+
+def results_lost(sync: Sync, seconds: float) -> None:
+    with sync.database.begin() as connection:
+        waiters.lost(connection, seconds)
+
+
+def results_to_restore(sync: Sync) -> list[Waiter]:
+    with sync.database.begin() as connection:
+        return waiters.to_restore(connection)
+
+
+def result_restored(sync: Sync, waiter: Waiter) -> None:
+    with sync.database.begin() as connection:
+        waiters.restored(connection, waiter)
+
+
+def waiters_to_keep(sync: Sync) -> list[tuple[str, dict[str, Any]]]:
+    """Those whose keys in the result backend were not looked after for an hour. Who was told long ago is trimmed."""
+    with sync.database.begin() as connection:
+        waiters.trim(connection)
+        return waiters.to_keep(connection)

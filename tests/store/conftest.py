@@ -30,12 +30,25 @@ def shared_url(postgres: Postgres, template: str) -> str:
     return _url(postgres, "store")
 
 
+EMPTIED = ("accounts", "waiters", "playlists", "tracks", "albums", "artists", "rate_limits", "apps", "call_ledger")
+
+
 @pytest.fixture
 def database_url(shared_url: str) -> str:
     """Emptied rather than made anew: that is quicker."""
     engine = create_engine(shared_url)
     with engine.begin() as connection:
-        for table in ("accounts", "playlists", "tracks", "albums", "artists", "rate_limits", "apps", "call_ledger"):
+        for table in (
+            "accounts",
+            "waiters",
+            "playlists",
+            "tracks",
+            "albums",
+            "artists",
+            "rate_limits",
+            "apps",
+            "call_ledger",
+        ):
             connection.execute(text(f"DELETE FROM {table}"))
     engine.dispose()
     return shared_url
