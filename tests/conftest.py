@@ -96,11 +96,11 @@ def simulator() -> Iterator[Server]:
         yield server
 
 
-def settings_for(database_url: str, directory: Path, simulator_url: str, **changes: Any) -> Settings:
+def settings_for(database: str, directory: Path, simulator_url: str, **changes: Any) -> Settings:
     return Settings(
         _env_file=None,
         **{
-            "database_url": database_url,
+            "database_url": database,
             "data_dir": directory / "data",
             "client_id": "simulated",
             "secret_key": SECRET_KEY,

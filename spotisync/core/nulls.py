@@ -61,7 +61,7 @@ def behind(
     # The undated ones last: any row may be behind them, but for those that a dated one accounts for.
     for added_at in (*sorted(dated), UNDATED):
         those = [row for row in rows if row.id not in hidden and _may_be_at(row, added_at, dated)]
-        kept, nulls = _count(those, met.get(added_at, 0), last.get(added_at, Nulls()))
+        kept, nulls = _count(those, met.get(added_at, 0), last.get(added_at, Nulls()), dated=added_at != UNDATED)
         if added_at != UNDATED and kept:
             # One that is met twice, in a library that moves, must not pass for one that hides nothing: a new one of
             # the very same second is the less likely reason.
@@ -77,12 +77,15 @@ def _may_be_at(row: Row, added_at: datetime, dated: set[datetime]) -> bool:
     return row.added_at == added_at
 
 
-def _count(those: Sequence[Row], rows: int, last: Nulls) -> tuple[set[str], Nulls]:
+def _count(those: Sequence[Row], rows: int, last: Nulls, *, dated: bool) -> tuple[set[str], Nulls]:
     shown = sum(row.shown for row in those)
     before = {row.id for row in those if row.hidden and not row.shown}
     fresh = {row.id for row in those if not row.hidden}
     # One that is shown again has left a null row behind less.
     new = max(0, min(rows - last.rows + shown, rows - last.idle))
+    if dated:
+        # Of those of one second, what no fresh one can be behind may hide an old one still.
+        new = min(new, len(fresh))
     old = max(0, rows - last.idle - new)
     kept = (before if old else set()) | (fresh if new else set())
     hiding = min(old, len(before)) + min(new, len(fresh))

@@ -103,7 +103,9 @@ def test_a_disabled_account_ends_its_run_and_goes_on_once_it_is_enabled(
     run = drive.start(sync, account)
     drive.step(sync, run)
     enrol.set_status(sync, account.name, "disabled")
-    assert store.sql("SELECT status, last_error FROM sync_history") == [("cancelled", "the account was disabled")]
+    assert store.sql("SELECT status, last_error FROM sync_history") == [
+        ("cancelled", enrol.disabled_words(account.name))
+    ]
     with pytest.raises(Fatal, match="spotisync accounts enable"):
         lifecycle.resume(sync, run.id)
     with pytest.raises(Fatal, match="spotisync accounts enable"):

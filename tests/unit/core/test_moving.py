@@ -286,7 +286,9 @@ class Case:
         listed = {id_: position for position, id_ in enumerate(spotify.listed) if id_}
         assert set(listed) <= set(store.listed), "a playlist was lost"
         if not spotify.hidden & set(listed):
-            assert store.listed == listed
+            # A null row that only the second reading met may hide what went meanwhile: that is kept, and marked.
+            doubted = store.hidden if None in spotify.listed else set()
+            assert {id_: at for id_, at in store.listed.items() if id_ not in doubted} == listed
         for id_ in set(listed) - spotify.hidden:
             assert store.contents[id_] == (spotify.snapshot_id(id_), spotify.rows[id_])
 
@@ -311,7 +313,7 @@ CASES = {
 }
 
 
-@settings(max_examples=2_000)
+@settings(max_examples=700)
 @given(**CASES)
 def test_what_moves_is_right_after_one_calm_run(often: float, edits: int, hides: bool, seed: int) -> None:
     Case(Random(seed), often, edits, hides).check()
