@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["saved_tracks", "artists", "albums", "playlists", "playlist_items"]
+Kind = Literal["saved_tracks", "artists", "albums", "playlists", "playlist_items", "recently_played"]
 Family = Literal["library", "artists", "albums", "playlists", "player"]
 
 PAGE = 50  # the most that /me/tracks, /me/playlists and /playlists/{id}/items give
@@ -14,6 +14,7 @@ FAMILY: dict[Kind, Family] = {
     "albums": "albums",
     "playlists": "playlists",
     "playlist_items": "playlists",
+    "recently_played": "player",
 }
 
 
