@@ -65,7 +65,7 @@ def _played_at(row: dict[str, Any], at: datetime, ms: int) -> datetime:
     began = _offline(row.get("offline_timestamp")) if row.get("offline") is True else None
     if began is None:
         return at
-    ended = (began + timedelta(milliseconds=ms)).replace(microsecond=0)
+    ended = began + timedelta(milliseconds=ms)
     return ended if BEGINNING <= ended <= at - WINDOW else at
 
 

@@ -39,18 +39,21 @@ def archive(catalogue: Catalogue, library: Library, rows_a_file: int, *, shuffle
 
 
 def _rows(catalogue: Catalogue, library: Library) -> Iterator[Row]:
+    last = library.plays[-1].played_at // 1000 if library.plays else 0
     for number, play in enumerate(library.plays):
-        yield _row(catalogue, library, play, offline=catalogue.quirks and number % OFFLINE == 3)
-    if catalogue.quirks and library.plays:
-        yield from _others(library, library.plays[-1].played_at // 1000)
+        offline = catalogue.quirks and number % OFFLINE == 3
+        told = play.played_at // 1000
+        yield _row(catalogue, library, play, min(told + COMES_BACK, last) if offline else told, offline=offline)
+    if catalogue.quirks and last:
+        yield from _others(library, last)
 
 
-def _row(catalogue: Catalogue, library: Library, play: Play, *, offline: bool) -> Row:
+def _row(catalogue: Catalogue, library: Library, play: Play, told: int, *, offline: bool) -> Row:
     track, heard = catalogue.track(play.track), heard_for(catalogue, play)
     began = play.played_at - heard
     # The time without a connection has come in seconds and in milliseconds.
     noted = began if play.played_at % 2 else began // 1000
-    return _blank(library, play.played_at // 1000 + (COMES_BACK if offline else 0), heard) | {
+    return _blank(library, told, heard) | {
         "master_metadata_track_name": track.name,
         "master_metadata_album_artist_name": catalogue.artist(track.artists[0]).name,
         "master_metadata_album_album_name": catalogue.album(track.album).name,

@@ -316,4 +316,4 @@ def test_a_list_of_several_pages_proves_it_only_when_read_twice_and_steady() -> 
 
 
 def test_every_request_counts_against_a_family() -> None:
-    assert {Request(kind).family for kind in FAMILY} == {"library", "artists", "albums", "playlists"}
+    assert {Request(kind).family for kind in FAMILY} == {"library", "artists", "albums", "playlists", "player"}
