@@ -17,10 +17,11 @@ from spotisync.store import plays
 from spotisync.store.accounts import named
 from spotisync.sync import Sync, enrol, importing, playback
 from spotisync.sync.importing import import_history
-from tests.drive import Account
+from tests.drive import Account, full_sync
 from tests.plays import assert_plays_are_true, rows
 from tests.system.cli import Here
 from tests.system.programs import environment
+from tests.truth import assert_tables_equal_truth
 
 MINUTES = 60_000
 
@@ -283,8 +284,8 @@ def test_imports_and_reads_at_once_make_no_row_twice(
     with ThreadPoolExecutor(5) as pool:
         imports = [pool.submit(import_history, sync.database, None, exported, silent) for _ in range(3)]
         reads = [pool.submit(playback.track, other) for other in others]
-        for each in (*imports, *reads):
-            each.result()
+        assert [each.result().rows for each in imports] == [len(truth(simulator, account)) + 4] * 3
+        assert len([each.result() for each in reads]) == 2
     assert_plays_are_true(sync.database, account, truth(simulator, account), timedelta(seconds=8))
 
 
@@ -303,3 +304,14 @@ def test_the_command(sync: Sync, simulator: Server, account: Account, tmp_path: 
     assert (wrong.code, wrong.out) == (1, "")
     assert "ask for the extended streaming history" in wrong.err
     assert cli("import", str(tmp_path / "nowhere.zip")).code == 2
+
+
+def test_what_plays_brought_as_stubs_the_next_run_completes(
+    sync: Sync, simulator: Server, account: Account, tmp_path: Path
+) -> None:
+    import_history(sync.database, None, export(simulator, tmp_path), silent)
+    playback.track(sync)
+    assert full_sync(sync, account)["status"] == "success"
+    assert_tables_equal_truth(sync, account, simulator.world.truth(account.name))
+    assert sql(sync, "SELECT id FROM artists WHERE enrichment = 'stub'") == []
+    assert_plays_are_true(sync.database, account, truth(simulator, account))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -180,6 +181,7 @@ def test_recently_played_with_all_its_oddities() -> None:
         {"b"},
         {"a"},
     )
-    for body in (None, [], {"items": None}, {"cursors": None}):
+    unreadable: list[Any] = [None, [], {"items": None}, {"cursors": None}]
+    for body in unreadable:
         with pytest.raises(Unreadable):
             parse.recently_played(body)
