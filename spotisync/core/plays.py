@@ -5,6 +5,7 @@ its reports differ by seconds. What keeps them apart is that a play takes its ti
 ends its own length after the first one.
 """
 
+from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -67,7 +68,7 @@ class Settled:
 
 def is_same(one: Play, other: Play) -> bool:
     """Whether two reports of a track are of one play."""
-    first, last = sorted((one, other), key=lambda play: play.played_at)
+    first, last = sorted((one, other), key=_time)
     apart = last.played_at - first.played_at
     if not apart:
         return True
@@ -79,14 +80,14 @@ def is_same(one: Play, other: Play) -> bool:
 
 def settle(known: Iterable[Play], told: Iterable[Play]) -> Settled:
     """Hold reports against what is known. A play keeps its time; what a report adds to it is filled in."""
-    plays: defaultdict[str, list[Play]] = defaultdict(list)
+    plays: defaultdict[str, list[Play]] = defaultdict(list)  # each list in order of time
     stored = set()
-    for play in known:
+    for play in sorted(known, key=_time):
         plays[play.track_id].append(play)
         stored.add(_key(play))
     changed: dict[tuple[str, datetime], Play] = {}
     matched = 0
-    for report in sorted(told, key=lambda play: play.played_at):
+    for report in sorted(told, key=_time):
         match = _match(plays[report.track_id], report)
         matched += match is not None and _key(match) in stored
         play = _filled(match, report) if match else report
@@ -94,7 +95,7 @@ def settle(known: Iterable[Play], told: Iterable[Play]) -> Settled:
             continue
         if match:
             plays[play.track_id].remove(match)
-        plays[play.track_id].append(play)
+        insort(plays[play.track_id], play, key=_time)
         changed[_key(play)] = play
     added = [play for key, play in changed.items() if key not in stored]
     filled = [play for key, play in changed.items() if key in stored]
@@ -105,8 +106,15 @@ def _key(play: Play) -> tuple[str, datetime]:
     return play.track_id, play.played_at
 
 
-def _match(plays: Iterable[Play], report: Play) -> Play | None:
-    same = [play for play in plays if is_same(play, report)]
+def _time(play: Play) -> datetime:
+    return play.played_at
+
+
+def _match(plays: list[Play], report: Play) -> Play | None:
+    """Only what is near is looked at: there are people who hear one track all night, every night."""
+    first = bisect_left(plays, report.played_at - WINDOW, key=_time)
+    last = bisect_right(plays, report.played_at + WINDOW, key=_time)
+    same = [play for play in plays[first:last] if is_same(play, report)]
     return min(same, key=lambda play: abs(play.played_at - report.played_at), default=None)
 
 
