@@ -56,11 +56,15 @@ task_publish_retry_policy = {"max_retries": 5, "interval_start": 0, "interval_st
 
 task_default_queue = "spotisync.sync"
 # Each with an exchange and a key of its own: by default both would get the messages of either.
-task_queues = [Queue(name, Exchange(name), name) for name in ("spotisync.sync", "spotisync.control")]
+task_queues = [
+    Queue(name, Exchange(name), name) for name in ("spotisync.sync", "spotisync.control", "spotisync.playback")
+]
 task_routes = {
     "spotisync.cancel_sync": {"queue": "spotisync.control"},
     "spotisync.sweep": {"queue": "spotisync.control"},
     "spotisync.tick": {"queue": "spotisync.control"},
+    # A worker of its own (-Q spotisync.playback) never has it wait behind a batch.
+    "spotisync.track_playback": {"queue": "spotisync.playback"},
 }
 
 # For Flower.
@@ -96,6 +100,13 @@ beat_schedule = {
 }
 if _settings.enrichment == "off":
     del beat_schedule["enrich"]
+if _settings.playback_interval:
+    beat_schedule["playback"] = {
+        "task": "spotisync.track_playback",
+        "schedule": _settings.playback_interval,
+        # The next read has what this one would have had.
+        "options": {"expires": _settings.playback_interval},
+    }
 if _settings.full_sync_schedule:
     beat_schedule["full sync"] = {
         "task": "spotisync.tick",

@@ -57,6 +57,7 @@ class Settings(BaseSettings):
 
     timezone: str | None = None
     full_sync_schedule: str = "0 4 * * 0"
+    playback_interval: NonNegativeInt = 600
     sweep_interval: PositiveInt = 10
     lease_seconds: PositiveInt = 120
     max_countdown: PositiveInt = 60

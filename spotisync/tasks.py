@@ -5,7 +5,7 @@ from typing import Any
 from spotisync import results, workflow
 from spotisync.celery import app, sync
 from spotisync.core.states import Phase
-from spotisync.sync import lifecycle
+from spotisync.sync import lifecycle, playback
 from spotisync.sync.batch import run_batch
 from spotisync.sync.enrich import enrich as drain
 from spotisync.sync.lifecycle import SyncType
@@ -89,3 +89,10 @@ def tick(self: Task, *, sync_type: SyncType) -> None:
         for triggered in lifecycle.trigger_all(sync(), sync_type):
             if triggered.created:
                 workflow.publish(triggered.run)
+
+
+@app.task(bind=True, name="spotisync.track_playback", max_retries=None)
+def track_playback(self: Task, *, account: str | None = None) -> dict[str, Any]:
+    """Read recently played, of one account or of all. What one read misses the next one has: fifty plays overlap."""
+    with workflow.until_postgres_is_back(self):
+        return playback.track(sync(), account)

@@ -111,6 +111,28 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('name', name=op.f('pk_heartbeats')),
     comment="When the schedule's sweep last ran"
     )
+    op.create_table('playback',
+    sa.Column('account_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('read_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('last_error', sa.Text(), nullable=True),
+    sa.Column('claim', sa.Uuid(), nullable=True),
+    sa.Column('claim_until', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['account_id'], ['accounts.id'], name=op.f('fk_playback_account_id'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('account_id', name=op.f('pk_playback')),
+    comment='The last read of recently played, and what kept it from being newer'
+    )
+    op.create_table('playback_gaps',
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
+    sa.Column('account_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('from_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('to_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('noticed_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.Column('closed_at', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['account_id'], ['accounts.id'], name=op.f('fk_playback_gaps_account_id'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_playback_gaps')),
+    comment='Where plays may be missing: Spotify tells the last fifty, and all of them were new'
+    )
+    op.create_index('ix_playback_gaps_open', 'playback_gaps', ['account_id', 'from_at'], unique=False, postgresql_where=sa.text('closed_at IS NULL'))
     op.create_table('playlists',
     sa.Column('id', sa.Text(), nullable=False),
     sa.Column('name', sa.Text(), nullable=True),
@@ -410,6 +432,9 @@ def downgrade() -> None:
     op.drop_table('apps')
     op.drop_table('playlists')
     op.drop_table('heartbeats')
+    op.drop_index('ix_playback_gaps_open', table_name='playback_gaps', postgresql_where=sa.text('closed_at IS NULL'))
+    op.drop_table('playback_gaps')
+    op.drop_table('playback')
     op.drop_index('ix_artists_stubs', table_name='artists', postgresql_where=sa.text("enrichment = 'stub'"))
     op.drop_index('ix_artists_partial', table_name='artists', postgresql_where=sa.text("enrichment = 'partial'"))
     op.drop_table('artists')

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from spotisync.cli import accounts, db, demo, doctor, limits, login, looks, psql, simulator, syncs, up
+from spotisync.cli import accounts, db, demo, doctor, imports, limits, login, looks, psql, simulator, syncs, up
 from spotisync.cli.output import tell_warnings
 
 app = typer.Typer(
@@ -47,6 +47,7 @@ app.command("history", epilog="Example: spotisync history --limit 5")(looks.hist
 app.command("cancel", epilog="Example: spotisync cancel 12")(syncs.cancel)
 app.command("resume", epilog="Example: spotisync resume 12 --wait")(syncs.resume)
 app.add_typer(limits.app, name="limits")
+app.command("import", epilog="Example: spotisync import my_spotify_data.zip")(imports.import_)
 app.command(
     "psql",
     epilog="Example: spotisync psql -c 'SELECT count(*) FROM saved_tracks'",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
+from spotisync.core.plays import Play, RecentPage
 from spotisync.core.regimes import Regime, told_by_playlists
 from spotisync.core.rows import Album, Artist, Catalogue, NullRow, Playlist, PlaylistItem, SavedTrack, Track
 from spotisync.errors import Transient
@@ -281,6 +282,22 @@ def _is_episode(found: dict[str, Any], uri: str | None) -> bool:
 
 def _of_kind(row: PlaylistItem, kind: Any, track_id: str | None = None) -> PlaylistItem:
     return PlaylistItem(**{**vars(row), "kind": kind, "track_id": track_id})
+
+
+def recently_played(body: Any) -> RecentPage:
+    """It has no total, and no cursors when it is empty."""
+    if not isinstance(body, dict) or not isinstance(body.get("items"), list):
+        raise Unreadable("Spotify sent plays without rows")
+    items, catalogue = body["items"], Catalogue()
+    plays = tuple(play for play in (_play(_object(item), catalogue) for item in items) if play)
+    return RecentPage(len(items), catalogue, plays)
+
+
+def _play(item: dict[str, Any], into: Catalogue) -> Play | None:
+    played_at = moment(item.get("played_at"))
+    row = track(_object(item.get("track")), into) if played_at else None
+    context_uri = text(_object(item.get("context")).get("uri")) or None
+    return Play(row.id, played_at, "recent", context_uri=context_uri) if row and played_at else None
 
 
 @dataclass(frozen=True)

@@ -28,14 +28,10 @@ class Client:
         match request.kind:
             case "saved_tracks":
                 return self._answer(spotify.current_user_saved_tracks, limit=PAGE, offset=request.offset)
-            case "artists":
-                return self._answer(spotify.artists, list(request.ids))
-            case "albums":
-                return self._answer(spotify.albums, list(request.ids))
-            case "artist":
-                return self._answer(spotify.artist, request.ids[0])
-            case "album":
-                return self._answer(spotify.album, request.ids[0])
+            case "artists" | "albums":
+                return self._answer(getattr(spotify, request.kind), list(request.ids))
+            case "artist" | "album":
+                return self._answer(getattr(spotify, request.kind), request.ids[0])
             case "playlists":
                 return self._answer(spotify.current_user_playlists, limit=PAGE, offset=request.offset)
             case "playlist_items":
@@ -47,6 +43,9 @@ class Client:
                     # Without "episode", an episode comes dressed as a track.
                     additional_types=("track", "episode"),
                 )
+            case "recently_played":
+                # All that there is, without a cursor: plays come late, and are sorted in where they ended.
+                return self._answer(spotify.current_user_recently_played, limit=PAGE)
 
     def me(self, access_token: str) -> dict[str, Any]:
         """The profile that a token belongs to."""

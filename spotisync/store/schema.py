@@ -272,6 +272,31 @@ play_history = Table(
     one_of("source", "recent", "import"),
 )
 
+playback = Table(
+    "playback",
+    metadata,
+    account_id(primary_key=True),
+    Column("read_at", TIME),
+    Column("last_error", Text),
+    # private: who is reading just now, and until when that counts
+    Column("claim", Uuid),
+    Column("claim_until", TIME),
+    comment="The last read of recently played, and what kept it from being newer",
+)
+
+playback_gaps = Table(
+    "playback_gaps",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    account_id(),
+    Column("from_at", TIME, nullable=False),
+    Column("to_at", TIME, nullable=False),
+    Column("noticed_at", TIME, nullable=False, server_default=NOW),
+    Column("closed_at", TIME),
+    Index("ix_playback_gaps_open", "account_id", "from_at", postgresql_where=text("closed_at IS NULL")),
+    comment="Where plays may be missing: Spotify tells the last fifty, and all of them were new",
+)
+
 sync_history = Table(
     "sync_history",
     metadata,

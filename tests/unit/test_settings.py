@@ -112,6 +112,13 @@ def test_a_number_is_whole_and_positive(having: Set, field: str, value: str) -> 
         having(**{VARIABLES[field][0]: value})
 
 
+def test_playback_can_be_off(having: Set) -> None:
+    assert having().playback_interval == 600
+    assert having(SPOTISYNC_PLAYBACK_INTERVAL="0").playback_interval == 0
+    with pytest.raises(Misconfigured, match="SPOTISYNC_PLAYBACK_INTERVAL"):
+        having(SPOTISYNC_PLAYBACK_INTERVAL="-1")
+
+
 def test_several_wrong_values_are_told_at_once(having: Set) -> None:
     with pytest.raises(Misconfigured, match=r"SPOTISYNC_SWEEP_INTERVAL: .*; SPOTISYNC_LOG_LEVEL: "):
         having(SPOTISYNC_SWEEP_INTERVAL="x", SPOTISYNC_LOG_LEVEL="LOUD")

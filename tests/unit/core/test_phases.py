@@ -396,4 +396,4 @@ def test_a_list_that_shrank_to_one_page_while_it_was_read_is_not_read_in_one_pie
 
 
 def test_every_request_counts_against_a_family() -> None:
-    assert {Request(kind).family for kind in FAMILY} == {"library", "artists", "albums", "playlists"}
+    assert {Request(kind).family for kind in FAMILY} == {"library", "artists", "albums", "playlists", "player"}
