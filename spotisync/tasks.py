@@ -5,9 +5,8 @@ from typing import Any
 from spotisync import workflow
 from spotisync.celery import app, sync
 from spotisync.core.states import Phase
-from spotisync.sync import lifecycle
+from spotisync.sync import lifecycle, schedule
 from spotisync.sync.batch import run_batch
-from spotisync.sync.lifecycle import SyncType
 from spotisync.workflow import Task
 
 # `max_retries=None` has to stand here: handed to `retry` it means the default, which is three.
@@ -68,9 +67,8 @@ def sweep() -> None:
 
 
 @app.task(bind=True, name="spotisync.tick", max_retries=None, ignore_result=True)
-def tick(self: Task, *, sync_type: SyncType) -> None:
-    """The schedule's: start a sync of every active account, or join what is going."""
+def tick(self: Task) -> None:
+    """Beat's knock: take what is due by itself. Any number of these, from any number of beats, do it once."""
     with workflow.until_postgres_is_back(self):
-        for triggered in lifecycle.trigger_all(sync(), sync_type):
-            if triggered.created:
-                workflow.publish(triggered.run)
+        for made in schedule.tick(sync()):
+            workflow.set_off(made)

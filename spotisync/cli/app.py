@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from spotisync.cli import accounts, db, demo, limits, looks, psql, simulator, syncs, up
+from spotisync.cli import accounts, db, demo, limits, looks, psql, schedule, simulator, syncs, up
 from spotisync.cli.output import tell_warnings
 
 app = typer.Typer(
@@ -46,6 +46,7 @@ app.command("history", epilog="Example: spotisync history --limit 5")(looks.hist
 app.command("cancel", epilog="Example: spotisync cancel 12")(syncs.cancel)
 app.command("resume", epilog="Example: spotisync resume 12 --wait")(syncs.resume)
 app.add_typer(limits.app, name="limits")
+app.command("schedule", epilog="Example: spotisync schedule")(schedule.schedule)
 app.command(
     "psql",
     epilog="Example: spotisync psql -c 'SELECT count(*) FROM saved_tracks'",

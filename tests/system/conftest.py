@@ -35,9 +35,7 @@ def deploy(
     """Make a deployment: a library of so many tracks, batches small enough that there are several in each phase."""
     made: list[Deployment] = []
 
-    def make(
-        library: str | int = 400, *, broker: str = broker_url, accounts: int = 1, **changes: object
-    ) -> Deployment:
+    def make(library: str | int = 400, *, broker: str = broker_url, accounts: int = 1, **changes: object) -> Deployment:
         simulator = start(library, seed=5, accounts=accounts)
         settings = make_settings(
             simulator.url,
@@ -50,6 +48,8 @@ def deploy(
                 "lease_seconds": 20,  # a message that is lost unnoticed is published again after a quarter of it
                 "timezone": "UTC",
                 "full_sync_schedule": "",
+                "incremental_interval": 0,
+                "playback_interval": 0,
                 **changes,
             },
         )
