@@ -53,7 +53,6 @@ def tick(sync: Sync) -> Iterator[Run | Reading]:
     on = rules(sync.settings)
     with sync.database.begin() as connection:
         _plan(connection, on)
-    with sync.database.begin() as connection:
         waiting = schedules.due(connection)
     for each in waiting:
         if made := sync.database.transact(partial(_take, sync, on, each)):
