@@ -99,9 +99,9 @@ def done(
     rule: str,
     due_at: datetime,
     *,
-    stretched_to: int | None,
-    note: str | None,
-    sync_id: int | None,
+    sync_id: int | None = None,
+    stretched_to: int | None = None,
+    note: str | None = None,
 ) -> None:
     """It was done (by this run); the next time is `due_at`."""
     connection.execute(

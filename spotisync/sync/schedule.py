@@ -72,6 +72,10 @@ def _take(sync: Sync, on: Mapping[Kind, Rule], wanted: Due, connection: Connecti
     if taken is None:
         return None
     rule = on[taken.kind]
+    if isinstance(rule, Every) and taken.kind == "playback":
+        next_one = schedule.next_time(rule, taken.now, taken.account_id)
+        schedules.done(connection, taken, str(rule), next_one)
+        return Reading(taken.account, rule.seconds)
     factor = _factor(sync, connection) if taken.kind == "incremental" else 1
     next_one = schedule.next_time(rule, taken.now, taken.account_id, factor)
     if taken.kind == "incremental" and (free := _free_at(sync, connection)):
@@ -79,18 +83,10 @@ def _take(sync: Sync, on: Mapping[Kind, Rule], wanted: Due, connection: Connecti
         until = schedule.clock(free, taken.now, sync.settings.zone)
         schedules.put_off(connection, taken, str(rule), look_again, f"put off until {until}: Spotify's limit")
         return None
-    run, created = _run(sync, connection, taken) if taken.kind != "playback" else (None, False)
-    schedules.done(
-        connection,
-        taken,
-        str(rule),
-        next_one,
-        stretched_to=schedule.stretched(rule, factor) if isinstance(rule, Every) and factor > 1 else None,
-        note=_note(rule, factor, None if created else run),
-        sync_id=run.id if run else None,
-    )
-    if isinstance(rule, Every) and taken.kind == "playback":
-        return Reading(taken.account, rule.seconds)
+    run, created = _run(sync, connection, taken)
+    longer = schedule.stretched(rule, factor) if isinstance(rule, Every) and factor > 1 else None
+    note = _note(rule, longer, None if created else run)
+    schedules.done(connection, taken, str(rule), next_one, sync_id=run.id, stretched_to=longer, note=note)
     return run if created else None
 
 
@@ -116,12 +112,12 @@ def _free_at(sync: Sync, connection: Connection) -> datetime | None:
     return schedule.free_at({block.family: block.until for block in blocks})
 
 
-def _note(rule: Rule, factor: int, joined: Run | None) -> str | None:
+def _note(rule: Rule, longer: int | None, joined: Run | None) -> str | None:
     """What a person would wonder about."""
     said = [f"joined run {joined.id}, which was not over"] if joined else []
-    if isinstance(rule, Every) and schedule.stretched(rule, factor) > rule.seconds:
-        longer, usual = schedule.span(schedule.stretched(rule, factor)), schedule.span(rule.seconds)
-        said.append(f"every {longer} instead of {usual}: the day's calls would not last")
+    if isinstance(rule, Every) and longer and longer > rule.seconds:
+        usual = schedule.span(rule.seconds)
+        said.append(f"every {schedule.span(longer)} instead of {usual}: the day's calls would not last")
     return "; ".join(said) or None
 
 
