@@ -2,10 +2,8 @@
 
 from contextlib import suppress
 
-from celery.schedules import ParseException, crontab
 from kombu import Exchange, Queue
 
-from spotisync.errors import Misconfigured
 from spotisync.settings import settings
 
 _settings = settings()
@@ -73,13 +71,6 @@ task_send_sent_event = True
 worker_hijack_root_logger = False
 
 
-def _cron(variable: str, expression: str) -> crontab:
-    try:
-        return crontab.from_string(expression)
-    except (ParseException, ValueError) as error:
-        raise Misconfigured(f"{variable} is no cron expression ({expression!r}): {error}") from None
-
-
 with suppress(OSError):  # beat says it better, and a worker does not need it
     _settings.data_dir.mkdir(parents=True, exist_ok=True)
 beat_schedule_filename = str(_settings.data_dir / "beat-schedule")
@@ -97,20 +88,12 @@ beat_schedule = {
         "schedule": 30,
         "options": {"expires": 30},
     },
+    # A knock; what is due, and when, stands in Postgres.
+    "tick": {
+        "task": "spotisync.tick",
+        "schedule": min(30, _settings.sweep_interval),
+        "options": {"expires": min(30, _settings.sweep_interval)},
+    },
 }
 if _settings.enrichment == "off":
     del beat_schedule["enrich"]
-if _settings.playback_interval:
-    beat_schedule["playback"] = {
-        "task": "spotisync.track_playback",
-        "schedule": _settings.playback_interval,
-        # The next read has what this one would have had.
-        "options": {"expires": _settings.playback_interval},
-    }
-if _settings.full_sync_schedule:
-    beat_schedule["full sync"] = {
-        "task": "spotisync.tick",
-        "schedule": _cron("SPOTISYNC_FULL_SYNC_SCHEDULE", _settings.full_sync_schedule),
-        "kwargs": {"sync_type": "full"},
-        "options": {"expires": 3600},
-    }

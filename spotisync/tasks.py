@@ -5,10 +5,9 @@ from typing import Any
 from spotisync import results, workflow
 from spotisync.celery import app, sync
 from spotisync.core.states import Phase
-from spotisync.sync import lifecycle, playback
+from spotisync.sync import lifecycle, playback, schedule
 from spotisync.sync.batch import run_batch
 from spotisync.sync.enrich import enrich as drain
-from spotisync.sync.lifecycle import SyncType
 from spotisync.workflow import Task, check_arguments
 
 # `max_retries=None` has to stand here: handed to `retry` it means the default, which is three.
@@ -83,12 +82,11 @@ def sweep(*, scheduled: bool = False) -> None:
 
 
 @app.task(bind=True, name="spotisync.tick", max_retries=None, ignore_result=True)
-def tick(self: Task, *, sync_type: SyncType) -> None:
-    """The schedule's: start a sync of every active account, or join what is going."""
+def tick(self: Task) -> None:
+    """Beat's knock: take what is due by itself. Any number of these, from any number of beats, do it once."""
     with workflow.until_postgres_is_back(self):
-        for triggered in lifecycle.trigger_all(sync(), sync_type):
-            if triggered.created:
-                workflow.publish(triggered.run)
+        for made in schedule.tick(sync()):
+            workflow.set_off(made)
 
 
 @app.task(bind=True, name="spotisync.track_playback", max_retries=None)

@@ -29,6 +29,7 @@ from spotisync.store.runs import Run
 from spotisync.store.waiters import Waiter
 from spotisync.sync import Sync, lifecycle
 from spotisync.sync.lifecycle import Caller, Triggered
+from spotisync.sync.schedule import Reading
 
 log = logging.getLogger(__name__)
 Task: TypeAlias = "celery.Task[Any, Any]"
@@ -72,6 +73,17 @@ def publish(run: Run) -> bool:
         log.warning("run %d could not be published (%s); sweep will", run.id, error)
         return False
     return True
+
+
+def set_off(made: Run | Reading) -> None:
+    """What the schedule has made."""
+    if isinstance(made, Run):
+        publish(made)
+        return
+    try:
+        app.send_task("spotisync.track_playback", kwargs={"account": made.account}, expires=made.expires)
+    except OperationalError as error:
+        log.warning("plays of %s are not read (%s); the next reading has them", made.account, error)
 
 
 def sweep_soon() -> None:

@@ -295,6 +295,22 @@ def upgrade() -> None:
     )
     op.create_index('ix_saved_tracks_live', 'saved_tracks', ['account_id', sa.literal_column('added_at DESC')], unique=False, postgresql_where=sa.text('removed_at IS NULL'))
     op.create_index(op.f('ix_saved_tracks_track_id'), 'saved_tracks', ['track_id'], unique=False)
+    op.create_table('schedules',
+    sa.Column('account_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('kind', sa.Text(), nullable=False),
+    sa.Column('due_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('rule', sa.Text(), nullable=False),
+    sa.Column('stretched_to', sa.Integer(), nullable=True),
+    sa.Column('last_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('sync_id', sa.BigInteger(), nullable=True),
+    sa.Column('note', sa.Text(), nullable=True),
+    sa.CheckConstraint("kind IN ('full', 'incremental', 'playback')", name=op.f('ck_schedules_kind')),
+    sa.ForeignKeyConstraint(['account_id'], ['accounts.id'], name=op.f('fk_schedules_account_id'), ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['sync_id'], ['sync_history.id'], name=op.f('fk_schedules_sync_id'), ondelete='SET NULL'),
+    sa.PrimaryKeyConstraint('account_id', 'kind', name=op.f('pk_schedules')),
+    comment='When what comes by itself is due, and what became of it the last time'
+    )
+    op.create_index(op.f('ix_schedules_sync_id'), 'schedules', ['sync_id'], unique=False)
     op.create_table('seen_tracks',
     sa.Column('sync_id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('track_id', sa.Text(), nullable=False),
@@ -408,6 +424,8 @@ def downgrade() -> None:
     op.drop_table('null_rows')
     op.drop_table('seen_nulls')
     op.drop_table('seen_tracks')
+    op.drop_index(op.f('ix_schedules_sync_id'), table_name='schedules')
+    op.drop_table('schedules')
     op.drop_index(op.f('ix_saved_tracks_track_id'), table_name='saved_tracks')
     op.drop_index('ix_saved_tracks_live', table_name='saved_tracks', postgresql_where=sa.text('removed_at IS NULL'))
     op.drop_table('saved_tracks')

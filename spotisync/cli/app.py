@@ -4,7 +4,21 @@ from typing import Annotated
 
 import typer
 
-from spotisync.cli import accounts, db, demo, doctor, imports, limits, login, looks, psql, simulator, syncs, up
+from spotisync.cli import (
+    accounts,
+    db,
+    demo,
+    doctor,
+    imports,
+    limits,
+    login,
+    looks,
+    psql,
+    schedule,
+    simulator,
+    syncs,
+    up,
+)
 from spotisync.cli.output import tell_warnings
 
 app = typer.Typer(
@@ -48,6 +62,7 @@ app.command("cancel", epilog="Example: spotisync cancel 12")(syncs.cancel)
 app.command("resume", epilog="Example: spotisync resume 12 --wait")(syncs.resume)
 app.add_typer(limits.app, name="limits")
 app.command("import", epilog="Example: spotisync import my_spotify_data.zip")(imports.import_)
+app.command("schedule", epilog="Example: spotisync schedule")(schedule.schedule)
 app.command(
     "psql",
     epilog="Example: spotisync psql -c 'SELECT count(*) FROM saved_tracks'",

@@ -77,7 +77,9 @@ def find(connection: Connection, account_id: int, sync_type: str, idempotency_ke
     row = connection.execute(
         text(
             f"""{_RUN} WHERE r.account_id = :account_id AND (
-                r.idempotency_key = :key OR r.sync_type = :sync_type AND r.status = ANY(:unfinished))
+                r.idempotency_key = :key OR r.sync_type = :sync_type AND r.status = ANY(:unfinished)
+                -- a full sync that is going reads all that an incremental would
+                OR :sync_type = 'incremental' AND r.sync_type = 'full' AND r.status = 'in_progress')
             ORDER BY (r.idempotency_key = :key) DESC NULLS LAST, r.id DESC LIMIT 1 FOR NO KEY UPDATE OF r"""
         ),
         {"account_id": account_id, "sync_type": sync_type, "key": idempotency_key, "unfinished": list(UNFINISHED)},

@@ -422,6 +422,23 @@ heartbeats = Table(
     comment="When the schedule's sweep last ran",
 )
 
+schedules = Table(
+    "schedules",
+    metadata,
+    account_id(primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("due_at", TIME, nullable=False),
+    # the cron expression and its time zone, or the interval, that `due_at` was found by
+    Column("rule", Text, nullable=False),
+    # seconds: longer than the interval, since the day's calls would not last
+    Column("stretched_to", Integer),
+    Column("last_at", TIME),
+    Column("sync_id", BigInteger, ForeignKey("sync_history.id", ondelete="SET NULL"), index=True),
+    Column("note", Text),
+    one_of("kind", "full", "incremental", "playback"),
+    comment="When what comes by itself is due, and what became of it the last time",
+)
+
 waiters = Table(
     "waiters",
     metadata,

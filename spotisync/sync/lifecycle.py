@@ -1,6 +1,5 @@
 """A run from outside: triggered, joined, cancelled, resumed, finished, swept."""
 
-import logging
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,8 +12,7 @@ from spotisync.store.waiters import Waiter
 from spotisync.sync.context import Sync
 from spotisync.sync.tokens import CURE
 
-log = logging.getLogger(__name__)
-SyncType = Literal["full"]
+SyncType = Literal["full", "incremental"]
 Trigger = Literal["beat", "cli", "api", "web", "task"]
 
 
@@ -67,19 +65,6 @@ def trigger(
         if caller:
             waiters.add(connection, caller.task_id, run.id, caller.envelope)
         return Triggered(run, created)
-
-
-def trigger_all(sync: Sync, sync_type: SyncType) -> list[Triggered]:
-    """The schedule's trigger: every active account, one's trouble never another's."""
-    with sync.database.begin() as connection:
-        names = [account.spotify_user_id for account in accounts.every(connection, active=True)]
-    triggered = []
-    for name in names:
-        try:
-            triggered.append(trigger(sync, name, sync_type, "beat"))
-        except Fatal as error:
-            log.warning("%s is not synced: %s", name, error)
-    return triggered
 
 
 def _check_can_sync(account: accounts.Account) -> None:

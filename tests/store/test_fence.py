@@ -364,6 +364,13 @@ def test_a_trigger_means_the_unfinished_run_or_the_one_its_key_made(store: Store
             run = runs.find(connection, store.account_id, "full", key)
             assert run
             assert run.id == found.id
+        assert runs.find(connection, store.account_id, "incremental", None) == going
+
+
+@pytest.mark.parametrize("status", ["pending", "rate_limited", "success"])
+def test_an_incremental_does_not_join_a_full_run_that_does_not_go(status: str, store: Store) -> None:
+    store.run(status=status)
+    with store.database.begin() as connection:
         assert runs.find(connection, store.account_id, "incremental", None) is None
 
 

@@ -49,6 +49,8 @@ def deployed(
             "lease_seconds": 20,  # a message that is lost unnoticed is published again after a quarter of it
             "timezone": "UTC",
             "full_sync_schedule": "",
+            "incremental_interval": 0,
+            "playback_interval": 0,
             **changes,
         },
     )

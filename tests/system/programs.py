@@ -114,11 +114,11 @@ class Deployment:
         until(lambda: " ready." in log.read_text(), f"a worker, see {log}", 60)
         return worker
 
-    def beat(self) -> Program:
+    def beat(self, **env: str) -> Program:
         return self._start(
             f"b{len(self.programs)}",
             [sys.executable, "-m", "celery", "-A", "spotisync", "beat", "--max-interval", "1"],
-            {"SPOTISYNC_DATA_DIR": str(self.directory)},
+            {"SPOTISYNC_DATA_DIR": str(self.directory), **env},
         )
 
     def _start(self, name: str, argv: list[str], env: dict[str, str]) -> Program:

@@ -1,31 +1,20 @@
 """Playback on real workers: it goes on whatever the library has to wait for."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import pytest
 from celery.result import AsyncResult
 
-from spotisync.celery import _celeryconfig
-from spotisync.settings import settings
+from spotisync.celery import app
 from tests.plays import assert_plays_are_true
 from tests.system.programs import Deployment, until
 
 Deploy = Callable[..., Deployment]
 
 
-def test_beat_asks_for_plays_every_so_often_or_not_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("SPOTISYNC_DATA_DIR", str(tmp_path))
-    for seconds in (90, 0):
-        monkeypatch.setenv("SPOTISYNC_PLAYBACK_INTERVAL", str(seconds))
-        settings.cache_clear()
-        config = _celeryconfig()
-        entry = config.beat_schedule.get("playback")
-        assert (entry and (entry["task"], entry["schedule"])) == (("spotisync.track_playback", 90) if seconds else None)
-        assert config.task_routes["spotisync.track_playback"] == {"queue": "spotisync.playback"}
-        assert "spotisync.playback" in {queue.name for queue in config.task_queues}
-    settings.cache_clear()
+def test_plays_have_a_queue_of_their_own() -> None:
+    assert app.conf.task_routes["spotisync.track_playback"] == {"queue": "spotisync.playback"}
+    assert "spotisync.playback" in {queue.name for queue in app.conf.task_queues}
 
 
 def read(deployment: Deployment) -> dict[str, Any]:

@@ -112,11 +112,37 @@ def test_a_number_is_whole_and_positive(having: Set, field: str, value: str) -> 
         having(**{VARIABLES[field][0]: value})
 
 
-def test_playback_can_be_off(having: Set) -> None:
-    assert having().playback_interval == 600
-    assert having(SPOTISYNC_PLAYBACK_INTERVAL="0").playback_interval == 0
-    with pytest.raises(Misconfigured, match="SPOTISYNC_PLAYBACK_INTERVAL"):
-        having(SPOTISYNC_PLAYBACK_INTERVAL="-1")
+@pytest.mark.parametrize(
+    ("variable", "usual"), [("SPOTISYNC_INCREMENTAL_INTERVAL", 1800), ("SPOTISYNC_PLAYBACK_INTERVAL", 600)]
+)
+def test_an_interval_of_nought_is_off(having: Set, variable: str, usual: int) -> None:
+    field = variable.removeprefix("SPOTISYNC_").lower()
+    assert getattr(having(), field) == usual
+    assert getattr(having(**{variable: "0"}), field) == 0
+    with pytest.raises(Misconfigured, match=variable):
+        having(**{variable: "-1"})
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("0 4 * *", "has five fields"),
+        ("* * * * * *", "has five fields"),
+        ("@daily", "has five fields"),
+        ("0 24 * * *", "bad hour"),
+        ("0 4 * * someday", "bad day-of-week"),
+        ("0 4 31 2 *", "bad day-of-month"),
+        ("0 4 */20 * 1L", "a day that never comes"),
+    ],
+)
+def test_a_bad_schedule_is_told_by_the_name_of_its_variable_with_the_reason(having: Set, value: str, why: str) -> None:
+    with pytest.raises(Misconfigured, match=f"SPOTISYNC_FULL_SYNC_SCHEDULE: .*{why}"):
+        having(SPOTISYNC_FULL_SYNC_SCHEDULE=value)
+
+
+@pytest.mark.parametrize("value", ["0 4 * * 0", "*/15 6-22 * * mon-fri", "0 4 1,15 * *", "0 4 L * *", "0 4 * * 7"])
+def test_schedules_of_every_kind_are_taken(having: Set, value: str) -> None:
+    assert having(SPOTISYNC_FULL_SYNC_SCHEDULE=value).full_sync_schedule == value
 
 
 def test_several_wrong_values_are_told_at_once(having: Set) -> None:
