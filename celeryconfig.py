@@ -2,10 +2,8 @@
 
 from contextlib import suppress
 
-from celery.schedules import ParseException, crontab
 from kombu import Exchange, Queue
 
-from spotisync.errors import Misconfigured
 from spotisync.settings import settings
 
 _settings = settings()
@@ -56,24 +54,21 @@ task_publish_retry_policy = {"max_retries": 5, "interval_start": 0, "interval_st
 
 task_default_queue = "spotisync.sync"
 # Each with an exchange and a key of its own: by default both would get the messages of either.
-task_queues = [Queue(name, Exchange(name), name) for name in ("spotisync.sync", "spotisync.control")]
+task_queues = [
+    Queue(name, Exchange(name), name) for name in ("spotisync.sync", "spotisync.control", "spotisync.playback")
+]
 task_routes = {
     "spotisync.cancel_sync": {"queue": "spotisync.control"},
     "spotisync.sweep": {"queue": "spotisync.control"},
     "spotisync.tick": {"queue": "spotisync.control"},
+    # A worker of its own (-Q spotisync.playback) never has it wait behind a batch.
+    "spotisync.track_playback": {"queue": "spotisync.playback"},
 }
 
 # For Flower.
 worker_send_task_events = True
 task_send_sent_event = True
 worker_hijack_root_logger = False
-
-
-def _cron(variable: str, expression: str) -> crontab:
-    try:
-        return crontab.from_string(expression)
-    except (ParseException, ValueError) as error:
-        raise Misconfigured(f"{variable} is no cron expression ({expression!r}): {error}") from None
 
 
 with suppress(OSError):  # beat says it better, and a worker does not need it
@@ -83,14 +78,22 @@ beat_schedule = {
     "sweep": {
         "task": "spotisync.sweep",
         "schedule": _settings.sweep_interval,
+        "kwargs": {"scheduled": True},
         # Stale ones do not pile up while no worker is there.
         "options": {"expires": _settings.sweep_interval},
     },
-}
-if _settings.full_sync_schedule:
-    beat_schedule["full sync"] = {
+    # One query, when nothing was put off.
+    "enrich": {
+        "task": "spotisync.enrich",
+        "schedule": 30,
+        "options": {"expires": 30},
+    },
+    # A knock; what is due, and when, stands in Postgres.
+    "tick": {
         "task": "spotisync.tick",
-        "schedule": _cron("SPOTISYNC_FULL_SYNC_SCHEDULE", _settings.full_sync_schedule),
-        "kwargs": {"sync_type": "full"},
-        "options": {"expires": 3600},
-    }
+        "schedule": min(30, _settings.sweep_interval),
+        "options": {"expires": min(30, _settings.sweep_interval)},
+    },
+}
+if _settings.enrichment == "off":
+    del beat_schedule["enrich"]

@@ -9,7 +9,8 @@ from spotisync.core.states import Phase
 from spotisync.store.runs import Run
 from spotisync.sync import Sync, batch, lifecycle
 from spotisync.sync.batch import Claimed
-from spotisync.sync.fetch import Calls, fetch
+from spotisync.sync.calls import Calls
+from spotisync.sync.fetch import fetch
 from spotisync.sync.tokens import Access
 
 
@@ -46,7 +47,7 @@ def _batch(sync: Sync, run: Run) -> Timings:
     claim, claimed = timed(lambda: batch._claim(sync, run.id, run.phase, run.seq))  # noqa: SLF001
     assert isinstance(claimed, Claimed)
     calls, access = Calls(), Access(sync, run.account_id)
-    planning, plan = timed(lambda: batch._plan(sync, claimed))  # noqa: SLF001
+    planning, plan = timed(lambda: batch._plan(sync, claimed, calls))  # noqa: SLF001
     fetching, fetched = timed(lambda: fetch(sync, access, plan.requests, calls, lambda: True))
     parse, step = timed(lambda: batch._fold(plan, fetched))  # noqa: SLF001
     commit, outcome = timed(lambda: batch._commit(sync, claimed, step, calls))  # noqa: SLF001

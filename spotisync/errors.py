@@ -4,6 +4,8 @@ SpotisyncError
  +- Fatal              give up; a person must act, and the text says how
  |   +- NeedsLogin     the account must be authorised again
  |   +- Misconfigured  a setting is missing or wrong
+ |   +- AppBlocked     Spotify serves this app to nobody
+ |   +- UserBlocked    Spotify does not serve this app to this account
  +- Refused            Spotify says no to this one thing (403, 404); the caller knows how far that reaches
  +- Transient          try again a little later
  +- Wait               told to wait: an outcome, not a failure
@@ -25,15 +27,23 @@ class Fatal(SpotisyncError):
 
 
 class NeedsLogin(Fatal):
-    """Spotify no longer takes this account's refresh token (`invalid_grant`)."""
+    """Spotify no longer takes this account's refresh token (`invalid_grant`), or the login does not cover a request."""
 
 
 class Misconfigured(Fatal):
     """A setting is missing or wrong; the text names it."""
 
 
+class AppBlocked(Fatal):
+    """403 to every request of the app, whoever asks: its owner has no Premium."""
+
+
+class UserBlocked(Fatal):
+    """403 to every request of one account: it is not on the app's list of users. Others are served."""
+
+
 class Refused(SpotisyncError):
-    """403 or 404 with Spotify's words. One playlist, one user or the whole app: the caller decides by endpoint."""
+    """403 or 404 with Spotify's words, where these say nothing of the app or the account: the endpoint decides."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"Spotify answered {status}: {message}")

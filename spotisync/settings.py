@@ -5,6 +5,7 @@ import os
 import secrets
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ from zoneinfo import available_timezones
 
 import platformdirs
 import tzlocal
+from cronsim import CronSim, CronSimError
 from cryptography.fernet import Fernet
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -57,6 +59,8 @@ class Settings(BaseSettings):
 
     timezone: str | None = None
     full_sync_schedule: str = "0 4 * * 0"
+    incremental_interval: NonNegativeInt = 1800
+    playback_interval: NonNegativeInt = 600
     sweep_interval: PositiveInt = 10
     lease_seconds: PositiveInt = 120
     max_countdown: PositiveInt = 60
@@ -68,6 +72,9 @@ class Settings(BaseSettings):
     api_concurrency: PositiveInt = 4
     api_rate: NonNegativeInt = 90
     api_timeout: PositiveInt = 30
+
+    enrichment: Literal["auto", "always", "off"] = "auto"
+    enrichment_budget: PositiveInt = 500
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] | None = None
@@ -83,6 +90,13 @@ class Settings(BaseSettings):
     def _known_zone(cls, value: str | None) -> str | None:
         if value is not None and value not in available_timezones():
             raise ValueError(f"there is no time zone {value!r}")
+        return value
+
+    @field_validator("full_sync_schedule")
+    @classmethod
+    def _cron_expression(cls, value: str) -> str:
+        if value:
+            _check_cron(value)
         return value
 
     @field_validator("log_level", mode="before")
@@ -167,6 +181,17 @@ class Settings(BaseSettings):
                 "'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
             )
         return [_generated_key(self.data_dir / "secret.key")]
+
+
+def _check_cron(value: str) -> None:
+    if len(value.split()) != 5:
+        raise ValueError(f"a cron expression has five fields, as 0 4 * * 0 has; {value!r} has not")
+    try:
+        times = CronSim(value, datetime.now(UTC))
+    except CronSimError as error:
+        raise ValueError(f"{value!r} is no cron expression: {str(error).lower()}") from None
+    if next(times, None) is None:
+        raise ValueError(f"{value!r} is a day that never comes")
 
 
 def _generated_key(path: Path) -> str:

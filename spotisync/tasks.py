@@ -2,19 +2,19 @@
 
 from typing import Any
 
-from spotisync import workflow
+from spotisync import results, workflow
 from spotisync.celery import app, sync
 from spotisync.core.states import Phase
-from spotisync.sync import lifecycle
+from spotisync.sync import lifecycle, playback, schedule
 from spotisync.sync.batch import run_batch
-from spotisync.sync.lifecycle import SyncType
-from spotisync.workflow import Task
+from spotisync.sync.enrich import enrich as drain
+from spotisync.workflow import Task, check_arguments
 
 # `max_retries=None` has to stand here: handed to `retry` it means the default, which is three.
 # `track_started` is off where the door sets its own state: a second delivery must not overwrite an answer.
 
 
-@app.task(bind=True, name="spotisync.full_sync", max_retries=None, track_started=False)
+@app.task(bind=True, name="spotisync.full_sync", max_retries=None, track_started=False, before_start=check_arguments)
 def full_sync(self: Task, *, account: str | None = None, idempotency_key: str | None = None) -> None:
     """Sync the whole library of an account. The result is the summary, once the run is over."""
     with workflow.until_postgres_is_back(self):
@@ -27,7 +27,9 @@ def full_sync(self: Task, *, account: str | None = None, idempotency_key: str | 
         )
 
 
-@app.task(bind=True, name="spotisync.incremental_sync", max_retries=None, track_started=False)
+@app.task(
+    bind=True, name="spotisync.incremental_sync", max_retries=None, track_started=False, before_start=check_arguments
+)
 def incremental_sync(self: Task, *, account: str | None = None, idempotency_key: str | None = None) -> None:
     """Read what has changed in the library of an account. The result is the summary, once the run is over."""
     with workflow.until_postgres_is_back(self):
@@ -40,14 +42,14 @@ def incremental_sync(self: Task, *, account: str | None = None, idempotency_key:
         )
 
 
-@app.task(bind=True, name="spotisync.resume_sync", max_retries=None, track_started=False)
+@app.task(bind=True, name="spotisync.resume_sync", max_retries=None, track_started=False, before_start=check_arguments)
 def resume_sync(self: Task, *, sync_id: int) -> None:
     """Go on with a run that failed or was cancelled. The result is the summary, once the run is over."""
     with workflow.until_postgres_is_back(self):
         workflow.receive(self, sync(), lambda caller: lifecycle.resume(sync(), sync_id, caller))
 
 
-@app.task(bind=True, name="spotisync.cancel_sync", max_retries=None)
+@app.task(bind=True, name="spotisync.cancel_sync", max_retries=None, before_start=check_arguments)
 def cancel_sync(self: Task, *, sync_id: int) -> dict[str, Any]:
     """End a run now, whatever it is doing or waiting for."""
     with workflow.until_postgres_is_back(self):
@@ -72,18 +74,38 @@ def finish(self: Task, *, sync_id: int) -> dict[str, Any]:
         return {"sync_id": sync_id, "finished": finished}
 
 
+@app.task(bind=True, name="spotisync.enrich", max_retries=None)
+def enrich(self: Task) -> dict[str, Any]:
+    """Look up some of what runs have put off, if calls are free; the next task does the next batch."""
+    with workflow.until_postgres_is_back(self):
+        done = drain(sync())
+        if done.more:
+            workflow.enrich_soon()
+        return {"family": done.family, "looked_up": done.looked_up, "more": done.more}
+
+
 @app.task(name="spotisync.sweep", ignore_result=True)
-def sweep() -> None:
-    """Publish what is due, and tell whoever has not been told."""
-    for run in lifecycle.due(sync()):
+def sweep(*, scheduled: bool = False) -> None:
+    """Publish what is due, tell whoever has not been told, and see to what lies in the result backend.
+
+    `scheduled`: beat says so, which is a sign of life.
+    """
+    for run in lifecycle.due(sync(), scheduled=scheduled):
         workflow.publish(run)
     workflow.answer(sync())
+    results.look_after(sync())
 
 
 @app.task(bind=True, name="spotisync.tick", max_retries=None, ignore_result=True)
-def tick(self: Task, *, sync_type: SyncType) -> None:
-    """The schedule's: start a sync of every active account, or join what is going."""
+def tick(self: Task) -> None:
+    """Beat's knock: take what is due by itself. Any number of these, from any number of beats, do it once."""
     with workflow.until_postgres_is_back(self):
-        for triggered in lifecycle.trigger_all(sync(), sync_type):
-            if triggered.created:
-                workflow.publish(triggered.run)
+        for made in schedule.tick(sync()):
+            workflow.set_off(made)
+
+
+@app.task(bind=True, name="spotisync.track_playback", max_retries=None)
+def track_playback(self: Task, *, account: str | None = None) -> dict[str, Any]:
+    """Read recently played, of one account or of all. What one read misses the next one has: fifty plays overlap."""
+    with workflow.until_postgres_is_back(self):
+        return playback.track(sync(), account)

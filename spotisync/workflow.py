@@ -9,30 +9,32 @@ import contextlib
 import logging
 import random
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn, TypeAlias
 
 import celery
-from celery import chain, group, states
+from celery import chain, chord, group, states
 from celery.app.task import Context
-from celery.canvas import Signature
+from celery.canvas import Signature, _chain
 from celery.exceptions import Ignore
 from kombu.exceptions import OperationalError
 
-from spotisync import status
+from spotisync import results
 from spotisync.celery import app
 from spotisync.core.outcomes import BatchResult, End, More, Outcome, Over, Parked, Retry, Stale
 from spotisync.core.states import Phase, later_phases
-from spotisync.errors import SpotisyncError, SyncCancelled, SyncFailed, Unavailable
+from spotisync.errors import Fatal, SpotisyncError, Unavailable
 from spotisync.store.runs import Run
 from spotisync.store.waiters import Waiter
 from spotisync.sync import Sync, lifecycle
 from spotisync.sync.lifecycle import Caller, Triggered
+from spotisync.sync.schedule import Reading
 
 log = logging.getLogger(__name__)
 Task: TypeAlias = "celery.Task[Any, Any]"
 QUEUE = "spotisync.sync"
+MOST_FAILURES = 3  # to tell a caller, in one go
 # What an answer needs of the caller's message. Not `expires`, time limits or `retries`: they were the door's.
 ENVELOPE = (
     "id", "task", "root_id", "parent_id", "correlation_id", "reply_to", "group", "group_index", "chord", "chain",
@@ -63,20 +65,41 @@ def _signature(name: str, kwargs: dict[str, Any]) -> Signature:
     return app.signature(name, kwargs=kwargs, queue=QUEUE, immutable=True)
 
 
-def publish(run: Run) -> None:
-    """Send the canvas. If the broker is away nothing is lost: `wake_at` is set, and sweep publishes it."""
+def publish(run: Run) -> bool:
+    """Send the canvas. False: the broker is away. Nothing is lost: `wake_at` is set, and sweep publishes it."""
     try:
         canvas(run).apply_async()
     except (OperationalError, RuntimeError) as error:  # Celery's Redis backend says RuntimeError when it is away
         log.warning("run %d could not be published (%s); sweep will", run.id, error)
+        return False
+    return True
+
+
+def set_off(made: Run | Reading) -> None:
+    """What the schedule has made."""
+    if isinstance(made, Run):
+        publish(made)
+        return
+    try:
+        app.send_task("spotisync.track_playback", kwargs={"account": made.account}, expires=made.expires)
+    except OperationalError as error:
+        log.warning("plays of %s are not read (%s); the next reading has them", made.account, error)
 
 
 def sweep_soon() -> None:
     """Have a worker look at once for what is due and whom to tell; beat's next sweep does it otherwise."""
     try:
         app.send_task("spotisync.sweep", retry=False, ignore_result=True)
-    except OperationalError as error:
+    except (OperationalError, RuntimeError) as error:
         log.warning("the broker is away (%s); beat's next sweep will look", error)
+
+
+def enrich_soon() -> None:
+    """The next batch of the backlog is a task of its own; without a broker, beat's next one goes on."""
+    try:
+        app.send_task("spotisync.enrich", retry=False, ignore_result=True)
+    except OperationalError as error:
+        log.warning("the broker is away (%s); beat's next look-ups go on", error)
 
 
 def go_on(task: Task, sync: Sync, sync_id: int, outcome: Outcome) -> dict[str, Any]:
@@ -139,18 +162,34 @@ def publish_if_unfinished(sync: Sync, sync_id: int) -> None:
 # ---- callers --------------------------------------------------------------------------------------------------------
 
 
+def check_arguments(task: Task, _task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Celery calls it before a door: anybody may have sent the message. Raises `Fatal`, which `get()` raises there."""
+    if args:
+        raise Fatal(
+            f"{task.name} takes keyword arguments only; in a chain, where it would get the result before it, "
+            "make its signature immutable"
+        )
+    for name in ("account", "idempotency_key"):
+        value = kwargs.get(name)
+        if value is not None and (not isinstance(value, str) or "\0" in value):
+            raise Fatal(f"{name} of {task.name} has to be text or null, not {value!r}")
+    sync_id = kwargs.get("sync_id", 1)
+    if not isinstance(sync_id, int) or isinstance(sync_id, bool) or not 0 < sync_id < 2**63:
+        raise Fatal(f"sync_id of {task.name} has to be the number of a run (spotisync history), not {sync_id!r}")
+
+
 def receive(task: Task, sync: Sync, trigger: Callable[[Caller], Triggered]) -> NoReturn:
     """The door of a trigger: note the caller, make or join the run, and end with Ignore; `answer` comes later."""
     caller = Caller(str(task.request.id), envelope(task.request))
     if not lifecycle.known_waiter(sync, caller.task_id):
         # Before the row exists: a second delivery must not overwrite the answer.
         try:
-            task.update_state(state="SYNCING", meta={"task_id": caller.task_id})
+            task.update_state(state=results.SYNCING, meta={"task_id": caller.task_id})
         except Exception:  # noqa: BLE001 (the result backend's own kinds; the run does not need it)
             log.warning("the result backend is away; the state of %s can't be shown", caller.task_id)
-    triggered = trigger(caller)
-    if triggered.created:
-        publish(triggered.run)
+        triggered = trigger(caller)
+        if triggered.created:
+            publish(triggered.run)
     answer(sync)
     raise Ignore
 
@@ -160,65 +199,101 @@ def envelope(request: Context) -> dict[str, Any]:
 
 
 def answer(sync: Sync) -> None:
-    """Tell every waiter whose run is over. At least once; each is taken by one process at a time."""
-    while waiter := lifecycle.waiter_to_tell(sync):
+    """Tell every waiter whose run is over. Raises `Unavailable` alone.
+
+    Anything else would fail a door whose caller is noted already, and told twice then; sweep tries again.
+    """
+    try:
+        _tell_all(sync)
+    except Unavailable:
+        raise
+    except Exception:
+        log.exception("callers can't be told now")
+
+
+def _tell_all(sync: Sync) -> None:
+    """At least once; each is taken by one process at a time."""
+    failures = 0
+    # After a few the result backend or the broker is likely away, and each try may take long: a later sweep goes on.
+    while failures < MOST_FAILURES and (waiter := lifecycle.waiter_to_tell(sync)):
         try:
             _tell(sync, waiter)
         except Exception as error:  # whatever a foreign message holds or the result backend raises: others wait, too
             log.warning("caller %s could not be told yet", waiter.task_id, exc_info=error)
             lifecycle.tell_later(sync, waiter)
+            failures += 1
         else:
             lifecycle.told(sync, waiter)
 
 
 def _tell(sync: Sync, waiter: Waiter) -> None:
     """Follow-ups first, then the result: who sees a result knows that they were sent. All of it may be done twice."""
-    # Celery looks into `delivery_info` without asking whether it is there.
-    request = Context({"delivery_info": {}, **waiter.envelope})
+    request = results.request_of(waiter)
     sent_before = waiter.tries > 1 and app.backend.get_state(waiter.task_id) in states.READY_STATES
-    if waiter.status != "success":
-        if not sent_before:
-            _publish_errbacks(request, waiter)
-        app.backend.mark_as_failure(waiter.task_id, failure(waiter), request=request, call_errbacks=False)
-        return
-    with sync.database.begin() as connection:
-        summary = status.summary(connection, waiter.sync_id)
+    result = results.summary(sync, waiter) if waiter.status == "success" else results.failure(waiter)
     if not sent_before:
-        _publish_links(request, waiter, summary)
-    app.backend.mark_as_done(waiter.task_id, summary, request=request)
+        for follow_up, argument, options in _follow_ups(request, waiter, result):
+            unsent = follow_up if waiter.tries == 1 else _unsent(follow_up)
+            if unsent is not None:
+                unsent.apply_async((argument,), parent_id=waiter.task_id, **options)
+    results.store(waiter, result)
+    results.show(waiter, result)
 
 
-def failure(waiter: Waiter) -> SpotisyncError:
-    kind = SyncCancelled if waiter.status == "cancelled" else SyncFailed
-    return kind(f"run {waiter.sync_id} {waiter.status}: {waiter.last_error or 'no reason given'}")
+def _follow_ups(
+    request: Any, waiter: Waiter, result: dict[str, Any] | SpotisyncError
+) -> Iterator[tuple[Signature, Any, dict[str, Any]]]:
+    """As the tracer does after a return: callbacks, then the next link. Errbacks get the id of the task that failed."""
+    options: dict[str, Any] = {"root_id": request.root_id or waiter.task_id}
+    failed = isinstance(result, SpotisyncError)
+    kind, given = ("errback", request.errbacks) if failed else ("callback", request.callbacks)
+    for number, follow_up in enumerate(given or []):
+        name(follow_up, f"{waiter.task_id}:{kind}:{number}")
+        yield app.signature(follow_up), waiter.task_id if failed else result, options
+    if request.chain and not failed:
+        *rest, link = request.chain
+        yield app.signature(link), result, {**options, "chain": rest}
 
 
-def _publish_links(request: Context, waiter: Waiter, summary: dict[str, Any]) -> None:
-    """As the tracer does after a return: callbacks, then the next link."""
-    options: dict[str, Any] = {"parent_id": waiter.task_id, "root_id": request.root_id or waiter.task_id}
-    for callback in map(app.signature, request.callbacks or []):
-        if not _known(callback, waiter):
-            callback.apply_async((summary,), **options)
-    if request.chain:
-        rest = list(request.chain)
-        link = app.signature(rest.pop())
-        if not _known(link, waiter):
-            link.apply_async((summary,), chain=rest, **options)
+def name(follow_up: dict[str, Any], seed: str) -> None:
+    """Give what has no task id one that is the same at every attempt; the links of a chain have theirs already."""
+    kwargs = follow_up.get("kwargs") or {}
+    if follow_up.get("subtask_type") != "chain":
+        task_id = follow_up.setdefault("options", {}).setdefault("task_id", str(uuid.uuid5(uuid.NAMESPACE_OID, seed)))
+        if follow_up.get("subtask_type") == "chord":  # whose body Celery gives the chord's own id
+            kwargs["body"].setdefault("options", {}).setdefault("task_id", task_id)
+    if follow_up.get("subtask_type") in {"group", "chord", "chain"}:
+        parts = kwargs.get("tasks") or kwargs.get("header") or []
+        for number, part in enumerate(parts["kwargs"]["tasks"] if isinstance(parts, dict) else parts):
+            name(part, f"{seed}:{number}")
 
 
-def _publish_errbacks(request: Context, waiter: Waiter) -> None:
-    """Each under an id of its own that is the same at every attempt; it gets the id of the task that failed."""
-    options: dict[str, Any] = {"parent_id": waiter.task_id, "root_id": request.root_id or waiter.task_id}
-    for number, errback in enumerate(map(app.signature, request.errbacks or [])):
-        if not isinstance(errback, group):
-            errback.options.setdefault("task_id", str(uuid.uuid5(uuid.NAMESPACE_OID, f"{waiter.task_id}:{number}")))
-        if not _known(errback, waiter):
-            errback.apply_async((waiter.task_id,), **options)
+def _parts(follow_up: Signature) -> list[Signature]:
+    """What a group, a chord's header or a chain consists of."""
+    if not isinstance(follow_up, group | chord | _chain):
+        return []
+    return [app.signature(part) for part in getattr(follow_up.tasks, "tasks", follow_up.tasks)]
 
 
-def _known(link: Signature, waiter: Waiter) -> bool:
-    """On a second attempt: whether the backend has heard of this link, so that the first one had sent it."""
-    if waiter.tries == 1:
-        return False
-    task_id = None if isinstance(link, group) else link.options.get("task_id")
+def _unsent(follow_up: Signature) -> Signature | None:
+    """On a second attempt: what of it the result backend has not heard of, so that the first one may not have sent it.
+
+    The members of a group one by one. A chord as a whole: sent again for the sake of one member of its header, the
+    others run again, each under its own id. A member that waits in its queue, or stores no result, can't be known.
+    """
+    if isinstance(follow_up, group):
+        unsent = [part for part in _parts(follow_up) if not _known(part)]
+        return group(unsent, app=app, **follow_up.options) if unsent else None
+    return None if _known(follow_up) else follow_up
+
+
+def _known(follow_up: Signature) -> bool:
+    match follow_up:
+        case chord():
+            return _known(follow_up.body) or all(map(_known, _parts(follow_up)))
+        case group():
+            return all(map(_known, _parts(follow_up)))
+        case _chain():
+            return _known(_parts(follow_up)[0])
+    task_id = follow_up.options.get("task_id")
     return task_id is not None and app.backend.get_state(task_id) != states.PENDING

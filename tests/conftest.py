@@ -4,6 +4,7 @@ import itertools
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,24 +96,25 @@ def simulator() -> Iterator[Server]:
         yield server
 
 
+def settings_for(database: str, directory: Path, simulator_url: str, **changes: Any) -> Settings:
+    return Settings(
+        _env_file=None,
+        **{
+            "database_url": database,
+            "data_dir": directory / "data",
+            "client_id": "simulated",
+            "secret_key": SECRET_KEY,
+            "api_rate": 0,
+            "spotify_api_url": f"{simulator_url}/v1",
+            "spotify_accounts_url": simulator_url,
+            **changes,
+        },
+    )
+
+
 @pytest.fixture
 def make_settings(database_url: str, directory: Path) -> Callable[..., Settings]:
-    def make(simulator_url: str, **changes: Any) -> Settings:
-        return Settings(
-            _env_file=None,
-            **{
-                "database_url": database_url,
-                "data_dir": directory / "data",
-                "client_id": "simulated",
-                "secret_key": SECRET_KEY,
-                "api_rate": 0,
-                "spotify_api_url": f"{simulator_url}/v1",
-                "spotify_accounts_url": simulator_url,
-                **changes,
-            },
-        )
-
-    return make
+    return partial(settings_for, database_url, directory)
 
 
 @pytest.fixture

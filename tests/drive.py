@@ -70,7 +70,8 @@ def time_passes(sync: Sync, run: Run) -> None:
     with sync.database.begin() as connection:
         connection.execute(text("DELETE FROM rate_limits"))
         connection.execute(
-            text("UPDATE sync_history SET wake_at = now() WHERE id = :id AND wake_at IS NOT NULL"), {"id": run.id}
+            text("UPDATE sync_history SET wake_at = now(), not_before = NULL WHERE id = :id AND wake_at IS NOT NULL"),
+            {"id": run.id},
         )
     sync.gate._read_at = float("-inf")
 

@@ -36,6 +36,7 @@ def upgrade() -> None:
     sa.Column('walked_excess', sa.Integer(), nullable=True),
     sa.Column('patrol_offset', sa.Integer(), server_default='0', nullable=False),
     sa.Column('null_playlists', sa.Integer(), nullable=True),
+    sa.Column('idle_null_playlists', sa.Integer(), nullable=True),
     sa.CheckConstraint("status IN ('active', 'needs_login', 'disabled')", name=op.f('ck_accounts_status')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_accounts')),
     sa.UniqueConstraint('spotify_account_id', name=op.f('uq_accounts_spotify_account_id')),
@@ -63,7 +64,29 @@ def upgrade() -> None:
     sa.CheckConstraint("enrichment IN ('stub', 'full', 'partial', 'gone')", name=op.f('ck_albums_enrichment')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_albums'))
     )
+    op.create_index('ix_albums_partial', 'albums', ['enriched_at', 'id'], unique=False, postgresql_where=sa.text("enrichment = 'partial'"))
     op.create_index('ix_albums_stubs', 'albums', [sa.literal_column('saves DESC'), 'id'], unique=False, postgresql_where=sa.text("enrichment = 'stub'"))
+    op.create_table('apps',
+    sa.Column('client_id', sa.Text(), nullable=False),
+    sa.Column('regime', sa.Text(), nullable=True),
+    sa.Column('regime_since', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('enrich_claim', sa.Uuid(), nullable=True),
+    sa.Column('enrich_pid', sa.Integer(), nullable=True),
+    sa.Column('enrich_started', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('enrich_until', sa.DateTime(timezone=True), nullable=True),
+    sa.CheckConstraint("regime IN ('full', 'restricted')", name=op.f('ck_apps_regime')),
+    sa.PrimaryKeyConstraint('client_id', name=op.f('pk_apps')),
+    comment='Which of the two Spotify APIs an app has, as its calls told; null: not known yet'
+    )
+    op.create_table('call_ledger',
+    sa.Column('client_id', sa.Text(), nullable=False),
+    sa.Column('family', sa.Text(), nullable=False),
+    sa.Column('minute', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('account_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('calls', sa.Integer(), nullable=False),
+    sa.PrimaryKeyConstraint('client_id', 'family', 'minute', 'account_id', name=op.f('pk_call_ledger')),
+    comment='How many Web API requests were sent: what a budget of 24 hours is measured by'
+    )
     op.create_table('artists',
     sa.Column('id', sa.Text(), nullable=False),
     sa.Column('name', sa.Text(), nullable=True),
@@ -81,7 +104,36 @@ def upgrade() -> None:
     sa.CheckConstraint("enrichment IN ('stub', 'full', 'partial', 'gone')", name=op.f('ck_artists_enrichment')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_artists'))
     )
+    op.create_index('ix_artists_partial', 'artists', ['enriched_at', 'id'], unique=False, postgresql_where=sa.text("enrichment = 'partial'"))
     op.create_index('ix_artists_stubs', 'artists', [sa.literal_column('saves DESC'), 'id'], unique=False, postgresql_where=sa.text("enrichment = 'stub'"))
+    op.create_table('heartbeats',
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('beat_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.PrimaryKeyConstraint('name', name=op.f('pk_heartbeats')),
+    comment="When the schedule's sweep last ran"
+    )
+    op.create_table('playback',
+    sa.Column('account_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('read_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('last_error', sa.Text(), nullable=True),
+    sa.Column('claim', sa.Uuid(), nullable=True),
+    sa.Column('claim_until', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['account_id'], ['accounts.id'], name=op.f('fk_playback_account_id'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('account_id', name=op.f('pk_playback')),
+    comment='The last read of recently played, and what kept it from being newer'
+    )
+    op.create_table('playback_gaps',
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
+    sa.Column('account_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('from_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('to_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('noticed_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.Column('closed_at', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['account_id'], ['accounts.id'], name=op.f('fk_playback_gaps_account_id'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_playback_gaps')),
+    comment='Where plays may be missing: Spotify tells the last fifty, and all of them were new'
+    )
+    op.create_index('ix_playback_gaps_open', 'playback_gaps', ['account_id', 'from_at'], unique=False, postgresql_where=sa.text('closed_at IS NULL'))
     op.create_table('playlists',
     sa.Column('id', sa.Text(), nullable=False),
     sa.Column('name', sa.Text(), nullable=True),
@@ -118,6 +170,7 @@ def upgrade() -> None:
     sa.Column('tried_sync_id', sa.BigInteger(), nullable=True),
     sa.Column('listed_readings', sa.Integer(), server_default='0', nullable=False),
     sa.Column('snapshot_told', sa.Boolean(), server_default=sa.text('false'), nullable=False),
+    sa.Column('refused_snapshot_id', sa.Text(), nullable=True),
     sa.Column('hidden_since', sa.DateTime(timezone=True), nullable=True),
     sa.CheckConstraint("items_status IN ('pending', 'synced', 'forbidden', 'not_found')", name=op.f('ck_account_playlists_items_status')),
     sa.ForeignKeyConstraint(['account_id'], ['accounts.id'], name=op.f('fk_account_playlists_account_id'), ondelete='CASCADE'),
@@ -176,6 +229,7 @@ def upgrade() -> None:
     sa.Column('claim_started', sa.DateTime(timezone=True), nullable=True),
     sa.Column('attempts', sa.Integer(), server_default='0', nullable=False),
     sa.Column('wake_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('not_before', sa.DateTime(timezone=True), nullable=True),
     sa.CheckConstraint("phase IN ('tracks', 'artists', 'albums', 'playlists', 'finish')", name=op.f('ck_sync_history_phase')),
     sa.CheckConstraint("status IN ('pending', 'in_progress', 'rate_limited', 'success', 'failed', 'cancelled')", name=op.f('ck_sync_history_status')),
     sa.CheckConstraint("sync_type IN ('full', 'incremental')", name=op.f('ck_sync_history_sync_type')),
@@ -243,6 +297,22 @@ def upgrade() -> None:
     )
     op.create_index('ix_saved_tracks_live', 'saved_tracks', ['account_id', sa.literal_column('added_at DESC')], unique=False, postgresql_where=sa.text('removed_at IS NULL'))
     op.create_index(op.f('ix_saved_tracks_track_id'), 'saved_tracks', ['track_id'], unique=False)
+    op.create_table('schedules',
+    sa.Column('account_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('kind', sa.Text(), nullable=False),
+    sa.Column('due_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('rule', sa.Text(), nullable=False),
+    sa.Column('stretched_to', sa.Integer(), nullable=True),
+    sa.Column('last_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('sync_id', sa.BigInteger(), nullable=True),
+    sa.Column('note', sa.Text(), nullable=True),
+    sa.CheckConstraint("kind IN ('full', 'incremental', 'playback')", name=op.f('ck_schedules_kind')),
+    sa.ForeignKeyConstraint(['account_id'], ['accounts.id'], name=op.f('fk_schedules_account_id'), ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['sync_id'], ['sync_history.id'], name=op.f('fk_schedules_sync_id'), ondelete='SET NULL'),
+    sa.PrimaryKeyConstraint('account_id', 'kind', name=op.f('pk_schedules')),
+    comment='When what comes by itself is due, and what became of it the last time'
+    )
+    op.create_index(op.f('ix_schedules_sync_id'), 'schedules', ['sync_id'], unique=False)
     op.create_table('seen_tracks',
     sa.Column('sync_id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('track_id', sa.Text(), nullable=False),
@@ -262,9 +332,10 @@ def upgrade() -> None:
     sa.Column('account_id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('added_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('rows', sa.Integer(), nullable=False),
+    sa.Column('idle', sa.Integer(), nullable=False),
     sa.ForeignKeyConstraint(['account_id'], ['accounts.id'], name=op.f('fk_null_rows_account_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('account_id', 'added_at', name=op.f('pk_null_rows')),
-    comment='Rows without a track that the last proved walk met, but for those that may hide a track we know'
+    comment='Rows without a track that the last proved walk met: all, and those that hide no track we know'
     )
     op.create_table('excess_rows',
     sa.Column('account_id', sa.BigInteger(), autoincrement=False, nullable=False),
@@ -319,6 +390,7 @@ def upgrade() -> None:
     sa.Column('updated_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('completed_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('percent_complete', sa.Float(), nullable=True),
+    sa.Column('busy_seconds', sa.Float(), server_default='0', nullable=False),
     sa.CheckConstraint("entity_type IN ('tracks', 'artists', 'albums', 'playlists')", name=op.f('ck_sync_state_entity_type')),
     sa.CheckConstraint("status IN ('pending', 'in_progress', 'rate_limited', 'success', 'failed', 'cancelled')", name=op.f('ck_sync_state_status')),
     sa.ForeignKeyConstraint(['sync_id'], ['sync_history.id'], name=op.f('fk_sync_state_sync_id'), ondelete='CASCADE'),
@@ -337,22 +409,31 @@ def upgrade() -> None:
     op.create_index(op.f('ix_track_artists_artist_id'), 'track_artists', ['artist_id'], unique=False)
     op.create_table('waiters',
     sa.Column('task_id', sa.Text(), nullable=False),
-    sa.Column('sync_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('sync_id', sa.BigInteger(), nullable=True),
     sa.Column('envelope', sa.Text(), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('wake_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('tries', sa.Integer(), server_default='0', nullable=False),
+    sa.Column('ended', sa.Text(), nullable=True),
+    sa.Column('error', sa.Text(), nullable=True),
     sa.Column('answered_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('kept_at', sa.DateTime(timezone=True), server_default=sa.text("'-infinity'"), nullable=False),
+    sa.Column('restore_at', sa.DateTime(timezone=True), nullable=True),
+    sa.CheckConstraint("ended IN ('success', 'failed', 'cancelled')", name=op.f('ck_waiters_ended')),
     sa.ForeignKeyConstraint(['sync_id'], ['sync_history.id'], name=op.f('fk_waiters_sync_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('task_id', name=op.f('pk_waiters')),
     comment='One row for each message that triggered a run: who is told when it is over'
     )
+    op.create_index('ix_waiters_answered_at', 'waiters', ['answered_at'], unique=False)
+    op.create_index('ix_waiters_restore_at', 'waiters', ['restore_at'], unique=False, postgresql_where=sa.text('restore_at IS NOT NULL'))
     op.create_index('ix_waiters_unanswered', 'waiters', ['sync_id'], unique=False, postgresql_where=sa.text('answered_at IS NULL'))
     # ### end Alembic commands ###
 
 
 def downgrade() -> None:
     # ### commands auto generated by Alembic - please adjust! ###
+    op.drop_index('ix_waiters_restore_at', table_name='waiters', postgresql_where=sa.text('restore_at IS NOT NULL'))
+    op.drop_index('ix_waiters_answered_at', table_name='waiters')
     op.drop_index('ix_waiters_unanswered', table_name='waiters', postgresql_where=sa.text('answered_at IS NULL'))
     op.drop_table('waiters')
     op.drop_index(op.f('ix_track_artists_artist_id'), table_name='track_artists')
@@ -364,6 +445,8 @@ def downgrade() -> None:
     op.drop_table('null_rows')
     op.drop_table('seen_nulls')
     op.drop_table('seen_tracks')
+    op.drop_index(op.f('ix_schedules_sync_id'), table_name='schedules')
+    op.drop_table('schedules')
     op.drop_index(op.f('ix_saved_tracks_track_id'), table_name='saved_tracks')
     op.drop_index('ix_saved_tracks_live', table_name='saved_tracks', postgresql_where=sa.text('removed_at IS NULL'))
     op.drop_table('saved_tracks')
@@ -384,10 +467,18 @@ def downgrade() -> None:
     op.drop_index(op.f('ix_account_playlists_playlist_id'), table_name='account_playlists')
     op.drop_table('account_playlists')
     op.drop_table('rate_limits')
+    op.drop_table('call_ledger')
+    op.drop_table('apps')
     op.drop_table('playlists')
+    op.drop_table('heartbeats')
+    op.drop_index('ix_playback_gaps_open', table_name='playback_gaps', postgresql_where=sa.text('closed_at IS NULL'))
+    op.drop_table('playback_gaps')
+    op.drop_table('playback')
     op.drop_index('ix_artists_stubs', table_name='artists', postgresql_where=sa.text("enrichment = 'stub'"))
+    op.drop_index('ix_artists_partial', table_name='artists', postgresql_where=sa.text("enrichment = 'partial'"))
     op.drop_table('artists')
     op.drop_index('ix_albums_stubs', table_name='albums', postgresql_where=sa.text("enrichment = 'stub'"))
+    op.drop_index('ix_albums_partial', table_name='albums', postgresql_where=sa.text("enrichment = 'partial'"))
     op.drop_table('albums')
     op.drop_table('accounts')
     # ### end Alembic commands ###

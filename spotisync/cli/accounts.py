@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spotisync.cli.endings import ADD
 from spotisync.cli.opened import library, use_cases
 from spotisync.cli.options import AsJson
 from spotisync.cli.output import console, document, say
+from spotisync.core.consent import LOGIN
 
 if TYPE_CHECKING:
+    from spotisync.core.consent import Standing
     from spotisync.store.accounts import Account
+
+    Found = list[tuple[Account, Standing]]
 
 app = typer.Typer(help="Whose libraries are synced.", no_args_is_help=True)
 
@@ -25,13 +28,15 @@ def list_(*, json: AsJson = False) -> None:
     from spotisync.store import accounts
 
     with library() as database, database.begin() as connection:
-        found = accounts.every(connection)
+        standing = {each.account: each for each in accounts.standing(connection)}
+        every = accounts.every(connection)
+    found = [(each, standing[each.spotify_user_id]) for each in every if each.spotify_user_id in standing]
     if json:
-        document([_plain(account) for account in found])
+        document([_plain(*each) for each in found])
     elif found:
         _print_table(found)
     else:
-        say(f"There is no account yet. Add one: {ADD}")
+        say(f"There is no account yet. Log in: {LOGIN}")
 
 
 @app.command(epilog="Example: spotisync accounts add --refresh-token-stdin < token.txt")
@@ -42,12 +47,16 @@ def add(
     ] = False,
     authorised_at: Annotated[
         str | None,
-        typer.Option(help="When it was authorised, as 2026-11-22T20:00:00Z; Spotify ends a login half a year later."),
+        typer.Option(
+            help="When the person agreed: 2026-11-22T20:00:00Z; default: now. Spotify ends a login half a year later."
+        ),
     ] = None,
 ) -> None:
     """Add an account by a refresh token of your Spotify app, or give one a new token. It is stored encrypted."""
     if not refresh_token_stdin:
-        raise typer.BadParameter(f"say where the token comes from: {ADD}")
+        raise typer.BadParameter(
+            f"say where the token comes from: --refresh-token-stdin. To log in by a browser: {LOGIN}"
+        )
     when = _time(authorised_at) if authorised_at else None
     token = _read_token()
 
@@ -66,13 +75,17 @@ def enable(name: Name) -> None:
 
 @app.command(epilog="Example: spotisync accounts disable alice")
 def disable(name: Name) -> None:
-    """Start no more syncs of this account; what is stored stays."""
+    """End the sync of this account that is going, and start no more; what is stored stays."""
+    from spotisync import workflow
+
     _set_status(name, "disabled")
+    workflow.sweep_soon()
 
 
 @app.command(epilog="Example: spotisync accounts remove alice --yes")
 def remove(name: Name, *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
     """Delete the account, its runs, saved tracks and playlists; artists, albums and tracks stay."""
+    from spotisync import workflow
     from spotisync.store import accounts
     from spotisync.sync import enrol
 
@@ -82,6 +95,7 @@ def remove(name: Name, *, yes: Annotated[bool, typer.Option("--yes", help="Do no
         typer.confirm(f"Delete {name} with all that was synced for it?", abort=True)
     with use_cases() as sync:
         enrol.remove(sync, name)
+    workflow.sweep_soon()
     say(f"Removed {name}.")
 
 
@@ -108,29 +122,42 @@ def _time(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter("write it as 2026-11-22T20:00:00Z", param_hint="--authorised-at") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if moment > datetime.now(UTC):
+        raise typer.BadParameter("that is yet to come", param_hint="--authorised-at")
+    return moment
 
 
-def _plain(account: "Account") -> dict[str, Any]:
+def _plain(account: "Account", standing: "Standing") -> dict[str, Any]:
     return {
         "spotify_user_id": account.spotify_user_id,
+        "spotify_account_id": account.spotify_account_id,
         "display_name": account.display_name,
         "status": account.status,
         "authorised_at": account.authorised_at.isoformat() if account.authorised_at else None,
+        "expires_at": standing.expires_at.isoformat() if standing.expires_at else None,
+        "missing_scopes": list(standing.missing),
         "created_at": account.created_at.isoformat(),
         "last_error": account.last_error,
+        "warning": standing.warning,
     }
 
 
-def _print_table(found: list["Account"]) -> None:
+def _print_table(found: "Found") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("account", "name", "status", "authorised", box=None)
-    for account in found:
-        authorised = f"{account.authorised_at.astimezone():%Y-%m-%d}" if account.authorised_at else ""
-        table.add_row(*map(Text, (account.spotify_user_id, account.display_name or "", account.status, authorised)))
+    table = Table("account", "name", "status", "authorised", "good until", box=None)
+    for account, standing in found:
+        cells = account.spotify_user_id, account.display_name or "", account.status
+        table.add_row(*map(Text, (*cells, _day(account.authorised_at), _day(standing.expires_at))))
     console().print(table)
-    for account in found:
-        if account.last_error:
+    for account, standing in found:
+        if standing.warning:
+            say(standing.warning)
+        elif account.last_error:
             say(f"{account.spotify_user_id}: {account.last_error}")
+
+
+def _day(moment: datetime | None) -> str:
+    return f"{moment.astimezone():%Y-%m-%d}" if moment else ""

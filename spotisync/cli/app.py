@@ -4,7 +4,21 @@ from typing import Annotated
 
 import typer
 
-from spotisync.cli import accounts, db, demo, limits, looks, psql, simulator, syncs, up
+from spotisync.cli import (
+    accounts,
+    db,
+    demo,
+    doctor,
+    imports,
+    limits,
+    login,
+    looks,
+    psql,
+    schedule,
+    simulator,
+    syncs,
+    up,
+)
 from spotisync.cli.output import tell_warnings
 
 app = typer.Typer(
@@ -39,6 +53,7 @@ def _always(
 
 app.command("demo", epilog="Example: spotisync demo")(demo.demo)
 app.command("up", epilog="Example: SPOTIPY_CLIENT_ID=… spotisync up")(up.up)
+app.command("login", epilog="Example: spotisync login")(login.login)
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(syncs.app, name="sync")
 app.command("status", epilog="Example: spotisync status --watch")(looks.status)
@@ -46,12 +61,15 @@ app.command("history", epilog="Example: spotisync history --limit 5")(looks.hist
 app.command("cancel", epilog="Example: spotisync cancel 12")(syncs.cancel)
 app.command("resume", epilog="Example: spotisync resume 12 --wait")(syncs.resume)
 app.add_typer(limits.app, name="limits")
+app.command("import", epilog="Example: spotisync import my_spotify_data.zip")(imports.import_)
+app.command("schedule", epilog="Example: spotisync schedule")(schedule.schedule)
 app.command(
     "psql",
     epilog="Example: spotisync psql -c 'SELECT count(*) FROM saved_tracks'",
     context_settings=PASSED_ON,
 )(psql.psql)
 app.add_typer(db.app, name="db")
+app.command("doctor", epilog="Example: spotisync doctor --offline")(doctor.doctor)
 app.command(
     "simulator",
     help="Run the Spotify simulator alone; `spotisync simulator --help` lists its options.",

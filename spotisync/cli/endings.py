@@ -4,6 +4,7 @@ import sys
 import traceback
 from typing import Final
 
+from spotisync.core.consent import LOGIN
 from spotisync.errors import Misconfigured, NeedsLogin, SpotisyncError, Unavailable
 
 DONE: Final = 0
@@ -12,8 +13,6 @@ WRONG_USAGE: Final = 2
 UNREACHABLE: Final = 3
 LOGIN_NEEDED: Final = 4
 INTERRUPTED: Final = 130
-
-ADD: Final = "spotisync accounts add --refresh-token-stdin"
 
 CODES: Final = ((NeedsLogin, LOGIN_NEEDED), (Misconfigured, WRONG_USAGE), (Unavailable, UNREACHABLE))
 
@@ -29,8 +28,8 @@ def tell(error: Exception) -> int:
 def _words(error: Exception) -> str:
     if isinstance(error, Unavailable) and error.__cause__ is not None:
         return f"{error}\n{_cure_of_the_database()}"
-    if isinstance(error, NeedsLogin) and ADD not in str(error):
-        return f"{error}\nAuthorise it again, and give the account its new token: {ADD}"
+    if isinstance(error, NeedsLogin) and LOGIN not in str(error):
+        return f"{error}\nLog in again: {LOGIN}"
     if isinstance(error, SpotisyncError | OSError):
         return str(error)
     if _is_missing_table(error):

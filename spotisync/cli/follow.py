@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from spotisync.cli.words import Document, is_over
 from spotisync.errors import Fatal, Unavailable
@@ -17,34 +18,44 @@ PATIENCE: Final = 60.0
 """With a database that is away, in seconds: a restart or a failover must not end the watching."""
 
 
-def until_over(look: Callable[[], Document]) -> Iterator[Document]:
+@dataclass(frozen=True)
+class Look(Generic[T]):
+    """What was seen last. `away`: for so many seconds nothing newer could be seen."""
+
+    seen: T
+    away: float | None = None
+
+
+def until_over(look: Callable[[], Document]) -> Iterator[Look[Document]]:
     """The run as it stands, until it is over."""
-    for run in looks(look):
-        yield run
-        if is_over(run):
+    for each in looks(look):
+        yield each
+        if is_over(each.seen):
             return
 
 
-def looks(look: Callable[[], T]) -> Iterator[T]:
+def looks(look: Callable[[], T], patience: float = PATIENCE) -> Iterator[Look[T]]:
     """Look five times a second, without end. While the database is away the last look stands, for a minute."""
-    last, seen = look(), time.monotonic()
+    last, seen, away = look(), time.monotonic(), None
     while True:
-        yield last
+        yield Look(last, away)
         time.sleep(PACE)
         try:
-            last, seen = look(), time.monotonic()
+            last, seen, away = look(), time.monotonic(), None
         except Unavailable:
-            if time.monotonic() > seen + PATIENCE:
+            away = time.monotonic() - seen
+            if away > patience:
                 raise
 
 
 def look_at(database: "Database", sync_id: int) -> Callable[[], Document]:
     """Raises `Fatal` when the run is gone, with its account."""
     from spotisync import status
+    from spotisync.settings import settings
 
     def look() -> Document:
         with database.begin() as connection:
-            run = status.run(connection, sync_id)
+            run = status.run(connection, settings(), sync_id)
         if run is None:
             raise Fatal(f"there is no run {sync_id}")
         return run

@@ -29,11 +29,11 @@ def status(
         look = _look(database, account)
         if json:
             each = look()
-            document([run for run in each if run] if len(each) > 1 else next(iter(each), None))
+            document(each[0] if len(each) == 1 else each)
         elif watch:
             _watch(look)
         else:
-            _print([run for run in look() if run])
+            _print(look())
 
 
 def history(
@@ -45,6 +45,7 @@ def history(
     """List the runs, the newest first."""
     from spotisync import status as read_model
     from spotisync.cli import bars
+    from spotisync.settings import settings
     from spotisync.store import accounts
 
     with library() as database, database.begin() as connection:
@@ -54,38 +55,34 @@ def history(
     if json:
         document(runs)
     elif runs:
-        console().print(bars.runs_table(runs))
+        console().print(bars.runs_table(runs, settings().zone, console().width))
     else:
         say(NOTHING)
 
 
-def _look(database: "Database", account: str | None) -> Callable[[], list["Document | None"]]:
-    """Of this account, or of each that there is, the current or last run, if it has one."""
+def _look(database: "Database", account: str | None) -> Callable[[], list["Document"]]:
+    """The status document of this account, or of each that there is."""
     from spotisync import status as read_model
-    from spotisync.store import accounts
+    from spotisync.settings import settings
 
-    def look() -> list["Document | None"]:
+    def look() -> list["Document"]:
         with database.begin() as connection:
-            chosen = [accounts.named(connection, account)] if account else accounts.every(connection)
-            return [read_model.latest(connection, each.spotify_user_id) for each in chosen]
+            return read_model.documents(connection, settings(), account)
 
     return look
 
 
-def _print(runs: list["Document"]) -> None:
+def _print(documents: list["Document"]) -> None:
     from spotisync.cli import bars
 
-    for run in runs:
-        console().print(bars.picture(run))
-    if not runs:
-        say(NOTHING)
+    for part in bars.between([bars.picture(each) for each in documents]):
+        console().print(part)
 
 
-def _watch(look: Callable[[], list["Document | None"]]) -> None:
+def _watch(look: Callable[[], list["Document"]]) -> None:
     from spotisync.cli import bars, follow
 
-    looks = ([run for run in each if run] for each in follow.looks(look))
     try:
-        bars.draw_all(looks, console(), NOTHING)
+        bars.draw_all(follow.looks(look), console())
     except KeyboardInterrupt:
         return

@@ -8,6 +8,7 @@ from spotisync.cli.endings import DONE, FAILED, INTERRUPTED, LOGIN_NEEDED
 from spotisync.cli.opened import use_cases
 from spotisync.cli.options import Account, AsJson, RunId, Wait
 from spotisync.cli.output import console, document, say
+from spotisync.core.consent import LOGIN
 
 if TYPE_CHECKING:
     from spotisync.cli.words import Document
@@ -29,8 +30,8 @@ def full(*, account: Account = None, idempotency_key: Key = None, wait: Wait = F
 
     with use_cases() as sync:
         triggered = lifecycle.trigger(sync, account, "full", "cli", idempotency_key=idempotency_key)
-        if triggered.created:
-            workflow.publish(triggered.run)
+        if triggered.created and not workflow.publish(triggered.run):
+            _tell_that_it_starts_later(triggered.run.id, json=json)
         _go_on(sync, triggered, wait=wait, json=json, began="started")
 
 
@@ -41,8 +42,8 @@ def resume(sync_id: RunId, *, wait: Wait = False, json: AsJson = False) -> None:
 
     with use_cases() as sync:
         triggered = lifecycle.resume(sync, sync_id)
-        if triggered.created:
-            workflow.publish(triggered.run)
+        if triggered.created and not workflow.publish(triggered.run):
+            _tell_that_it_starts_later(triggered.run.id, json=json)
         _go_on(sync, triggered, wait=wait, json=json, began="goes on")
 
 
@@ -55,6 +56,15 @@ def cancel(sync_id: RunId) -> None:
         run = lifecycle.cancel(sync, sync_id)
     workflow.sweep_soon()
     say(f"Run {run.id} of {run.account} is cancelled. Go on with it: spotisync resume {run.id}")
+
+
+def _tell_that_it_starts_later(sync_id: int, *, json: bool) -> None:
+    """It will be done, so that this is no failure: exit code 3 would say that what was asked for is not."""
+    say(
+        f"The broker can't be reached. Run {sync_id} is stored, and starts by itself within a minute of the broker's "
+        "return, if beat and a worker run. See what is wrong: spotisync doctor",
+        stderr=json,
+    )
 
 
 def _go_on(sync: "Sync", triggered: "Triggered", *, wait: bool, json: bool, began: str) -> None:
@@ -108,4 +118,5 @@ def _exit_code(sync: "Sync", run: "Document") -> int:
         return DONE
     with sync.database.begin() as connection:
         needs_login = accounts.named(connection, run["account"]).status == "needs_login"
+    needs_login = needs_login or LOGIN in (run["last_error"] or "")  # a scope is missing
     return LOGIN_NEEDED if needs_login else FAILED

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from spotisync.cli.endings import ADD
 from spotisync.cli.output import say, tell_the_stack
+from spotisync.core.consent import LOGIN
 
 if TYPE_CHECKING:
     from spotisync.settings import Settings
@@ -55,4 +55,4 @@ def _tell_what_next(chosen: "Settings") -> None:
     if names:
         say(f"Accounts: {', '.join(names)}. In another terminal: spotisync status --watch")
     else:
-        say(f"There is no account yet. In another terminal: {ADD}, then: spotisync sync full --wait")
+        say(f"There is no account yet. In another terminal: {LOGIN}, then: spotisync sync full --wait")

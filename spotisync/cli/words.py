@@ -1,105 +1,57 @@
-"""What a run is doing and why it waits, in words; made from the status document alone."""
+"""The status document on a terminal: names, labels, numbers. Its sentences are in the document already."""
 
 from datetime import UTC, datetime
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from spotisync.core.states import OVER
+from spotisync.status.times import clock, day
 
 Document = dict[str, Any]
-
-DOING: Final = {
-    "tracks": "Reading saved tracks",
-    "artists": "Looking up artists",
-    "albums": "Looking up albums",
-    "playlists": "Reading playlists",
-    "finish": "Finishing",
-}
-SAFE: Final = "All that was read is stored."
-
-
-def headline(run: Document) -> str:
-    return f"{run['sync_type'].capitalize()} sync of {run['account']}, run {run['sync_id']}"
-
-
-def sentence(run: Document) -> str:
-    """One sentence or two: the state, its reason, what to do."""
-    match run["status"]:
-        case "success":
-            return _success(run)
-        case "failed":
-            return f"Failed: {run['last_error']}. {SAFE} Go on from there: spotisync resume {run['sync_id']}"
-        case "cancelled":
-            return f"Cancelled. {SAFE} Go on from there: spotisync resume {run['sync_id']}"
-        case "pending":
-            return "It begins when the account's other run is over."
-        case "rate_limited":
-            return _waiting(run, reset_at(_current(run)))
-    return _in_progress(run)
-
-
-def _success(run: Document) -> str:
-    words = f"Complete since {moment(run['completed_at'])}: {_changes(run)}, with {calls(run)}."
-    if run["items_deferred"]:
-        words += f" {_many(run['items_deferred'])} look-ups were put off until Spotify allows them."
-    return words
-
-
-def _changes(run: Document) -> str:
-    said = [f"{_many(run[f'items_{name}'])} {name}" for name in ("added", "updated", "removed") if run[f"items_{name}"]]
-    return ", ".join([f"{_many(run['items_processed'])} items read", *said])
-
-
-def _in_progress(run: Document) -> str:
-    phase = _current(run)
-    if phase and (until := reset_at(phase)):
-        return _waiting(run, until)
-    if phase and phase["failures"]:
-        return f"{phase['last_error']}; it is tried again (after {phase['failures']} failures in a row). {SAFE}"
-    if all(each["status"] == "pending" for each in run["phases"].values()):
-        return "It waits for a worker to take it."
-    return f"{DOING[run['current_phase']]}; {calls(run)} so far."
-
-
-def calls(run: Document) -> str:
-    return f"{_many(run['api_calls'])} Spotify {'call' if run['api_calls'] == 1 else 'calls'}"
-
-
-def _waiting(run: Document, until: datetime | None) -> str:
-    when = f"until {_clock(until)}" if until else "a little"
-    return f"{DOING[run['current_phase']]}: Spotify said to wait {when}; then it goes on by itself. {SAFE}"
-
-
-def _current(run: Document) -> Document | None:
-    phase: Document | None = run["phases"].get(run["current_phase"])
-    return phase
-
-
-def reset_at(phase: Document | None) -> datetime | None:
-    """Until when the phase waits; none if that is over."""
-    if phase is None or phase["rate_limit_reset_at"] is None:
-        return None
-    until = datetime.fromisoformat(phase["rate_limit_reset_at"])
-    return until if until > datetime.now(UTC) else None
-
 
 STATES: Final = {
     "pending": "to come",
     "in_progress": "going",
-    "rate_limited": "waiting",
+    "rate_limited": "paused",
     "success": "done",
     "failed": "failed",
     "cancelled": "cancelled",
 }
 
 
-def state(phase: Document) -> str:
+def headline(document: Document) -> str:
+    if document["sync_id"] is None:
+        return document["account"] or "spotisync"
+    return f"{document['sync_type'].capitalize()} sync of {document['account']}, run {document['sync_id']}"
+
+
+def below(document: Document) -> list[str]:
+    """What stands below the bars; of a run that simply goes, or went well, not more than its notes."""
+    said = list(document["notes"])
+    if document["to_do"] == "Nothing." or _simply_goes(document):
+        return said
+    safe = " ".join(filter(None, (document["safe"], document["still_runs"])))
+    return [*said, *([safe] if safe else []), f"To do: {document['to_do'][:1].lower()}{document['to_do'][1:]}"]
+
+
+def _simply_goes(document: Document) -> bool:
+    worker = document["worker"]
+    return document["status"] == "in_progress" and bool(worker["has_it"] and worker["alive"])
+
+
+def calls(run: Document) -> str:
+    return f"{run['api_calls']:,} Spotify {'call' if run['api_calls'] == 1 else 'calls'}"
+
+
+def state(document: Document, phase: Document) -> str:
     """The state of one phase, in a word or two."""
-    if phase["status"] in {"in_progress", "rate_limited"} and (until := reset_at(phase)):
-        return f"waits until {_clock(until)}"
-    if phase["status"] == "in_progress" and phase["failures"]:
-        return "trying again"
+    if phase["status"] in {"in_progress", "rate_limited"}:
+        if document["waiting_until"]:
+            return f"until {clock(document, datetime.fromisoformat(document['waiting_until']))}"
+        if phase["failures"]:
+            return "trying again"
     if phase["items_deferred"]:
-        return f"done, {_many(phase['items_deferred'])} later"
+        return f"done, {phase['items_deferred']:,} later"
     return STATES[phase["status"]]
 
 
@@ -108,13 +60,30 @@ def amount(phase: Document) -> str:
     done, total = phase["items_processed"], phase["total_items"]
     if phase["status"] == "pending" and not done:
         return ""
-    return f"{_many(done)} / {_many(total)}" if total is not None else _many(done)
+    return f"{done:,} / {total:,}" if total is not None else f"{done:,}"
 
 
-def line(run: Document) -> str:
+def line(document: Document) -> str:
     """All of it on one line, for where nothing can be drawn."""
-    phases = [f"{name} {amount(phase)}" for name, phase in run["phases"].items() if amount(phase)]
-    return " · ".join([*phases, sentence(run)])
+    phases = [f"{name} {amount(phase)}" for name, phase in document["phases"].items() if amount(phase)]
+    return " · ".join([*phases, document["message"], *(below(document) if is_over(document) else [])])
+
+
+def news(document: Document) -> tuple[Any, ...]:
+    """What must have changed for another such line: a wait that has become shorter is no news."""
+    numbers = tuple(document[name] for name in ("sync_id", "status", "api_calls", "items_processed", "last_error"))
+    return (*numbers, document["waiting_until"], document["to_do"], document["account_status"])
+
+
+def away(seconds: float) -> str:
+    return f"The database can't be reached for {max(1, round(seconds))} s; this is how it stood before."
+
+
+def is_over(document: Document) -> bool:
+    return document["status"] in OVER
+
+
+# ---- history --------------------------------------------------------------------------------------------------------
 
 
 def duration(run: Document) -> str:
@@ -125,22 +94,19 @@ def duration(run: Document) -> str:
         return f"{seconds:.1f} s"
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d {hours:02}h"
     return f"{hours}h {minutes:02}m" if hours else f"{minutes}m {seconds:02}s"
 
 
-def moment(iso: str | None) -> str:
-    return f"{datetime.fromisoformat(iso).astimezone():%Y-%m-%d %H:%M:%S}" if iso else ""
+def begun(run: Document, zone: str) -> str:
+    """`22 Nov 20:00`; of another year its day alone. Never longer than twelve letters."""
+    local, today = datetime.fromisoformat(run["started_at"]).astimezone(ZoneInfo(zone)), datetime.now(ZoneInfo(zone))
+    return day(local, today) if local.year != today.year else f"{day(local, today)} {local:%H:%M}"
 
 
-def is_over(run: Document) -> bool:
-    return run["status"] in OVER
-
-
-def _clock(at: datetime) -> str:
-    """The time of day; with the day when it is not today's."""
-    local = at.astimezone()
-    return f"{local:%H:%M:%S}" if local.date() == datetime.now().astimezone().date() else f"{local:%Y-%m-%d %H:%M}"
-
-
-def _many(number: int) -> str:
-    return f"{number:,}"
+def error(run: Document) -> str:
+    """In short: up to where the cure begins, which `status` has in full."""
+    said = str(run["last_error"] or "").partition(";")[0].partition("\n")[0]
+    return said.removeprefix("Spotify answered ") if run["status"] == "failed" else ""

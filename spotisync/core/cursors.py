@@ -16,12 +16,16 @@ class Lookups:
 
 @dataclass(frozen=True)
 class Listing:
-    """Reading the list of playlists. `steady`: the total has been the same on every page of this reading."""
+    """Reading the list of playlists. `steady`: the total has been the same on every page of this reading.
+
+    `nulls`: null rows so far; `before`: in the reading before this one.
+    """
 
     walk: Walk = field(default_factory=Walk)
     steady: bool = True
     nulls: int = 0
     reading: int = 1
+    before: int | None = None
 
 
 @dataclass(frozen=True)

@@ -53,8 +53,8 @@ class Row:
 class Library:
     """What is known: the rows that are expected, those that were read in this search, and where the patrol is.
 
-    `walked`: a proved walk has been over it, and every row has its date. `hidden`: the stored rows that null rows stand
-    for, by the minute; in `expected` they are entries without an id.
+    `walked`: a proved walk has been over it, and every row has its date. `hidden`: the stored rows that null rows may
+    stand for, by the minute; in `expected` they are not, but the null rows are.
     """
 
     expected: Expected
@@ -186,16 +186,14 @@ def settle(found: Found, library: Library) -> Settled:
     now = Counter(entry.minute for entry in found.excess)
     more = now - Counter(entry.minute for entry in library.expected.excess)
     dates = {entry.track_id: entry.minute for entry in library.expected.entries if entry.track_id in found.missing}
-    hidden = {id_: minute for id_, minute in dates.items() if id_ and more[minute]}
-    behind = Counter(library.hidden.values())
-    # A row that was hidden, and whose null row is not there any more, has been removed meanwhile.
-    lost = {id_ for id_, minute in library.hidden.items() if now[minute] < behind[minute]}
-    kept = {id_: minute for id_, minute in library.hidden.items() if id_ not in lost} | hidden
+    hidden = {id_ for id_, minute in dates.items() if id_ and more[minute]}
+    # What had been hidden, and has no null row left to be behind, has been removed meanwhile.
+    lost = {id_ for id_, minute in library.hidden.items() if not now[minute]}
     return Settled(
-        removed=frozenset(found.missing - set(hidden)) | lost,
-        hidden=frozenset(kept),
+        removed=frozenset(found.missing - hidden) | lost,
+        hidden=frozenset(library.hidden.keys() - lost) | hidden,
         redated=found.redated,
-        excess=now - Counter(kept.values()),
+        excess=now,
     )
 
 

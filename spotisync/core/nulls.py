@@ -4,50 +4,94 @@ Spotify lists and counts rows that it does not show (`null`, or `track: null`), 
 nothing about what it hides: to take what is missing there for removed would blank what is stored (law 6), and to take
 nothing for removed while there is a null row would be no answer either. So we count:
 
-- Null rows that were there before anything went missing hide nothing that we know. They are remembered, by date.
-- When there are more of them now, as many missing rows of that date may be hidden. They are kept, marked and counted;
-  each later walk or listing looks again. A null row of a saved track usually keeps its date, which all but names the
-  track; one without a date may hide anything.
-- When more rows are missing than can be hidden, nobody can tell which: those that were hidden before go first, and if
-  there is room left, all of them are kept until the null rows are gone.
+- Null rows that were there before anything went missing hide nothing that we know: they are `idle`.
+- When there are more null rows than the last time, what went missing since may be hidden behind the new ones. It is
+  kept, marked and counted, and each later walk or listing looks again. When more went missing than there are new null
+  rows, nobody can tell which, and all of it is kept.
+- What is kept stays so until its null rows are gone, or it is shown again.
+
+A null row of a saved track usually keeps its date, which all but names the track: only rows of that date can be behind
+it. One without a date may hide anything; that one of these went while another one came, counting does not show.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from spotisync.core.parse import EPOCH
 
 UNDATED = EPOCH
-Nulls = Mapping[datetime, int]
 
 
 @dataclass(frozen=True)
-class Missing:
-    """Something stored as live that the list did not have. `hidden`: the last time already."""
+class Nulls:
+    """Null rows of one date: how many, and how many of them hide nothing that is known."""
+
+    rows: int = 0
+    idle: int = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """A stored row that was not met at last, or, if `shown`, one that had been hidden and was met again."""
 
     id: str
     hidden: bool = False
     added_at: datetime = UNDATED
+    shown: bool = False
 
 
-def behind(missing: Sequence[Missing], nulls: Nulls, idle: Nulls) -> tuple[set[str], dict[datetime, int]]:
-    """Who may be hidden, and the null rows that hide nothing; `idle` are those of the last time."""
+def grown(met: Mapping[datetime, int], last: Mapping[datetime, Nulls]) -> list[datetime]:
+    """Where there are new null rows: even what was met may be hidden behind one since then."""
+    return [added_at for added_at, rows in met.items() if rows > last.get(added_at, Nulls()).rows]
+
+
+def unheard(met: Mapping[datetime, int]) -> dict[datetime, Nulls]:
+    """Null rows counted for the first time: they have always been there, as far as we know."""
+    return {added_at: Nulls(rows, rows) for added_at, rows in met.items()}
+
+
+def behind(
+    rows: Sequence[Row], met: Mapping[datetime, int], last: Mapping[datetime, Nulls]
+) -> tuple[set[str], dict[datetime, Nulls]]:
+    """Who may be hidden behind the null rows that were met, and what these are for the next time."""
     hidden: set[str] = set()
-    left: dict[datetime, int] = {}
+    now: dict[datetime, Nulls] = {}
+    dated = {*met, *last} - {UNDATED}
     # The undated ones last: any row may be behind them, but for those that a dated one accounts for.
-    for added_at in sorted({*nulls, UNDATED}, reverse=True):
-        those = [each for each in missing if each.id not in hidden and added_at in (each.added_at, UNDATED)]
-        count = nulls.get(added_at, 0)
-        room = count - idle.get(added_at, 0)
-        kept = _kept(those, room)
+    for added_at in (*sorted(dated), UNDATED):
+        those = [row for row in rows if row.id not in hidden and _may_be_at(row, added_at, dated)]
+        kept, nulls = _count(those, met.get(added_at, 0), last.get(added_at, Nulls()), dated=added_at != UNDATED)
+        if added_at != UNDATED and kept:
+            # One that is met twice, in a library that moves, must not pass for one that hides nothing: a new one of
+            # the very same second is the less likely reason.
+            nulls = Nulls(nulls.rows, last.get(added_at, Nulls()).idle)
         hidden |= kept
-        left[added_at] = count - min(len(kept), max(0, room))
-    return hidden, {added_at: count for added_at, count in left.items() if count}
+        now[added_at] = nulls
+    return hidden, {added_at: nulls for added_at, nulls in now.items() if nulls.rows}
 
 
-def _kept(missing: Collection[Missing], room: int) -> set[str]:
-    if room <= 0:
-        return set()
-    before = {each.id for each in missing if each.hidden}
-    return before if len(before) >= room else {each.id for each in missing}
+def _may_be_at(row: Row, added_at: datetime, dated: set[datetime]) -> bool:
+    if added_at == UNDATED:
+        return not (row.shown and row.added_at in dated)
+    return row.added_at == added_at
+
+
+def _count(those: Sequence[Row], rows: int, last: Nulls, *, dated: bool) -> tuple[set[str], Nulls]:
+    shown = sum(row.shown for row in those)
+    before = {row.id for row in those if row.hidden and not row.shown}
+    fresh = {row.id for row in those if not row.hidden}
+    # One that is shown again has left a null row behind less.
+    new = max(0, min(rows - last.rows + shown, rows - last.idle))
+    if dated:
+        # Of those of one second, what no fresh one can be behind may hide an old one still.
+        new = min(new, len(fresh))
+    old = max(0, rows - last.idle - new)
+    kept = (before if old else set()) | (fresh if new else set())
+    hiding = min(old, len(before)) + min(new, len(fresh))
+    return kept, Nulls(rows, rows - hiding)
+
+
+def removable(rows: Sequence[Row], hidden: set[str]) -> bool:
+    """Something is missing and not hidden."""
+    return any(not row.shown and row.id not in hidden for row in rows)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
+from spotisync.core.plays import Play, RecentPage
+from spotisync.core.regimes import Regime, told_by_playlists
 from spotisync.core.rows import Album, Artist, Catalogue, NullRow, Playlist, PlaylistItem, SavedTrack, Track
 from spotisync.errors import Transient
 
@@ -182,6 +184,7 @@ class SavedTracksPage(Page):
 @dataclass(frozen=True)
 class PlaylistsPage(Page):
     rows: tuple[Playlist | None, ...] = ()
+    regime: Regime | None = None
 
 
 @dataclass(frozen=True)
@@ -223,7 +226,8 @@ def _added_at(item: dict[str, Any]) -> datetime:
 
 def playlists(body: Any, offset: int) -> PlaylistsPage:
     items, total = _page(body)
-    return PlaylistsPage(offset, len(items), total, rows=tuple(playlist(_object(item)) for item in items))
+    rows = tuple(playlist(_object(item)) for item in items)
+    return PlaylistsPage(offset, len(items), total, rows=rows, regime=told_by_playlists(items))
 
 
 def playlist(found: dict[str, Any]) -> Playlist | None:
@@ -284,6 +288,22 @@ def _of_kind(row: PlaylistItem, kind: Any, track_id: str | None = None) -> Playl
     return PlaylistItem(**{**vars(row), "kind": kind, "track_id": track_id})
 
 
+def recently_played(body: Any) -> RecentPage:
+    """It has no total, and no cursors when it is empty."""
+    if not isinstance(body, dict) or not isinstance(body.get("items"), list):
+        raise Unreadable("Spotify sent plays without rows")
+    items, catalogue = body["items"], Catalogue()
+    plays = tuple(play for play in (_play(_object(item), catalogue) for item in items) if play)
+    return RecentPage(len(items), catalogue, plays)
+
+
+def _play(item: dict[str, Any], into: Catalogue) -> Play | None:
+    played_at = moment(item.get("played_at"))
+    row = track(_object(item.get("track")), into) if played_at else None
+    context_uri = text(_object(item.get("context")).get("uri")) or None
+    return Play(row.id, played_at, "recent", context_uri=context_uri) if row and played_at else None
+
+
 @dataclass(frozen=True)
 class Found:
     """What a look-up by ids brought: rows, and the ids that Spotify no longer knows."""
@@ -294,21 +314,39 @@ class Found:
 
 
 def artists_by_id(body: Any, asked: Sequence[str]) -> Found:
-    def into(found: dict[str, Any], catalogue: Catalogue) -> str | None:
-        row = artist(found)
-        if row:
-            catalogue.add_artist(row)
-        return row.id if row else None
-
-    return _by_id(body, "artists", asked, into)
+    return _by_id(body, "artists", asked, _artist_into)
 
 
 def albums_by_id(body: Any, asked: Sequence[str]) -> Found:
-    def into(found: dict[str, Any], catalogue: Catalogue) -> str | None:
-        row = album(found, catalogue)
-        return row.id if row else None
+    return _by_id(body, "albums", asked, _album_into)
 
-    return _by_id(body, "albums", asked, into)
+
+def artist_by_id(body: Any, asked: Sequence[str]) -> Found:
+    return _one_by_id(body, asked, _artist_into)
+
+
+def album_by_id(body: Any, asked: Sequence[str]) -> Found:
+    return _one_by_id(body, asked, _album_into)
+
+
+def _artist_into(found: dict[str, Any], catalogue: Catalogue) -> str | None:
+    row = artist(found)
+    if row:
+        catalogue.add_artist(row)
+    return row.id if row else None
+
+
+def _album_into(found: dict[str, Any], catalogue: Catalogue) -> str | None:
+    row = album(found, catalogue)
+    return row.id if row else None
+
+
+def _one_by_id(body: Any, asked: Sequence[str], into: Callable[[dict[str, Any], Catalogue], str | None]) -> Found:
+    """An object without an id answers nothing, and proves nothing either; what is gone is refused (404)."""
+    if not isinstance(body, dict):
+        raise Unreadable("Spotify answered a look-up with something else than an object")
+    catalogue = Catalogue()
+    return Found(catalogue, frozenset(asked) if into(body, catalogue) else frozenset(), frozenset())
 
 
 def _by_id(body: Any, key: str, asked: Sequence[str], into: Callable[[dict[str, Any], Catalogue], str | None]) -> Found:

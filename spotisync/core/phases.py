@@ -12,7 +12,8 @@ from spotisync.core import incremental, parse, walk
 from spotisync.core.bisection import Found
 from spotisync.core.cursors import Contents, Cursor, Listing, Reading
 from spotisync.core.incremental import Conclude, Incremental, Library, Read, Rewalk, Row, Settled
-from spotisync.core.requests import IDS_A_CALL, PAGE, Request
+from spotisync.core.regimes import Regime, told_by_lookup
+from spotisync.core.requests import IDS_A_CALL, PAGE, Kind, Request
 from spotisync.core.rows import Catalogue, NullRow, Playlist, PlaylistItem, SavedTrack
 from spotisync.core.walk import TracksWalk
 from spotisync.errors import Refused
@@ -35,22 +36,24 @@ class Answer:
 
 @dataclass(frozen=True)
 class Listed:
-    """The list of playlists, read to its end for the `reading`-th time: what it can prove."""
+    """The list of playlists, read to its end: what that proves. `before`: the null rows of the reading before it."""
 
     total: int
     nulls: int
     steady: bool
     one_page: bool
     reading: int
+    before: int | None = None
 
-    def proves(self, met: int, *, as_before: bool) -> bool:
+    def proves(self, met: int, known_nulls: int, *, as_before: bool) -> bool:
         """No playlist that stayed was skipped. `met`: how many there were, each counted once.
 
-        Playlists can be moved about in their list. One that went up past the place of the reading pushed another one
-        down into the next page, so that the rows do not add up to the total. (What Spotify lists twice for good does
-        not add up either; then it must have been the same playlists `as_before`.)
+        Playlists can be moved about in their list. One that went up past the place of the reading pushed another row
+        down into the next page, so that the rows do not add up to the total, unless it was a null row, which looks like
+        any other: so their number must be the known one. Else the reading before must have found just the same.
         """
-        return self.one_page or (self.steady and (as_before or met + self.nulls == self.total))
+        adds_up = met + self.nulls == self.total and self.nulls == known_nulls
+        return self.one_page or (self.steady and (adds_up or (as_before and self.nulls == self.before)))
 
     @property
     def last(self) -> bool:
@@ -70,7 +73,7 @@ class Step:
     walk_done: bool = False
     read: tuple[Row, ...] = ()
     read_again: bool = False
-    settled: Settled | None = None
+    differences: Settled | None = None
     patrol: int | None = None
     put_off: bool = False
     looked_up: Entity | None = None
@@ -78,6 +81,10 @@ class Step:
     gone: frozenset[str] = frozenset()
     missed: frozenset[str] = frozenset()
     deferred: bool = False
+    regime: Regime | None = None
+    # What was looked up is as much as a restricted app gets; and: so is what the pages told of all other stubs.
+    partial: bool = False
+    settled: bool = False
     listed: tuple[tuple[int, Playlist], ...] = ()
     listing: Listed | None = None
     items: tuple[tuple[str, PlaylistItem], ...] = ()
@@ -155,7 +162,7 @@ def fold_incremental(
 def _concluded(cursor: Incremental, found: Found, library: Library) -> Step:
     assert cursor.total is not None  # noqa: S101 (the head is in)
     patrol = incremental.next_patrol(library.patrol, library, cursor.total) if cursor.patrolled else None
-    return Step(cursor=None, total=cursor.total, settled=incremental.settle(found, library), patrol=patrol)
+    return Step(cursor=None, total=cursor.total, differences=incremental.settle(found, library), patrol=patrol)
 
 
 # ---- artists, albums ------------------------------------------------------------------------------------------------
@@ -169,15 +176,28 @@ def plan_lookups(entity: Entity, ids: Sequence[str], alone: Collection[str] = ()
     return [Request(entity, ids=tuple(chunk)) for chunk in (*chunks, *([id_] for id_ in ids if id_ in alone))]
 
 
+SINGLY: dict[Entity, Kind] = {"artists": "artist", "albums": "album"}
+BY_ID: dict[str, Callable[[Any, Sequence[str]], parse.Found]] = {
+    "artists": parse.artists_by_id,
+    "albums": parse.albums_by_id,
+    "artist": parse.artist_by_id,
+    "album": parse.album_by_id,
+}
+
+
+def plan_single_lookups(entity: Entity, ids: Sequence[str]) -> list[Request]:
+    """One id a call: all that an app of the restricted regime has."""
+    return [Request(SINGLY[entity], ids=(id_,)) for id_ in ids]
+
+
 def fold_lookups(cursor: Cursor, entity: Entity, answers: Sequence[Answer]) -> Step:
-    """The phase ends when the store finds no stub left, so the cursor stays. A 403 means: not for this app."""
+    """The phase ends when the store finds no stub left, so the cursor stays."""
     answers = list(itertools.takewhile(lambda answer: not _forbidden(answer), answers)) or answers
     if any(_forbidden(answer) for answer in answers):
-        return Step(cursor=cursor, looked_up=entity, deferred=True)
-    by_id = parse.artists_by_id if entity == "artists" else parse.albums_by_id
+        return _refused_lookups(cursor, entity, answers[0])
     found = _read(
         [answer for answer in answers if not answer.refused],
-        lambda answer: by_id(answer.body, answer.request.ids),
+        lambda answer: BY_ID[answer.request.kind](answer.body, answer.request.ids),
     )
     catalogue = Catalogue()
     for each in found:
@@ -186,9 +206,30 @@ def fold_lookups(cursor: Cursor, entity: Entity, answers: Sequence[Answer]) -> S
     refused_alone = {answer.request.ids[0] for answer in answers if answer.refused and len(answer.request.ids) == 1}
     gone = frozenset(refused_alone).union(*(each.gone for each in found))
     asked = frozenset().union(*(answer.request.ids for answer in answers))
+    regime = _told(entity, [answer for answer in answers if not answer.refused])
     return Step(
-        cursor=cursor, catalogue=catalogue, looked_up=entity, known=known, gone=gone, missed=asked - known - gone
+        cursor=cursor,
+        catalogue=catalogue,
+        looked_up=entity,
+        known=known,
+        gone=gone,
+        missed=asked - known - gone,
+        regime=regime,
+        partial=regime is None,
     )
+
+
+def _refused_lookups(cursor: Cursor, entity: Entity, refused: Answer) -> Step:
+    """A 403 to many ids says that the app is of the restricted regime; to one id, it says nothing that would help."""
+    if refused.request.kind == SINGLY[entity]:
+        return Step(cursor=cursor, looked_up=entity, deferred=True)
+    return Step(cursor=cursor, looked_up=entity, regime="restricted")
+
+
+def _told(entity: Entity, answers: Sequence[Answer]) -> Regime | None:
+    if any(answer.request.kind != SINGLY[entity] for answer in answers):
+        return "full"
+    return next((regime for answer in answers if (regime := told_by_lookup(answer.body))), None)
 
 
 def _forbidden(answer: Answer) -> bool:
@@ -217,20 +258,20 @@ def fold_listing(cursor: Listing, answers: Sequence[Answer]) -> Step:
     nulls = cursor.nulls + sum(page.length for page in accepted) - len(listed)
     whole = None
     if after.done and after.total is not None:
-        one_page = len(accepted) == 1 and accepted[0].offset == 0
-        nulls = after.total - len(listed) if one_page else nulls
-        whole = Listed(after.total, nulls, steady, one_page, cursor.reading)
+        one_page = cursor.walk.position == 0 and len(accepted) == 1
+        whole = Listed(after.total, nulls, steady, one_page, cursor.reading, cursor.before)
     return Step(
-        cursor=Contents() if whole else Listing(after, steady, nulls, cursor.reading),
+        cursor=Contents() if whole else replace(cursor, walk=after, steady=steady, nulls=nulls),
         total=after.total,
+        regime=next((page.regime for page in pages if page.regime), None),
         listed=listed,
         listing=whole,
     )
 
 
-def read_again() -> Listing:
-    """Some playlists were not met: read the list once more before they count as gone."""
-    return Listing(reading=2)
+def read_again(listed: Listed) -> Listing:
+    """Some playlists were not met, or something does not add up: read the list once more before anything is gone."""
+    return Listing(reading=2, before=listed.nulls)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["saved_tracks", "artists", "albums", "playlists", "playlist_items"]
+Kind = Literal[
+    "saved_tracks", "artists", "artist", "albums", "album", "playlists", "playlist_items", "recently_played"
+]  # fmt: skip
 Family = Literal["library", "artists", "albums", "playlists", "player"]
 
 PAGE = 50  # the most that /me/tracks, /me/playlists and /playlists/{id}/items give
@@ -11,9 +13,12 @@ IDS_A_CALL = {"artists": 50, "albums": 20}
 FAMILY: dict[Kind, Family] = {
     "saved_tracks": "library",
     "artists": "artists",
+    "artist": "artists",
     "albums": "albums",
+    "album": "albums",
     "playlists": "playlists",
     "playlist_items": "playlists",
+    "recently_played": "player",
 }
 
 

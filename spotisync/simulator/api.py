@@ -1,4 +1,4 @@
-"""The Web API without faults: limits, then the token, then the regime, then the answer."""
+"""The Web API without faults: limits, then the token, then the app, then the regime, then the answer."""
 
 from functools import lru_cache
 
@@ -11,6 +11,12 @@ from spotisync.simulator.logins import Access, Logins
 from spotisync.simulator.settings import Settings
 from spotisync.simulator.shapes import Shapes
 from spotisync.simulator.world import World
+
+NO_PREMIUM = (
+    "Active premium subscription required for the owner of the app. When the subscription status changes, it can take "
+    "a few hours before requests are allowed again."
+)
+NOT_LISTED = "Check settings on developer.spotify.com/dashboard, the user may not be registered."
 
 
 class Api:
@@ -42,12 +48,19 @@ class Api:
             if limited := self.limits.refusal(family, self._world.now()):
                 return limited
             access = self._allowed(request)
+            self._check_app(access)
             if found is None:
                 raise refused(404, "Service not found")
             route, args = found
             self._check(request, route, access)
             library, shapes = self._world.accounts[access.grant.account], self._shapes(self._settings.regime)
             return route.answer(Ask(self._world, shapes, library, self.url, path, request.query, args))
+
+    def _check_app(self, access: Access) -> None:
+        if not self._settings.premium:
+            raise Refusal(Reply(403, NO_PREMIUM, content_type="text/plain"))
+        if access.grant.account in self._settings.unlisted:
+            raise refused(403, NOT_LISTED)
 
     def _check(self, request: web.BaseRequest, route: routes.Route, access: Access) -> None:
         scope = access.grant.scope

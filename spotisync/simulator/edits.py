@@ -188,9 +188,9 @@ def _known(hand: Hand, kind: str) -> int:
     raise LookupError(f"no {kind} is left")
 
 
-def play(hand: Hand, track: str | None = None, at_ms: int | None = None) -> Done:
-    """End a play now, or at `at_ms`: a late arrival is sorted in."""
+def play(hand: Hand, track: str | None = None, at_ms: int | None = None, ms_played: int | None = None) -> Done:
+    """End a play now, or at `at_ms`: a late arrival is sorted in. `ms_played`: not all of the track was heard."""
     number = hand.saved_track(None) if track is None else hand.find("track", track)
     at = int(hand.world.now() * 1000) if at_ms is None else at_ms
-    insort(hand.library.plays, Play(at, number, None), key=lambda each: each.played_at)
+    insort(hand.library.plays, Play(at, number, None, ms_played), key=lambda each: each.played_at)
     return {"track_id": hand.id("track", number), "played_at": iso_ms(at)}

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 NO_TRACK = -1
 REMEMBERED = 50  # plays that Spotify still tells
+SHORTEST_TOLD = 30_000  # what was heard for less is in the export alone
 
 
 class Row(NamedTuple):
@@ -25,6 +26,7 @@ class Play(NamedTuple):
     played_at: int  # milliseconds: the end of the play
     track: int
     context_album: int | None
+    ms_played: int | None = None  # all of it
 
 
 class SavedTracks:
@@ -129,6 +131,11 @@ class Library:
     refusals: dict[str, str] = field(default_factory=dict)  # playlist id: "forbidden" or "not_found"
     hidden: dict[int, bool] = field(default_factory=dict)  # saved tracks listed without their track; True: null alone
     hidden_playlists: set[str] = field(default_factory=set)
+
+    def told_plays(self) -> list[Play]:
+        """Give the plays that recently played tells, oldest first."""
+        long = [play for play in self.plays if play.ms_played is None or play.ms_played > SHORTEST_TOLD]
+        return long[-REMEMBERED:]
 
     def access(self, that: Playlist, *, restricted: bool) -> str:
         """Say whether this account may read a playlist's rows: "ok", "forbidden" or "not_found"."""

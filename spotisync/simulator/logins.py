@@ -36,16 +36,18 @@ class Code:
     redirect_uri: str
     challenge: str | None
     method: str | None
+    until: float
 
 
 class Logins:
-    """Tokens of one simulator. The refresh tokens of the start follow from the seed, all others are random."""
+    """Tokens of one simulator. Codes and the refresh tokens of the start follow from the seed, all else is random."""
 
     def __init__(self, world: World, settings: Settings) -> None:
         self._world, self._settings = world, settings
         self._grants = {first_refresh_token(world, account): Grant(account, world.now()) for account in world.accounts}
         self._access: dict[str, Access] = {}
         self._codes: dict[str, Code] = {}
+        self._codes_made = 0
 
     def grant_access(self, grant: Grant, life: float | None = None) -> str:
         token = "BQ" + token_urlsafe(60)
@@ -77,10 +79,23 @@ class Logins:
     def code(self, account: str, query: Mapping[str, str]) -> str:
         """Make the code that /authorize hands out."""
         grant = Grant(account, self._world.now(), query.get("client_id"), query.get("scope", ""))
-        code = "AQ" + token_urlsafe(40)
+        self._codes_made += 1
+        code = "AQ" + hashlib.sha256(f"{self._world.seed}:{self._codes_made}:code".encode()).hexdigest() * 2
         challenge, method = query.get("code_challenge"), query.get("code_challenge_method", "plain")
-        self._codes[code] = Code(grant, query.get("redirect_uri", ""), challenge, method)
+        until = self._world.now() + self._settings.code_life
+        self._codes[code] = Code(grant, query.get("redirect_uri", ""), challenge, method, until)
         return code
+
+    def has_consented(self, account: str, query: Mapping[str, str]) -> bool:
+        """Say whether the account has let this client have all these scopes before."""
+        wanted = set(query.get("scope", "").split())
+        return any(
+            grant.account == account
+            and grant.client_id == query.get("client_id")
+            and not grant.ended
+            and wanted <= set((grant.scope or "").split())
+            for grant in self._grants.values()
+        )
 
     def token(self, form: Mapping[str, str], authorization: str | None) -> Reply:
         """Answer POST /api/token."""
@@ -138,6 +153,8 @@ class Logins:
         code = self._codes.pop(form.get("code", ""), None)
         if code is None or code.grant.client_id != client:
             raise _no("invalid_grant", "Invalid authorization code")
+        if code.until <= self._world.now():
+            raise _no("invalid_grant", "Authorization code expired")
         if form.get("redirect_uri", "") != code.redirect_uri:
             raise _no("invalid_grant", "Invalid redirect URI")
         if code.challenge is not None and _challenge(form.get("code_verifier", ""), code.method) != code.challenge:

@@ -3,7 +3,7 @@
 from bisect import bisect_right
 
 from spotisync.simulator.ask import Ask, Reply, refused
-from spotisync.simulator.library import NO_TRACK, REMEMBERED, Play
+from spotisync.simulator.library import NO_TRACK, Play
 from spotisync.simulator.text import dumps, join, listed, page
 from spotisync.simulator.times import iso_ms
 
@@ -69,7 +69,10 @@ def followed_artists(ask: Ask) -> Reply:
 
 
 def recently_played(ask: Ask) -> Reply:
-    """Answer the last fifty plays at most, newest first; further back there is nothing."""
+    """Answer the last fifty plays at most, newest first; further back there is nothing.
+
+    With `play_shift`, each answer tells the end of a play some seconds off.
+    """
     limit = ask.number("limit", 20, 1, 50)
     plays = _plays_between(ask)[:limit]
     cursors = {"after": str(plays[0].played_at), "before": str(plays[-1].played_at)} if plays else None
@@ -87,7 +90,8 @@ def _plays_between(ask: Ask) -> list[Play]:
         raise refused(400, "Both before and after are set")
     after = ask.number("after", 0, 0, 10**15)
     before = ask.number("before", 10**15, 0, 10**15)
-    return [play for play in ask.library.plays[: -REMEMBERED - 1 : -1] if after < play.played_at < before]
+    told = [ask.world.report(play) for play in ask.library.told_plays()]
+    return [play for play in reversed(told) if after < play.played_at < before]
 
 
 def _play(ask: Ask, play: Play) -> str:

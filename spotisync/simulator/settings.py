@@ -22,8 +22,12 @@ class Settings:
     refresh_life: float = 15_552_000.0  # half a year after consent
     client_id: str = ""  # when set, no other is served
     client_secret: str = ""
-    login: str = "allow"  # or "deny": what the person at /authorize answers
-    login_account: str = ""  # who logs in there, the first account by default
+    premium: bool = True  # whether the owner of the app has it: if not, nobody is served
+    unlisted: list[str] = field(default_factory=list)  # accounts that are not on the app's list of users
+    redirect_uri: str = ""  # when set, no other is served; one without a port stands for every port
+    code_life: float = 600.0  # of what /authorize hands out
+    login: str = "ask"  # at /authorize: a page for a person, or "allow" or "deny" without asking
+    login_account: str = ""  # who logs in there when nobody is asked, the first account by default
 
     def change(self, values: Mapping[str, Any]) -> None:
         """Set several by name. An unknown name, a wrong type or a wrong word changes nothing and raises ValueError."""
@@ -38,7 +42,7 @@ _WORDS = {
     "regime": ("full", "restricted"),
     "rate_body": ("json", "text"),
     "refresh_reply": ("none", "same", "rotate"),
-    "login": ("allow", "deny"),
+    "login": ("ask", "allow", "deny"),
 }
 
 

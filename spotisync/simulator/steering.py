@@ -15,7 +15,7 @@ from spotisync.simulator.text import dumps
 if TYPE_CHECKING:
     from spotisync.simulator.app import App
 
-WORLD_SETTINGS = ("clock_offset", "snapshot_lag")
+WORLD_SETTINGS = ("clock_offset", "snapshot_lag", "play_shift")
 
 
 class Steering:

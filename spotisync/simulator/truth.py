@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from spotisync.simulator.catalogue import Album, Artist, Catalogue, Track
-from spotisync.simulator.library import REMEMBERED, Library, Playlist, Row
+from spotisync.simulator.export import heard_for
+from spotisync.simulator.library import Library, Playlist, Row
 from spotisync.simulator.pictures import largest
 from spotisync.simulator.rows import local_uri
 from spotisync.simulator.times import iso, iso_ms, iso_or_none
@@ -58,9 +59,14 @@ class Truth:
             ],
             "followed_artists": [id_ for id_, _ in self.library.followed],
             "plays": [
-                {"played_at": iso_ms(each.played_at), "track_id": self.catalogue.track(each.track).id} for each in plays
+                {
+                    "played_at": iso_ms(each.played_at),
+                    "track_id": self.catalogue.track(each.track).id,
+                    "ms_played": heard_for(self.catalogue, each),
+                }
+                for each in plays
             ],
-            "plays_visible": min(len(plays), REMEMBERED),
+            "plays_visible": len(self.library.told_plays()),
         }
 
     def _listed(self) -> list[Playlist]:
@@ -83,7 +89,7 @@ class Truth:
         in_playlists = (row.number for that in readable for row in that.rows if row.kind == "track")
         self._see_tracks((track for _, track in self.library.saved if track >= 0), "saved")
         self._see_tracks(in_playlists, "playlist")
-        self._see_tracks((each.track for each in self.library.plays[-REMEMBERED:]), "play")
+        self._see_tracks((each.track for each in self.library.told_plays()), "play")
         for _, album in self.library.albums:
             if album is not None:
                 self._see_album(album, "saved_album")

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from spotisync.simulator import edits, playlist_edits, seeding
 from spotisync.simulator.catalogue import Catalogue
-from spotisync.simulator.library import Library, Playlist
+from spotisync.simulator.export import archive
+from spotisync.simulator.library import Library, Play, Playlist
 from spotisync.simulator.playlists import Shelf, share
 from spotisync.simulator.seeding import Region
 from spotisync.simulator.truth import truth
@@ -61,8 +62,9 @@ class World:
     """Libraries that follow from a seed and a size, and the edits made since.
 
     Hold `lock` while reading several things that belong together: an in-process server works in its own thread.
-    `clock_offset` moves what the simulator takes for now, `snapshot_lag` is how long an edited playlist shows its old
-    snapshot id.
+    `clock_offset` moves what the simulator takes for now. An edited playlist shows its new snapshot id after
+    `snapshot_lag` seconds: until half of them its old one, then one in between. `play_shift` is by how many
+    seconds a report of a play may be off.
     """
 
     def __init__(self, library: str | int = "small", *, seed: int = 1, accounts: int = 1, quirks: bool = True) -> None:
@@ -71,6 +73,8 @@ class World:
         self.seed, self.lock, self.rng = seed, RLock(), Random(f"{seed}:edits")
         self.clock_offset = 0.0
         self.snapshot_lag = 0.0
+        self.play_shift = 0.0
+        self._reports = Random(f"{seed}:reports")
         self.catalogue = Catalogue(seed, max(first + width for first, width in spots), quirks=quirks)
         self.accounts: dict[str, Library] = {}
         self.playlists: dict[str, Playlist] = {}
@@ -119,6 +123,18 @@ class World:
             except (LookupError, IndexError):
                 continue  # there is nothing left to do this to
         raise LookupError(f"none of {', '.join(names)} is possible")
+
+    def report(self, play: Play) -> Play:
+        """Tell a play as Spotify does: each time a little different, if so set."""
+        if not self.play_shift:
+            return play
+        shift = self._reports.uniform(-self.play_shift, self.play_shift)
+        return play._replace(played_at=play.played_at + int(shift * 1000))
+
+    def export(self, account: str | None = None, *, rows_a_file: int = 50, shuffled: bool = False) -> bytes:
+        """Give the zip of an account's extended streaming history; `shuffled`: as it was until 2022."""
+        with self.lock:
+            return archive(self.catalogue, self.library(account), rows_a_file, shuffled=shuffled)
 
     def truth(self, account: str | None = None, *, regime: str = "full") -> dict[str, Any]:
         """Give what a right sync of this account knows, as a JSON document."""

@@ -23,15 +23,15 @@ class Client:
         self._threads = threading.local()
 
     def get(self, request: Request, access_token: str) -> Any:
-        """The JSON of one reply. Raises Refused, Throttled, Unauthorised, Transient; nothing else."""
+        """The JSON of one reply. Raises Refused, Throttled, Unauthorised, Transient, Fatal; nothing else."""
         spotify = self._spotify(access_token)
         match request.kind:
             case "saved_tracks":
                 return self._answer(spotify.current_user_saved_tracks, limit=PAGE, offset=request.offset)
-            case "artists":
-                return self._answer(spotify.artists, list(request.ids))
-            case "albums":
-                return self._answer(spotify.albums, list(request.ids))
+            case "artists" | "albums":
+                return self._answer(getattr(spotify, request.kind), list(request.ids))
+            case "artist" | "album":
+                return self._answer(getattr(spotify, request.kind), request.ids[0])
             case "playlists":
                 return self._answer(spotify.current_user_playlists, limit=PAGE, offset=request.offset)
             case "playlist_items":
@@ -43,6 +43,9 @@ class Client:
                     # Without "episode", an episode comes dressed as a track.
                     additional_types=("track", "episode"),
                 )
+            case "recently_played":
+                # All that there is, without a cursor: plays come late, and are sorted in where they ended.
+                return self._answer(spotify.current_user_recently_played, limit=PAGE)
 
     def me(self, access_token: str) -> dict[str, Any]:
         """The profile that a token belongs to."""

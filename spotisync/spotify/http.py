@@ -5,14 +5,25 @@ worker, reports any storm of 5xx as 429, and trips over error bodies that are no
 each response before spotipy does.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
+from spotisync.core import consent
 from spotisync.core.parse import text
-from spotisync.errors import NeedsLogin, Refused, SpotisyncError, Transient
+from spotisync.errors import (
+    AppBlocked,
+    Fatal,
+    NeedsLogin,
+    Refused,
+    SpotisyncError,
+    Transient,
+    UserBlocked,
+)
 
 Hook = Callable[..., None]
 
@@ -47,16 +58,40 @@ def check_api(response: requests.Response, **_: Any) -> None:
         raise Unauthorised(f"Spotify answered 401: {words}")
     if response.status_code >= 500:
         raise Transient(f"Spotify answered {response.status_code}: {words}")
-    raise Refused(response.status_code, words)
+    if response.status_code == 403 and consent.is_about_scope(words):
+        raise NeedsLogin(consent.lacking(urlsplit(response.url).path))
+    raise _whole(response.status_code, words) or Refused(response.status_code, words)
+
+
+# All 403s look alike but for their words, which have changed before: so only what can't be meant otherwise counts.
+_PREMIUM = re.compile(r"premium subscription", re.IGNORECASE)
+_NOT_LISTED = re.compile(r"user\b.{0,20}\bnot (be )?registered", re.IGNORECASE)
+
+
+def _whole(status: int, words: str) -> Fatal | None:
+    """The error of a 403 that means the whole app or the whole account, rather than the one thing asked for."""
+    if status != 403:
+        return None
+    if _PREMIUM.search(words):
+        return AppBlocked(
+            f"Spotify serves this app to nobody: {words} (the account that owns the app at "
+            "https://developer.spotify.com/dashboard needs Premium; then resume the sync)"
+        )
+    if _NOT_LISTED.search(words):
+        return UserBlocked(
+            f"Spotify does not serve this app to this account: {words} (its owner can add the account at "
+            "https://developer.spotify.com/dashboard, under User Management)"
+        )
+    return None
 
 
 def check_accounts(response: requests.Response, **_: Any) -> None:
-    """Raise what a response of the token endpoint means. Only `invalid_grant` says that the login is over."""
+    """Raise what a response of the token endpoint means. Only `invalid_grant` says that a login, or a code, is over."""
     if response.status_code < 400:
         return
     words = message(response)
     if "invalid_grant" in response.text:
-        raise NeedsLogin(f"Spotify no longer takes this login ({words})")
+        raise NeedsLogin(words)
     if response.status_code in {400, 401, 403}:
         raise Refused(response.status_code, words)
     raise Transient(f"Spotify's login answered {response.status_code}: {words}")

@@ -1,48 +1,95 @@
-"""Spotify's accounts service: refresh tokens to access tokens."""
+"""Spotify's accounts service: consent to a code, a code to tokens, a refresh token to an access token.
 
-from dataclasses import dataclass
+Not by spotipy: it writes the scope that it would ask for over the one that was granted, can't ask for Spotify's dialog
+with PKCE, and goes interactive by itself.
+"""
+
+import base64
+import hashlib
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
-from spotipy.cache_handler import MemoryCacheHandler
-from spotipy.oauth2 import SpotifyOAuth, SpotifyPKCE
+import requests
 
-from spotisync.errors import Fatal, Refused, Transient
+from spotisync.core import consent
+from spotisync.errors import Fatal, NeedsLogin, Refused, Transient
 from spotisync.spotify import http
 
 
 @dataclass(frozen=True)
 class Grant:
-    """What the token endpoint gave. `refresh_token` is None when the old one stays good."""
+    """What the token endpoint gave. `refresh_token` is None when the old one stays good; `scope` if it was not said."""
 
-    access_token: str
+    access_token: str = field(repr=False)
     expires_in: int
-    refresh_token: str | None
+    refresh_token: str | None = field(repr=False)
+    scope: str | None = None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One login that has begun: a person is to open `url`. The rest proves that what comes back belongs to it."""
+
+    url: str = field(repr=False)
+    redirect_uri: str
+    state: str = field(repr=False)
+    verifier: str | None = field(repr=False)
 
 
 class Login:
     """The accounts service for one app: with a secret by Basic auth, without one by PKCE."""
 
-    def __init__(self, accounts_url: str, client_id: str, client_secret: str | None, redirect_uri: str) -> None:
+    def __init__(self, accounts_url: str, client_id: str, client_secret: str | None) -> None:
         self._accounts_url = accounts_url
-        self._app: dict[str, Any] = {"client_id": client_id, "redirect_uri": redirect_uri}
-        if client_secret:
-            self._app["client_secret"] = client_secret
+        self._client_id = client_id
+        self._client_secret = client_secret
+
+    def begin(self, redirect_uri: str) -> Attempt:
+        """Make the address that asks a person for their consent; nothing is sent."""
+        state = secrets.token_urlsafe(24)
+        verifier = None if self._client_secret else secrets.token_urlsafe(64)
+        asked = {
+            "client_id": self._client_id,
+            "response_type": "code",
+            "redirect_uri": redirect_uri,
+            "state": state,
+            "scope": " ".join(consent.SCOPES),
+            # Else Spotify sends a browser that has agreed before straight back, as whoever is logged in there.
+            "show_dialog": "true",
+        }
+        if verifier:
+            asked |= {"code_challenge_method": "S256", "code_challenge": challenge(verifier)}
+        return Attempt(f"{self._accounts_url}/authorize?{urlencode(asked)}", redirect_uri, state, verifier)
+
+    def exchange(self, attempt: Attempt, code: str, timeout: float = 15) -> Grant:
+        """A code for tokens. Raises NeedsLogin when it is refused, Fatal when the app is, Transient for the rest."""
+        form = {"grant_type": "authorization_code", "code": code, "redirect_uri": attempt.redirect_uri}
+        if attempt.verifier:
+            form["code_verifier"] = attempt.verifier
+        try:
+            # RFC 6749: a scope that is not told is the one that was asked for.
+            grant = self._ask(form, timeout, lambda found: _grant({"scope": " ".join(consent.SCOPES), **found}, ""))
+        except NeedsLogin as refused:
+            raise NeedsLogin(consent.refused_code(str(refused), attempt.redirect_uri)) from None
+        if grant.refresh_token is None:
+            raise Transient("Spotify's login sent no refresh token")
+        return grant
 
     def refresh(self, refresh_token: str, timeout: float = 15) -> Grant:
         """Raises NeedsLogin when the token is refused for good, Fatal when the app is, Transient for the rest."""
-        session = http.session(http.check_accounts)
-        kind = SpotifyOAuth if "client_secret" in self._app else SpotifyPKCE
-        oauth = kind(
-            **self._app,
-            requests_session=session,
-            requests_timeout=timeout,
-            open_browser=False,
-            cache_handler=MemoryCacheHandler(),
-        )
-        oauth.OAUTH_TOKEN_URL = f"{self._accounts_url}/api/token"
+        form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        try:
+            return self._ask(form, timeout, lambda found: _grant(found, refresh_token))
+        except NeedsLogin as refused:
+            raise NeedsLogin(f"Spotify no longer takes this login ({refused})") from None
+
+    def _ask(self, form: dict[str, str], timeout: float, read: Callable[[Any], Grant]) -> Grant:
         try:
             with http.transient():
-                return _grant(oauth.refresh_access_token(refresh_token), refresh_token)
+                return read(self._post(form, timeout))
         except Refused as refused:
             raise Fatal(
                 f"Spotify refuses this app ({refused.message}); check SPOTIPY_CLIENT_ID and SPOTIPY_CLIENT_SECRET"
@@ -50,11 +97,32 @@ class Login:
         except (KeyError, TypeError, ValueError):
             raise Transient("Spotify's login sent an unreadable answer") from None
 
+    def _post(self, form: dict[str, str], timeout: float) -> Any:
+        auth = (self._client_id, self._client_secret) if self._client_secret else _no_auth
+        with http.session(http.check_accounts) as session:
+            return session.post(
+                f"{self._accounts_url}/api/token",
+                data=form if self._client_secret else {**form, "client_id": self._client_id},
+                auth=auth,
+                timeout=timeout,
+                allow_redirects=False,
+            ).json()
 
-def _grant(found: Any, refresh_token: str) -> Grant:
-    access_token, rotated = found["access_token"], found["refresh_token"]
+
+def challenge(verifier: str) -> str:
+    """PKCE's S256 (RFC 7636)."""
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
+
+
+def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Without any `auth`, requests would look into ~/.netrc."""
+    return request
+
+
+def _grant(found: Any, used: str) -> Grant:
+    access_token, rotated, scope = found["access_token"], found.get("refresh_token"), found.get("scope")
     if not isinstance(access_token, str) or not access_token:
         raise ValueError("no access token")
-    if not isinstance(rotated, str) or rotated in {"", refresh_token}:
+    if not isinstance(rotated, str) or rotated in {"", used}:
         rotated = None
-    return Grant(access_token, int(found["expires_in"]), rotated)
+    return Grant(access_token, int(found["expires_in"]), rotated, scope if isinstance(scope, str) else None)

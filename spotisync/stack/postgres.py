@@ -35,6 +35,10 @@ OPTIONS: Final = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "max_connections": "200",
+    # A first sync fills empty tables: until they have statistics, plans are guesses. The default is a minute.
+    "autovacuum_naptime": "10s",
+    # One person's library is in memory, or on a disk without a head to move.
+    "random_page_cost": "1.1",
     # /dev/shm is 64 MB in a container, and systemd empties it when the user logs out.
     "dynamic_shared_memory_type": "mmap",
 }

@@ -8,6 +8,7 @@ from uuid import UUID
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import Connection, text
 
+from spotisync.core import consent
 from spotisync.errors import Fatal, Misconfigured
 
 # Refreshing takes a second; a worker that claimed it and has not finished after this long has died.
@@ -20,6 +21,7 @@ MARGIN_SECONDS = 30
 class Account:
     id: int
     spotify_user_id: str
+    spotify_account_id: str | None
     display_name: str | None
     status: str
     authorised_at: datetime | None
@@ -27,7 +29,8 @@ class Account:
     created_at: datetime
 
 
-_ACCOUNT = "SELECT id, spotify_user_id, display_name, status, authorised_at, last_error, created_at FROM accounts"
+_ACCOUNT = """SELECT id, spotify_user_id, spotify_account_id, display_name, status, authorised_at, last_error,
+    created_at FROM accounts"""
 
 
 class Vault:
@@ -60,37 +63,78 @@ def every(connection: Connection, *, active: bool = False) -> list[Account]:
 
 
 def named(connection: Connection, name: str | None) -> Account:
-    """The account with this Spotify user id; the only one there is if no name is given. Raises `Fatal` in words."""
+    """The account with this Spotify user id (or `account_id`); the only one there is if no name is given.
+
+    Raises `Fatal` in words.
+    """
     found = every(connection)
     if not found:
-        raise Fatal("there is no account yet; add one with: spotisync accounts add --refresh-token-stdin")
+        raise Fatal(f"there is no account yet; log in: {consent.LOGIN}")
     if name is None and len(found) > 1:
         raise Fatal(f"which account? There are {', '.join(each.spotify_user_id for each in found)}")
     for each in found:
-        if name in (None, each.spotify_user_id):
+        if name in (None, each.spotify_user_id, each.spotify_account_id):
             return each
     raise Fatal(f"there is no account {name!r}; there are {', '.join(each.spotify_user_id for each in found)}")
 
 
-def add(connection: Connection, profile: dict[str, Any], sealed: dict[str, Any]) -> int:
-    """Store an account that Spotify has just confirmed, or authorise it again."""
-    return int(
-        connection.execute(
-            text(
-                """INSERT INTO accounts (spotify_user_id, spotify_account_id, display_name, refresh_token, access_token,
-                    access_token_expires_at, scope, authorised_at)
-                VALUES (:spotify_user_id, :spotify_account_id, :display_name, :refresh_token, :access_token,
-                    now() + make_interval(secs => :expires_in), :scope, COALESCE(:authorised_at, now()))
-                ON CONFLICT (spotify_user_id) DO UPDATE SET display_name = excluded.display_name, status = 'active',
-                    spotify_account_id = COALESCE(excluded.spotify_account_id, accounts.spotify_account_id),
-                    refresh_token = excluded.refresh_token, access_token = excluded.access_token,
-                    access_token_expires_at = excluded.access_token_expires_at, scope = excluded.scope,
-                    authorised_at = excluded.authorised_at, last_error = NULL, updated_at = now()
-                RETURNING id"""
-            ),
-            {**profile, **sealed},
-        ).scalar_one()
+def standing(connection: Connection) -> list[consent.Standing]:
+    """How each account's login stands, by the database's clock: when it ends, what it lacks, what to do."""
+    rows = connection.execute(
+        text(
+            """SELECT spotify_user_id AS account, status, authorised_at, scope, last_error, now() AS now
+            FROM accounts ORDER BY id"""
+        )
     )
+    return [consent.standing(**row._mapping) for row in rows]  # noqa: SLF001
+
+
+def is_of(account: Account, profile: dict[str, Any]) -> bool:
+    """Whether the profile is this account's. A user id may change hands, an `account_id` does not."""
+    if account.spotify_account_id and profile["spotify_account_id"]:
+        return bool(account.spotify_account_id == profile["spotify_account_id"])
+    return bool(account.spotify_user_id == profile["spotify_user_id"])
+
+
+def add(connection: Connection, profile: dict[str, Any], sealed: dict[str, Any]) -> int:
+    """Store an account that Spotify has just confirmed, or authorise it again; what it has synced stays.
+
+    Raises `Fatal` in words where it can't be said whose rows those would be.
+    """
+    # Two logins of one account at once make one row. Whoever only reads, or writes rows of an account, does not wait.
+    connection.execute(text("LOCK TABLE accounts IN SHARE ROW EXCLUSIVE MODE"))
+    known = _known(connection, profile)
+    statement = _INSERT if known is None else _UPDATE
+    return int(connection.execute(text(statement), {**profile, **sealed, "id": known}).scalar_one())
+
+
+def _known(connection: Connection, profile: dict[str, Any]) -> int | None:
+    """The row of this account: by its `account_id`, which never changes, else by its user id."""
+    near = [
+        each for each in every(connection) if each.spotify_user_id == profile["spotify_user_id"] or is_of(each, profile)
+    ]
+    if len(near) == 1 and is_of(near[0], profile):
+        return near[0].id
+    if near:
+        raise Fatal(
+            f"Spotify gives the user id {profile['spotify_user_id']} to another account now than when it was added "
+            f"here. Remove the one that is not needed any more: spotisync accounts remove, one of "
+            f"{', '.join(each.spotify_user_id for each in near)}; then: {consent.LOGIN}"
+        )
+    return None
+
+
+_INSERT = """INSERT INTO accounts (spotify_user_id, spotify_account_id, display_name, refresh_token, access_token,
+        access_token_expires_at, scope, authorised_at)
+    VALUES (:spotify_user_id, :spotify_account_id, :display_name, :refresh_token, :access_token,
+        now() + make_interval(secs => :expires_in), :scope, COALESCE(:authorised_at, now()))
+    RETURNING id"""
+_UPDATE = """UPDATE accounts SET spotify_user_id = :spotify_user_id, display_name = :display_name, status = 'active',
+        spotify_account_id = COALESCE(:spotify_account_id, spotify_account_id), refresh_token = :refresh_token,
+        access_token = :access_token, access_token_expires_at = now() + make_interval(secs => :expires_in),
+        scope = :scope, authorised_at = COALESCE(:authorised_at, now()), last_error = NULL, refresh_claim = NULL,
+        refresh_claim_until = NULL, updated_at = now()
+    WHERE id = :id RETURNING id"""
 
 
 @dataclass(frozen=True)
@@ -115,6 +159,14 @@ def tokens(connection: Connection, account_id: int) -> Tokens:
         {"id": account_id},
     ).one()
     return Tokens(**row._mapping)  # noqa: SLF001
+
+
+def scope(connection: Connection, account_id: int) -> str | None:
+    """What was granted, as Spotify said it; None if that was never noted."""
+    found: str | None = connection.execute(
+        text("SELECT scope FROM accounts WHERE id = :id"), {"id": account_id}
+    ).scalar_one()
+    return found
 
 
 def claim_refresh(connection: Connection, account_id: int, token: UUID) -> bool:

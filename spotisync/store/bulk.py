@@ -50,12 +50,13 @@ def _statement(table: Table, columns: tuple[str, ...], *, keep_unknown: bool, al
 
     assignments = [f"{name} = {value}" for name, value in zip(free, values("excluded"), strict=True)]
     action = f"UPDATE SET {', '.join([*assignments, also] if also else assignments)} WHERE {changed('excluded')}"
-    same_key = " AND ".join(f"t.{name} = r.{name}" for name in key)
+    same_key = " AND ".join(f"k.{name} = r.{name}" for name in key)
     # ON CONFLICT locks each row that it meets, changed or not, and a lock is a write: so what has not changed is left
     # out beforehand. The condition stands a second time for rows that another transaction writes in between.
     return (
         f"INSERT INTO {table.name} AS t ({_list(columns)}) "
-        f"SELECT {_list(columns, 'r')} FROM {recordset(table, columns)} LEFT JOIN {table.name} t ON {same_key} "
+        f"SELECT {_list(columns, 'r')} FROM {recordset(table, columns)} "
+        f"LEFT JOIN {one_by_one(table, same_key)} AS t ON true "
         f"WHERE t.{key[0]} IS NULL {'OR ' + changed('r') if free else ''} ORDER BY {_list(key, 'r')} "
         f"ON CONFLICT ({_list(key)}) DO {action if free else 'NOTHING'} RETURNING {_list(key, 't')}, t.xmax = 0"
     )
@@ -63,6 +64,15 @@ def _statement(table: Table, columns: tuple[str, ...], *, keep_unknown: bool, al
 
 def _list(names: Iterable[str], source: str = "") -> str:
     return ", ".join(f"{source}.{name}" if source else name for name in names)
+
+
+def one_by_one(table: Table, whole_key: str) -> str:
+    """A FROM item: the row of `table`, called `k` in the condition, for each row of what stands before it.
+
+    LIMIT keeps it from being made a join. Postgres knows nothing of a table that has just been filled, and keeps the
+    plan it made when the table was small: a join would read all of it. By its key a row is found by the index, always.
+    """
+    return f"LATERAL (SELECT * FROM {table.name} k WHERE {whole_key} LIMIT 1)"
 
 
 def recordset(table: Table, columns: Iterable[str]) -> str:
@@ -87,11 +97,26 @@ def replace_children(
         for position, child_id in enumerate(children)
     ]
     inserted, updated = upsert(connection, table, rows)
-    cut = connection.execute(
-        text(
-            f"DELETE FROM {table.name} t USING jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id text, size int) "
-            f"WHERE t.{parent} = r.id AND t.position >= r.size RETURNING t.{parent}"
-        ),
-        {"rows": dumps([{"id": id_, "size": len(children)} for id_, children in lists.items()])},
+    cut = _cut(connection, table, parent, {id_: len(children) for id_, children in lists.items()})
+    return {key[0] for key in inserted | updated} | cut
+
+
+def _cut(connection: Connection, table: Table, parent: str, sizes: Mapping[str, int]) -> set[str]:
+    """Delete what stands behind the end of a list. Returns the parents whose list was longer."""
+    # Positions have no gaps, so a list that is longer has a row just there.
+    longer = set(
+        connection.execute(
+            text(
+                "SELECT r.id FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id text, size int), "
+                + one_by_one(table, f"k.{parent} = r.id AND k.position = r.size")
+                + " AS t"
+            ),
+            {"rows": dumps([{"id": id_, "size": size} for id_, size in sizes.items()])},
+        ).scalars()
     )
-    return {key[0] for key in inserted | updated} | {row[0] for row in cut}
+    if longer:
+        connection.execute(
+            text(f"DELETE FROM {table.name} WHERE {parent} = :id AND position >= :size"),
+            [{"id": id_, "size": sizes[id_]} for id_ in sorted(longer)],
+        )
+    return longer

@@ -51,10 +51,12 @@ def claim_stubs(connection: Connection, entity: Entity, sync_id: int, limit: int
     )
 
 
-# A claim counts as long as it lasts, and its run is going.
+# A claim counts as long as it lasts, and its run is going. 0 is no run: enrich drains what runs have put off.
 _UNCLAIMED = """(lookup_until IS NULL OR lookup_until <= now() OR lookup_sync_id = :sync_id
-    OR lookup_sync_id NOT IN (SELECT r.id FROM sync_history r WHERE r.status = 'in_progress'))"""
-_FREE = f"enrichment = 'stub' AND lookup_attempts < {MOST_ATTEMPTS} AND {_UNCLAIMED}"
+    OR lookup_sync_id <> 0
+    AND lookup_sync_id NOT IN (SELECT r.id FROM sync_history r WHERE r.status = 'in_progress'))"""
+_LEFT = f"enrichment = 'stub' AND lookup_attempts < {MOST_ATTEMPTS}"
+_FREE = f"{_LEFT} AND {_UNCLAIMED}"
 
 
 def missed(connection: Connection, entity: Entity, ids: Iterable[str]) -> None:
@@ -72,30 +74,66 @@ def missed_before(connection: Connection, entity: Entity, ids: Iterable[str]) ->
     return set(found.scalars())
 
 
-def left(connection: Connection, entity: Entity, sync_id: int) -> int:
-    """How many stubs this run could still look up."""
-    found = connection.execute(text(f"SELECT count(*) FROM {entity} WHERE {_FREE}"), {"sync_id": sync_id})
-    return int(found.scalar_one())
-
-
-def put_off(connection: Connection, entity: Entity, sync_id: int) -> int:
-    """How many stubs stay behind, but for those that another run is looking up just now."""
-    found = connection.execute(
-        text(f"SELECT count(*) FROM {entity} WHERE enrichment = 'stub' AND {_UNCLAIMED}"),
+def let_go(connection: Connection, entity: Entity, sync_id: int) -> None:
+    """This run does not look up what it has claimed, or not soon; whoever can may have it."""
+    connection.execute(
+        text(
+            f"""UPDATE {entity} SET lookup_sync_id = NULL, lookup_until = NULL
+            WHERE enrichment = 'stub' AND lookup_sync_id = :sync_id"""
+        ),
         {"sync_id": sync_id},
     )
+
+
+def any_left(connection: Connection, entity: Entity) -> bool:
+    """Whether there are stubs to look up, another run's included: it may die, and then they are ours."""
+    # In the order of the index, so that the index is what is read, up to its first row.
+    found = connection.execute(text(f"SELECT 1 FROM {entity} WHERE {_LEFT} ORDER BY saves DESC, id LIMIT 1"))
+    return found.one_or_none() is not None
+
+
+def left(connection: Connection, entity: Entity) -> int:
+    """How many stubs there are to look up. It reads them all."""
+    found = connection.execute(text(f"SELECT count(*) FROM {entity} WHERE {_LEFT}"))
     return int(found.scalar_one())
 
 
-def enriched(connection: Connection, entity: Entity, known: Iterable[str], gone: Iterable[str]) -> int:
-    """Mark what was looked up; returns how many were stubs until now."""
+def put_off(connection: Connection, entity: Entity) -> int:
+    """How many stubs stay behind if nobody looks up any more. It reads them all."""
+    found = connection.execute(text(f"SELECT count(*) FROM {entity} WHERE enrichment = 'stub'"))
+    return int(found.scalar_one())
+
+
+def enriched(
+    connection: Connection, entity: Entity, known: Iterable[str], gone: Iterable[str], *, partial: bool = False
+) -> int:
+    """Mark what was looked up, `partial` if the restricted regime answered; returns how many were stubs until now."""
     return connection.execute(
         text(
-            f"""UPDATE {entity} SET enrichment = CASE WHEN id = ANY(:gone) THEN 'gone' ELSE 'full' END,
+            f"""UPDATE {entity} SET enrichment = CASE WHEN id = ANY(:gone) THEN 'gone'
+                    WHEN :partial AND enrichment <> 'full' THEN 'partial' ELSE 'full' END,
                 enriched_at = now(), lookup_sync_id = NULL, lookup_until = NULL, lookup_attempts = 0
             WHERE id = ANY(:known) OR id = ANY(:gone)"""
         ),
-        {"known": sorted(known), "gone": sorted(gone)},
+        {"known": sorted(known), "gone": sorted(gone), "partial": partial},
+    ).rowcount
+
+
+def settle(connection: Connection, entity: Entity) -> int:
+    """Stubs become `partial`: what the pages told is all that is wanted of them. Returns how many."""
+    return connection.execute(
+        text(
+            f"""UPDATE {entity} SET enrichment = 'partial', lookup_sync_id = NULL, lookup_until = NULL
+            WHERE enrichment = 'stub'"""
+        )
+    ).rowcount
+
+
+def reopen(connection: Connection, entity: Entity, *, looked_up: bool = True) -> int:
+    """What is `partial` becomes a stub again; `looked_up`: even what the restricted regime has answered already."""
+    never = "" if looked_up else "AND enriched_at IS NULL"
+    return connection.execute(
+        text(f"UPDATE {entity} SET enrichment = 'stub', lookup_attempts = 0 WHERE enrichment = 'partial' {never}")
     ).rowcount
 
 

@@ -26,6 +26,10 @@ CONNECT = {
 }
 
 
+# A server's default would end the session that stands for this process. PostgreSQL 13 has no such setting.
+_NEVER_IDLE_OUT = """SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'"""
+
+
 @dataclass(frozen=True)
 class Claimant:
     """A database session that lives as long as its process: when it is gone, so is the process."""
@@ -72,6 +76,7 @@ class Database:
                 self.leave()
         try:
             self._presence = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            self._presence.execute(text(_NEVER_IDLE_OUT))
             return _claimant(self._presence)
         except DBAPIError as error:
             self.leave()

@@ -23,7 +23,7 @@ def library(connection: Connection, account_id: int, sync_id: int) -> Library:
         ),
         {"id": account_id},
     ).all()
-    entries = [Entry(minute_of(row.added_at), None if row.hidden else row.track_id) for row in saved]
+    entries = [Entry(minute_of(row.added_at), row.track_id) for row in saved if not row.hidden]
     return Library(
         expected=Expected([*entries, *_excess(connection, account_id)]),
         read=_read(connection, sync_id),
@@ -120,24 +120,25 @@ def patrolled(connection: Connection, account_id: int, offset: int) -> None:
     )
 
 
-def walked(connection: Connection, account_id: int) -> None:
+def walked(connection: Connection, account_id: int, total: int) -> None:
     """A walk was proved: what Spotify counts beyond the stored rows. Those of no known date are looked for later."""
-    connection.execute(text("DELETE FROM excess_rows WHERE account_id = :id"), {"id": account_id})
+    bound = {"id": account_id, "total": total, "epoch": EPOCH}
+    connection.execute(text("DELETE FROM excess_rows WHERE account_id = :id"), bound)
     connection.execute(
         text(
             """INSERT INTO excess_rows (account_id, minute, rows)
             SELECT account_id, date_trunc('minute', added_at), sum(rows) FROM null_rows WHERE account_id = :id
             GROUP BY 1, 2"""
         ),
-        {"id": account_id},
+        bound,
     )
     connection.execute(
         text(
-            """INSERT INTO excess_rows AS e (account_id, minute, rows)
-            SELECT a.id, :epoch, a.walked_excess - known.rows FROM accounts a, (
-                SELECT COALESCE(sum(rows), 0) AS rows FROM excess_rows WHERE account_id = :id) known
-            WHERE a.id = :id AND a.walked_excess > known.rows
+            """WITH told AS (SELECT :total - (SELECT count(*) FROM saved_tracks
+                    WHERE account_id = :id AND removed_at IS NULL AND hidden_since IS NULL)
+                - COALESCE((SELECT sum(rows) FROM excess_rows WHERE account_id = :id), 0) AS rows)
+            INSERT INTO excess_rows AS e (account_id, minute, rows) SELECT :id, :epoch, rows FROM told WHERE rows > 0
             ON CONFLICT (account_id, minute) DO UPDATE SET rows = e.rows + excluded.rows"""
         ),
-        {"id": account_id, "epoch": EPOCH},
+        bound,
     )

@@ -1,25 +1,30 @@
 """What an account saved: saved tracks, and the walk over them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from spotisync.core.nulls import Missing, Nulls
+from spotisync.core.nulls import Nulls, Row
 from spotisync.core.parse import EPOCH
 from spotisync.core.rows import NullRow, SavedTrack
 from spotisync.store import schema
-from spotisync.store.bulk import upsert
+from spotisync.store.bulk import one_by_one, upsert
+
+_SAVED = one_by_one(schema.saved_tracks, "k.account_id = :account_id AND k.track_id = i.id")
+_SEEN = one_by_one(schema.seen_tracks, "k.sync_id = :sync_id AND k.track_id = i.id")
 
 
 def save_tracks(connection: Connection, account_id: int, rows: Sequence[SavedTrack]) -> tuple[set[str], set[str]]:
     """Saved tracks as listed; one that had been removed is saved again. Returns the ids added and changed."""
+    if not rows:
+        return set(), set()
     rows = _dated(connection, account_id, rows)
     back = set(
         connection.execute(
             text(
-                """SELECT track_id FROM saved_tracks
-                WHERE account_id = :account_id AND track_id = ANY(:ids) AND removed_at IS NOT NULL"""
+                f"""SELECT s.track_id FROM unnest(CAST(:ids AS text[])) AS i(id), {_SAVED} AS s
+                WHERE s.removed_at IS NOT NULL"""
             ),
             {"account_id": account_id, "ids": [row.track_id for row in rows]},
         ).scalars()
@@ -60,11 +65,7 @@ def see(
     """
     ids = [row.track_id for row in rows]
     met_before = connection.execute(
-        text(
-            """SELECT m.track_id, s.added_at FROM seen_tracks m
-            JOIN saved_tracks s ON s.account_id = :account_id AND s.track_id = m.track_id
-            WHERE m.sync_id = :sync_id AND m.track_id = ANY(:ids)"""
-        ),
+        text(f"SELECT m.track_id, s.added_at FROM unnest(CAST(:ids AS text[])) AS i(id), {_SEEN} AS m, {_SAVED} AS s"),
         {"sync_id": sync_id, "account_id": account_id, "ids": ids},
     )
     newest = {row.track_id: row.added_at for row in met_before}
@@ -84,26 +85,26 @@ def see_nulls(connection: Connection, sync_id: int, rows: Sequence[NullRow]) -> 
         upsert(connection, schema.seen_nulls, [{"sync_id": sync_id, **vars(row)} for row in dict.fromkeys(rows)])
 
 
-def nulls_met(connection: Connection, sync_id: int) -> Nulls:
+def nulls_met(connection: Connection, sync_id: int) -> dict[datetime, int]:
     """The null rows that the walk has met, by date."""
     found = connection.execute(
         text("SELECT added_at, count(*) AS rows FROM seen_nulls WHERE sync_id = :sync_id GROUP BY added_at"),
         {"sync_id": sync_id},
     )
-    return {row.added_at: int(row.rows) for row in found}
+    return {row.added_at: row.rows for row in found}
 
 
-def idle_nulls(connection: Connection, account_id: int) -> Nulls | None:
-    """The null rows that hid nothing at the last proved walk; None if there was none."""
+def last_nulls(connection: Connection, account_id: int) -> dict[datetime, Nulls] | None:
+    """The null rows of the last proved walk; None if there was none."""
     walked = connection.execute(
         text("SELECT walked_total IS NOT NULL FROM accounts WHERE id = :account_id"), {"account_id": account_id}
     ).scalar_one()
     if not walked:
         return None
     found = connection.execute(
-        text("SELECT added_at, rows FROM null_rows WHERE account_id = :account_id"), {"account_id": account_id}
+        text("SELECT added_at, rows, idle FROM null_rows WHERE account_id = :account_id"), {"account_id": account_id}
     )
-    return {row.added_at: int(row.rows) for row in found}
+    return {row.added_at: Nulls(row.rows, row.idle) for row in found}
 
 
 # What the walk has not met, and nobody wrote since it began.
@@ -111,12 +112,28 @@ _UNSEEN = """s.account_id = :account_id AND s.removed_at IS NULL AND s.touched_a
     SELECT 1 FROM seen_tracks m WHERE m.sync_id = :sync_id AND m.track_id = s.track_id)"""
 
 
-def unseen(connection: Connection, sync_id: int, account_id: int, since: datetime) -> list[Missing]:
-    found = connection.execute(
-        text(f"SELECT s.track_id, s.hidden_since IS NOT NULL, s.added_at FROM saved_tracks s WHERE {_UNSEEN}"),
-        {"account_id": account_id, "since": since, "sync_id": sync_id},
+def unseen(
+    connection: Connection, sync_id: int, account_id: int, since: datetime, grown: Sequence[datetime]
+) -> list[Row]:
+    """What the walk has not met (at a date with new null rows: or has), and what it has met though it was hidden."""
+    bound = {"account_id": account_id, "since": since, "sync_id": sync_id, "grown": list(grown)}
+    missing = connection.execute(
+        text(
+            f"""SELECT s.track_id, s.hidden_since IS NOT NULL, s.added_at, false FROM saved_tracks s
+            WHERE {_UNSEEN} OR s.account_id = :account_id AND s.removed_at IS NULL
+            AND s.hidden_since IS NULL AND s.added_at = ANY(CAST(:grown AS timestamptz[]))"""
+        ),
+        bound,
     )
-    return [Missing(*row) for row in found]
+    shown = connection.execute(
+        text(
+            """SELECT s.track_id, true, s.added_at, true FROM saved_tracks s
+            JOIN seen_tracks m ON m.sync_id = :sync_id AND m.track_id = s.track_id
+            WHERE s.account_id = :account_id AND s.hidden_since IS NOT NULL"""
+        ),
+        bound,
+    )
+    return [Row(*row) for row in (*missing, *shown)]
 
 
 def remove_unseen(
@@ -143,7 +160,7 @@ def remove_unseen(
     return removed
 
 
-def note_walk(connection: Connection, account_id: int, total: int, idle: Nulls) -> None:
+def note_walk(connection: Connection, account_id: int, total: int, nulls: Mapping[datetime, Nulls]) -> None:
     """What a proved walk tells later comparisons: of Spotify's total, how much is no row of ours."""
     bound = {"account_id": account_id, "total": total}
     connection.execute(
@@ -158,7 +175,7 @@ def note_walk(connection: Connection, account_id: int, total: int, idle: Nulls) 
     upsert(
         connection,
         schema.null_rows,
-        [{"account_id": account_id, "added_at": added_at, "rows": count} for added_at, count in idle.items()],
+        [{"account_id": account_id, "added_at": added_at, **vars(those)} for added_at, those in nulls.items()],
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from spotisync.core.cursors import Reading
-from spotisync.core.nulls import Missing
+from spotisync.core.nulls import Nulls, Row
 from spotisync.core.phases import Access, Wanted
 from spotisync.core.rows import Playlist, PlaylistItem
 from spotisync.store import schema
@@ -30,7 +30,6 @@ def save_listed(
                 "playlist_id": id_,
                 "position": position,
                 "removed_at": None,
-                "hidden_since": None,
                 "snapshot_told": row.snapshot_id is not None,
             }
             for id_, (position, row) in rows.items()
@@ -118,23 +117,39 @@ def met_as_before(connection: Connection, account_id: int, sync_id: int) -> bool
     return not found.scalar_one()
 
 
-_UNLISTED = "account_id = :account_id AND removed_at IS NULL AND listed_sync_id IS DISTINCT FROM :sync_id"
+_NOT_LISTED = "listed_sync_id IS DISTINCT FROM :sync_id"
+_UNLISTED = f"account_id = :account_id AND removed_at IS NULL AND {_NOT_LISTED}"
 
 
-def unlisted(connection: Connection, account_id: int, sync_id: int) -> list[Missing]:
-    """The playlists of the account that this run's list does not have."""
+def unlisted(connection: Connection, account_id: int, sync_id: int, reading: int = 1) -> list[Row]:
+    """What this reading of the account's list did not have, and what it had though it was hidden."""
+    not_met = f"({_NOT_LISTED} OR listed_readings & :reading = 0)"
     found = connection.execute(
-        text(f"SELECT playlist_id, hidden_since IS NOT NULL FROM account_playlists WHERE {_UNLISTED}"),
+        text(
+            f"""SELECT playlist_id, hidden_since IS NOT NULL AS hidden, NOT {not_met} AS shown
+            FROM account_playlists WHERE account_id = :account_id AND removed_at IS NULL
+            AND ({not_met} OR hidden_since IS NOT NULL)"""
+        ),
+        {"account_id": account_id, "sync_id": sync_id, "reading": reading},
+    )
+    return [Row(row.playlist_id, hidden=row.hidden, shown=row.shown) for row in found]
+
+
+def unproved(connection: Connection, account_id: int, sync_id: int) -> int:
+    """How many playlists are kept though this run's list does not have them."""
+    found = connection.execute(
+        text(f"SELECT count(*) FROM account_playlists WHERE {_UNLISTED}"),
         {"account_id": account_id, "sync_id": sync_id},
     )
-    return [Missing(*row) for row in found]
+    return int(found.scalar_one())
 
 
-def idle_nulls(connection: Connection, account_id: int) -> int | None:
-    """The null rows that hid nothing when the list was last proved; None if it never was."""
-    found = connection.execute(text("SELECT null_playlists FROM accounts WHERE id = :id"), {"id": account_id})
-    count: int | None = found.scalar_one()
-    return count
+def last_nulls(connection: Connection, account_id: int) -> Nulls | None:
+    """The null rows of the last list that was proved; None if there was none."""
+    rows, idle = connection.execute(
+        text("SELECT null_playlists, idle_null_playlists FROM accounts WHERE id = :id"), {"id": account_id}
+    ).one()
+    return None if rows is None else Nulls(rows, idle)
 
 
 def remove_unlisted(connection: Connection, account_id: int, sync_id: int, hidden: Collection[str] = ()) -> int:
@@ -142,8 +157,8 @@ def remove_unlisted(connection: Connection, account_id: int, sync_id: int, hidde
     bound = {"account_id": account_id, "sync_id": sync_id, "hidden": sorted(hidden)}
     connection.execute(
         text(
-            f"""UPDATE account_playlists SET hidden_since = now()
-            WHERE {_UNLISTED} AND playlist_id = ANY(:hidden) AND hidden_since IS NULL"""
+            """UPDATE account_playlists SET hidden_since = CASE WHEN playlist_id = ANY(:hidden) THEN now() END
+            WHERE account_id = :account_id AND (hidden_since IS NOT NULL) <> (playlist_id = ANY(:hidden))"""
         ),
         bound,
     )
@@ -153,26 +168,56 @@ def remove_unlisted(connection: Connection, account_id: int, sync_id: int, hidde
     ).rowcount
 
 
-def note_nulls(connection: Connection, account_id: int, idle: int) -> None:
+def note_nulls(connection: Connection, account_id: int, nulls: Nulls) -> None:
     connection.execute(
-        text("UPDATE accounts SET null_playlists = :idle WHERE id = :id AND null_playlists IS DISTINCT FROM :idle"),
-        {"id": account_id, "idle": idle},
+        text(
+            """UPDATE accounts SET null_playlists = :rows, idle_null_playlists = :idle
+            WHERE id = :id AND (null_playlists, idle_null_playlists) IS DISTINCT FROM (:rows, :idle)"""
+        ),
+        {"id": account_id, **vars(nulls)},
     )
 
 
-def settle_unchanged(connection: Connection, account_id: int, sync_id: int) -> int:
+def settle_unchanged(
+    connection: Connection, account_id: int, sync_id: int, *, restricted: bool = False, incremental: bool = False
+) -> int:
     """After the list: contents whose snapshot is stored already need no call. Returns how many.
 
-    Only where this account has read them before: that another one may does not say that this one may.
+    Only where this account has read them before: that another one may does not say that this one may. Other people's
+    contents are closed to an app of the restricted regime: whether that is so is asked once for each (somebody may have
+    been invited), and what was refused is not asked for again. Nor is what was refused at the same snapshot, in an
+    incremental.
     """
     return connection.execute(
         text(
-            """UPDATE account_playlists a SET items_status = 'synced', tried_sync_id = :sync_id FROM playlists p
+            f"""UPDATE account_playlists a SET tried_sync_id = :sync_id,
+                items_status = CASE WHEN a.items_status IN {_REFUSED} THEN a.items_status ELSE 'synced' END
+            FROM playlists p
             WHERE p.id = a.playlist_id AND a.account_id = :account_id AND a.listed_sync_id = :sync_id
-            AND a.removed_at IS NULL AND p.items_snapshot_id = p.snapshot_id AND p.snapshot_id <> ''
-            AND a.snapshot_told AND a.items_status = 'synced' AND a.tried_sync_id IS DISTINCT FROM :sync_id"""
+            AND a.removed_at IS NULL AND a.tried_sync_id IS DISTINCT FROM :sync_id
+            AND CASE WHEN :restricted AND {_OTHERS} THEN a.items_status = 'forbidden'
+                WHEN :incremental AND a.items_status IN {_REFUSED} THEN a.refused_snapshot_id = p.snapshot_id
+                ELSE p.items_snapshot_id = p.snapshot_id AND p.snapshot_id <> ''
+                    AND a.snapshot_told AND a.items_status = 'synced' END"""
         ),
-        {"account_id": account_id, "sync_id": sync_id},
+        {"account_id": account_id, "sync_id": sync_id, "restricted": restricted, "incremental": incremental},
+    ).rowcount
+
+
+_REFUSED = "('forbidden', 'not_found')"
+
+_OTHERS = """(NOT p.collaborative AND p.owner_id IS DISTINCT FROM
+    (SELECT o.spotify_user_id FROM accounts o WHERE o.id = a.account_id))"""
+
+
+def reread_poor(connection: Connection) -> int:
+    """What was read in the restricted regime lacks what tracks have in the full one: read it once more."""
+    return connection.execute(
+        text(
+            """UPDATE playlists p SET items_snapshot_id = NULL WHERE items_snapshot_id IS NOT NULL AND EXISTS (
+                SELECT 1 FROM playlist_items i JOIN tracks t ON t.id = i.track_id
+                WHERE i.playlist_id = p.id AND t.popularity IS NULL)"""
+        )
     ).rowcount
 
 
@@ -211,14 +256,23 @@ def conclude(connection: Connection, account_id: int, sync_id: int, contents: Se
         text("DELETE FROM staged_items WHERE sync_id = :sync_id AND playlist_id = ANY(:ids)"),
         {"sync_id": sync_id, "ids": refused},
     )
-    for access in ("synced", "forbidden", "not_found"):
-        ids = [reading.playlist_id for reading, got in contents if got == access]
+    if contents:
         connection.execute(
             text(
-                """UPDATE account_playlists SET items_status = :access, tried_sync_id = :sync_id
-                WHERE account_id = :account_id AND playlist_id = ANY(:ids)"""
+                """UPDATE account_playlists SET items_status = :access, tried_sync_id = :sync_id,
+                    refused_snapshot_id = CASE WHEN :access <> 'synced' THEN CAST(:snapshot_id AS text) END
+                WHERE account_id = :account_id AND playlist_id = :playlist_id"""
             ),
-            {"access": access, "sync_id": sync_id, "account_id": account_id, "ids": ids},
+            [
+                {
+                    "access": access,
+                    "sync_id": sync_id,
+                    "account_id": account_id,
+                    "playlist_id": reading.playlist_id,
+                    "snapshot_id": reading.snapshot_id,
+                }
+                for reading, access in contents
+            ],
         )
 
 
@@ -239,7 +293,9 @@ def _swap(connection: Connection, sync_id: int, complete: Sequence[Reading]) -> 
     connection.execute(text("DELETE FROM staged_items WHERE sync_id = :sync_id AND playlist_id = ANY(:ids)"), bound)
     connection.execute(
         text(
-            """UPDATE playlists SET items_snapshot_id = :snapshot_id, total_items = COALESCE(total_items, :total)
+            # Without a snapshot id there is nothing that the number could belong to, but the contents themselves.
+            """UPDATE playlists SET items_snapshot_id = CAST(:snapshot_id AS text), total_items = CASE
+                WHEN :snapshot_id = '' THEN COALESCE(:total, total_items) ELSE COALESCE(total_items, :total) END
             WHERE id = :id"""
         ),
         [

@@ -4,7 +4,6 @@
 that was never sent, the alarm of a parked run and the watchdog, in one column.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -33,6 +32,8 @@ BLOCKED = """EXISTS (SELECT 1 FROM rate_limits l WHERE l.client_id = :client_id
 
 @dataclass(frozen=True)
 class Run:
+    """`waits`: for so many seconds more no batch is given, since the last one was given back for a while."""
+
     id: int
     account_id: int
     account: str
@@ -44,10 +45,13 @@ class Run:
     attempts: int
     claimed: bool
     last_error: str | None
+    account_status: str
+    waits: float
 
 
 _RUN = """SELECT r.id, r.account_id, a.spotify_user_id AS account, r.sync_type, r.status, r.phase, r.seq, r.family,
-    r.attempts, r.claim IS NOT NULL AS claimed, r.last_error
+    r.attempts, r.claim IS NOT NULL AS claimed, r.last_error, a.status AS account_status,
+    CAST(GREATEST(0, COALESCE(EXTRACT(epoch FROM r.not_before - now()), 0)) AS float) AS waits
     FROM sync_history r JOIN accounts a ON a.id = r.account_id"""
 
 
@@ -154,11 +158,16 @@ def claim(connection: Connection, run: Run, token: UUID, claimant: Claimant, lea
 
     None: another one is due, or somebody has it, or the run waits.
     """
+    if run.status == "rate_limited":
+        # It begins again, so it could meet another run of the account that is just beginning.
+        lock_account(connection, run.account_id)
     taken = connection.execute(
         text(
             f"""UPDATE sync_history r SET claim = :token, claim_pid = :pid, claim_started = :started,
                 wake_at = now() + make_interval(secs => :lease), attempts = attempts + 1, status = 'in_progress'
-            WHERE r.id = :id AND r.phase = :phase AND r.seq = :seq AND r.status IN ('in_progress', 'rate_limited')
+            WHERE r.id = :id AND r.phase = :phase AND r.seq = :seq
+            AND r.status = :status AND r.status IN ('in_progress', 'rate_limited')
+            AND (r.not_before IS NULL OR r.not_before <= now())
             AND (r.claim IS NULL AND r.status = 'in_progress' OR r.wake_at <= now() OR {CLAIMANT_GONE})
             AND {ACCOUNT_FREE} RETURNING r.attempts"""
         ),
@@ -170,6 +179,7 @@ def claim(connection: Connection, run: Run, token: UUID, claimant: Claimant, lea
             "id": run.id,
             "phase": run.phase,
             "seq": run.seq,
+            "status": run.status,
         },
     ).scalar_one_or_none()
     if taken is not None:
@@ -273,6 +283,8 @@ def save_checkpoint(
                 total_items = COALESCE(:total, total_items), batches = batches + 1, failures = 0, last_error = NULL,
                 rate_limit_reset_at = NULL,
                 items_deferred = :deferred, updated_at = now(),
+                -- `updated_at` is the last advance, or the claim after a wait; a night without workers is no work.
+                busy_seconds = busy_seconds + LEAST(300, EXTRACT(epoch FROM now() - updated_at)),
                 status = CASE WHEN :over THEN 'success' ELSE 'in_progress' END,
                 completed_at = CASE WHEN :over THEN now() END,
                 percent_complete = GREATEST(percent_complete, CASE WHEN :over THEN 100
@@ -348,13 +360,15 @@ def release(
 ) -> int | None:
     """Give the claim back for `seconds`; parked: until its family is free. With `error` it counts as a failure.
 
+    Nobody gets the batch before that, whoever comes with a copy of its message.
     Returns the failures in a row, None if the claim was lost.
     """
     released = connection.execute(
         text(
             """UPDATE sync_history SET claim = NULL, claim_pid = NULL, claim_started = NULL, attempts = 0,
                 status = CASE WHEN :park THEN 'rate_limited' ELSE status END, last_error = :error,
-                wake_at = now() + make_interval(secs => :seconds + :stall * (NOT :park)::int)
+                wake_at = now() + make_interval(secs => :seconds + :stall * (NOT :park)::int),
+                not_before = CASE WHEN NOT :park THEN now() + make_interval(secs => :seconds) END
             WHERE id = :id AND claim = :token AND status = 'in_progress' RETURNING id"""
         ),
         {"park": park, "seconds": seconds, "id": run.id, "token": token, "error": error, "stall": stall},
@@ -414,7 +428,7 @@ def reopen(connection: Connection, sync_id: int, *, stall: float = STALL_SECONDS
     reopened = connection.execute(
         text(
             f"""UPDATE sync_history r SET status = CASE WHEN {ACCOUNT_FREE} THEN 'in_progress' ELSE 'pending' END,
-                completed_at = NULL, cancel_requested_at = NULL, last_error = NULL, attempts = 0,
+                completed_at = NULL, cancel_requested_at = NULL, last_error = NULL, attempts = 0, not_before = NULL,
                 wake_at = now() + make_interval(secs => :stall)
             WHERE r.id = :id AND r.status IN ('failed', 'cancelled') AND NOT EXISTS (SELECT 1 FROM sync_history n
                 WHERE n.account_id = r.account_id AND n.sync_type = r.sync_type AND n.id > r.id) RETURNING r.id"""
@@ -424,12 +438,21 @@ def reopen(connection: Connection, sync_id: int, *, stall: float = STALL_SECONDS
     if reopened is not None:
         connection.execute(
             text(
-                """UPDATE sync_state SET status = 'pending', failures = 0, last_error = NULL, completed_at = NULL
-                WHERE sync_id = :id AND status IN ('failed', 'cancelled')"""
+                """UPDATE sync_state SET status = 'pending', failures = 0, last_error = NULL, completed_at = NULL,
+                    updated_at = now()
+                WHERE sync_id = :id AND status <> 'success'"""
             ),
             {"id": sync_id},
         )
     return reopened is not None
+
+
+def unfinished(connection: Connection, account_id: int) -> list[int]:
+    found = connection.execute(
+        text("SELECT id FROM sync_history WHERE account_id = :id AND status = ANY(:unfinished) ORDER BY id"),
+        {"id": account_id, "unfinished": list(UNFINISHED)},
+    )
+    return list(found.scalars())
 
 
 # ---- sweep ----------------------------------------------------------------------------------------------------------
@@ -442,32 +465,40 @@ def wake_now(connection: Connection, sync_id: int) -> None:
     )
 
 
-def take_due(connection: Connection, client_id: str, *, stall: float = STALL_SECONDS) -> list[Run]:
-    """Runs to publish: their time has come, their claimant is gone, or what they wait for is over.
+# Their time has come, their claimant is gone, or what they wait for is over.
+_DUE = f"""r.status IN ('pending', 'in_progress', 'rate_limited') AND {ACCOUNT_FREE} AND (
+    r.status = 'in_progress' AND (r.wake_at <= now() OR {CLAIMANT_GONE})
+    OR r.status = 'rate_limited' AND NOT {BLOCKED}
+    OR r.status = 'pending')"""
 
-    Locks the accounts too, as `find` does: no trigger starts another run of one meanwhile.
-    """
-    ids: Sequence[int] = (
-        connection.execute(
-            text(
-                f"""WITH due AS (
-                    SELECT r.id, r.account_id, r.status, r.sync_type
-                    FROM sync_history r JOIN accounts a ON a.id = r.account_id
-                    WHERE r.status IN ('pending', 'in_progress', 'rate_limited') AND {ACCOUNT_FREE} AND (
-                        r.status = 'in_progress' AND (r.wake_at <= now() OR {CLAIMANT_GONE})
-                        OR r.status = 'rate_limited' AND NOT {BLOCKED}
-                        OR r.status = 'pending')
-                    FOR NO KEY UPDATE OF r, a SKIP LOCKED),
-                -- one run an account: what goes already, then full before incremental
-                chosen AS (SELECT DISTINCT ON (account_id) id FROM due
-                    ORDER BY account_id, status = 'in_progress' DESC, sync_type, id)
-                UPDATE sync_history h SET status = 'in_progress', claim = NULL, claim_pid = NULL, claim_started = NULL,
-                    wake_at = now() + make_interval(secs => :stall)
-                FROM chosen WHERE h.id = chosen.id RETURNING h.id"""
-            ),
-            {"client_id": client_id, "stall": stall},
-        )
-        .scalars()
-        .all()
+
+def accounts_due(connection: Connection, client_id: str) -> list[int]:
+    """Accounts that may have a run to publish; `take_due` decides, in a transaction for each."""
+    found = connection.execute(
+        text(f"SELECT DISTINCT r.account_id FROM sync_history r WHERE {_DUE} ORDER BY 1"), {"client_id": client_id}
     )
-    return [run for id_ in ids if (run := get(connection, id_))]
+    return list(found.scalars())
+
+
+def take_due(connection: Connection, account_id: int, client_id: str, *, stall: float = STALL_SECONDS) -> Run | None:
+    """The account's run to publish: what goes already, then full before incremental.
+
+    Locks the account first, as `find` does, so that what is seen afterwards stays so: no trigger starts another run
+    of it meanwhile. Somebody who has it locked is just doing that; the next sweep looks again.
+    """
+    locked = connection.execute(
+        text("SELECT 1 FROM accounts WHERE id = :id FOR NO KEY UPDATE SKIP LOCKED"), {"id": account_id}
+    )
+    if locked.one_or_none() is None:
+        return None
+    taken = connection.execute(
+        text(
+            f"""UPDATE sync_history SET status = 'in_progress', claim = NULL, claim_pid = NULL, claim_started = NULL,
+                not_before = NULL, wake_at = now() + make_interval(secs => :stall)
+            WHERE id = (SELECT r.id FROM sync_history r WHERE r.account_id = :account_id AND {_DUE}
+                ORDER BY r.status = 'in_progress' DESC, r.sync_type, r.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
+            RETURNING id"""
+        ),
+        {"account_id": account_id, "client_id": client_id, "stall": stall},
+    ).scalar_one_or_none()
+    return None if taken is None else get(connection, taken)

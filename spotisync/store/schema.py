@@ -92,11 +92,12 @@ accounts = Table(
     Column("refresh_claim", Uuid),
     Column("refresh_claim_until", TIME),
     # ... what the last walk over the saved tracks proved: Spotify's total, and how much of it is no row of ours (null
-    # rows, twins); and how many null rows its list of playlists had that hid none that we know
+    # rows, twins); and the null rows in the list of playlists: all, and those that hide none that we know
     Column("walked_total", Integer),
     Column("walked_excess", Integer),
     Column("patrol_offset", Integer, nullable=False, server_default="0"),
     Column("null_playlists", Integer),
+    Column("idle_null_playlists", Integer),
     one_of("status", "active", "needs_login", "disabled"),
 )
 
@@ -105,7 +106,8 @@ def lookup_columns() -> tuple[Column[Any] | CheckConstraint, ...]:
     return (
         Column("enrichment", Text, nullable=False, server_default="stub"),
         Column("enriched_at", TIME),
-        # private: which run is looking the stub up, until when that counts, how often it was tried, how many saved it
+        # private: which run (0: enrich) is looking the stub up, until when that counts, how often it was tried, how
+        # many saved it
         Column("lookup_sync_id", BigInteger),
         Column("lookup_until", TIME),
         counter("lookup_attempts"),
@@ -126,6 +128,7 @@ artists = Table(
     Column("image_url", Text),
     *lookup_columns(),
     Index("ix_artists_stubs", text("saves DESC"), "id", postgresql_where=text("enrichment = 'stub'")),
+    Index("ix_artists_partial", "enriched_at", "id", postgresql_where=text("enrichment = 'partial'")),
 )
 
 albums = Table(
@@ -145,6 +148,7 @@ albums = Table(
     Column("image_url", Text),
     *lookup_columns(),
     Index("ix_albums_stubs", text("saves DESC"), "id", postgresql_where=text("enrichment = 'stub'")),
+    Index("ix_albums_partial", "enriched_at", "id", postgresql_where=text("enrichment = 'partial'")),
 )
 
 tracks = Table(
@@ -222,6 +226,8 @@ account_playlists = Table(
     # ... in which of its readings (1, 2, both: 3), whether it said which snapshot, since when a null row may hide it
     counter("listed_readings"),
     Column("snapshot_told", Boolean, nullable=False, server_default=text("false")),
+    # private: at which snapshot its contents were refused to this account
+    Column("refused_snapshot_id", Text),
     Column("hidden_since", TIME),
     one_of("items_status", "pending", "synced", "forbidden", "not_found"),
 )
@@ -269,6 +275,31 @@ play_history = Table(
     one_of("source", "recent", "import"),
 )
 
+playback = Table(
+    "playback",
+    metadata,
+    account_id(primary_key=True),
+    Column("read_at", TIME),
+    Column("last_error", Text),
+    # private: who is reading just now, and until when that counts
+    Column("claim", Uuid),
+    Column("claim_until", TIME),
+    comment="The last read of recently played, and what kept it from being newer",
+)
+
+playback_gaps = Table(
+    "playback_gaps",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    account_id(),
+    Column("from_at", TIME, nullable=False),
+    Column("to_at", TIME, nullable=False),
+    Column("noticed_at", TIME, nullable=False, server_default=NOW),
+    Column("closed_at", TIME),
+    Index("ix_playback_gaps_open", "account_id", "from_at", postgresql_where=text("closed_at IS NULL")),
+    comment="Where plays may be missing: Spotify tells the last fifty, and all of them were new",
+)
+
 sync_history = Table(
     "sync_history",
     metadata,
@@ -299,6 +330,8 @@ sync_history = Table(
     # ... how often it was claimed without a commit, and when sweep publishes it if nothing has happened by then
     counter("attempts"),
     Column("wake_at", TIME),
+    # ... and until when nobody gets the batch, since it was given back for a while
+    Column("not_before", TIME),
     UniqueConstraint("account_id", "idempotency_key"),
     Index("uq_sync_history_running", "account_id", unique=True, postgresql_where=text("status = 'in_progress'")),
     Index("uq_sync_history_unfinished", "account_id", "sync_type", unique=True, postgresql_where=UNFINISHED),
@@ -334,6 +367,8 @@ sync_state = Table(
     Column("updated_at", TIME, nullable=False, server_default=NOW),
     Column("completed_at", TIME),
     Column("percent_complete", Float),
+    # private: time spent between advances, without what was waited for; what is left is forecast from it
+    Column("busy_seconds", Float, nullable=False, server_default="0"),
     UniqueConstraint("sync_id", "entity_type"),
     one_of("entity_type", "tracks", "artists", "albums", "playlists"),
     one_of("status", "pending", "in_progress", "rate_limited", "success", "failed", "cancelled"),
@@ -354,18 +389,81 @@ rate_limits = Table(
     one_of("reason", "rate", "quota"),
 )
 
+apps = Table(
+    "apps",
+    metadata,
+    Column("client_id", Text, primary_key=True),
+    Column("regime", Text),
+    Column("regime_since", TIME),
+    # private: who drains the backlog of look-ups just now, and until when that counts
+    Column("enrich_claim", Uuid),
+    Column("enrich_pid", Integer),
+    Column("enrich_started", TIME),
+    Column("enrich_until", TIME),
+    one_of("regime", "full", "restricted"),
+    comment="Which of the two Spotify APIs an app has, as its calls told; null: not known yet",
+)
+
+call_ledger = Table(
+    "call_ledger",
+    metadata,
+    Column("client_id", Text, primary_key=True),
+    Column("family", Text, primary_key=True),
+    Column("minute", TIME, primary_key=True),
+    # 0: nobody's. No foreign key: a call stays made when its account goes.
+    Column("account_id", BigInteger, primary_key=True, autoincrement=False),
+    # A look-up is noted before it is sent, so a minute may hold more than were made, and the next one fewer.
+    Column("calls", Integer, nullable=False),
+    comment="How many Web API requests were sent: what a budget of 24 hours is measured by",
+)
+
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("beat_at", TIME, nullable=False, server_default=NOW),
+    comment="When the schedule's sweep last ran",
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    account_id(primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("due_at", TIME, nullable=False),
+    # the cron expression and its time zone, or the interval, that `due_at` was found by
+    Column("rule", Text, nullable=False),
+    # seconds: longer than the interval, since the day's calls would not last
+    Column("stretched_to", Integer),
+    Column("last_at", TIME),
+    Column("sync_id", BigInteger, ForeignKey("sync_history.id", ondelete="SET NULL"), index=True),
+    Column("note", Text),
+    one_of("kind", "full", "incremental", "playback"),
+    comment="When what comes by itself is due, and what became of it the last time",
+)
+
 waiters = Table(
     "waiters",
     metadata,
     Column("task_id", Text, primary_key=True),
-    sync_id(),
+    # Null: the run went with its account, and this caller has still to be told.
+    Column("sync_id", BigInteger, ForeignKey("sync_history.id", ondelete="CASCADE")),
     # Text, and not JSON: what a foreign message holds need not be what jsonb takes (NUL, for one).
     Column("envelope", Text, nullable=False),
     Column("created_at", TIME, nullable=False, server_default=NOW),
     Column("wake_at", TIME, nullable=False, server_default=NOW),
     counter("tries"),
+    # What is told: fixed by the first attempt, and the same at each later one, whatever becomes of the run.
+    Column("ended", Text),
+    Column("error", Text),
     Column("answered_at", TIME),
+    # When its keys in the result backend were last kept from expiring; since when its result has to be stored again.
+    Column("kept_at", TIME, nullable=False, server_default=text("'-infinity'")),
+    Column("restore_at", TIME),
     Index("ix_waiters_unanswered", "sync_id", postgresql_where=text("answered_at IS NULL")),
+    Index("ix_waiters_answered_at", "answered_at"),
+    Index("ix_waiters_restore_at", "restore_at", postgresql_where=text("restore_at IS NOT NULL")),
+    one_of("ended", "success", "failed", "cancelled"),
     comment="One row for each message that triggered a run: who is told when it is over",
 )
 
@@ -392,7 +490,8 @@ null_rows = Table(
     account_id(primary_key=True),
     Column("added_at", TIME, primary_key=True),
     Column("rows", Integer, nullable=False),
-    comment="Rows without a track that the last proved walk met, but for those that may hide a track we know",
+    Column("idle", Integer, nullable=False),
+    comment="Rows without a track that the last proved walk met: all, and those that hide no track we know",
 )
 
 excess_rows = Table(

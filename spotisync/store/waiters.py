@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -10,18 +11,31 @@ from spotisync.core.states import OVER
 
 # Telling one waiter takes milliseconds; whoever began and has not finished after this long has died.
 TELLING_SECONDS = 60
+# Results are kept for a day; how often their keys are looked after while a caller waits.
+KEEP_SECONDS = 3600
+# A row that stays makes a late copy of its message do nothing; longer than this no broker keeps one.
+TRIM_SECONDS = 7 * 86_400
 
 
 @dataclass(frozen=True)
 class Waiter:
-    """`envelope` is what Celery needs to answer the caller's task; `tries` counts this attempt too."""
+    """`envelope` is what Celery needs to answer the caller's task; `tries` counts this attempt too.
+
+    `status` and `last_error` are the run's when it was first told of. `sync_id` is None when the run is gone.
+    """
 
     task_id: str
-    sync_id: int
+    sync_id: int | None
     envelope: dict[str, Any]
     tries: int
     status: str
     last_error: str | None
+    waited: float
+    restore_at: datetime | None = None
+
+
+_WAITER = """w.task_id, w.sync_id, w.envelope, w.tries, w.ended AS status, w.error AS last_error,
+    CAST(EXTRACT(epoch FROM now() - w.created_at) AS float) AS waited, w.restore_at"""
 
 
 def known(connection: Connection, task_id: str) -> bool:
@@ -45,20 +59,30 @@ def add(connection: Connection, task_id: str, sync_id: int, envelope: dict[str, 
     )
 
 
+# ---- telling --------------------------------------------------------------------------------------------------------
+
+
 def take(connection: Connection, limit: int = 50) -> list[Waiter]:
     """Waiters of runs that are over, not yet answered, each taken by one process at a time."""
     rows = connection.execute(
         text(
-            f"""UPDATE waiters w SET tries = tries + 1, wake_at = now() + make_interval(secs => {TELLING_SECONDS})
-            FROM sync_history r WHERE r.id = w.sync_id AND w.task_id = ANY(ARRAY(
-                SELECT w.task_id FROM waiters w JOIN sync_history r ON r.id = w.sync_id
-                WHERE w.answered_at IS NULL AND w.wake_at <= now() AND r.status = ANY(:over)
-                ORDER BY w.created_at LIMIT :limit FOR UPDATE OF w SKIP LOCKED))
-            RETURNING w.task_id, w.sync_id, w.envelope, w.tries, r.status, r.last_error"""
+            f"""WITH due AS MATERIALIZED (
+                SELECT w.task_id, COALESCE(w.ended, r.status) AS ended,
+                    CASE WHEN w.ended IS NULL THEN r.last_error ELSE w.error END AS error
+                FROM waiters w LEFT JOIN sync_history r ON r.id = w.sync_id
+                WHERE w.answered_at IS NULL AND w.wake_at <= now() AND (w.ended IS NOT NULL OR r.status = ANY(:over))
+                ORDER BY w.created_at LIMIT :limit FOR UPDATE OF w SKIP LOCKED)
+            UPDATE waiters w SET tries = tries + 1, wake_at = now() + make_interval(secs => {TELLING_SECONDS}),
+                ended = due.ended, error = due.error
+            FROM due WHERE w.task_id = due.task_id RETURNING {_WAITER}"""
         ),
         {"over": list(OVER), "limit": limit},
     )
-    return [Waiter(**{**row._mapping, "envelope": json.loads(row.envelope)}) for row in rows]  # noqa: SLF001
+    return [_waiter(row._mapping) for row in rows]  # noqa: SLF001
+
+
+def _waiter(row: Any) -> Waiter:
+    return Waiter(**{**row, "envelope": json.loads(row["envelope"])})
 
 
 def later(connection: Connection, task_id: str) -> None:
@@ -72,4 +96,79 @@ def later(connection: Connection, task_id: str) -> None:
 
 
 def answered(connection: Connection, task_id: str) -> None:
+    """Told. Whose account is gone is forgotten with it."""
+    connection.execute(text("DELETE FROM waiters WHERE task_id = :task_id AND sync_id IS NULL"), {"task_id": task_id})
     connection.execute(text("UPDATE waiters SET answered_at = now() WHERE task_id = :task_id"), {"task_id": task_id})
+
+
+def part(connection: Connection, account_id: int, error: str) -> None:
+    """The account's runs are going to be deleted: who still has to be told stays, and knows what."""
+    connection.execute(
+        text(
+            """UPDATE waiters w SET sync_id = NULL, ended = 'cancelled', error = :error FROM sync_history r
+            WHERE r.id = w.sync_id AND r.account_id = :account_id AND w.answered_at IS NULL"""
+        ),
+        {"account_id": account_id, "error": error},
+    )
+
+
+# ---- what lies in the result backend --------------------------------------------------------------------------------
+
+
+def to_keep(connection: Connection, limit: int = 500) -> list[tuple[str, dict[str, Any]]]:
+    """Task ids and envelopes of those who wait, each once an hour, by whichever process comes first."""
+    rows = connection.execute(
+        text(
+            f"""UPDATE waiters SET kept_at = now() WHERE task_id = ANY(ARRAY(SELECT task_id FROM waiters
+                WHERE answered_at IS NULL AND kept_at <= now() - make_interval(secs => {KEEP_SECONDS})
+                ORDER BY kept_at LIMIT :limit FOR UPDATE SKIP LOCKED))
+            RETURNING task_id, envelope"""
+        ),
+        {"limit": limit},
+    )
+    return [(row.task_id, json.loads(row.envelope)) for row in rows]
+
+
+def lost(connection: Connection, seconds: float) -> None:
+    """The result backend has lost everything: what was stored within `seconds` has to be stored again.
+
+    Also for those who are being told just now; their result may have been lost before that is noted.
+    """
+    connection.execute(
+        text(
+            """UPDATE waiters SET restore_at = now() WHERE tries > 0
+            AND (answered_at IS NULL OR answered_at > now() - make_interval(secs => :seconds))"""
+        ),
+        {"seconds": seconds},
+    )
+    connection.execute(text("UPDATE waiters SET kept_at = '-infinity' WHERE answered_at IS NULL"))
+
+
+def to_restore(connection: Connection, limit: int = 200) -> list[Waiter]:
+    """Answered ones whose result was lost, each taken by one process at a time."""
+    rows = connection.execute(
+        text(
+            f"""UPDATE waiters w SET restore_at = now() + make_interval(secs => {TELLING_SECONDS})
+            WHERE task_id = ANY(ARRAY(SELECT task_id FROM waiters
+                WHERE restore_at <= now() AND answered_at IS NOT NULL
+                ORDER BY restore_at LIMIT :limit FOR UPDATE SKIP LOCKED))
+            RETURNING {_WAITER}"""
+        ),
+        {"limit": limit},
+    )
+    return [_waiter(row._mapping) for row in rows]  # noqa: SLF001
+
+
+def restored(connection: Connection, waiter: Waiter) -> None:
+    """Unless the backend has lost it once more meanwhile."""
+    connection.execute(
+        text("UPDATE waiters SET restore_at = NULL WHERE task_id = :task_id AND restore_at = :restore_at"),
+        {"task_id": waiter.task_id, "restore_at": waiter.restore_at},
+    )
+
+
+def trim(connection: Connection) -> int:
+    """Forget who was answered long ago."""
+    return connection.execute(
+        text(f"DELETE FROM waiters WHERE answered_at < now() - make_interval(secs => {TRIM_SECONDS})")
+    ).rowcount

@@ -4,6 +4,7 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID, uuid4
 
 from spotisync import logs
@@ -12,22 +13,27 @@ from spotisync.core.cursors import Contents, Cursor, Late, Listing, Lookups
 from spotisync.core.incremental import Incremental
 from spotisync.core.outcomes import BatchResult, End, More, Outcome, Over, Parked, Retry, Stale
 from spotisync.core.phases import Answer, Entity, Step
+from spotisync.core.regimes import Regime
 from spotisync.core.requests import Request
-from spotisync.core.states import UNFINISHED, Phase
+from spotisync.core.states import UNFINISHED, Phase, Status
 from spotisync.core.walk import TracksWalk
 from spotisync.errors import Fatal, SpotisyncError, Unavailable, Wait
-from spotisync.store import catalogue, playlists, runs
+from spotisync.store import accounts, apps, catalogue, playlists, runs
 from spotisync.store import incremental as stored
+from spotisync.store.database import Connection
 from spotisync.store.runs import Checkpoint, Run
-from spotisync.sync.commit import Committed, commit, late_entity
+from spotisync.sync import enrol, lookups
+from spotisync.sync.calls import Calls
+from spotisync.sync.commit import ENTITIES, Committed, commit, late_entity
 from spotisync.sync.context import Sync
-from spotisync.sync.fetch import Calls, ClaimLost, Fetched, fetch
-from spotisync.sync.tokens import Access
+from spotisync.sync.fetch import ClaimLost, Fetched, fetch
+from spotisync.sync.tokens import CURE, Access
 
 log = logging.getLogger(__name__)
 
 MOST_ATTEMPTS = 5  # claims of one batch without a commit: each of them cost a worker its life
 MOST_FAILURES = 10  # since the last advance: six minutes or so of backoff
+STAND_BY_SECONDS = 1.0  # a batch of look-ups takes about as long
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,10 @@ class Claimed:
     at: Checkpoint
     cursor: Cursor
     attempts: int
+
+
+class StandBy(SpotisyncError):
+    """There is nothing to do just now: other runs are looking up all that is left."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,7 @@ def _run_batch(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Outcome:
     claimed = _claim(sync, sync_id, phase, seq)
     if not isinstance(claimed, Claimed):
         return claimed
-    calls = Calls()
+    calls = sync.book.open(sync_id, claimed.run.account_id)
     with logs.bind(sync_id=sync_id, phase=phase, batch=seq, account=claimed.run.account):
         try:
             return _work(sync, claimed, calls)
@@ -85,6 +95,8 @@ def _run_batch(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Outcome:
         except Exception as error:  # a bug, or a row that Postgres does not take: counted, and tried again
             log.exception("batch failed")
             return _again(sync, claimed, calls, f"{type(error).__name__} (see the worker's log)")
+        finally:
+            sync.book.close(calls)
 
 
 # ---- 1 claim --------------------------------------------------------------------------------------------------------
@@ -100,21 +112,41 @@ def _claim(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Claimed | Outcom
         if (run.phase, run.seq) != (phase, seq):
             orphaned = not run.claimed and run.status == "in_progress"
             return Stale(orphaned=orphaned, result=_failed(f"batch {run.seq} of {run.phase} is due"))
+        if run.account_status != "active":
+            return _give_up(connection, run)
+        if run.waits and run.status == "in_progress" and not run.claimed:
+            return Retry(run.waits, BatchResult(has_more=True))
         attempts = runs.claim(connection, run, token, claimant, sync.settings.lease_seconds)
         if attempts is None:
             return Stale(orphaned=False, result=_failed("another worker has this batch, or the run waits"))
         at = runs.checkpoint(connection, sync_id, phase)
     claimed = Claimed(run, token, at, cursors.load(phase, at.cursor, run.sync_type), attempts)
     if attempts > MOST_ATTEMPTS:
-        return _fail(sync, claimed, f"this batch has killed its worker {MOST_ATTEMPTS} times", Calls())
+        return _fail(sync, claimed, f"this batch has killed its worker {MOST_ATTEMPTS} times", Calls(sync_id))
     return claimed
+
+
+def _give_up(connection: Connection, run: Run) -> Outcome:
+    """The account can't be synced any more. The run ends in words; it can be resumed when that is cured."""
+    status: Status = "cancelled" if run.account_status == "disabled" else "failed"
+    if status == "cancelled":
+        why = enrol.disabled_words(run.account)
+    else:
+        why = f"{accounts.tokens(connection, run.account_id).last_error or 'the account has to log in again'}; {CURE}"
+    if not runs.end(connection, run.id, status, error=why):
+        return Stale(orphaned=False, result=_failed("the run is over"))
+    log.warning("run %d has %s: %s", run.id, "failed" if status == "failed" else "been cancelled", why)
+    return Over(status, _failed(why))
 
 
 # ---- 2 fetch, 3 parse, 4 commit -------------------------------------------------------------------------------------
 
 
 def _work(sync: Sync, claimed: Claimed, calls: Calls) -> Outcome:
-    plan = _plan(sync, claimed)
+    try:
+        plan = _plan(sync, claimed, calls)
+    except StandBy as nothing:
+        return _stand_by(sync, claimed, str(nothing))
     fetched = fetch(sync, Access(sync, claimed.run.account_id), plan.requests, calls, lambda: _alive(sync, claimed))
     return _commit(sync, claimed, _fold(plan, fetched), calls)
 
@@ -133,21 +165,34 @@ def _alive(sync: Sync, claimed: Claimed) -> bool:
 
 def _commit(sync: Sync, claimed: Claimed, step: Step, calls: Calls) -> Outcome:
     run = claimed.run
-    done = sync.database.transact(
-        lambda connection: commit(
+    noted = calls.unwritten()
+
+    def write(connection: Connection) -> Committed:
+        if step.regime:
+            _learn(connection, sync, step.regime)
+        done = commit(
             connection,
             run,
             claimed.token,
             claimed.at,
             claimed.cursor,
             step,
-            api_calls=calls.sent,
+            api_calls=noted.sent,
             stall=sync.settings.stall_seconds,
         )
-    )
+        sync.book.write(connection, calls, noted, run=False)
+        return done
+
+    done = sync.database.transact(write)
+    calls.written(noted)
     result = _result(done)
     log.info("batch in: %d items, %d calls", result.items_processed, calls.sent)
     return End(result) if done.phase != run.phase else More(done.phase, done.seq, result)
+
+
+def _learn(connection: Connection, sync: Sync, regime: Regime) -> None:
+    if apps.learn(connection, sync.settings.require_client_id(), regime):
+        log.info("this app has the %s Spotify API", regime)
 
 
 def _result(done: Committed) -> BatchResult:
@@ -165,7 +210,7 @@ def _result(done: Committed) -> BatchResult:
 # ---- what to ask for ------------------------------------------------------------------------------------------------
 
 
-def _plan(sync: Sync, claimed: Claimed) -> Plan:
+def _plan(sync: Sync, claimed: Claimed, calls: Calls) -> Plan:
     match claimed.cursor:
         case TracksWalk() as cursor:
             requests = phases.plan_tracks(cursor, sync.settings.tracks_batch_size)
@@ -179,10 +224,11 @@ def _plan(sync: Sync, claimed: Claimed) -> Plan:
             return _plan_contents(sync, claimed.run, contents)
         case Late() as late:
             with sync.database.begin() as connection:
-                entity = late_entity(connection, claimed.run, late)
-            return _plan_lookups(sync, claimed, entity) if entity else Plan((), lambda _: Step(late))
+                entity = late_entity(connection, late)
+            return _plan_lookups(sync, claimed, entity, calls) if entity else Plan((), lambda _: Step(late))
         case Lookups():
-            return _plan_lookups(sync, claimed, "artists" if claimed.run.phase == "artists" else "albums")
+            entity = "artists" if claimed.run.phase == "artists" else "albums"
+            return _plan_lookups(sync, claimed, entity, calls)
 
 
 def _plan_incremental(sync: Sync, run: Run, cursor: Incremental) -> Plan:
@@ -193,21 +239,29 @@ def _plan_incremental(sync: Sync, run: Run, cursor: Incremental) -> Plan:
     return Plan(tuple(requests), lambda answers: phases.fold_incremental(cursor, step, library, answers))
 
 
-def _plan_lookups(sync: Sync, claimed: Claimed, entity: Entity) -> Plan:
+def _plan_lookups(sync: Sync, claimed: Claimed, entity: Entity, calls: Calls) -> Plan:
     cursor = claimed.cursor
+    put_off = Plan((), lambda _: Step(cursor, looked_up=entity, deferred=True))
+    regime, by = lookups.way(sync)
+    if by == "partial":
+        return Plan((), lambda _: Step(cursor, looked_up=entity, settled=True))
     block = sync.gate.block(entity)
-    if block and block.seconds > sync.settings.max_countdown:
+    if by == "off" or (block and block.seconds > sync.settings.max_countdown):
         # The run does not wait for look-ups: what they would add is put off, and counted.
-        return Plan((), lambda _: Step(cursor, looked_up=entity, deferred=True))
-    size = sync.settings.artists_batch_size if entity == "artists" else sync.settings.albums_batch_size
+        return put_off
     sync.gate.check(entity)
-    ids = sync.database.transact(
-        lambda connection: catalogue.claim_stubs(connection, entity, claimed.run.id, size, sync.settings.lease_seconds)
-    )
+    requests = lookups.plan(sync, entity, claimed.run.id, by, regime, calls)
+    if requests is None:
+        return put_off
+    if not requests:
+        _stand_by_for_others(sync, entity)
+    return Plan(requests, lambda answers: phases.fold_lookups(cursor, entity, answers))
+
+
+def _stand_by_for_others(sync: Sync, entity: Entity) -> None:
     with sync.database.begin() as connection:
-        alone = catalogue.missed_before(connection, entity, ids)
-    requests = phases.plan_lookups(entity, ids, alone)
-    return Plan(tuple(requests), lambda answers: phases.fold_lookups(cursor, entity, answers))
+        if catalogue.any_left(connection, entity):
+            raise StandBy(f"other runs are looking up the {entity} that are left")
 
 
 def _plan_contents(sync: Sync, run: Run, cursor: Contents) -> Plan:
@@ -229,12 +283,11 @@ def _wait(sync: Sync, claimed: Claimed, calls: Calls, wait: Wait) -> Outcome:
     seconds = block.seconds if block else wait.seconds if ours else 0.0
     park = seconds > sync.settings.max_countdown
     if park and isinstance(claimed.cursor, Lookups | Late):
-        return _commit(sync, claimed, _plan_lookups(sync, claimed, _entity(wait)).fold([]), calls)
+        return _commit(sync, claimed, Step(claimed.cursor, looked_up=_entity(wait), deferred=True), calls)
     if park and claimed.run.sync_type == "incremental":
         # It never waits for long: what it could not read is read by the next one.
         return _commit(sync, claimed, Step(None, put_off=True), calls)
-    with sync.database.begin() as connection:
-        runs.sent(connection, claimed.run.id, calls.sent)
+    with sync.book.noting(calls) as connection:
         released = runs.release(
             connection,
             claimed.run,
@@ -255,6 +308,17 @@ def _wait(sync: Sync, claimed: Claimed, calls: Calls, wait: Wait) -> Outcome:
     return Parked(wait.until, result) if park else Retry(seconds + jitter, result)
 
 
+def _stand_by(sync: Sync, claimed: Claimed, why: str) -> Outcome:
+    """Look again soon: they will be in, or free. A claim lasts no longer than its lease, nor than its run goes."""
+    seconds = STAND_BY_SECONDS * (0.5 + random.random())  # noqa: S311
+    with sync.database.begin() as connection:
+        released = runs.release(connection, claimed.run, claimed.token, seconds, stall=sync.settings.stall_seconds)
+    if released is None:
+        return Stale(orphaned=False, result=_failed(why))
+    log.info("%s; again in %.1f s", why, seconds)
+    return Retry(seconds, BatchResult(has_more=True))
+
+
 def _entity(wait: Wait) -> Entity:
     return "artists" if wait.family == "artists" else "albums"
 
@@ -264,20 +328,26 @@ def _again(sync: Sync, claimed: Claimed, calls: Calls, error: str) -> Outcome:
     seconds = waiting.backoff(claimed.at.failures + 1, random.random())  # noqa: S311
     if claimed.at.failures + 1 >= MOST_FAILURES:
         return _fail(sync, claimed, f"{error}; {MOST_FAILURES} tries in a row failed", calls)
-    with sync.database.begin() as connection:
-        runs.sent(connection, claimed.run.id, calls.sent)
+    with sync.book.noting(calls) as connection:
         failures = runs.release(
             connection, claimed.run, claimed.token, seconds, error=error, stall=sync.settings.stall_seconds
         )
     if failures is None:
         return Stale(orphaned=False, result=_failed(error))
+    if isinstance(claimed.cursor, Lookups | Late):
+        _let_go(sync, claimed.run)
     log.warning("try %d of %d failed, again in %.1f s: %s", failures, MOST_FAILURES, seconds, error)
     return Retry(seconds, BatchResult(has_more=True, error_message=error, success=False))
 
 
+def _let_go(sync: Sync, run: Run) -> None:
+    """It may be this account's trouble alone: another run need not wait for ours to get over it."""
+    for entity in ENTITIES:
+        sync.database.transact(partial(catalogue.let_go, entity=entity, sync_id=run.id))
+
+
 def _fail(sync: Sync, claimed: Claimed, error: str, calls: Calls) -> Outcome:
-    with sync.database.begin() as connection:
-        runs.sent(connection, claimed.run.id, calls.sent)
+    with sync.book.noting(calls) as connection:
         ended = runs.end(connection, claimed.run.id, "failed", error=error, token=claimed.token)
     if ended:
         log.error("the run has failed: %s", error)

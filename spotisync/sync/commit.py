@@ -5,7 +5,7 @@ from uuid import UUID
 
 from spotisync.core import cursors, nulls, phases
 from spotisync.core.cursors import Contents, Cursor, Late, Listing, Lookups, Reading
-from spotisync.core.incremental import Incremental
+from spotisync.core.incremental import Incremental, Settled
 from spotisync.core.phases import Entity, Listed, Step
 from spotisync.core.states import Phase, next_phase
 from spotisync.store import catalogue, incremental, library, playlists, runs
@@ -69,7 +69,7 @@ def commit(
     )
     phase = next_phase(run.phase) if over else run.phase
     seq = 0 if over else run.seq + 1
-    family = _family(connection, run, phase, written.cursor)
+    family = _family(connection, phase, written.cursor)
     if not runs.advance(connection, run, token, phase, seq, family, stall=stall):
         raise ClaimLost("another worker has the batch, or the run is over")
     return Committed(phase, seq, written, written.total, offset)
@@ -81,13 +81,13 @@ def _put_off(connection: Connection, run: Run, written: Written) -> int:
         return written.deferred
     if isinstance(written.cursor, Listing):
         return 0
-    return len(playlists.unlisted(connection, run.account_id, run.id))
+    return playlists.unproved(connection, run.account_id, run.id)
 
 
-def _family(connection: Connection, run: Run, phase: Phase, cursor: Cursor | None) -> str:
+def _family(connection: Connection, phase: Phase, cursor: Cursor | None) -> str:
     """Whose limits the next batch counts against."""
     if isinstance(cursor, Late):
-        return late_entity(connection, run, cursor) or "playlists"
+        return late_entity(connection, cursor) or "playlists"
     return {"tracks": "library", "artists": "artists", "albums": "albums"}.get(phase, "playlists")
 
 
@@ -127,13 +127,14 @@ def _end_walk(connection: Connection, run: Run, total: int) -> tuple[int, int]:
     """The walk is proved. Returns how many tracks are no longer saved, and how many a null row may hide."""
     since = library.walk_began(connection, run.id)
     met = library.nulls_met(connection, run.id)
-    idle = library.idle_nulls(connection, run.account_id)
-    hidden: set[str] = set()
-    if idle is not None and idle != met:
-        hidden, met = nulls.behind(library.unseen(connection, run.id, run.account_id, since), met, idle)
+    last = library.last_nulls(connection, run.account_id)
+    hidden, now = set[str](), nulls.unheard(met)
+    if last is not None and (met or last):
+        rows = library.unseen(connection, run.id, run.account_id, since, nulls.grown(met, last))
+        hidden, now = nulls.behind(rows, met, last)
     removed = library.remove_unseen(connection, run.id, run.account_id, since, hidden)
-    library.note_walk(connection, run.account_id, total, met)
-    incremental.walked(connection, run.account_id)
+    library.note_walk(connection, run.account_id, total, now)
+    incremental.walked(connection, run.account_id, total)
     catalogue.rank_stubs(connection)
     return removed, len(hidden)
 
@@ -146,16 +147,15 @@ def _write_incremental(connection: Connection, run: Run, step: Step) -> Written:
         incremental.forget(connection, run.id)
     incremental.note(connection, run.id, run.account_id, step.read)
     updated |= changed & {row.track_id for row in step.saved}
-    removed = _settle(connection, run, step) if step.settled else 0
+    removed = _settle(connection, run, step.differences, step.patrol) if step.differences else 0
     counts = Counts(len(step.read), len(added), len(updated - added), removed)
-    return Written(counts, step.cursor, deferred=len(step.settled.hidden) if step.settled else 0)
+    return Written(counts, step.cursor, deferred=len(step.differences.hidden) if step.differences else 0)
 
 
-def _settle(connection: Connection, run: Run, step: Step) -> int:
-    assert step.settled  # noqa: S101 (by construction)
-    if step.patrol is not None:
-        incremental.patrolled(connection, run.account_id, step.patrol)
-    removed = incremental.settle(connection, run.account_id, run.id, step.settled)
+def _settle(connection: Connection, run: Run, found: Settled, patrol: int | None) -> int:
+    if patrol is not None:
+        incremental.patrolled(connection, run.account_id, patrol)
+    removed = incremental.settle(connection, run.account_id, run.id, found)
     catalogue.rank_stubs(connection)
     return removed
 
@@ -165,44 +165,61 @@ def _settle(connection: Connection, run: Run, step: Step) -> int:
 
 def _write_lookups(connection: Connection, run: Run, at: Checkpoint, step: Step) -> Written:
     assert step.looked_up  # noqa: S101 (by construction)
-    counts = _save_looked_up(connection, step)
-    left = 0 if step.deferred else catalogue.left(connection, step.looked_up, run.id)
-    return Written(
-        counts,
-        step.cursor if left else None,
-        total=at.items_processed + counts.processed + left,
-        deferred=0 if left else catalogue.put_off(connection, step.looked_up, run.id),
-    )
+    counts = _save_looked_up(connection, run, step)
+    processed = at.items_processed + counts.processed
+    if not step.deferred and catalogue.any_left(connection, step.looked_up):
+        return Written(counts, step.cursor, total=_lookups_total(connection, step.looked_up, at, processed))
+    return Written(counts, None, total=processed, deferred=catalogue.put_off(connection, step.looked_up))
 
 
-def _save_looked_up(connection: Connection, step: Step) -> Counts:
+def _lookups_total(connection: Connection, entity: Entity, at: Checkpoint, processed: int) -> int:
+    """Counted at the first batch, and again when there turn out to be more: counting reads every stub."""
+    if at.total_items and at.total_items > processed:
+        return at.total_items
+    return processed + catalogue.left(connection, entity)
+
+
+def _save_looked_up(connection: Connection, run: Run, step: Step) -> Counts:
     assert step.looked_up  # noqa: S101 (by construction)
-    catalogue.save(connection, step.catalogue)
-    enriched = catalogue.enriched(connection, step.looked_up, step.known, step.gone)
-    catalogue.missed(connection, step.looked_up, step.missed)
+    if step.deferred:
+        catalogue.let_go(connection, step.looked_up, run.id)
+    if step.settled:
+        settled = catalogue.settle(connection, step.looked_up)
+        return Counts(processed=settled, added=settled)
+    enriched = save_looked_up(connection, step.looked_up, step)
     return Counts(processed=enriched, added=enriched)
 
 
-def late_entity(connection: Connection, run: Run, cursor: Late) -> Entity | None:
+def save_looked_up(connection: Connection, entity: Entity, step: Step) -> int:
+    """What look-ups brought; returns how many stubs are none any more."""
+    catalogue.save(connection, step.catalogue)
+    enriched = catalogue.enriched(connection, entity, step.known, step.gone, partial=step.partial)
+    catalogue.missed(connection, entity, step.missed)
+    return enriched
+
+
+def late_entity(connection: Connection, cursor: Late) -> Entity | None:
     """Which late stubs to look up now: artists, then albums (whose artists may be new), until none is left."""
     for entity in ENTITIES:
-        if entity not in cursor.deferred and catalogue.left(connection, entity, run.id):
+        if entity not in cursor.deferred and catalogue.any_left(connection, entity):
             return entity
     return None
 
 
 def _write_late(connection: Connection, run: Run, cursor: Late, step: Step) -> Written:
     if step.looked_up is None:
-        return Written(Counts(), _late_or_over(connection, run, cursor))
-    counts = _save_looked_up(connection, step)
+        return Written(Counts(), _late_or_over(connection, cursor))
+    counts = _save_looked_up(connection, run, step)
     if step.deferred:
         cursor = replace(cursor, deferred=(*cursor.deferred, step.looked_up))
-    put_off = catalogue.put_off(connection, step.looked_up, run.id)
-    return Written(counts, _late_or_over(connection, run, cursor), deferred=put_off, counts_for=step.looked_up)
+    put_off = 0  # until its last batch is in: counting reads every stub
+    if late_entity(connection, cursor) != step.looked_up:
+        put_off = catalogue.put_off(connection, step.looked_up)
+    return Written(counts, _late_or_over(connection, cursor), deferred=put_off, counts_for=step.looked_up)
 
 
-def _late_or_over(connection: Connection, run: Run, cursor: Late) -> Late | None:
-    return cursor if late_entity(connection, run, cursor) else None
+def _late_or_over(connection: Connection, cursor: Late) -> Late | None:
+    return cursor if late_entity(connection, cursor) else None
 
 
 # ---- playlists ------------------------------------------------------------------------------------------------------
@@ -215,8 +232,14 @@ def _write_listing(connection: Connection, run: Run, cursor: Listing, step: Step
         return Written(counts, step.cursor, step.total)
     removed = _end_listing(connection, run, step.listing)
     if removed is None:
-        return Written(counts, phases.read_again(), step.total)
-    settled = playlists.settle_unchanged(connection, run.account_id, run.id)
+        return Written(counts, phases.read_again(step.listing), step.total)
+    settled = playlists.settle_unchanged(
+        connection,
+        run.account_id,
+        run.id,
+        restricted=step.regime == "restricted",
+        incremental=run.sync_type == "incremental",
+    )
     total = playlists.listed(connection, run.account_id, run.id)
     counts = replace(counts, removed=removed, processed=settled)
     return Written(counts, _contents_or_late(connection, run, None), total)
@@ -224,18 +247,18 @@ def _write_listing(connection: Connection, run: Run, cursor: Listing, step: Step
 
 def _end_listing(connection: Connection, run: Run, listed: Listed) -> int | None:
     """How many playlists are gone; None if the list is to be read once more, to see whether they are."""
-    missing = playlists.unlisted(connection, run.account_id, run.id)
+    rows = playlists.unlisted(connection, run.account_id, run.id, listed.reading)
     met = playlists.listed(connection, run.account_id, run.id, listed.reading)
     as_before = listed.reading == 2 and playlists.met_as_before(connection, run.account_id, run.id)
-    proved = listed.proves(met, as_before=as_before)
-    idle = playlists.idle_nulls(connection, run.account_id)
+    last = playlists.last_nulls(connection, run.account_id)
+    proved = listed.proves(met, last.rows if last else 0, as_before=as_before)
     there = {nulls.UNDATED: listed.nulls}
-    hidden, left = nulls.behind(missing, there, there if idle is None else {nulls.UNDATED: idle})
-    if len(hidden) < len(missing) and not (proved and listed.last):
-        return 0 if listed.last else None
+    hidden, now = nulls.behind(rows, there, {nulls.UNDATED: last} if last else nulls.unheard(there))
+    if not listed.last and (nulls.removable(rows, hidden) or not proved):
+        return None
     if not proved:
         return 0
-    playlists.note_nulls(connection, run.account_id, left.get(nulls.UNDATED, 0))
+    playlists.note_nulls(connection, run.account_id, now.get(nulls.UNDATED, nulls.Nulls()))
     return playlists.remove_unlisted(connection, run.account_id, run.id, hidden)
 
 
@@ -250,4 +273,4 @@ def _write_contents(connection: Connection, run: Run, step: Step) -> Written:
 def _contents_or_late(connection: Connection, run: Run, reading: Reading | None) -> Cursor | None:
     if reading or playlists.wanted(connection, run.account_id, run.id, None, 1):
         return Contents(reading)
-    return _late_or_over(connection, run, Late())
+    return _late_or_over(connection, Late())

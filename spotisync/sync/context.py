@@ -10,6 +10,7 @@ from spotisync.settings import Settings
 from spotisync.spotify import Client, Login
 from spotisync.store.accounts import Vault
 from spotisync.store.database import Database
+from spotisync.sync.calls import Book
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Sync:
     login: Login
     vault: Vault
     threads: ThreadPoolExecutor
+    book: Book
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -32,9 +34,10 @@ class Sync:
             database=database,
             gate=Gate(database.begin, client_id, Pace(redis_of(settings.backend), client_id, settings.api_rate)),
             client=Client(settings.spotify_api_url, settings.api_timeout),
-            login=Login(settings.spotify_accounts_url, client_id, settings.client_secret, settings.redirect_uri),
+            login=Login(settings.spotify_accounts_url, client_id, settings.client_secret),
             vault=Vault(settings.secret_keys()),
             threads=ThreadPoolExecutor(settings.api_concurrency, thread_name_prefix="spotify"),
+            book=Book(database, client_id),
         )
 
     def close(self) -> None:

@@ -1,6 +1,5 @@
 """The requests of one batch: side by side, each past the gate; what comes back is the contiguous prefix."""
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
@@ -10,27 +9,16 @@ from spotisync.core.phases import Answer
 from spotisync.core.requests import Request
 from spotisync.errors import Fatal, Refused, SpotisyncError, Transient, Unavailable
 from spotisync.spotify.http import Throttled, Unauthorised
+from spotisync.sync.calls import Calls
 from spotisync.sync.context import Sync
 from spotisync.sync.tokens import Access
 
 # Where Spotify may refuse one thing without meaning the rest. Elsewhere a refusal is for a person to read.
-REFUSABLE = {"artists", "albums", "playlist_items"}
+REFUSABLE = {"artists", "artist", "albums", "album", "playlist_items"}
 
 
 class ClaimLost(SpotisyncError):
     """Somebody else has the batch: whatever this worker is doing is for nothing."""
-
-
-@dataclass
-class Calls:
-    """Web API requests sent, retries too."""
-
-    sent: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def count(self) -> None:
-        with self._lock:
-            self.sent += 1
 
 
 @dataclass(frozen=True)
@@ -91,7 +79,7 @@ def _answer(sync: Sync, access: Access, request: Request, calls: Calls) -> Answe
 
 def _ask(sync: Sync, token: str, request: Request, calls: Calls) -> Answer:
     sync.gate.enter(request.family)
-    calls.count()
+    calls.count(request.family)
     try:
         return Answer(request, sync.client.get(request, token))
     except Throttled as told:

@@ -1,18 +1,17 @@
 """A run from outside: triggered, joined, cancelled, resumed, finished, swept."""
 
-import logging
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from spotisync.core.states import UNFINISHED, check_move
 from spotisync.errors import Fatal, IllegalMove, NeedsLogin
-from spotisync.store import accounts, runs, waiters
+from spotisync.store import accounts, heartbeats, runs, waiters
 from spotisync.store.database import Connection
 from spotisync.store.runs import Run
 from spotisync.store.waiters import Waiter
 from spotisync.sync.context import Sync
+from spotisync.sync.tokens import CURE
 
-log = logging.getLogger(__name__)
 SyncType = Literal["full", "incremental"]
 Trigger = Literal["beat", "cli", "api", "web", "task"]
 
@@ -49,6 +48,8 @@ def trigger(
     with sync.database.begin() as connection:
         if caller and (sync_id := waiters.run_of(connection, caller.task_id)):
             return Triggered(_existing(connection, sync_id), created=False)
+        runs.lock_account(connection, accounts.named(connection, account).id)
+        # Once more: it may have been removed or disabled while the lock was waited for.
         found = accounts.named(connection, account)
         run = runs.find(connection, found.id, sync_type, idempotency_key)
         created = run is None
@@ -66,22 +67,9 @@ def trigger(
         return Triggered(run, created)
 
 
-def trigger_all(sync: Sync, sync_type: SyncType) -> list[Triggered]:
-    """The schedule's trigger: every active account, one's trouble never another's."""
-    with sync.database.begin() as connection:
-        names = [account.spotify_user_id for account in accounts.every(connection, active=True)]
-    triggered = []
-    for name in names:
-        try:
-            triggered.append(trigger(sync, name, sync_type, "beat"))
-        except Fatal as error:
-            log.warning("%s is not synced: %s", name, error)
-    return triggered
-
-
 def _check_can_sync(account: accounts.Account) -> None:
     if account.status == "needs_login":
-        raise NeedsLogin(account.last_error or f"{account.spotify_user_id} has to log in again")
+        raise NeedsLogin(f"{account.last_error or f'{account.spotify_user_id} has to log in again'}; {CURE}")
     if account.status == "disabled":
         raise Fatal(f"{account.spotify_user_id} is disabled; enable it: spotisync accounts enable")
 
@@ -89,7 +77,7 @@ def _check_can_sync(account: accounts.Account) -> None:
 def _existing(connection: Connection, sync_id: int, *, lock: bool = False) -> Run:
     run = runs.get(connection, sync_id, lock=lock)
     if run is None:
-        raise Fatal(f"there is no run {sync_id}")
+        raise Fatal(f"there is no run {sync_id}; those there are: spotisync history")
     return run
 
 
@@ -117,8 +105,12 @@ def resume(sync: Sync, sync_id: int, caller: Caller | None = None) -> Triggered:
         unfinished = run.status in UNFINISHED
         if not unfinished:
             check_move(run.status, "in_progress")
+            _check_can_sync(accounts.named(connection, run.account))
             if not runs.reopen(connection, sync_id, stall=sync.settings.stall_seconds):
-                raise IllegalMove(f"run {sync_id} is not the newest {run.sync_type} run of {run.account}")
+                raise IllegalMove(
+                    f"run {sync_id} is not the newest {run.sync_type} run of {run.account}; resume that one, "
+                    "or start another sync"
+                )
         if caller:
             waiters.add(connection, caller.task_id, sync_id, caller.envelope)
         return Triggered(_existing(connection, sync_id), created=not unfinished)
@@ -135,10 +127,22 @@ def finish(sync: Sync, sync_id: int) -> bool:
         return runs.end(connection, sync_id, "success")
 
 
-def due(sync: Sync) -> list[Run]:
-    """Runs that somebody has to publish: their message or their worker is lost, or their wait is over."""
+def due(sync: Sync, *, scheduled: bool = False) -> list[Run]:
+    """Runs that somebody has to publish: their message or their worker is lost, or their wait is over.
+
+    Account by account, so that one that is busy keeps no other one waiting.
+    """
+    client_id = sync.settings.require_client_id()
     with sync.database.begin() as connection:
-        return runs.take_due(connection, sync.settings.require_client_id(), stall=sync.settings.stall_seconds)
+        if scheduled:
+            heartbeats.beat(connection, "sweep")
+        candidates = runs.accounts_due(connection, client_id)
+    return [run for account_id in candidates if (run := _take_due(sync, account_id, client_id))]
+
+
+def _take_due(sync: Sync, account_id: int, client_id: str) -> Run | None:
+    with sync.database.begin() as connection:
+        return runs.take_due(connection, account_id, client_id, stall=sync.settings.stall_seconds)
 
 
 def publish_later(sync: Sync, sync_id: int) -> None:
@@ -165,3 +169,25 @@ def tell_later(sync: Sync, waiter: Waiter) -> None:
 def told(sync: Sync, waiter: Waiter) -> None:
     with sync.database.begin() as connection:
         waiters.answered(connection, waiter.task_id)
+
+
+def results_lost(sync: Sync, seconds: float) -> None:
+    with sync.database.begin() as connection:
+        waiters.lost(connection, seconds)
+
+
+def results_to_restore(sync: Sync) -> list[Waiter]:
+    with sync.database.begin() as connection:
+        return waiters.to_restore(connection)
+
+
+def result_restored(sync: Sync, waiter: Waiter) -> None:
+    with sync.database.begin() as connection:
+        waiters.restored(connection, waiter)
+
+
+def waiters_to_keep(sync: Sync) -> list[tuple[str, dict[str, Any]]]:
+    """Those whose keys in the result backend were not looked after for an hour. Who was told long ago is trimmed."""
+    with sync.database.begin() as connection:
+        waiters.trim(connection)
+        return waiters.to_keep(connection)

@@ -4,6 +4,7 @@ import threading
 import time
 from uuid import UUID, uuid4
 
+from spotisync.core.consent import LOGIN
 from spotisync.errors import NeedsLogin, SpotisyncError, Transient, Unavailable
 from spotisync.spotify import Grant
 from spotisync.store import accounts
@@ -12,7 +13,7 @@ from spotisync.sync.context import Sync
 LOOK_AGAIN_SECONDS = 0.05
 PATIENCE_SECONDS = 45
 OUTAGE_SECONDS = 120
-CURE = "authorise it again: spotisync accounts add --refresh-token-stdin"
+CURE = f"log in again: {LOGIN}"
 
 
 class Access:
@@ -87,7 +88,7 @@ def _store(sync: Sync, account_id: int, used: str, grant: Grant) -> None:
         "access_token": sync.vault.seal(grant.access_token),
         "refresh_token": sync.vault.seal(grant.refresh_token) if grant.refresh_token else None,
         "expires_in": grant.expires_in,
-        "scope": None,
+        "scope": grant.scope,
     }
     deadline = time.monotonic() + OUTAGE_SECONDS
     while True:

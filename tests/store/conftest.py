@@ -30,12 +30,25 @@ def shared_url(postgres: Postgres, template: str) -> str:
     return _url(postgres, "store")
 
 
+EMPTIED = ("accounts", "waiters", "playlists", "tracks", "albums", "artists", "rate_limits", "apps", "call_ledger")
+
+
 @pytest.fixture
 def database_url(shared_url: str) -> str:
     """Emptied rather than made anew: that is quicker."""
     engine = create_engine(shared_url)
     with engine.begin() as connection:
-        for table in ("accounts", "playlists", "tracks", "albums", "artists", "rate_limits"):
+        for table in (
+            "accounts",
+            "waiters",
+            "playlists",
+            "tracks",
+            "albums",
+            "artists",
+            "rate_limits",
+            "apps",
+            "call_ledger",
+        ):
             connection.execute(text(f"DELETE FROM {table}"))
     engine.dispose()
     return shared_url
@@ -77,7 +90,8 @@ class Store:
     def set(self, id_: int, **columns: Any) -> None:
         """Times are SQL: "now() - interval '1 second'"."""
         parts = [
-            f"{name} = {value}" if name.endswith("_at") else f"{name} = :{name}" for name, value in columns.items()
+            f"{name} = {value}" if name.endswith(("_at", "_before")) else f"{name} = :{name}"
+            for name, value in columns.items()
         ]
         self.sql(f"UPDATE sync_history SET {', '.join(parts)} WHERE id = :id", id=id_, **columns)
 
@@ -103,7 +117,13 @@ class Store:
 
     def due(self) -> list[int]:
         with self.database.begin() as connection:
-            return [run.id for run in runs.take_due(connection, CLIENT)]
+            accounts = runs.accounts_due(connection, CLIENT)
+        return [id_ for account_id in accounts if (id_ := self.take_due(account_id))]
+
+    def take_due(self, account_id: int) -> int | None:
+        with self.database.begin() as connection:
+            run = runs.take_due(connection, account_id, CLIENT)
+        return run.id if run else None
 
     def block(self, family: str, seconds: int = 600) -> None:
         self.sql(

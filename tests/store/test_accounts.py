@@ -1,5 +1,6 @@
 """Accounts and their tokens: encrypted at rest, refreshed once, and told in words when a login is over."""
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from cryptography.fernet import Fernet
 
 from spotisync.errors import Fatal, Misconfigured, NeedsLogin, Transient
 from spotisync.simulator import Server, start
+from spotisync.spotify.http import Unauthorised
 from spotisync.store import accounts
 from spotisync.store.accounts import Vault
 from spotisync.store.database import Connection, Database
@@ -92,7 +94,7 @@ def test_an_account_goes_by_its_name_or_by_being_the_only_one(store: Store) -> N
     with store.database.begin() as connection, pytest.raises(Fatal, match="which account"):
         accounts.named(connection, None)
     store.sql("DELETE FROM accounts")
-    with store.database.begin() as connection, pytest.raises(Fatal, match="spotisync accounts add"):
+    with store.database.begin() as connection, pytest.raises(Fatal, match="spotisync login"):
         accounts.named(connection, None)
 
 
@@ -184,6 +186,33 @@ def test_a_rotated_refresh_token_is_stored_and_used_next(make_sync: Callable[...
         assert len(set(stored)) == 3
 
 
+def test_four_processes_that_outlive_token_after_token_refresh_each_once_and_lose_none(
+    make_sync: Callable[..., Sync], store: Store
+) -> None:
+    with start("tiny", token_life=1, refresh_reply="rotate") as simulator, ThreadPoolExecutor(4) as threads:
+        processes = [make_sync(simulator) for _ in range(4)]
+        added = enrol.add(processes[0], simulator.refresh_token(), None)
+        grants = simulator.app.logins._grants
+        enough, began = len(grants) + 3, time.monotonic()
+
+        def read(sync: Sync) -> int:
+            access, good = Access(sync, added.id), 0
+            while len(grants) < enough and time.monotonic() < began + 60:
+                token = access.token()
+                try:
+                    good += bool(sync.client.me(token))
+                except Unauthorised:  # it ended on the way
+                    access.token(rejected=token)
+            return good
+
+        assert all(threads.map(read, processes))
+        assert len(grants) >= enough
+        # A token is used for nine tenths of its life at least, by whoever.
+        assert refreshes(simulator) <= 2 + (time.monotonic() - began) / 0.9
+        sealed = store.one("SELECT refresh_token FROM accounts WHERE id = :id", id=added.id)
+        assert processes[0].vault.open(sealed) == simulator.refresh_token()
+
+
 @pytest.mark.parametrize("how", ["revoked", "expired"])
 def test_a_login_that_is_over_is_noted_told_with_the_cure_and_not_tried_again(
     sync: Sync, simulator: Server, enrolled: int, store: Store, how: str
@@ -191,7 +220,7 @@ def test_a_login_that_is_over_is_noted_told_with_the_cure_and_not_tried_again(
     simulator.control.revoke(how=how)
     expire(store)
     for _ in range(3):
-        with pytest.raises(NeedsLogin, match=rf"{how}.*spotisync accounts add"):
+        with pytest.raises(NeedsLogin, match=rf"{how}.*spotisync login"):
             access_token(sync, enrolled)
     assert refreshes(simulator) == 1
     found = store.sql("SELECT status, access_token FROM accounts WHERE id = :id", id=enrolled)

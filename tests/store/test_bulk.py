@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
+from spotisync.core.rows import Album, Artist, Catalogue, Track
 from spotisync.errors import Unavailable
-from spotisync.store import bulk, schema
+from spotisync.store import bulk, catalogue, schema
 from spotisync.store.database import TRIES, Database
 from tests.store.conftest import Store
 
@@ -140,6 +141,52 @@ def test_rows_are_written_in_the_order_of_their_keys_so_that_two_bulk_writes_do_
         upsert(store, *(artist(id_, name=name) for id_ in reversed(ids)))
         written = store.sql("SELECT id FROM artists WHERE name = :name ORDER BY ctid", name=name)
         assert [id_ for (id_,) in written] == ids
+
+
+def met(names: str, ids: list[str]) -> Catalogue:
+    found = Catalogue()
+    for id_ in ids:
+        found.add_artist(Artist(f"a{id_}", names, "u"))
+        found.add_album(Album(f"b{id_}", names, "u", artist_ids=(f"a{id_}",)))
+        found.add_track(Track(f"t{id_}", names, "u", album_id=f"b{id_}", artist_ids=(f"a{id_}", "a01")))
+    return found
+
+
+@pytest.mark.parametrize("look_up", [False, True], ids=["pages", "look-ups"])
+def test_workers_that_write_the_same_catalogue_in_opposite_order(
+    database_url: str, store: Store, look_up: bool
+) -> None:
+    """Pages wait for one another, and no more; whatever else happens is tried again: no error comes through."""
+    hasty = Database(f"{database_url}&options=-c%20deadlock_timeout%3D20")
+    ids, rounds, meet = [f"{n:02}" for n in range(40)], 12, Barrier(2, timeout=30)
+    tries: list[str] = []
+    errors: list[Exception] = []
+
+    def write(who: str, order: list[str]) -> None:
+        for number in range(rounds):
+
+            def work(connection: Connection, names: str = f"{who} {number}") -> None:
+                tries.append(names)
+                catalogue.save(connection, met(names, order))
+                if look_up:
+                    catalogue.enriched(connection, "artists", [f"a{id_}" for id_ in order], [])
+                    catalogue.save(connection, met(f"{names} again", order))
+
+            meet.wait()
+            try:
+                hasty.transact(work)
+            except Exception as error:  # noqa: BLE001 (told below)
+                errors.append(error)
+
+    threads = [Thread(target=write, args=pair) for pair in (("one", ids), ("two", ids[::-1]))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    hasty.close()
+    assert errors == []
+    assert look_up or len(tries) == 2 * rounds
+    assert store.one("SELECT count(DISTINCT name) FROM artists") == 1
 
 
 def test_a_serialization_failure_is_tried_again_a_limited_number_of_times(store: Store) -> None:

@@ -32,9 +32,11 @@ def claim(store: Store, sync_id: int, limit: int, entity: Entity = "artists", le
         return catalogue.claim_stubs(connection, entity, sync_id, limit, lease)
 
 
-def left(store: Store, sync_id: int) -> tuple[int, int]:
+def left(store: Store) -> tuple[int, int]:
     with store.database.begin() as connection:
-        return catalogue.left(connection, "artists", sync_id), catalogue.put_off(connection, "artists", sync_id)
+        found = catalogue.left(connection, "artists")
+        assert catalogue.any_left(connection, "artists") == (found > 0)
+        return found, catalogue.put_off(connection, "artists")
 
 
 def test_the_most_saved_are_looked_up_first(store: Store) -> None:
@@ -104,16 +106,27 @@ def test_a_claim_of_a_run_that_does_not_go_goes_to_whoever_comes(
     one, two, _ = going
     claim(store, one, 3)
     store.set(one, status=status)
-    assert left(store, two) == (3, 3)
     assert len(claim(store, two, 3)) == 3
 
 
-def test_what_another_run_has_is_neither_left_nor_put_off(store: Store, going: tuple[int, ...]) -> None:
+def test_what_another_run_has_is_left_until_it_is_in(store: Store, going: tuple[int, ...]) -> None:
     stubs(store, 5)
-    one, two, _ = going
+    ids = claim(store, going[0], 2)
+    assert left(store) == (5, 5)
+    with store.database.begin() as connection:
+        catalogue.enriched(connection, "artists", ids, [])
+    assert left(store) == (3, 3)
+
+
+def test_what_a_run_lets_go_is_anybodys_at_once(store: Store, going: tuple[int, ...]) -> None:
+    stubs(store, 5)
+    one, two, three = going
     claim(store, one, 2)
-    assert left(store, two) == (3, 3)
-    assert left(store, one) == (5, 5)
+    kept = claim(store, three, 1)
+    with store.database.begin() as connection:
+        catalogue.let_go(connection, "artists", one)
+    assert len(claim(store, two, 5)) == 4
+    assert claim(store, three, 5) == kept
 
 
 def test_a_stub_that_no_answer_comes_for_is_left_alone_and_counted_as_put_off(store: Store) -> None:
@@ -124,7 +137,7 @@ def test_a_stub_that_no_answer_comes_for_is_left_alone_and_counted_as_put_off(st
             catalogue.missed(connection, "artists", ["x001"])
             assert catalogue.missed_before(connection, "artists", ["x001"]) == {"x001"}
     assert claim(store, 1, 1) == []
-    assert left(store, 1) == (0, 1)
+    assert left(store) == (0, 1)
     with store.database.begin() as connection:
         catalogue.rank_stubs(connection)
     assert claim(store, 1, 1) == ["x001"]

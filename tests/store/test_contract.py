@@ -28,6 +28,7 @@ TABLES = {
     "followed_artists": "account_id:bigint artist_id:text | removed_at:time?",
     "play_history": """account_id:bigint played_at:time track_id:text | context_uri:text? ms_played:int?
         source:text""",
+    "playback_gaps": "id:bigint | account_id:bigint from_at:time to_at:time noticed_at:time closed_at:time?",
     "sync_history": """id:bigint | account_id:bigint sync_type:text status:text trigger:text idempotency_key:text?
         task_id:text? started_at:time completed_at:time? cancel_requested_at:time? items_processed:int items_added:int
         items_updated:int items_removed:int api_calls:int last_error:text?""",

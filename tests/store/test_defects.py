@@ -113,6 +113,19 @@ def test_a_seven_second_limit_is_a_wait_of_seven_seconds(sync: Sync, simulator: 
     assert 6 < outcome.seconds <= 8
 
 
+def test_a_copy_of_the_message_waits_as_long_as_the_message_itself(
+    sync: Sync, simulator: Server, account: Account
+) -> None:
+    simulator.control.add_fault(status=429, retry_after=7, family="library")
+    run = drive.start(sync, account)
+    drive.step(sync, run)
+    simulator.control.reset_log()
+    outcome = drive.step(sync, run)
+    assert isinstance(outcome, Retry)
+    assert 5 < outcome.seconds <= 7
+    assert simulator.control.requests() == []
+
+
 def test_items_of_a_playlist_survive_a_reading_that_breaks_off(
     sync: Sync, simulator: Server, account: Account, store: Store
 ) -> None:

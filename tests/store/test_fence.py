@@ -4,11 +4,12 @@ from threading import Thread
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
 from spotisync.core.states import Status
 from spotisync.store import runs
 from spotisync.store.database import Claimant, Database
-from spotisync.store.runs import Counts
+from spotisync.store.runs import Counts, Run
 from tests.store.conftest import CLIENT, GONE, Store, until
 
 PAST, FUTURE = "now() - interval '1 second'", "now() + interval '1 hour'"
@@ -124,6 +125,95 @@ def test_a_restarted_session_is_another_claimant(database: Database, store: Stor
     assert second != first
 
 
+def back_off(store: Store, run: Run, seconds: float, *, park: bool = False) -> None:
+    token = store.claim(run)
+    assert token
+    with store.database.begin() as connection:
+        assert runs.release(connection, run, token, seconds, park=park) is not None
+
+
+def test_a_copy_of_a_message_does_not_cut_a_backoff_short(store: Store) -> None:
+    run = store.run()
+    back_off(store, run, 600)
+    assert 590 < store.look(run.id).waits <= 600
+    assert store.claim(run) is None
+    assert store.due() == []
+    store.set(run.id, not_before=PAST)
+    assert store.look(run.id).waits == 0
+    assert store.claim(run)
+
+
+@pytest.mark.parametrize("how", ["sweep", "resume", "park"])
+def test_a_backoff_is_over_when_the_run_begins_again_otherwise(store: Store, how: str) -> None:
+    run = store.run()
+    back_off(store, run, 600, park=how == "park")
+    if how == "sweep":
+        store.set(run.id, wake_at=PAST)
+    elif how == "resume":
+        store.set(run.id, status="failed")
+        with store.database.begin() as connection:
+            assert runs.reopen(connection, run.id)
+    if how != "resume":
+        assert store.due() == [run.id]
+    assert store.look(run.id).waits == 0
+    assert store.claim(store.look(run.id))
+
+
+def waits_for_a_lock(store: Store) -> bool:
+    waiting = (
+        "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    return bool(store.one(waiting))
+
+
+def test_a_parked_run_whose_message_comes_while_another_one_is_made_gives_no_batch(store: Store) -> None:
+    parked = store.run("full", status="rate_limited", wake_at=PAST)
+    tokens: list[object] = []
+    with store.database.begin() as connection:
+        runs.find(connection, store.account_id, "incremental", None)
+        claiming = Thread(target=lambda: tokens.append(store.claim(parked)))
+        claiming.start()
+        until(lambda: waits_for_a_lock(store), 5)
+        runs.create(connection, store.account_id, "incremental", "cli", None, None)
+    claiming.join()
+    assert tokens == [None]
+    assert store.look(parked.id).status == "rate_limited"
+
+
+def test_a_trigger_that_comes_while_a_parked_run_is_claimed_makes_a_pending_one(store: Store) -> None:
+    parked = store.run("full", status="rate_limited", wake_at=PAST)
+    made: list[int] = []
+
+    def trigger() -> None:
+        with store.database.begin() as connection:
+            runs.find(connection, store.account_id, "incremental", None)
+            made.append(runs.create(connection, store.account_id, "incremental", "cli", None, None))
+
+    triggering = Thread(target=trigger)
+    presence = store.database.presence()
+    with store.database.begin() as connection:
+        assert runs.claim(connection, parked, uuid4(), presence, 100)
+        triggering.start()
+        until(lambda: waits_for_a_lock(store), 5)
+    triggering.join()
+    assert store.look(made[0]).status == "pending"
+
+
+def test_a_session_that_stands_for_a_process_outlives_what_the_server_does_to_idle_ones(
+    database_url: str, store: Store
+) -> None:
+    impatient = Database(f"{database_url}&options=-c%20idle_session_timeout%3D50")
+    try:
+        presence = impatient.presence()
+        with impatient.begin() as connection:
+            (idle,) = connection.execute(text("SELECT pg_backend_pid()")).one()
+        until(lambda: not store.sql("SELECT 1 FROM pg_stat_activity WHERE pid = :pid", pid=idle), 10)
+        assert store.sql("SELECT 1 FROM pg_stat_activity WHERE pid = :pid", pid=presence.pid)
+        assert impatient.presence() == presence
+    finally:
+        impatient.close()
+
+
 # ---- commits --------------------------------------------------------------------------------------------------------
 
 
@@ -176,10 +266,7 @@ def test_a_cancel_during_a_commit_waits_for_it_and_then_holds(store: Store) -> N
     with store.database.begin() as connection:
         assert runs.holds(connection, run.id, token)
         cancelling.start()
-        waits = (
-            "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        )
-        until(lambda: bool(store.one(waits)), 5)
+        until(lambda: waits_for_a_lock(store), 5)
         assert runs.advance(connection, run, token, "tracks", 1, "library")
     cancelling.join()
     assert (store.look(run.id).status, store.look(run.id).seq) == ("cancelled", 1)
@@ -277,6 +364,13 @@ def test_a_trigger_means_the_unfinished_run_or_the_one_its_key_made(store: Store
             run = runs.find(connection, store.account_id, "full", key)
             assert run
             assert run.id == found.id
+        assert runs.find(connection, store.account_id, "incremental", None) == going
+
+
+@pytest.mark.parametrize("status", ["pending", "rate_limited", "success"])
+def test_an_incremental_does_not_join_a_full_run_that_does_not_go(status: str, store: Store) -> None:
+    store.run(status=status)
+    with store.database.begin() as connection:
         assert runs.find(connection, store.account_id, "incremental", None) is None
 
 
@@ -358,8 +452,66 @@ def test_full_comes_before_incremental_and_one_run_at_a_time(store: Store) -> No
 def test_two_sweeps_at_once_do_not_take_the_same(store: Store) -> None:
     run = store.run(wake_at=PAST)
     with store.database.begin() as one, store.database.begin() as other:
-        assert [found.id for found in runs.take_due(one, CLIENT)] == [run.id]
-        assert runs.take_due(other, CLIENT) == []
+        taken = runs.take_due(one, run.account_id, CLIENT)
+        assert taken
+        assert taken.id == run.id
+        assert runs.take_due(other, run.account_id, CLIENT) is None
+
+
+@pytest.mark.parametrize("parked", ["full", "incremental"])
+def test_a_run_that_began_since_a_sweep_looked_is_seen_by_it(store: Store, parked: str) -> None:
+    other = "incremental" if parked == "full" else "full"
+    waiting = store.run(parked, status="rate_limited")
+    with store.database.begin() as sweep:
+        assert runs.accounts_due(sweep, CLIENT) == [store.account_id]
+        store.run(other)
+        assert runs.take_due(sweep, store.account_id, CLIENT) is None
+    assert store.look(waiting.id).status == "rate_limited"
+
+
+def test_an_account_that_is_busy_keeps_no_other_one_waiting(store: Store) -> None:
+    store.run(wake_at=PAST)
+    others = store.run(account_id=store.account("user02"), wake_at=PAST)
+    with store.database.begin() as connection:
+        runs.find(connection, store.account_id, "incremental", None)
+        assert store.due() == [others.id]
+
+
+def test_sweeps_triggers_claims_and_ends_all_at_once_trip_nobody(store: Store) -> None:
+    """Every way in which a run begins, in six threads: each ends in a result, none in an error of the database."""
+    presence, errors = store.database.presence(), []
+    runs_by_type = {kind: store.run(kind, status="rate_limited", wake_at=PAST) for kind in ("full", "incremental")}
+
+    def begin(kind: str, number: int) -> None:
+        run = store.look(runs_by_type[kind].id)
+        with store.database.begin() as connection:
+            if number % 4 == 0:
+                runs.claim(connection, run, uuid4(), presence, 100)
+            elif number % 4 == 1:
+                runs.take_due(connection, store.account_id, CLIENT)
+            elif number % 4 == 2:
+                runs.lock_account(connection, store.account_id)
+                runs.reopen(connection, run.id)
+            elif run.status == "in_progress":
+                status: Status = "rate_limited" if number % 8 == 3 else "failed"
+                connection.execute(
+                    text("UPDATE sync_history SET status = :status, claim = NULL, wake_at = now() WHERE id = :id"),
+                    {"status": status, "id": run.id},
+                )
+
+    def work(kind: str, first: int) -> None:
+        for number in range(first, first + 40):
+            try:
+                begin(kind, number)
+            except Exception as error:  # noqa: BLE001 (told below)
+                errors.append(error)
+
+    threads = [Thread(target=work, args=(kind, first)) for kind in runs_by_type for first in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
 
 
 def test_a_run_that_is_over_is_never_due(store: Store) -> None:

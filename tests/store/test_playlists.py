@@ -3,7 +3,7 @@
 import pytest
 
 from spotisync.core.cursors import Reading
-from spotisync.core.nulls import Missing
+from spotisync.core.nulls import Row
 from spotisync.core.phases import Access
 from spotisync.core.rows import Playlist, PlaylistItem
 from spotisync.store import playlists
@@ -147,7 +147,7 @@ def test_what_is_not_listed_any_more_keeps_its_row_and_its_contents(store: Store
     later = store.run(status="success").id
     assert listed(store, later, playlist("p2"), playlist("p2")) == (set(), set())
     with store.database.begin() as connection:
-        assert playlists.unlisted(connection, store.account_id, later) == [Missing("p1")]
+        assert playlists.unlisted(connection, store.account_id, later) == [Row("p1")]
         assert playlists.remove_unlisted(connection, store.account_id, later) == 1
         assert playlists.listed(connection, store.account_id, later) == 1
     assert store.one("SELECT removed_at IS NOT NULL FROM account_playlists WHERE playlist_id = 'p1'")

@@ -86,3 +86,100 @@ def test_those_who_wait_longest_are_taken_first(store: Store) -> None:
         add(store, task_id, run.id)
     assert [waiter.task_id for waiter in take(store, 1)] == ["one"]
     assert {waiter.task_id for waiter in take(store)} == {"two", "three"}
+
+
+def restore(store: Store) -> list[waiters.Waiter]:
+    with store.database.begin() as connection:
+        return waiters.to_restore(connection)
+
+
+def lose(store: Store, seconds: float = 3600) -> None:
+    with store.database.begin() as connection:
+        waiters.lost(connection, seconds)
+
+
+def tell(store: Store, task_id: str) -> None:
+    with store.database.begin() as connection:
+        waiters.take(connection)
+        waiters.answered(connection, task_id)
+
+
+def test_what_is_told_first_is_told_at_every_later_attempt(store: Store) -> None:
+    """A run that is resumed meanwhile: its errbacks may have been sent already."""
+    run = store.run(status="failed", last_error="the lights went out")
+    add(store, "one", run.id)
+    take(store)
+    store.set(run.id, status="success", last_error=None)
+    store.sql("UPDATE waiters SET wake_at = now()")
+    assert [(each.status, each.last_error) for each in take(store)] == [("failed", "the lights went out")]
+
+
+def test_who_waits_outlives_a_run_that_goes_until_it_is_told(store: Store) -> None:
+    run = store.run()
+    for task_id in ("told", "waits"):
+        add(store, task_id, run.id)
+    store.sql("UPDATE waiters SET answered_at = now() WHERE task_id = 'told'")
+    with store.database.begin() as connection:
+        waiters.part(connection, store.account_id, "gone")
+    store.sql("DELETE FROM accounts")
+    assert [(each.task_id, each.sync_id, each.status, each.last_error) for each in take(store)] == [
+        ("waits", None, "cancelled", "gone")
+    ]
+    tell(store, "waits")
+    assert store.sql("SELECT * FROM waiters") == []
+
+
+def test_those_who_wait_are_looked_after_once_an_hour(store: Store) -> None:
+    add(store, "one", store.run().id, {"group": "g"})
+
+    def keep() -> list[tuple[str, dict[str, object]]]:
+        with store.database.begin() as connection:
+            return waiters.to_keep(connection)
+
+    assert keep() == [("one", {"group": "g"})]
+    assert keep() == []
+    store.sql("UPDATE waiters SET kept_at = now() - interval '61 minutes'")
+    assert keep() == [("one", {"group": "g"})]
+    store.sql("UPDATE waiters SET kept_at = '-infinity', answered_at = now()")
+    assert keep() == []
+
+
+def test_results_that_were_lost_are_to_be_stored_again_once(store: Store) -> None:
+    run = store.run(status="success")
+    for task_id in ("new", "old", "being told", "waits"):
+        add(store, task_id, run.id)
+    tell(store, "new")
+    tell(store, "old")
+    store.sql("UPDATE waiters SET answered_at = now() - interval '2 hours' WHERE task_id = 'old'")
+    store.sql("UPDATE waiters SET tries = 0 WHERE task_id = 'waits'")
+    assert restore(store) == []
+    lose(store)
+    (lost,) = restore(store)
+    assert (lost.task_id, lost.status) == ("new", "success")
+    assert restore(store) == [], "another process has it"
+    with store.database.begin() as connection:
+        waiters.restored(connection, lost)
+    store.sql("UPDATE waiters SET answered_at = now() WHERE task_id = 'being told'")
+    assert [each.task_id for each in restore(store)] == ["being told"]
+
+
+def test_a_result_that_is_lost_again_while_it_is_stored_is_stored_once_more(store: Store) -> None:
+    add(store, "one", store.run(status="failed").id)
+    tell(store, "one")
+    lose(store)
+    (first,) = restore(store)
+    lose(store)
+    with store.database.begin() as connection:
+        waiters.restored(connection, first)
+    assert [each.task_id for each in restore(store)] == ["one"]
+
+
+def test_who_was_told_long_ago_is_forgotten(store: Store) -> None:
+    run = store.run(status="success")
+    for task_id in ("old", "new", "waits"):
+        add(store, task_id, run.id)
+    store.sql("UPDATE waiters SET answered_at = now() - interval '8 days' WHERE task_id = 'old'")
+    store.sql("UPDATE waiters SET answered_at = now() - interval '6 days' WHERE task_id = 'new'")
+    with store.database.begin() as connection:
+        assert waiters.trim(connection) == 1
+    assert {task_id for (task_id,) in store.sql("SELECT task_id FROM waiters")} == {"new", "waits"}

@@ -1,8 +1,10 @@
 """A deployment for a test: its own database and broker, a simulator, and what it starts."""
 
 import itertools
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,9 +18,8 @@ from tests.system.programs import Deployment
 _numbers = itertools.count(1)
 
 
-@pytest.fixture
-def broker_url(servers: tuple[Postgres, Valkey], directory: Path) -> str:
-    """One of the server's numbered databases, empty."""
+def empty_broker(directory: Path) -> str:
+    """One of the server's numbered databases."""
     import redis
 
     number = next(_numbers) % 16
@@ -29,31 +30,58 @@ def broker_url(servers: tuple[Postgres, Valkey], directory: Path) -> str:
 
 
 @pytest.fixture
+def broker_url(servers: tuple[Postgres, Valkey], directory: Path) -> str:
+    return empty_broker(directory)
+
+
+def deployed(
+    settings_for: Callable[..., Settings], directory: Path, library: str | int, *, accounts: int = 1, **changes: Any
+) -> Deployment:
+    """A library of so many tracks, batches small enough that there are several in each phase."""
+    simulator = start(library, seed=5, accounts=accounts)
+    settings = settings_for(
+        simulator.url,
+        **{
+            "tracks_batch_size": 100,
+            "artists_batch_size": 50,
+            "albums_batch_size": 40,
+            "sweep_interval": 1,
+            "lease_seconds": 20,  # a message that is lost unnoticed is published again after a quarter of it
+            "timezone": "UTC",
+            "full_sync_schedule": "",
+            "incremental_interval": 0,
+            "playback_interval": 0,
+            **changes,
+        },
+    )
+    return Deployment(settings, simulator, Sync.from_settings(settings), directory)
+
+
+@pytest.fixture
 def deploy(
     make_settings: Callable[..., Settings], broker_url: str, tmp_path: Path
 ) -> Iterator[Callable[..., Deployment]]:
-    """Make a deployment: a library of so many tracks, batches small enough that there are several in each phase."""
     made: list[Deployment] = []
 
-    def make(library: str | int = 400, *, broker: str = broker_url, accounts: int = 1, **changes: object) -> Deployment:
-        simulator = start(library, seed=5, accounts=accounts)
-        settings = make_settings(
-            simulator.url,
-            **{
-                "broker_url": broker,
-                "tracks_batch_size": 100,
-                "artists_batch_size": 50,
-                "albums_batch_size": 40,
-                "sweep_interval": 1,
-                "lease_seconds": 20,  # a message that is lost unnoticed is published again after a quarter of it
-                "timezone": "UTC",
-                "full_sync_schedule": "",
-                **changes,
-            },
-        )
-        made.append(Deployment(settings, simulator, Sync.from_settings(settings), tmp_path))
+    def make(library: str | int = 400, *, broker: str = broker_url, **changes: Any) -> Deployment:
+        made.append(deployed(make_settings, tmp_path, library, broker_url=broker, **changes))
         return made[-1]
 
     yield make
     for deployment in made:
         deployment.stop()
+
+
+@pytest.fixture
+def own_place() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="so-", dir="/tmp", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
+
+
+@pytest.fixture
+def own_valkey(own_place: Path) -> Iterator[Valkey]:
+    """A broker that the test may kill."""
+    valkey = Valkey(own_place / "data", own_place / "run").start().wait_ready()
+    yield valkey
+    valkey.stop()

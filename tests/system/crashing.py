@@ -12,9 +12,9 @@ from typing import Any
 from celery.signals import task_postrun
 
 import spotisync.tasks
-from spotisync import tasks, workflow
+from spotisync import results, tasks, workflow
 from spotisync.celery import app
-from spotisync.sync import batch
+from spotisync.sync import batch, lifecycle
 
 __all__ = ["app"]
 
@@ -22,9 +22,9 @@ _orders = Path(os.environ["CRASH_FILE"])
 _at = {"phase": ""}
 
 
-def crash(point: str) -> None:
+def crash(point: str, phase: str | None = None) -> None:
     with suppress(FileNotFoundError):
-        if _orders.read_text() == f"{point} {_at['phase']}":
+        if _orders.read_text() == f"{point} {phase or _at['phase']}":
             _orders.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -52,6 +52,29 @@ def _going_on(*args: Any) -> Any:
 batch.fetch = _fetching  # type: ignore[assignment, attr-defined]
 tasks.run_batch = _noting_the_phase  # type: ignore[attr-defined]
 workflow.go_on = _going_on  # type: ignore[assignment]
+
+
+_tell, _store, _told = workflow._tell, results.store, lifecycle.told
+
+
+def _telling(*args: Any) -> None:
+    crash("before_links", "answer")
+    _tell(*args)
+
+
+def _storing(*args: Any) -> None:
+    crash("after_links", "answer")
+    _store(*args)
+
+
+def _noting(*args: Any) -> None:
+    crash("after_result", "answer")
+    _told(*args)
+
+
+workflow._tell = _telling  # type: ignore[assignment]
+results.store = _storing  # type: ignore[assignment]
+lifecycle.told = _noting  # type: ignore[assignment]
 
 
 @task_postrun.connect

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import celery
 from celery import Celery
 from sqlalchemy import text
 
@@ -23,6 +24,7 @@ from tests.drive import Account
 
 # Where a worker of `crashing.py` can be told to die.
 POINTS = ("before_fetch", "after_fetch", "before_publish", "after_publish")
+ANSWERING = ("before_links", "after_links", "after_result")
 VARIABLES = {"client_id": "SPOTIPY_CLIENT_ID", "client_secret": "SPOTIPY_CLIENT_SECRET"}
 
 
@@ -97,8 +99,9 @@ class Deployment:
         app.conf.update(task_default_queue="foreign", result_extended=True, broker_connection_retry_on_startup=True)
         return app
 
-    def account(self, name: str | None = None) -> Account:
-        """An account of the simulator (the first one by default), with its token imported."""
+    def account(self, which: str | int = 0) -> Account:
+        """An account of the simulator, by its name or its number, with its token imported."""
+        name = which if isinstance(which, str) else list(self.simulator.world.accounts)[which]
         return Account(enrol.add(self.sync, self.simulator.refresh_token(name), None).spotify_user_id)
 
     def worker(
@@ -111,11 +114,11 @@ class Deployment:
         until(lambda: " ready." in log.read_text(), f"a worker, see {log}", 60)
         return worker
 
-    def beat(self) -> Program:
+    def beat(self, **env: str) -> Program:
         return self._start(
             f"b{len(self.programs)}",
             [sys.executable, "-m", "celery", "-A", "spotisync", "beat", "--max-interval", "1"],
-            {"SPOTISYNC_DATA_DIR": str(self.directory)},
+            {"SPOTISYNC_DATA_DIR": str(self.directory), **env},
         )
 
     def _start(self, name: str, argv: list[str], env: dict[str, str]) -> Program:
@@ -151,3 +154,37 @@ class Deployment:
 
     def logs(self) -> str:
         return "\n".join(program.log.read_text() for program in self.programs)
+
+
+class Others:
+    """A foreign service beside a deployment: its worker, and what was called in it."""
+
+    def __init__(self, deployment: Deployment, directory: Path, concurrency: int = 1) -> None:
+        self.deployment, self.calls_file = deployment, directory / "calls"
+        self.calls_file.touch()
+        deployment.worker(
+            "tests.system.tasks_of_others",
+            concurrency=concurrency,
+            options=("-Q", "foreign"),
+            FOREIGN_BROKER=deployment.settings.broker,
+            FOREIGN_CALLS=str(self.calls_file),
+        )
+
+    def calls(self) -> list[str]:
+        return self.calls_file.read_text().splitlines()
+
+    def called(self, tag: str) -> list[str]:
+        return [line for line in self.calls() if line.split()[0] == tag]
+
+    def signature(self, name: str, **kwargs: Any) -> "celery.Signature[Any]":
+        queue = "foreign" if name.startswith("foreign.") else "spotisync.sync"
+        return self.deployment.foreign.signature(name, kwargs=kwargs, queue=queue)
+
+    def full_sync(self, account: Account, **kwargs: Any) -> "celery.Signature[Any]":
+        return self.signature("spotisync.full_sync", account=account.name, **kwargs)
+
+    def follow_up(self, tag: str) -> "celery.Signature[Any]":
+        return self.signature("foreign.follow_up", tag=tag)
+
+    def on_error(self, tag: str) -> "celery.Signature[Any]":
+        return self.signature("foreign.on_error", tag=tag)

@@ -1,58 +1,67 @@
 """What other services build on a run: results, chains, joins, errbacks, cancel and resume."""
 
+import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import celery
 import pytest
-from celery import chain
+import redis
+from celery import chain, chord, group
 from celery.result import AsyncResult
 
+from spotisync.stack.postgres import Postgres
+from spotisync.stack.valkey import Valkey
+from spotisync.sync import enrol
+from tests.conftest import _administer, _url, settings_for
 from tests.drive import Account
-from tests.system.programs import Deployment, until
+from tests.system.conftest import deployed, empty_broker
+from tests.system.programs import Deployment, Others, until
 from tests.truth import assert_tables_equal_truth
 
-Deploy = Callable[..., Deployment]
+# One deployment for all of them: a worker takes longer to start than most of them last.
+pytestmark = [
+    pytest.mark.xdist_group("callers"),
+    pytest.mark.filterwarnings("ignore:Call to deprecated setex"),  # Celery's, when it notes the size of a chord
+]
 
 
-class Others:
-    """A foreign service beside a deployment: its worker, and what was called in it."""
+@pytest.fixture(scope="module")
+def shared(
+    servers: tuple[Postgres, Valkey], template: str, directory: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Others]:
+    postgres, _ = servers
+    _administer(postgres, f"CREATE DATABASE callers TEMPLATE {template}")
+    place = tmp_path_factory.mktemp("callers")
 
-    def __init__(self, deployment: Deployment, directory: Path) -> None:
-        self.deployment, self.calls_file = deployment, directory / "calls"
-        self.calls_file.touch()
-        deployment.worker(
-            "tests.system.tasks_of_others",
-            concurrency=1,
-            options=("-Q", "foreign"),
-            FOREIGN_BROKER=deployment.settings.broker,
-            FOREIGN_CALLS=str(self.calls_file),
-        )
+    def settings(simulator_url: str, **changes: Any) -> Any:
+        return settings_for(_url(postgres, "callers"), directory, simulator_url, **changes)
 
-    def calls(self) -> list[str]:
-        return self.calls_file.read_text().splitlines()
-
-    def signature(self, name: str, **kwargs: Any) -> "celery.Signature[Any]":
-        queue = "foreign" if name.startswith("foreign.") else "spotisync.sync"
-        return self.deployment.foreign.signature(name, kwargs=kwargs, queue=queue)
-
-    def full_sync(self, account: Account, **kwargs: Any) -> "celery.Signature[Any]":
-        return self.signature("spotisync.full_sync", account=account.name, **kwargs)
-
-
-@pytest.fixture
-def deployment(deploy: Deploy) -> Deployment:
-    deployment = deploy(120)
+    deployment = deployed(settings, place, 360, accounts=3, broker_url=empty_broker(directory))
     deployment.beat()
-    deployment.worker()
-    return deployment
+    deployment.worker(concurrency=3)  # two may be held by the simulator
+    yield Others(deployment, place)
+    deployment.stop()
+    _administer(postgres, "DROP DATABASE callers WITH (FORCE)")
 
 
 @pytest.fixture
-def others(deployment: Deployment, tmp_path: Path) -> Others:
-    return Others(deployment, tmp_path)
+def others(shared: Others) -> Others:
+    control = shared.deployment.simulator.control
+    control.clear_faults()
+    control.release()
+    control.reset_log()
+    shared.deployment.forget()
+    shared.deployment.sql("DELETE FROM accounts")
+    shared.calls_file.write_text("")
+    return shared
+
+
+@pytest.fixture
+def deployment(others: Others) -> Deployment:
+    return others.deployment
 
 
 def test_get_gives_the_summary(deployment: Deployment) -> None:
@@ -67,12 +76,17 @@ def test_get_gives_the_summary(deployment: Deployment) -> None:
     assert summary["api_calls"] == len(calls) - 1  # that one asked whose token it is
 
 
-def test_the_chain_is_handed_on_and_not_run_twice(deployment: Deployment) -> None:
-    """Pins what Celery does not document: a task that clears its `request.chain` has no next link sent."""
+def test_the_chain_is_handed_on_and_not_run_twice(deploy: Callable[..., Deployment]) -> None:
+    """Pins what Celery does not document: a task that clears its `request.chain` has no next link sent.
+
+    In a deployment of its own: messages that others have left behind would be counted.
+    """
+    deployment = deploy(120)
+    worker = deployment.worker().log
     _full_sync(deployment, deployment.account()).get(timeout=60)
     batches = deployment.scalar("SELECT sum(batches) FROM sync_state")
-    until(lambda: deployment.logs().count("Task spotisync.finish[") == 2, "the last link")
-    log = deployment.logs()
+    until(lambda: worker.read_text().count("Task spotisync.finish[") == 2, "the last link")
+    log = worker.read_text()
     assert log.count("Task spotisync.batch[") == 2 * batches  # received and succeeded
     assert log.count("Task spotisync.finish[") == 2
 
@@ -114,18 +128,18 @@ def test_joined_triggers_share_one_run_and_each_is_answered(deployment: Deployme
         chain(
             others.full_sync(account), others.signature("foreign.follow_up", tag=f"n{n}"), app=deployment.foreign
         ).apply_async()
-        for n in range(5)
+        for n in range(10)
     ]
-    until(lambda: deployment.scalar("SELECT count(*) FROM waiters") == 5, "five waiters")
+    until(lambda: deployment.scalar("SELECT count(*) FROM waiters") == 10, "ten waiters")
     until(deployment.simulator.control.held, "the first request")
     deployment.simulator.control.release()
     assert {end.get(timeout=60)["sync_id"] for end in ends} == {_first(end).get(timeout=5)["sync_id"] for end in ends}
     assert deployment.scalar("SELECT count(*) FROM sync_history") == 1
-    assert Counter(line.split()[0] for line in others.calls()) == {f"n{n}": 1 for n in range(5)}
+    assert Counter(line.split()[0] for line in others.calls()) == {f"n{n}": 1 for n in range(10)}
 
 
 def test_a_failed_run_raises_for_the_caller_and_calls_its_errback_once(deployment: Deployment, others: Others) -> None:
-    account = deployment.account()
+    account = deployment.account(2)  # of no other test: it can't log in any more
     deployment.simulator.control.revoke(account.name, access=True)
     error = others.signature("foreign.on_error", tag="failed")
     link = others.signature("foreign.follow_up", tag="never")
@@ -136,6 +150,8 @@ def test_a_failed_run_raises_for_the_caller_and_calls_its_errback_once(deploymen
         end.get(timeout=10)
     until(lambda: others.calls() == ["failed errback"], "the errback")
     assert deployment.scalar("SELECT status FROM accounts") == "needs_login"
+    with pytest.raises(Exception, match="spotisync accounts add"):
+        _full_sync(deployment, account).get(timeout=20)
 
 
 def test_cancel_reaches_the_caller_and_resume_goes_on_from_the_checkpoint(deployment: Deployment) -> None:
@@ -184,14 +200,250 @@ def _send_batch(deployment: Deployment, kwargs: dict[str, Any]) -> "AsyncResult[
 
 
 def test_an_idempotency_key_makes_one_run_for_ever(deployment: Deployment) -> None:
-    account = deployment.account()
-    first = _full_sync(deployment, account, idempotency_key="monday").get(timeout=60)
-    second = _full_sync(deployment, account, idempotency_key="monday").get(timeout=60)
+    account, other = deployment.account(), deployment.account(1)
+    deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks", times=2)
+    together = [_full_sync(deployment, account, idempotency_key="monday") for _ in range(2)]
+    together.append(_full_sync(deployment, other, idempotency_key="monday"))
+    until(lambda: deployment.scalar("SELECT count(*) FROM waiters") == 3, "three waiters")
+    until(lambda: len(deployment.simulator.control.held()) == 2, "both runs")
+    deployment.simulator.control.release()
+    first, second, others = (each.get(timeout=60) for each in together)
     assert first == second
-    assert deployment.scalar("SELECT count(*) FROM sync_history") == 1
+    assert (first["account"], others["account"]) == (account.name, other.name)
+    assert _full_sync(deployment, account, idempotency_key="monday").get(timeout=60) == first
+    assert deployment.scalar("SELECT count(*) FROM sync_history") == 2
 
 
-def test_a_trigger_for_nobody_fails_in_words(deployment: Deployment) -> None:
-    deployment.account()
-    with pytest.raises(Exception, match="there is no account 'nobody'"):
-        _full_sync(deployment, Account("nobody")).get(timeout=20)
+def test_every_canvas_that_a_sync_can_stand_in(deployment: Deployment, others: Others) -> None:
+    one, two = deployment.account(), deployment.account(1)
+    deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks", times=2)
+    app = deployment.foreign
+    syncs = [others.full_sync(one), others.full_sync(two)]
+    gather = others.signature("foreign.gather", tag="body")
+    both = group(syncs, app=app).apply_async()
+    body = chord(syncs, gather, app=app).apply_async()
+    fan = chain(syncs[0], group(others.follow_up("left"), others.follow_up("right")), app=app).apply_async()
+    deeper = chord([chain(syncs[0], others.follow_up("inner")), syncs[1]], gather.clone(kwargs={"tag": "deeper"}))
+    deep = deeper.apply_async()
+    linked = others.full_sync(one).apply_async(link=others.follow_up("callback"))
+    after = chain(syncs[1], chord([others.follow_up("a"), others.follow_up("b")], gather), app=app).apply_async()
+    until(lambda: deployment.scalar("SELECT count(*) FROM waiters") == 9, "all waiters")
+    until(lambda: len(deployment.simulator.control.held()) == 2, "both runs")
+    deployment.simulator.control.release()
+    assert [each["account"] for each in both.get(timeout=60)] == [one.name, two.name]
+    assert body.get(timeout=60) == [one.name, two.name]
+    assert deep.get(timeout=60) == ["inner", two.name]
+    assert [each["tag"] for each in fan.get(timeout=60)] == ["left", "right"]
+    assert after.get(timeout=60) == ["a", "b"]
+    assert linked.get(timeout=60)["status"] == "success"
+    until(lambda: others.called("callback"), "the callback")
+    tags = Counter(line.split()[0] for line in others.calls())
+    assert tags == {**dict.fromkeys(["left", "right", "inner", "callback", "a", "b", "deeper"], 1), "body": 2}
+    assert deployment.scalar("SELECT count(*) FROM sync_history") == 2
+
+
+def test_a_chord_one_of_whose_syncs_is_cancelled_fails(deployment: Deployment, others: Others) -> None:
+    one, two = deployment.account(), deployment.account(1)
+    deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks")
+    first = others.full_sync(one)
+    body = others.signature("foreign.gather", tag="never").on_error(others.on_error("body"))
+    end = chord([first, others.full_sync(two)], body, app=deployment.foreign).apply_async()
+    until(deployment.simulator.control.held, "a run")
+    sync_id = deployment.scalar("SELECT min(id) FROM sync_history")
+    _cancel(deployment, sync_id).get(timeout=20)
+    deployment.simulator.control.release()
+    with pytest.raises(Exception, match="cancelled"):
+        end.get(timeout=60)
+    until(lambda: others.calls() == ["body errback"], "the errback of the body")
+
+
+def _cancel(deployment: Deployment, sync_id: int) -> "AsyncResult[Any]":
+    return deployment.foreign.send_task("spotisync.cancel_sync", kwargs={"sync_id": sync_id}, queue="spotisync.control")
+
+
+def test_a_cancel_while_parked_for_a_day_reaches_whatever_waits(deployment: Deployment, others: Others) -> None:
+    account = deployment.account()
+    deployment.simulator.control.add_fault(kind="status", status=429, retry_after=86_400, path="/v1/me/tracks")
+    link = others.follow_up("never")
+    end = chain(others.full_sync(account), link, app=deployment.foreign).on_error(others.on_error("parked"))
+    result = end.apply_async()
+    until(lambda: deployment.sql("SELECT 1 FROM sync_history WHERE status = 'rate_limited'"), "the park")
+    sync_id = deployment.scalar("SELECT id FROM sync_history")
+    assert _cancel(deployment, sync_id).get(timeout=20)["status"] == "cancelled"
+    for each in (_first(result), result):
+        with pytest.raises(Exception, match=f"run {sync_id} cancelled"):
+            each.get(timeout=20)
+    until(lambda: others.calls() == ["parked errback"], "the errback")
+
+
+REFUSED: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
+    ("full_sync", (), {"account": "nobody"}, "there is no account 'nobody'; there are"),
+    ("full_sync", (), {}, "which account"),
+    ("full_sync", (), {"account": 5}, "account of spotisync.full_sync has to be text"),
+    (
+        "full_sync",
+        (),
+        {"account": "a", "idempotency_key": "\x00"},
+        "idempotency_key of spotisync.full_sync has to be text",
+    ),
+    ("full_sync", ("alice",), {}, "keyword arguments only"),
+    ("full_sync", (), {"acount": "alice"}, "acount"),
+    ("resume_sync", (), {"sync_id": 10**9}, "there is no run 1000000000"),
+    ("resume_sync", (), {"sync_id": "seven"}, "sync_id of spotisync.resume_sync has to be the number of a run"),
+    ("resume_sync", (), {"sync_id": 2**70}, "has to be the number of a run"),
+    ("resume_sync", (), {}, "sync_id"),
+    ("cancel_sync", (), {"sync_id": True}, "has to be the number of a run"),
+    ("cancel_sync", (), {"sync_id": 10**9}, "there is no run 1000000000"),
+]
+
+
+def test_a_door_refuses_in_words_that_name_the_cure(deployment: Deployment, others: Others) -> None:
+    one, two = deployment.account(), deployment.account(1)
+    refused = [*REFUSED, ("full_sync", (), {"account": two.name}, "enable it: spotisync accounts enable")]
+    enrol.set_status(deployment.sync, two.name, "disabled")
+    results = [
+        deployment.foreign.send_task(
+            f"spotisync.{name}", args, kwargs, queue="spotisync.sync", link_error=others.on_error(f"e{number}")
+        )
+        for number, (name, args, kwargs, _) in enumerate(refused)
+    ]
+    for result, (_, _, _, words) in zip(results, refused, strict=True):
+        with pytest.raises(Exception, match=words):
+            result.get(timeout=20)
+    until(lambda: len(others.calls()) == len(refused), "the errbacks")
+    assert sorted(others.calls()) == sorted(f"e{number} errback" for number in range(len(refused)))
+    assert deployment.sql("SELECT 1 FROM sync_history") == []
+    over = _full_sync(deployment, one).get(timeout=60)["sync_id"]
+    again = deployment.foreign.send_task("spotisync.resume_sync", kwargs={"sync_id": over}, queue="spotisync.sync")
+    with pytest.raises(Exception, match="it is over"):
+        again.get(timeout=20)
+
+
+def test_a_removed_account_tells_who_waits_and_leaves_nothing(deployment: Deployment, others: Others) -> None:
+    account = deployment.account()
+    control = deployment.simulator.control
+    control.add_fault(kind="hold", path="/v1/artists")
+    ends = [
+        chain(others.full_sync(account), others.follow_up("never"), app=deployment.foreign)
+        .on_error(others.on_error(f"e{number}"))
+        .apply_async()
+        for number in range(3)
+    ]
+    until(control.held, "a batch in flight")
+    until(lambda: deployment.scalar("SELECT count(*) FROM waiters") == 3, "three waiters")
+    sync_id = deployment.scalar("SELECT id FROM sync_history")
+    enrol.remove(deployment.sync, account.name)
+    late = [_send_batch(deployment, {"sync_id": sync_id, "phase": "tracks", "seq": seq}) for seq in range(3)]
+    control.release()
+    for end in ends:
+        with pytest.raises(Exception, match="cancelled: the account was removed"):
+            end.get(timeout=20)
+    assert all(not each.get(timeout=20)["success"] for each in late)
+    until(lambda: sorted(others.calls()) == [f"e{number} errback" for number in range(3)], "the errbacks")
+    until(lambda: not deployment.sql("SELECT 1 FROM waiters"), "the waiters going")
+    own = ("accounts", "sync_history", "sync_state", "saved_tracks", "account_playlists", "followed_artists")
+    assert [table for table in own if deployment.sql(f"SELECT 1 FROM {table}")] == []
+
+
+def test_what_the_result_backend_lost_is_there_again(deployment: Deployment, others: Others) -> None:
+    one, two = deployment.account(), deployment.account(1)
+    done = chain(others.full_sync(one), others.follow_up("once"), app=deployment.foreign).apply_async()
+    done.get(timeout=60)
+    control = deployment.simulator.control
+    control.add_fault(kind="hold", path="/v1/me/tracks")
+    cancelled = chain(others.full_sync(one), others.follow_up("never"), app=deployment.foreign).apply_async()
+    until(control.held, "the run that is cancelled")
+    _cancel(deployment, deployment.scalar("SELECT max(id) FROM sync_history")).get(timeout=20)
+    control.release()
+    until(lambda: deployment.scalar("SELECT count(*) FROM waiters WHERE answered_at IS NOT NULL") == 2, "both answers")
+    control.add_fault(kind="hold", path="/v1/me/tracks")
+    waits = _full_sync(deployment, two)
+    until(control.held, "the run that goes on")
+    with _backend(deployment) as client:
+        client.flushdb()
+    fresh: list[AsyncResult[Any]] = [
+        AsyncResult(each.id, app=deployment.foreign) for each in (_first(done), _first(cancelled), cancelled)
+    ]
+    assert fresh[0].get(timeout=20)["status"] == "success"
+    for each in fresh[1:]:
+        with pytest.raises(Exception, match="cancelled"):
+            each.get(timeout=20)
+    until(lambda: str(waits.state) == "SYNCING", "the state of who still waits")
+    control.release()
+    assert waits.get(timeout=60)["status"] == "success"
+    assert [line.split()[0] for line in others.calls()] == ["once"]
+
+
+def _backend(deployment: Deployment) -> "redis.Redis":
+    socket, _, number = deployment.settings.backend.removeprefix("redis+socket://").partition("?virtual_host=")
+    return redis.Redis(unix_socket_path=socket, db=int(number))
+
+
+def test_a_chord_whose_counters_would_expire_is_kept_alive(deployment: Deployment, others: Others) -> None:
+    """As when a run is parked for longer than results are kept."""
+    one, two = deployment.account(), deployment.account(1)
+    deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks", times=2)
+    inner = chord([others.full_sync(one)], others.signature("foreign.gather", tag="inner"))
+    outer = chord([inner, others.full_sync(two)], others.signature("foreign.count", tag="outer"))
+    with _backend(deployment) as client:
+        before = set(client.scan_iter("celery-taskset-meta-*.s"))
+        end = outer.apply_async()
+        until(lambda: len(deployment.simulator.control.held()) == 2, "both runs")
+        sizes = set(client.scan_iter("celery-taskset-meta-*.s")) - before
+        assert len(sizes) == 2
+        for key in sizes:
+            client.expire(key, 60)
+        deployment.sql("UPDATE waiters SET kept_at = now() - interval '61 minutes'")
+        until(lambda: all(client.ttl(key) > 80_000 for key in sizes), "their lives being prolonged")
+    deployment.simulator.control.release()
+    end.get(timeout=60)
+    assert [len(others.called(tag)) for tag in ("inner", "outer")] == [1, 1]
+
+
+def test_a_viewer_sees_the_trigger_end(deployment: Deployment) -> None:
+    """Flower shows a task as it was at its last event, and one that ended with Ignore has sent none."""
+    account = deployment.account()
+    seen: dict[str, dict[str, Any]] = {}
+    with _events(deployment, seen):
+        done = _full_sync(deployment, account)
+        done.get(timeout=60)
+        until(lambda: done.id in seen, "the event of a success")
+        deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks")
+        gone = _full_sync(deployment, account)
+        until(deployment.simulator.control.held, "the second run")
+        _cancel(deployment, deployment.scalar("SELECT max(id) FROM sync_history")).get(timeout=20)
+        until(lambda: gone.id in seen, "the event of a failure")
+    assert (seen[done.id]["type"], seen[gone.id]["type"]) == ("task-succeeded", "task-failed")
+    assert "'status': 'success'" in seen[done.id]["result"]
+    assert 0 < seen[done.id]["runtime"] < 60
+    assert "cancelled" in seen[gone.id]["exception"]
+    assert seen[done.id]["hostname"].endswith("@test"), "of a worker that there is"
+
+
+@contextmanager
+def _events(deployment: Deployment, seen: dict[str, dict[str, Any]]) -> Iterator[None]:
+    """What Flower would get, by task id, while the block lasts."""
+    over, ready = threading.Event(), threading.Event()
+
+    def note(event: dict[str, Any]) -> None:
+        seen[event["uuid"]] = event
+
+    def listen() -> None:
+        with deployment.foreign.connection() as connection:
+            receiver = deployment.foreign.events.Receiver(
+                connection, handlers={"task-succeeded": note, "task-failed": note}
+            )
+            with receiver.consumer_context() as (own, *_):
+                ready.set()
+                while not over.is_set():
+                    with suppress(TimeoutError):
+                        own.drain_events(timeout=0.2)
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    try:
+        assert ready.wait(20)
+        yield
+    finally:
+        over.set()
+        thread.join()

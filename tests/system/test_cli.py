@@ -115,7 +115,7 @@ def test_a_traceback_is_for_those_who_ask(cli: Here) -> None:
 
 
 def test_an_account_comes_and_goes(deployment: Deployment, cli: Here) -> None:
-    assert "accounts add" in cli("accounts", "list").out
+    assert "spotisync login" in cli("accounts", "list").out
     token, name = deployment.simulator.refresh_token(), next(iter(deployment.simulator.world.accounts))
 
     added = cli("accounts", "add", "--refresh-token-stdin", "--authorised-at", "2026-10-01T08:00:00Z", stdin=token)
@@ -142,7 +142,7 @@ def test_a_token_that_spotify_does_not_take(cli: Here) -> None:
     said = cli("accounts", "add", "--refresh-token-stdin", stdin="AQD-not-a-token\n")
     assert said.code == 4
     assert "AQD-not-a-token" not in said.out + said.err
-    assert "accounts add" in said.err
+    assert "spotisync login" in said.err
 
 
 def test_spotify_away(deployment: Deployment) -> None:
@@ -156,6 +156,7 @@ def test_add_wants_a_token(cli: Here) -> None:
     assert cli("accounts", "add").code == 2
     assert cli("accounts", "add", "--refresh-token-stdin").code == 2
     assert cli("accounts", "add", "--refresh-token-stdin", "--authorised-at", "lately", stdin="AQD").code == 2
+    assert cli("accounts", "add", "--refresh-token-stdin", "--authorised-at", "2999-01-01", stdin="AQD").code == 2
 
 
 # ---- runs -----------------------------------------------------------------------------------------------------------
@@ -164,7 +165,7 @@ def test_add_wants_a_token(cli: Here) -> None:
 def test_nothing_has_run_yet(cli: Here) -> None:
     assert "No sync has run yet" in cli("status").out
     assert "No sync has run yet" in cli("history").out
-    assert cli("status", "--json").json is None
+    assert cli("status", "--json").json["status"] is None
     assert cli("history", "--json").json == []
     assert "there is no account" in cli("sync", "full").err
     assert cli("status", "--account", "nobody").code == 1
@@ -181,7 +182,7 @@ def test_a_sync_that_is_waited_for(deployment: Deployment, cli: Here, shell: She
     assert "Complete since" in cli("status").out
     (listed,) = cli("history", "--json").json
     assert (listed["sync_id"], listed["trigger"]) == (summary["sync_id"], "cli")
-    assert "success" in cli("history", "--limit", "1").out
+    assert "done" in cli("history", "--limit", "1").out
     assert cli("cancel", str(summary["sync_id"])).code == 1, "it is over"
     assert shell("resume", str(summary["sync_id"])).code == 1
 
@@ -236,7 +237,23 @@ def test_a_sync_that_needs_a_login(deployment: Deployment, shell: Shell) -> None
     assert said.json["status"] == "failed"
     refused = shell("sync", "full")
     assert refused.code == 4
-    assert "accounts add" in refused.err
+    assert "spotisync login" in refused.err
+
+
+def test_a_sync_with_the_broker_away_is_stored_and_begins_when_it_is_back(
+    deployment: Deployment, cli: Here, shell: Shell
+) -> None:
+    """Postgres has it, so that it is no failure: exit code 3 is for what can't be done."""
+    away = Shell({**shell.env, "SPOTISYNC_BROKER_URL": "redis://127.0.0.1:1"})
+    with away.start("sync", "full", "--wait") as waiting:
+        deployment.beat()
+        deployment.worker()
+        assert waiting.stdout
+        said = waiting.stdout.read()
+        assert waiting.wait(60) == 0, "what it was asked for is done"
+    assert "The broker can't be reached. Run 1 is stored" in said
+    assert "Complete since" in said
+    assert cli("status", "--json").json["status"] == "success"
 
 
 def test_ctrl_c_leaves_the_run_going(deployment: Deployment, cli: Here, shell: Shell) -> None:
@@ -258,7 +275,9 @@ def test_several_accounts(deployment: Deployment, cli: Here, shell: Shell) -> No
     assert "which account?" in which.err
     run = shell("sync", "full", "--account", "second", "--json").json
     assert run["account"] == "second"
-    assert [each["account"] for each in cli("status", "--json").json] == ["second"]
+    assert [(each["account"], each["status"]) for each in cli("status", "--json").json][1:] == [
+        ("second", "in_progress")
+    ]
     assert cli("status", "--account", "second", "--json").json["sync_id"] == run["sync_id"]
     assert cli("history", "--account", next(iter(deployment.simulator.world.accounts)), "--json").json == []
 
@@ -300,8 +319,9 @@ def test_a_parked_run_says_why_it_waits(deployment: Deployment, cli: Here, shell
     run = shell("sync", "full", "--json").json
     until(lambda: cli("status", "--json").json["status"] == "rate_limited", "it is parked")
     words = " ".join(cli("status").out.split())  # wherever the line was broken
-    assert "Spotify said to wait until" in words
-    assert "All that was read is stored" in words
+    assert "Paused by Spotify until" in words
+    assert "(1 h): quota of library reads" in words
+    assert "Only library reads wait" in words
     assert cli("limits", "clear").code == 0
     deployment.beat()
     until(lambda: cli("status", "--json").json["status"] == "success", f"run {run['sync_id']} is over")

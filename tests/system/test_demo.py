@@ -93,7 +93,7 @@ def test_a_killed_demo_leaves_no_process_and_the_next_one_goes_on(place: Path) -
         assert demo.wait(60) == 0, said
     assert "run 1 goes on where it was" in said
     assert "All counts are equal" in said
-    assert "spotisync accounts add --refresh-token-stdin" in said
+    assert "spotisync login" in said
     assert not processes_of(place)
 
 

@@ -1,20 +1,14 @@
 """A whole sync in one process: tables == truth, and nothing is written twice."""
 
-import itertools
 from collections.abc import Callable
-from random import Random
-from typing import Any
 
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from sqlalchemy import text
 
-from spotisync.core.requests import Request
 from spotisync.simulator import Server, start
 from spotisync.sync import Sync, enrol
 from tests import drive
 from tests.drive import Account
-from tests.truth import assert_tables_equal_truth, expected, tables
+from tests.truth import assert_tables_equal_truth
 
 
 def test_tables_equal_truth(sync: Sync, simulator: Server, account: Account) -> None:
@@ -84,55 +78,3 @@ def test_a_library_of_thousands_equals_the_truth_row_by_row(make_sync: Callable[
         assert processed["albums"] >= 600
         assert processed["playlists"] >= 40
         assert_tables_equal_truth(sync, account, simulator.world.truth(account.name))
-
-
-@given(seed=st.integers(0, 10_000), moments=st.lists(st.integers(0, 40), max_size=8), burst=st.integers(1, 20))
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-def test_a_library_that_moves_is_right_after_a_calm_sync(
-    make_sync: Callable[..., Sync], seed: int, moments: list[int], burst: int
-) -> None:
-    """Edits between any two requests; then one full sync in peace."""
-    with start(160, seed=seed) as simulator:
-        sync = make_sync(simulator, api_concurrency=1)
-        _forget(sync)
-        account = Account(enrol.add(sync, simulator.refresh_token(), None).spotify_user_id)
-        rng = Random(seed)
-        requests = itertools.count()
-        ask = sync.client.get
-
-        def get(request: Request, access_token: str) -> Any:
-            if next(requests) in moments:
-                for _ in range(burst):
-                    simulator.world.random_edit(rng)
-            return ask(request, access_token)
-
-        sync.client.get = get  # type: ignore[method-assign]
-        assert drive.full_sync(sync, account)["status"] == "success"
-        sync.client.get = ask  # type: ignore[method-assign]
-        assert drive.full_sync(sync, account)["status"] == "success"
-        assert_tables_equal_truth(sync, account, simulator.world.truth(account.name))
-
-
-def _forget(sync: Sync) -> None:
-    with sync.database.begin() as connection:
-        connection.execute(text("TRUNCATE accounts, artists, albums, tracks, playlists, rate_limits CASCADE"))
-
-
-def test_an_app_of_the_restricted_regime_gets_what_there_is_and_is_told_the_rest(
-    make_sync: Callable[..., Sync],
-) -> None:
-    with start("tiny", seed=7, regime="restricted") as simulator:
-        sync = make_sync(simulator)
-        account = Account(enrol.add(sync, simulator.refresh_token(), None).spotify_user_id)
-        summary = drive.full_sync(sync, account)
-        assert summary["status"] == "success"
-        assert summary["phases"]["artists"]["items_deferred"] > 0
-        assert summary["phases"]["albums"]["items_deferred"] > 0
-        truth = expected(simulator.world.truth(account.name, regime="restricted"))
-        with sync.database.begin() as connection:
-            found = tables(connection, account)
-        assert found["saved_tracks"] == truth["saved_tracks"]
-        assert found["tracks"] == truth["tracks"]
-        assert found["playlist_items"] == truth["playlist_items"]
-        statuses = {key: row[-1] for key, row in found["playlists"].items()}
-        assert statuses == {key: row[-1] for key, row in truth["playlists"].items()}

@@ -3,7 +3,6 @@
 import os
 import random
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -23,21 +22,6 @@ from tests.system.programs import Deployment, until
 from tests.truth import assert_tables_equal_truth
 
 Deploy = Callable[..., Deployment]
-
-
-@pytest.fixture
-def own_place() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="so-", dir="/tmp", ignore_cleanup_errors=True) as name:
-        Path(name).chmod(0o711)
-        yield Path(name)
-
-
-@pytest.fixture
-def own_valkey(own_place: Path) -> Iterator[Valkey]:
-    """A broker that the test may kill."""
-    valkey = Valkey(own_place / "data", own_place / "run").start().wait_ready()
-    yield valkey
-    valkey.stop()
 
 
 @pytest.fixture

@@ -136,3 +136,25 @@ def test_passing_faults_of_every_kind_are_survived(deployment: Deployment) -> No
     assert result.get(timeout=90)["status"] == "success"
     assert all(fault["struck"] == 1 for fault in deployment.simulator.control.faults())
     assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))
+
+
+def test_what_a_day_long_429_put_off_drains_by_itself_when_it_is_over(deploy: Deploy) -> None:
+    deployment = deploy(200)
+    deployment.worker()
+    account = deployment.account()
+    control = deployment.simulator.control
+    control.add_fault(kind="status", status=429, retry_after=86_400, path="/v1/artists", after=1, times=None)
+    send: Callable[..., Any] = deployment.foreign.send_task
+    result = send("spotisync.full_sync", kwargs={"account": account.name}, queue=QUEUE)
+    summary = result.get(timeout=60)
+    assert summary["status"] == "success"
+    assert summary["items_deferred"] == summary["phases"]["artists"]["items_deferred"] > 0
+    control.clear_faults()
+    control.reset_log()
+    tick = send("spotisync.enrich", queue=QUEUE, expires=30)  # as beat does
+    assert tick.get(timeout=30) == {"family": None, "looked_up": 0, "more": False}
+    assert control.requests() == []
+    deployment.sql("UPDATE rate_limits SET blocked_until = now()")
+    until(lambda: send("spotisync.enrich", queue=QUEUE, expires=30).get(timeout=30)["looked_up"], "look-ups")
+    until(lambda: not deployment.sql("SELECT 1 FROM artists WHERE enrichment = 'stub'"), "the rest, task by task")
+    assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))

@@ -28,7 +28,7 @@ CONTRACT: dict[str, dict[str, Any]] = {
     "spotisync.enrich": {},
     "spotisync.track_playback": {"account": None},
 }
-HERE_ALREADY = {"spotisync.full_sync", "spotisync.resume_sync", "spotisync.cancel_sync"}
+HERE_ALREADY = {"spotisync.full_sync", "spotisync.resume_sync", "spotisync.cancel_sync", "spotisync.track_playback"}
 FORBIDDEN_WORDS = ("Manager", "Helper", "Service", "Processor", "Utils")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -43,6 +43,8 @@ VARIABLES: dict[str, tuple[str, Any, str, Any]] = {
     "playlists_batch_size": ("SPOTISYNC_PLAYLISTS_BATCH_SIZE", 50, "9", 9),
     "api_concurrency": ("SPOTISYNC_API_CONCURRENCY", 4, "9", 9),
     "api_timeout": ("SPOTISYNC_API_TIMEOUT", 30, "9", 9),
+    "enrichment": ("SPOTISYNC_ENRICHMENT", "auto", "always", "always"),
+    "enrichment_budget": ("SPOTISYNC_ENRICHMENT_BUDGET", 500, "9", 9),
     "log_level": ("SPOTISYNC_LOG_LEVEL", "INFO", "debug", "DEBUG"),
     "log_format": ("SPOTISYNC_LOG_FORMAT", None, "json", "json"),
 }
@@ -95,7 +97,7 @@ def test_an_empty_schedule_is_off(having: Set) -> None:
     assert having(SPOTISYNC_FULL_SYNC_SCHEDULE="").full_sync_schedule == ""
 
 
-@pytest.mark.parametrize("field", [*NUMBERS, "log_level", "log_format", "timezone"])
+@pytest.mark.parametrize("field", [*NUMBERS, "enrichment", "log_level", "log_format", "timezone"])
 def test_a_wrong_value_is_told_by_the_name_of_its_variable_and_not_repeated(having: Set, field: str) -> None:
     variable = VARIABLES[field][0]
     with pytest.raises(Misconfigured, match=f"bad settings: {variable}: ") as told:
@@ -108,6 +110,39 @@ def test_a_wrong_value_is_told_by_the_name_of_its_variable_and_not_repeated(havi
 def test_a_number_is_whole_and_positive(having: Set, field: str, value: str) -> None:
     with pytest.raises(Misconfigured, match=VARIABLES[field][0]):
         having(**{VARIABLES[field][0]: value})
+
+
+@pytest.mark.parametrize(
+    ("variable", "usual"), [("SPOTISYNC_INCREMENTAL_INTERVAL", 1800), ("SPOTISYNC_PLAYBACK_INTERVAL", 600)]
+)
+def test_an_interval_of_nought_is_off(having: Set, variable: str, usual: int) -> None:
+    field = variable.removeprefix("SPOTISYNC_").lower()
+    assert getattr(having(), field) == usual
+    assert getattr(having(**{variable: "0"}), field) == 0
+    with pytest.raises(Misconfigured, match=variable):
+        having(**{variable: "-1"})
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("0 4 * *", "has five fields"),
+        ("* * * * * *", "has five fields"),
+        ("@daily", "has five fields"),
+        ("0 24 * * *", "bad hour"),
+        ("0 4 * * someday", "bad day-of-week"),
+        ("0 4 31 2 *", "bad day-of-month"),
+        ("0 4 */20 * 1L", "a day that never comes"),
+    ],
+)
+def test_a_bad_schedule_is_told_by_the_name_of_its_variable_with_the_reason(having: Set, value: str, why: str) -> None:
+    with pytest.raises(Misconfigured, match=f"SPOTISYNC_FULL_SYNC_SCHEDULE: .*{why}"):
+        having(SPOTISYNC_FULL_SYNC_SCHEDULE=value)
+
+
+@pytest.mark.parametrize("value", ["0 4 * * 0", "*/15 6-22 * * mon-fri", "0 4 1,15 * *", "0 4 L * *", "0 4 * * 7"])
+def test_schedules_of_every_kind_are_taken(having: Set, value: str) -> None:
+    assert having(SPOTISYNC_FULL_SYNC_SCHEDULE=value).full_sync_schedule == value
 
 
 def test_several_wrong_values_are_told_at_once(having: Set) -> None:

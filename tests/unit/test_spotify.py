@@ -7,20 +7,33 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+import requests
 
 from spotisync import logs
+from spotisync.core.consent import SCOPES
 from spotisync.core.requests import Request
-from spotisync.errors import Fatal, NeedsLogin, Refused, SpotisyncError, Transient
+from spotisync.errors import (
+    AppBlocked,
+    Fatal,
+    NeedsLogin,
+    Refused,
+    SpotisyncError,
+    Transient,
+    UserBlocked,
+)
 from spotisync.settings import Settings
 from spotisync.simulator import Server, start
-from spotisync.spotify import Client, Grant, Login
+from spotisync.spotify import Attempt, Client, Grant, Login
 from spotisync.spotify.http import Throttled, Unauthorised
+from spotisync.spotify.login import challenge
 
 SAVED = Request("saved_tracks")
 BODIES = ["json", "text", "html", "empty", "list", "string", "error_string", "error_null", "quota"]
@@ -69,6 +82,10 @@ def test_each_kind_of_request_is_answered(spotify: Server, ask: Callable[..., An
     assert ask(Request("playlist_items", playlist_id=readable))["total"] == len(truth["playlist_items"][readable])
     assert len(ask(Request("artists", ids=tuple(artists)))["artists"]) == 3
     assert len(ask(Request("albums", ids=tuple(albums)))["albums"]) == 3
+    artist = next(id_ for id_, row in truth["artists"].items() if not row["gone"])
+    album = next(id_ for id_, row in truth["albums"].items() if not row["gone"])
+    assert ask(Request("artist", ids=(artist,)))["id"] == artist
+    assert ask(Request("album", ids=(album,)))["id"] == album
 
 
 def test_a_page_is_fifty_rows_from_the_offset(spotify: Server, ask: Callable[..., Any]) -> None:
@@ -139,8 +156,33 @@ def test_other_refusals_are_refused_with_their_status_whatever_the_body(
 
 @pytest.mark.parametrize("body", ["json", "text", "list", "string", "error_string"])
 def test_a_refusal_has_spotifys_words(fault: Any, ask: Any, body: str) -> None:
-    fault(status=403, body=body, message="Active premium subscription required for the owner of the app.")
-    assert "Active premium subscription required" in str(error_of(ask, Refused))
+    fault(status=403, body=body, message="Not on a Monday")
+    assert "Not on a Monday" in str(error_of(ask, Refused))
+
+
+# All that were seen, in every shape: three kinds of 403 mean more than the one thing asked for.
+FORBIDDEN = {
+    "Active premium subscription required for the owner of the app. When the subscription status changes, it can take "
+    "a few hours before requests are allowed again.": AppBlocked,
+    "User not registered in the Developer Dashboard": UserBlocked,
+    "Check settings on developer.spotify.com/dashboard, the user may not be registered.": UserBlocked,
+    "The user is not registered for this application.": UserBlocked,
+    "Insufficient client scope": NeedsLogin,
+    "Forbidden": Refused,
+}
+
+
+@pytest.mark.parametrize("message", FORBIDDEN)
+@pytest.mark.parametrize("body", ["json", "text", "string"])
+def test_a_403_is_told_by_its_words(fault: Any, ask: Any, body: str, message: str) -> None:
+    fault(status=403, body=body, message=message)
+    told = str(error_of(ask, FORBIDDEN[message]))
+    assert message[:60] in told or "lacks the scope" in told
+
+
+def test_the_words_of_a_403_mean_nothing_elsewhere(fault: Any, ask: Any) -> None:
+    fault(status=404, message="Active premium subscription required")
+    assert error_of(ask, Refused).status == 404
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
@@ -192,7 +234,7 @@ def test_long_words_are_cut(fault: Any, ask: Any) -> None:
 
 def test_no_error_and_no_log_line_tells_a_token(spotify: Server, fault: Any, ask: Any) -> None:
     token, refresh_token = spotify.access_token(), spotify.refresh_token()
-    client, login = Client(spotify.api_url, 0.2), Login(spotify.url, "me", "sw0rdfish", "http://127.0.0.1/cb")
+    client, login = Client(spotify.api_url, 0.2), Login(spotify.url, "me", "sw0rdfish")
     told = io.StringIO()
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
@@ -225,7 +267,7 @@ def test_no_error_and_no_log_line_tells_a_token(spotify: Server, fault: Any, ask
 
 @pytest.fixture
 def login(spotify: Server) -> Login:
-    return Login(spotify.url, "me", "hush", "http://127.0.0.1/cb")
+    return Login(spotify.url, "me", "hush")
 
 
 def test_a_refresh_gives_an_access_token_that_is_good(spotify: Server, login: Login, client: Client) -> None:
@@ -236,7 +278,7 @@ def test_a_refresh_gives_an_access_token_that_is_good(spotify: Server, login: Lo
 
 
 def test_without_a_secret_the_refresh_goes_by_pkce(spotify: Server, client: Client) -> None:
-    grant = Login(spotify.url, "me", None, "http://127.0.0.1/cb").refresh(spotify.refresh_token())
+    grant = Login(spotify.url, "me", None).refresh(spotify.refresh_token())
     assert client.me(grant.access_token)
 
 
@@ -244,7 +286,7 @@ def test_without_a_secret_the_refresh_goes_by_pkce(spotify: Server, client: Clie
 def test_a_rotated_refresh_token_is_told_and_the_same_one_is_not(reply: str, rotated: bool) -> None:
     with start("tiny", refresh_reply=reply) as server:
         old = server.refresh_token()
-        grant = Login(server.url, "me", "hush", "http://127.0.0.1/cb").refresh(old)
+        grant = Login(server.url, "me", "hush").refresh(old)
         assert (grant.refresh_token is not None) is rotated
         assert grant.refresh_token == (server.refresh_token() if rotated else None)
 
@@ -255,14 +297,14 @@ def test_a_refresh_token_that_has_ended_needs_a_login(how: str) -> None:
         token = server.refresh_token()
         server.control.revoke(how=how)
         with pytest.raises(NeedsLogin, match=how):
-            Login(server.url, "me", "hush", "http://127.0.0.1/cb").refresh(token)
+            Login(server.url, "me", "hush").refresh(token)
 
 
 def test_a_wrong_client_is_fatal_and_names_the_variables() -> None:
     with start("tiny", client_id="me", client_secret="hush") as server:
         for client_id, secret in (("you", "hush"), ("me", "wrong"), ("you", None)):
             with pytest.raises(Fatal, match="SPOTIPY_CLIENT_ID") as told:
-                Login(server.url, client_id, secret, "http://127.0.0.1/cb").refresh(server.refresh_token())
+                Login(server.url, client_id, secret).refresh(server.refresh_token())
             assert not isinstance(told.value, NeedsLogin)
 
 
@@ -283,6 +325,110 @@ def test_a_login_service_in_trouble_is_transient_and_ends_no_login(
 def test_a_login_service_that_hangs_is_transient(spotify: Server, login: Login, fault: Any) -> None:
     fault(path="/api/token", kind="hang", seconds=0.4)
     error_of(lambda: login.refresh(spotify.refresh_token(), timeout=0.2), Transient)
+
+
+# ---- logging in -----------------------------------------------------------------------------------------------------
+
+
+def agree(attempt: Attempt, user: str = "user01", **changed: str) -> dict[str, str]:
+    """What comes back when this person agrees."""
+    query = dict(parse_qsl(urlsplit(attempt.url).query)) | {"as": user} | changed
+    page = attempt.url.partition("?")[0]
+    reply = requests.get(page, params=query, allow_redirects=False, timeout=10)
+    assert reply.status_code == 302, reply.text
+    return dict(parse_qsl(urlsplit(reply.headers["Location"]).query))
+
+
+def test_the_address_asks_for_the_fewest_scopes_and_for_the_dialog(login: Login) -> None:
+    attempt = login.begin("http://127.0.0.1/cb")
+    asked = dict(parse_qsl(urlsplit(attempt.url).query))
+    assert asked.pop("state") == attempt.state
+    assert asked == {
+        "client_id": "me",
+        "response_type": "code",
+        "redirect_uri": "http://127.0.0.1/cb",
+        "scope": "user-library-read playlist-read-private playlist-read-collaborative user-follow-read "
+        "user-read-recently-played",
+        "show_dialog": "true",
+    }
+    assert "hush" not in attempt.url + repr(attempt)
+    assert attempt.state not in repr(attempt)
+    assert len({login.begin("http://127.0.0.1/cb").state for _ in range(20)}) == 20
+
+
+def test_the_challenge_is_that_of_rfc_7636() -> None:
+    assert challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk") == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+
+
+def test_without_a_secret_the_address_holds_a_challenge_and_not_its_verifier(spotify: Server) -> None:
+    attempt = Login(spotify.url, "me", None).begin("http://127.0.0.1/cb")
+    asked = dict(parse_qsl(urlsplit(attempt.url).query))
+    assert attempt.verifier
+    assert 43 <= len(attempt.verifier) <= 128
+    assert (asked["code_challenge_method"], asked["code_challenge"]) == ("S256", challenge(attempt.verifier))
+    assert attempt.verifier not in attempt.url + repr(attempt)
+
+
+@pytest.mark.parametrize("secret", ["hush", None])
+def test_a_code_becomes_tokens(spotify: Server, client: Client, secret: str | None) -> None:
+    login = Login(spotify.url, "me", secret)
+    attempt = login.begin("http://127.0.0.1/cb")
+    grant = login.exchange(attempt, agree(attempt)["code"])
+    assert client.me(grant.access_token)["id"] == "user01"
+    assert grant.refresh_token
+    assert login.refresh(grant.refresh_token).access_token
+
+
+def test_the_scope_that_was_granted_is_told_not_the_one_that_was_asked_for(login: Login) -> None:
+    attempt = login.begin("http://127.0.0.1/cb")
+    grant = login.exchange(attempt, agree(attempt, scope="user-library-read")["code"])
+    assert grant.scope == "user-library-read"
+    assert login.refresh(grant.refresh_token or "").scope == "user-library-read"
+
+
+def test_a_code_is_good_once_and_for_its_own_attempt(spotify: Server) -> None:
+    for secret in ("hush", None):
+        login = Login(spotify.url, "me", secret)
+        attempt = login.begin("http://127.0.0.1/cb")
+        code = agree(attempt)["code"]
+        login.exchange(attempt, code)
+        with pytest.raises(NeedsLogin, match=r"good once.*spotisync login") as told:
+            login.exchange(attempt, code)
+        assert code not in str(told.value)
+    with pytest.raises(NeedsLogin, match="code_verifier"):
+        login.exchange(login.begin("http://127.0.0.1/cb"), agree(attempt)["code"])
+
+
+def test_a_wrong_redirect_uri_at_the_token_endpoint_says_what_the_app_must_list(login: Login) -> None:
+    attempt = login.begin("http://127.0.0.1/cb")
+    code = agree(attempt)["code"]
+    with pytest.raises(NeedsLogin, match=r"must list exactly http://127\.0\.0\.1/other"):
+        login.exchange(replace(attempt, redirect_uri="http://127.0.0.1/other"), code)
+
+
+def test_a_wrong_client_at_a_login_is_fatal_and_names_the_variables() -> None:
+    with start("tiny", client_id="me", client_secret="hush") as server:
+        attempt = Login(server.url, "me", "wrong").begin("http://127.0.0.1/cb")
+        error_of(lambda: Login(server.url, "me", "wrong").exchange(attempt, agree(attempt)["code"]), Fatal)
+
+
+@pytest.mark.parametrize("rule", [{"status": 503}, {"status": 429}, {"kind": "reset"}, {"kind": "garbage"}])
+def test_a_login_service_in_trouble_is_transient_for_a_code_too(login: Login, fault: Any, rule: Any) -> None:
+    attempt = login.begin("http://127.0.0.1/cb")
+    fault(path="/api/token", **rule)
+    error_of(lambda: login.exchange(attempt, "AQ"), Transient)
+
+
+def test_a_missing_scope_is_named_with_its_cure(spotify: Server, login: Login, client: Client) -> None:
+    attempt = login.begin("http://127.0.0.1/cb")
+    token = login.exchange(attempt, agree(attempt, scope="user-library-read")["code"]).access_token
+    assert client.get(SAVED, token)["items"]
+    for request in (Request("playlists"), Request("playlist_items", playlist_id="37i9dQZF1DX0000000000a")):
+        with pytest.raises(NeedsLogin, match=r"scope playlist-read-private, .*: spotisync login"):
+            client.get(request, token)
+
+
+# ---- a service that says odd things ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -307,7 +453,7 @@ def saying() -> Iterator[Callable[[Any], Login]]:
 
         def answer(body: Any) -> Login:
             said[:] = [json.dumps(body).encode()]
-            return Login(f"http://127.0.0.1:{server.server_port}", "me", "hush", "http://127.0.0.1/cb")
+            return Login(f"http://127.0.0.1:{server.server_port}", "me", "hush")
 
         yield answer
         server.shutdown()
@@ -336,3 +482,16 @@ def test_a_grant_without_a_token_or_its_life_is_transient(saying: Callable[[Any]
 def test_no_new_refresh_token_means_that_the_old_one_stays(saying: Callable[[Any], Login], rotated: Any) -> None:
     login = saying({"access_token": "BQ", "expires_in": 3600, "refresh_token": rotated})
     assert login.refresh("AQ") == Grant("BQ", 3600, None)
+
+
+def test_a_scope_that_is_not_told_is_unknown_after_a_refresh_and_as_asked_for_after_a_login(
+    saying: Callable[[Any], Login],
+) -> None:
+    login = saying({"access_token": "BQ", "expires_in": 3600, "refresh_token": "AQnew"})
+    assert login.refresh("AQ").scope is None
+    assert login.exchange(login.begin("http://127.0.0.1/cb"), "AQ").scope == " ".join(SCOPES)
+
+
+def test_a_login_without_a_refresh_token_is_none(saying: Callable[[Any], Login]) -> None:
+    login = saying({"access_token": "BQ", "expires_in": 3600})
+    error_of(lambda: login.exchange(login.begin("http://127.0.0.1/cb"), "AQ"), Transient)

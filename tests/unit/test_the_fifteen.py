@@ -82,9 +82,13 @@ def test_there_are_fifteen() -> None:
 
 
 def test_the_schedule_goes_through_the_same_door_as_everybody() -> None:
-    """Beat sends `tick` and `sweep` alone; `tick` triggers as the command line and other services do."""
+    """Beat sends `tick` and `sweep` alone; `tick` joins or makes a run as the command line and other services do."""
     app.loader.import_default_modules()
     scheduled = {entry["task"] for entry in app.conf.beat_schedule.values()}
     assert scheduled <= set(app.tasks)
-    assert scheduled <= {"spotisync.tick", "spotisync.sweep", "spotisync.enrich", "spotisync.track_playback"}
-    assert "lifecycle.trigger_all(" in (TESTS.parent / "spotisync/tasks.py").read_text().partition("def tick(")[2]
+    assert scheduled <= {"spotisync.tick", "spotisync.sweep", "spotisync.enrich"}
+    assert "schedule.tick(" in (TESTS.parent / "spotisync/tasks.py").read_text().partition("def tick(")[2]
+    for module in ("lifecycle", "schedule"):
+        source = (TESTS.parent / f"spotisync/sync/{module}.py").read_text()
+        assert "runs.find(" in source
+        assert "runs.create(" in source

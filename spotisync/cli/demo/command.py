@@ -11,6 +11,7 @@ from spotisync.cli.endings import DONE, FAILED, INTERRUPTED
 from spotisync.cli.output import console, program, say, tell_the_stack
 
 if TYPE_CHECKING:
+    from spotisync.cli.follow import Look
     from spotisync.cli.words import Document
     from spotisync.settings import Settings
     from spotisync.simulator import Control
@@ -98,7 +99,7 @@ def _sync(sync: "Sync", simulator: "Control", supervisor: "Supervisor") -> "Docu
     return look()
 
 
-def _attended(supervisor: "Supervisor", runs: "Iterable[Document]") -> "Iterator[Document]":
+def _attended(supervisor: "Supervisor", runs: "Iterable[Look[Document]]") -> "Iterator[Look[Document]]":
     """Look after the processes with each look at the run; end when interrupted."""
     for run in runs:
         supervisor.tick()

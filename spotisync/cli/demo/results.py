@@ -18,11 +18,12 @@ READ: Final = {"saved", "playlist"}
 NEXT: Final = """
 [bold]Your own library[/]
  1. Create an app at https://developer.spotify.com/dashboard
- 2. Put SPOTIPY_CLIENT_ID=… and SPOTIPY_CLIENT_SECRET=… into a file named .env
+    with the redirect URI http://127.0.0.1:8420/accounts/callback
+ 2. Put SPOTIPY_CLIENT_ID=… into a file named .env
  3. In that directory, start everything:
         {program} up
- 4. In another terminal there, add yourself and read your library:
-        {program} accounts add --refresh-token-stdin
+ 4. In another terminal there, log in and read your library:
+        {program} login
         {program} sync full --wait
 The README has each step in full."""
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from spotisync.core import cursors
 from spotisync.core.cursors import Contents, Cursor, Late, Listing, Lookups, Reading
+from spotisync.core.incremental import Incremental
 from spotisync.core.states import PHASES, Phase
 from spotisync.core.walk import TracksWalk, Walk
 
@@ -24,6 +25,19 @@ KINDS: dict[type[Any], tuple[Phase, st.SearchStrategy[Any]]] = {
             st.sampled_from(("list", "head")),
             WALKS,
             st.none() | st.datetimes(timezones=st.just(UTC)),
+        ),
+    ),
+    Incremental: (
+        "tracks",
+        st.builds(
+            Incremental,
+            st.sampled_from(("head", "search")),
+            st.none() | st.datetimes(timezones=st.just(UTC)),
+            COUNTS,
+            st.none() | COUNTS,
+            COUNTS,
+            st.booleans(),
+            st.integers(1, 4),
         ),
     ),
     Lookups: ("artists", st.builds(Lookups)),

@@ -82,3 +82,24 @@ def test_plays_and_the_album_parse_whole() -> None:
     for item in recorded("recently_played")["items"]:
         assert parse.track(item["track"], Catalogue())
     assert parse.album(recorded("album"), Catalogue())
+
+
+PARSED = {
+    "album", "artist", "artists_followers_float", "me_albums", "me_following_artists", "me_playlists", "me_tracks",
+    "playlist_full", "playlist_items", "playlist_items_episodes_and_tracks", "playlist_with_episode",
+    "playlist_with_local_track", "recently_played",
+}  # fmt: skip
+
+
+def test_every_recorded_reply_has_its_test() -> None:
+    """What is left has no parser: the profile (see `Client.me`) and two errors."""
+    assert {path.stem for path in RECORDED.glob("*.json")} - PARSED == {"me", "error_404", "error_429_rate"}
+
+
+@pytest.mark.parametrize("name", ["playlist_full", "playlist_with_episode", "playlist_with_local_track"])
+def test_a_playlist_itself_parses_whole(name: str) -> None:
+    body = recorded(name)
+    row = parse.playlist(body)
+    assert row
+    assert (row.id, row.name, row.snapshot_id) == (body["id"], body["name"], body["snapshot_id"])
+    assert None not in {row.owner_id, row.collaborative, row.total_items}

@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+import re
+from html import unescape
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -24,8 +26,9 @@ def refresh(server: Server, refresh_token: str) -> requests.Response:
     return token(server, grant_type="refresh_token", refresh_token=refresh_token)
 
 
-def authorize(server: Server, **query: Any) -> requests.Response:
-    asked = {"client_id": "app", "response_type": "code", "redirect_uri": REDIRECT, "state": "s1", **query}
+def authorize(server: Server, user: str = "user01", **query: Any) -> requests.Response:
+    asked = {"client_id": "app", "response_type": "code", "redirect_uri": REDIRECT, "state": "s1"}
+    asked |= {"as": user, **query} if user else query
     return requests.get(f"{server.url}/authorize", params=asked, timeout=5, allow_redirects=False)
 
 
@@ -114,7 +117,7 @@ def test_consent_ends_after_half_a_year_and_refreshing_does_not_help(server: Ser
 
 
 def test_logging_in_with_a_code(server: Server) -> None:
-    back = sent_back(authorize(server, account="user02", scope="user-library-read"))
+    back = sent_back(authorize(server, "user02", scope="user-library-read"))
     assert back["state"] == "s1"
     form = {"grant_type": "authorization_code", "code": back["code"], "redirect_uri": REDIRECT}
     answer = token(server, **form).json()
@@ -149,6 +152,67 @@ def test_the_redirect_uri_must_be_the_same_and_safe(server: Server) -> None:
     assert authorize(server, redirect_uri="http://example.com/callback").status_code == 400
 
 
+def test_a_code_is_good_for_a_while(server: Server) -> None:
+    back = sent_back(authorize(server))
+    server.control.settings(clock_offset=601)
+    form = {"grant_type": "authorization_code", "code": back["code"], "redirect_uri": REDIRECT}
+    assert token(server, **form).json()["error_description"] == "Authorization code expired"
+
+
+def test_codes_follow_from_the_seed() -> None:
+    codes = []
+    for seed in (1, 1, 2):
+        with start("tiny", seed=seed) as server:
+            codes.append([sent_back(authorize(server))["code"] for _ in range(2)])
+    assert codes[0] == codes[1] != codes[2]
+    assert codes[0][0] != codes[0][1]
+
+
+def test_only_the_registered_redirect_uri_is_served(server: Server) -> None:
+    server.control.settings(redirect_uri=REDIRECT)
+    assert authorize(server).status_code == 302
+    for uri in ("http://127.0.0.1:10/callback", f"{REDIRECT}/", "http://[::1]:9/callback", "http://127.0.0.1:x/", "cb"):
+        assert authorize(server, redirect_uri=uri).text == "INVALID_CLIENT: Invalid redirect URI"
+    server.control.settings(redirect_uri="http://127.0.0.1/callback")
+    assert authorize(server).status_code == 302, "without a port it stands for every port"
+    assert authorize(server, redirect_uri="http://127.0.0.1:9/other").status_code == 400
+    server.control.settings(client_id="other")
+    assert authorize(server).text == "INVALID_CLIENT: Invalid client"
+
+
+def test_a_person_chooses_on_a_page(server: Server) -> None:
+    page = authorize(server, "", scope="user-library-read", state='"><s>')
+    assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert "<li>user-library-read</li>" in page.text
+    assert "<s>" not in page.text
+    links = {id_: unescape(link) for id_, link in re.findall(r'id="(\w+)" href="([^"]+)"', page.text)}
+    assert links.keys() == {"user01", "user02", "cancel"}
+    answers = {
+        id_: sent_back(requests.get(server.url + link, timeout=5, allow_redirects=False)) for id_, link in links.items()
+    }
+    assert answers["cancel"] == {"error": "access_denied", "state": '"><s>'}
+    form = {"grant_type": "authorization_code", "code": answers["user02"]["code"], "redirect_uri": REDIRECT}
+    assert user(server, token(server, **form).json()["access_token"]) == "user02"
+
+
+def test_a_browser_that_agreed_before_is_asked_again_only_if_the_app_wants_it(server: Server) -> None:
+    def visit(**query: str) -> requests.Response:
+        asked = {"client_id": "app", "response_type": "code", "redirect_uri": REDIRECT, "scope": "a", **query}
+        return browser.get(f"{server.url}/authorize", params=asked, timeout=5, allow_redirects=False)
+
+    with requests.Session() as browser:
+        assert visit().status_code == 200
+        code = sent_back(visit(**{"as": "user02"}))["code"]
+        assert visit().status_code == 200, "the app has not fetched its tokens yet"
+        token(server, grant_type="authorization_code", code=code, redirect_uri=REDIRECT)
+        assert "code" in sent_back(visit())
+        assert visit(show_dialog="true").status_code == 200
+        assert visit(scope="a b").status_code == 200, "more than it agreed to"
+        assert visit(client_id="another").status_code == 200
+        server.control.revoke("user02")
+        assert visit().status_code == 200
+
+
 def test_the_person_says_no(server: Server) -> None:
     server.control.settings(login="deny")
     assert sent_back(authorize(server)) == {"error": "access_denied", "state": "s1"}
@@ -156,7 +220,7 @@ def test_the_person_says_no(server: Server) -> None:
 
 def test_who_logs_in_can_be_set(server: Server) -> None:
     server.control.settings(login_account="user02")
-    back = sent_back(authorize(server))
+    back = sent_back(authorize(server, user=""))
     form = {"grant_type": "authorization_code", "code": back["code"], "redirect_uri": REDIRECT}
     assert user(server, token(server, **form).json()["access_token"]) == "user02"
 

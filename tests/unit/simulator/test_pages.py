@@ -153,3 +153,24 @@ def test_unknown_paths_and_methods(reader: Reader) -> None:
     assert reader.get("/playlists/" + "0" * 22).status_code == 404
     assert reader.session.put(f"{reader.url}/v1/me/tracks", timeout=5).status_code == 405
     assert reader.session.get(f"{reader.url}/nothing", timeout=5).status_code == 404
+
+
+def test_what_was_heard_for_seconds_is_in_the_export_alone(server: Server, reader: Reader) -> None:
+    server.world.edit("play", at_ms=1_800_000_000_000)
+    short = server.world.edit("play", at_ms=1_800_000_500_000, ms_played=30_000)
+    plays = reader.json("/me/player/recently-played", limit=50)["items"]
+    assert plays[0]["played_at"] == "2027-01-15T08:00:00.000Z"
+    assert server.world.truth()["plays"][-1] == {
+        "played_at": short["played_at"],
+        "track_id": short["track_id"],
+        "ms_played": 30_000,
+    }
+
+
+def test_reports_of_a_play_differ_if_so_set(server: Server, reader: Reader) -> None:
+    server.control.settings(play_shift=5)
+    told = {reader.json("/me/player/recently-played", limit=50)["items"][0]["played_at"] for _ in range(5)}
+    assert len(told) > 1
+    server.control.settings(play_shift=0)
+    plays = reader.json("/me/player/recently-played", limit=50)["items"]
+    assert [each["played_at"] for each in plays] == [each["played_at"] for each in server.world.truth()["plays"]][::-1]

@@ -72,3 +72,23 @@ def test_the_regime_can_change_while_it_runs(server: Server, reader: Reader) -> 
     assert server.control.truth()["regime"] == "restricted"
     server.control.settings(regime="full")
     assert "tracks" in reader.json("/me/playlists")["items"][0]
+
+
+def test_the_four_kinds_of_403(server: Server) -> None:
+    """All of them look alike but for their words and how far they reach."""
+    refused = server.world.truth()["playlists"][0]["id"]
+    server.world.library("user01").refusals[refused] = "forbidden"
+    one, two = (Reader(server.url, server.access_token(name)) for name in ("user01", "user02"))
+    with one, two:
+        assert one.get(f"/playlists/{refused}/items").json() == {"error": {"status": 403, "message": "Forbidden"}}
+        assert one.get("/me/tracks").status_code == 200
+        server.control.settings(unlisted=["user01"])
+        assert [one.get("/me/tracks").status_code, two.get("/me/tracks").status_code] == [403, 200]
+        assert "may not be registered" in one.get("/me").json()["error"]["message"]
+        server.control.settings(unlisted=[], premium=False)
+        for each in (one, two):
+            reply = each.get("/me/tracks")
+            assert (reply.status_code, reply.headers["Content-Type"].split(";")[0]) == (403, "text/plain")
+            assert reply.text.startswith("Active premium subscription required for the owner of the app.")
+        server.control.settings(premium=True)
+        assert one.get("/me/tracks").status_code == 200

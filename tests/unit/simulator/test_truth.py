@@ -178,7 +178,9 @@ def assert_true(server: Server, account: str) -> None:
     truth = server.control.truth(account)
     with Reader(server.url, server.access_token(account)) as reader:
         crawled = Crawl(reader, restricted=server.settings.regime == "restricted").document()
-    truth["plays"] = truth["plays"][-truth["plays_visible"] :]
+    truth["plays"] = [
+        {key: play[key] for key in ("played_at", "track_id")} for play in truth["plays"][-truth["plays_visible"] :]
+    ]
     for key, value in crawled.items():
         assert value == truth[key], key
 

@@ -1,0 +1,139 @@
+"""Plays: which reports are one play, and where some may be missing.
+
+`played_at` is the end of a play, in recently played and in the export alike. Spotify tells a play several times, and
+its reports differ by seconds. What keeps them apart is that a play takes its time: the second of two plays of one track
+ends its own length after the first one.
+"""
+
+from bisect import bisect_left, bisect_right, insort
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Literal
+
+from spotisync.core.rows import Catalogue
+
+Source = Literal["recent", "import"]
+
+REMEMBERED = 50  # recently played goes no further back
+# Recently played tells nothing that was heard for less. Reports that are further apart are two plays.
+WINDOW = timedelta(seconds=30)
+PRECISION = timedelta(seconds=1)  # of the times in an export
+
+
+@dataclass(frozen=True)
+class Play:
+    track_id: str
+    played_at: datetime
+    source: Source
+    ms_played: int | None = None
+    context_uri: str | None = None
+
+    @property
+    def heard(self) -> timedelta:
+        """For how long at least."""
+        return WINDOW if self.ms_played is None else timedelta(milliseconds=self.ms_played)
+
+
+@dataclass(frozen=True)
+class RecentPage:
+    """What recently played told: how many rows, and those of them that are plays of a track."""
+
+    length: int
+    catalogue: Catalogue
+    plays: tuple[Play, ...]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """After `since` and before `until` there may have been plays that nobody told."""
+
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What reports come to: plays not known before, and known ones that are known better now."""
+
+    added: list[Play]
+    filled: list[Play]
+    known: int
+
+    @property
+    def rows(self) -> list[Play]:
+        return [*self.added, *self.filled]
+
+
+def is_same(one: Play, other: Play) -> bool:
+    """Whether two reports of a track are of one play."""
+    first, last = sorted((one, other), key=_time)
+    apart = last.played_at - first.played_at
+    if not apart:
+        return True
+    if one.source != other.source and min(one.heard, other.heard) < WINDOW:
+        return False  # recently played would not have told it
+    shortest = last.heard - PRECISION if one.source == other.source == "import" else last.heard
+    return apart < min(WINDOW, shortest)
+
+
+def settle(known: Iterable[Play], told: Iterable[Play]) -> Settled:
+    """Hold reports against what is known. A play keeps its time; what a report adds to it is filled in."""
+    plays: defaultdict[str, list[Play]] = defaultdict(list)  # each list in order of time
+    stored = set()
+    for play in sorted(known, key=_time):
+        plays[play.track_id].append(play)
+        stored.add(_key(play))
+    changed: dict[tuple[str, datetime], Play] = {}
+    matched = 0
+    for report in sorted(told, key=_time):
+        match = _match(plays[report.track_id], report)
+        matched += match is not None and _key(match) in stored
+        play = _filled(match, report) if match else report
+        if play == match:
+            continue
+        if match:
+            plays[play.track_id].remove(match)
+        insort(plays[play.track_id], play, key=_time)
+        changed[_key(play)] = play
+    added = [play for key, play in changed.items() if key not in stored]
+    filled = [play for key, play in changed.items() if key in stored]
+    return Settled(added, filled, matched)
+
+
+def _key(play: Play) -> tuple[str, datetime]:
+    return play.track_id, play.played_at
+
+
+def _time(play: Play) -> datetime:
+    return play.played_at
+
+
+def _match(plays: list[Play], report: Play) -> Play | None:
+    """Only what is near is looked at: there are people who hear one track all night, every night."""
+    first = bisect_left(plays, report.played_at - WINDOW, key=_time)
+    last = bisect_right(plays, report.played_at + WINDOW, key=_time)
+    same = [play for play in plays[first:last] if is_same(play, report)]
+    return min(same, key=lambda play: abs(play.played_at - report.played_at), default=None)
+
+
+def _filled(play: Play, report: Play) -> Play:
+    return replace(
+        play,
+        ms_played=report.ms_played if play.ms_played is None else play.ms_played,
+        context_uri=play.context_uri or report.context_uri,
+    )
+
+
+def gap(page: RecentPage, newest_known: datetime | None, settled: Settled) -> Gap | None:
+    """A full page that meets nothing known leaves room for plays before its oldest one. Nothing known: no gap."""
+    if newest_known is None or page.length < REMEMBERED or settled.known or not page.plays:
+        return None
+    oldest = min(play.played_at for play in page.plays)
+    return Gap(newest_known, oldest) if oldest > newest_known else None
+
+
+def covers(spans: Sequence[tuple[datetime, datetime]], gap: Gap) -> bool:
+    """Whether one of the spans, of each of which every play is known, reaches from end to end of the gap."""
+    return any(first - WINDOW < gap.since and gap.until < last + WINDOW for first, last in spans)

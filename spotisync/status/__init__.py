@@ -1,0 +1,8 @@
+"""The one read model: what `get()`, the command line and every other face of a run say about it.
+
+A status document holds the numbers (`read`), when it will be done (`forecast`) and all of it in words (`words`).
+"""
+
+from spotisync.status.read import Document, documents, history, look, run, summary
+
+__all__ = ["Document", "documents", "history", "look", "run", "summary"]

@@ -1,0 +1,180 @@
+"""Plays of an account, the reads that brought them, and the gaps between those reads."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from spotisync.core.plays import WINDOW, Gap, Play
+from spotisync.core.rows import Track
+from spotisync.store import schema
+from spotisync.store.bulk import recordset, upsert
+from spotisync.store.params import dumps
+
+# Reading takes a second; who claimed it and has not finished after this long has died.
+READ_SECONDS = 120
+
+
+# ---- one read at a time ---------------------------------------------------------------------------------------------
+
+
+def claim(connection: Connection, account_id: int, token: UUID) -> bool:
+    """Not a row lock: no transaction is open while Spotify is asked."""
+    return (
+        connection.execute(
+            text(
+                f"""INSERT INTO playback AS p (account_id, claim, claim_until)
+                VALUES (:account_id, :token, now() + make_interval(secs => {READ_SECONDS}))
+                ON CONFLICT (account_id) DO UPDATE SET claim = excluded.claim, claim_until = excluded.claim_until
+                WHERE p.claim IS NULL OR p.claim_until <= now()"""
+            ),
+            {"account_id": account_id, "token": token},
+        ).rowcount
+        == 1
+    )
+
+
+def renew(connection: Connection, account_id: int, token: UUID) -> bool:
+    return (
+        connection.execute(
+            text(
+                f"""UPDATE playback SET claim_until = now() + make_interval(secs => {READ_SECONDS})
+                WHERE account_id = :account_id AND claim = :token"""
+            ),
+            {"account_id": account_id, "token": token},
+        ).rowcount
+        == 1
+    )
+
+
+def end(connection: Connection, account_id: int, token: UUID, error: str | None) -> None:
+    """The read is over; with an error, the last good one stays the last one."""
+    connection.execute(
+        text(
+            """UPDATE playback SET claim = NULL, claim_until = NULL, last_error = CAST(:error AS text),
+                read_at = CASE WHEN CAST(:error AS text) IS NULL THEN now() ELSE read_at END
+            WHERE account_id = :account_id AND claim = :token"""
+        ),
+        {"account_id": account_id, "token": token, "error": error},
+    )
+
+
+# ---- plays ----------------------------------------------------------------------------------------------------------
+
+
+def lock(connection: Connection, account_id: int) -> None:
+    """What is held against the plays of an account must not change before it is written: one writer at a time."""
+    connection.execute(
+        text(
+            """INSERT INTO playback (account_id) VALUES (:account_id)
+            ON CONFLICT (account_id) DO UPDATE SET account_id = excluded.account_id"""
+        ),
+        {"account_id": account_id},
+    )
+
+
+def newest(connection: Connection, account_id: int) -> datetime | None:
+    found = connection.execute(
+        text("SELECT max(played_at) FROM play_history WHERE account_id = :account_id"), {"account_id": account_id}
+    )
+    at: datetime | None = found.scalar_one()
+    return at
+
+
+def around(connection: Connection, account_id: int, told: Iterable[Play]) -> list[Play]:
+    """The plays that these reports may be of."""
+    rows = [{"played_at": play.played_at, "track_id": play.track_id} for play in told]
+    found = connection.execute(
+        text(
+            f"""SELECT DISTINCT h.track_id, h.played_at, h.source, h.ms_played, h.context_uri
+            FROM {recordset(schema.play_history, ("played_at", "track_id"))},
+                CAST(:apart AS interval) AS apart, play_history h
+            WHERE h.account_id = :account_id AND h.track_id = r.track_id
+                AND h.played_at BETWEEN r.played_at - apart AND r.played_at + apart"""
+        ),
+        {"rows": dumps(rows), "account_id": account_id, "apart": WINDOW},
+    )
+    return [Play(**row._mapping) for row in found]  # noqa: SLF001
+
+
+def save(connection: Connection, account_id: int, plays: Sequence[Play]) -> None:
+    upsert(connection, schema.play_history, [{"account_id": account_id, **vars(play)} for play in plays])
+
+
+def unknown(connection: Connection, tracks: Iterable[Track]) -> list[Track]:
+    """Those that the catalogue has not; of the others it knows more than an export does."""
+    by_id = {track.id: track for track in tracks}
+    found = connection.execute(text("SELECT id FROM tracks WHERE id = ANY(:ids)"), {"ids": list(by_id)})
+    known = set(found.scalars())
+    return [track for id_, track in by_id.items() if id_ not in known]
+
+
+# ---- gaps -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class OpenGap:
+    id: int
+    account: str
+    gap: Gap
+    noticed_at: datetime
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "account": self.account,
+            "from": self.gap.since.isoformat(),
+            "to": self.gap.until.isoformat(),
+            "noticed_at": self.noticed_at.isoformat(),
+        }
+
+
+def note_gap(connection: Connection, account_id: int, gap: Gap) -> None:
+    connection.execute(
+        text("INSERT INTO playback_gaps (account_id, from_at, to_at) VALUES (:account_id, :since, :until)"),
+        {"account_id": account_id, "since": gap.since, "until": gap.until},
+    )
+
+
+def open_gaps(connection: Connection, account: str | None = None) -> list[OpenGap]:
+    """Of one account, by its Spotify user id, or of all; oldest first."""
+    rows = connection.execute(
+        text(
+            """SELECT g.id, a.spotify_user_id, g.from_at, g.to_at, g.noticed_at
+            FROM playback_gaps g JOIN accounts a ON a.id = g.account_id
+            WHERE g.closed_at IS NULL AND (CAST(:account AS text) IS NULL OR a.spotify_user_id = :account)
+            ORDER BY g.from_at, g.id"""
+        ),
+        {"account": account},
+    )
+    return [OpenGap(row.id, row.spotify_user_id, Gap(row.from_at, row.to_at), row.noticed_at) for row in rows]
+
+
+def close_gaps(connection: Connection, ids: Iterable[int]) -> int:
+    return connection.execute(
+        text("UPDATE playback_gaps SET closed_at = now() WHERE id = ANY(:ids) AND closed_at IS NULL"),
+        {"ids": list(ids)},
+    ).rowcount
+
+
+# ---- how it stands --------------------------------------------------------------------------------------------------
+
+
+def lane(connection: Connection, account: str) -> dict[str, Any]:
+    """For whoever shows it: the last read, what keeps it from being newer, plays of the last day, open gaps."""
+    row = connection.execute(
+        text(
+            """SELECT p.read_at, p.last_error, (SELECT count(*) FROM play_history h
+                WHERE h.account_id = a.id AND h.played_at > now() - interval '1 day') AS plays
+            FROM accounts a LEFT JOIN playback p ON p.account_id = a.id WHERE a.spotify_user_id = :account"""
+        ),
+        {"account": account},
+    ).one()
+    return {
+        "read_at": row.read_at.isoformat() if row.read_at else None,
+        "last_error": row.last_error,
+        "plays_last_day": row.plays,
+        "gaps": [each.as_dict() for each in open_gaps(connection, account)],
+    }

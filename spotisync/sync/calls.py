@@ -1,0 +1,108 @@
+"""How many Web API requests were sent: counted as they go out, written down with what they brought.
+
+Nothing that was sent is forgotten while its process lives: what a batch could not write down (it lost its claim, the
+database was away, a request outlived it) is written with a later one.
+"""
+
+import threading
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from spotisync.core.requests import Family
+from spotisync.errors import Unavailable
+from spotisync.store import ledger, runs
+from spotisync.store.database import Connection, Database
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What is to be written down: for the run, and for the ledger, by family."""
+
+    sent: int
+    ledger: Counter[Family]
+
+    def __bool__(self) -> bool:
+        return bool(self.sent) or any(self.ledger.values())
+
+
+@dataclass
+class Calls:
+    """The requests of one batch, retries too."""
+
+    sync_id: int | None = None
+    account_id: int = 0
+    over: bool = False
+    _sent: Counter[Family] = field(default_factory=Counter)
+    _in_run: int = 0
+    _in_ledger: Counter[Family] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def sent(self) -> int:
+        with self._lock:
+            return self._sent.total()
+
+    def count(self, family: Family) -> None:
+        with self._lock:
+            self._sent[family] += 1
+
+    def reserved(self, family: Family, calls: int) -> None:
+        """These stand in the ledger already."""
+        with self._lock:
+            self._in_ledger[family] += calls
+
+    def unwritten(self) -> Noted:
+        with self._lock:
+            difference = Counter(self._sent)
+            difference.subtract(self._in_ledger)
+            return Noted(self._sent.total() - self._in_run, difference)
+
+    def written(self, noted: Noted) -> None:
+        with self._lock:
+            self._in_run += noted.sent
+            self._in_ledger.update(noted.ledger)
+
+
+class Book:
+    """One per process. Keeps the counts of batches that are over for a while, for what comes in late."""
+
+    def __init__(self, database: Database, client_id: str) -> None:
+        self._database = database
+        self._client_id = client_id
+        self._calls: deque[Calls] = deque(maxlen=32)
+
+    def open(self, sync_id: int | None, account_id: int) -> Calls:
+        calls = Calls(sync_id, account_id)
+        self._calls.append(calls)
+        return calls
+
+    @contextmanager
+    def noting(self, calls: Calls) -> Iterator[Connection]:
+        """A transaction that writes the calls down at its end."""
+        noted = calls.unwritten()
+        with self._database.begin() as connection:
+            yield connection
+            self.write(connection, calls, noted)
+        calls.written(noted)
+
+    def write(self, connection: Connection, calls: Calls, noted: Noted, *, run: bool = True) -> None:
+        """The run's row first, as everybody does: who took them the other way round would wait for ever."""
+        if run and calls.sync_id is not None and noted.sent:
+            runs.sent(connection, calls.sync_id, noted.sent)
+        ledger.add(connection, self._client_id, calls.account_id, noted.ledger)
+
+    def _write_down(self, calls: Calls) -> None:
+        noted = calls.unwritten()
+        self._database.transact(lambda connection: self.write(connection, calls, noted))
+        calls.written(noted)
+
+    def close(self, calls: Calls) -> None:
+        """The batch is over: write down what nobody has."""
+        calls.over = True
+        try:
+            for each in [each for each in self._calls if each.over and each.unwritten()]:
+                self._write_down(each)
+        except Unavailable:
+            return  # a later batch will

@@ -1,0 +1,164 @@
+"""What comes by itself. Beat only knocks; what is due stands in Postgres, and is taken there by one.
+
+So it does not matter how many beats there are, whether a message is lost or comes twice, or for how long nobody
+knocked: a time that has come is taken once, in the transaction that makes its run and notes the next time.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
+
+from spotisync import gate
+from spotisync.core import schedule
+from spotisync.core.schedule import Cron, Every, Kind, Rule, Spent
+from spotisync.settings import Settings
+from spotisync.store import accounts, apps, ledger, runs, schedules
+from spotisync.store.database import Connection, Database
+from spotisync.store.runs import Run
+from spotisync.store.schedules import Due
+from spotisync.sync.context import Sync
+
+# By the variable that says how often, or that it is off.
+VARIABLES: Final[Mapping[Kind, str]] = {
+    "full": "SPOTISYNC_FULL_SYNC_SCHEDULE",
+    "incremental": "SPOTISYNC_INCREMENTAL_INTERVAL",
+    "playback": "SPOTISYNC_PLAYBACK_INTERVAL",
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Plays of an account are to be read: a message and no run. One that is lost is made good by the next one."""
+
+    account: str
+    expires: int
+
+
+def rules(settings: Settings) -> dict[Kind, Rule]:
+    """The kinds that are on."""
+    found: dict[Kind, Rule] = {}
+    if settings.full_sync_schedule:
+        found["full"] = Cron(settings.full_sync_schedule, settings.zone)
+    if settings.incremental_interval:
+        found["incremental"] = Every(settings.incremental_interval)
+    if settings.playback_interval:
+        found["playback"] = Every(settings.playback_interval)
+    return found
+
+
+def tick(sync: Sync) -> Iterator[Run | Reading]:
+    """Take what is due. What it yields is committed, and wants to be published; sweep finds runs that were not."""
+    on = rules(sync.settings)
+    with sync.database.begin() as connection:
+        _plan(connection, on)
+        waiting = schedules.due(connection)
+    for each in waiting:
+        if made := sync.database.transact(partial(_take, sync, on, each)):
+            yield made
+
+
+def _plan(connection: Connection, on: Mapping[Kind, Rule]) -> None:
+    """New accounts, kinds that were switched on or off, rules that are others than they were."""
+    schedules.drop_others(connection, list(on))
+    for new in schedules.unplanned(connection, {kind: str(rule) for kind, rule in on.items()}):
+        rule = on[new.kind]
+        schedules.plan(connection, new, str(rule), schedule.next_time(rule, new.now, new.account_id))
+
+
+def _take(sync: Sync, on: Mapping[Kind, Rule], wanted: Due, connection: Connection) -> Run | Reading | None:
+    taken = schedules.take(connection, wanted)
+    if taken is None:
+        return None
+    rule = on[taken.kind]
+    if isinstance(rule, Every) and taken.kind == "playback":
+        next_one = schedule.next_time(rule, taken.now, taken.account_id)
+        schedules.done(connection, taken, str(rule), next_one)
+        return Reading(taken.account, rule.seconds)
+    factor = _factor(sync, connection) if taken.kind == "incremental" else 1
+    next_one = schedule.next_time(rule, taken.now, taken.account_id, factor)
+    if taken.kind == "incremental" and (free := _free_at(sync, connection)):
+        look_again = schedule.put_off_to(free, next_one, taken.account_id)
+        until = schedule.clock(free, taken.now, sync.settings.zone)
+        schedules.put_off(connection, taken, str(rule), look_again, f"put off until {until}: Spotify's limit")
+        return None
+    run, created = _run(sync, connection, taken)
+    longer = schedule.stretched(rule, factor) if isinstance(rule, Every) and factor > 1 else None
+    note = _note(rule, longer, None if created else run)
+    schedules.done(connection, taken, str(rule), next_one, sync_id=run.id, stretched_to=longer, note=note)
+    return run if created else None
+
+
+def _run(sync: Sync, connection: Connection, taken: Due) -> tuple[Run, bool]:
+    """The unfinished run, or a new one, by a key of this very time: never two of one time, whatever happens."""
+    key = f"schedule {taken.kind} {taken.due_at.astimezone(UTC).isoformat()}"
+    if found := runs.find(connection, taken.account_id, taken.kind, key):
+        return found, False
+    stall = sync.settings.stall_seconds
+    made = runs.get(connection, runs.create(connection, taken.account_id, taken.kind, "beat", key, None, stall=stall))
+    assert made  # noqa: S101
+    return made, True
+
+
+def _factor(sync: Sync, connection: Connection) -> int:
+    """What a day allows is known of restricted apps alone, and roughly: some hundred calls of each family."""
+    client_id = sync.settings.require_client_id()
+    restricted = apps.regime(connection, client_id) == "restricted"
+    budget = sync.settings.enrichment_budget if restricted else None
+    spent = [Spent(ledger.used(connection, client_id, family), budget) for family in ("library", "playlists")]
+    return schedule.stretch(schedule.calls_left(spent), quota_met=schedules.quota_met(connection, client_id))
+
+
+def _free_at(sync: Sync, connection: Connection) -> datetime | None:
+    blocks = gate.read(connection, sync.settings.require_client_id())
+    return schedule.free_at({block.family: block.until for block in blocks})
+
+
+def _note(rule: Rule, longer: int | None, joined: Run | None) -> str | None:
+    """What a person would wonder about."""
+    said = [f"joined run {joined.id}, which was not over"] if joined else []
+    if isinstance(rule, Every) and longer and longer > rule.seconds:
+        usual = schedule.span(rule.seconds)
+        said.append(f"every {schedule.span(longer)} instead of {usual}: the day's calls would not last")
+    return "; ".join(said) or None
+
+
+def listed(database: Database, settings: Settings, account: str | None) -> list[dict[str, Any]]:
+    """For every account and kind, also those that are off: when it comes, how often, what became of the last one."""
+    on = rules(settings)
+    with database.begin() as connection:
+        if account:
+            accounts.named(connection, account)
+        rows = schedules.listed(connection, account)
+    known = {(row["account"], row["kind"]): row for row in rows}
+    return [
+        _document(row, kind, on.get(kind), known.get((row["account"], kind)))
+        for row in {row["account"]: row for row in rows}.values()
+        for kind in VARIABLES
+    ]
+
+
+def _document(account: dict[str, Any], kind: Kind, rule: Rule | None, row: dict[str, Any] | None) -> dict[str, Any]:
+    row = row or {}
+    return {
+        "account": account["account"],
+        "account_status": account["account_status"],
+        "kind": kind,
+        "on": rule is not None,
+        "variable": VARIABLES[kind],
+        "cron": rule.expression if isinstance(rule, Cron) else None,
+        "time_zone": rule.zone if isinstance(rule, Cron) else None,
+        "every_seconds": rule.seconds if isinstance(rule, Every) else None,
+        "stretched_to_seconds": row.get("stretched_to"),
+        "due_at": _iso(row.get("due_at")) if rule else None,
+        "last_at": _iso(row.get("last_at")),
+        "last_sync_id": row.get("sync_id"),
+        "last_status": row.get("last_status"),
+        "note": row.get("note"),
+        "as_of": _iso(account["now"]),
+    }
+
+
+def _iso(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None

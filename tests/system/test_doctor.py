@@ -1,0 +1,65 @@
+"""`spotisync doctor` on a deployment that is well, and on several that are not."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.system.cli import Said, Shell
+from tests.system.programs import Deployment, environment, until
+
+
+@pytest.fixture
+def deployment(deploy: Callable[..., Deployment]) -> Deployment:
+    return deploy(20)
+
+
+def states(said: Said) -> dict[str, str]:
+    return {each["check"]: each["state"] for each in said.json["findings"]}
+
+
+def finding(said: Said, check: str) -> dict[str, Any]:
+    return next(each for each in said.json["findings"] if each["check"] == check)
+
+
+def test_a_deployment_that_is_well(deployment: Deployment) -> None:
+    name = deployment.account().name
+    deployment.beat()
+    deployment.worker()
+    until(lambda: deployment.sql("SELECT 1 FROM heartbeats"), "a sweep of the schedule")
+    doctor = Shell(environment(deployment.settings))
+    said = doctor("doctor", "--json")
+    assert (said.code, said.err) == (0, "")
+    assert said.json["ok"]
+    assert set(states(said).values()) == {"ok"}
+    assert {"database", "tables", "clock", "broker", "results", "workers", "schedule", "limits"} <= set(states(said))
+    assert {f"token of {name}", f"Spotify as {name}"} <= set(states(said))
+    assert "test" in finding(said, "workers")["message"]
+    assert not any(each["cure"] for each in said.json["findings"])
+
+    deployment.simulator.control.revoke(access=True)
+    revoked = doctor("doctor")
+    assert revoked.code == 4
+    assert "Cure: log in again: spotisync login" in revoked.out
+    assert "failed" in revoked.out.splitlines()[-1]
+
+
+def test_a_deployment_without_workers_and_with_another_key(deployment: Deployment) -> None:
+    name = deployment.account().name
+    deployment.sql(
+        """INSERT INTO rate_limits (client_id, family, blocked_until, reason)
+        VALUES ('simulated', 'library', now() + interval '1 hour', 'quota')"""
+    )
+    env = environment(deployment.settings)
+    other = {**env, "SPOTISYNC_SECRET_KEY": "b3RoZXItLW90aGVyLS1vdGhlci0tb3RoZXItLW90aGU="}
+    said = Shell(other)("doctor", "--json", "--offline")
+    assert said.code == 1
+    found = states(said)
+    assert (found["workers"], found["schedule"], found["broker"], found["limits"]) == (
+        "failed",
+        "failed",
+        "ok",
+        "warning",
+    )
+    assert found[f"token of {name}"] == "failed"
+    assert "SPOTISYNC_SECRET_KEY" in str(finding(said, f"token of {name}")["cure"])

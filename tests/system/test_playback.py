@@ -1,0 +1,47 @@
+"""Playback on real workers: it goes on whatever the library has to wait for."""
+
+from collections.abc import Callable
+from typing import Any
+
+from celery.result import AsyncResult
+
+from spotisync.celery import app
+from tests.plays import assert_plays_are_true
+from tests.system.programs import Deployment, until
+
+Deploy = Callable[..., Deployment]
+
+
+def test_plays_have_a_queue_of_their_own() -> None:
+    assert app.conf.task_routes["spotisync.track_playback"] == {"queue": "spotisync.playback"}
+    assert "spotisync.playback" in {queue.name for queue in app.conf.task_queues}
+
+
+def read(deployment: Deployment) -> dict[str, Any]:
+    result: AsyncResult[Any] = deployment.foreign.send_task("spotisync.track_playback", queue="spotisync.playback")
+    found: dict[str, Any] = result.get(timeout=60)
+    return found
+
+
+def test_plays_are_read_beside_a_busy_sync_and_while_the_library_waits_for_a_day(deploy: Deploy) -> None:
+    deployment = deploy(120)
+    account, control = deployment.account(), deployment.simulator.control
+    held = control.add_fault(kind="hold", path="/v1/me/tracks", after=1)
+    control.add_fault(kind="status", status=429, retry_after=86_400, path="/v1/me/tracks", after=2, times=None)
+    deployment.worker(concurrency=2)
+    for _ in range(3):
+        deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue="spotisync.sync")
+    until(control.held, "a batch that takes its time")
+    assert read(deployment)["plays_added"] == 50
+    assert control.held(), "the batch is still at it"
+    control.clear_faults(held)
+    control.release()
+    until(lambda: deployment.sql("SELECT 1 FROM sync_history WHERE status = 'rate_limited'"), "the park")
+    control.reset_log()
+    played = [control.edit("play") for _ in range(3)]
+    done = read(deployment)
+    assert (done["plays_added"], done["gap"], done["accounts"][0]["error"]) == (len(played), None, None)
+    assert [each["family"] for each in control.requests()] == ["player"]
+    assert deployment.scalar("SELECT status FROM sync_history") == "rate_limited"
+    told = deployment.simulator.world.truth(account.name)["plays"][-53:]
+    assert_plays_are_true(deployment.sync.database, account, told)

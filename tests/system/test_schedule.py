@@ -1,0 +1,58 @@
+"""Two real beats side by side, both killed, one of them started again: every time that had come was taken once."""
+
+from collections.abc import Callable
+from datetime import UTC
+from itertools import pairwise
+from typing import Any
+
+from tests.system.programs import Deployment, until
+
+# Notes each time that was taken, the one after it, and whose run it became.
+JOURNAL = """
+    CREATE TABLE journal (n serial, due timestamptz, next_due timestamptz, sync_id bigint);
+    CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO journal (due, next_due, sync_id) VALUES (OLD.due_at, NEW.due_at, NEW.sync_id);
+        RETURN NEW; END $$;
+    CREATE TRIGGER note AFTER UPDATE OF last_at ON schedules FOR EACH ROW EXECUTE FUNCTION note()"""
+
+
+def test_two_beats_killed_and_back_after_an_hour(deploy: Callable[..., Deployment]) -> None:
+    deployment = deploy(20, incremental_interval=1)
+    deployment.account()
+    deployment.sql(JOURNAL)
+    places = [{"SPOTISYNC_DATA_DIR": str(deployment.directory / name)} for name in "ab"]
+    first, second = (deployment.beat(**place) for place in places)
+    deployment.worker(concurrency=1)
+    more_times(deployment, 1)
+    first.kill()
+    deployment.beat(**places[0])
+    more_times(deployment, 1)
+    second.kill()
+    # What an hour without a beat would come to; the one that is back may still be starting.
+    deployment.sql("UPDATE schedules SET due_at = due_at - interval '1 hour'")
+    more_times(deployment, 2)
+    check(deployment, journal(deployment))
+
+
+def journal(deployment: Deployment) -> list[Any]:
+    return deployment.sql("SELECT due, next_due, sync_id FROM journal ORDER BY n")
+
+
+def more_times(deployment: Deployment, number: int) -> None:
+    enough = len(journal(deployment)) + number
+    until(lambda: len(journal(deployment)) >= enough, f"{number} more times")
+
+
+def check(deployment: Deployment, entries: list[Any]) -> None:
+    """From each time to the next one, with one step back, which is the hour; and for each time its own run.
+
+    Or the one before it, where that was not over.
+    """
+    steps = [(after.due - before.next_due).total_seconds() for before, after in pairwise(entries)]
+    assert sorted(steps) == [-3600.0, *([0.0] * (len(steps) - 1))]
+    own = [(entry.sync_id, f"schedule incremental {entry.due.astimezone(UTC).isoformat()}") for entry in entries]
+    joined = {entry for entry, before in zip(own[1:], own, strict=False) if entry[0] == before[0]}
+    runs = deployment.sql(
+        "SELECT id, idempotency_key FROM sync_history WHERE id <= :last ORDER BY id", last=entries[-1].sync_id
+    )
+    assert [tuple(run) for run in runs] == [entry for entry in own if entry not in joined]

@@ -1,0 +1,71 @@
+"""Two accounts that share half of what they listen to, on real workers."""
+
+from collections import Counter
+from collections.abc import Callable
+from itertools import groupby
+from typing import Any
+from urllib.parse import parse_qs
+
+from tests.drive import Account
+from tests.system.programs import Deployment, until
+from tests.truth import assert_tables_equal_truth
+
+Deploy = Callable[..., Deployment]
+QUEUE = "spotisync.sync"
+NAMES = ("user01", "user02")
+
+
+def trigger(deployment: Deployment) -> list[Any]:
+    accounts = [deployment.account(name) for name in NAMES]
+    return [
+        deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue=QUEUE)
+        for account in accounts
+    ]
+
+
+def asked(deployment: Deployment, path: str) -> list[dict[str, Any]]:
+    return [each for each in deployment.simulator.control.requests() if each["path"].rstrip("/") == path]
+
+
+def test_no_id_is_looked_up_twice_though_one_account_has_to_wait_for_the_other(deploy: Deploy) -> None:
+    deployment = deploy(
+        160, accounts=2, lease_seconds=120, api_timeout=120, artists_batch_size=20, albums_batch_size=20
+    )
+    control = deployment.simulator.control
+    control.add_fault(kind="hold", family="artists", account="user02", path="ids=")
+    deployment.worker(concurrency=2)
+    results = trigger(deployment)
+    until(lambda: "other runs are looking up the artists" in deployment.logs(), "one that waits for the other")
+    assert control.release() == 1
+    for result, name in zip(results, NAMES, strict=True):
+        summary = result.get(timeout=60)
+        assert (summary["status"], summary["items_deferred"]) == ("success", 0)
+        assert_tables_equal_truth(deployment.sync, Account(name), deployment.simulator.world.truth(name))
+    times = Counter(
+        id_
+        for entity in ("artists", "albums")
+        for each in asked(deployment, f"/v1/{entity}")
+        for id_ in parse_qs(each["query"])["ids"][0].split(",")
+    )
+    assert set(times.values()) == {1}
+    assert deployment.scalar("SELECT count(*) FROM artists") + deployment.scalar("SELECT count(*) FROM albums") == len(
+        times
+    )
+    assert deployment.scalar("SELECT sum(failures) FROM sync_state") == 0
+
+
+def test_two_accounts_take_turns_on_the_only_worker(deploy: Deploy) -> None:
+    deployment = deploy(600, accounts=2, tracks_batch_size=50)
+    results = trigger(deployment)
+    deployment.worker(concurrency=1)
+    for result in results:
+        assert result.get(timeout=60)["status"] == "success"
+    turns = [(account, len(list(each))) for account, each in groupby(asked(deployment, "/v1/me/tracks"), _account)]
+    second = [number for number, (account, _) in enumerate(turns) if account == NAMES[1]]
+    assert len(second) >= 5
+    # As long as both have tracks to read, none has more than a batch or two in a row.
+    assert max(requests for _, requests in turns[: second[-1]]) <= 4
+
+
+def _account(request: dict[str, Any]) -> Any:
+    return request["account"]

@@ -1,0 +1,187 @@
+"""Which reports are one play: each real play one row, whatever is told how often, in whatever order."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spotisync.core import parse, plays
+from spotisync.core.parse import Unreadable
+from spotisync.core.plays import REMEMBERED, Gap, Play, RecentPage
+from spotisync.core.rows import Catalogue
+
+# Half a second past: a time that Spotify tells is never by chance one of the whole seconds of an export.
+START = datetime(2026, 3, 1, 12, 0, 0, 500_000, tzinfo=UTC)
+SHIFT = 7  # seconds by which two reports may be off, each to its side
+SHORTEST = 45_000  # heard for less, plays of one track could come closer than the window with both reports off
+
+
+@dataclass(frozen=True)
+class Real:
+    track_id: str
+    ended: datetime
+    ms: int
+
+    @property
+    def told(self) -> bool:
+        return self.ms >= SHORTEST
+
+    def recent(self, shift: int) -> Play:
+        return Play(self.track_id, self.ended + timedelta(seconds=shift), "recent", context_uri="spotify:album:x")
+
+    def exported(self) -> Play:
+        return Play(self.track_id, self.ended.replace(microsecond=0), "import", self.ms)
+
+
+@dataclass
+class Table:
+    rows: dict[tuple[str, datetime], Play] = field(default_factory=dict)
+
+    def take(self, told: Iterable[Play]) -> plays.Settled:
+        settled = plays.settle(list(self.rows.values()), told)
+        assert not {row for row in settled.added if (row.track_id, row.played_at) in self.rows}
+        for row in settled.rows:
+            self.rows[row.track_id, row.played_at] = row
+        return settled
+
+    def of(self, real: Real) -> list[Play]:
+        """A play of a track is where its end is; a short one is in the export alone, so to the second."""
+        near = timedelta(seconds=SHIFT + 1 if real.told else 1)
+        return [
+            row
+            for row in self.rows.values()
+            if row.track_id == real.track_id
+            and abs(row.played_at - real.ended) <= near
+            and (row.ms_played == real.ms or (row.ms_played is None and real.told))
+        ]
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> list[Real]:
+    """One play after the other, many of the same track, some given up after seconds."""
+    lengths = st.one_of(st.integers(SHORTEST, 300_000), st.integers(2_001, 29_000))
+    listened = draw(st.lists(st.tuples(st.sampled_from("abc"), lengths, st.integers(0, 90)), min_size=1, max_size=14))
+    now, life = START, []
+    for track_id, ms, pause in listened:
+        now += timedelta(milliseconds=ms // 1000 * 1000, seconds=pause)
+        life.append(Real(track_id, now, ms // 1000 * 1000))
+    return life
+
+
+@given(lives(), st.data())
+@settings(max_examples=100)
+def test_each_real_play_is_one_row_in_whatever_order_it_is_told(life: list[Real], data: st.DataObject) -> None:
+    table, told = Table(), set[Real]()
+    for _ in range(data.draw(st.integers(1, 5))):
+        first = data.draw(st.integers(0, len(life) - 1))
+        part = life[first : first + data.draw(st.integers(1, len(life)))]
+        if data.draw(st.booleans()):
+            told |= set(part)
+            table.take(data.draw(st.permutations([real.exported() for real in part])))
+        else:
+            heard = [real for real in part if real.told]
+            told |= set(heard)
+            table.take(real.recent(data.draw(st.integers(-SHIFT, SHIFT))) for real in heard)
+    assert len(table.rows) == len(told)
+    assert all(len(table.of(real)) == 1 for real in told)
+
+
+@given(lives(), st.data())
+def test_what_was_told_once_adds_nothing_a_second_time(life: list[Real], data: st.DataObject) -> None:
+    table = Table()
+    table.take(real.recent(data.draw(st.integers(-SHIFT, SHIFT))) for real in life if real.told)
+    table.take(real.exported() for real in life)
+    before = dict(table.rows)
+    assert table.take(real.exported() for real in life).rows == []
+    assert table.take(real.recent(data.draw(st.integers(-SHIFT, SHIFT))) for real in life if real.told).rows == []
+    assert table.rows == before
+
+
+def test_a_play_keeps_its_time_and_learns_what_the_other_report_knows() -> None:
+    real = Real("a", START, 200_000)
+    for reports in ((real.recent(3), real.exported()), (real.exported(), real.recent(3))):
+        table = Table()
+        for report in reports:
+            table.take([report])
+        (row,) = table.rows.values()
+        assert (row.played_at, row.source) == (reports[0].played_at, reports[0].source)
+        assert (row.ms_played, row.context_uri) == (200_000, "spotify:album:x")
+
+
+def test_a_short_play_beside_a_long_one_is_a_play_of_its_own() -> None:
+    long, short = Real("a", START, 200_000), Real("a", START + timedelta(seconds=3), 2_000)
+    table = Table()
+    table.take([long.recent(2)])
+    assert len(table.take([long.exported(), short.exported()]).added) == 1
+    assert len(table.rows) == 2
+
+
+@given(st.lists(st.integers(0, 130), min_size=1, max_size=6), st.data())
+@settings(max_examples=25)
+def test_plays_are_never_lost_without_a_gap_that_says_so(rounds: list[int], data: st.DataObject) -> None:
+    table, gaps, life = Table(), list[Gap](), list[Real]()
+    for number, new in enumerate(rounds):
+        for _ in range(new):
+            life.append(Real("abcdefg"[len(life) % 7], START + timedelta(minutes=3 * len(life)), 180_000))
+        visible = life[-REMEMBERED:]
+        page = RecentPage(
+            len(visible),
+            Catalogue(),
+            tuple(real.recent(data.draw(st.integers(-SHIFT, SHIFT))) for real in visible),
+        )
+        newest = max((row.played_at for row in table.rows.values()), default=None)
+        gap = plays.gap(page, newest, table.take(page.plays))
+        known_before = len(life) - new
+        assert (gap is not None) or new <= REMEMBERED or not known_before, number
+        assert (gap is None) or (new >= REMEMBERED and known_before)
+        gaps += [gap] if gap else []
+    first_read = next((i for i, each in enumerate(life) if table.of(each)), 0)
+    for real in life[first_read:]:
+        assert table.of(real) or any(gap.since <= real.ended <= gap.until for gap in gaps)
+
+
+@pytest.mark.parametrize("length", [REMEMBERED - 1, REMEMBERED])
+def test_a_page_that_is_not_full_has_all_there_is(length: int) -> None:
+    page = RecentPage(length, Catalogue(), (Play("a", START, "recent"),))
+    settled = plays.settle([], page.plays)
+    gap = plays.gap(page, START - timedelta(days=1), settled)
+    assert (gap is None) == (length < REMEMBERED)
+    assert plays.gap(page, None, settled) is None
+
+
+def test_a_span_closes_a_gap_from_end_to_end() -> None:
+    gap = Gap(START, START + timedelta(hours=2))
+    whole, begun = (START, gap.until), (START + timedelta(minutes=1), gap.until)
+    assert plays.covers([whole], gap)
+    assert not plays.covers([begun], gap)
+    assert not plays.covers([(START, START + timedelta(hours=1)), (START + timedelta(hours=1), gap.until)], gap)
+    assert not plays.covers([], gap)
+
+
+def test_recently_played_with_all_its_oddities() -> None:
+    track = {"id": "t", "type": "track", "name": "T", "album": {"id": "b", "type": "album"}, "artists": [{"id": "a"}]}
+    items = [
+        {"played_at": "2026-03-01T12:00:00.123Z", "track": track, "context": None},
+        {"played_at": "2026-03-01T11:00:00Z", "track": track, "context": {"uri": "spotify:playlist:p"}},
+        {"played_at": None, "track": track},
+        {"played_at": "2026-03-01T10:00:00Z", "track": None},
+        {"played_at": "2026-03-01T10:00:00Z", "track": {"id": "e", "type": "episode"}},
+        None,
+    ]
+    page = parse.recently_played({"items": items, "cursors": None})
+    assert page.length == 6
+    assert [(play.track_id, play.context_uri) for play in page.plays] == [("t", None), ("t", "spotify:playlist:p")]
+    assert page.plays[0].played_at.microsecond == 123_000
+    assert (set(page.catalogue.tracks), set(page.catalogue.albums), set(page.catalogue.artists)) == (
+        {"t"},
+        {"b"},
+        {"a"},
+    )
+    unreadable: list[Any] = [None, [], {"items": None}, {"cursors": None}]
+    for body in unreadable:
+        with pytest.raises(Unreadable):
+            parse.recently_played(body)

@@ -1,0 +1,298 @@
+"""When what comes by itself is due: by any cron expression, in any zone, across any change of the clocks."""
+
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from cronsim import CronSim
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from spotisync.core import schedule
+from spotisync.core.schedule import Cron, Every, Rule, Spent
+
+# Clocks that change by an hour, by half of one, at midnight, backwards in winter, never; and a day that was left out.
+ZONES = (
+    "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Havana", "Europe/Dublin", "Asia/Kolkata",
+    "Africa/Cairo", "America/Sao_Paulo", "UTC", "Asia/Kathmandu", "Pacific/Apia",
+)  # fmt: skip
+zones = st.sampled_from(ZONES)
+BEGIN = datetime(2011, 1, 1, tzinfo=UTC)
+moments = st.integers(0, 20 * 365 * 86_400).map(lambda seconds: BEGIN + timedelta(seconds=seconds))
+
+
+def changes(zone: str) -> list[datetime]:
+    """Days in which its clocks changed."""
+    days = (BEGIN + timedelta(days=n) for n in range(365 * 14))
+    offsets = [(day, day.astimezone(ZoneInfo(zone)).utcoffset()) for day in days]
+    return [day for (day, before), (_, after) in pairwise(offsets) if before != after]
+
+
+CHANGES = {zone: changes(zone) or [BEGIN] for zone in ZONES}
+
+
+@st.composite
+def times_of_change(draw: st.DrawFn, zone: str) -> datetime:
+    """Any time, or one within two days of a change of the clocks."""
+    near = draw(st.sampled_from(CHANGES[zone])) + timedelta(minutes=draw(st.integers(-2880, 2880)))
+    return draw(st.sampled_from((near, draw(moments))))
+
+
+def numbers(low: int, high: int) -> st.SearchStrategy[str]:
+    return st.lists(st.integers(low, high), min_size=1, max_size=3).map(lambda found: ",".join(map(str, found)))
+
+
+def starred(low: int, high: int) -> st.SearchStrategy[str]:
+    steps = st.integers(1, high).map(lambda step: f"*/{step}")
+    ranges = st.tuples(st.integers(low, high), st.integers(low, high)).map(lambda two: "{}-{}".format(*sorted(two)))
+    return st.one_of(st.just("*"), steps, ranges, numbers(low, high))
+
+
+# At times of the day, as a person says them.
+daily = st.tuples(numbers(0, 59), numbers(0, 23), st.just("*"), st.just("*"), starred(0, 7)).map(" ".join)
+anything = st.tuples(starred(0, 59), starred(0, 23), starred(1, 28), starred(1, 12), starred(0, 7)).map(" ".join)
+
+
+def fired(rule: Rule, begin: datetime, end: datetime, account_id: int = 1) -> list[datetime]:
+    times, now = [], begin
+    while (now := schedule.next_time(rule, now, account_id)) <= end:
+        times.append(now)
+    return times
+
+
+# ---- cron -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("day", "comes"),
+    [
+        (date(2025, 3, 29), "2025-03-29 02:30:00+01:00"),
+        (date(2025, 3, 30), "2025-03-30 03:00:00+02:00"),  # from 2:00 to 3:00: it does not exist
+        (date(2025, 10, 26), "2025-10-26 02:30:00+02:00"),  # from 3:00 back to 2:00: it exists twice
+    ],
+)
+@pytest.mark.parametrize("expression", ["30 2 * * *", "15,30 2 * * *"])
+def test_half_past_two_comes_once_a_day(day: date, comes: str, expression: str) -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    begin = datetime(day.year, day.month, day.day, tzinfo=berlin).astimezone(UTC)
+    found = [str(each.astimezone(berlin)) for each in fired(Cron(expression, "Europe/Berlin"), begin, begin + DAY)]
+    assert found[-1] == comes
+    assert len(found) == len(set(found)) == (1 if "," not in expression or "03:00" in comes else 2)
+
+
+DAY = timedelta(hours=23)
+
+
+@given(st.data(), zones, st.integers(0, 23), st.integers(0, 59))
+def test_a_time_of_the_day_comes_once_each_day_whatever_the_clocks_do(
+    data: st.DataObject, zone: str, hour: int, minute: int
+) -> None:
+    rule = Cron(f"{minute} {hour} * * *", zone)
+    first = schedule.next_time(rule, data.draw(times_of_change(zone)), 1)
+    found = [first, *fired(rule, first, first + timedelta(days=6))]
+    for before, after in pairwise(found):
+        days = (wanted(after, zone, hour, minute) - wanted(before, zone, hour, minute)).days
+        assert days == 1
+
+
+def wanted(found: datetime, zone: str, hour: int, minute: int) -> date:
+    """The day whose time it is; one that the clocks skip comes when they go on."""
+    local = found.astimezone(ZoneInfo(zone))
+    if (local.hour, local.minute) == (hour, minute):
+        return local.date()
+    just_before = (found - timedelta(seconds=1)).astimezone(ZoneInfo(zone))
+    skipped = just_before.replace(tzinfo=None)
+    assert (local.replace(tzinfo=None) - skipped) > timedelta(seconds=1)
+    day = skipped.date()
+    while datetime.combine(day, time(hour, minute)) <= skipped:
+        day += timedelta(days=1)
+    return day
+
+
+@given(st.data(), zones, daily, st.integers(1, 40))
+def test_any_two_clocks_agree_on_the_next_time(
+    data: st.DataObject, zone: str, expression: str, account_id: int
+) -> None:
+    """Asked at any two moments, the same times are found: none is skipped, none is invented."""
+    rule, earlier = Cron(expression, zone), data.draw(times_of_change(zone))
+    later = earlier + timedelta(seconds=data.draw(st.integers(0, 3 * 86_400)))
+    first, second = (schedule.next_time(rule, each, account_id) for each in (earlier, later))
+    assert first > earlier
+    assert second == first if first > later else second > later
+    assert second in {first, *fired(rule, first, second, account_id)}
+
+
+@given(st.data(), zones, anything)
+def test_each_due_time_is_taken_once_however_the_clock_is_looked_at(
+    data: st.DataObject, zone: str, expression: str
+) -> None:
+    """Ticks at any moments, also in no order, as two workers with two clocks would have them."""
+    assume(next(CronSim(expression, BEGIN), None))
+    rule, now = Cron(expression, zone), data.draw(times_of_change(zone))
+    due, taken = schedule.next_time(rule, now, 1), []
+    for seconds in data.draw(st.lists(st.integers(-600, 90_000), min_size=1, max_size=12)):
+        now += timedelta(seconds=seconds)
+        if due <= now:
+            taken.append(due)
+            due = schedule.next_time(rule, now, 1)
+            assert due > now
+    assert taken == sorted(set(taken))
+
+
+@given(zones, anything, moments)
+def test_a_cron_time_is_one_that_the_expression_names(zone: str, expression: str, now: datetime) -> None:
+    """Away from changes of the clocks, whatever an account's place; that the library finds it is its own affair."""
+    found = next(CronSim(expression, now), None)
+    assume(found)
+    rule = Cron(expression, "UTC")
+    assert schedule.next_time(rule, now, 1) == found
+    for account_id in (2, 3, 9):
+        later = timedelta(seconds=int(schedule.CRON_SPREAD * schedule.place(account_id)))
+        assert schedule.next_time(rule, now + later, account_id) == schedule.next_time(rule, now, 1) + later
+
+
+def test_sunday_at_four_is_in_the_time_zone_that_is_set() -> None:
+    now = datetime(2025, 2, 26, 12, tzinfo=UTC)
+    assert schedule.next_time(Cron("0 4 * * 0", "Europe/Berlin"), now, 1) == datetime(2025, 3, 2, 3, tzinfo=UTC)
+    assert schedule.next_time(Cron("0 4 * * 0", "Asia/Tokyo"), now, 1) == datetime(2025, 3, 1, 19, tzinfo=UTC)
+
+
+# ---- intervals ------------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 200_000), moments, st.integers(1, 60), st.sampled_from((1, 2, 4, 8)))
+def test_an_interval_is_a_grid_and_never_too_soon(seconds: int, now: datetime, account_id: int, factor: int) -> None:
+    rule = Every(seconds)
+    step = timedelta(seconds=schedule.stretched(rule, factor))
+    found = schedule.next_time(rule, now, account_id, factor)
+    assert step / 2 < found - now <= step * 1.5
+    assert schedule.next_time(rule, found, account_id, factor) == found + step
+    assert schedule.next_time(rule, found + step * 0.4, account_id, factor) == found + step
+
+
+@given(st.integers(60, 86_400), moments, st.integers(1, 500))
+def test_however_long_nobody_was_there_it_is_caught_up_once(seconds: int, now: datetime, missed: int) -> None:
+    due = schedule.next_time(Every(seconds), now, 1)
+    back = due + timedelta(seconds=seconds * missed)
+    assert schedule.next_time(Every(seconds), back, 1) > back
+
+
+# ---- spread ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("accounts", [1, 2, 10, 64])
+@pytest.mark.parametrize("rule", [Every(1800), Cron("0 4 * * *", "UTC")])
+def test_accounts_do_not_come_all_at_once(accounts: int, rule: Rule) -> None:
+    now = datetime(2025, 3, 1, tzinfo=UTC)
+    times = sorted(schedule.next_time(rule, now, id_) for id_ in range(1, accounts + 1))
+    period = 1800 if isinstance(rule, Every) else schedule.CRON_SPREAD
+    apart = [(after - before).total_seconds() for before, after in pairwise(times)]
+    assert min(apart, default=period) >= period / accounts / 2 - 1
+    assert (times[-1] - times[0]).total_seconds() < period
+
+
+@given(st.integers(-5, 10**12))
+def test_a_place_is_a_share(account_id: int) -> None:
+    assert 0 <= schedule.place(account_id) < 1
+
+
+def test_the_first_account_comes_when_the_expression_says() -> None:
+    assert [schedule.place(id_) for id_ in (1, 2, 3, 4, 5)] == [0, 1 / 2, 1 / 4, 3 / 4, 1 / 8]
+
+
+# ---- too few calls --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("spent", "left"),
+    [
+        ([], None),
+        ([Spent(900, None)], None),
+        ([Spent(0, 500), Spent(400, 500)], 0.2),
+        ([Spent(400, None), Spent(100, 400)], 0.75),
+        ([Spent(700, 500)], 0.0),
+        ([Spent(0, 0)], 0.0),
+    ],
+)
+def test_what_is_left_is_the_shortest_familys(spent: list[Spent], left: float | None) -> None:
+    found = schedule.calls_left(spent)
+    assert found is None if left is None else found == pytest.approx(left)
+
+
+@pytest.mark.parametrize(
+    ("left", "factor"), [(1.0, 1), (0.25, 1), (0.24, 2), (0.125, 2), (0.1, 4), (0.0625, 4), (0.06, 8), (0.0, 8)]
+)
+@pytest.mark.parametrize("quota_met", [True, False])
+def test_the_less_is_left_the_longer_the_interval(left: float, factor: int, quota_met: bool) -> None:
+    assert schedule.stretch(left, quota_met=quota_met) == factor
+
+
+def test_without_a_budget_a_quota_that_was_met_stretches() -> None:
+    assert schedule.stretch(None, quota_met=False) == 1
+    assert schedule.stretch(None, quota_met=True) == schedule.AFTER_A_QUOTA
+
+
+@given(st.integers(1, 1_000_000), st.sampled_from((1, 2, 4, 8)))
+def test_an_interval_is_never_shortened_and_not_stretched_beyond_a_day(seconds: int, factor: int) -> None:
+    found = schedule.stretched(Every(seconds), factor)
+    assert seconds <= found <= max(seconds, schedule.LONGEST)
+    assert factor > 1 or found == seconds
+
+
+# ---- limits ---------------------------------------------------------------------------------------------------------
+
+NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
+AT = {minutes: NOON + timedelta(minutes=minutes) for minutes in (2, 5, 9)}
+
+
+@pytest.mark.parametrize(
+    ("blocks", "free"),
+    [
+        ({}, None),
+        ({"library": 5}, None),
+        ({"artists": 5, "albums": 5, "player": 5}, None),
+        ({"library": 5, "playlists": 2}, 2),
+        ({"*": 5}, 5),
+        ({"*": 5, "library": 2}, 5),
+        ({"*": 2, "library": 9, "playlists": 5}, 5),
+        ({"*": 2, "library": 9}, 2),
+    ],
+)
+def test_it_is_put_off_while_nothing_of_it_can_be_read(blocks: dict[str, int], free: int | None) -> None:
+    found = schedule.free_at({family: AT[minutes] for family, minutes in blocks.items()})
+    assert found == (AT[free] if free else None)
+
+
+def test_it_looks_again_when_the_limit_ends_or_at_its_next_time() -> None:
+    assert schedule.put_off_to(AT[2], AT[9], 1) == AT[2]
+    assert schedule.put_off_to(AT[9], AT[2], 1) == AT[2]
+    assert schedule.put_off_to(AT[2], AT[9], 2) == AT[2] + timedelta(seconds=30)
+
+
+# ---- in words -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("moment", "said"),
+    [
+        (datetime(2025, 3, 1, 12, 32, tzinfo=UTC), "13:32"),
+        (datetime(2025, 3, 1, 23, 30, tzinfo=UTC), "Sunday 00:30"),
+        (datetime(2025, 3, 8, 3, tzinfo=UTC), "8 March 04:00"),
+        (datetime(2025, 2, 27, 3, tzinfo=UTC), "27 February 04:00"),
+        (datetime(2026, 3, 8, 3, tzinfo=UTC), "8 March 2026 04:00"),
+    ],
+)
+def test_a_moment_in_words(moment: datetime, said: str) -> None:
+    assert schedule.clock(moment, NOON, "Europe/Berlin") == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (-3, "0 s"), (45, "45 s"), (59.7, "1 min"), (1800, "30 min"), (3600, "1 h"), (5400, "1 h 30 min"),
+        (7200, "2 h"), (86_400, "1 d"), (100_000, "1 d 4 h"),
+    ],
+)  # fmt: skip
+def test_a_span_in_words(seconds: float, said: str) -> None:
+    assert schedule.span(seconds) == said

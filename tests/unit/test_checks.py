@@ -1,0 +1,187 @@
+"""Each check of the doctor: what is well, what is not, and the cure."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from spotisync.cli import checks
+from spotisync.cli.checks import Finding
+from spotisync.cli.doctor import QUEUES, exit_code
+from spotisync.core import consent
+from spotisync.errors import Fatal, NeedsLogin, Refused, SpotisyncError, Transient, Unavailable, Wait
+from spotisync.gate import Block
+from spotisync.settings import Settings
+from spotisync.store.apps import Forecast
+
+NOW = datetime(2026, 11, 23, 8, 50, tzinfo=UTC)
+
+
+def having(**changes: Any) -> Settings:
+    return Settings(_env_file=None, **{"client_id": "me", **changes})
+
+
+def is_(finding: Finding, state: str, *words: str) -> None:
+    """What has failed says what to do."""
+    assert finding.state == state, finding
+    assert all(word in f"{finding.words} {finding.cure}" for word in words), finding
+    assert (finding.state == "ok") == (finding.cure is None)
+
+
+def test_the_spotify_app() -> None:
+    is_(checks.spotify_app(having()), "ok", "PKCE")
+    is_(checks.spotify_app(having(client_secret="hush")), "ok", "with a secret")
+    is_(checks.spotify_app(having(client_id=None)), "failed", "SPOTIPY_CLIENT_ID is not set", "dashboard")
+
+
+@pytest.mark.parametrize("uri", ["https://example.org/cb", "http://127.0.0.1:8420/cb", "http://[::1]/cb"])
+def test_a_redirect_that_spotify_takes(uri: str) -> None:
+    is_(checks.spotify_app(having(redirect_uri=uri)), "ok")
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://localhost:8420/cb", "http://example.org/cb", "nonsense", "http://[", "ftp://x"]
+)
+def test_a_redirect_that_spotify_does_not_take(uri: str) -> None:
+    is_(checks.spotify_app(having(redirect_uri=uri)), "failed", "SPOTIPY_REDIRECT_URI", "http://127.0.0.1:8420")
+
+
+def test_the_secret_key(tmp_path: Path) -> None:
+    is_(checks.secret_key(having(data_dir=tmp_path)), "ok")
+    is_(
+        checks.secret_key(having(database_url="postgresql://x")),
+        "failed",
+        "SPOTISYNC_SECRET_KEY is not set",
+        "make one",
+    )
+    wrong = checks.secret_key(having(secret_key="wrong"))
+    is_(wrong, "failed", "not a list of Fernet keys")
+    assert "wrong" not in wrong.words
+
+
+def test_the_database() -> None:
+    def away() -> str:
+        raise Unavailable("the database can't be reached: refused")
+
+    is_(checks.database(lambda: "18.1 (Debian)", embedded=True), "ok", "PostgreSQL 18.1")
+    is_(checks.database(lambda: "9.6", embedded=False), "warning", "old")
+    for embedded, cure in ((True, "spotisync up"), (False, "SPOTISYNC_DATABASE_URL")):
+        found = checks.database(away, embedded=embedded)
+        is_(found, "failed", "The database can't be reached", cure)
+        assert exit_code([found]) == 3
+
+
+def test_the_tables() -> None:
+    is_(checks.migrations("0001", "0001"), "ok", "0001")
+    is_(checks.migrations(None, "0001"), "failed", "at nothing", "spotisync db upgrade")
+
+
+@pytest.mark.parametrize(("seconds", "state"), [(0.3, "ok"), (-5, "warning"), (5, "warning"), (300, "failed")])
+def test_the_clock(seconds: float, state: str) -> None:
+    is_(checks.clock(seconds), state)
+
+
+def test_the_clock_that_is_wrong_is_named() -> None:
+    assert "this machine is 5 min behind" in checks.clock(300).words
+    assert "this machine is 5 s ahead of" in checks.clock(-5).words
+
+
+def test_a_broker_and_results_that_are_away() -> None:
+    app = Celery("away", broker="redis://:hush@127.0.0.1:1", backend="redis://:hush@127.0.0.1:1")
+    app.conf.result_backend_transport_options = {"retry_policy": {"max_retries": 0}}
+    for found in (checks.broker(app), checks.backend(app)):
+        is_(found, "failed", "127.0.0.1:1", "can't be reached", "SPOTISYNC_")
+        assert "hush" not in found.words
+        assert exit_code([found]) == 3
+    app.close()
+
+
+def test_the_workers() -> None:
+    is_(checks.workers({"w@a": list(QUEUES), "other@b": ["x"]}, QUEUES), "ok", "w@a")
+    is_(checks.workers({"w@a": ["spotisync.sync"], "v@a": ["spotisync.control"]}, QUEUES), "ok")
+    is_(checks.workers({}, QUEUES), "failed", "none answers", "celery -A spotisync worker")
+    is_(checks.workers({"other@b": ["x"]}, QUEUES), "failed", "none answers")
+    is_(checks.workers({"w@a": ["spotisync.sync"]}, QUEUES), "failed", "none of w@a takes from spotisync.control", "-Q")
+
+
+def test_the_schedule() -> None:
+    is_(checks.schedule(NOW - timedelta(seconds=9), NOW, 10), "ok", "9 s ago")
+    is_(
+        checks.schedule(NOW - timedelta(minutes=9), NOW, 10), "failed", "no sweep for 9 min", "celery -A spotisync beat"
+    )
+    is_(checks.schedule(None, NOW, 10), "failed", "never run", "celery -A spotisync beat")
+
+
+def test_no_account() -> None:
+    is_(checks.there_are_accounts([]), "warning", "there is none yet", "spotisync login")
+
+
+class Somebody:
+    """As much of an account as these checks look at."""
+
+    spotify_user_id = "alice"
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "code", "words"),
+    [
+        (
+            NeedsLogin("Spotify no longer takes this login (revoked); authorise it again: x"),
+            "failed",
+            4,
+            "spotisync login",
+        ),
+        (Refused(403, "Active premium subscription required"), "failed", 1, "403: Active premium"),
+        (Transient("Spotify answered 503: nothing"), "failed", 3, "503"),
+        (Unavailable("the database can't be reached"), "failed", 3, "can't be reached"),
+        (Fatal("Spotify refuses this app (x); check SPOTIPY_CLIENT_ID"), "failed", 1, "check SPOTIPY_CLIENT_ID"),
+        (Wait("*", NOW, "quota"), "warning", 0, "limits list"),
+    ],
+)
+def test_what_spotify_answers(error: SpotisyncError, state: str, code: int, words: str) -> None:
+    def ask(_: Any) -> None:
+        raise error
+
+    somebody: Any = Somebody()
+    found = checks.answers(somebody, ask)
+    is_(found, state, words)
+    assert exit_code([found]) == code
+    assert checks.answers(somebody, lambda _: None).state == "ok"
+
+
+def test_scopes() -> None:
+    somebody: Any = Somebody()
+    assert checks.scopes(somebody, None) is None, "nobody knows"
+    all_ = checks.scopes(somebody, " ".join(consent.SCOPES))
+    assert all_
+    is_(all_, "ok")
+    some = checks.scopes(somebody, "user-library-read")
+    assert some
+    is_(some, "warning", "playlist-read-private", "spotisync login")
+
+
+def test_limits() -> None:
+    assert [each.state for each in checks.limits([], NOW, "UTC")] == ["ok"]
+    until = NOW + timedelta(hours=3)
+    (found,) = checks.limits([Block("library", until, "quota", 10_800)], NOW, "UTC")
+    is_(found, "warning", "Library reads wait until 11:50 (3 h): the quota is used up", "limits clear")
+
+
+def test_the_worst_decides_how_it_ends() -> None:
+    def failed(code: int) -> Finding:
+        return Finding("x", "failed", "x", code=code)
+
+    assert exit_code([Finding("x", "ok", "x"), Finding("x", "warning", "x", code=3)]) == 0
+    assert exit_code([failed(1), failed(4)]) == 4
+    assert exit_code([failed(4), failed(3), failed(1)]) == 3
+
+
+def test_what_is_left_to_look_up() -> None:
+    done = datetime(2026, 11, 26, 23, 30, tzinfo=UTC)
+    left = Forecast("artists", "singly", 1_400, 500, 20, done)
+    found = checks.look_ups("restricted", [left, Forecast("albums", "singly", 0, 500, 0, None)], "Europe/Berlin")
+    is_(found, "ok", "the restricted one", "1,400 artists to look up, done about 2026-11-27")
+    assert "albums" not in found.words
+    is_(checks.look_ups(None, [], "UTC"), "ok", "not known yet")

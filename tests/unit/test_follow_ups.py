@@ -1,0 +1,116 @@
+"""Follow-ups of others, however they are nested: their ids, what of them was sent, and the groups they belong to."""
+
+import json
+from typing import Any
+
+import pytest
+from celery import Celery, chain, chord, group
+from celery.canvas import Signature
+
+from spotisync import results, workflow
+from spotisync.celery import app as celery_app
+
+others = Celery("foreign", set_as_current=False)
+
+
+def task(name: str, **options: Any) -> Signature:
+    return others.signature(name, **options)
+
+
+def sent(signature: Signature) -> dict[str, Any]:
+    """As it comes in a message."""
+    return dict(json.loads(json.dumps(signature)))
+
+
+def ids(part: Any) -> list[str]:
+    if isinstance(part, list):
+        return [id_ for each in part for id_ in ids(each)]
+    if not isinstance(part, dict):
+        return []
+    own = [str(part["options"]["task_id"])] if "task_id" in part.get("options", {}) else []
+    return own + [id_ for value in part.get("kwargs", {}).values() for id_ in ids(value)]
+
+
+CANVASES: dict[str, Any] = {
+    "task": lambda: task("a"),
+    "group": lambda: group(task("a"), task("b"), app=others),
+    "chord": lambda: chord([task("a"), task("b")], task("c"), app=others),
+    "group in a chord": lambda: chord(group(task("a"), task("b"), app=others), task("c"), app=others),
+    "chain in a group": lambda: group(chain(task("a"), task("b"), app=others), task("c"), app=others),
+}
+
+
+@pytest.mark.parametrize("canvas", CANVASES)
+def test_every_attempt_gives_the_same_ids(canvas: str) -> None:
+    first, second = sent(CANVASES[canvas]()), sent(CANVASES[canvas]())
+    workflow.name(first, "waiter:callback:0")
+    workflow.name(second, "waiter:callback:0")
+    assert ids(first) == ids(second) != []
+    other = sent(CANVASES[canvas]())
+    workflow.name(other, "waiter:callback:1")
+    assert not set(ids(other)) & set(ids(first))
+
+
+def test_an_id_that_was_promised_stays() -> None:
+    link = sent(task("a", options={"task_id": "promised"}))
+    workflow.name(link, "waiter:callback:0")
+    assert ids(link) == ["promised"]
+
+
+@pytest.fixture
+def heard_of(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The task ids that the result backend knows."""
+    known: set[str] = set()
+    monkeypatch.setattr(celery_app.backend, "get_state", lambda task_id: "STARTED" if task_id in known else "PENDING")
+    return known
+
+
+def named(name: str) -> Signature:
+    return task(name, options={"task_id": name})
+
+
+def unsent(signature: Signature) -> set[str]:
+    left = workflow._unsent(celery_app.signature(sent(signature)))
+    return set(ids(sent(left))) if left is not None else set()
+
+
+def test_a_link_is_sent_again_unless_it_was_heard_of(heard_of: set[str]) -> None:
+    assert unsent(named("a")) == {"a"}
+    heard_of.add("a")
+    assert unsent(named("a")) == set()
+
+
+def test_of_a_group_those_are_sent_again_that_were_not_heard_of(heard_of: set[str]) -> None:
+    both = group(named("a"), named("b"), app=others)
+    both.options["task_id"] = "g"
+    assert unsent(both) == {"g", "a", "b"}
+    heard_of.add("a")
+    assert unsent(both) == {"g", "b"}
+    heard_of.add("b")
+    assert unsent(both) == set()
+
+
+def test_a_chord_is_sent_again_as_a_whole_or_not_at_all(heard_of: set[str]) -> None:
+    gathered = chord([named("a"), named("b")], named("c"), app=others)
+    heard_of.add("a")
+    assert unsent(gathered) == {"a", "b", "c"}
+    heard_of.add("b")
+    assert unsent(gathered) == set()
+    heard_of -= {"a", "b"}
+    heard_of.add("c")
+    assert unsent(gathered) == set(), "a body runs after its header"
+
+
+def test_a_chain_in_a_group_is_known_by_its_first_task(heard_of: set[str]) -> None:
+    both = group(chain(named("a"), named("b"), app=others), named("c"), app=others)
+    heard_of |= {"a", "c"}
+    assert unsent(both) == set()
+
+
+def test_the_groups_of_a_caller_are_found_however_deep_they_are() -> None:
+    outer = task("outer")
+    inner = task("inner", options={"group_id": "outer group", "chord": sent(outer)})
+    last = task("last", options={"group_id": "of the chain", "chord": sent(inner)})
+    envelope = {"group": "own", "chord": sent(inner), "chain": [sent(last), sent(task("next"))], "kwargs": {"a": 1}}
+    assert results.groups_in(envelope) == {"own", "outer group", "of the chain"}
+    assert results.groups_in({"group": None, "chain": None, "args": []}) == set()

@@ -1,0 +1,142 @@
+"""Spotify's oddities, and what shows that each is met: in the simulator, by the parsers, by the whole program."""
+
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+WORLD = "unit/simulator/test_world.py::test_every_oddity_is_there"
+PARSE = "unit/core/test_parse.py::test_"
+WHOLE = "system/test_full_sync.py::test_tables_equal_truth"
+ODD = "store/test_oddities.py::test_"
+ODDITIES: dict[str, tuple[str, ...]] = {
+    "null rows among saved tracks": (
+        WORLD,
+        "unit/simulator/test_pages.py::test_saved_tracks_are_newest_first_by_the_minute",
+        f"{PARSE}null_rows_keep_their_place",
+        f"{ODD}a_track_behind_a_null_row_stays_until_the_null_row_is_gone",
+        f"{ODD}a_removal_among_null_rows_that_were_always_there_is_a_removal",
+        "unit/core/test_moving.py::test_what_moves_is_right_after_one_calm_run",
+    ),
+    "null rows in the list of playlists": (
+        WORLD,
+        f"{PARSE}null_playlists_keep_their_place",
+        f"{ODD}a_playlist_behind_a_null_row_stays_with_its_contents",
+        f"{ODD}a_new_null_row_in_the_list_of_playlists_hides_nothing_later",
+        "unit/core/test_phases.py::test_a_null_row_may_have_been_met_twice",
+    ),
+    "null rows in a playlist, counted in its total": (
+        WORLD,
+        f"{PARSE}a_row_with_nothing_in_it_is_unavailable_and_keeps_its_place",
+        WHOLE,
+    ),
+    "a playlist's row without snapshot, total, owner, name": (
+        f"{PARSE}a_playlist_full_of_nulls_is_a_playlist",
+        f"{PARSE}how_many_rows_a_playlist_has_comes_by_either_name",
+        f"{ODD}what_a_list_does_not_say_of_a_playlist_stays",
+        f"{ODD}contents_under_an_unknown_snapshot_are_read_each_time",
+        f"{ODD}a_total_that_is_not_told_under_a_new_snapshot_is_not_the_old_one",
+    ),
+    "local files": (WORLD, f"{PARSE}a_local_file_has_no_id", WHOLE),
+    "episodes, as what they are and dressed as tracks": (
+        WORLD,
+        "unit/simulator/test_pages.py::test_an_episode_without_being_asked_for_comes_as_a_track",
+        f"{PARSE}an_episode_is_no_track_in_either_shape",
+        f"{PARSE}one_sign_of_an_episode_is_enough",
+        f"{PARSE}a_show_where_the_artist_belongs_makes_no_artist",
+        WHOLE,
+    ),
+    "the same track several times in a playlist": (f"{PARSE}the_same_track_twice_is_two_rows", WHOLE),
+    "no date, no adder, or 1970": (
+        WORLD,
+        f"{PARSE}old_playlists_do_not_say_when_or_by_whom",
+        f"{PARSE}a_date_that_is_none_counts_as_the_oldest",
+        "store/test_library.py::test_a_row_that_comes_without_its_date_keeps_the_one_that_is_stored",
+        WHOLE,
+    ),
+    '"0000", years and months for a release date': (
+        WORLD,
+        f"{PARSE}a_release_date_is_kept_as_sent_and_its_first_day_is_worked_out",
+        WHOLE,
+    ),
+    "floats where whole numbers are documented": (
+        f"{PARSE}whole_numbers_come_as_floats_too",
+        f"{PARSE}a_total_sent_as_a_float_is_a_total",
+        "unit/core/test_recorded.py::test_artists_parse_whole",
+        WHOLE,
+    ),
+    "relinked twins": (
+        f"{PARSE}a_relinked_track_goes_by_the_id_that_spotify_lists",
+        "unit/simulator/test_world.py::test_relinking_keeps_isrc_and_date",
+        "unit/core/test_phases.py::test_of_twins_the_newest_counts",
+        "store/test_library.py::test_of_twins_on_different_pages_the_newest_counts_in_whatever_order",
+        f"{ODD}what_a_proved_walk_tells_is_stored",
+    ),
+    "empty and huge names, and letters that Postgres does not take": (
+        WORLD,
+        f"{PARSE}any_name_is_kept",
+        f"{PARSE}a_name_with_nul_and_lone_surrogates_becomes_one_that_postgres_takes",
+        WHOLE,
+    ),
+    "no genres, no images, images without a size": (
+        f"{PARSE}no_genres_is_not_the_same_as_unknown_genres",
+        f"{PARSE}the_largest_image_counts_or_the_first_when_none_has_a_size",
+        "store/test_catalogue.py::test_an_artist_without_genres_is_no_stub_for_ever",
+        WHOLE,
+    ),
+    "ids that are gone: null among many, 404 alone, from the first or while a run goes": (
+        WORLD,
+        "unit/simulator/test_pages.py::test_what_is_gone_is_null_among_many_and_404_alone",
+        "unit/simulator/test_world.py::test_what_is_withdrawn_is_gone_from_then_on",
+        f"{PARSE}a_null_among_looked_up_ids_says_that_the_id_is_gone",
+        f"{ODD}an_id_that_goes_before_it_is_looked_up_is_gone",
+        f"{ODD}an_id_that_goes_after_it_was_looked_up_keeps_what_is_known",
+    ),
+    "an id that Spotify refuses among others": (
+        "system/test_full_sync.py::test_an_id_that_spotify_refuses_spoils_it_for_no_other",
+    ),
+    "playlists that answer 403 and 404": (
+        WORLD,
+        "unit/core/test_phases.py::test_a_refused_playlist_does_not_keep_the_others_from_being_read",
+        "store/test_playlists.py::test_the_refusal_of_one_account_never_touches_what_another_one_read",
+        f"{ODD}a_playlist_that_another_account_read_is_tried_by_this_one",
+        WHOLE,
+    ),
+    "error bodies of any shape": (
+        "unit/simulator/test_faults.py::test_bodies_of_errors",
+        "unit/test_spotify.py::test_other_refusals_are_refused_with_their_status_whatever_the_body",
+        "unit/test_spotify.py::test_a_5xx_is_transient_whatever_its_body",
+        "unit/test_spotify.py::test_a_429_is_throttled_whatever_its_body_and_only_quota_says_quota",
+    ),
+    "a success without a usable body, or cut off": (
+        "unit/simulator/test_faults.py::test_successes_without_a_usable_body",
+        "unit/test_spotify.py::test_a_broken_reply_is_transient_and_the_next_one_is_read",
+        f"{PARSE}a_page_without_items_or_total_is_unreadable_and_never_empty",
+    ),
+    "lists that move while they are read": (
+        "unit/core/test_walk.py::test_no_row_that_stayed_is_skipped_whatever_is_edited_between_requests",
+        "store/test_moving.py::test_a_library_that_moves_is_right_after_one_calm_sync",
+        "system/test_moving.py::test_a_library_that_moves_under_real_workers",
+    ),
+    "snapshot ids that come late, by way of another": (
+        "unit/simulator/test_world.py::test_a_new_snapshot_id_shows_after_its_lag",
+        f"{ODD}contents_are_right_though_their_snapshot_id_comes_late_and_by_way_of_another",
+    ),
+    "`next` of the list of playlists leads elsewhere": (
+        "unit/simulator/test_pages.py::test_the_next_page_of_playlists_is_at_the_user",
+        "unit/test_spotify.py::test_a_page_is_fifty_rows_from_the_offset",
+    ),
+    "rows that say `track`, `item`, or both": (f"{PARSE}a_track_comes_as_item_or_as_track_or_as_both",),
+    "all that was recorded of Spotify": (
+        "unit/core/test_recorded.py::test_saved_tracks_parse_whole",
+        "unit/core/test_recorded.py::test_every_recorded_reply_has_its_test",
+        "unit/simulator/test_recorded.py::test_no_recorded_key_is_missing",
+    ),
+}
+
+
+@pytest.mark.parametrize("oddity", ODDITIES)
+def test_every_oddity_has_tests_that_exist(oddity: str) -> None:
+    for test in ODDITIES[oddity]:
+        path, _, name = test.partition("::")
+        assert f"def {name}(" in (TESTS / path).read_text(), test
