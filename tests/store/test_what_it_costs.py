@@ -51,9 +51,8 @@ def test_what_an_incremental_costs(make_sync: Callable[..., Sync]) -> None:
         spent = incremental(server, sync, account)
         print("five removals:", dict(spent))
         assert sum(spent.values()) <= 48
-        server.world.edit("like_album", rng=rng)
-        for _ in range(19):
-            server.world.edit("like", rng=rng)
+        for _ in range(20):
+            server.world.random_edit(rng, ops=["like"])
         spent = incremental(server, sync, account)
         print("new tracks:", dict(spent))
         assert beyond_look_ups(spent) <= 7
