@@ -13,7 +13,7 @@ from spotisync.core.consent import LOGIN
 if TYPE_CHECKING:
     from spotisync.cli.words import Document
     from spotisync.sync import Sync
-    from spotisync.sync.lifecycle import Triggered
+    from spotisync.sync.lifecycle import SyncType, Triggered
 
 app = typer.Typer(help="Sync a library now.", no_args_is_help=True)
 
@@ -25,11 +25,23 @@ Key = Annotated[
 @app.command(epilog="Example: spotisync sync full --wait")
 def full(*, account: Account = None, idempotency_key: Key = None, wait: Wait = False, json: AsJson = False) -> None:
     """Read the whole library. If such a run is unfinished already, this joins it."""
+    _sync("full", account, idempotency_key, wait=wait, json=json)
+
+
+@app.command(epilog="Example: spotisync sync incremental --wait")
+def incremental(
+    *, account: Account = None, idempotency_key: Key = None, wait: Wait = False, json: AsJson = False
+) -> None:
+    """Read what has changed, for a handful of calls. Joins a full sync that is going, which reads all of that too."""
+    _sync("incremental", account, idempotency_key, wait=wait, json=json)
+
+
+def _sync(sync_type: "SyncType", account: str | None, key: str | None, *, wait: bool, json: bool) -> None:
     from spotisync import workflow
     from spotisync.sync import lifecycle
 
     with use_cases() as sync:
-        triggered = lifecycle.trigger(sync, account, "full", "cli", idempotency_key=idempotency_key)
+        triggered = lifecycle.trigger(sync, account, sync_type, "cli", idempotency_key=key)
         if triggered.created and not workflow.publish(triggered.run):
             _tell_that_it_starts_later(triggered.run.id, json=json)
         _go_on(sync, triggered, wait=wait, json=json, began="started")
