@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from spotisync.core import phases, walk
+from spotisync.core import bisection, incremental, phases, walk
 from spotisync.core.requests import Request
 from spotisync.errors import Refused
 from spotisync.simulator import World, routes
@@ -150,13 +150,17 @@ CASES: dict[str, Any] = {
     "known": st.booleans(),
     "lag": st.sampled_from((0.0, 30.0)),
     "moments": MOMENTS,
+    "moved": st.sampled_from(("full", "incremental")),
+    "calm": st.sampled_from(("full", "incremental")),
 }
+RUN = {"full": drive.full_sync, "incremental": drive.incremental_sync}
 
 
 @pytest.fixture
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walk, "STRIDE", ROWS - 1)
-    monkeypatch.setattr(phases, "PAGE", ROWS)
+    for module in (phases, bisection, incremental):
+        monkeypatch.setattr(module, "PAGE", ROWS)
 
 
 def make_world(size: int, playlists: int) -> World:
@@ -184,6 +188,8 @@ def check(
     known: bool,
     lag: float,
     moments: dict[int, list[tuple[str, int, int]]],
+    moved: str,
+    calm: str,
 ) -> None:
     _forget(sync)
     world = make_world(size, playlists)
@@ -194,20 +200,23 @@ def check(
     if known:
         assert drive.full_sync(sync, account)["status"] == "success"
     spotify.between = Person(world, dict(moments), list(world.first.saved) if known else []).between
-    assert drive.full_sync(sync, account)["status"] == "success"
+    assert RUN[moved](sync, account)["status"] == "success"
     spotify.between = lambda: None
     world.clock_offset += 60
-    summary = drive.full_sync(sync, account)
+    summary = RUN[calm](sync, account)
     assert (summary["status"], summary["items_deferred"]) == ("success", len(world.first.hidden))
     assert_tables_equal_truth(sync, account, world.truth(account.name))
 
 
 def _forget(sync: Sync) -> None:
     with sync.database.begin() as connection:
-        for table in ("sync_history", "saved_tracks", "account_playlists", "playlists", "null_rows"):
+        for table in ("sync_history", "saved_tracks", "account_playlists", "playlists", "null_rows", "excess_rows"):
             connection.execute(text(f"DELETE FROM {table}"))
         connection.execute(
-            text("UPDATE accounts SET walked_total = NULL, null_playlists = NULL, idle_null_playlists = NULL")
+            text(
+                """UPDATE accounts SET walked_total = NULL, null_playlists = NULL, idle_null_playlists = NULL,
+                patrol_offset = 0"""
+            )
         )
 
 

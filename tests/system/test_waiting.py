@@ -62,7 +62,8 @@ def test_a_day_long_429_parks_the_run_and_frees_the_worker(deployment: Deploymen
     control.reset_log()
     for program in list(deployment.programs):
         program.end()
-    deployment.foreign.backend.client.flushdb()  # the broker's, too
+    backend: Any = deployment.foreign.backend
+    backend.client.flushdb()  # the broker's, too
     deployment.beat()
     deployment.worker()
     sweeps = time.monotonic() + 3
