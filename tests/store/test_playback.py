@@ -111,11 +111,11 @@ def test_the_trouble_of_one_account_is_not_anothers(two: tuple[Sync, Server, Acc
     simulator.control.revoke(one.name, access=True)
     lost, read = playback.track(sync)["accounts"]
     assert (lost["account"], lost["plays_added"]) == (one.name, 0)
-    assert "authorise it again" in lost["error"]
+    assert "log in again" in lost["error"]
     assert read["plays_added"] == len(truth(simulator, other))
     assert_plays_are_true(sync.database, other, truth(simulator, other))
     assert [each["account"] for each in playback.track(sync)["accounts"]] == [other.name]
-    assert "authorise it again" in lane(sync, one)["last_error"]
+    assert "log in again" in lane(sync, one)["last_error"]
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_a_failed_run_raises_for_the_caller_and_calls_its_errback_once(deploymen
         end.get(timeout=10)
     until(lambda: others.calls() == ["failed errback"], "the errback")
     assert deployment.scalar("SELECT status FROM accounts") == "needs_login"
-    with pytest.raises(Exception, match="spotisync accounts add"):
+    with pytest.raises(Exception, match="spotisync login"):
         _full_sync(deployment, account).get(timeout=20)
 
 

@@ -28,6 +28,7 @@ from spotisync.store.database import Database
 from spotisync.store.runs import Run
 from spotisync.sync import Sync, enrol, lifecycle
 from spotisync.sync.batch import run_batch
+from spotisync.sync.calls import Book
 from tests import drive
 from tests.drive import Account
 from tests.truth import assert_tables_equal_truth
@@ -99,7 +100,8 @@ class Worker:
         database = PausingDatabase(configured.database, self.pauses)
         made = Sync.from_settings(configured)
         made.database.close()
-        self.sync = replace(made, database=database, gate=Gate(Database.begin.__get__(database), "simulated"))
+        gate = Gate(Database.begin.__get__(database), "simulated")
+        self.sync = replace(made, database=database, gate=gate, book=Book(database, "simulated"))
         self._client_get = made.client.get
         made.client.get = self._get  # type: ignore[method-assign]
         self.message: Message | None = None
