@@ -44,6 +44,7 @@ def test_a_deployment_that_is_well(deployment: Deployment) -> None:
     assert "failed" in revoked.out.splitlines()[-1]
 
 
+@pytest.mark.chaos
 def test_a_deployment_without_workers_and_with_another_key(deployment: Deployment) -> None:
     name = deployment.account().name
     deployment.sql(

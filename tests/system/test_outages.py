@@ -84,7 +84,7 @@ def _state(pid: int) -> str:
         return "Z"
 
 
-@pytest.mark.parametrize("data_lost", [False, True])
+@pytest.mark.parametrize("data_lost", [pytest.param(False, marks=pytest.mark.chaos), True])
 def test_the_broker_is_killed_in_mid_batch_and_the_worker_survives(
     data_lost: bool, deploy: Deploy, own_valkey: Valkey, own_place: Path
 ) -> None:

@@ -110,7 +110,7 @@ def test_look_ups_that_are_blocked_for_long_are_put_off_and_counted(deployment: 
 def test_more_failures_in_a_row_than_celery_retries_by_default(deployment: Deployment) -> None:
     account = deployment.account()
     deployment.simulator.control.add_fault(
-        kind="status", status=500, body="text", message="\x00", path="/v1/me/tracks", times=5
+        kind="status", status=500, body="text", message="\x00", path="/v1/me/tracks", times=4
     )
     result = deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue=QUEUE)
     assert result.get(timeout=60)["status"] == "success"

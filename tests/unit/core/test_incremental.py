@@ -149,17 +149,16 @@ def edited(spotify: Spotify, plan: list[str]) -> Callable[[Any], None]:
     return lambda _: EDITS[left.pop(0)](spotify) if left else None
 
 
-@given(
-    st.integers(0, 400),
-    st.lists(st.sampled_from(sorted(EDITS)), max_size=12),
-    st.lists(st.sampled_from(sorted(EDITS)), max_size=12),
-    st.integers(0, 3),
-    st.integers(0, 2**32),
-)
-@settings(max_examples=600)
-def test_edits_between_any_two_requests_and_one_calm_incremental(
-    tracks: int, before: list[str], meanwhile: list[str], nulls: int, seed: int
-) -> None:
+CASES: dict[str, Any] = {
+    "tracks": st.integers(0, 400),
+    "before": st.lists(st.sampled_from(sorted(EDITS)), max_size=12),
+    "meanwhile": st.lists(st.sampled_from(sorted(EDITS)), max_size=12),
+    "nulls": st.integers(0, 3),
+    "seed": st.integers(0, 2**32),
+}
+
+
+def check(tracks: int, before: list[str], meanwhile: list[str], nulls: int, seed: int) -> None:
     rng = random.Random(seed)
     spotify = Spotify(library(tracks, rng), rng=rng)
     spotify.nulls = [START - timedelta(minutes=60 * rng.randrange(tracks + 1)) for _ in range(nulls)]
@@ -176,8 +175,22 @@ def test_edits_between_any_two_requests_and_one_calm_incremental(
     }
 
 
-@given(st.integers(51, 400), st.integers(1, 3), st.integers(1, 3), st.integers(0, 2**32))
+@given(**CASES)
 @settings(max_examples=150)
+def test_edits_between_any_two_requests_and_one_calm_incremental(**case: Any) -> None:
+    check(**case)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+@given(**CASES)
+@settings(max_examples=8_000)
+def test_edits_between_any_two_requests_many_thousand_times(**case: Any) -> None:
+    check(**case)
+
+
+@given(st.integers(51, 400), st.integers(1, 3), st.integers(1, 3), st.integers(0, 2**32))
+@settings(max_examples=40)
 def test_old_dates_are_found_within_a_round_of_the_patrol(tracks: int, inserted: int, gone: int, seed: int) -> None:
     rng = random.Random(seed)
     spotify = Spotify(library(tracks, rng), rng=rng)
