@@ -9,7 +9,7 @@ from spotisync import gate
 from spotisync.core.states import UNFINISHED
 from spotisync.settings import Settings
 from spotisync.status import forecast, words
-from spotisync.store import accounts, heartbeats
+from spotisync.store import accounts, heartbeats, plays
 from spotisync.store.accounts import Account
 from spotisync.store.runs import CLAIMANT_GONE
 
@@ -53,7 +53,8 @@ def documents(connection: Connection, settings: Settings, account: str | None = 
     chosen = [accounts.named(connection, account)] if account else accounts.every(connection)
     common = _common(connection, settings)
     if not chosen:
-        return [_told({**NO_RUN, **common, "display_name": None, "account_status": None, "account_error": None})]
+        nobody = dict.fromkeys(("display_name", "account_status", "account_error", "playback"))
+        return [_told({**NO_RUN, **common, **nobody})]
     return [_of_account(connection, each, common) for each in chosen]
 
 
@@ -99,6 +100,7 @@ def _common(connection: Connection, settings: Settings) -> Document:
         "time_zone": settings.zone,
         "blocked": None if blocks is None else [_block(each) for each in blocks],
         "schedule": {"last_sweep": swept.isoformat() if swept else None, "sweep_interval": settings.sweep_interval},
+        "playback_interval": settings.playback_interval,
     }
 
 
@@ -121,7 +123,7 @@ def _of_account(connection: Connection, account: Account, common: Document) -> D
         {"account_id": account.id},
     ).one_or_none()
     if row is None:
-        return _told({**NO_RUN, **_of_its_account(account), **common})
+        return _told({**NO_RUN, **_of_its_account(connection, account), **common})
     return _of_run(connection, account, _plain(row), common)
 
 
@@ -130,7 +132,7 @@ def _of_run(connection: Connection, account: Account, found: Document, common: D
     phases = _phases(connection, found["sync_id"], ", busy_seconds")
     document = {
         **found,
-        **_of_its_account(account),
+        **_of_its_account(connection, account),
         **common,
         "phases": phases,
         "worker": worker,
@@ -144,12 +146,13 @@ def _told(document: Document) -> Document:
     return {**document, **words.told(document)}
 
 
-def _of_its_account(account: Account) -> Document:
+def _of_its_account(connection: Connection, account: Account) -> Document:
     return {
         "account": account.spotify_user_id,
         "display_name": account.display_name,
         "account_status": account.status,
         "account_error": account.last_error,
+        "playback": plays.lane(connection, account.spotify_user_id),
     }
 
 

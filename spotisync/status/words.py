@@ -22,6 +22,8 @@ START: Final = "spotisync up; or, with own servers: celery -A spotisync worker, 
 SAFE: Final = "All that was read is stored."
 # A message is with a worker in milliseconds; after so many seconds somebody should look.
 PATIENCE: Final = 10.0
+# So many reads of plays may be missed before they no longer count as recorded.
+RECENT_READS: Final = 3
 # So many sweeps may be missed before the schedule is said to stand still.
 SWEEPS: Final = 4
 
@@ -289,7 +291,17 @@ def still_runs(document: Document) -> str | None:
         return others or None
     what = REQUESTS.get(waits.family or "", "such requests")
     beside = "Nothing is asked of Spotify meanwhile." if waits.family == "*" else f"Only {what} wait."
-    return f"{beside} {others}".strip()
+    plays = "Plays are still recorded." if _plays_are_recorded(document) else ""
+    return " ".join(filter(None, (beside, plays, others)))
+
+
+def _plays_are_recorded(document: Document) -> bool:
+    """They were read of late, and nothing bars the next read."""
+    lane, every = document.get("playback"), document.get("playback_interval")
+    if not lane or not every or not lane["read_at"] or lane["last_error"]:
+        return False
+    barred = {"player", "*"} & {block["family"] for block in document["blocked"] or []}
+    return not barred and -seconds_until(document, datetime.fromisoformat(lane["read_at"])) < RECENT_READS * every
 
 
 def to_do(document: Document) -> str:
@@ -378,6 +390,20 @@ def _blocked(document: Document) -> str | None:
     return " ".join(lines) or None
 
 
+def _gaps(document: Document) -> str | None:
+    """Where plays may be missing, and how to get them."""
+    lane = document.get("playback")
+    if not lane or not lane["gaps"]:
+        return None
+    ends = [clock(document, datetime.fromisoformat(lane["gaps"][0][end])) for end in ("from", "to")]
+    more = len(lane["gaps"]) - 1
+    others = f", and in {more} more {'gap' if more == 1 else 'gaps'}" if more else ""
+    return (
+        f"Between {ends[0]} and {ends[1]}{others} plays may be missing. Spotify's extended streaming history has them: "
+        "spotisync import my_spotify_data.zip"
+    )
+
+
 def _schedule(document: Document) -> str | None:
     """A run that a sweep has to send on, and no sweep."""
     if situation(document) not in {"pending", "parked", "due", "orphaned"} or not _stands_still(document):
@@ -393,7 +419,7 @@ def _stands_still(document: Document) -> bool:
 
 
 # A further sentence is a further function: what it says of the document, or None.
-NOTES: Final[tuple[Callable[[Document], str | None], ...]] = (_when_done, _to_look_up, _blocked, _schedule)
+NOTES: Final[tuple[Callable[[Document], str | None], ...]] = (_when_done, _to_look_up, _blocked, _schedule, _gaps)
 
 
 def _name(run: Document | None) -> str:

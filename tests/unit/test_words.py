@@ -328,3 +328,30 @@ def test_one_batch_is_no_measure() -> None:
 )
 def test_a_span_is_said_in_two_units_at_most(seconds: float, said: str) -> None:
     assert times.span(seconds) == said
+
+
+def playback(read_at: str | None = "2026-11-23T08:45:00+00:00", **changes: Any) -> dict[str, Any]:
+    return {"read_at": read_at, "last_error": None, "plays_last_day": 12, "gaps": [], **changes}
+
+
+@pytest.mark.parametrize(
+    ("lane", "family", "recorded"),
+    [
+        (playback(), "library", True),
+        (playback(), "player", False),
+        (playback("2026-11-23T07:00:00+00:00"), "library", False),
+        (playback(None), "library", False),
+        (playback(last_error="log in again"), "library", False),
+    ],
+)
+def test_whether_plays_are_recorded_while_the_library_waits(lane: Any, family: str, recorded: bool) -> None:
+    blocked = [block("library", TODAY), block(family, TODAY)]
+    told = words.told(document("rate_limited", blocked=blocked, playback=lane, playback_interval=600))
+    assert ("Plays are still recorded." in told["still_runs"]) is recorded
+
+
+def test_where_plays_may_be_missing() -> None:
+    gap = {"from": "2026-11-23T01:00:00+00:00", "to": "2026-11-23T06:30:00+00:00"}
+    told = words.told(over("success", playback=playback(gaps=[gap, gap])))
+    assert told["notes"][-1].startswith("Between 02:00 and 07:30, and in 1 more gap plays may be missing.")
+    assert "spotisync import" in told["notes"][-1]
