@@ -204,7 +204,10 @@ def check(
     spotify.between = lambda: None
     world.clock_offset += 60
     summary = RUN[calm](sync, account)
-    assert (summary["status"], summary["items_deferred"]) == ("success", len(world.first.hidden))
+    assert summary["status"] == "success"
+    # A track that is not shown any more is kept in any case. An incremental notices when it comes by, a walk at once.
+    hidden = len(world.first.hidden)
+    assert summary["items_deferred"] in ({hidden} if calm == "full" else range(hidden + 1))
     assert_tables_equal_truth(sync, account, world.truth(account.name))
 
 
