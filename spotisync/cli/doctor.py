@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from spotisync.store.database import Database
     from spotisync.sync import Sync
 
-QUEUES: Final = ("spotisync.sync", "spotisync.control")
+QUEUES: Final = ("spotisync.sync", "spotisync.control", "spotisync.playback")
 STYLES: Final = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 

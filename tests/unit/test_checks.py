@@ -100,7 +100,7 @@ def test_a_broker_and_results_that_are_away() -> None:
 
 def test_the_workers() -> None:
     is_(checks.workers({"w@a": list(QUEUES), "other@b": ["x"]}, QUEUES), "ok", "w@a")
-    is_(checks.workers({"w@a": ["spotisync.sync"], "v@a": ["spotisync.control"]}, QUEUES), "ok")
+    is_(checks.workers({"w@a": ["spotisync.sync"], "v@a": ["spotisync.control", "spotisync.playback"]}, QUEUES), "ok")
     is_(checks.workers({}, QUEUES), "failed", "none answers", "celery -A spotisync worker")
     is_(checks.workers({"other@b": ["x"]}, QUEUES), "failed", "none answers")
     is_(checks.workers({"w@a": ["spotisync.sync"]}, QUEUES), "failed", "none of w@a takes from spotisync.control", "-Q")
