@@ -93,7 +93,8 @@ def _go_on(sync: "Sync", triggered: "Triggered", *, wait: bool, json: bool, bega
 def _announcement(triggered: "Triggered", began: str) -> str:
     run = triggered.run
     if triggered.created:
-        return f"Run {run.id}, {'an' if run.sync_type == 'incremental' else 'a'} {run.sync_type} sync of {run.account}, {began}."
+        kind = "a full sync" if run.sync_type == "full" else f"an {run.sync_type} sync"
+        return f"Run {run.id}, {kind} of {run.account}, {began}."
     return f"Joined run {run.id} of {run.account}, which is {run.status.replace('_', ' ')}."
 
 
