@@ -55,7 +55,7 @@ def test_as_of_answers_equal_the_truth_of_five_earlier_runs(
     sync: Sync, simulator: Server, account: Account, store: Store
 ) -> None:
     first = simulator.world.truth(account.name)
-    mine = [row["id"] for row in first["playlists"] if row["owner_id"] == account.name and row["access"] == "ok"][0]
+    mine = next(row["id"] for row in first["playlists"] if row["owner_id"] == account.name and row["access"] == "ok")
     edits: list[list[tuple[str, dict[str, Any]]]] = [
         [],
         [("like", {}), ("unlike", {}), ("add_items", {"playlist": mine})],
@@ -82,13 +82,19 @@ def test_as_of_answers_equal_the_truth_of_five_earlier_runs(
 def test_what_a_run_changed(sync: Sync, simulator: Server, account: Account, store: Store) -> None:
     drive.full_sync(sync, account)
     liked = simulator.world.edit("like", account.name)["track_id"]
-    gone = simulator.world.edit("unlike", account.name)["track_id"]
-    run = drive.incremental_sync(sync, account)["sync_id"]
-    assert changes(store, run) == {("track", "added", liked), ("track", "removed", gone)} - (
-        {("track", "added", liked), ("track", "removed", gone)} if liked == gone else set()
-    )
+    saved = [row["track_id"] for row in simulator.world.truth(account.name)["saved_tracks"]]
+    gone = simulator.world.edit("unlike", account.name, track=saved[5])["track_id"]
+    mine = simulator.world.edit("create_playlist", account.name)["playlist_id"]
+    run = drive.full_sync(sync, account)["sync_id"]
+    assert changes(store, run) == {("track", "added", liked), ("track", "removed", gone), ("playlist", "new", mine)}
+    simulator.world.edit("add_items", account.name, playlist=mine)
+    simulator.world.edit("unlike", account.name, track=liked)
+    run = drive.full_sync(sync, account)["sync_id"]
+    assert changes(store, run) == {("track", "removed", liked), ("playlist", "changed", mine)}
+    simulator.world.edit("delete_playlist", account.name, playlist=mine)
+    assert changes(store, drive.full_sync(sync, account)["sync_id"]) == {("playlist", "gone", mine)}
     found = store.sql("SELECT * FROM saved_between(:id, now() - interval '1 hour', 'infinity')", id=store.account_id)
-    assert liked in {row.track_id for row in found} or liked == gone
+    assert {row.track_id: row.still_saved for row in found}[liked] is False
 
 
 def test_what_is_liked_again_has_two_spans(sync: Sync, simulator: Server, account: Account, store: Store) -> None:
