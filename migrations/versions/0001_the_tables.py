@@ -32,6 +32,11 @@ def _spans(table: str, spans: str, key: str, dated: bool) -> list[str]:
                 INSERT INTO {spans} (account_id, {key}{date}, from_run, from_at)
                 SELECT account_id, {key}{value}, run, now() FROM before o JOIN after n USING (account_id, {key})
                 WHERE n.removed_at IS NULL AND (o.removed_at IS NOT NULL OR {old_date} <> {new_date});
+            ELSIF TG_OP = 'DELETE' THEN
+                UPDATE {spans} SET to_run = run, to_at = now() WHERE id = ANY(ARRAY(
+                    SELECT s.id FROM before o, LATERAL (
+                        SELECT id FROM {spans} k WHERE k.account_id = o.account_id AND k.{key} = o.{key}
+                        AND k.to_at IS NULL OFFSET 0) s));
             ELSE
                 INSERT INTO {spans} (account_id, {key}{date}, from_run, from_at)
                 SELECT account_id, {key}{value}, run, now() FROM after n WHERE n.removed_at IS NULL;
@@ -42,6 +47,8 @@ def _spans(table: str, spans: str, key: str, dated: bool) -> list[str]:
         FOR EACH STATEMENT EXECUTE FUNCTION keep_{spans}()""",
         f"""CREATE TRIGGER keep_{spans}_updated AFTER UPDATE ON {table}
         REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION keep_{spans}()""",
+        f"""CREATE TRIGGER keep_{spans}_deleted AFTER DELETE ON {table} REFERENCING OLD TABLE AS before
+        FOR EACH STATEMENT EXECUTE FUNCTION keep_{spans}()""",
     ]
 
 
