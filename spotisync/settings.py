@@ -76,6 +76,8 @@ class Settings(BaseSettings):
     enrichment: Literal["auto", "always", "off"] = "auto"
     enrichment_budget: PositiveInt = 500
 
+    retention_days: NonNegativeInt = 0
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] | None = None
 

@@ -14,6 +14,107 @@ branch_labels = None
 depends_on = None
 
 
+def _spans(table: str, spans: str, key: str, dated: bool) -> list[str]:
+    """A trigger that keeps `spans`, a statement at a time; which run it is, the commit has said."""
+    date, old_date, new_date = (", added_at", "o.added_at", "n.added_at") if dated else ("", "0", "0")
+    value = ", n.added_at" if dated else ""
+    return [
+        f"""CREATE FUNCTION keep_{spans}() RETURNS trigger LANGUAGE plpgsql AS $$
+        DECLARE run bigint := NULLIF(current_setting('spotisync.sync_id', true), '')::bigint;
+        BEGIN
+            IF TG_OP = 'UPDATE' THEN
+                -- An array, so that each span is found by its index, whatever the planner thinks of the table.
+                UPDATE {spans} SET to_run = run, to_at = now() WHERE id = ANY(ARRAY(
+                    SELECT s.id FROM before o JOIN after n USING (account_id, {key}), LATERAL (
+                        SELECT id FROM {spans} k WHERE k.account_id = o.account_id AND k.{key} = o.{key}
+                        AND k.to_at IS NULL OFFSET 0) s
+                    WHERE o.removed_at IS NULL AND (n.removed_at IS NOT NULL OR {old_date} <> {new_date})));
+                INSERT INTO {spans} (account_id, {key}{date}, from_run, from_at)
+                SELECT account_id, {key}{value}, run, now() FROM before o JOIN after n USING (account_id, {key})
+                WHERE n.removed_at IS NULL AND (o.removed_at IS NOT NULL OR {old_date} <> {new_date});
+            ELSIF TG_OP = 'DELETE' THEN
+                UPDATE {spans} SET to_run = run, to_at = now() WHERE id = ANY(ARRAY(
+                    SELECT s.id FROM before o, LATERAL (
+                        SELECT id FROM {spans} k WHERE k.account_id = o.account_id AND k.{key} = o.{key}
+                        AND k.to_at IS NULL OFFSET 0) s));
+            ELSE
+                INSERT INTO {spans} (account_id, {key}{date}, from_run, from_at)
+                SELECT account_id, {key}{value}, run, now() FROM after n WHERE n.removed_at IS NULL;
+            END IF;
+            RETURN NULL;
+        END $$""",
+        f"""CREATE TRIGGER keep_{spans}_inserted AFTER INSERT ON {table} REFERENCING NEW TABLE AS after
+        FOR EACH STATEMENT EXECUTE FUNCTION keep_{spans}()""",
+        f"""CREATE TRIGGER keep_{spans}_updated AFTER UPDATE ON {table}
+        REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION keep_{spans}()""",
+        f"""CREATE TRIGGER keep_{spans}_deleted AFTER DELETE ON {table} REFERENCING OLD TABLE AS before
+        FOR EACH STATEMENT EXECUTE FUNCTION keep_{spans}()""",
+    ]
+
+
+FUNCTIONS = (
+    'keep_saved_spans()',
+    'keep_playlist_spans()',
+    'saved_between(bigint, timestamptz, timestamptz)',
+    'library_as_of(bigint, timestamptz)',
+    'playlist_as_of(text, timestamptz)',
+    'changes_of_run(bigint)',
+)
+HISTORY = [
+    *_spans('saved_tracks', 'saved_spans', 'track_id', True),
+    *_spans('account_playlists', 'playlist_spans', 'playlist_id', False),
+    """CREATE FUNCTION saved_between(account bigint, since timestamptz, until timestamptz)
+    RETURNS TABLE (track_id text, name text, added_at timestamptz, still_saved boolean) LANGUAGE sql STABLE AS $$
+        SELECT s.track_id, t.name, s.added_at, bool_or(s.to_at IS NULL)
+        FROM saved_spans s JOIN tracks t ON t.id = s.track_id
+        WHERE s.account_id = account AND s.added_at >= since AND s.added_at < until
+        GROUP BY 1, 2, 3 ORDER BY 3, 1 $$""",
+    """COMMENT ON FUNCTION saved_between(bigint, timestamptz, timestamptz) IS
+    'What an account saved in a time, whether it is still saved or not'""",
+    """CREATE FUNCTION library_as_of(account bigint, moment timestamptz)
+    RETURNS TABLE (track_id text, name text, added_at timestamptz, run bigint) LANGUAGE sql STABLE AS $$
+        SELECT s.track_id, t.name, s.added_at, r.id
+        FROM (SELECT id, completed_at FROM sync_history WHERE account_id = account AND status = 'success'
+            AND completed_at < moment ORDER BY completed_at DESC, id DESC LIMIT 1) r
+        JOIN saved_spans s ON s.account_id = account AND s.from_at <= r.completed_at
+            AND (s.to_at IS NULL OR s.to_at > r.completed_at)
+        JOIN tracks t ON t.id = s.track_id ORDER BY 3 DESC, 1 $$""",
+    """COMMENT ON FUNCTION library_as_of(bigint, timestamptz) IS
+    'Saved tracks as the last successful run that ended before a moment knew them'""",
+    """CREATE FUNCTION playlist_as_of(playlist text, moment timestamptz)
+    RETURNS TABLE ("position" integer, kind text, track_id text, uri text, name text, added_at timestamptz,
+        added_by text) LANGUAGE sql STABLE AS $$
+        SELECT (i->>0)::integer, i->>1, i->>2, i->>3, COALESCE(i->>4, t.name),
+            to_timestamp((i->>5)::double precision), i->>6
+        FROM (SELECT items FROM playlist_versions WHERE playlist_id = playlist AND read_at < moment
+            ORDER BY read_at DESC LIMIT 1) v
+        CROSS JOIN LATERAL jsonb_array_elements(v.items) i LEFT JOIN tracks t ON t.id = i->>2 ORDER BY 1 $$""",
+    """COMMENT ON FUNCTION playlist_as_of(text, timestamptz) IS
+    'Contents of a playlist as they were last read before a moment'""",
+    """CREATE FUNCTION changes_of_run(run bigint)
+    RETURNS TABLE (kind text, change text, id text, name text) LANGUAGE sql STABLE AS $$
+        SELECT 'track', 'added', s.track_id, t.name FROM saved_spans s JOIN tracks t ON t.id = s.track_id
+        WHERE s.from_run = run
+        UNION ALL
+        SELECT 'track', 'removed', s.track_id, t.name FROM saved_spans s JOIN tracks t ON t.id = s.track_id
+        WHERE s.to_run = run
+        UNION ALL
+        SELECT 'playlist', 'new', s.playlist_id, p.name FROM playlist_spans s JOIN playlists p ON p.id = s.playlist_id
+        WHERE s.from_run = run
+        UNION ALL
+        SELECT 'playlist', 'gone', s.playlist_id, p.name FROM playlist_spans s JOIN playlists p ON p.id = s.playlist_id
+        WHERE s.to_run = run
+        UNION ALL
+        SELECT 'playlist', 'changed', v.playlist_id, p.name
+        FROM playlist_versions v JOIN playlists p ON p.id = v.playlist_id
+        WHERE v.sync_id = run AND NOT EXISTS (
+            SELECT 1 FROM playlist_spans s WHERE s.playlist_id = v.playlist_id AND s.from_run = run)
+        ORDER BY 1, 2, 4, 3 $$""",
+    """COMMENT ON FUNCTION changes_of_run(bigint) IS
+    'What a run found changed: tracks added and removed (saved anew: both), playlists new, gone and changed'""",
+]
+
+
 def upgrade() -> None:
     # ### commands auto generated by Alembic - please adjust! ###
     op.create_table('accounts',
@@ -427,11 +528,65 @@ def upgrade() -> None:
     op.create_index('ix_waiters_answered_at', 'waiters', ['answered_at'], unique=False)
     op.create_index('ix_waiters_restore_at', 'waiters', ['restore_at'], unique=False, postgresql_where=sa.text('restore_at IS NOT NULL'))
     op.create_index('ix_waiters_unanswered', 'waiters', ['sync_id'], unique=False, postgresql_where=sa.text('answered_at IS NULL'))
+    op.create_table('saved_spans',
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
+    sa.Column('account_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('track_id', sa.Text(), nullable=False),
+    sa.Column('added_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('from_run', sa.BigInteger(), nullable=True),
+    sa.Column('from_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('to_run', sa.BigInteger(), nullable=True),
+    sa.Column('to_at', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['account_id'], ['accounts.id'], name=op.f('fk_saved_spans_account_id'), ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['track_id'], ['tracks.id'], name=op.f('fk_saved_spans_track_id'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_saved_spans')),
+    comment='One row for each stretch that a track was saved, as runs knew it; kept by a trigger of saved_tracks'
+    )
+    op.create_index('ix_saved_spans_added_at', 'saved_spans', ['account_id', 'added_at'], unique=False)
+    op.create_index(op.f('ix_saved_spans_from_run'), 'saved_spans', ['from_run'], unique=False)
+    op.create_index(op.f('ix_saved_spans_to_run'), 'saved_spans', ['to_run'], unique=False)
+    op.create_index(op.f('ix_saved_spans_track_id'), 'saved_spans', ['track_id'], unique=False)
+    op.create_index('uq_saved_spans_open', 'saved_spans', ['account_id', 'track_id'], unique=True, postgresql_where=sa.text('to_at IS NULL'))
+    op.create_table('playlist_spans',
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
+    sa.Column('account_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('playlist_id', sa.Text(), nullable=False),
+    sa.Column('from_run', sa.BigInteger(), nullable=True),
+    sa.Column('from_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('to_run', sa.BigInteger(), nullable=True),
+    sa.Column('to_at', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['account_id'], ['accounts.id'], name=op.f('fk_playlist_spans_account_id'), ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['playlist_id'], ['playlists.id'], name=op.f('fk_playlist_spans_playlist_id'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_playlist_spans')),
+    comment='One row for each stretch that an account had a playlist; kept by a trigger of account_playlists'
+    )
+    op.create_index(op.f('ix_playlist_spans_from_run'), 'playlist_spans', ['from_run'], unique=False)
+    op.create_index(op.f('ix_playlist_spans_playlist_id'), 'playlist_spans', ['playlist_id'], unique=False)
+    op.create_index(op.f('ix_playlist_spans_to_run'), 'playlist_spans', ['to_run'], unique=False)
+    op.create_index('uq_playlist_spans_open', 'playlist_spans', ['account_id', 'playlist_id'], unique=True, postgresql_where=sa.text('to_at IS NULL'))
+    op.create_table('playlist_versions',
+    sa.Column('playlist_id', sa.Text(), nullable=False),
+    sa.Column('read_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('snapshot_id', sa.Text(), nullable=False),
+    sa.Column('sync_id', sa.BigInteger(), nullable=True),
+    sa.Column('items', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+    sa.ForeignKeyConstraint(['playlist_id'], ['playlists.id'], name=op.f('fk_playlist_versions_playlist_id'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('playlist_id', 'read_at', name=op.f('pk_playlist_versions')),
+    comment='Contents of a playlist, each time that they had changed: [position, kind, track, uri, name, added, by]'
+    )
+    op.create_index(op.f('ix_playlist_versions_sync_id'), 'playlist_versions', ['sync_id'], unique=False)
     # ### end Alembic commands ###
+    for statement in HISTORY:
+        op.execute(statement)
 
 
 def downgrade() -> None:
+    for function in FUNCTIONS:
+        op.execute(f"DROP FUNCTION {function} CASCADE")
     # ### commands auto generated by Alembic - please adjust! ###
+    op.drop_table('playlist_versions')
+    op.drop_table('playlist_spans')
+    op.drop_table('saved_spans')
     op.drop_index('ix_waiters_restore_at', table_name='waiters', postgresql_where=sa.text('restore_at IS NOT NULL'))
     op.drop_index('ix_waiters_answered_at', table_name='waiters')
     op.drop_index('ix_waiters_unanswered', table_name='waiters', postgresql_where=sa.text('answered_at IS NULL'))

@@ -10,7 +10,7 @@ from spotisync.core.cursors import Reading
 from spotisync.core.nulls import Nulls, Row
 from spotisync.core.phases import Access, Wanted
 from spotisync.core.rows import Playlist, PlaylistItem
-from spotisync.store import schema
+from spotisync.store import history, schema
 from spotisync.store.bulk import upsert
 
 
@@ -303,6 +303,7 @@ def _swap(connection: Connection, sync_id: int, complete: Sequence[Reading]) -> 
             for reading in complete
         ],
     )
+    history.keep_versions(connection, sync_id, ids)
 
 
 _COLUMNS = ("kind", "track_id", "uri", "name", "added_at", "added_by")

@@ -246,6 +246,48 @@ playlist_items = Table(
     one_of("kind", "track", "episode", "local", "unavailable"),
 )
 
+saved_spans = Table(
+    "saved_spans",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    account_id(),
+    Column("track_id", Text, ForeignKey("tracks.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("added_at", TIME, nullable=False),
+    # Runs without a foreign key: they may be trimmed, and what they found out stays true.
+    Column("from_run", BigInteger, index=True),
+    Column("from_at", TIME, nullable=False),
+    Column("to_run", BigInteger, index=True),
+    Column("to_at", TIME),
+    Index("uq_saved_spans_open", "account_id", "track_id", unique=True, postgresql_where=text("to_at IS NULL")),
+    Index("ix_saved_spans_added_at", "account_id", "added_at"),
+    comment="One row for each stretch that a track was saved, as runs knew it; kept by a trigger of saved_tracks",
+)
+
+playlist_spans = Table(
+    "playlist_spans",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    account_id(),
+    Column("playlist_id", Text, ForeignKey("playlists.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("from_run", BigInteger, index=True),
+    Column("from_at", TIME, nullable=False),
+    Column("to_run", BigInteger, index=True),
+    Column("to_at", TIME),
+    Index("uq_playlist_spans_open", "account_id", "playlist_id", unique=True, postgresql_where=text("to_at IS NULL")),
+    comment="One row for each stretch that an account had a playlist; kept by a trigger of account_playlists",
+)
+
+playlist_versions = Table(
+    "playlist_versions",
+    metadata,
+    Column("playlist_id", Text, ForeignKey("playlists.id", ondelete="CASCADE"), primary_key=True),
+    Column("read_at", TIME, primary_key=True),
+    Column("snapshot_id", Text, nullable=False),
+    Column("sync_id", BigInteger, index=True),
+    Column("items", JSONB, nullable=False),
+    comment="Contents of a playlist, each time that they had changed: [position, kind, track, uri, name, added, by]",
+)
+
 saved_albums = Table(
     "saved_albums",
     metadata,

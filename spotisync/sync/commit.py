@@ -8,7 +8,7 @@ from spotisync.core.cursors import Contents, Cursor, Late, Listing, Lookups, Rea
 from spotisync.core.incremental import Incremental, Settled
 from spotisync.core.phases import Entity, Listed, Step
 from spotisync.core.states import Phase, next_phase
-from spotisync.store import catalogue, incremental, library, playlists, runs
+from spotisync.store import catalogue, history, incremental, library, playlists, runs
 from spotisync.store.database import Connection
 from spotisync.store.runs import Checkpoint, Counts, Run
 from spotisync.sync.fetch import ClaimLost
@@ -52,6 +52,7 @@ def commit(
     """Raises `ClaimLost`, and writes nothing, when the batch is not ours any more."""
     if not runs.holds(connection, run.id, token):
         raise ClaimLost("another worker has the batch, or the run is over")
+    history.changes_are_of(connection, run.id)
     written = _write(connection, run, at, cursor, step)
     runs.count(connection, run.id, written.counts_for or run.phase, written.counts, api_calls)
     if written.counts_for:

@@ -1,0 +1,152 @@
+"""What was can be asked: spans of what was saved, versions of playlists, changes of a run; and what is trimmed."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from spotisync.simulator import Server
+from spotisync.sync import Sync, enrol, lifecycle
+from tests import drive
+from tests.drive import Account
+from tests.store.conftest import Store
+from tests.truth import expected
+
+Truth = dict[str, Any]
+
+
+@pytest.fixture
+def store(sync: Sync, account: Account) -> Store:
+    made = Store(sync.database)
+    made.account_id = made.one("SELECT id FROM accounts WHERE spotify_user_id = :name", name=account.name)
+    return made
+
+
+def library(store: Store, at: datetime) -> dict[str, datetime]:
+    rows = store.sql("SELECT * FROM library_as_of(:id, :at)", id=store.account_id, at=at)
+    return {row.track_id: row.added_at for row in rows}
+
+
+def playlist(store: Store, id_: str, at: datetime) -> dict[int, Any]:
+    rows = store.sql("SELECT * FROM playlist_as_of(:id, :at)", id=id_, at=at)
+    return {row.position: (row.kind, row.track_id, row.uri, row.added_at, row.added_by) for row in rows}
+
+
+def changes(store: Store, run: int) -> set[tuple[str, str, str]]:
+    return {(row.kind, row.change, row.id) for row in store.sql("SELECT * FROM changes_of_run(:run)", run=run)}
+
+
+def items_of(truth: Truth, id_: str) -> dict[int, Any]:
+    items = expected(truth)["playlist_items"]
+    return {at: (kind, track, uri, *rest) for (of, at), (kind, track, uri, _, *rest) in items.items() if of == id_}
+
+
+def spans(store: Store, track: str) -> list[Any]:
+    return store.sql("SELECT * FROM saved_spans WHERE track_id = :id ORDER BY from_at", id=track)
+
+
+def counted(store: Store) -> list[Any]:
+    tables = ("saved_spans", "playlist_spans", "playlist_versions")
+    return [store.one(f"SELECT COALESCE(sum(hashtext(t::text)), 0) + count(*) FROM {table} t") for table in tables]
+
+
+def test_as_of_answers_equal_the_truth_of_five_earlier_runs(
+    sync: Sync, simulator: Server, account: Account, store: Store
+) -> None:
+    first = simulator.world.truth(account.name)
+    mine = next(row["id"] for row in first["playlists"] if row["owner_id"] == account.name and row["access"] == "ok")
+    edits: list[list[tuple[str, dict[str, Any]]]] = [
+        [],
+        [("like", {}), ("unlike", {}), ("add_items", {"playlist": mine})],
+        [("unlike", {}), ("unlike", {}), ("like_album", {}), ("create_playlist", {})],
+        [("insert_old", {}), ("remove_items", {"playlist": mine}), ("unlike", {})],
+        [("like", {}), ("unlike", {}), ("reorder_items", {"playlist": mine})],
+    ]
+    then: list[tuple[datetime, Truth]] = []
+    for number, before in enumerate(edits):
+        for op, args in before:
+            simulator.world.edit(op, account.name, **args)
+        summary = (drive.full_sync if number in {0, 3} else drive.incremental_sync)(sync, account)
+        assert summary["status"] == "success"
+        then.append((store.one("SELECT clock_timestamp()"), simulator.world.truth(account.name)))
+    simulator.world.edit("unlike", account.name)
+    drive.incremental_sync(sync, account)
+    for at, truth in then:
+        assert library(store, at) == expected(truth)["saved_tracks"]
+        for row in truth["playlists"]:
+            if row["access"] == "ok":
+                assert playlist(store, row["id"], at) == items_of(truth, row["id"])
+
+
+def test_what_a_run_changed(sync: Sync, simulator: Server, account: Account, store: Store) -> None:
+    drive.full_sync(sync, account)
+    liked = simulator.world.edit("like", account.name)["track_id"]
+    saved = [row["track_id"] for row in simulator.world.truth(account.name)["saved_tracks"]]
+    gone = simulator.world.edit("unlike", account.name, track=saved[5])["track_id"]
+    mine = simulator.world.edit("create_playlist", account.name)["playlist_id"]
+    run = drive.full_sync(sync, account)["sync_id"]
+    assert changes(store, run) == {("track", "added", liked), ("track", "removed", gone), ("playlist", "new", mine)}
+    simulator.world.edit("add_items", account.name, playlist=mine)
+    simulator.world.edit("unlike", account.name, track=liked)
+    run = drive.full_sync(sync, account)["sync_id"]
+    assert changes(store, run) == {("track", "removed", liked), ("playlist", "changed", mine)}
+    simulator.world.edit("delete_playlist", account.name, playlist=mine)
+    assert changes(store, drive.full_sync(sync, account)["sync_id"]) == {("playlist", "gone", mine)}
+    found = store.sql("SELECT * FROM saved_between(:id, now() - interval '1 hour', 'infinity')", id=store.account_id)
+    assert {row.track_id: row.still_saved for row in found}[liked] is False
+
+
+def test_what_is_liked_again_has_two_spans(sync: Sync, simulator: Server, account: Account, store: Store) -> None:
+    drive.full_sync(sync, account)
+    track = simulator.world.edit("unlike", account.name)["track_id"]
+    away = drive.incremental_sync(sync, account)["sync_id"]
+    simulator.world.edit("like", account.name, track=track)
+    back = drive.incremental_sync(sync, account)["sync_id"]
+    old, new = spans(store, track)
+    assert (old.to_run, new.from_run, new.to_run) == (away, back, None)
+    assert old.added_at < new.added_at
+
+
+def test_a_sync_of_what_is_unchanged_writes_no_history(sync: Sync, account: Account, store: Store) -> None:
+    drive.full_sync(sync, account)
+    before = counted(store)
+    for each in (drive.incremental_sync, drive.full_sync):
+        each(sync, account)
+        assert counted(store) == before
+
+
+def test_a_run_that_was_killed_half_way_has_right_spans(
+    make_sync: Callable[..., Sync], simulator: Server, sync: Sync, account: Account, store: Store
+) -> None:
+    small = make_sync(simulator, tracks_batch_size=50)
+    run = drive.start(small, account)
+    drive.step(small, run)
+    store.claim(drive.look(small, run))  # a batch that was begun and never committed
+    assert drive.run_to_end(small, run)["status"] == "success"
+    truth = expected(simulator.world.truth(account.name))["saved_tracks"]
+    assert library(store, store.one("SELECT clock_timestamp()")) == truth
+    assert store.sql("SELECT DISTINCT from_run, to_at FROM saved_spans") == [(run.id, None)]
+    enrol.remove(sync, account.name)
+    assert [store.one(f"SELECT count(*) FROM {table}") for table in ("saved_spans", "playlist_spans")] == [0, 0]
+
+
+def test_what_stands_for_the_present_is_never_trimmed(
+    make_sync: Callable[..., Sync], simulator: Server, sync: Sync, account: Account, store: Store
+) -> None:
+    store.sql("DELETE FROM heartbeats WHERE name = 'trim'")
+    runs = [drive.full_sync(sync, account)["sync_id"]]
+    gone = simulator.world.edit("unlike", account.name)["track_id"]
+    runs.append(drive.full_sync(sync, account)["sync_id"])
+    open_spans = store.one("SELECT count(*) FROM saved_spans WHERE to_at IS NULL")
+    versions = store.one("SELECT count(*) FROM playlist_versions")
+    store.sql("UPDATE sync_history SET completed_at = completed_at - interval '90 days'")
+    store.sql("UPDATE saved_spans SET from_at = from_at - interval '90 days', to_at = to_at - interval '90 days'")
+    store.sql("UPDATE playlist_versions SET read_at = read_at - interval '90 days'")
+    keeping = make_sync(simulator, retention_days=30)
+    assert lifecycle.trim(keeping) == 2  # the first run, and the span that ended
+    assert lifecycle.trim(keeping) == 0  # not within the hour
+    assert store.sql("SELECT id FROM sync_history") == [(runs[1],)]
+    assert spans(store, gone) == []
+    assert store.one("SELECT count(*) FROM saved_spans") == open_spans
+    assert store.one("SELECT count(*) FROM playlist_versions") == versions
