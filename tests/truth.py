@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 from spotisync.sync import Sync
 from tests.drive import Account
 
-MET = {"saved", "playlist"}
+MET = {"saved", "playlist", "saved_album", "followed"}
 ACCESS = {"ok": "synced", "forbidden": "forbidden", "not_found": "not_found"}
 # What is forbidden to this account, another one may have read.
 READ = "a.items_status NOT IN ('forbidden', 'not_found')"
@@ -46,6 +46,14 @@ def tables(connection: Connection, account: Account, *, closed: bool = False) ->
             row.track_id: row.added_at
             for row in rows(f"SELECT * FROM saved_tracks WHERE account_id = {mine} AND removed_at IS NULL")
         },
+        "saved_albums": {
+            row.album_id: row.added_at
+            for row in rows(f"SELECT * FROM saved_albums WHERE account_id = {mine} AND removed_at IS NULL")
+        },
+        "followed_artists": {
+            row.artist_id: True
+            for row in rows(f"SELECT * FROM followed_artists WHERE account_id = {mine} AND removed_at IS NULL")
+        },
         "tracks": {
             row.id: (
                 row.name,
@@ -65,7 +73,7 @@ def tables(connection: Connection, account: Account, *, closed: bool = False) ->
         ),
         "artists": {
             row.id: (row.name, row.uri, row.genres, row.popularity, row.followers, row.image_url, row.enrichment)
-            for row in rows(f"SELECT * FROM artists WHERE id IN {_artists_met(met)}")
+            for row in rows(f"SELECT * FROM artists WHERE id IN {_artists_met(mine, met)}")
         },
         "albums": {
             row.id: (
@@ -81,12 +89,12 @@ def tables(connection: Connection, account: Account, *, closed: bool = False) ->
                 row.image_url,
                 row.enrichment,
             )
-            for row in rows(f"SELECT * FROM albums WHERE id IN (SELECT album_id FROM tracks WHERE id IN {met})")
+            for row in rows(f"SELECT * FROM albums WHERE id IN {_albums_met(mine, met)}")
         },
         "album_artists": _lists(
             rows(
                 f"""SELECT album_id, artist_id FROM album_artists
-                WHERE album_id IN (SELECT album_id FROM tracks WHERE id IN {met}) ORDER BY 1, position"""
+                WHERE album_id IN {_albums_met(mine, met)} ORDER BY 1, position"""
             )
         ),
         "playlists": {
@@ -123,9 +131,15 @@ def _met(mine: str, read: str) -> str:
         WHERE a.account_id = {mine} AND a.removed_at IS NULL AND i.track_id IS NOT NULL AND {read})"""
 
 
-def _artists_met(met: str) -> str:
+def _albums_met(mine: str, met: str) -> str:
+    return f"""(SELECT album_id FROM tracks WHERE id IN {met} UNION
+        SELECT album_id FROM saved_albums WHERE account_id = {mine} AND removed_at IS NULL)"""
+
+
+def _artists_met(mine: str, met: str) -> str:
     return f"""(SELECT artist_id FROM track_artists WHERE track_id IN {met} UNION
-        SELECT artist_id FROM album_artists JOIN tracks USING (album_id) WHERE tracks.id IN {met})"""
+        SELECT artist_id FROM album_artists WHERE album_id IN {_albums_met(mine, met)} UNION
+        SELECT artist_id FROM followed_artists WHERE account_id = {mine} AND removed_at IS NULL)"""
 
 
 def _lists(rows: list[Any]) -> dict[str, list[str]]:
@@ -136,16 +150,19 @@ def _lists(rows: list[Any]) -> dict[str, list[str]]:
 
 
 def expected(truth: dict[str, Any], *, looked_up: bool = True) -> Tables:
-    """The truth, but for what is met only in places that a full sync does not read yet (plays, saved albums)."""
+    """The truth, but for what is met only in places that a sync of the library does not read (plays)."""
     met = {
         kind: {id_: row for id_, row in truth[kind].items() if MET & set(row["seen_in"])}
         for kind in ("tracks", "artists", "albums")
     }
     if truth["regime"] == "restricted" and not looked_up:
-        met = {"tracks": met["tracks"], **{kind: _from_pages(met[kind]) for kind in ("artists", "albums")}}
+        listed = {*truth["followed_artists"], *(row["album_id"] for row in truth["saved_albums"])}
+        met |= {kind: _from_pages(met[kind], listed) for kind in ("artists", "albums")}
     known = "partial" if truth["regime"] == "restricted" else "full"
     return {
         "saved_tracks": {row["track_id"]: _time(row["added_at"]) for row in truth["saved_tracks"]},
+        "saved_albums": {row["album_id"]: _time(row["added_at"]) for row in truth["saved_albums"]},
+        "followed_artists": dict.fromkeys(truth["followed_artists"], True),
         "tracks": {
             id_: (
                 row["name"],
@@ -220,10 +237,15 @@ def expected(truth: dict[str, Any], *, looked_up: bool = True) -> Tables:
     }
 
 
-def _from_pages(rows: dict[str, Any]) -> dict[str, Any]:
-    """What pages do not tell: an artist's pictures (an album's they do), a barcode, that an id is gone."""
+def _from_pages(rows: dict[str, Any], listed: set[str]) -> dict[str, Any]:
+    """What pages do not tell: an artist's pictures (an album's they do), a barcode, that an id is gone.
+
+    Of what is itself `listed`, as a saved album or a followed artist, they tell all.
+    """
     return {
-        id_: {**row, "gone": False, "upc": None, "image_url": row["image_url"] if "album_type" in row else None}
+        id_: row
+        if id_ in listed
+        else {**row, "gone": False, "upc": None, "image_url": row["image_url"] if "album_type" in row else None}
         for id_, row in rows.items()
     }
 

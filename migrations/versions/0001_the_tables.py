@@ -292,6 +292,9 @@ def upgrade() -> None:
     sa.Column('account_id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('artist_id', sa.Text(), nullable=False),
     sa.Column('removed_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('listed_sync_id', sa.BigInteger(), nullable=True),
+    sa.Column('listed_readings', sa.Integer(), server_default='0', nullable=False),
+    sa.Column('hidden_since', sa.DateTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['account_id'], ['accounts.id'], name=op.f('fk_followed_artists_account_id'), ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['artist_id'], ['artists.id'], name=op.f('fk_followed_artists_artist_id')),
     sa.PrimaryKeyConstraint('account_id', 'artist_id', name=op.f('pk_followed_artists'))
@@ -301,9 +304,28 @@ def upgrade() -> None:
     sa.Column('album_id', sa.Text(), nullable=False),
     sa.Column('added_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('removed_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('listed_sync_id', sa.BigInteger(), nullable=True),
+    sa.Column('listed_readings', sa.Integer(), server_default='0', nullable=False),
+    sa.Column('hidden_since', sa.DateTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['account_id'], ['accounts.id'], name=op.f('fk_saved_albums_account_id'), ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['album_id'], ['albums.id'], name=op.f('fk_saved_albums_album_id')),
     sa.PrimaryKeyConstraint('account_id', 'album_id', name=op.f('pk_saved_albums'))
+    )
+    op.create_table('saved_lists',
+    sa.Column('account_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('list', sa.Text(), nullable=False),
+    sa.Column('total', sa.Integer(), nullable=True),
+    sa.Column('first_page', sa.Text(), nullable=True),
+    sa.Column('read_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('null_rows', sa.Integer(), nullable=True),
+    sa.Column('idle_null_rows', sa.Integer(), nullable=True),
+    sa.Column('put_off', sa.Integer(), server_default='0', nullable=False),
+    sa.Column('put_off_sync_id', sa.BigInteger(), nullable=True),
+    sa.Column('put_off_reason', sa.Text(), nullable=True),
+    sa.CheckConstraint("list IN ('saved_albums', 'followed_artists')", name=op.f('ck_saved_lists_list')),
+    sa.ForeignKeyConstraint(['account_id'], ['accounts.id'], name=op.f('fk_saved_lists_account_id'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('account_id', 'list', name=op.f('pk_saved_lists')),
+    comment='The last reading of saved albums and followed artists, and what a run put off of them, and why'
     )
     op.create_table('sync_history',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -615,6 +637,7 @@ def downgrade() -> None:
     op.drop_index('ix_sync_history_wake_at', table_name='sync_history', postgresql_where=sa.text("status IN ('pending', 'in_progress', 'rate_limited')"))
     op.drop_index('ix_sync_history_account_id', table_name='sync_history')
     op.drop_table('sync_history')
+    op.drop_table('saved_lists')
     op.drop_table('saved_albums')
     op.drop_table('followed_artists')
     op.drop_index(op.f('ix_album_artists_artist_id'), table_name='album_artists')

@@ -2,11 +2,30 @@
 
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from spotisync.core.incremental import Incremental
 from spotisync.core.states import Phase
 from spotisync.core.walk import TracksWalk, Walk
+
+SavedName = Literal["saved_albums", "followed_artists"]
+
+
+@dataclass(frozen=True)
+class SavedList:
+    """Reading the list of saved albums, or of followed artists: these go on `after` an id, and have no offsets.
+
+    `first`: the fingerprint of the first page; the rest is as in `Listing`.
+    """
+
+    name: SavedName
+    walk: Walk = field(default_factory=Walk)
+    after: str = ""
+    first: str = ""
+    steady: bool = True
+    nulls: int = 0
+    reading: int = 1
+    before: int | None = None
 
 
 @dataclass(frozen=True)
@@ -50,10 +69,11 @@ class Late:
     deferred: tuple[str, ...] = ()
 
 
-Cursor = TracksWalk | Incremental | Lookups | Listing | Contents | Late
+Cursor = TracksWalk | Incremental | SavedList | Lookups | Listing | Contents | Late
 _STAGES: dict[str, type[Cursor]] = {
     "walk": TracksWalk,
     "incremental": Incremental,
+    "saved_list": SavedList,
     "lookups": Lookups,
     "listing": Listing,
     "contents": Contents,
@@ -62,8 +82,8 @@ _STAGES: dict[str, type[Cursor]] = {
 _NAMES = {kind: name for name, kind in _STAGES.items()}
 _FIRST: dict[Phase, Cursor] = {
     "tracks": TracksWalk(),
-    "artists": Lookups(),
-    "albums": Lookups(),
+    "artists": SavedList("followed_artists"),
+    "albums": SavedList("saved_albums"),
     "playlists": Listing(),
 }
 
@@ -95,7 +115,7 @@ def load(phase: Phase, stored: dict[str, Any] | None, sync_type: str = "full") -
 
 def offset(cursor: Cursor) -> int:
     """What `current_offset` shows."""
-    if isinstance(cursor, TracksWalk | Listing):
+    if isinstance(cursor, TracksWalk | SavedList | Listing):
         return cursor.walk.position
     if isinstance(cursor, Incremental):
         return cursor.position

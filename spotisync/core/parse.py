@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
 from spotisync.core.plays import Play, RecentPage
-from spotisync.core.regimes import Regime, told_by_playlists
-from spotisync.core.rows import Album, Artist, Catalogue, NullRow, Playlist, PlaylistItem, SavedTrack, Track
+from spotisync.core.regimes import Regime, told_by_lookup, told_by_playlists
+from spotisync.core.rows import Album, Artist, Catalogue, NullRow, Playlist, PlaylistItem, SavedRow, SavedTrack, Track
 from spotisync.errors import Transient
 
 T = TypeVar("T")
@@ -188,6 +188,18 @@ class PlaylistsPage(Page):
 
 
 @dataclass(frozen=True)
+class SavedPage(Page):
+    """Saved albums or followed artists. `full`: those that came with all that a look-up would tell.
+
+    `after`: where a list without offsets goes on; None at its end.
+    """
+
+    rows: tuple[SavedRow | None, ...] = ()
+    full: frozenset[str] = frozenset()
+    after: str | None = None
+
+
+@dataclass(frozen=True)
 class PlaylistItemsPage(Page):
     rows: tuple[PlaylistItem, ...] = ()
 
@@ -222,6 +234,39 @@ def _saved_track(item: dict[str, Any], into: Catalogue) -> SavedTrack | None:
 
 def _added_at(item: dict[str, Any]) -> datetime:
     return moment(item.get("added_at")) or EPOCH
+
+
+def saved_albums(body: Any, offset: int) -> SavedPage:
+    items, total = _page(body)
+    catalogue = Catalogue()
+    found = [_object(_object(item).get("album")) for item in items]
+    met = [album(each, catalogue) for each in found]
+    rows = tuple(
+        SavedRow(row.id, _added_at(_object(item))) if row else None for item, row in zip(items, met, strict=True)
+    )
+    return SavedPage(offset, len(items), total, catalogue, rows, _full(rows, found))
+
+
+def followed_artists(body: Any, offset: int) -> SavedPage:
+    """The list goes on after the last id. Whether it does is told by a cursor; without one, nothing says it is over."""
+    body = _object(body).get("artists")
+    items, total = _page(body)
+    cursors = body.get("cursors")
+    after = text(_object(cursors).get("after")) or None
+    if after is None and offset + len(items) < total and "after" not in _object(cursors):
+        raise Unreadable("Spotify sent a page of followed artists that does not say where the next one begins")
+    catalogue = Catalogue()
+    rows = tuple(_followed(_object(item), catalogue) for item in items)
+    return SavedPage(offset, len(items), total, catalogue, rows, _full(rows, items), after)
+
+
+def _followed(found: dict[str, Any], into: Catalogue) -> SavedRow | None:
+    id_ = _artist_into(found, into)
+    return SavedRow(id_) if id_ else None
+
+
+def _full(rows: Sequence[SavedRow | None], found: Sequence[Any]) -> frozenset[str]:
+    return frozenset(row.id for row, each in zip(rows, found, strict=True) if row and told_by_lookup(each) == "full")
 
 
 def playlists(body: Any, offset: int) -> PlaylistsPage:

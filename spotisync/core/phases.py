@@ -14,7 +14,7 @@ from spotisync.core.cursors import Contents, Cursor, Listing, Reading
 from spotisync.core.incremental import Conclude, Incremental, Library, Read, Rewalk, Row, Settled
 from spotisync.core.regimes import Regime, told_by_lookup
 from spotisync.core.requests import IDS_A_CALL, PAGE, Kind, Request
-from spotisync.core.rows import Catalogue, NullRow, Playlist, PlaylistItem, SavedTrack
+from spotisync.core.rows import Catalogue, NullRow, Playlist, PlaylistItem, SavedRow, SavedTrack
 from spotisync.core.walk import TracksWalk
 from spotisync.errors import Refused
 
@@ -36,7 +36,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Listed:
-    """The list of playlists, read to its end: what that proves. `before`: the null rows of the reading before it."""
+    """A list read to its end (of playlists, say): what that proves. `before`: the null rows of the last reading."""
 
     total: int
     nulls: int
@@ -62,6 +62,21 @@ class Listed:
 
 
 @dataclass(frozen=True)
+class SavedRead:
+    """A page of saved albums or followed artists. `full`, `partial`: those that need no look-up (any more).
+
+    `first`: the fingerprint of the page, if it is the first one; `listed`: the list has been read to its end.
+    """
+
+    rows: tuple[SavedRow, ...]
+    full: frozenset[str]
+    partial: frozenset[str]
+    total: int
+    first: str = ""
+    listed: Listed | None = None
+
+
+@dataclass(frozen=True)
 class Step:
     """What one batch brings: rows to write, and the cursor after it (`None`: the phase is over)."""
 
@@ -76,6 +91,8 @@ class Step:
     differences: Settled | None = None
     patrol: int | None = None
     put_off: bool = False
+    why: str = ""
+    saved_list: SavedRead | None = None
     looked_up: Entity | None = None
     known: frozenset[str] = frozenset()
     gone: frozenset[str] = frozenset()

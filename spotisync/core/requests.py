@@ -4,14 +4,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal[
-    "saved_tracks", "artists", "artist", "albums", "album", "playlists", "playlist_items", "recently_played"
+    "saved_tracks", "saved_albums", "followed_artists", "artists", "artist", "albums", "album", "playlists",
+    "playlist_items", "recently_played",
 ]  # fmt: skip
 Family = Literal["library", "artists", "albums", "playlists", "player"]
 
-PAGE = 50  # the most that /me/tracks, /me/playlists and /playlists/{id}/items give
+PAGE = 50  # the most that /me/tracks and the other lists of /me, and /playlists/{id}/items give
 IDS_A_CALL = {"artists": 50, "albums": 20}
 FAMILY: dict[Kind, Family] = {
     "saved_tracks": "library",
+    "saved_albums": "library",
+    "followed_artists": "library",
     "artists": "artists",
     "artist": "artists",
     "albums": "albums",
@@ -28,6 +31,7 @@ class Request:
     offset: int = 0
     ids: tuple[str, ...] = ()
     playlist_id: str = ""
+    after: str = ""
 
     @property
     def family(self) -> Family:

@@ -55,6 +55,14 @@ class SavedTrack:
 
 
 @dataclass(frozen=True)
+class SavedRow:
+    """A saved album, or a followed artist, which has no date."""
+
+    id: str
+    added_at: datetime | None = None
+
+
+@dataclass(frozen=True)
 class NullRow:
     """A row of the saved tracks that Spotify lists without its track.
 

@@ -26,14 +26,15 @@ class Client:
         """The JSON of one reply. Raises Refused, Throttled, Unauthorised, Transient, Fatal; nothing else."""
         spotify = self._spotify(access_token)
         match request.kind:
-            case "saved_tracks":
-                return self._answer(spotify.current_user_saved_tracks, limit=PAGE, offset=request.offset)
+            case "saved_tracks" | "saved_albums" | "playlists":
+                method = getattr(spotify, f"current_user_{request.kind}")
+                return self._answer(method, limit=PAGE, offset=request.offset)
+            case "followed_artists":
+                return self._answer(spotify.current_user_followed_artists, limit=PAGE, after=request.after or None)
             case "artists" | "albums":
                 return self._answer(getattr(spotify, request.kind), list(request.ids))
             case "artist" | "album":
                 return self._answer(getattr(spotify, request.kind), request.ids[0])
-            case "playlists":
-                return self._answer(spotify.current_user_playlists, limit=PAGE, offset=request.offset)
             case "playlist_items":
                 return self._answer(
                     spotify.playlist_items,

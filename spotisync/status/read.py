@@ -37,6 +37,7 @@ NO_RUN: dict[str, Any] = {
     "phases": {},
     "worker": None,
     "to_look_up": {},
+    "lists_put_off": {},
     "other_runs": [],
 }
 Document = dict[str, Any]
@@ -137,6 +138,7 @@ def _of_run(connection: Connection, account: Account, found: Document, common: D
         "phases": phases,
         "worker": worker,
         "to_look_up": _to_look_up(connection, phases),
+        "lists_put_off": _lists_put_off(connection, account.id, found["sync_id"]),
         "other_runs": _other_runs(connection, account.id, found["sync_id"]),
     }
     return _told(forecast.add(document, _earlier(connection, account.id, found)))
@@ -176,6 +178,18 @@ def _to_look_up(connection: Connection, phases: Document) -> dict[str, int]:
             stubs = connection.execute(text(f"SELECT count(*) FROM {entity} WHERE enrichment = 'stub'")).scalar_one()
             left[entity] = min(put_off, stubs)
     return left
+
+
+def _lists_put_off(connection: Connection, account_id: int, sync_id: int) -> dict[str, str]:
+    """The lists that the run could not read, and why."""
+    rows = connection.execute(
+        text(
+            """SELECT list, put_off_reason FROM saved_lists WHERE account_id = :account_id
+            AND put_off_sync_id = :sync_id AND put_off_reason IS NOT NULL ORDER BY list"""
+        ),
+        {"account_id": account_id, "sync_id": sync_id},
+    )
+    return {row.list: row.put_off_reason for row in rows}
 
 
 def _other_runs(connection: Connection, account_id: int, sync_id: int) -> list[Document]:

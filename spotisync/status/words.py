@@ -381,6 +381,11 @@ def _to_look_up(document: Document) -> str | None:
     return f"{_upper(' and '.join(each))} still to be looked up: they were put off until Spotify allows it."
 
 
+def _lists_put_off(document: Document) -> str | None:
+    each = document.get("lists_put_off", {}).items()
+    return " ".join(f"{_upper(name.replace('_', ' '))} were not read: {why}." for name, why in each) or None
+
+
 def _blocked(document: Document) -> str | None:
     """What has to wait, but for what was said already."""
     said = waited_for(document)
@@ -419,7 +424,14 @@ def _stands_still(document: Document) -> bool:
 
 
 # A further sentence is a further function: what it says of the document, or None.
-NOTES: Final[tuple[Callable[[Document], str | None], ...]] = (_when_done, _to_look_up, _blocked, _schedule, _gaps)
+NOTES: Final[tuple[Callable[[Document], str | None], ...]] = (
+    _when_done,
+    _to_look_up,
+    _lists_put_off,
+    _blocked,
+    _schedule,
+    _gaps,
+)
 
 
 def _name(run: Document | None) -> str:

@@ -119,6 +119,23 @@ def enriched(
     ).rowcount
 
 
+def told(connection: Connection, entity: Entity, ids: Iterable[str], *, partial: bool = False) -> set[str]:
+    """Mark what a list told as a look-up would have. Returns the ids that were stubs until now."""
+    found = connection.execute(
+        text(
+            f"""UPDATE {entity} e SET enrichment = CASE WHEN :partial THEN 'partial' ELSE 'full' END,
+                enriched_at = now(), lookup_sync_id = NULL, lookup_until = NULL, lookup_attempts = 0
+            FROM (SELECT id, enrichment FROM {entity} WHERE id = ANY(:ids)
+                AND (enrichment = 'stub' OR enrichment IN ('partial', 'gone') AND NOT :partial OR
+                    enrichment = 'partial' AND enriched_at IS NULL)
+                ORDER BY id FOR NO KEY UPDATE) AS was
+            WHERE e.id = was.id RETURNING e.id, was.enrichment"""
+        ),
+        {"ids": sorted(ids), "partial": partial},
+    )
+    return {row.id for row in found if row.enrichment == "stub"}
+
+
 def settle(connection: Connection, entity: Entity) -> int:
     """Stubs become `partial`: what the pages told is all that is wanted of them. Returns how many."""
     return connection.execute(

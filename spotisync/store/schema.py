@@ -295,6 +295,10 @@ saved_albums = Table(
     Column("album_id", Text, ForeignKey("albums.id"), primary_key=True),
     Column("added_at", TIME, nullable=False),
     Column("removed_at", TIME),
+    # private: the run that listed it last, in which of its readings (1, 2, both: 3), since when a null row may hide it
+    Column("listed_sync_id", BigInteger),
+    counter("listed_readings"),
+    Column("hidden_since", TIME),
 )
 
 followed_artists = Table(
@@ -303,6 +307,28 @@ followed_artists = Table(
     account_id(primary_key=True),
     Column("artist_id", Text, ForeignKey("artists.id"), primary_key=True),
     Column("removed_at", TIME),
+    # private: the run that listed it last, in which of its readings (1, 2, both: 3), since when a null row may hide it
+    Column("listed_sync_id", BigInteger),
+    counter("listed_readings"),
+    Column("hidden_since", TIME),
+)
+
+saved_lists = Table(
+    "saved_lists",
+    metadata,
+    account_id(primary_key=True),
+    Column("list", Text, primary_key=True),
+    # of the last reading that was proved: whether the list is still the same is told by its total and its first page
+    Column("total", Integer),
+    Column("first_page", Text),
+    Column("read_at", TIME),
+    Column("null_rows", Integer),
+    Column("idle_null_rows", Integer),
+    counter("put_off"),
+    Column("put_off_sync_id", BigInteger),
+    Column("put_off_reason", Text),
+    one_of("list", "saved_albums", "followed_artists"),
+    comment="The last reading of saved albums and followed artists, and what a run put off of them, and why",
 )
 
 play_history = Table(

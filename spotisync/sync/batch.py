@@ -8,8 +8,8 @@ from functools import partial
 from uuid import UUID, uuid4
 
 from spotisync import logs
-from spotisync.core import cursors, incremental, phases, waiting
-from spotisync.core.cursors import Contents, Cursor, Late, Listing, Lookups
+from spotisync.core import cursors, incremental, phases, saved, waiting
+from spotisync.core.cursors import Contents, Cursor, Late, Listing, Lookups, SavedList
 from spotisync.core.incremental import Incremental
 from spotisync.core.outcomes import BatchResult, End, More, Outcome, Over, Parked, Retry, Stale
 from spotisync.core.phases import Answer, Entity, Step
@@ -217,6 +217,8 @@ def _plan(sync: Sync, claimed: Claimed, calls: Calls) -> Plan:
             return Plan(tuple(requests), lambda answers: phases.fold_tracks(cursor, answers))
         case Incremental() as since:
             return _plan_incremental(sync, claimed.run, since)
+        case SavedList() as of:
+            return Plan(saved.plan(of), lambda answers: saved.fold(of, answers))
         case Listing() as listing:
             requests = phases.plan_listing(listing)
             return Plan(tuple(requests), lambda answers: phases.fold_listing(listing, answers))
@@ -286,7 +288,7 @@ def _wait(sync: Sync, claimed: Claimed, calls: Calls, wait: Wait) -> Outcome:
         return _commit(sync, claimed, Step(claimed.cursor, looked_up=_entity(wait), deferred=True), calls)
     if park and claimed.run.sync_type == "incremental":
         # It never waits for long: what it could not read is read by the next one.
-        return _commit(sync, claimed, Step(None, put_off=True), calls)
+        return _commit(sync, claimed, Step(None, put_off=True, why=str(wait)), calls)
     with sync.book.noting(calls) as connection:
         released = runs.release(
             connection,

@@ -1,17 +1,21 @@
 """A batch's rows, its counters and the cursor after it, in one transaction. What a step means for the tables."""
 
+import logging
 from dataclasses import dataclass, replace
 from uuid import UUID
 
 from spotisync.core import cursors, nulls, phases
-from spotisync.core.cursors import Contents, Cursor, Late, Listing, Lookups, Reading
+from spotisync.core import saved as saved_lists
+from spotisync.core.cursors import Contents, Cursor, Late, Listing, Lookups, Reading, SavedList
 from spotisync.core.incremental import Incremental, Settled
-from spotisync.core.phases import Entity, Listed, Step
+from spotisync.core.phases import Entity, Listed, SavedRead, Step
 from spotisync.core.states import Phase, next_phase
-from spotisync.store import catalogue, history, incremental, library, playlists, runs
+from spotisync.store import catalogue, history, incremental, library, playlists, runs, saved
 from spotisync.store.database import Connection
 from spotisync.store.runs import Checkpoint, Counts, Run
 from spotisync.sync.fetch import ClaimLost
+
+log = logging.getLogger(__name__)
 
 ENTITIES: tuple[Entity, ...] = ("artists", "albums")
 
@@ -56,7 +60,7 @@ def commit(
     written = _write(connection, run, at, cursor, step)
     runs.count(connection, run.id, written.counts_for or run.phase, written.counts, api_calls)
     if written.counts_for:
-        runs.defer(connection, run.id, written.counts_for, written.deferred)
+        runs.defer(connection, run.id, written.counts_for, written.deferred + _of_list(connection, run, written))
     over = written.cursor is None
     offset = cursors.offset(written.cursor) if written.cursor else written.total or at.current_offset
     runs.save_checkpoint(
@@ -79,20 +83,31 @@ def commit(
 def _put_off(connection: Connection, run: Run, written: Written) -> int:
     """What the phase leaves for later: of playlists, those of which the list has not proved that they are gone."""
     if run.phase != "playlists":
-        return written.deferred
+        return written.deferred + _of_list(connection, run, written)
     if isinstance(written.cursor, Listing):
         return 0
     return playlists.unproved(connection, run.account_id, run.id)
+
+
+def _of_list(connection: Connection, run: Run, written: Written) -> int:
+    """What this run has put off of the list that the phase began with: it stays so while stubs are looked up."""
+    phase = written.counts_for or run.phase
+    name = saved_lists.OF_PHASE.get(phase) if phase in ENTITIES else None
+    return saved.put_off_by(connection, run.account_id, run.id, name) if name else 0
 
 
 def _family(connection: Connection, phase: Phase, cursor: Cursor | None) -> str:
     """Whose limits the next batch counts against."""
     if isinstance(cursor, Late):
         return late_entity(connection, cursor) or "playlists"
+    if isinstance(cursor, SavedList) or (cursor is None and phase in ENTITIES):
+        return "library"
     return {"tracks": "library", "artists": "artists", "albums": "albums"}.get(phase, "playlists")
 
 
 def _write(connection: Connection, run: Run, at: Checkpoint, cursor: Cursor, step: Step) -> Written:
+    if isinstance(cursor, SavedList):
+        return _write_saved(connection, run, cursor, step)
     if step.put_off:
         return Written(Counts(), None, deferred=1)
     match cursor:
@@ -158,6 +173,69 @@ def _settle(connection: Connection, run: Run, found: Settled, patrol: int | None
         incremental.patrolled(connection, run.account_id, patrol)
     removed = incremental.settle(connection, run.account_id, run.id, found)
     catalogue.rank_stubs(connection)
+    return removed
+
+
+# ---- followed artists, saved albums ---------------------------------------------------------------------------------
+
+
+def _write_saved(connection: Connection, run: Run, cursor: SavedList, step: Step) -> Written:
+    """Its end is where the look-ups begin."""
+    if step.put_off:
+        saved.put_off(connection, run.account_id, run.id, cursor.name, 1, step.why)
+        log.warning("%s put off: %s", cursor.name.replace("_", " "), step.why)
+        return Written(Counts(), Lookups())
+    read = step.saved_list
+    if read is None:
+        return Written(Counts(), step.cursor)
+    last = saved.last_read(connection, run.account_id, cursor.name)
+    ids = _save_told(connection, cursor, step, read)
+    if (
+        run.sync_type == "incremental"
+        and cursor.reading == 1
+        and saved_lists.unchanged(last, read, saved.now(connection))
+    ):
+        return Written(Counts(len(ids), len(ids)), Lookups())
+    if read.first:
+        saved.begin(connection, run.account_id, cursor.name)
+    ids |= saved.save(connection, run.account_id, run.id, cursor.name, read.rows, cursor.reading)
+    counts = Counts(len(ids), len(ids))
+    if read.listed is None:
+        return Written(counts, step.cursor)
+    assert isinstance(step.cursor, SavedList)  # noqa: S101 (by construction)
+    removed = _end_saved(connection, run, step.cursor, read.listed)
+    if removed is None:
+        return Written(counts, saved_lists.read_again(cursor, read.listed))
+    return Written(replace(counts, removed=removed), Lookups())
+
+
+def _save_told(connection: Connection, cursor: SavedList, step: Step, read: SavedRead) -> set[str]:
+    """The catalogue, as the page tells it. Returns the ids that need no look-up any more."""
+    entity = saved_lists.ENTITY[cursor.name]
+    catalogue.save(connection, step.catalogue)
+    full = catalogue.told(connection, entity, read.full)
+    return full | catalogue.told(connection, entity, read.partial, partial=True)
+
+
+def _end_saved(connection: Connection, run: Run, cursor: SavedList, listed: Listed) -> int | None:
+    """How many are gone; None if the list is to be read once more, to see whether they are."""
+    name, account = cursor.name, run.account_id
+    rows = saved.unlisted(connection, account, run.id, name, listed.reading)
+    met = saved.met(connection, account, run.id, name, listed.reading)
+    as_before = listed.reading == 2 and saved.met_as_before(connection, account, run.id, name)
+    last = saved.last_read(connection, account, name)
+    proved = saved_lists.proves(listed, met, last.nulls.rows if last else 0, as_before=as_before)
+    there = {nulls.UNDATED: listed.nulls}
+    hidden, now = nulls.behind(rows, there, {nulls.UNDATED: last.nulls} if last else nulls.unheard(there))
+    if not listed.last and (nulls.removable(rows, hidden) or not proved):
+        return None
+    removed = 0
+    if proved:
+        removed = saved.remove_unlisted(connection, account, run.id, name, hidden)
+        known = now.get(nulls.UNDATED, nulls.Nulls())
+        saved.note_read(connection, account, name, listed.total, cursor.first, known)
+    unproved = saved.unproved(connection, account, run.id, name)
+    saved.put_off(connection, account, run.id, name, unproved, None)
     return removed
 
 

@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 
 from spotisync.core.phases import Answer
 from spotisync.core.requests import Request
-from spotisync.errors import Fatal, Refused, SpotisyncError, Transient, Unavailable
+from spotisync.errors import Fatal, NeedsLogin, Refused, SpotisyncError, Transient, Unavailable
 from spotisync.spotify.http import Throttled, Unauthorised
 from spotisync.sync.calls import Calls
 from spotisync.sync.context import Sync
 from spotisync.sync.tokens import Access
 
 # Where Spotify may refuse one thing without meaning the rest. Elsewhere a refusal is for a person to read.
-REFUSABLE = {"artists", "artist", "albums", "album", "playlist_items"}
+REFUSABLE = {"artists", "artist", "albums", "album", "playlist_items", "saved_albums", "followed_artists"}
+# What a login may lack the scope for without harm to the rest.
+OPTIONAL = {"followed_artists"}
 
 
 class ClaimLost(SpotisyncError):
@@ -84,6 +86,10 @@ def _ask(sync: Sync, token: str, request: Request, calls: Calls) -> Answer:
         return Answer(request, sync.client.get(request, token))
     except Throttled as told:
         raise sync.gate.throttled(request.family, told.retry_after, quota=told.quota) from None
+    except NeedsLogin as lacking:
+        if request.kind not in OPTIONAL:
+            raise
+        return Answer(request, refused=Refused(403, str(lacking)))
     except Refused as refused:
         if request.kind not in REFUSABLE:
             raise Fatal(str(refused)) from None

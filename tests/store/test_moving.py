@@ -30,6 +30,7 @@ from tests.drive import Account
 from tests.truth import assert_tables_equal_truth
 
 ROWS = 5  # a page
+LISTS = ("saved_lists", "saved_albums", "followed_artists")
 
 
 @dataclass
@@ -63,6 +64,11 @@ def _address(request: Request) -> tuple[str, dict[str, str]]:
     match request.kind:
         case "saved_tracks":
             return "/me/tracks", window
+        case "saved_albums":
+            return "/me/albums", window
+        case "followed_artists":
+            after = {"after": request.after} if request.after else {}
+            return "/me/following", {"type": "artist", "limit": str(ROWS), **after}
         case "playlists":
             return "/me/playlists", window
         case "playlist_items":
@@ -78,6 +84,10 @@ ONE: dict[str, dict[str, Any]] = {
     "unlike": {},
     "relike": {},
     "like_album": {},
+    "save_album": {},
+    "unsave_album": {},
+    "follow": {},
+    "unfollow": {},
     "create_playlist": {},
     "delete_playlist": {},
     "rename_playlist": {},
@@ -213,7 +223,15 @@ def check(
 
 def _forget(sync: Sync) -> None:
     with sync.database.begin() as connection:
-        for table in ("sync_history", "saved_tracks", "account_playlists", "playlists", "null_rows", "excess_rows"):
+        for table in (
+            "sync_history",
+            "saved_tracks",
+            "account_playlists",
+            "playlists",
+            "null_rows",
+            "excess_rows",
+            *LISTS,
+        ):
             connection.execute(text(f"DELETE FROM {table}"))
         connection.execute(
             text(

@@ -27,7 +27,7 @@ LOOK_UPS = ("/artists", "/albums")
 
 
 def beyond_look_ups(spent: Counter[str]) -> int:
-    return sum(count for path, count in spent.items() if path not in LOOK_UPS)
+    return sum(count for path, count in spent.items() if path.rstrip("/") not in LOOK_UPS)
 
 
 @pytest.mark.timeout(600)
@@ -35,6 +35,7 @@ def test_what_an_incremental_costs(make_sync: Callable[..., Sync]) -> None:
     with start("medium", seed=11) as server:
         sync = make_sync(server)
         account = Account(enrol.add(sync, server.refresh_token(), None).spotify_user_id)
+        del server.world.first.playlists[100:]
         drive.full_sync(sync, account)
         incremental(server, sync, account)
         spent = incremental(server, sync, account)

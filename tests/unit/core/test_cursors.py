@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotisync.core import cursors
-from spotisync.core.cursors import Contents, Cursor, Late, Listing, Lookups, Reading
+from spotisync.core.cursors import Contents, Cursor, Late, Listing, Lookups, Reading, SavedList
 from spotisync.core.incremental import Incremental
 from spotisync.core.states import PHASES, Phase
 from spotisync.core.walk import TracksWalk, Walk
@@ -38,6 +38,20 @@ KINDS: dict[type[Any], tuple[Phase, st.SearchStrategy[Any]]] = {
             COUNTS,
             st.booleans(),
             st.integers(1, 4),
+        ),
+    ),
+    SavedList: (
+        "albums",
+        st.builds(
+            SavedList,
+            st.sampled_from(("saved_albums", "followed_artists")),
+            WALKS,
+            st.text(),
+            st.text(),
+            st.booleans(),
+            COUNTS,
+            st.integers(1, 2),
+            st.none() | COUNTS,
         ),
     ),
     Lookups: ("artists", st.builds(Lookups)),

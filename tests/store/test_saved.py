@@ -1,0 +1,164 @@
+"""Saved albums and followed artists: read in full and in incremental runs, whatever happens meanwhile."""
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+
+from spotisync import status
+from spotisync.core.requests import PAGE, Request
+from spotisync.simulator import Server, start
+from spotisync.spotify import client
+from spotisync.store.runs import Run
+from spotisync.sync import Sync, enrol, lifecycle
+from tests import drive
+from tests.drive import Account
+from tests.store.conftest import Store
+from tests.truth import assert_tables_equal_truth
+
+KINDS = ("saved_albums", "followed_artists")
+LISTS = ("/v1/me/albums", "/v1/me/following")
+EDITS = ("save_album", "unsave_album", "follow", "unfollow")
+
+
+@pytest.fixture
+def store(sync: Sync) -> Store:
+    return Store(sync.database)
+
+
+@pytest.fixture
+def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two rows, for these lists alone: so that a small library has many."""
+    get = client.Client.get
+
+    def small(self: client.Client, request: Request, access_token: str) -> Any:
+        monkeypatch.setattr(client, "PAGE", 2 if request.kind in KINDS else PAGE)
+        return get(self, request, access_token)
+
+    monkeypatch.setattr(client.Client, "get", small)
+
+
+def asked(server: Server) -> Counter[str]:
+    paths = (each["path"].partition("?")[0] for each in server.control.requests())
+    return Counter(path for path in paths if path in LISTS)
+
+
+def grow(server: Server, rows: int = 4) -> None:
+    """More than a page of each."""
+    rng = Random(1)
+    while len(server.world.first.albums) < rows:
+        server.world.edit("save_album", rng=rng)
+    with contextlib.suppress(LookupError):  # there may be no more of them
+        while len(server.world.first.followed) < rows:
+            server.world.edit("follow", rng=rng)
+
+
+def try_(server: Server, op: str, rng: Random) -> None:
+    with contextlib.suppress(LookupError, IndexError):  # there may be nothing left to do this to
+        server.world.edit(op, rng=rng)
+
+
+def right(sync: Sync, account: Account, server: Server) -> None:
+    assert_tables_equal_truth(sync, account, server.control.truth(account.name))
+
+
+def incremental(sync: Sync, account: Account, server: Server) -> Counter[str]:
+    server.control.reset_log()
+    assert drive.incremental_sync(sync, account)["status"] == "success"
+    return asked(server)
+
+
+@pytest.mark.usefixtures("_small_pages")
+@pytest.mark.parametrize("regime", ["full", "restricted"])
+def test_full_and_incremental_runs_have_what_spotify_has(make_sync: Callable[..., Sync], regime: Any) -> None:
+    with start("tiny", seed=7, regime=regime) as server:
+        sync = make_sync(server, enrichment="always")
+        account = Account(enrol.add(sync, server.refresh_token(), None).spotify_user_id)
+        grow(server)
+        rng = Random(4)
+        edits = iter(EDITS * 4)
+
+        def edit(run: Run) -> None:
+            if run.phase in ("artists", "albums") and (op := next(edits, None)):
+                try_(server, op, rng)
+
+        drive.run_to_end(sync, drive.start(sync, account), before=edit)
+        drive.full_sync(sync, account)
+        right(sync, account, server)
+        assert incremental(sync, account, server) == Counter(dict.fromkeys(LISTS, 1)), "nothing has changed"
+        for op in (*EDITS, *EDITS):
+            try_(server, op, rng)
+            incremental(sync, account, server)
+            right(sync, account, server)
+
+
+@pytest.mark.usefixtures("_small_pages")
+def test_the_whole_list_is_read_once_a_day(sync: Sync, simulator: Server, account: Account, store: Store) -> None:
+    grow(simulator)
+    drive.full_sync(sync, account)
+    store.sql("UPDATE saved_lists SET read_at = read_at - interval '25 hours'")
+    assert all(calls > 1 for calls in incremental(sync, account, simulator).values())
+    assert set(incremental(sync, account, simulator).values()) == {1}
+
+
+@pytest.mark.usefixtures("_small_pages")
+def test_a_reading_goes_on_where_it_was(sync: Sync, simulator: Server, account: Account, store: Store) -> None:
+    grow(simulator, 6)
+    run = drive.start(sync, account)
+    while drive.look(sync, run).phase != "albums":
+        drive.step(sync, run)
+    drive.step(sync, run)
+    assert store.one("SELECT count(*) FROM saved_albums") in (1, 2), "one may be null"
+    lifecycle.cancel(sync, run.id)
+    simulator.control.reset_log()
+    lifecycle.resume(sync, run.id)
+    assert drive.run_to_end(sync, run)["status"] == "success"
+    assert asked(simulator)["/v1/me/albums"] in (2, 2 + 3), "with a null row, it is read a second time"
+    right(sync, account, simulator)
+
+
+@pytest.mark.usefixtures("_small_pages")
+def test_percent_complete_never_falls(sync: Sync, simulator: Server, account: Account, store: Store) -> None:
+    grow(simulator)
+    seen: dict[str, list[float]] = {"artists": [], "albums": []}
+
+    def look(_: Run) -> None:
+        for phase, percents in seen.items():
+            percents += [
+                value
+                for (value,) in store.sql("SELECT percent_complete FROM sync_state WHERE entity_type = :p", p=phase)
+                if value is not None
+            ]
+
+    drive.run_to_end(sync, drive.start(sync, account), before=look)
+    for percents in seen.values():
+        assert percents == sorted(percents)
+        assert 0 <= percents[0] <= percents[-1] == 100
+
+
+@pytest.mark.parametrize("message", ["Insufficient client scope", "Forbidden"])
+@pytest.mark.parametrize("sync_type", ["full", "incremental"])
+def test_a_login_that_may_not_read_them_puts_them_off_in_words(
+    sync: Sync, simulator: Server, account: Account, store: Store, message: str, sync_type: Any
+) -> None:
+    simulator.control.add_fault(status=403, message=message, path="/v1/me/following", times=None)
+    run = lifecycle.trigger(sync, account.name, sync_type, "cli").run
+    summary = drive.run_to_end(sync, run)
+    assert (summary["status"], summary["items_deferred"]) == ("success", 1)
+    assert store.one("SELECT items_deferred FROM sync_state WHERE entity_type = 'artists'") == 1
+    with sync.database.begin() as connection:
+        document = status.run(connection, sync.settings, run.id)
+    assert document
+    assert any("Followed artists were not read" in note for note in document["notes"])
+
+
+def test_an_incremental_does_not_wait_for_the_lists(
+    sync: Sync, simulator: Server, account: Account, store: Store
+) -> None:
+    drive.full_sync(sync, account)
+    simulator.control.add_fault(status=429, retry_after=86_400, path="/v1/me/albums", times=None)
+    summary = drive.incremental_sync(sync, account)
+    assert (summary["status"], summary["items_deferred"]) == ("success", 1)

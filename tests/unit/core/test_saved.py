@@ -1,0 +1,101 @@
+"""Saved albums and followed artists: what a page says, where a reading goes on, what it proves."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spotisync.core import parse, saved
+from spotisync.core.cursors import SavedList
+from spotisync.core.nulls import Nulls
+from spotisync.core.parse import Unreadable
+from spotisync.core.phases import Answer, Listed, SavedRead, Step
+from spotisync.core.saved import LastRead
+from spotisync.core.walk import Walk
+from spotisync.errors import Refused
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def artists(*ids: str | None, total: int, after: str | None = None, **more: Any) -> dict[str, Any]:
+    items = [id_ and {"id": id_, "name": id_, "type": "artist", **more} for id_ in ids]
+    return {"artists": {"items": items, "total": total, "cursors": {"after": after}}}
+
+
+def albums(*ids: str | None, total: int) -> dict[str, Any]:
+    items = [id_ and {"added_at": "2026-01-01T00:00:00Z", "album": {"id": id_, "popularity": 1}} for id_ in ids]
+    return {"items": items, "total": total}
+
+
+def read(cursor: SavedList, body: Any) -> Step:
+    (request,) = saved.plan(cursor)
+    return saved.fold(cursor, [Answer(request, body)])
+
+
+def test_albums_go_on_by_offset_and_artists_after_an_id() -> None:
+    step = read(SavedList("saved_albums"), albums("a", None, total=3))
+    assert isinstance(step.cursor, SavedList)
+    assert saved.plan(step.cursor)[0].offset == 2
+    step = read(SavedList("followed_artists"), artists("a", "b", total=3, after="b"))
+    assert isinstance(step.cursor, SavedList)
+    assert saved.plan(step.cursor)[0].after == "b"
+    last = read(step.cursor, artists("c", total=3))
+    assert last.saved_list
+    assert last.saved_list.listed == Listed(3, 0, steady=True, one_page=False, reading=1)
+
+
+def test_what_came_whole_needs_no_look_up() -> None:
+    assert parse.followed_artists(artists("a", total=1, popularity=3), 0).full == {"a"}
+    assert parse.followed_artists(artists("a", total=1), 0).full == set()
+    assert parse.saved_albums(albums("a", None, total=2), 0).full == {"a"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        {},
+        {"artists": None},
+        {"artists": {"items": [], "cursors": {"after": None}}},
+        {"artists": {"items": [], "total": 3, "cursors": {"after": None}}},
+        {"artists": {"items": [{"id": "a"}], "total": 3}},
+        {"artists": {"items": [{"id": "a"}], "total": 3, "cursors": None}},
+        {"artists": {"items": [{"id": "a"}, {"id": "b"}], "total": 1, "cursors": {"after": None}}},
+        {"artists": {"items": [], "total": 3, "cursors": {"after": "a"}}},
+    ],
+)
+def test_unknown_is_not_empty(body: Any) -> None:
+    with pytest.raises(Unreadable):
+        read(SavedList("followed_artists"), body)
+
+
+def test_a_cursor_that_leads_nowhere_is_no_page() -> None:
+    cursor = SavedList("followed_artists", Walk(1, 9), after="a")
+    with pytest.raises(Unreadable):
+        read(cursor, artists("a", total=9, after="a"))
+
+
+def test_a_refusal_puts_the_list_off() -> None:
+    cursor = SavedList("followed_artists")
+    (request,) = saved.plan(cursor)
+    step = saved.fold(cursor, [Answer(request, refused=Refused(403, "not for you"))])
+    assert step.put_off
+    assert "not for you" in step.why
+
+
+def test_it_is_the_same_while_total_and_first_page_are_and_not_for_longer_than_a_day() -> None:
+    page = SavedRead((), frozenset(), frozenset(), 3, "x")
+    last = LastRead(3, "x", NOW, Nulls())
+    assert saved.unchanged(last, page, NOW + timedelta(hours=23))
+    assert not saved.unchanged(last, page, NOW + timedelta(hours=24))
+    assert not saved.unchanged(LastRead(4, "x", NOW, Nulls()), page, NOW)
+    assert not saved.unchanged(LastRead(3, "y", NOW, Nulls()), page, NOW)
+    assert not saved.unchanged(None, page, NOW)
+
+
+@given(met=st.integers(0, 9), nulls=st.integers(0, 3), total=st.integers(0, 12), known=st.integers(0, 3))
+def test_rows_that_do_not_add_up_prove_nothing(met: int, nulls: int, total: int, known: int) -> None:
+    listed = Listed(total, nulls, steady=True, one_page=False, reading=2, before=nulls)
+    assert saved.proves(listed, met, known, as_before=True) == (met + nulls == total)
