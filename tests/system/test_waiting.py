@@ -153,6 +153,8 @@ def test_what_a_day_long_429_put_off_drains_by_itself_when_it_is_over(deploy: De
     assert summary["items_deferred"] == summary["phases"]["artists"]["items_deferred"] > 0
     control.clear_faults()
     control.reset_log()
+    heard = "SELECT bool_and(updated_at < now() - interval '1 second') FROM rate_limits"
+    until(lambda: deployment.scalar(heard), "every process having heard of it")
     tick = send("spotisync.enrich", queue=QUEUE, expires=30)  # as beat does
     assert tick.get(timeout=30) == {"family": None, "looked_up": 0, "more": False}
     assert control.requests() == []

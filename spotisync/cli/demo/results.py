@@ -13,7 +13,7 @@ from spotisync.store import showcase
 from spotisync.store.database import Database
 
 # The pages that a full sync reads. The simulator knows of artists, albums and tracks from others, too.
-READ: Final = {"saved", "playlist"}
+READ: Final = {"saved", "playlist", "saved_album", "followed"}
 
 NEXT: Final = """
 [bold]Your own library[/]
