@@ -245,7 +245,7 @@ QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.
 
 
 @pytest.mark.usefixtures("_small_pages")
-@settings(max_examples=25, suppress_health_check=QUIET, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=15, suppress_health_check=QUIET, phases=[Phase.explicit, Phase.generate])
 @given(**CASES)
 def test_a_library_that_moves_is_right_after_one_calm_sync(sync: Sync, account: Account, **case: Any) -> None:
     check(sync, account, **case)

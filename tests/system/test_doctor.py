@@ -22,6 +22,7 @@ def finding(said: Said, check: str) -> dict[str, Any]:
     return next(each for each in said.json["findings"] if each["check"] == check)
 
 
+@pytest.mark.chaos
 def test_a_deployment_that_is_well(deployment: Deployment) -> None:
     name = deployment.account().name
     deployment.beat()

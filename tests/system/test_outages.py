@@ -153,6 +153,7 @@ def test_postgres_is_away_for_a_while(seconds: int, deploy: Deploy, own_postgres
     check_truth(deployment, account)
 
 
+@pytest.mark.chaos
 def test_a_trigger_sent_while_postgres_is_away_is_not_lost(deploy: Deploy, own_postgres: Postgres) -> None:
     deployment = deploy(120, database_url=own_postgres.url)
     account = deployment.account()
@@ -166,6 +167,7 @@ def test_a_trigger_sent_while_postgres_is_away_is_not_lost(deploy: Deploy, own_p
     check_truth(deployment, account)
 
 
+@pytest.mark.chaos
 def test_beat_is_killed_and_comes_back(deploy: Deploy) -> None:
     deployment = deploy()
     account = deployment.account()

@@ -16,7 +16,7 @@ from tests.system.programs import Deployment, until
 from tests.truth import assert_tables_equal_truth
 
 Deploy = Callable[..., Deployment]
-WINDOW = 4
+WINDOW = 2
 
 
 def most_in(times: list[float], seconds: float) -> int:

@@ -321,7 +321,7 @@ QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.
 
 
 @given(data=st.data())
-@settings(max_examples=25, suppress_health_check=QUIET, phases=[Phase_.explicit, Phase_.generate])
+@settings(max_examples=12, suppress_health_check=QUIET, phases=[Phase_.explicit, Phase_.generate])
 def test_the_resume_law(data: Any, simulators: dict[int, Server], make_settings: Callable[..., Settings]) -> None:
     check(data, simulators, make_settings)
 

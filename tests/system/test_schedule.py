@@ -5,6 +5,8 @@ from datetime import UTC
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from tests.system.programs import Deployment, until
 
 # Notes each time that was taken, the one after it, and whose run it became.
@@ -16,6 +18,7 @@ JOURNAL = """
     CREATE TRIGGER note AFTER UPDATE OF last_at ON schedules FOR EACH ROW EXECUTE FUNCTION note()"""
 
 
+@pytest.mark.chaos
 def test_two_beats_killed_and_back_after_an_hour(deploy: Callable[..., Deployment]) -> None:
     deployment = deploy(20, incremental_interval=1)
     deployment.account()
