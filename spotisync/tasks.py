@@ -8,6 +8,7 @@ from spotisync.core.states import Phase
 from spotisync.sync import lifecycle, playback, schedule
 from spotisync.sync.batch import run_batch
 from spotisync.sync.enrich import enrich as drain
+from spotisync.sync.lifecycle import SyncType
 from spotisync.workflow import Task, check_arguments
 
 # `max_retries=None` has to stand here: handed to `retry` it means the default, which is three.
@@ -17,14 +18,7 @@ from spotisync.workflow import Task, check_arguments
 @app.task(bind=True, name="spotisync.full_sync", max_retries=None, track_started=False, before_start=check_arguments)
 def full_sync(self: Task, *, account: str | None = None, idempotency_key: str | None = None) -> None:
     """Sync the whole library of an account. The result is the summary, once the run is over."""
-    with workflow.until_postgres_is_back(self):
-        workflow.receive(
-            self,
-            sync(),
-            lambda caller: lifecycle.trigger(
-                sync(), account, "full", "task", idempotency_key=idempotency_key, caller=caller
-            ),
-        )
+    _trigger(self, "full", account, idempotency_key)
 
 
 @app.task(
@@ -32,13 +26,15 @@ def full_sync(self: Task, *, account: str | None = None, idempotency_key: str | 
 )
 def incremental_sync(self: Task, *, account: str | None = None, idempotency_key: str | None = None) -> None:
     """Read what has changed in the library of an account. The result is the summary, once the run is over."""
+    _trigger(self, "incremental", account, idempotency_key)
+
+
+def _trigger(self: Task, sync_type: SyncType, account: str | None, key: str | None) -> None:
     with workflow.until_postgres_is_back(self):
         workflow.receive(
             self,
             sync(),
-            lambda caller: lifecycle.trigger(
-                sync(), account, "incremental", "task", idempotency_key=idempotency_key, caller=caller
-            ),
+            lambda caller: lifecycle.trigger(sync(), account, sync_type, "task", idempotency_key=key, caller=caller),
         )
 
 

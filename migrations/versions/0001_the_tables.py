@@ -211,7 +211,7 @@ def upgrade() -> None:
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('beat_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.PrimaryKeyConstraint('name', name=op.f('pk_heartbeats')),
-    comment="When the schedule's sweep last ran"
+    comment="When what is done every so often was done last"
     )
     op.create_table('playback',
     sa.Column('account_id', sa.BigInteger(), autoincrement=False, nullable=False),

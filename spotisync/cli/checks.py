@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 from spotisync.cli.endings import FAILED, LOGIN_NEEDED, UNREACHABLE
 from spotisync.core import consent
 from spotisync.core.consent import LOGIN
+from spotisync.core.spans import span
 from spotisync.errors import Fatal, Misconfigured, NeedsLogin, Refused, SpotisyncError, Transient, Unavailable, Wait
-from spotisync.status.times import span
 from spotisync.status.words import SWEEPS, cooldown
 from spotisync.status.words import Wait as Cooldown
 

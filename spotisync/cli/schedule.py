@@ -8,6 +8,7 @@ from spotisync.cli.opened import library
 from spotisync.cli.options import Account, AsJson
 from spotisync.cli.output import document, say
 from spotisync.core.consent import LOGIN
+from spotisync.core.spans import span
 
 if TYPE_CHECKING:
     from spotisync.cli.words import Document
@@ -50,8 +51,6 @@ def lines(row: "Document", zone: str) -> list[str]:
 
 
 def _next(row: "Document", zone: str) -> str:
-    from spotisync.core.schedule import span
-
     if row["account_status"] in RESTS:
         return RESTS[row["account_status"]].format(account=row["account"])
     if row["due_at"] is None:
@@ -64,8 +63,6 @@ def _next(row: "Document", zone: str) -> str:
 
 
 def _how_often(row: "Document") -> str:
-    from spotisync.core.schedule import span
-
     if row["cron"]:
         return f"by {row['cron']}, {row['time_zone']}"
     return f"every {span(row['stretched_to_seconds'] or row['every_seconds'])}"

@@ -139,20 +139,3 @@ def clock(moment: datetime, now: datetime, zone: str) -> str:
         return f"{local:%H:%M}"
     year = "" if local.year == today.year else f" {local.year}"
     return f"{local:%A %H:%M}" if 0 < days < 7 else f"{local.day} {local:%B}{year} {local:%H:%M}"
-
-
-def span(seconds: float) -> str:
-    """In its largest unit, and the next one when that says something: `45 s`, `30 min`, `2 h`, `1 h 30 min`, `5 d`."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    minutes = round(whole / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    if minutes < 24 * 60:
-        return _both(*divmod(minutes, 60), "h", "min")
-    return _both(*divmod(round(minutes / 60), 24), "d", "h")
-
-
-def _both(large: int, small: int, unit: str, smaller: str) -> str:
-    return f"{large} {unit} {small} {smaller}" if small else f"{large} {unit}"

@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from spotisync.core.consent import LOGIN
-from spotisync.status.times import at, clock, seconds_until, span
+from spotisync.core.spans import span
+from spotisync.status.times import at, clock, seconds_until
 
 Document = dict[str, Any]
 Situation = Literal[

@@ -490,7 +490,7 @@ heartbeats = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("beat_at", TIME, nullable=False, server_default=NOW),
-    comment="When the schedule's sweep last ran",
+    comment="When what is done every so often was done last",
 )
 
 schedules = Table(

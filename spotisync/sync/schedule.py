@@ -13,6 +13,7 @@ from typing import Any, Final
 from spotisync import gate
 from spotisync.core import schedule
 from spotisync.core.schedule import Cron, Every, Kind, Rule, Spent
+from spotisync.core.spans import span
 from spotisync.settings import Settings
 from spotisync.store import accounts, apps, ledger, runs, schedules
 from spotisync.store.database import Connection, Database
@@ -119,8 +120,8 @@ def _note(rule: Rule, longer: int | None, joined: Run | None) -> str | None:
     """What a person would wonder about."""
     said = [f"joined run {joined.id}, which was not over"] if joined else []
     if isinstance(rule, Every) and longer and longer > rule.seconds:
-        usual = schedule.span(rule.seconds)
-        said.append(f"every {schedule.span(longer)} instead of {usual}: the day's calls would not last")
+        usual = span(rule.seconds)
+        said.append(f"every {span(longer)} instead of {usual}: the day's calls would not last")
     return "; ".join(said) or None
 
 

@@ -309,25 +309,7 @@ def test_one_batch_is_no_measure() -> None:
     assert made["phases"]["tracks"]["eta"] is None
 
 
-# ---- times ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (-5, "0 s"),
-        (59.4, "59 s"),
-        (200, "3 min 20 s"),
-        (240, "4 min"),
-        (720, "12 min"),
-        (11_520, "3 h 12 min"),
-        (7200, "2 h"),
-        (86_399, "1 d"),
-        (97_200, "1 d 3 h"),
-    ],
-)
-def test_a_span_is_said_in_two_units_at_most(seconds: float, said: str) -> None:
-    assert times.span(seconds) == said
+# ---- plays ----------------------------------------------------------------------------------------------------------
 
 
 def playback(read_at: str | None = "2026-11-23T08:45:00+00:00", **changes: Any) -> dict[str, Any]:

@@ -285,14 +285,3 @@ def test_it_looks_again_when_the_limit_ends_or_at_its_next_time() -> None:
 )
 def test_a_moment_in_words(moment: datetime, said: str) -> None:
     assert schedule.clock(moment, NOON, "Europe/Berlin") == said
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (-3, "0 s"), (45, "45 s"), (59.7, "1 min"), (1800, "30 min"), (3600, "1 h"), (5400, "1 h 30 min"),
-        (7200, "2 h"), (86_400, "1 d"), (100_000, "1 d 4 h"),
-    ],
-)  # fmt: skip
-def test_a_span_in_words(seconds: float, said: str) -> None:
-    assert schedule.span(seconds) == said
