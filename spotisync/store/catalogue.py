@@ -154,14 +154,20 @@ def reopen(connection: Connection, entity: Entity, *, looked_up: bool = True) ->
     ).rowcount
 
 
-def rank_stubs(connection: Connection) -> None:
-    """Count how many saved tracks each stub has, so that the most saved are looked up first; forget failed attempts."""
+def rank_stubs(connection: Connection, *, try_again: bool = True) -> None:
+    """Count how many saved tracks each stub has, so that the most saved are looked up first.
+
+    `try_again`: forget failed attempts. An id without an answer may be asked for by each walk, but not twice an hour.
+    """
     for entity, counted in _SAVES.items():
         connection.execute(
             text(
-                f"""UPDATE {entity} e SET saves = c.saves, lookup_attempts = 0 FROM ({counted}) c
-                WHERE e.id = c.id AND e.enrichment = 'stub' AND (e.saves <> c.saves OR e.lookup_attempts > 0)"""
-            )
+                f"""UPDATE {entity} e SET saves = c.saves,
+                    lookup_attempts = CASE WHEN :try_again THEN 0 ELSE e.lookup_attempts END FROM ({counted}) c
+                WHERE e.id = c.id AND e.enrichment = 'stub'
+                AND (e.saves <> c.saves OR :try_again AND e.lookup_attempts > 0)"""
+            ),
+            {"try_again": try_again},
         )
 
 

@@ -18,6 +18,7 @@ from spotisync.sync.fetch import ClaimLost
 log = logging.getLogger(__name__)
 
 ENTITIES: tuple[Entity, ...] = ("artists", "albums")
+MOST_PLAYLISTS = 100_000
 
 
 @dataclass(frozen=True)
@@ -81,12 +82,13 @@ def commit(
 
 
 def _put_off(connection: Connection, run: Run, written: Written) -> int:
-    """What the phase leaves for later: of playlists, those of which the list has not proved that they are gone."""
+    """What the phase leaves for later: of playlists, also those of which the list has not proved that they are gone."""
     if run.phase != "playlists":
         return written.deferred + _of_list(connection, run, written)
     if isinstance(written.cursor, Listing):
         return 0
-    return playlists.unproved(connection, run.account_id, run.id)
+    unread = 0 if written.counts_for else written.deferred
+    return unread + playlists.unproved(connection, run.account_id, run.id)
 
 
 def _of_list(connection: Connection, run: Run, written: Written) -> int:
@@ -109,7 +111,7 @@ def _write(connection: Connection, run: Run, at: Checkpoint, cursor: Cursor, ste
     if isinstance(cursor, SavedList):
         return _write_saved(connection, run, cursor, step)
     if step.put_off:
-        return Written(Counts(), None, deferred=1)
+        return Written(Counts(), None, deferred=_left_unread(connection, run, cursor))
     match cursor:
         case Lookups():
             return _write_lookups(connection, run, at, step)
@@ -123,6 +125,13 @@ def _write(connection: Connection, run: Run, at: Checkpoint, cursor: Cursor, ste
             return _write_incremental(connection, run, step)
         case _:
             return _write_tracks(connection, run, step)
+
+
+def _left_unread(connection: Connection, run: Run, cursor: Cursor) -> int:
+    """What a phase that is put off leaves: the playlists still to be read, or the list that nobody has counted."""
+    if isinstance(cursor, Contents):
+        return len(playlists.wanted(connection, run.account_id, run.id, None, MOST_PLAYLISTS))
+    return 1
 
 
 # ---- tracks ---------------------------------------------------------------------------------------------------------
@@ -172,7 +181,7 @@ def _settle(connection: Connection, run: Run, found: Settled, patrol: int | None
     if patrol is not None:
         incremental.patrolled(connection, run.account_id, patrol)
     removed = incremental.settle(connection, run.account_id, run.id, found)
-    catalogue.rank_stubs(connection)
+    catalogue.rank_stubs(connection, try_again=False)
     return removed
 
 

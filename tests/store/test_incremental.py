@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+from sqlalchemy import text
+
 from spotisync.simulator import Server
 from spotisync.sync import Sync
 from tests import drive
@@ -29,3 +32,47 @@ def test_after_a_full_sync_nothing_is_written(sync: Sync, simulator: Server, acc
     assert spent <= 14
     assert calls(simulator, sync, account)[0] <= 6
     assert_tables_equal_truth(sync, account, simulator.world.truth(account.name))
+
+
+@pytest.mark.parametrize(
+    ("path", "phase"), [("/v1/me/tracks", "tracks"), ("/v1/me/playlists", "playlists"), ("/v1/playlists/", "playlists")]
+)
+def test_what_is_blocked_for_long_is_left_to_the_next_one_and_counted(
+    path: str, phase: str, sync: Sync, simulator: Server, account: Account
+) -> None:
+    drive.full_sync(sync, account)
+    for _ in range(3):
+        simulator.world.edit("like")
+        simulator.world.edit("create_playlist")
+        simulator.world.random_edit(ops=["add_items"])
+    simulator.world.clock_offset += 120
+    fault = simulator.control.add_fault(kind="status", status=429, retry_after=86_400, path=path, times=None)
+    summary = drive.incremental_sync(sync, account)
+    assert fault
+    assert summary["status"] == "success"
+    assert summary["phases"][phase]["items_deferred"] > 0
+    assert summary["items_deferred"] > 0
+    simulator.control.clear_faults()
+    with sync.database.begin() as connection:
+        connection.execute(text("DELETE FROM rate_limits"))
+    assert drive.incremental_sync(sync, account)["items_deferred"] == 0
+    assert_tables_equal_truth(sync, account, simulator.world.truth(account.name))
+
+
+def test_an_id_that_has_no_answer_is_not_asked_for_by_each_incremental(
+    sync: Sync, simulator: Server, account: Account
+) -> None:
+    drive.full_sync(sync, account)
+    with sync.database.begin() as connection:
+        connection.execute(
+            text(
+                """UPDATE artists SET enrichment = 'stub', enriched_at = NULL, lookup_attempts = 5
+                WHERE id = (SELECT min(id) FROM artists WHERE enrichment = 'full')"""
+            )
+        )
+    summary = drive.incremental_sync(sync, account)
+    assert summary["items_deferred"] == 1
+    assert not [each for each in simulator.control.requests() if each["path"].startswith("/v1/artists?")][5:]
+    with sync.database.begin() as connection:
+        assert connection.execute(text("SELECT count(*) FROM artists WHERE enrichment = 'stub'")).scalar() == 1
+    assert drive.full_sync(sync, account)["items_deferred"] == 0, "a full sync tries again"
