@@ -3,11 +3,13 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help demo test check chaos bench lock clean
+.PHONY: help demo test check slow browser chaos bench lock clean
 help:
 	@echo 'make demo    everything on this machine against the built-in simulator (ARGS=--exit: end when the sync is over)'
 	@echo 'make test    the whole test suite (ARGS passes options to pytest)'
 	@echo 'make check   ruff, ruff format, mypy --strict, import-linter'
+	@echo 'make slow    what takes too long for the suite'
+	@echo 'make browser the page in a real Chromium (Debian: apt install chromium; CHROMIUM=path)'
 	@echo 'make chaos   every kill at every point of every phase (long)'
 	@echo 'make bench   the benchmark table'
 	@echo 'make lock    resolve the lock files anew (needs uv)'
@@ -23,6 +25,12 @@ check: .venv/dev.stamp
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+slow: .venv/dev.stamp
+	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+browser: .venv/dev.stamp
+	@$(BIN)/python -m pytest -m browser $(ARGS)
 
 chaos: .venv/dev.stamp
 	@$(BIN)/python -m pytest -m chaos --timeout 900 $(ARGS)

@@ -57,6 +57,10 @@ class Settings(BaseSettings):
     spotify_accounts_url: str = "https://accounts.spotify.com"
     secret_key: str | None = Field(None, repr=False)
 
+    host: str = "127.0.0.1"
+    port: int = Field(8420, ge=0, le=65535)
+    api_token: str | None = Field(None, repr=False)
+
     timezone: str | None = None
     full_sync_schedule: str = "0 4 * * 0"
     incremental_interval: NonNegativeInt = 1800

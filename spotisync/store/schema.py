@@ -442,6 +442,40 @@ sync_state = Table(
     one_of("status", "pending", "in_progress", "rate_limited", "success", "failed", "cancelled"),
 )
 
+# What happened in a run, in order; `seconds` is how long a batch took, or a wait is to last.
+run_events = Table(
+    "run_events",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    sync_id(),
+    Column("at", TIME, nullable=False, server_default=text("clock_timestamp()")),
+    Column("kind", Text, nullable=False),
+    Column("phase", Text),
+    Column("seq", Integer),
+    Column("attempt", Integer),
+    Column("family", Text),
+    Column("seconds", Float),
+    Column("items", Integer),
+    Column("calls", Integer),
+    Column("message", Text),
+    Index(None, "sync_id", "id"),
+    one_of(
+        "kind",
+        "begun",
+        "batch",
+        "wait",
+        "parked",
+        "woken",
+        "retried",
+        "lost",
+        "resumed",
+        "put_off",
+        "success",
+        "failed",
+        "cancelled",
+    ),
+)
+
 rate_limits = Table(
     "rate_limits",
     metadata,

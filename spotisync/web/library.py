@@ -1,0 +1,5 @@
+"""The library: search and filter."""
+
+from fastapi import APIRouter
+
+router = APIRouter()

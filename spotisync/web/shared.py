@@ -1,0 +1,35 @@
+"""What every page and endpoint asks for: the use cases, a transaction to look in, a rendered template."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.responses import HTMLResponse
+from fastapi.templating import Jinja2Templates
+
+from spotisync.store.database import Connection
+from spotisync.sync import Sync
+
+TEMPLATES = Jinja2Templates(directory=Path(__file__).parent / "templates")
+
+
+def _sync(request: Request) -> Sync:
+    found: Sync = request.app.state.sync
+    return found
+
+
+Using = Annotated[Sync, Depends(_sync)]
+
+
+def _looking(sync: Using) -> Iterator[Connection]:
+    with sync.database.begin() as connection:
+        yield connection
+
+
+Looking = Annotated[Connection, Depends(_looking)]
+
+
+def page(request: Request, template: str, /, *, status_code: int = 200, **context: Any) -> HTMLResponse:
+    """A whole page, or the fragment of one. Jinja escapes what it is given."""
+    return TEMPLATES.TemplateResponse(request, template, context, status_code=status_code)
