@@ -10,6 +10,7 @@ from fastapi.templating import Jinja2Templates
 
 from spotisync.store.database import Connection
 from spotisync.sync import Sync
+from spotisync.web import csrf
 
 TEMPLATES = Jinja2Templates(directory=Path(__file__).parent / "templates")
 
@@ -32,4 +33,5 @@ Looking = Annotated[Connection, Depends(_looking)]
 
 def page(request: Request, template: str, /, *, status_code: int = 200, **context: Any) -> HTMLResponse:
     """A whole page, or the fragment of one. Jinja escapes what it is given."""
-    return TEMPLATES.TemplateResponse(request, template, context, status_code=status_code)
+    shown = {"csrf_token": csrf.token(request), **context}
+    return TEMPLATES.TemplateResponse(request, template, shown, status_code=status_code)
