@@ -9,6 +9,7 @@ from spotisync.cli import (
     db,
     demo,
     doctor,
+    exports,
     imports,
     limits,
     login,
@@ -63,6 +64,7 @@ app.command("resume", epilog="Example: spotisync resume 12 --wait")(syncs.resume
 app.add_typer(limits.app, name="limits")
 app.command("import", epilog="Example: spotisync import my_spotify_data.zip")(imports.import_)
 app.command("schedule", epilog="Example: spotisync schedule")(schedule.schedule)
+app.command("export", epilog="Example: spotisync export my-library --format jsonl")(exports.export)
 app.command(
     "psql",
     epilog="Example: spotisync psql -c 'SELECT count(*) FROM saved_tracks'",

@@ -1,0 +1,7 @@
+"""What can be exported, and how."""
+
+from typing import Literal, get_args
+
+Table = Literal["saved_tracks", "saved_albums", "followed_artists", "playlists", "playlist_items", "plays"]
+Format = Literal["csv", "jsonl"]
+TABLES: tuple[Table, ...] = get_args(Table)
