@@ -6,6 +6,7 @@ import typer
 
 from spotisync.cli import (
     accounts,
+    backups,
     db,
     demo,
     doctor,
@@ -65,6 +66,10 @@ app.add_typer(limits.app, name="limits")
 app.command("import", epilog="Example: spotisync import my_spotify_data.zip")(imports.import_)
 app.command("schedule", epilog="Example: spotisync schedule")(schedule.schedule)
 app.command("export", epilog="Example: spotisync export my-library --format jsonl")(exports.export)
+app.command("backup", epilog="Example: spotisync backup spotisync.backup")(backups.backup)
+app.command("restore", epilog="Example: SPOTISYNC_DATA_DIR=/new/place spotisync restore spotisync.backup")(
+    backups.restore
+)
 app.command(
     "psql",
     epilog="Example: spotisync psql -c 'SELECT count(*) FROM saved_tracks'",

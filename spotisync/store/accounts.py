@@ -161,6 +161,12 @@ def tokens(connection: Connection, account_id: int) -> Tokens:
     return Tokens(**row._mapping)  # noqa: SLF001
 
 
+def check_key(connection: Connection, vault: Vault) -> None:
+    """Raises `Misconfigured` if a stored login can't be opened with these keys."""
+    for (sealed,) in connection.execute(text("SELECT refresh_token FROM accounts WHERE refresh_token IS NOT NULL")):
+        vault.open(sealed)
+
+
 def scope(connection: Connection, account_id: int) -> str | None:
     """What was granted, as Spotify said it; None if that was never noted."""
     found: str | None = connection.execute(

@@ -134,6 +134,7 @@ def test_a_directory_that_can_not_be_written_is_told(synced: Sync, tmp_path: Pat
         exported(synced, tmp_path / "file" / "below")
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_tracks_need_no_more_memory_than_one(store: Store, tmp_path: Path) -> None:
     store.sql("INSERT INTO tracks (id, name, uri) SELECT g::text, 'name ' || g, 'u' FROM generate_series(1, 100000) g")
     store.sql(
