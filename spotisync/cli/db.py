@@ -1,5 +1,6 @@
 """`spotisync db`: migrations."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -45,3 +46,36 @@ def current() -> None:
         say(f"The tables are at {there}, as this version needs them.")
     else:
         say(f"The tables are at {there or 'nothing'}, this version needs {needed}: spotisync db upgrade")
+
+
+@app.command(epilog="Example: spotisync db reader")
+def reader(
+    *,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Take the password from stdin; else one is made, and printed.")
+    ] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="Remove the role.")] = False,
+) -> None:
+    """Make a role for dashboards, `spotisync_reader`: it reads the library, no login, and changes nothing."""
+    from spotisync.cli.opened import library
+    from spotisync.store import readers
+
+    if drop:
+        with library() as database, database.begin() as connection:
+            gone = readers.drop(connection)
+        say(f"{readers.NAME} is gone." if gone else f"There is no {readers.NAME}.")
+        return
+    password = _password(asked=password_stdin)
+    with library() as database, database.begin() as connection:
+        readers.make(connection, password)
+    say(f"{readers.NAME} can read the library" + ("." if password_stdin else f", with this password: {password}"))
+
+
+def _password(*, asked: bool) -> str:
+    import secrets
+
+    if not asked:
+        return secrets.token_urlsafe(24)
+    if not (password := sys.stdin.read().strip()):
+        raise typer.BadParameter("there is no password on stdin", param_hint="--password-stdin")
+    return password
