@@ -36,7 +36,7 @@ def test_the_reader(store: Store, make_settings: Callable[..., Any]) -> None:
                 "DELETE FROM saved_tracks",
                 "SET TRANSACTION READ WRITE; UPDATE artists SET name = ''",
             ):
-                with pytest.raises(DBAPIError, match="permission denied|read-only"):
+                with pytest.raises(DBAPIError, match=r"permission denied|read-only"):
                     reader.execute(text(refused))
                 reader.rollback()
         engine.dispose()
