@@ -63,7 +63,10 @@ def _together(batches: list[Event]) -> Event:
 
 def totals(sums: Event) -> Event:
     """All of a run's events in one line."""
-    spent = [f"worked {_seconds(sums['seconds'])}", *([f"waited {span(sums['waited'])}"] if sums["waited"] else [])]
+    spent = [
+        f"worked {_seconds(sums['seconds'])}",
+        *([f"waited {span(sums['waited'])}"] if sums["waited"] >= 1 else []),
+    ]
     trouble = [
         *([f"{_many(sums['retried'], 'failed try', 'failed tries')}"] if sums["retried"] else []),
         *([f"{_many(sums['lost'], 'lost worker')}"] if sums["lost"] else []),
@@ -145,7 +148,7 @@ TEXTS: Final[dict[str, Callable[[Event], str]]] = {
 
 
 def _seconds(seconds: float | None) -> str:
-    return f"{seconds or 0:.1f} s" if (seconds or 0) < 10 else span(seconds or 0)
+    return f"{max(0.1, seconds or 0):.1f} s" if (seconds or 0) < 10 else span(seconds or 0)
 
 
 def _ended(words: str) -> str:
