@@ -54,8 +54,8 @@ def calls(connection: Connection, settings: Settings, common: Document) -> Docum
 _SENT = f"""SELECT family, sum(calls) AS day, COALESCE(sum(calls) FILTER (WHERE minute = m.this), 0) AS now,
     COALESCE(sum(calls) FILTER (WHERE minute = m.last), 0) AS before,
     CAST(EXTRACT(epoch FROM now() - m.this) AS float) AS elapsed
-    FROM call_ledger, (SELECT date_trunc('minute', now()) AS this, date_trunc('minute', now() - interval '1 minute') AS last
-        OFFSET 0) m
+    FROM call_ledger, (SELECT date_trunc('minute', now()) AS this,
+        date_trunc('minute', now() - interval '1 minute') AS last OFFSET 0) m
     WHERE client_id = :client_id AND minute > now() - {DAY} GROUP BY family, m.this"""
 
 
