@@ -243,7 +243,7 @@ def error(last_error: str | None) -> Document | None:
     cause, _, cure = last_error.partition("; ")
     if cure.endswith(TRIED):
         cause, cure = last_error, ""
-    return {"cause": _upper(_ended(cause)), "cure": _upper(_ended(cure)) if cure else None}
+    return {"cause": _upper(_ended(cause)), "cure": _upper(cure) if cure else None}
 
 
 def _error(of: Document) -> str:
