@@ -111,7 +111,7 @@ def _retried(event: Event) -> str:
 
 def _lost(event: Event) -> str:
     lost = f"batch {event['seq'] + 1} of {event['phase']}" if event["phase"] != "finish" else "the end"
-    return f"The worker that had {lost} is gone; another one takes it, from the last checkpoint."
+    return f"The worker that had {lost} is gone, or was cut off; it is taken again, from the last checkpoint."
 
 
 def _put_off(event: Event) -> str:

@@ -157,6 +157,17 @@ class Checkpoint:
     failures: int
 
 
+_CLAIM = f"""WITH before AS (SELECT r.id, r.claim FROM sync_history r
+        WHERE r.id = :id AND r.phase = :phase AND r.seq = :seq
+        AND r.status = :status AND r.status IN ('in_progress', 'rate_limited')
+        AND (r.not_before IS NULL OR r.not_before <= now())
+        AND (r.claim IS NULL AND r.status = 'in_progress' OR r.wake_at <= now() OR {CLAIMANT_GONE})
+        AND {ACCOUNT_FREE} FOR NO KEY UPDATE)
+    UPDATE sync_history r SET claim = :token, claim_pid = :pid, claim_started = :started,
+        wake_at = now() + make_interval(secs => :lease), attempts = attempts + 1, status = 'in_progress'
+    FROM before b WHERE r.id = b.id RETURNING r.attempts, b.claim IS NOT NULL AS lost"""
+
+
 def claim(connection: Connection, run: Run, token: UUID, claimant: Claimant, lease_seconds: int) -> int | None:
     """Take the batch `run.phase`, `run.seq`. Returns how often it was taken since the last commit.
 
@@ -166,17 +177,7 @@ def claim(connection: Connection, run: Run, token: UUID, claimant: Claimant, lea
         # It begins again, so it could meet another run of the account that is just beginning.
         lock_account(connection, run.account_id)
     taken = connection.execute(
-        text(
-            f"""WITH before AS (SELECT r.id, r.claim FROM sync_history r
-                WHERE r.id = :id AND r.phase = :phase AND r.seq = :seq
-                AND r.status = :status AND r.status IN ('in_progress', 'rate_limited')
-                AND (r.not_before IS NULL OR r.not_before <= now())
-                AND (r.claim IS NULL AND r.status = 'in_progress' OR r.wake_at <= now() OR {CLAIMANT_GONE})
-                AND {ACCOUNT_FREE} FOR NO KEY UPDATE)
-            UPDATE sync_history r SET claim = :token, claim_pid = :pid, claim_started = :started,
-                wake_at = now() + make_interval(secs => :lease), attempts = attempts + 1, status = 'in_progress'
-            FROM before b WHERE r.id = b.id RETURNING r.attempts, b.claim IS NOT NULL AS lost"""
-        ),
+        text(_CLAIM),
         {
             "token": token,
             "pid": claimant.pid,

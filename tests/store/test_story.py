@@ -1,9 +1,11 @@
 """What happened in a run is what the run has counted; facts beside the run; who is woken, and who is not."""
 
+import runpy
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import groupby, pairwise, takewhile
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -23,6 +25,7 @@ from tests.drive import Account
 from tests.store.conftest import GONE, LEASE, Store
 from tests.store.test_growth import OLD_PLANS, PAGE_COST, CountingDatabase
 
+MIGRATIONS = Path(__file__).parents[2] / "migrations" / "versions"
 QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 MISHAPS = ("500", "short", "long", "killed", "killed and swept", "late", "cancelled")
 
@@ -217,6 +220,25 @@ def test_what_the_last_runs_changed_by_name(sync: Sync, account: Account, simula
     assert (changes[1]["added"], changes[1]["playlists"]["new"]) == (counted["added"], counted["new"])
     assert (len(changes[1]["names"]), changes[1]["more"]) == (10, counted.total() - 10)
     assert {name["kind"] for name in changes[1]["names"]} == {"track", "playlist"}
+
+
+def test_runs_of_an_older_release_are_counted_alike(
+    sync: Sync, account: Account, simulator: Server, store: Store
+) -> None:
+    drive.full_sync(sync, account)
+    simulator.world.edit("unlike")
+    drive.incremental_sync(sync, account)
+    kept = "SELECT changes FROM sync_history ORDER BY id"
+    changes = store.sql(kept)
+    proved = "SELECT tracks_proved_at, playlists_proved_at FROM accounts WHERE spotify_user_id = :name"
+    migration = runpy.run_path(str(MIGRATIONS / "0003_events.py"))
+    store.sql("UPDATE sync_history SET changes = NULL")
+    store.sql("UPDATE accounts SET tracks_proved_at = NULL, playlists_proved_at = NULL")
+    store.sql(migration["COUNTED"])
+    assert store.sql(kept) == changes
+    for phase in ("tracks", "playlists"):
+        store.sql(migration["PROVED"].format(column=f"{phase}_proved_at", phase=phase))
+    assert all(store.sql(proved, name=account.name)[0])
 
 
 def test_what_can_be_done(sync: Sync, store: Store) -> None:

@@ -50,7 +50,10 @@ def event(kind: str, message: str | None = None, **changes: Any) -> dict[str, An
         ),
         (
             event("lost"),
-            "The worker that had batch 4 of tracks is gone; another one takes it, from the last checkpoint.",
+            (
+                "The worker that had batch 4 of tracks is gone, or was cut off; "
+                "it is taken again, from the last checkpoint."
+            ),
         ),
         (event("resumed"), "Resumed, from its checkpoints."),
         (
