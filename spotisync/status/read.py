@@ -114,7 +114,10 @@ def _common(connection: Connection, settings: Settings) -> Document:
 
 
 def _around(connection: Connection, settings: Settings, chosen: list[Account], common: Document) -> dict[int, Document]:
-    """What documents of these accounts say beside their runs. As many queries for many accounts as for one."""
+    """What documents of these accounts say beside their runs. As many queries for many accounts as for one.
+
+    An account may be removed meanwhile: of that one there is nothing to say.
+    """
     ids = [account.id for account in chosen]
     name = chosen[0].spotify_user_id if len(chosen) == 1 else None
     comes = upcoming.read(connection, settings, name, times.now(common))
@@ -122,9 +125,9 @@ def _around(connection: Connection, settings: Settings, chosen: list[Account], c
     fresh = around.read_at(connection, ids, common)
     return {
         account.id: {
-            "upcoming": comes[account.spotify_user_id],
+            "upcoming": comes.get(account.spotify_user_id, []),
             "changes": changed[account.id],
-            "read_at": fresh[account.id],
+            "read_at": fresh.get(account.id, {}),
             "newest": newest[account.id],
         }
         for account in chosen
