@@ -2,23 +2,15 @@
 
 from datetime import datetime
 from itertools import groupby
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from spotisync.cli.opened import library
 from spotisync.cli.options import Account, AsJson
 from spotisync.cli.output import document, say
 from spotisync.core.consent import LOGIN
-from spotisync.core.spans import span
 
 if TYPE_CHECKING:
     from spotisync.cli.words import Document
-
-# Seconds. Later than this, nobody seems to be there to do it.
-LATE: Final = 90
-RESTS: Final = {
-    "disabled": "it rests until: spotisync accounts enable {account}",
-    "needs_login": "it rests until the account has logged in again",
-}
 
 
 def schedule(*, account: Account = None, json: AsJson = False) -> None:
@@ -42,7 +34,9 @@ def schedule(*, account: Account = None, json: AsJson = False) -> None:
 
 def lines(row: "Document", zone: str) -> list[str]:
     """When it comes; below it, what became of the last one, and why the next one is not where one would expect it."""
-    said = [f"{_next(row, zone)}; {_how_often(row)}" if row["on"] else f"off; {row['variable']} turns it on"]
+    from spotisync.status import upcoming
+
+    said = [upcoming.words(row, zone)]
     if row["last_at"]:
         said.append(f"last: {_clock(row, 'last_at', zone)}{_outcome(row)}")
     if row["note"]:
@@ -50,32 +44,10 @@ def lines(row: "Document", zone: str) -> list[str]:
     return [f"  {row['kind'] if not number else '':11}  {words}" for number, words in enumerate(said)]
 
 
-def _next(row: "Document", zone: str) -> str:
-    if row["account_status"] in RESTS:
-        return RESTS[row["account_status"]].format(account=row["account"])
-    if row["due_at"] is None:
-        return "planned within seconds, once beat and a worker run"
-    seconds = _seconds_until(row)
-    if seconds < -LATE:
-        return f"due since {_clock(row, 'due_at', zone)}: do beat and a worker run?"
-    when = f"in {span(seconds)}" if seconds > 0 else "now"
-    return f"{when} ({_clock(row, 'due_at', zone)})"
-
-
-def _how_often(row: "Document") -> str:
-    if row["cron"]:
-        return f"by {row['cron']}, {row['time_zone']}"
-    return f"every {span(row['stretched_to_seconds'] or row['every_seconds'])}"
-
-
 def _outcome(row: "Document") -> str:
     if row["last_sync_id"] is None:
         return ""
     return f", run {row['last_sync_id']}: {row['last_status'].replace('_', ' ')}"
-
-
-def _seconds_until(row: "Document") -> float:
-    return (datetime.fromisoformat(row["due_at"]) - datetime.fromisoformat(row["as_of"])).total_seconds()
 
 
 def _clock(row: "Document", name: str, zone: str) -> str:

@@ -8,10 +8,12 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
+
+from spotisync.settings import Settings
 
 Kind = Literal["full", "incremental", "playback"]
 
@@ -21,6 +23,14 @@ CRON_SPREAD: Final = 600
 LONGEST: Final = 86_400
 # What a quota that was met tells: more than the day's calls went, but not by how much.
 AFTER_A_QUOTA: Final = 4
+
+
+# By the variable that says how often, or that it is off.
+VARIABLES: Final[Mapping[Kind, str]] = {
+    "full": "SPOTISYNC_FULL_SYNC_SCHEDULE",
+    "incremental": "SPOTISYNC_INCREMENTAL_INTERVAL",
+    "playback": "SPOTISYNC_PLAYBACK_INTERVAL",
+}
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,18 @@ class Every:
 
 
 Rule = Cron | Every
+
+
+def rules(settings: Settings) -> dict[Kind, Rule]:
+    """The kinds that are on."""
+    found: dict[Kind, Rule] = {}
+    if settings.full_sync_schedule:
+        found["full"] = Cron(settings.full_sync_schedule, settings.zone)
+    if settings.incremental_interval:
+        found["incremental"] = Every(settings.incremental_interval)
+    if settings.playback_interval:
+        found["playback"] = Every(settings.playback_interval)
+    return found
 
 
 def place(account_id: int) -> float:
@@ -126,6 +148,32 @@ def put_off_to(free: datetime, next_one: datetime, account_id: int) -> datetime:
     A person can end a limit, and nobody would notice until it is looked at again.
     """
     return min(free + timedelta(seconds=int(60 * place(account_id))), next_one)
+
+
+def document(account: dict[str, Any], kind: Kind, rule: Rule | None, row: dict[str, Any] | None) -> dict[str, Any]:
+    """What is known of one kind of an account: when it comes, how often, what became of the last one."""
+    row = row or {}
+    return {
+        "account": account["account"],
+        "account_status": account["account_status"],
+        "kind": kind,
+        "on": rule is not None,
+        "variable": VARIABLES[kind],
+        "cron": rule.expression if isinstance(rule, Cron) else None,
+        "time_zone": rule.zone if isinstance(rule, Cron) else None,
+        "every_seconds": rule.seconds if isinstance(rule, Every) else None,
+        "stretched_to_seconds": row.get("stretched_to"),
+        "due_at": _iso(row.get("due_at")) if rule else None,
+        "last_at": _iso(row.get("last_at")),
+        "last_sync_id": row.get("sync_id"),
+        "last_status": row.get("last_status"),
+        "note": row.get("note"),
+        "as_of": _iso(account["now"]),
+    }
+
+
+def _iso(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
 
 
 # ---- in words -------------------------------------------------------------------------------------------------------

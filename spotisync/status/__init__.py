@@ -4,5 +4,7 @@ A status document holds the numbers (`read`), when it will be done (`forecast`) 
 """
 
 from spotisync.status.read import Document, documents, history, look, run, summary
+from spotisync.status.story import fold
+from spotisync.status.timeline import timeline, totals
 
-__all__ = ["Document", "documents", "history", "look", "run", "summary"]
+__all__ = ["Document", "documents", "fold", "history", "look", "run", "summary", "timeline", "totals"]

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 from spotisync import gate
 from spotisync.core.states import UNFINISHED
 from spotisync.settings import Settings
-from spotisync.status import forecast, words
+from spotisync.status import around, can, forecast, times, upcoming, words
 from spotisync.store import accounts, heartbeats, plays
 from spotisync.store.accounts import Account
 from spotisync.store.runs import CLAIMANT_GONE
@@ -21,6 +21,8 @@ RUN_COLUMNS = """r.id AS sync_id, a.spotify_user_id AS account, r.sync_type, r.s
     r.completed_at, r.items_processed, r.items_added, r.items_updated, r.items_removed,
     (SELECT COALESCE(sum(s.items_deferred), 0) FROM sync_state s WHERE s.sync_id = r.id) AS items_deferred,
     r.api_calls, r.last_error, r.phase AS current_phase, r.seq AS current_batch"""
+# In so many words, for these runs have an index of their own.
+IS_UNFINISHED = "status IN ('pending', 'in_progress', 'rate_limited')"
 FROM = "FROM sync_history r JOIN accounts a ON a.id = r.account_id"
 RUN = f"SELECT {RUN_COLUMNS} {FROM}"
 # Of a claim the session that took it is known: while that one lives, so does the worker's process.
@@ -39,6 +41,7 @@ NO_RUN: dict[str, Any] = {
     "to_look_up": {},
     "lists_put_off": {},
     "other_runs": [],
+    "error": None,
 }
 Document = dict[str, Any]
 
@@ -55,8 +58,10 @@ def documents(connection: Connection, settings: Settings, account: str | None = 
     common = _common(connection, settings)
     if not chosen:
         nobody = dict.fromkeys(("display_name", "account_status", "account_error", "playback"))
-        return [_told({**NO_RUN, **common, **nobody})]
-    return [_of_account(connection, each, common) for each in chosen]
+        beside: Document = {"upcoming": [], "changes": [], "read_at": {}, "newest": {}}
+        return [_told({**NO_RUN, **common, **beside, **nobody})]
+    beside_each = _around(connection, settings, chosen, common)
+    return [_of_account(connection, each, {**common, **beside_each[each.id]}) for each in chosen]
 
 
 def run(connection: Connection, settings: Settings, sync_id: int) -> Document | None:
@@ -65,7 +70,9 @@ def run(connection: Connection, settings: Settings, sync_id: int) -> Document | 
     if row is None:
         return None
     account = accounts.named(connection, row.account)
-    return _of_run(connection, account, _plain(row), _common(connection, settings))
+    common = _common(connection, settings)
+    beside = _around(connection, settings, [account], common)[account.id]
+    return _of_run(connection, account, _plain(row), {**common, **beside}, alone=True)
 
 
 def history(connection: Connection, account: str | None, limit: int) -> list[Document]:
@@ -96,12 +103,34 @@ def _common(connection: Connection, settings: Settings) -> Document:
     now = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
     blocks = gate.read(connection, settings.client_id) if settings.client_id else None
     swept = heartbeats.last(connection, "sweep")
-    return {
+    common = {
         "as_of": now.isoformat(),
         "time_zone": settings.zone,
         "blocked": None if blocks is None else [_block(each) for each in blocks],
         "schedule": {"last_sweep": swept.isoformat() if swept else None, "sweep_interval": settings.sweep_interval},
         "playback_interval": settings.playback_interval,
+    }
+    return {**common, "calls": around.calls(connection, settings, common)}
+
+
+def _around(connection: Connection, settings: Settings, chosen: list[Account], common: Document) -> dict[int, Document]:
+    """What documents of these accounts say beside their runs. As many queries for many accounts as for one.
+
+    An account may be removed meanwhile: of that one there is nothing to say.
+    """
+    ids = [account.id for account in chosen]
+    name = chosen[0].spotify_user_id if len(chosen) == 1 else None
+    comes = upcoming.read(connection, settings, name, times.now(common))
+    changed, newest = around.changes(connection, ids), around.newest(connection, ids)
+    fresh = around.read_at(connection, ids, common)
+    return {
+        account.id: {
+            "upcoming": comes.get(account.spotify_user_id, []),
+            "changes": changed[account.id],
+            "read_at": fresh.get(account.id, {}),
+            "newest": newest[account.id],
+        }
+        for account in chosen
     }
 
 
@@ -118,8 +147,10 @@ def _of_account(connection: Connection, account: Account, common: Document) -> D
     """Of its unfinished run, or its last one. A run that goes comes before one that is parked or pending."""
     row = connection.execute(
         text(
-            f"""{LIVE_RUN} WHERE r.account_id = :account_id
-            ORDER BY r.status = 'in_progress' DESC, r.completed_at IS NULL DESC, r.id DESC LIMIT 1"""
+            f"""{LIVE_RUN} WHERE r.id = COALESCE(
+                (SELECT u.id FROM sync_history u WHERE u.account_id = :account_id AND u.{IS_UNFINISHED}
+                ORDER BY u.status = 'in_progress' DESC, u.id DESC LIMIT 1),
+                (SELECT l.id FROM sync_history l WHERE l.account_id = :account_id ORDER BY l.id DESC LIMIT 1))"""
         ),
         {"account_id": account.id},
     ).one_or_none()
@@ -128,7 +159,10 @@ def _of_account(connection: Connection, account: Account, common: Document) -> D
     return _of_run(connection, account, _plain(row), common)
 
 
-def _of_run(connection: Connection, account: Account, found: Document, common: Document) -> Document:
+def _of_run(
+    connection: Connection, account: Account, found: Document, common: Document, *, alone: bool = False
+) -> Document:
+    """`alone`: nothing but this run is looked at, so that what can be done is what can be done to it."""
     worker = {"has_it": found.pop("claimed"), "alive": found.pop("alive"), "last_advance": found.pop("last_advance")}
     phases = _phases(connection, found["sync_id"], ", busy_seconds")
     document = {
@@ -140,11 +174,16 @@ def _of_run(connection: Connection, account: Account, found: Document, common: D
         "to_look_up": _to_look_up(connection, phases),
         "lists_put_off": _lists_put_off(connection, account.id, found["sync_id"]),
         "other_runs": _other_runs(connection, account.id, found["sync_id"]),
+        "error": words.error(found["last_error"]),
+        # What the run has saved is counted with the run.
+        "calls": {**common["calls"], "saved": found.get("calls_saved")},
     }
-    return _told(forecast.add(document, _earlier(connection, account.id, found)))
+    return _told(forecast.add(document, _earlier(connection, account.id, found)), alone=alone)
 
 
-def _told(document: Document) -> Document:
+def _told(document: Document, *, alone: bool = False) -> Document:
+    newest = document.pop("newest")
+    document = {**document, "can": can.actions(document, newest, of_run=alone)}
     return {**document, **words.told(document)}
 
 
@@ -195,10 +234,10 @@ def _lists_put_off(connection: Connection, account_id: int, sync_id: int) -> dic
 def _other_runs(connection: Connection, account_id: int, sync_id: int) -> list[Document]:
     rows = connection.execute(
         text(
-            """SELECT id AS sync_id, sync_type, status FROM sync_history
-            WHERE account_id = :account_id AND id <> :id AND status = ANY(:unfinished) ORDER BY id"""
+            f"""SELECT id AS sync_id, sync_type, status FROM sync_history
+            WHERE account_id = :account_id AND id <> :id AND {IS_UNFINISHED} ORDER BY id"""
         ),
-        {"account_id": account_id, "id": sync_id, "unfinished": list(UNFINISHED)},
+        {"account_id": account_id, "id": sync_id},
     )
     return [_plain(row) for row in rows]
 

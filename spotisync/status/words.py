@@ -23,6 +23,8 @@ START: Final = "spotisync up; or, with own servers: celery -A spotisync worker, 
 SAFE: Final = "All that was read is stored."
 # A message is with a worker in milliseconds; after so many seconds somebody should look.
 PATIENCE: Final = 10.0
+# What is said of a run that has given up is no cure.
+TRIED: Final = "tries in a row failed"
 # So many reads of plays may be missed before they no longer count as recorded.
 RECENT_READS: Final = 3
 # So many sweeps may be missed before the schedule is said to stand still.
@@ -234,6 +236,16 @@ def _cancelled(document: Document) -> str:
     return f"Cancelled{when}. {_are_in(document)}".strip()
 
 
+def error(last_error: str | None) -> Document | None:
+    """What went wrong and, where that is known, what to do about it: it stands behind the first semicolon."""
+    if not last_error:
+        return None
+    cause, _, cure = last_error.partition("; ")
+    if cure.endswith(TRIED):
+        cause, cure = last_error, ""
+    return {"cause": _upper(_ended(cause)), "cure": _upper(cure) if cure else None}
+
+
 def _error(of: Document) -> str:
     return _ended(of["last_error"] or "no reason was given")
 
@@ -317,6 +329,8 @@ def to_do(document: Document) -> str:
 
 
 def _resume(document: Document) -> str:
+    if "can" in document and document["can"]["resume"] != document["sync_id"]:
+        return "Nothing: a newer run has taken its place."
     return f"Go on from there: spotisync resume {document['sync_id']}"
 
 

@@ -107,7 +107,7 @@ def forecast(connection: Connection, client_id: str, enrichment: Enrichment, bud
 
 
 def _forecast(connection: Connection, client_id: str, entity: Entity, by: Way, budget: int) -> Forecast:
-    left = connection.execute(text(f"SELECT count(*) FROM {entity} WHERE {_LEFT[by]}")).scalar_one()
+    left = connection.execute(text(_counted(entity, by))).scalar_one()
     used = ledger.used(connection, client_id, entity)
     days = days_left(left, budget, used) if by == "singly" else 0
     done_at = connection.execute(text(_DONE), {"id": client_id, "family": entity, "days": days}).scalar_one()
@@ -121,11 +121,17 @@ def _forecast(connection: Connection, client_id: str, entity: Entity, by: Way, b
     )
 
 
-_LEFT: dict[Way, str] = {
-    "together": "enrichment IN ('stub', 'partial')",
-    "singly": "enrichment = 'stub' OR enrichment = 'partial' AND enriched_at IS NULL",
-    "partial": "enrichment = 'stub'",
-    "off": "enrichment = 'stub'",
+def _counted(entity: Entity, by: Way) -> str:
+    """Each kind by the index it has: together they would be looked for in the whole catalogue."""
+    counts = (f"(SELECT count(*) FROM {entity} WHERE {condition})" for condition in _LEFT[by])
+    return f"SELECT {' + '.join(counts)}"
+
+
+_LEFT: dict[Way, tuple[str, ...]] = {
+    "together": ("enrichment = 'stub'", "enrichment = 'partial'"),
+    "singly": ("enrichment = 'stub'", "enrichment = 'partial' AND enriched_at IS NULL"),
+    "partial": ("enrichment = 'stub'",),
+    "off": ("enrichment = 'stub'",),
 }
 # Not before a cooldown is over.
 _DONE = """SELECT GREATEST(now() + make_interval(days => :days), (SELECT max(blocked_until) FROM rate_limits

@@ -13,6 +13,23 @@ def changes_are_of(connection: Connection, sync_id: int) -> None:
     connection.execute(text("SELECT set_config('spotisync.sync_id', CAST(:id AS text), true)"), {"id": str(sync_id)})
 
 
+def count_changes(connection: Connection, sync_id: int) -> None:
+    """Once, when a run is over: whoever shows the last ones that changed something need not look through all."""
+    connection.execute(
+        text(
+            """UPDATE sync_history SET changes = (SELECT jsonb_object_agg(what, rows) FROM (
+                SELECT 'added' AS what, count(*) AS rows FROM saved_spans WHERE from_run = :id
+                UNION ALL SELECT 'removed', count(*) FROM saved_spans WHERE to_run = :id
+                UNION ALL SELECT 'new', count(*) FROM playlist_spans WHERE from_run = :id
+                UNION ALL SELECT 'gone', count(*) FROM playlist_spans WHERE to_run = :id
+                UNION ALL SELECT 'changed', count(*) FROM playlist_versions v WHERE v.sync_id = :id AND NOT EXISTS (
+                    SELECT 1 FROM playlist_spans s WHERE s.playlist_id = v.playlist_id AND s.from_run = :id)
+            ) counted WHERE rows > 0) WHERE id = :id"""
+        ),
+        {"id": sync_id},
+    )
+
+
 def keep_versions(connection: Connection, sync_id: int, ids: Sequence[str]) -> None:
     """Contents that were just swapped in, where they differ from the last version."""
     connection.execute(

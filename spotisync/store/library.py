@@ -165,7 +165,7 @@ def note_walk(connection: Connection, account_id: int, total: int, nulls: Mappin
     bound = {"account_id": account_id, "total": total}
     connection.execute(
         text(
-            """UPDATE accounts SET walked_total = :total, walked_excess = :total - (
+            """UPDATE accounts SET tracks_proved_at = now(), walked_total = :total, walked_excess = :total - (
                 SELECT count(*) FROM saved_tracks WHERE account_id = :account_id AND removed_at IS NULL)
             WHERE id = :account_id"""
         ),

@@ -171,8 +171,8 @@ def remove_unlisted(connection: Connection, account_id: int, sync_id: int, hidde
 def note_nulls(connection: Connection, account_id: int, nulls: Nulls) -> None:
     connection.execute(
         text(
-            """UPDATE accounts SET null_playlists = :rows, idle_null_playlists = :idle
-            WHERE id = :id AND (null_playlists, idle_null_playlists) IS DISTINCT FROM (:rows, :idle)"""
+            """UPDATE accounts SET null_playlists = :rows, idle_null_playlists = :idle, playlists_proved_at = now()
+            WHERE id = :id"""
         ),
         {"id": account_id, **vars(nulls)},
     )

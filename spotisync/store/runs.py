@@ -12,12 +12,15 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from spotisync.core.states import PHASES, UNFINISHED, Phase, Status, sources
+from spotisync.store import events, history
 from spotisync.store.database import Claimant
+from spotisync.store.events import Event
 from spotisync.store.params import dumps
 
 # `stall`: a message that was published, and not claimed for so many seconds, is taken for lost and published again.
 STALL_SECONDS = 30.0
 
+ENDS: dict[Status, events.Kind] = {"success": "success", "failed": "failed", "cancelled": "cancelled"}
 STAGING = ("seen_tracks", "seen_nulls", "read_rows", "staged_items")
 
 # A process that has committed, and has to publish the next batch, stays noted until that one is claimed.
@@ -124,6 +127,7 @@ def create(
         [{"sync_id": sync_id, "key": f"sync_{sync_id}_{phase}", "phase": phase} for phase in PHASES],
     )
     _drop_staging_of_older_runs(connection, account_id, sync_type, sync_id)
+    events.tell(connection, sync_id, Event("begun", trigger))
     return int(sync_id)
 
 
@@ -153,6 +157,17 @@ class Checkpoint:
     failures: int
 
 
+_CLAIM = f"""WITH before AS (SELECT r.id, r.claim FROM sync_history r
+        WHERE r.id = :id AND r.phase = :phase AND r.seq = :seq
+        AND r.status = :status AND r.status IN ('in_progress', 'rate_limited')
+        AND (r.not_before IS NULL OR r.not_before <= now())
+        AND (r.claim IS NULL AND r.status = 'in_progress' OR r.wake_at <= now() OR {CLAIMANT_GONE})
+        AND {ACCOUNT_FREE} FOR NO KEY UPDATE)
+    UPDATE sync_history r SET claim = :token, claim_pid = :pid, claim_started = :started,
+        wake_at = now() + make_interval(secs => :lease), attempts = attempts + 1, status = 'in_progress'
+    FROM before b WHERE r.id = b.id RETURNING r.attempts, b.claim IS NOT NULL AS lost"""
+
+
 def claim(connection: Connection, run: Run, token: UUID, claimant: Claimant, lease_seconds: int) -> int | None:
     """Take the batch `run.phase`, `run.seq`. Returns how often it was taken since the last commit.
 
@@ -162,15 +177,7 @@ def claim(connection: Connection, run: Run, token: UUID, claimant: Claimant, lea
         # It begins again, so it could meet another run of the account that is just beginning.
         lock_account(connection, run.account_id)
     taken = connection.execute(
-        text(
-            f"""UPDATE sync_history r SET claim = :token, claim_pid = :pid, claim_started = :started,
-                wake_at = now() + make_interval(secs => :lease), attempts = attempts + 1, status = 'in_progress'
-            WHERE r.id = :id AND r.phase = :phase AND r.seq = :seq
-            AND r.status = :status AND r.status IN ('in_progress', 'rate_limited')
-            AND (r.not_before IS NULL OR r.not_before <= now())
-            AND (r.claim IS NULL AND r.status = 'in_progress' OR r.wake_at <= now() OR {CLAIMANT_GONE})
-            AND {ACCOUNT_FREE} RETURNING r.attempts"""
-        ),
+        text(_CLAIM),
         {
             "token": token,
             "pid": claimant.pid,
@@ -181,8 +188,12 @@ def claim(connection: Connection, run: Run, token: UUID, claimant: Claimant, lea
             "seq": run.seq,
             "status": run.status,
         },
-    ).scalar_one_or_none()
+    ).one_or_none()
     if taken is not None:
+        if taken.lost:
+            _tell_lost(connection, run.id, run.phase, run.seq, taken.attempts - 1)
+        if run.status == "rate_limited":
+            events.tell(connection, run.id, Event("woken", run.status))
         connection.execute(
             text(
                 """UPDATE sync_state SET status = 'in_progress', rate_limit_reset_at = NULL, updated_at = now()
@@ -191,7 +202,12 @@ def claim(connection: Connection, run: Run, token: UUID, claimant: Claimant, lea
             ),
             {"id": run.id, "phase": run.phase},
         )
-    return taken
+    return taken.attempts if taken else None
+
+
+def _tell_lost(connection: Connection, sync_id: int, phase: str, seq: int, attempt: int) -> None:
+    """Whoever had claimed the batch has neither committed it nor given it back: killed, stuck, or cut off."""
+    events.tell(connection, sync_id, Event("lost", phase=phase, seq=seq, attempt=attempt))
 
 
 def checkpoint(connection: Connection, sync_id: int, phase: Phase) -> Checkpoint:
@@ -338,6 +354,7 @@ def defer(connection: Connection, sync_id: int, phase: Phase, put_off: int) -> N
 
 def sent(connection: Connection, sync_id: int, api_calls: int) -> None:
     """Requests of a batch that brought nothing; they count all the same."""
+    events.sent(connection, sync_id, api_calls)
     connection.execute(
         text("UPDATE sync_history SET api_calls = api_calls + :calls WHERE id = :id"),
         {"calls": api_calls, "id": sync_id},
@@ -420,6 +437,9 @@ def end(
             ),
             {"status": status, "error": error, "id": sync_id},
         )
+    if ended is not None:
+        history.count_changes(connection, sync_id)
+        events.tell(connection, sync_id, Event(ENDS[status], error))
     return ended is not None
 
 
@@ -444,6 +464,7 @@ def reopen(connection: Connection, sync_id: int, *, stall: float = STALL_SECONDS
             ),
             {"id": sync_id},
         )
+        events.tell(connection, sync_id, Event("resumed"))
     return reopened is not None
 
 
@@ -493,12 +514,20 @@ def take_due(connection: Connection, account_id: int, client_id: str, *, stall: 
         return None
     taken = connection.execute(
         text(
-            f"""UPDATE sync_history SET status = 'in_progress', claim = NULL, claim_pid = NULL, claim_started = NULL,
-                not_before = NULL, wake_at = now() + make_interval(secs => :stall)
-            WHERE id = (SELECT r.id FROM sync_history r WHERE r.account_id = :account_id AND {_DUE}
+            f"""WITH before AS (SELECT r.id, r.status, r.claim FROM sync_history r
+                WHERE r.account_id = :account_id AND {_DUE}
                 ORDER BY r.status = 'in_progress' DESC, r.sync_type, r.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
-            RETURNING id"""
+            UPDATE sync_history r SET status = 'in_progress', claim = NULL, claim_pid = NULL, claim_started = NULL,
+                not_before = NULL, wake_at = now() + make_interval(secs => :stall)
+            FROM before b WHERE r.id = b.id
+            RETURNING r.id, r.phase, r.seq, r.attempts, b.status AS was, b.claim IS NOT NULL AS lost"""
         ),
         {"account_id": account_id, "client_id": client_id, "stall": stall},
-    ).scalar_one_or_none()
-    return None if taken is None else get(connection, taken)
+    ).one_or_none()
+    if taken is None:
+        return None
+    if taken.lost:
+        _tell_lost(connection, taken.id, taken.phase, taken.seq, taken.attempts)
+    if taken.was != "in_progress":
+        events.tell(connection, taken.id, Event("woken", taken.was))
+    return get(connection, taken.id)

@@ -98,6 +98,9 @@ accounts = Table(
     Column("patrol_offset", Integer, nullable=False, server_default="0"),
     Column("null_playlists", Integer),
     Column("idle_null_playlists", Integer),
+    # ... and when these lists were last proved whole
+    Column("tracks_proved_at", TIME),
+    Column("playlists_proved_at", TIME),
     one_of("status", "active", "needs_login", "disabled"),
 )
 
@@ -400,11 +403,15 @@ sync_history = Table(
     Column("wake_at", TIME),
     # ... and until when nobody gets the batch, since it was given back for a while
     Column("not_before", TIME),
+    # ... and, once it is over, how many tracks were added and removed, and playlists new, gone and changed; null: none
+    Column("changes", JSONB),
     UniqueConstraint("account_id", "idempotency_key"),
     Index("uq_sync_history_running", "account_id", unique=True, postgresql_where=text("status = 'in_progress'")),
     Index("uq_sync_history_unfinished", "account_id", "sync_type", unique=True, postgresql_where=UNFINISHED),
     Index("ix_sync_history_wake_at", "wake_at", postgresql_where=UNFINISHED),
     Index("ix_sync_history_account_id", "account_id", text("id DESC")),
+    Index("ix_sync_history_newest", "account_id", "sync_type", text("id DESC")),
+    Index("ix_sync_history_changes", "account_id", text("id DESC"), postgresql_where=text("changes IS NOT NULL")),
     one_of("sync_type", "full", "incremental"),
     one_of("status", "pending", "in_progress", "rate_limited", "success", "failed", "cancelled"),
     one_of("trigger", "beat", "cli", "api", "web", "task"),

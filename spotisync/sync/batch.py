@@ -2,9 +2,11 @@
 
 import logging
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 from uuid import UUID, uuid4
 
 from spotisync import logs
@@ -27,6 +29,7 @@ from spotisync.sync.calls import Calls
 from spotisync.sync.commit import ENTITIES, Committed, commit, late_entity
 from spotisync.sync.context import Sync
 from spotisync.sync.fetch import ClaimLost, Fetched, fetch
+from spotisync.sync.telling import Telling
 from spotisync.sync.tokens import CURE, Access
 
 log = logging.getLogger(__name__)
@@ -42,7 +45,7 @@ class Claimed:
     token: UUID
     at: Checkpoint
     cursor: Cursor
-    attempts: int
+    telling: Telling
 
 
 class StandBy(SpotisyncError):
@@ -103,7 +106,7 @@ def _run_batch(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Outcome:
 
 
 def _claim(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Claimed | Outcome:
-    token = uuid4()
+    token, since = uuid4(), time.monotonic()
     claimant = sync.database.presence()
     with sync.database.begin() as connection:
         run = runs.get(connection, sync_id)
@@ -120,7 +123,7 @@ def _claim(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Claimed | Outcom
         if attempts is None:
             return Stale(orphaned=False, result=_failed("another worker has this batch, or the run waits"))
         at = runs.checkpoint(connection, sync_id, phase)
-    claimed = Claimed(run, token, at, cursors.load(phase, at.cursor, run.sync_type), attempts)
+    claimed = Claimed(run, token, at, cursors.load(phase, at.cursor, run.sync_type), Telling(run, attempts, since))
     if attempts > MOST_ATTEMPTS:
         return _fail(sync, claimed, f"this batch has killed its worker {MOST_ATTEMPTS} times", Calls(sync_id))
     return claimed
@@ -180,6 +183,7 @@ def _commit(sync: Sync, claimed: Claimed, step: Step, calls: Calls) -> Outcome:
             api_calls=noted.sent,
             stall=sync.settings.stall_seconds,
         )
+        claimed.telling.is_in(connection, step, done.written, noted.sent)
         sync.book.write(connection, calls, noted, run=False)
         return done
 
@@ -243,18 +247,21 @@ def _plan_incremental(sync: Sync, run: Run, cursor: Incremental) -> Plan:
 
 def _plan_lookups(sync: Sync, claimed: Claimed, entity: Entity, calls: Calls) -> Plan:
     cursor = claimed.cursor
-    put_off = Plan((), lambda _: Step(cursor, looked_up=entity, deferred=True))
+
+    def put_off(why: str) -> Plan:
+        return Plan((), lambda _: Step(cursor, looked_up=entity, deferred=True, why=why))
+
     regime, by = lookups.way(sync)
     if by == "partial":
         return Plan((), lambda _: Step(cursor, looked_up=entity, settled=True))
     block = sync.gate.block(entity)
     if by == "off" or (block and block.seconds > sync.settings.max_countdown):
         # The run does not wait for look-ups: what they would add is put off, and counted.
-        return put_off
+        return put_off(block.reason if block and by != "off" else "off")
     sync.gate.check(entity)
     requests = lookups.plan(sync, entity, claimed.run.id, by, regime, calls)
     if requests is None:
-        return put_off
+        return put_off("budget")
     if not requests:
         _stand_by_for_others(sync, entity)
     return Plan(requests, lambda answers: phases.fold_lookups(cursor, entity, answers))
@@ -285,7 +292,9 @@ def _wait(sync: Sync, claimed: Claimed, calls: Calls, wait: Wait) -> Outcome:
     seconds = block.seconds if block else wait.seconds if ours else 0.0
     park = seconds > sync.settings.max_countdown
     if park and isinstance(claimed.cursor, Lookups | Late):
-        return _commit(sync, claimed, Step(claimed.cursor, looked_up=_entity(wait), deferred=True), calls)
+        return _commit(
+            sync, claimed, Step(claimed.cursor, looked_up=_entity(wait), deferred=True, why=wait.reason), calls
+        )
     if park and claimed.run.sync_type == "incremental":
         # It never waits for long: what it could not read is read by the next one.
         return _commit(sync, claimed, Step(None, put_off=True, why=str(wait)), calls)
@@ -299,6 +308,9 @@ def _wait(sync: Sync, claimed: Claimed, calls: Calls, wait: Wait) -> Outcome:
             park=park,
             stall=sync.settings.stall_seconds,
         )
+        if released is not None:
+            kind: Literal["parked", "wait"] = "parked" if park else "wait"
+            claimed.telling.goes_back(connection, kind, seconds, wait.reason, wait.family)
     result = BatchResult(
         has_more=True, rate_limited=not ours, rate_limit_reset_at=wait.until.isoformat(), error_message=str(wait)
     )
@@ -315,6 +327,8 @@ def _stand_by(sync: Sync, claimed: Claimed, why: str) -> Outcome:
     seconds = STAND_BY_SECONDS * (0.5 + random.random())  # noqa: S311
     with sync.database.begin() as connection:
         released = runs.release(connection, claimed.run, claimed.token, seconds, stall=sync.settings.stall_seconds)
+        if released is not None:
+            claimed.telling.goes_back(connection, "wait", seconds, why)
     if released is None:
         return Stale(orphaned=False, result=_failed(why))
     log.info("%s; again in %.1f s", why, seconds)
@@ -334,6 +348,8 @@ def _again(sync: Sync, claimed: Claimed, calls: Calls, error: str) -> Outcome:
         failures = runs.release(
             connection, claimed.run, claimed.token, seconds, error=error, stall=sync.settings.stall_seconds
         )
+        if failures is not None:
+            claimed.telling.goes_back(connection, "retried", seconds, error)
     if failures is None:
         return Stale(orphaned=False, result=_failed(error))
     if isinstance(claimed.cursor, Lookups | Late):

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from spotisync import gate
 from spotisync.core import schedule
-from spotisync.core.schedule import Cron, Every, Kind, Rule, Spent
+from spotisync.core.schedule import Every, Kind, Rule, Spent
 from spotisync.core.spans import span
 from spotisync.settings import Settings
 from spotisync.store import accounts, apps, ledger, runs, schedules
@@ -20,13 +20,6 @@ from spotisync.store.database import Connection, Database
 from spotisync.store.runs import Run
 from spotisync.store.schedules import Due
 from spotisync.sync.context import Sync
-
-# By the variable that says how often, or that it is off.
-VARIABLES: Final[Mapping[Kind, str]] = {
-    "full": "SPOTISYNC_FULL_SYNC_SCHEDULE",
-    "incremental": "SPOTISYNC_INCREMENTAL_INTERVAL",
-    "playback": "SPOTISYNC_PLAYBACK_INTERVAL",
-}
 
 
 @dataclass(frozen=True)
@@ -37,21 +30,9 @@ class Reading:
     expires: int
 
 
-def rules(settings: Settings) -> dict[Kind, Rule]:
-    """The kinds that are on."""
-    found: dict[Kind, Rule] = {}
-    if settings.full_sync_schedule:
-        found["full"] = Cron(settings.full_sync_schedule, settings.zone)
-    if settings.incremental_interval:
-        found["incremental"] = Every(settings.incremental_interval)
-    if settings.playback_interval:
-        found["playback"] = Every(settings.playback_interval)
-    return found
-
-
 def tick(sync: Sync) -> Iterator[Run | Reading]:
     """Take what is due. What it yields is committed, and wants to be published; sweep finds runs that were not."""
-    on = rules(sync.settings)
+    on = schedule.rules(sync.settings)
     with sync.database.begin() as connection:
         _plan(connection, on)
         waiting = schedules.due(connection)
@@ -127,39 +108,14 @@ def _note(rule: Rule, longer: int | None, joined: Run | None) -> str | None:
 
 def listed(database: Database, settings: Settings, account: str | None) -> list[dict[str, Any]]:
     """For every account and kind, also those that are off: when it comes, how often, what became of the last one."""
-    on = rules(settings)
+    on = schedule.rules(settings)
     with database.begin() as connection:
         if account:
             accounts.named(connection, account)
         rows = schedules.listed(connection, account)
     known = {(row["account"], row["kind"]): row for row in rows}
     return [
-        _document(row, kind, on.get(kind), known.get((row["account"], kind)))
+        schedule.document(row, kind, on.get(kind), known.get((row["account"], kind)))
         for row in {row["account"]: row for row in rows}.values()
-        for kind in VARIABLES
+        for kind in schedule.VARIABLES
     ]
-
-
-def _document(account: dict[str, Any], kind: Kind, rule: Rule | None, row: dict[str, Any] | None) -> dict[str, Any]:
-    row = row or {}
-    return {
-        "account": account["account"],
-        "account_status": account["account_status"],
-        "kind": kind,
-        "on": rule is not None,
-        "variable": VARIABLES[kind],
-        "cron": rule.expression if isinstance(rule, Cron) else None,
-        "time_zone": rule.zone if isinstance(rule, Cron) else None,
-        "every_seconds": rule.seconds if isinstance(rule, Every) else None,
-        "stretched_to_seconds": row.get("stretched_to"),
-        "due_at": _iso(row.get("due_at")) if rule else None,
-        "last_at": _iso(row.get("last_at")),
-        "last_sync_id": row.get("sync_id"),
-        "last_status": row.get("last_status"),
-        "note": row.get("note"),
-        "as_of": _iso(account["now"]),
-    }
-
-
-def _iso(at: datetime | None) -> str | None:
-    return at.isoformat() if at else None

@@ -1,0 +1,45 @@
+"""What a batch tells of itself, in the transaction of its move."""
+
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from spotisync.core.phases import Step
+from spotisync.store import events
+from spotisync.store.database import Connection
+from spotisync.store.events import Event, Kind
+from spotisync.store.runs import Run
+from spotisync.sync.commit import Written
+
+
+@dataclass(frozen=True)
+class Telling:
+    """Of one try at a batch, which began at `since` by this process' own clock."""
+
+    run: Run
+    attempt: int
+    since: float
+
+    def is_in(self, connection: Connection, step: Step, written: Written, calls: int) -> None:
+        self._tell(
+            connection,
+            "batch",
+            attempt=self.attempt,
+            family=step.looked_up,
+            seconds=monotonic() - self.since,
+            items=written.counts.processed,
+            calls=calls,
+        )
+        if step.put_off or step.deferred:
+            self._tell(connection, "put_off", message=step.why or None, family=step.looked_up, items=written.deferred)
+
+    def goes_back(
+        self, connection: Connection, kind: Kind, seconds: float, message: str, family: str | None = None
+    ) -> None:
+        """Until the same batch is tried again."""
+        self._tell(connection, kind, message=message, family=family, seconds=seconds)
+
+    def _tell(self, connection: Connection, kind: Kind, *, family: str | None = None, **of_it: Any) -> None:
+        run = self.run
+        event = Event(kind, phase=run.phase, seq=run.seq, family=family or run.family, **of_it)
+        events.tell(connection, run.id, event)

@@ -1,0 +1,157 @@
+"""The story of a run in words and in short, and what can be done: pure."""
+
+from itertools import pairwise
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spotisync.core.states import UNFINISHED, Status
+from spotisync.status import around, can, story, words
+from spotisync.store.events import Kind
+
+AT = "2026-11-23T08:50:00+00:00"
+
+
+def event(kind: str, message: str | None = None, **changes: Any) -> dict[str, Any]:
+    made = {
+        "id": 1,
+        "at": AT,
+        "kind": kind,
+        "phase": "tracks",
+        "seq": 3,
+        "attempt": 1,
+        "family": "library",
+        "seconds": 1.2,
+        "items": 200,
+        "calls": 4,
+        "message": message,
+    }
+    return {**made, **changes}
+
+
+@pytest.mark.parametrize(
+    ("told", "text"),
+    [
+        (event("begun", "beat"), "Begun by the schedule."),
+        (event("batch"), "Batch 4 of tracks: 200 tracks in 1.2 s, 4 calls."),
+        (event("batch", attempt=3, calls=1), "Batch 4 of tracks (try 3): 200 tracks in 1.2 s, 1 call."),
+        (event("batch", phase="playlists", family="albums"), "Batch 4 of playlists: 200 albums in 1.2 s, 4 calls."),
+        (event("wait", "rate", seconds=12.0), "Told to wait 12 s: too many requests in a short time."),
+        (event("wait", "pace", attempt=5), "Waited 1.2 s, in 5 goes: our own pace."),
+        (event("wait", "other runs look them up"), "Waited 1.2 s: other runs look them up."),
+        (event("parked", "quota", seconds=7200.0), "Paused by Spotify for 2 h: quota of library reads."),
+        (event("woken", "rate_limited"), "What it waited for is over; it goes on."),
+        (event("woken", "pending"), "Its turn has come."),
+        (
+            event("retried", "Spotify answered 503"),
+            "Batch 4 of tracks is tried again in 1.2 s: Spotify answered 503.",
+        ),
+        (
+            event("lost"),
+            (
+                "The worker that had batch 4 of tracks is gone, or was cut off; "
+                "it is taken again, from the last checkpoint."
+            ),
+        ),
+        (event("resumed"), "Resumed, from its checkpoints."),
+        (
+            event("put_off", "budget", family="artists", items=1200),
+            "Artist look-ups put off, 1,200 left: the day's budget is spent.",
+        ),
+        (event("put_off", "off", family="albums", items=0), "Album look-ups put off: SPOTISYNC_ENRICHMENT is off."),
+        (event("success"), "Complete."),
+        (event("failed", "it broke; fix it"), "Failed: it broke; fix it."),
+        (event("cancelled", "cancelled"), "Cancelled."),
+        (event("cancelled", "me was disabled"), "Cancelled: me was disabled."),
+    ],
+)
+def test_what_is_said_of_an_event(told: dict[str, Any], text: str) -> None:
+    assert story.told(told)["text"] == text
+
+
+def test_every_kind_has_words_and_a_wait_has_its_end() -> None:
+    assert set(story.TEXTS) == set(get_args(Kind))
+    assert story.told(event("parked", "quota", seconds=7200.0))["until"] == "2026-11-23T10:50:00+00:00"
+    assert story.told(event("wait", "pace", attempt=2))["until"] is None
+
+
+batches = st.builds(
+    lambda kind, phase, attempt, items: story.told(event(kind, phase=phase, attempt=attempt, items=items)),
+    st.sampled_from(["batch", "batch", "batch", "retried", "lost"]),
+    st.sampled_from(["tracks", "albums"]),
+    st.sampled_from([1, 1, 1, 2]),
+    st.integers(0, 300),
+)
+
+
+@given(told=st.lists(batches, max_size=30))
+def test_what_is_folded_adds_up_and_hides_nothing_but_ordinary_batches(told: list[dict[str, Any]]) -> None:
+    folded = story.fold(told)
+    for name in ("items", "calls", "number"):
+        assert sum(each[name] for each in folded) == sum(each[name] for each in told)
+    assert [each for each in folded if each["kind"] in {"retried", "lost"}] == [
+        each for each in told if each["kind"] in {"retried", "lost"}
+    ]
+    together = [(each["kind"], each["phase"]) for each in folded]
+    assert all(this != then for this, then in pairwise(together) if this[0] == "batches")
+
+
+def test_a_fold_and_a_whole_run_in_words() -> None:
+    (folded,) = story.fold([story.told(event("batch", seq=seq, seconds=3.0)) for seq in range(12)])
+    assert folded["text"] == "12 batches, 2,400 tracks in 36 s, 48 calls."
+    sums = {"batches": 12, "items": 2400, "calls": 49, "seconds": 36.0, "waited": 7200.0}
+    whole = story.totals({**sums, "retried": 1, "lost": 2, "resumed": 0})
+    assert whole["text"] == (
+        "12 batches, 2,400 items, 49 calls, 1 failed try, 2 lost workers; worked 36 s, waited 2 h."
+    )
+
+
+@given(elapsed=st.floats(0, 60), now=st.integers(0, 500), before=st.integers(0, 500))
+def test_what_a_window_holds_is_no_more_than_two_minutes_do(elapsed: float, now: int, before: int) -> None:
+    assert 0 <= around.in_window(elapsed, now, before) <= now + before / 2
+
+
+def test_some_of_each_kind_of_change() -> None:
+    kinds: list[list[dict[str, Any]]] = [
+        [{"id": f"{kind}{n}"} for n in range(many)] for kind, many in (("a", 20), ("b", 2))
+    ]
+    assert [each["id"] for each in around.some_of(kinds)] == [*(f"a{n}" for n in range(8)), "b0", "b1"]
+
+
+@pytest.mark.parametrize("account", ["active", "needs_login", "disabled", None])
+@pytest.mark.parametrize("of_run", [True, False])
+@given(statuses=st.tuples(*[st.sampled_from([None, *get_args(Status)])] * 2), shown=st.sampled_from([0, 1]))
+def test_whatever_can_not_be_done_has_its_reason(
+    account: str | None, of_run: bool, statuses: tuple[Any, Any], shown: int
+) -> None:
+    newest = {
+        name: {"sync_id": number, "sync_type": name, "status": status}
+        for number, (name, status) in enumerate(zip(("full", "incremental"), statuses, strict=True), 1)
+        if status
+    }
+    run = newest.get(("full", "incremental")[shown]) or {"sync_id": None, "sync_type": None, "status": None}
+    found = can.actions({**run, "account": "me", "account_status": account}, newest, of_run=of_run)
+    why = found["why_not"]
+    assert {name for name in ("full", "incremental", "cancel", "resume") if not found[name]} == set(why)
+    by_id = {each["sync_id"]: each["status"] for each in newest.values()}
+    assert not found["cancel"] or by_id[found["cancel"]] in UNFINISHED
+    assert not found["resume"] or by_id[found["resume"]] in {"failed", "cancelled"}
+    assert account == "active" or not (found["full"] or found["incremental"] or found["resume"])
+
+
+@pytest.mark.parametrize(
+    ("last_error", "error"),
+    [
+        (None, None),
+        ("it broke", {"cause": "It broke.", "cure": None}),
+        ("no login; log in again: spotisync login", {"cause": "No login.", "cure": "Log in again: spotisync login"}),
+        (
+            "Spotify answered 503; 10 tries in a row failed",
+            {"cause": "Spotify answered 503; 10 tries in a row failed.", "cure": None},
+        ),
+    ],
+)
+def test_the_cause_and_the_cure_of_an_error(last_error: str | None, error: dict[str, Any] | None) -> None:
+    assert words.error(last_error) == error
