@@ -79,6 +79,7 @@ class Settings(BaseSettings):
 
     enrichment: Literal["auto", "always", "off"] = "auto"
     enrichment_budget: PositiveInt = 500
+    refresh_days: NonNegativeInt = 180
 
     retention_days: NonNegativeInt = 0
 

@@ -1,6 +1,6 @@
 """`spotisync schedule`: what comes by itself, and when."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -16,17 +16,22 @@ if TYPE_CHECKING:
 def schedule(*, account: Account = None, json: AsJson = False) -> None:
     """Say when the next syncs come by themselves, how the last ones ended, and what is off."""
     from spotisync.settings import settings
+    from spotisync.status import upcoming
     from spotisync.sync import schedule
 
     with library() as database:
         rows = schedule.listed(database, settings(), account)
+        with database.begin() as connection:
+            look_ups = upcoming.look_ups(connection, settings(), datetime.now(UTC)) if rows else []
     if json:
-        return document(rows)
+        return document([*rows, *({"account": None, **each} for each in look_ups)])
     for name, of_it in groupby(rows, lambda row: row["account"]):
         say(name)
         for row in of_it:
             for line in lines(row, settings().zone):
                 say(line)
+    for each in look_ups:
+        say(f"Look-ups that were put off: {each['words']}.")
     if not rows:
         say(f"There is no account yet. Log in: {LOGIN}")
     return None

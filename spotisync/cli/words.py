@@ -40,7 +40,8 @@ def _simply_goes(document: Document) -> bool:
 
 
 def calls(run: Document) -> str:
-    return f"{run['api_calls']:,} Spotify {'call' if run['api_calls'] == 1 else 'calls'}"
+    saved = f", {run['calls_saved']:,} saved" if run.get("calls_saved") else ""
+    return f"{run['api_calls']:,} Spotify {'call' if run['api_calls'] == 1 else 'calls'}{saved}"
 
 
 def state(document: Document, phase: Document) -> str:

@@ -81,6 +81,7 @@ class Catalogue:
         self.seed, self.quirks, self.ids = seed, quirks, Ids(seed)
         self.main_artists = artists
         self.withdrawn: set[tuple[str, int]] = set()
+        self.rise = 0
         # Two streams, so that a larger catalogue only appends to a smaller one of the same seed.
         albums = Random(f"{seed}:albums").choices((1, 2, 3), (60, 28, 12), k=artists)
         self._first_album = array("q", accumulate(albums, initial=0))
@@ -93,6 +94,12 @@ class Catalogue:
         self.artist = lru_cache(1 << 14)(self._artist)
         self.album = lru_cache(1 << 14)(self._album)
         self.track = lru_cache(1 << 14)(self._track)
+
+    def drift(self) -> None:
+        """Time passes: every artist and album is a little more popular than before."""
+        self.rise += 1
+        self.artist.cache_clear()
+        self.album.cache_clear()
 
     @property
     def albums(self) -> int:
@@ -138,7 +145,7 @@ class Catalogue:
             self.ids.of("artist", number),
             "" if self.quirks and number % 422 == 12 else name,
             genres,
-            dice.roll(90),
+            dice.roll(90) + self.rise,
             int(10 ** (dice.roll(700) / 100)),
             dice.pick(("none", "sizeless")) if odd else "full",
         )
@@ -158,7 +165,7 @@ class Catalogue:
             precision,
             size,
             dice.pick(words.LABELS),
-            dice.roll(80),
+            dice.roll(80) + self.rise,
             f"{dice.roll(10**12):012d}",
             (2 * main, self._guest(main, dice)) if with_guest else (2 * main,),
             "none" if self.quirks and dice.chance(2) else "full",

@@ -146,6 +146,12 @@ def withdraw(hand: Hand, kind: str = "artist", id: str | None = None) -> Done:  
     return {"kind": kind, "id": hand.id(kind, number)}
 
 
+def drift(hand: Hand) -> Done:
+    """Every artist and album becomes a little more popular, as time does it."""
+    hand.catalogue.drift()
+    return {}
+
+
 def save_album(hand: Hand, album: str | None = None) -> Done:
     number = _known(hand, "album") if album is None else hand.find("album", album)
     hand.library.albums.insert(0, (hand.now, number))

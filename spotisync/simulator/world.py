@@ -19,7 +19,7 @@ EDITS = {
     for each in (
         edits.like, edits.unlike, edits.relike, edits.like_album, edits.insert_old, edits.relink, edits.duplicate,
         edits.save_album, edits.unsave_album, edits.follow, edits.unfollow, edits.play,
-        edits.hide_track, edits.show_track, edits.withdraw,
+        edits.hide_track, edits.show_track, edits.withdraw, edits.drift,
         playlist_edits.create_playlist, playlist_edits.delete_playlist, playlist_edits.follow_playlist,
         playlist_edits.rename_playlist, playlist_edits.move_playlist, playlist_edits.add_items,
         playlist_edits.remove_items, playlist_edits.reorder_items,
@@ -35,7 +35,7 @@ HABITS = {
 # fmt: on
 PATROL_EDITS = ("insert_old", "relink", "duplicate")
 # What Spotify does, and no person: the library stays what it is, but less of it is shown.
-ODDITIES = ("hide_track", "show_track", "withdraw", "hide_playlist", "show_playlist", "withhold")
+ODDITIES = ("hide_track", "show_track", "withdraw", "drift", "hide_playlist", "show_playlist", "withhold")
 
 
 class Size(NamedTuple):

@@ -20,7 +20,7 @@ PHASE_COLUMNS = (
 RUN_COLUMNS = """r.id AS sync_id, a.spotify_user_id AS account, r.sync_type, r.status, r.trigger, r.started_at,
     r.completed_at, r.items_processed, r.items_added, r.items_updated, r.items_removed,
     (SELECT COALESCE(sum(s.items_deferred), 0) FROM sync_state s WHERE s.sync_id = r.id) AS items_deferred,
-    r.api_calls, r.last_error, r.phase AS current_phase, r.seq AS current_batch"""
+    r.api_calls, r.calls_saved, r.last_error, r.phase AS current_phase, r.seq AS current_batch"""
 # In so many words, for these runs have an index of their own.
 IS_UNFINISHED = "status IN ('pending', 'in_progress', 'rate_limited')"
 FROM = "FROM sync_history r JOIN accounts a ON a.id = r.account_id"
@@ -31,7 +31,8 @@ LIVE_RUN = f"""SELECT {RUN_COLUMNS}, r.family, r.claim IS NOT NULL AS claimed, N
     {FROM}"""
 SUMMARY = (
     "sync_id", "account", "sync_type", "status", "started_at", "completed_at", "items_processed", "items_added",
-    "items_updated", "items_removed", "items_deferred", "api_calls", "last_error",
+    "items_updated", "items_removed", "items_deferred", "api_calls", "calls_saved",
+    "last_error",
 )  # fmt: skip
 # What a document of an account says that has never been synced.
 NO_RUN: dict[str, Any] = {

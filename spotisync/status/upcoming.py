@@ -25,7 +25,7 @@ def read(connection: Connection, settings: Settings, account: str | None, now: d
     rows = schedules.listed(connection, account)
     known = {(row["account"], row["kind"]): row for row in rows}
     by_account = {row["account"]: row for row in rows}
-    rest = _enrich(connection, settings, now) if by_account else []
+    rest = look_ups(connection, settings, now) if by_account else []
     return {
         name: [
             *(
@@ -77,8 +77,11 @@ def _how_often(row: Document) -> str:
 # ---- look-ups that were put off -------------------------------------------------------------------------------------
 
 
-def _enrich(connection: Connection, settings: Settings, now: datetime) -> list[Document]:
-    """Whenever calls are free and no run goes; `at` is when the last of it will be done, where a budget says so."""
+def look_ups(connection: Connection, settings: Settings, now: datetime) -> list[Document]:
+    """For all accounts together; none if it is not known which app does them.
+
+    Whenever calls are free and no run goes; `at` is when the last of it will be done, where a budget says so.
+    """
     if settings.client_id is None:
         return []
     on = settings.enrichment != "off"

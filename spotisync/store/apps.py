@@ -57,27 +57,37 @@ class Backlog:
     # Told by pages alone, and looked up in the restricted regime already.
     partial: frozenset[Entity]
     poor: frozenset[Entity]
+    # Looked up long ago; empty while calls are not plentiful.
+    stale: frozenset[Entity] = frozenset()
 
     def due(self, by: Way) -> list[Entity]:
         open_ = {"together": self.stubs | self.partial | self.poor, "singly": self.stubs | self.partial}
         return [entity for entity in ENTITIES if entity in open_.get(by, self.stubs)]
 
 
-def backlog(connection: Connection, client_id: str) -> Backlog:
+def backlog(connection: Connection, client_id: str, refresh_days: int = 0) -> Backlog:
     """One query, and a quick one: nearly always there is nothing to do."""
-    row = connection.execute(text(_BACKLOG), {"id": client_id}).one()._mapping  # noqa: SLF001
+    row = connection.execute(text(_BACKLOG), {"id": client_id, "days": refresh_days}).one()._mapping  # noqa: SLF001
 
     def having(what: str) -> frozenset[Entity]:
         return frozenset(entity for entity in ENTITIES if row[f"{entity}_{what}"])
 
-    return Backlog(row["regime"], row["idle"], having("stubs"), having("partial"), having("poor"))
+    return Backlog(row["regime"], row["idle"], having("stubs"), having("partial"), having("poor"), having("stale"))
 
 
 def _exists(entity: Entity) -> str:
     free = f"SELECT 1 FROM {entity} WHERE enrichment"
     return f"""EXISTS ({free} = 'stub' AND lookup_attempts < {catalogue.MOST_ATTEMPTS}) AS {entity}_stubs,
         EXISTS ({free} = 'partial' AND enriched_at IS NULL) AS {entity}_partial,
-        EXISTS ({free} = 'partial' AND enriched_at IS NOT NULL) AS {entity}_poor"""
+        EXISTS ({free} = 'partial' AND enriched_at IS NOT NULL) AS {entity}_poor,
+        :days > 0 AND {_PLENTIFUL} AND EXISTS (SELECT 1 FROM {entity} WHERE {catalogue.STALE}
+            AND lookup_attempts < {catalogue.MOST_ATTEMPTS}) AS {entity}_stale"""
+
+
+# Nobody waits for what is refreshed: not twice within half an hour, nor within a day of a quota.
+_PLENTIFUL = """NOT EXISTS (SELECT 1 FROM apps WHERE client_id = :id AND refreshed_at > now() - interval '30 minutes')
+    AND NOT EXISTS (SELECT 1 FROM rate_limits WHERE client_id = :id AND reason = 'quota'
+        AND blocked_until > now() - interval '24 hours')"""
 
 
 _BACKLOG = f"""SELECT (SELECT regime FROM apps WHERE client_id = :id) AS regime,
@@ -158,6 +168,11 @@ def claim(connection: Connection, client_id: str, token: UUID, claimant: Claiman
         {"id": client_id, "token": token, "pid": claimant.pid, "started": claimant.started, "lease": lease_seconds},
     )
     return taken.one_or_none() is not None
+
+
+def refreshed(connection: Connection, client_id: str) -> None:
+    """Stale rows are being read again: next time in a while."""
+    connection.execute(text("UPDATE apps SET refreshed_at = now() WHERE client_id = :id"), {"id": client_id})
 
 
 def renew(connection: Connection, client_id: str, token: UUID, lease_seconds: int) -> bool:

@@ -59,6 +59,26 @@ _LEFT = f"enrichment = 'stub' AND lookup_attempts < {MOST_ATTEMPTS}"
 _FREE = f"{_LEFT} AND {_UNCLAIMED}"
 
 
+def claim_stale(connection: Connection, entity: Entity, days: int, limit: int, lease_seconds: int) -> list[str]:
+    """Take what was looked up longest ago, if that is longer than `days`; one that had no answer waits its turn."""
+    return list(
+        connection.execute(
+            text(
+                f"""UPDATE {entity} SET lookup_sync_id = 0, lookup_until = now() + make_interval(secs => :lease)
+                WHERE id = ANY(ARRAY(SELECT id FROM {entity} WHERE {STALE}
+                    AND (lookup_until IS NULL OR lookup_until <= now()) AND lookup_attempts < {MOST_ATTEMPTS}
+                    ORDER BY enriched_at, id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED))
+                RETURNING id"""
+            ),
+            {"days": days, "limit": limit, "lease": lease_seconds},
+        ).scalars()
+    )
+
+
+# Bind as :days for how long what was looked up is good.
+STALE = "enrichment = 'full' AND enriched_at < now() - make_interval(days => :days)"
+
+
 def missed(connection: Connection, entity: Entity, ids: Iterable[str]) -> None:
     """An answer came, but not for these: that counts. What a limit, an outage or a death kept from them does not."""
     connection.execute(

@@ -66,23 +66,36 @@ def is_due(connection: Connection) -> bool:
 
 def trim(connection: Connection, days: int) -> int:
     """Forget what is older than that, a piece of each kind. What stands for the present is kept, however old."""
-    return sum(
+    forgotten = sum(
         connection.execute(text(statement), {"days": days, "piece": PIECE}).rowcount
         for statement in (_RUNS, _SPANS.format("saved_spans"), _SPANS.format("playlist_spans"), _VERSIONS)
     )
+    if forgotten:
+        connection.execute(text(_KEPT_SINCE), {"days": days})
+    return forgotten
 
 
+# Functions of the database look here, so that they do not answer with what happens to be left.
+_KEPT_SINCE = """INSERT INTO heartbeats AS h (name, beat_at)
+    VALUES ('history kept since', now() - make_interval(days => :days))
+    ON CONFLICT (name) DO UPDATE SET beat_at = GREATEST(h.beat_at, excluded.beat_at)"""
 _OLD = "now() - make_interval(days => :days)"
-# The newest of each type, the last success of each type and who has still to be told keep a run.
+# The newest of each type, the last success of each type, the one by which the time that is kept begins, and who has
+# still to be told keep a run.
 _RUNS = f"""DELETE FROM sync_history WHERE id IN (
     SELECT r.id FROM sync_history r WHERE r.status IN ('success', 'failed', 'cancelled') AND r.completed_at < {_OLD}
     AND EXISTS (SELECT 1 FROM sync_history n WHERE n.account_id = r.account_id AND n.sync_type = r.sync_type
         AND n.id > r.id)
     AND (r.status <> 'success' OR EXISTS (SELECT 1 FROM sync_history n WHERE n.account_id = r.account_id
-        AND n.sync_type = r.sync_type AND n.status = 'success' AND n.completed_at > r.completed_at))
+        AND n.sync_type = r.sync_type AND n.status = 'success' AND n.completed_at > r.completed_at)
+        AND EXISTS (SELECT 1 FROM sync_history n WHERE n.account_id = r.account_id AND n.status = 'success'
+        AND n.completed_at > r.completed_at AND n.completed_at < {_OLD}))
     AND NOT EXISTS (SELECT 1 FROM waiters w WHERE w.sync_id = r.id AND w.answered_at IS NULL)
     ORDER BY r.id LIMIT :piece)"""
-_SPANS = f"DELETE FROM {{0}} WHERE id IN (SELECT id FROM {{0}} WHERE to_at < {_OLD} ORDER BY id LIMIT :piece)"
+# What that first run knew is kept whole.
+_SPANS = f"""DELETE FROM {{0}} WHERE id IN (SELECT s.id FROM {{0}} s WHERE s.to_at < (
+    SELECT max(r.completed_at) FROM sync_history r
+    WHERE r.account_id = s.account_id AND r.status = 'success' AND r.completed_at < {_OLD}) ORDER BY id LIMIT :piece)"""
 # A version holds until the next one was read: the one that held at that time is kept.
 _VERSIONS = f"""DELETE FROM playlist_versions WHERE (playlist_id, read_at) IN (
     SELECT v.playlist_id, v.read_at FROM playlist_versions v WHERE v.read_at < {_OLD} AND EXISTS (

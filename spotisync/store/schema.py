@@ -132,6 +132,7 @@ artists = Table(
     *lookup_columns(),
     Index("ix_artists_stubs", text("saves DESC"), "id", postgresql_where=text("enrichment = 'stub'")),
     Index("ix_artists_partial", "enriched_at", "id", postgresql_where=text("enrichment = 'partial'")),
+    Index("ix_artists_full", "enriched_at", "id", postgresql_where=text("enrichment = 'full'")),
 )
 
 albums = Table(
@@ -152,6 +153,7 @@ albums = Table(
     *lookup_columns(),
     Index("ix_albums_stubs", text("saves DESC"), "id", postgresql_where=text("enrichment = 'stub'")),
     Index("ix_albums_partial", "enriched_at", "id", postgresql_where=text("enrichment = 'partial'")),
+    Index("ix_albums_full", "enriched_at", "id", postgresql_where=text("enrichment = 'full'")),
 )
 
 tracks = Table(
@@ -389,6 +391,7 @@ sync_history = Table(
     counter("items_updated"),
     counter("items_removed"),
     counter("api_calls"),
+    Column("calls_saved", Integer),
     Column("last_error", Text),
     # private: which batch is due and whose limits it counts against ...
     Column("phase", Text, nullable=False, server_default="tracks"),
@@ -509,6 +512,8 @@ apps = Table(
     Column("enrich_pid", Integer),
     Column("enrich_started", TIME),
     Column("enrich_until", TIME),
+    # ... and when stale rows of the catalogue were read again last
+    Column("refreshed_at", TIME),
     one_of("regime", "full", "restricted"),
     comment="Which of the two Spotify APIs an app has, as its calls told; null: not known yet",
 )

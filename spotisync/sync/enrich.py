@@ -16,6 +16,7 @@ from spotisync.core.regimes import Regime, Way
 from spotisync.core.requests import Request
 from spotisync.errors import AppBlocked, Fatal, Transient, Wait
 from spotisync.store import accounts, apps, catalogue, ledger
+from spotisync.store.apps import Backlog
 from spotisync.store.database import Connection
 from spotisync.sync import lookups
 from spotisync.sync.calls import Calls
@@ -52,6 +53,7 @@ class Turn:
     by: Way
     regime: Regime | None
     token: UUID
+    refresh: bool = False
 
 
 def enrich(sync: Sync) -> Enriched:
@@ -60,17 +62,28 @@ def enrich(sync: Sync) -> Enriched:
         return NOTHING
     client_id = sync.settings.require_client_id()
     with sync.database.begin() as connection:
-        backlog = apps.backlog(connection, client_id)
+        backlog = apps.backlog(connection, client_id, sync.settings.refresh_days)
     by = regimes.way(sync.settings.enrichment, backlog.regime)
     due = backlog.due(by) if backlog.idle else []
     if due and by == "partial":
         return _settle(sync, due)
     due = [entity for entity in due if sync.gate.block(entity) is None]
     for entity in due:
-        done = _take_turn(sync, entity, by, backlog.regime)
+        done = _take_turn(sync, Turn(entity, by, backlog.regime, uuid4()))
         if done is not None:
             return done
-    return NOTHING
+    return NOTHING if due else _refresh(sync, backlog, by)
+
+
+def _refresh(sync: Sync, backlog: Backlog, by: Way) -> Enriched:
+    """With nothing else to do: what was looked up longest ago, one call of it.
+
+    In the full regime alone. A restricted app would spend a call on each row, for next to nothing.
+    """
+    free = [entity for entity in apps.ENTITIES if entity in backlog.stale and sync.gate.block(entity) is None]
+    if not (free and backlog.idle and backlog.regime == "full"):
+        return NOTHING
+    return _take_turn(sync, Turn(free[0], by, backlog.regime, uuid4(), refresh=True)) or NOTHING
 
 
 def _settle(sync: Sync, due: list[Entity]) -> Enriched:
@@ -81,9 +94,8 @@ def _settle(sync: Sync, due: list[Entity]) -> Enriched:
     return NOTHING
 
 
-def _take_turn(sync: Sync, entity: Entity, by: Way, regime: Regime | None) -> Enriched | None:
+def _take_turn(sync: Sync, turn: Turn) -> Enriched | None:
     """None: the budget of this family is spent."""
-    turn = Turn(entity, by, regime, uuid4())
     claimant = sync.database.presence()
     client_id, lease = sync.settings.require_client_id(), sync.settings.lease_seconds
     with sync.database.begin() as connection:
@@ -105,7 +117,7 @@ def _ask_for(sync: Sync, turn: Turn, account_ids: list[int]) -> Enriched | None:
     for account_id in account_ids:
         calls = sync.book.open(None, account_id)
         try:
-            requests = lookups.plan(sync, turn.entity, NO_RUN, turn.by, turn.regime, calls)
+            requests = _plan(sync, turn, calls)
             return None if requests is None else _batch(sync, turn, account_id, requests, calls)
         except (Wait, Transient, ClaimLost) as told:
             log.info("look-ups of %s go on later: %s", turn.entity, told)
@@ -117,6 +129,12 @@ def _ask_for(sync: Sync, turn: Turn, account_ids: list[int]) -> Enriched | None:
         finally:
             sync.book.close(calls)
     return REFUSED
+
+
+def _plan(sync: Sync, turn: Turn, calls: Calls) -> tuple[Request, ...] | None:
+    if turn.refresh:
+        return lookups.plan_refresh(sync, turn.entity)
+    return lookups.plan(sync, turn.entity, NO_RUN, turn.by, turn.regime, calls)
 
 
 def _batch(sync: Sync, turn: Turn, account_id: int, requests: tuple[Request, ...], calls: Calls) -> Enriched:
@@ -142,7 +160,7 @@ def _batch(sync: Sync, turn: Turn, account_id: int, requests: tuple[Request, ...
     enriched = sync.database.transact(write)
     calls.written(noted)
     log.info("%d %s looked up later, %d calls", enriched, turn.entity, calls.sent)
-    more = not (step.deferred or fetched.trouble) and bool(requests)
+    more = not (step.deferred or fetched.trouble or turn.refresh) and bool(requests)
     return Enriched(turn.entity, enriched, more, REFUSED.pause if step.deferred else 0)
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from spotisync.core.states import UNFINISHED, check_move
 from spotisync.errors import Fatal, IllegalMove, NeedsLogin
-from spotisync.store import accounts, heartbeats, history, runs, waiters
+from spotisync.store import accounts, heartbeats, history, runs, savings, waiters
 from spotisync.store.database import Connection
 from spotisync.store.runs import Run
 from spotisync.store.waiters import Waiter
@@ -124,7 +124,10 @@ def look(sync: Sync, sync_id: int) -> Run | None:
 def finish(sync: Sync, sync_id: int) -> bool:
     """The last phase is over. False: the run is not there yet, or was ended by somebody else."""
     with sync.database.begin() as connection:
-        return runs.end(connection, sync_id, "success")
+        ended = runs.end(connection, sync_id, "success")
+        if ended:
+            savings.note(connection, sync_id)
+        return ended
 
 
 def due(sync: Sync, *, scheduled: bool = False) -> list[Run]:

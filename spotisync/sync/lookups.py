@@ -34,6 +34,20 @@ def plan(
     return tuple(phases.plan_lookups(entity, *sync.database.transact(claim)))
 
 
+def plan_refresh(sync: Sync, entity: Entity) -> tuple[Request, ...]:
+    """One call's worth of what was looked up longest ago."""
+
+    def claim(connection: Connection) -> tuple[list[str], set[str]]:
+        settings = sync.settings
+        apps.refreshed(connection, settings.require_client_id())
+        ids = catalogue.claim_stale(
+            connection, entity, settings.refresh_days, IDS_A_CALL[entity], settings.lease_seconds
+        )
+        return ids, catalogue.missed_before(connection, entity, ids)
+
+    return tuple(phases.plan_lookups(entity, *sync.database.transact(claim)))
+
+
 def _plan_singly(sync: Sync, entity: Entity, sync_id: int, calls: Calls) -> tuple[Request, ...] | None:
     """The budget is spent when the stubs are claimed: whatever happens then, no more is asked than there is."""
     settings = sync.settings

@@ -1,10 +1,11 @@
 """What was can be asked: spans of what was saved, versions of playlists, changes of a run; and what is trimmed."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from spotisync.simulator import Server
 from spotisync.sync import Sync, enrol, lifecycle
@@ -150,3 +151,38 @@ def test_what_stands_for_the_present_is_never_trimmed(
     assert spans(store, gone) == []
     assert store.one("SELECT count(*) FROM saved_spans") == open_spans
     assert store.one("SELECT count(*) FROM playlist_versions") == versions
+
+
+def test_a_time_that_is_kept_is_kept_whole_and_an_older_one_is_refused(
+    make_sync: Callable[..., Sync], simulator: Server, sync: Sync, account: Account, store: Store
+) -> None:
+    """Three runs, a month apart, the second one just before the time that is kept begins."""
+    mine = simulator.world.edit("create_playlist", account.name)["playlist_id"]
+    truths, runs = [], []
+    for _ in range(3):
+        runs.append(drive.full_sync(sync, account)["sync_id"])
+        truths.append(expected(simulator.world.truth(account.name))["saved_tracks"])
+        for table, column in OLDER:
+            store.sql(f"UPDATE {table} SET {column} = {column} - interval '31 days'")
+        simulator.world.edit("unlike", account.name)
+        simulator.world.edit("add_items", account.name, playlist=mine)
+        simulator.world.clock_offset += 120
+    store.sql("DELETE FROM heartbeats WHERE name = 'trim'")
+    assert lifecycle.trim(make_sync(simulator, retention_days=50)) > 0
+    assert store.sql("SELECT id FROM sync_history ORDER BY id") == [(runs[1],), (runs[2],)]
+    now = store.one("SELECT clock_timestamp()")
+    assert library(store, now - timedelta(days=49)) == truths[1]
+    assert library(store, now) == truths[2]
+    versions = [
+        store.one("SELECT count(*) FROM playlist_as_of(:id, :at)", id=mine, at=now - timedelta(days=d)) for d in (49, 0)
+    ]
+    assert versions[0] < versions[1]
+    for query in ("library_as_of(1, :at)", "playlist_as_of('x', :at)"):
+        with pytest.raises(DBAPIError, match="is not kept any more"):
+            store.sql(f"SELECT * FROM {query}", at=now - timedelta(days=51))
+
+
+OLDER = (
+    ("sync_history", "completed_at"), ("saved_spans", "from_at"), ("saved_spans", "to_at"),
+    ("playlist_versions", "read_at"), ("playlist_spans", "from_at"), ("playlist_spans", "to_at"),
+)  # fmt: skip

@@ -416,7 +416,9 @@ def test_it_is_told_on_the_command_line(make: Make, store: Store) -> None:
         ("me", "full", True),
         ("me", "incremental", True),
         ("me", "playback", False),
+        (None, "enrich", True),
     ]
+    assert "Look-ups that were put off: nothing is left" in said.out
     assert document[0]["due_at"] == of(store, "due_at", "full").isoformat()
     assert spotisync("schedule", "--account", "nobody").code == 1
     store.sql("DELETE FROM accounts")

@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from spotisync import status
 from spotisync.simulator import Server, start
 from spotisync.sync import Sync, enrol
 from tests import drive
@@ -30,13 +31,28 @@ def beyond_look_ups(spent: Counter[str]) -> int:
     return sum(count for path, count in spent.items() if path.rstrip("/") not in LOOK_UPS)
 
 
-@pytest.mark.chaos
+def fifteen_ties(server: Server) -> list[str]:
+    """Tracks that were all saved in one minute, long ago."""
+    library = server.world.first
+    at = library.saved[6_000][0]
+    return [server.world.edit("insert_old", at=at)["track_id"] for _ in range(15)]
+
+
+def saved(sync: Sync, account: Account) -> int:
+    """Calls that the last run saved, by what it says itself."""
+    with sync.database.begin() as connection:
+        newest = status.history(connection, account.name, 1)[0]
+        return int(status.summary(connection, newest["sync_id"])["calls_saved"])
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_what_an_incremental_costs(make_sync: Callable[..., Sync]) -> None:
     with start("medium", seed=11) as server:
         sync = make_sync(server)
         account = Account(enrol.add(sync, server.refresh_token(), None).spotify_user_id)
         del server.world.first.playlists[100:]
+        ties = fifteen_ties(server)
         drive.full_sync(sync, account)
         incremental(server, sync, account)
         spent = incremental(server, sync, account)
@@ -53,6 +69,12 @@ def test_what_an_incremental_costs(make_sync: Callable[..., Sync]) -> None:
         spent = incremental(server, sync, account)
         print("five removals:", dict(spent))
         assert sum(spent.values()) <= 48
+        for id_ in ties:
+            server.world.edit("unlike", track=id_)
+        spent = incremental(server, sync, account)
+        print("fifteen ties:", dict(spent))
+        assert sum(spent.values()) <= 17
+        assert saved(sync, account) >= 200
         for _ in range(20):
             server.world.random_edit(rng, ops=["like"])
         spent = incremental(server, sync, account)

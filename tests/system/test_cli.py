@@ -114,7 +114,7 @@ def test_a_traceback_is_for_those_who_ask(cli: Here) -> None:
 # ---- accounts -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.chaos
+@pytest.mark.slow
 def test_an_account_comes_and_goes(deployment: Deployment, cli: Here) -> None:
     assert "spotisync login" in cli("accounts", "list").out
     token, name = deployment.simulator.refresh_token(), next(iter(deployment.simulator.world.accounts))
@@ -193,7 +193,7 @@ def test_a_sync_that_is_waited_for(deployment: Deployment, cli: Here, shell: She
     assert "Complete since" in again.out
 
 
-@pytest.mark.chaos
+@pytest.mark.slow
 def test_a_run_that_nobody_takes_is_joined_cancelled_and_resumed(cli: Here, shell: Shell) -> None:
     run = shell("sync", "full", "--json", "--idempotency-key", "k").json
     assert run["status"] == "in_progress"
@@ -242,7 +242,7 @@ def test_a_sync_that_needs_a_login(deployment: Deployment, shell: Shell) -> None
     assert "spotisync login" in refused.err
 
 
-@pytest.mark.chaos
+@pytest.mark.slow
 def test_a_sync_with_the_broker_away_is_stored_and_begins_when_it_is_back(
     deployment: Deployment, cli: Here, shell: Shell
 ) -> None:
@@ -316,7 +316,7 @@ def test_cooldowns_are_listed_and_cleared(deployment: Deployment, cli: Here) -> 
     assert "nothing to clear" in cli("limits", "clear", "*").out
 
 
-@pytest.mark.chaos
+@pytest.mark.slow
 def test_a_parked_run_says_why_it_waits(deployment: Deployment, cli: Here, shell: Shell) -> None:
     deployment.worker()
     deployment.simulator.control.add_fault(kind="status", status=429, retry_after=3600, family="library", times=1)

@@ -97,7 +97,7 @@ def test_a_killed_demo_leaves_no_process_and_the_next_one_goes_on(place: Path) -
     assert not processes_of(place)
 
 
-@pytest.mark.chaos
+@pytest.mark.slow
 @pytest.mark.xdist_group("demo")
 def test_ctrl_c_in_mid_sync_stops_all(place: Path) -> None:
     with launch(place, environment(place), "demo", "--exit") as demo:

@@ -22,7 +22,7 @@ def finding(said: Said, check: str) -> dict[str, Any]:
     return next(each for each in said.json["findings"] if each["check"] == check)
 
 
-@pytest.mark.chaos
+@pytest.mark.slow
 def test_a_deployment_that_is_well(deployment: Deployment) -> None:
     name = deployment.account().name
     deployment.beat()
@@ -45,7 +45,7 @@ def test_a_deployment_that_is_well(deployment: Deployment) -> None:
     assert "failed" in revoked.out.splitlines()[-1]
 
 
-@pytest.mark.chaos
+@pytest.mark.slow
 def test_a_deployment_without_workers_and_with_another_key(deployment: Deployment) -> None:
     name = deployment.account().name
     deployment.sql(

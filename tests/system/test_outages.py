@@ -84,7 +84,7 @@ def _state(pid: int) -> str:
         return "Z"
 
 
-@pytest.mark.parametrize("data_lost", [pytest.param(False, marks=pytest.mark.chaos), True])
+@pytest.mark.parametrize("data_lost", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_the_broker_is_killed_in_mid_batch_and_the_worker_survives(
     data_lost: bool, deploy: Deploy, own_valkey: Valkey, own_place: Path
 ) -> None:
@@ -153,7 +153,7 @@ def test_postgres_is_away_for_a_while(seconds: int, deploy: Deploy, own_postgres
     check_truth(deployment, account)
 
 
-@pytest.mark.chaos
+@pytest.mark.slow
 def test_a_trigger_sent_while_postgres_is_away_is_not_lost(deploy: Deploy, own_postgres: Postgres) -> None:
     deployment = deploy(120, database_url=own_postgres.url)
     account = deployment.account()
@@ -167,7 +167,7 @@ def test_a_trigger_sent_while_postgres_is_away_is_not_lost(deploy: Deploy, own_p
     check_truth(deployment, account)
 
 
-@pytest.mark.chaos
+@pytest.mark.slow
 def test_beat_is_killed_and_comes_back(deploy: Deploy) -> None:
     deployment = deploy()
     account = deployment.account()

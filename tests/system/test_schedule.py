@@ -18,7 +18,7 @@ JOURNAL = """
     CREATE TRIGGER note AFTER UPDATE OF last_at ON schedules FOR EACH ROW EXECUTE FUNCTION note()"""
 
 
-@pytest.mark.chaos
+@pytest.mark.slow
 def test_two_beats_killed_and_back_after_an_hour(deploy: Callable[..., Deployment]) -> None:
     deployment = deploy(20, incremental_interval=1)
     deployment.account()

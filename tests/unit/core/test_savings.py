@@ -1,0 +1,22 @@
+"""How many calls an incremental saves."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spotisync.core.savings import Lists, saved, whole_reading
+
+
+def test_ten_thousand_tracks_and_a_hundred_playlists() -> None:
+    lists = Lists(10_000, 120, 0, 100, [250] * 99 + [1])
+    assert whole_reading(lists) == 200 + 3 + 1 + 2 + 99 * 5 + 1
+    assert saved(lists, 6) == 702 - 6
+
+
+def test_an_empty_library_takes_a_call_a_list() -> None:
+    assert whole_reading(Lists(0, 0, 0, 0, [])) == 4
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**5))
+def test_it_never_says_less_than_none(tracks: int, spent: int) -> None:
+    lists = Lists(tracks, 0, 0, 0, [])
+    assert 0 <= saved(lists, spent) <= whole_reading(lists)
