@@ -27,7 +27,7 @@ CONNECT = {
 
 
 # A server's default would end the session that stands for this process. PostgreSQL 13 has no such setting.
-_NEVER_IDLE_OUT = """SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'"""
+NEVER_IDLE_OUT = """SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'"""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Database:
                 self.leave()
         try:
             self._presence = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            self._presence.execute(text(_NEVER_IDLE_OUT))
+            self._presence.execute(text(NEVER_IDLE_OUT))
             return _claimant(self._presence)
         except DBAPIError as error:
             self.leave()
