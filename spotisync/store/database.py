@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import make_url
@@ -17,7 +17,7 @@ __all__ = ["Claimant", "Connection", "Database", "is_lost"]
 T = TypeVar("T")
 RETRIED = {"40001": "serialization failure", "40P01": "deadlock"}
 TRIES = 6
-CONNECT = {
+CONNECT: dict[str, Any] = {
     "connect_timeout": 5,
     "keepalives_idle": 30,
     "keepalives_interval": 10,

@@ -5,6 +5,7 @@ from typing import Final
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.conninfo import make_conninfo
 
 from spotisync.errors import Unavailable
 from spotisync.store.database import CONNECT, NEVER_IDLE_OUT, address_and_password
@@ -16,7 +17,8 @@ async def changes(url: str) -> AsyncGenerator[None]:
     """Once when it listens, and then after each change. Raises `Unavailable` when the connection is lost."""
     address, password = address_and_password(url)
     try:
-        async with await AsyncConnection.connect(address, password=password, autocommit=True, **CONNECT) as connection:
+        where = make_conninfo(address, password=password, **CONNECT)
+        async with await AsyncConnection.connect(where, autocommit=True) as connection:
             await connection.execute(NEVER_IDLE_OUT)
             await connection.execute(LISTEN)
             yield

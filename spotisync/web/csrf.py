@@ -6,7 +6,7 @@ nor make the seal. Nothing is stored, and it works before a login and without on
 
 import secrets
 from http.cookies import SimpleCookie
-from typing import Final
+from typing import Any, Final
 
 from fastapi import Depends, HTTPException, Request
 
@@ -24,9 +24,8 @@ def token(request: Request) -> str:
 def cookie(name: str, value: str, *, secure: bool, seconds: int | None = None) -> str:
     """As a header. Lax, for the way back from Spotify is a link from another site."""
     made: SimpleCookie = SimpleCookie({name: value})
-    made[name].update({"path": "/", "httponly": True, "samesite": "lax", "secure": secure})
-    if seconds is not None:
-        made[name]["max-age"] = seconds
+    rules: dict[str, Any] = {"path": "/", "httponly": True, "samesite": "lax", "secure": secure}
+    made[name].update(rules if seconds is None else {**rules, "max-age": str(seconds)})
     return made[name].OutputString()
 
 
@@ -48,11 +47,17 @@ def _sealed(request: Request, word: str) -> str:
 
 
 async def _posted_here(request: Request) -> None:
-    sent = request.headers.get("X-CSRF-Token") or (await request.form()).get("csrf")
+    sent = request.headers.get("X-CSRF-Token") or await _in_form(request)
     word = request.cookies.get(COOKIE)
     bound = f"{word}\0{request.cookies.get(SESSION, '')}"
     if not (word and isinstance(sent, str) and request.app.state.seal.fits("form", bound, sent)):
         raise HTTPException(403, REFUSED)
+
+
+async def _in_form(request: Request) -> object:
+    """Not of a form with files, which sends the header."""
+    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return (await request.form()).get("csrf") if kind == "application/x-www-form-urlencoded" else None
 
 
 FromThePage = Depends(_posted_here)

@@ -87,7 +87,10 @@ async def _told(first: Said | None, later: AsyncGenerator[Said]) -> AsyncIterato
     summary="The status document whenever it changes",
     response_class=EventSourceResponse,
     responses={
-        200: {"description": "Server-sent events, named `status`", "content": {"text/event-stream": {"example": EXAMPLE}}},
+        200: {
+            "description": "Server-sent events, named `status`",
+            "content": {"text/event-stream": {"schema": {"type": "string"}, "example": EXAMPLE}},
+        },
         **documented(404, 422, 503),
     },
 )

@@ -89,7 +89,7 @@ class Hub:
         self._wanted = asyncio.Event()
         self._watched = asyncio.Event()
         self._bell = asyncio.Event()
-        self._over = False
+        self._over = True
         self.viewers = 0
 
     def register(
@@ -109,6 +109,8 @@ class Hub:
 
         Until the first one, it raises what keeps it from being said.
         """
+        if self._over:
+            raise Unavailable("nothing is heard from the database yet, or no more")
         self._enter()
         try:
             look, last = None, ""
@@ -129,6 +131,7 @@ class Hub:
 
     async def run(self) -> None:
         """Listen, and look, until cancelled."""
+        self._over = False
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen())
             tasks.create_task(self._keep_looking())

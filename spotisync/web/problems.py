@@ -41,9 +41,7 @@ CURES: Final = {
     404: "There is nothing at this address. What there is: /docs",
     405: "This address takes another method; which one: /docs",
 }
-NO_TABLES: Final = (
-    "The database has no tables of ours yet, or old ones; bring them up to date: spotisync db upgrade"
-)
+NO_TABLES: Final = "The database has no tables of ours yet, or old ones; bring them up to date: spotisync db upgrade"
 
 
 class Problem(BaseModel):
@@ -110,7 +108,14 @@ def _ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, SpotisyncError)  # noqa: S101 (registered for these)
     status = status_of(error)
     headers = {"Retry-After": str(_seconds(error))} if status == 503 else None
-    return answer(request, status, str(error), headers)
+    cure = f". {_cure(request)}" if isinstance(error, Unavailable) else ""
+    return answer(request, status, f"{error}{cure}", headers)
+
+
+def _cure(request: Request) -> str:
+    if request.app.state.settings.embedded_postgres:
+        return "The embedded one runs while spotisync does; start it with: spotisync up"
+    return "Is the server up, and SPOTISYNC_DATABASE_URL right? spotisync doctor says what is wrong"
 
 
 def _seconds(error: SpotisyncError) -> int:
@@ -136,7 +141,10 @@ def _place(location: tuple[str | int, ...]) -> str:
 
 
 def _unforeseen(request: Request, error: Exception) -> Response:
-    """Its text stays in the log: an error that nobody foresaw may quote a secret. It passes by whatever adds headers."""
+    """Its text stays in the log: an error that nobody foresaw may quote a secret.
+
+    The answer passes by the guard, which adds headers to all others.
+    """
     no_tables = getattr(getattr(error, "orig", None), "sqlstate", None) in {"42P01", "42703"}
     if no_tables:
         response = answer(request, 503, NO_TABLES, {"Retry-After": str(AWAY)})

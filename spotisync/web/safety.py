@@ -28,10 +28,10 @@ FOREIGN_HOST: Final = (
     "spotisync is not known by this name; let it be: SPOTISYNC_ALLOWED_HOSTS (names, separated by commas)"
 )
 CROSS_SITE: Final = "This was sent by another site. Only spotisync's own page, and programs that are no browsers, may."
-NO_TOKEN: Final = (
-    "This needs the token: Authorization: Bearer …, with what stands in SPOTISYNC_API_TOKEN; in a browser: /login"
+UNKNOWN: Final = (
+    "This needs the token that stands in SPOTISYNC_API_TOKEN: Authorization: Bearer …; in a browser: /login"
 )
-WRONG_TOKEN: Final = "This token is not the one that stands in SPOTISYNC_API_TOKEN"  # noqa: S105 (it is none)
+WRONG: Final = "This token is not the one that stands in SPOTISYNC_API_TOKEN"
 TOO_MANY: Final = "Too many wrong tokens came from here; try again in {seconds} s"
 TOO_LARGE: Final = "That is more than anything here takes: a megabyte is the most"
 
@@ -100,7 +100,7 @@ class Guard:
         if same(given.strip(), self._settings.api_token or ""):
             return None
         self._tries.failed(client)
-        return answer(request, 401, WRONG_TOKEN, {"WWW-Authenticate": 'Bearer error="invalid_token"'})
+        return answer(request, 401, WRONG, {"WWW-Authenticate": 'Bearer error="invalid_token"'})
 
     def _telling(self, request: Request, send: Send) -> Send:
         async def telling(message: Message) -> None:
@@ -135,17 +135,23 @@ def _login_first(request: Request) -> Response:
     """A person is led to the form, and back to where they were."""
     known_as = {"WWW-Authenticate": "Bearer"}
     if not wants_page(request):
-        return answer(request, 401, NO_TOKEN, known_as)
+        return answer(request, 401, UNKNOWN, known_as)
     wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     where = f"/login?next={quote(wanted)}" if request.method == "GET" else "/login"
     if "HX-Request" in request.headers:
-        return answer(request, 401, NO_TOKEN, {**known_as, "HX-Redirect": "/login"})
+        return answer(request, 401, UNKNOWN, {**known_as, "HX-Redirect": "/login"})
     return RedirectResponse(where, 303)
 
 
 def allowed_hosts(settings: Settings) -> set[str]:
-    configured = {host_name(name) for name in settings.allowed_hosts.split(",") if name.strip()}
-    return {"localhost", "127.0.0.1", "::1", host_name(settings.host), *configured} - {"", "0.0.0.0", "::"}
+    configured = [settings.host, *settings.allowed_hosts.split(",")]
+    return {"localhost", "127.0.0.1", "::1", *map(_configured, configured)} - {"", "0.0.0.0", "::"}
+
+
+def _configured(name: str) -> str:
+    """An IPv6 address may stand there without its brackets."""
+    name = name.strip()
+    return host_name(f"[{name}]" if name.count(":") > 1 and not name.startswith("[") else name)
 
 
 def host_name(host: str) -> str:
@@ -184,4 +190,3 @@ def is_https(request: Request) -> bool:
 
 def client_of(request: Request) -> str:
     return request.client.host if request.client else ""
-

@@ -23,7 +23,7 @@ class Seal:
         return _mark(self._keys[0], purpose, text)
 
     def fits(self, purpose: str, text: str, mark: str) -> bool:
-        return any([same(_mark(key, purpose, text), mark) for key in self._keys])  # all of them, in the same time
+        return any(same(_mark(key, purpose, text), mark) for key in self._keys)
 
     def session(self) -> str:
         text = f"{int(time.time()) + WEEKS}.{secrets.token_urlsafe(16)}"

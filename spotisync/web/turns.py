@@ -1,4 +1,7 @@
-"""So many requests at a time: each may hold two connections of the pool, and one that waits for its second holds one."""
+"""So many requests at a time.
+
+Each may hold two connections of the pool, and while it waits for the second one it holds the first.
+"""
 
 import asyncio
 from typing import Final
@@ -28,5 +31,5 @@ class Turns:
 
 
 def _asks_for_no_turn(path: str) -> bool:
-    """What streams stays for long. None of these reads a table by itself; and whoever is slow to send a login is a stranger."""
+    """None of these reads a table; what streams stays for long, and who is slow to send a login is a stranger."""
     return path.startswith(("/static/", "/events/")) or path in {"/api/sync/events", "/healthz", "/login"}

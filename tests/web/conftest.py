@@ -20,6 +20,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from fastapi.testclient import TestClient
 
+__all__ = ["Broker", "TestClient"]
 HERE = "http://127.0.0.1:8420"
 TOKEN = "a-token-that-is-long-enough"
 
