@@ -1,6 +1,7 @@
 """Who may ask: the token, the page's session, Host and Origin, and the headers that every answer carries."""
 
 import logging
+import re
 from collections.abc import Callable
 from typing import Final
 from urllib.parse import quote, urlsplit
@@ -19,6 +20,7 @@ from spotisync.web.tries import Tries
 log = logging.getLogger(__name__)
 router = login.router
 
+HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[0-9a-z._-]+)(:[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
 SAFE_METHODS: Final = {"GET", "HEAD", "OPTIONS"}
 EXEMPT: Final = ("/healthz", "/login", "/accounts/callback")
 """... and what lies below /static/: the token is not needed for these."""
@@ -156,15 +158,8 @@ def _configured(name: str) -> str:
 
 def host_name(host: str) -> str:
     """Without its port, which a rebound name can have as it likes. Empty: it is none."""
-    try:
-        return (urlsplit(f"//{host.strip()}").hostname or "").rstrip(".") if _is_plain(host) else ""
-    except ValueError:
-        return ""
-
-
-def _is_plain(host: str) -> bool:
-    """Nothing that makes another name of what stands before or behind it."""
-    return not set(host) & set("/\\?#@ \t")
+    found = HOST.fullmatch(host)
+    return found[1].strip("[]").rstrip(".").lower() if found else ""
 
 
 def is_same_origin(request: Request) -> bool:

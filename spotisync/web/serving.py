@@ -33,7 +33,7 @@ def serve(settings: Settings, tell: Callable[[str], None]) -> None:
         ws="none",
         lifespan="on",
     )
-    server = _Server(config, hub(app).close)
+    server = Listening(config, hub(app).close)
     tell(address(settings.host, listening.getsockname()[1]))
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: None)  # uvicorn hands on what it has heeded
@@ -42,7 +42,7 @@ def serve(settings: Settings, tell: Callable[[str], None]) -> None:
         runner.run(server.serve([listening]))
 
 
-class _Server(uvicorn.Server):
+class Listening(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, before_end: Callable[[], None]) -> None:
         super().__init__(config)
         self._before_end = before_end

@@ -1,0 +1,97 @@
+"""What the OpenAPI document says is true, whatever is sent."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from fastapi import FastAPI
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.store.conftest import Store
+from tests.web.conftest import TOKEN
+
+CHECKS = [
+    not_a_server_error,
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+]
+# It never ends: what it says is tested in test_events.
+ENDLESS = "/api/sync/events"
+
+
+@pytest.fixture
+def app(make_app: Callable[..., FastAPI], store: Store) -> FastAPI:
+    """With runs in every state, some with phases that have moved, of two accounts."""
+    for account in (store.account_id, store.account("other")):
+        for status in ("success", "failed", "cancelled"):
+            store.run(account_id=account, status=status, completed_at="now()")
+        store.run("incremental", account_id=account, status="rate_limited")
+    store.sql(
+        "UPDATE sync_state SET status = 'in_progress', total_items = 9, items_processed = 3, percent_complete = 33.3"
+    )
+    store.block("library", 7200)
+    return make_app(allowed_hosts="testserver", api_token=TOKEN)
+
+
+def operations(app: FastAPI) -> Iterator[Any]:
+    schema = schemathesis.openapi.from_asgi("/openapi.json", app, headers={"Authorization": f"Bearer {TOKEN}"})
+    for found in schema.exclude(path=ENDLESS).get_all_operations():
+        yield found.ok()
+
+
+def check(operation: Any, cases: int) -> int:
+    """How many were sent: each one answered as the document says."""
+    sent = 0
+
+    @settings(
+        max_examples=cases,
+        deadline=None,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy())
+    def send(case: Any) -> None:
+        nonlocal sent
+        sent += 1
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        answer = case.call(headers=headers)
+        case.validate_response(answer, checks=CHECKS, headers=headers)
+
+    send()
+    return sent
+
+
+def test_a_few_requests_of_each_kind(app: FastAPI) -> None:
+    assert sum(check(operation, 8) for operation in operations(app)) >= 40
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_two_thousand_requests(app: FastAPI) -> None:
+    kinds = list(operations(app))
+    sent = 0
+    while sent < 2000:
+        sent += sum(check(operation, 300) for operation in kinds)
+    assert sent >= 2000
+
+
+def test_the_document_is_about_this_process(make_app: Callable[..., FastAPI]) -> None:
+    locked, free = make_app(api_token=TOKEN).openapi(), make_app().openapi()
+    assert "401" in locked["paths"]["/api/sync"]["post"]["responses"]
+    assert "securitySchemes" not in free["components"]
+    assert {"/api/sync", ENDLESS, "/api/sync/{sync_id}", "/api/sync/history", "/healthz"} <= set(free["paths"])
+    assert [name for name in free["components"]["schemas"] if "HTTPValidation" in name] == []
+    assert not [path for path in free["paths"] if path in {"/login", "/docs", "/logout"}]
