@@ -71,7 +71,8 @@ def run(connection: Connection, settings: Settings, sync_id: int) -> Document | 
 def history(connection: Connection, account: str | None, limit: int, before: int | None = None) -> list[Document]:
     """The newest first; a further page: `before` the last run of the one before it."""
     wanted = ["r.id < :before"] if before is not None else []
-    wanted += ["a.spotify_user_id = :account"] if account is not None else []
+    if account is not None:
+        wanted.append("r.account_id = (SELECT id FROM accounts WHERE spotify_user_id = :account)")
     where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
     rows = connection.execute(
         text(f"{RUN} {where} ORDER BY r.id DESC LIMIT :limit"),
@@ -119,8 +120,11 @@ def _of_account(connection: Connection, account: Account, common: Document) -> D
     """Of its unfinished run, or its last one. A run that goes comes before one that is parked or pending."""
     row = connection.execute(
         text(
-            f"""{LIVE_RUN} WHERE r.account_id = :account_id
-            ORDER BY r.status = 'in_progress' DESC, r.completed_at IS NULL DESC, r.id DESC LIMIT 1"""
+            f"""{LIVE_RUN} WHERE r.id = COALESCE(
+                (SELECT id FROM sync_history WHERE account_id = :account_id
+                    AND status IN ('pending', 'in_progress', 'rate_limited')
+                    ORDER BY status = 'in_progress' DESC, id DESC LIMIT 1),
+                (SELECT id FROM sync_history WHERE account_id = :account_id ORDER BY id DESC LIMIT 1))"""
         ),
         {"account_id": account.id},
     ).one_or_none()
@@ -211,8 +215,9 @@ def _earlier(connection: Connection, account_id: int, found: Document) -> dict[s
     rows = connection.execute(
         text(
             """SELECT s.entity_type, s.busy_seconds FROM sync_state s WHERE s.sync_id = (
-                SELECT max(id) FROM sync_history
-                WHERE account_id = :account_id AND sync_type = :sync_type AND status = 'success')"""
+                SELECT id FROM sync_history
+                WHERE account_id = :account_id AND sync_type = :sync_type AND status = 'success'
+                ORDER BY id DESC LIMIT 1)"""
         ),
         {"account_id": account_id, "sync_type": found["sync_type"]},
     )

@@ -405,6 +405,13 @@ sync_history = Table(
     Index("uq_sync_history_unfinished", "account_id", "sync_type", unique=True, postgresql_where=UNFINISHED),
     Index("ix_sync_history_wake_at", "wake_at", postgresql_where=UNFINISHED),
     Index("ix_sync_history_account_id", "account_id", text("id DESC")),
+    Index(
+        "ix_sync_history_success",
+        "account_id",
+        "sync_type",
+        text("id DESC"),
+        postgresql_where=text("status = 'success'"),
+    ),
     one_of("sync_type", "full", "incremental"),
     one_of("status", "pending", "in_progress", "rate_limited", "success", "failed", "cancelled"),
     one_of("trigger", "beat", "cli", "api", "web", "task"),

@@ -1,17 +1,16 @@
 """`spotisync demo` and `spotisync up`: the whole stack from one command, on an empty machine."""
 
-import json
 import os
 import re
 import shutil
 import signal
 import subprocess
 import tempfile
-import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from spotisync.cli.demo import place as demo_place
@@ -41,6 +40,7 @@ def environment(place: Path, **variables: str) -> dict[str, str]:
         "SPOTISYNC_DATABASE_URL": "postgresql://127.0.0.1:1/own",
         "SPOTISYNC_BROKER_URL": "redis://127.0.0.1:1",
         "SPOTIPY_CLIENT_ID": "own",
+        "SPOTISYNC_PORT": "0",  # any, since others may have the usual one
     }
     (place / ".env").write_text("SPOTISYNC_RESULT_BACKEND=redis://127.0.0.1:1\nSPOTISYNC_SECRET_KEY=not-a-key\n")
     return bare_environment(
@@ -48,7 +48,6 @@ def environment(place: Path, **variables: str) -> dict[str, str]:
             "HOME": str(place),
             "SPOTISYNC_DATA_DIR": str(place / "d"),
             "PYTHONUNBUFFERED": "1",
-            "SPOTISYNC_PORT": "0",
             **own,
             **variables,
         }
@@ -152,8 +151,8 @@ def test_up_for_an_own_account(place: Path) -> None:
             synced = run(place, env, "sync", "full", "--wait", "--json")
             assert synced.code == 0, synced.err
             assert synced.json["status"] == "success"
-            with urllib.request.urlopen(f"{page[1]}/api/sync/status", timeout=30) as answer:
-                assert json.load(answer)["sync_id"] == synced.json["sync_id"]
+            shown = httpx.get(f"{page[1]}/api/sync/status", timeout=30).json()
+            assert shown["sync_id"] == synced.json["sync_id"]
             up.send_signal(signal.SIGTERM)
             read_until(up, "Stopped.")
             assert up.wait(60) == 0

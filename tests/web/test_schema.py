@@ -34,11 +34,12 @@ ENDLESS = "/api/sync/events"
 
 @pytest.fixture
 def app(make_app: Callable[..., FastAPI], store: Store) -> FastAPI:
-    """With runs in every state, some with phases that have moved, of two accounts."""
-    for account in (store.account_id, store.account("other")):
-        for status in ("success", "failed", "cancelled"):
-            store.run(account_id=account, status=status, completed_at="now()")
-        store.run("incremental", account_id=account, status="rate_limited")
+    """The account of the examples, with runs in every state that have low numbers, and phases that have moved."""
+    store.sql("UPDATE accounts SET spotify_user_id = 'alice'")
+    store.sql("ALTER TABLE sync_history ALTER COLUMN id RESTART")
+    for status in ("success", "failed", "cancelled", "failed"):
+        store.run(status=status, completed_at="now()")
+    store.run("incremental", status="rate_limited")
     store.sql(
         "UPDATE sync_state SET status = 'in_progress', total_items = 9, items_processed = 3, percent_complete = 33.3"
     )
@@ -85,7 +86,7 @@ def test_two_thousand_requests(app: FastAPI) -> None:
     kinds, seen = list(operations(app)), list[int]()
     while len(seen) < 2000:
         seen += [status for operation in kinds for status in check(operation, 340)]
-    assert {200, 202, 404, 409, 422} <= set(seen)
+    assert {200, 202, 404, 409, 422} <= set(seen), sorted(set(seen))
 
 
 def test_the_document_is_about_this_process(make_app: Callable[..., FastAPI]) -> None:
