@@ -7,7 +7,6 @@ import httpx
 
 from benchmarks.place import Place, connected
 from benchmarks.rows import Row
-from spotisync.settings import impose
 
 SECTION = "The API, {runs:,} runs of history"
 SAMPLES = 200
@@ -36,11 +35,9 @@ RUNS = """
 
 
 def measure(here: Place, runs: int) -> Iterator[Row]:
-    url = here.fresh()
-    with connected(url) as connection:
+    with connected(here.fresh()) as connection:
         for statement in RUNS.replace("%(runs)s", str(runs)).split(";"):
             connection.execute(statement.encode())
-    impose({"SPOTISYNC_DATABASE_URL": url})
     yield from asyncio.run(_rows(SECTION.format(runs=runs)))
 
 

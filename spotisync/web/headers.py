@@ -24,11 +24,18 @@ ALWAYS: Final = {
 }
 
 
-def add(headers: MutableHeaders, settings: Settings) -> None:
+def add(headers: MutableHeaders, settings: Settings, path: str = "") -> None:
     for name, value in ALWAYS.items():
         headers[name] = value
     headers["Content-Security-Policy"] = policy(settings)
-    headers.setdefault("Cache-Control", "no-store")
+    headers.setdefault("Cache-Control", _kept(path))
+
+
+def _kept(path: str) -> str:
+    """What others made has its version in its name, so that it never changes; what tells of a library is not kept."""
+    if path.startswith("/static/vendor/"):
+        return "public, max-age=31536000, immutable"
+    return "no-cache" if path.startswith("/static/") else "no-store"
 
 
 def policy(settings: Settings) -> str:

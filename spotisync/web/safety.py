@@ -108,7 +108,7 @@ class Guard:
         async def telling(message: Message) -> None:
             if message["type"] == "http.response.start":
                 mutable = MutableHeaders(scope=message)
-                headers.add(mutable, self._settings)
+                headers.add(mutable, self._settings, request.url.path)
                 if word := getattr(request.state, "form_word", None):
                     mutable.append("Set-Cookie", csrf.cookie(csrf.COOKIE, word, secure=is_https(request)))
                 # The path alone: Spotify's answer to a login comes in the query.

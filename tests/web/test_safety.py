@@ -295,3 +295,5 @@ def test_every_answer_tells_the_browser_what_it_may_not_do(locked: TestClient, d
         assert "unsafe" not in told["Content-Security-Policy"]
         assert "Server" not in told
     assert locked.get("/login").headers["Cache-Control"] == "no-store"
+    assert "immutable" in locked.get("/static/vendor/htmx-2.0.11.min.js").headers["Cache-Control"]
+    assert locked.get("/static/spotisync.css").headers["Cache-Control"] == "no-cache"

@@ -19,6 +19,7 @@ from spotisync.store import migrate
 from spotisync.web.serving import address, listen
 from tests.conftest import QUICK
 from tests.store.conftest import until
+from tests.system.cli import Here
 from tests.system.programs import environment
 from tests.web.served import Viewer, served
 
@@ -114,6 +115,14 @@ def test_while_postgres_is_away_it_says_so_and_then_goes_on(
         own_postgres.start().wait_ready()
         assert viewer.next()[0] == "status", "the same viewer, without doing anything"
         viewer.close()
+
+
+def test_it_does_not_start_for_others_without_a_token(make_settings: Callable[..., Settings]) -> None:
+    cli = Here(environment(make_settings("http://127.0.0.1:1")))
+    said = cli("web", "--host", "0.0.0.0", "--port", "0")
+    assert (said.code, said.out) == (2, "")
+    assert "SPOTISYNC_API_TOKEN" in said.err
+    assert Here({**cli.env, "SPOTISYNC_HOST": "::"})("up").code == 2, "nothing has started yet"
 
 
 def test_a_port_that_is_taken_is_told_with_the_cure() -> None:
