@@ -8,10 +8,12 @@ import pytest
 from fastapi import FastAPI
 
 from spotisync.settings import Settings
+from spotisync.stack.postgres import Postgres
 from spotisync.store.database import Database
 from spotisync.store.runs import Run
 from spotisync.web import create_app
-from tests.store.conftest import Store, shared_url  # noqa: F401 (a fixture)
+from tests.conftest import _administer, _url
+from tests.store.conftest import Store
 from tests.store.conftest import database_url as database_url  # noqa: PLC0414
 from tests.store.conftest import store as store  # noqa: PLC0414
 
@@ -40,6 +42,14 @@ class Broker:
 
     def sweep_soon(self) -> None:
         self.sweeps += 1
+
+
+@pytest.fixture(scope="session")
+def shared_url(postgres: Postgres, template: str) -> str:
+    """A database beside that of the store's tests, which is made once, too."""
+    _administer(postgres, f"CREATE DATABASE web TEMPLATE {template}")
+    _administer(postgres, "ALTER DATABASE web SET lock_timeout = '5s'")
+    return _url(postgres, "web")
 
 
 @pytest.fixture
