@@ -2,6 +2,7 @@
 
 SpotisyncError
  +- Fatal              give up; a person must act, and the text says how
+ |   +- Unknown        the account or the run that was named is not there
  |   +- NeedsLogin     the account must be authorised again
  |   +- Misconfigured  a setting is missing or wrong
  |   +- AppBlocked     Spotify serves this app to nobody
@@ -24,6 +25,10 @@ class SpotisyncError(Exception):
 
 class Fatal(SpotisyncError):
     """Trying again changes nothing; the text names the cure."""
+
+
+class Unknown(Fatal):
+    """There is no such account or run; the text names those there are, or where to find them."""
 
 
 class NeedsLogin(Fatal):

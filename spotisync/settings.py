@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -60,6 +61,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8420, ge=0, le=65535)
     api_token: str | None = Field(None, repr=False)
+    allowed_hosts: str = ""
 
     timezone: str | None = None
     full_sync_schedule: str = "0 4 * * 0"
@@ -169,6 +171,15 @@ class Settings(BaseSettings):
         """The time zone in which cron expressions are meant."""
         return self.timezone or tzlocal.get_localzone_name() or "UTC"
 
+    def check_address(self) -> None:
+        """Whoever can reach it could do everything, so that without a token nobody but this machine may."""
+        if not (self.api_token or is_loopback(self.host)):
+            raise Misconfigured(
+                f"SPOTISYNC_HOST is {self.host}, which others can reach: that needs SPOTISYNC_API_TOKEN, which they "
+                "then need too. Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'; "
+                "or listen on 127.0.0.1"
+            )
+
     def require_client_id(self) -> str:
         if not self.client_id:
             raise Misconfigured(
@@ -188,6 +199,14 @@ class Settings(BaseSettings):
                 "'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
             )
         return [_generated_key(self.data_dir / "secret.key")]
+
+
+def is_loopback(host: str) -> bool:
+    """A name is one by convention alone: only `localhost` is."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def _check_cron(value: str) -> None:

@@ -1,9 +1,14 @@
 """The processes of `up` and `demo`, beside the embedded servers."""
 
+import http.client
 import sys
+import time
+from contextlib import closing
 from typing import Final
+from urllib.parse import urlsplit
 
-from spotisync.settings import Settings
+from spotisync.errors import Fatal
+from spotisync.settings import Settings, impose
 from spotisync.stack.postgres import Postgres
 from spotisync.stack.process import Child, Process
 from spotisync.stack.valkey import Valkey
@@ -11,6 +16,10 @@ from spotisync.stack.valkey import Valkey
 CELERY: Final = (sys.executable, "-m", "celery", "-A", "spotisync")
 PROCESSES: Final = "2"
 """Of the worker. The batches of one account come one after the other; the second one is for what is short."""
+
+
+PATIENCE: Final = 2.0
+"""In seconds, with a port that somebody has."""
 
 
 def servers(settings: Settings) -> list[Process]:
@@ -31,6 +40,53 @@ def worker(settings: Settings) -> Process:
 
 def beat(settings: Settings) -> Process:
     return _celery(settings, "beat", "-l", settings.log_level)
+
+
+def web(settings: Settings) -> Process:
+    """The page. Its port is in the settings by now, not to be chosen by it."""
+    ready = address(settings)
+    child = Child(
+        name="web",
+        argv=[sys.executable, "-m", "spotisync", "web"],
+        env={"SPOTISYNC_LOG_FORMAT": settings.log_format or "text"},
+        ready=lambda: _answers(ready),
+    )
+    return Process(child, settings.data_dir.absolute())
+
+
+def address(settings: Settings) -> str:
+    """Where a browser finds the page."""
+    from spotisync.web.serving import address
+
+    return address(settings.host, settings.port)
+
+
+def take_port(settings: Settings, *, or_another: bool = False) -> Settings:
+    """Settings with a port that is free just now: the wished one if that is, or any. Raises `Fatal` with the cure."""
+    from spotisync.web.serving import listen
+
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            with listen(settings.host, settings.port) as found:
+                return impose({"SPOTISYNC_PORT": str(found.getsockname()[1])})
+        except Fatal:
+            if or_another:
+                return take_port(impose({"SPOTISYNC_PORT": "0"}))
+            # What a killed stack leaves behind is gone in a moment.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def _answers(url: str) -> bool:
+    parts = urlsplit(url)
+    with closing(http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=2)) as connection:
+        try:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
 
 
 def _celery(settings: Settings, name: str, *options: str) -> Process:

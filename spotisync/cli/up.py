@@ -14,17 +14,20 @@ def up() -> None:
     """Run everything for your Spotify account on this machine, until Ctrl-C.
 
     Starts the embedded servers where no URL names others, brings the tables up to date, and keeps a worker and a
-    scheduler running. Needs SPOTIPY_CLIENT_ID, in the environment or in .env.
+    scheduler running, and the web page. Needs SPOTIPY_CLIENT_ID, in the environment or in .env.
     """
+    from spotisync.cli import programs
     from spotisync.settings import settings
     from spotisync.stack.lock import locked
     from spotisync.stack.supervisor import Supervisor
 
     chosen = settings()
     chosen.require_client_id()
+    chosen.check_address()
     tell_the_stack()
     with locked(chosen.data_dir):
         chosen.secret_keys()  # missing, that is to be said before anything starts
+        chosen = programs.take_port(chosen)
         with Supervisor(_stages(chosen)) as supervisor:
             if supervisor.start():
                 _tell_what_next(chosen)
@@ -39,14 +42,15 @@ def _stages(chosen: "Settings") -> "list[Stage]":
     return [
         programs.servers(chosen),
         lambda: migrate.upgrade(chosen.database),
-        [programs.worker(chosen), programs.beat(chosen)],
+        [programs.worker(chosen), programs.beat(chosen), programs.web(chosen)],
     ]
 
 
 def _tell_what_next(chosen: "Settings") -> None:
+    from spotisync.cli import programs
     from spotisync.sync import Sync, enrol
 
-    say(f"spotisync is up. Logs: {chosen.data_dir}/logs. Ctrl-C stops everything.")
+    say(f"spotisync is up: {programs.address(chosen)}. Logs: {chosen.data_dir}/logs. Ctrl-C stops everything.")
     sync = Sync.from_settings(chosen)
     try:
         names = [account.spotify_user_id for account in enrol.every(sync)]

@@ -76,13 +76,15 @@ def run(connection: Connection, settings: Settings, sync_id: int) -> Document | 
     return _of_run(connection, account, _plain(row), {**common, **beside}, alone=True)
 
 
-def history(connection: Connection, account: str | None, limit: int) -> list[Document]:
+def history(connection: Connection, account: str | None, limit: int, before: int | None = None) -> list[Document]:
+    """The newest first; a further page: `before` the last run of the one before it."""
+    wanted = ["r.id < :before"] if before is not None else []
+    if account is not None:
+        wanted.append("r.account_id = (SELECT id FROM accounts WHERE spotify_user_id = :account)")
+    where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
     rows = connection.execute(
-        text(
-            f"""{RUN} WHERE CAST(:account AS text) IS NULL OR a.spotify_user_id = :account
-            ORDER BY r.id DESC LIMIT :limit"""
-        ),
-        {"account": account, "limit": limit},
+        text(f"{RUN} {where} ORDER BY r.id DESC LIMIT :limit"),
+        {"account": account, "limit": limit, "before": before},
     )
     return [_plain(row) for row in rows]
 
@@ -250,8 +252,9 @@ def _earlier(connection: Connection, account_id: int, found: Document) -> dict[s
     rows = connection.execute(
         text(
             """SELECT s.entity_type, s.busy_seconds FROM sync_state s WHERE s.sync_id = (
-                SELECT max(id) FROM sync_history
-                WHERE account_id = :account_id AND sync_type = :sync_type AND status = 'success')"""
+                SELECT id FROM sync_history
+                WHERE account_id = :account_id AND sync_type = :sync_type AND status = 'success'
+                ORDER BY id DESC LIMIT 1)"""
         ),
         {"account_id": account_id, "sync_type": found["sync_type"]},
     )

@@ -9,7 +9,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import Connection, text
 
 from spotisync.core import consent
-from spotisync.errors import Fatal, Misconfigured
+from spotisync.errors import Fatal, Misconfigured, Unknown
 
 # Refreshing takes a second; a worker that claimed it and has not finished after this long has died.
 REFRESH_SECONDS = 30
@@ -69,13 +69,13 @@ def named(connection: Connection, name: str | None) -> Account:
     """
     found = every(connection)
     if not found:
-        raise Fatal(f"there is no account yet; log in: {consent.LOGIN}")
+        raise Unknown(f"there is no account yet; log in: {consent.LOGIN}")
     if name is None and len(found) > 1:
         raise Fatal(f"which account? There are {', '.join(each.spotify_user_id for each in found)}")
     for each in found:
         if name in (None, each.spotify_user_id, each.spotify_account_id):
             return each
-    raise Fatal(f"there is no account {name!r}; there are {', '.join(each.spotify_user_id for each in found)}")
+    raise Unknown(f"there is no account {name!r}; there are {', '.join(each.spotify_user_id for each in found)}")
 
 
 def standing(connection: Connection) -> list[consent.Standing]:

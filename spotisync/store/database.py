@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import make_url
@@ -17,7 +17,7 @@ __all__ = ["Claimant", "Connection", "Database", "is_lost"]
 T = TypeVar("T")
 RETRIED = {"40001": "serialization failure", "40P01": "deadlock"}
 TRIES = 6
-CONNECT = {
+CONNECT: dict[str, Any] = {
     "connect_timeout": 5,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
@@ -27,7 +27,7 @@ CONNECT = {
 
 
 # A server's default would end the session that stands for this process. PostgreSQL 13 has no such setting.
-_NEVER_IDLE_OUT = """SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'"""
+NEVER_IDLE_OUT = """SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'"""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Database:
                 self.leave()
         try:
             self._presence = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            self._presence.execute(text(_NEVER_IDLE_OUT))
+            self._presence.execute(text(NEVER_IDLE_OUT))
             return _claimant(self._presence)
         except DBAPIError as error:
             self.leave()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from spotisync.core.states import UNFINISHED, check_move
-from spotisync.errors import Fatal, IllegalMove, NeedsLogin
+from spotisync.errors import Fatal, IllegalMove, NeedsLogin, Unknown
 from spotisync.store import accounts, heartbeats, history, runs, savings, waiters
 from spotisync.store.database import Connection
 from spotisync.store.runs import Run
@@ -77,7 +77,7 @@ def _check_can_sync(account: accounts.Account) -> None:
 def _existing(connection: Connection, sync_id: int, *, lock: bool = False) -> Run:
     run = runs.get(connection, sync_id, lock=lock)
     if run is None:
-        raise Fatal(f"there is no run {sync_id}; those there are: spotisync history")
+        raise Unknown(f"there is no run {sync_id}; those there are: spotisync history")
     return run
 
 

@@ -1,28 +1,42 @@
 """The application: which rooms it has, and what they share."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
+from spotisync import workflow
 from spotisync.settings import Settings
+from spotisync.store.runs import Run
 from spotisync.sync import Sync
-from spotisync.web import accounts, api, events, home, library, probes, runs, safety
+from spotisync.web import accounts, api, events, home, library, openapi, probes, problems, runs, safety, turns
+from spotisync.web.acts import Acts
 
 STATIC = Path(__file__).parent / "static"
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(
+    settings: Settings,
+    *,
+    publish: Callable[[Run], bool] = workflow.publish,
+    sweep_soon: Callable[[], None] = workflow.sweep_soon,
+) -> FastAPI:
     """One process' worth of it. Raises `Misconfigured` where it must not listen, or a setting is missing."""
-    app = FastAPI(title="spotisync", lifespan=_while_it_runs, docs_url="/docs", redoc_url=None)
+    app = FastAPI(lifespan=_while_it_runs, docs_url=None, redoc_url=None, **openapi.ABOUT)
     app.state.settings = settings
     app.state.sync = Sync.from_settings(settings)
+    app.state.acts = Acts(app.state.sync, publish, sweep_soon)
+    events.prepare(app)
+    turns.take(app)
     safety.guard(app, settings)
+    problems.install(app)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    for room in (api, events, probes, home, runs, library, accounts, safety):
+    # Events before the API: its addresses hold the number of a run where theirs has a name.
+    for room in (events, api, probes, home, runs, library, accounts, safety, openapi):
         app.include_router(room.router)
+    openapi.describe(app, settings)
     return app
 
 

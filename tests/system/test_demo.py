@@ -1,6 +1,7 @@
 """`spotisync demo` and `spotisync up`: the whole stack from one command, on an empty machine."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from spotisync.cli.demo import place as demo_place
@@ -38,10 +40,17 @@ def environment(place: Path, **variables: str) -> dict[str, str]:
         "SPOTISYNC_DATABASE_URL": "postgresql://127.0.0.1:1/own",
         "SPOTISYNC_BROKER_URL": "redis://127.0.0.1:1",
         "SPOTIPY_CLIENT_ID": "own",
+        "SPOTISYNC_PORT": "0",  # any, since others may have the usual one
     }
     (place / ".env").write_text("SPOTISYNC_RESULT_BACKEND=redis://127.0.0.1:1\nSPOTISYNC_SECRET_KEY=not-a-key\n")
     return bare_environment(
-        **{"HOME": str(place), "SPOTISYNC_DATA_DIR": str(place / "d"), "PYTHONUNBUFFERED": "1", **own, **variables}
+        **{
+            "HOME": str(place),
+            "SPOTISYNC_DATA_DIR": str(place / "d"),
+            "PYTHONUNBUFFERED": "1",
+            **own,
+            **variables,
+        }
     )
 
 
@@ -134,12 +143,16 @@ def test_up_for_an_own_account(place: Path) -> None:
             },
         )
         with launch(place, env, "up") as up:
-            assert "There is no account yet" in read_until(up, "There is no account yet")
+            said = read_until(up, "There is no account yet")
+            page = re.search(r"spotisync is up: (http://\S+)\.", said)
+            assert page
             added = run(place, env, "accounts", "add", "--refresh-token-stdin", stdin=spotify.refresh_token())
             assert added.code == 0, added.err
             synced = run(place, env, "sync", "full", "--wait", "--json")
             assert synced.code == 0, synced.err
             assert synced.json["status"] == "success"
+            shown = httpx.get(f"{page[1]}/api/sync/status", timeout=30).json()
+            assert shown["sync_id"] == synced.json["sync_id"]
             up.send_signal(signal.SIGTERM)
             read_until(up, "Stopped.")
             assert up.wait(60) == 0

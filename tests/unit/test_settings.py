@@ -32,6 +32,10 @@ VARIABLES: dict[str, tuple[str, Any, str, Any]] = {
         "http://a",
     ),
     "secret_key": ("SPOTISYNC_SECRET_KEY", None, "a,b", "a,b"),
+    "host": ("SPOTISYNC_HOST", "127.0.0.1", "::1", "::1"),
+    "port": ("SPOTISYNC_PORT", 8420, "0", 0),
+    "api_token": ("SPOTISYNC_API_TOKEN", None, "hush", "hush"),
+    "allowed_hosts": ("SPOTISYNC_ALLOWED_HOSTS", "", "a.example,b", "a.example,b"),
     "timezone": ("SPOTISYNC_TIMEZONE", None, "Europe/Oslo", "Europe/Oslo"),
     "full_sync_schedule": ("SPOTISYNC_FULL_SYNC_SCHEDULE", "0 4 * * 0", "5 5 * * *", "5 5 * * *"),
     "sweep_interval": ("SPOTISYNC_SWEEP_INTERVAL", 10, "3", 3),
@@ -48,7 +52,7 @@ VARIABLES: dict[str, tuple[str, Any, str, Any]] = {
     "log_level": ("SPOTISYNC_LOG_LEVEL", "INFO", "debug", "DEBUG"),
     "log_format": ("SPOTISYNC_LOG_FORMAT", None, "json", "json"),
 }
-NUMBERS = [name for name, (_, default, _, _) in VARIABLES.items() if isinstance(default, int)]
+NUMBERS = [name for name, (_, default, _, _) in VARIABLES.items() if isinstance(default, int) and name != "port"]
 Set = Callable[..., Settings]
 
 

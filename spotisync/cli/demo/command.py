@@ -23,7 +23,7 @@ LATENCY_MS: Final = 200
 """Of a simulated reply, on average: as on a slow day of Spotify's, so that the bars are seen to move."""
 
 STAYING: Final = """
-All of it keeps running. A prompt on this library, in another terminal:
+All of it keeps running. The page: [bold]{page}[/]. A prompt on this library, in another terminal:
     [bold]{program} psql --demo[/]
 Ctrl-C stops everything; the next demo begins with an empty library."""
 
@@ -37,6 +37,7 @@ def demo(*, exit: Exit = False) -> None:  # noqa: A002 (the option's name)
     thousand tracks with live bars; compares the tables with the truth, and asks them something. All of it lives in a
     directory of its own and ends with Ctrl-C. A demo that was cut short goes on where it was.
     """
+    from spotisync.cli import programs
     from spotisync.cli.demo import place
     from spotisync.simulator import Control
     from spotisync.stack.lock import locked
@@ -49,22 +50,25 @@ def demo(*, exit: Exit = False) -> None:  # noqa: A002 (the option's name)
     simulator = Control(f"http://127.0.0.1:{_free_port()}", timeout=20)
     chosen = place.against(simulator.url)
     with locked(chosen.data_dir):
+        chosen = place.listening()
         place.begin(chosen.data_dir)
         with Supervisor(_stages(chosen, simulator), patience) as supervisor:
             code = _sync_and_show(chosen, simulator, supervisor)
             if not exit and not supervisor.interrupted:
-                say(STAYING.format(program=program()), markup=True)
+                say(STAYING.format(program=program(), page=programs.address(chosen)), markup=True)
                 supervisor.run_until(lambda: False)
     say("Stopped.")
     raise typer.Exit(code)
 
 
 def _sync_and_show(chosen: "Settings", simulator: "Control", supervisor: "Supervisor") -> int:
+    from spotisync.cli import programs
     from spotisync.cli.demo import place, results
     from spotisync.sync import Sync
 
     if not supervisor.start():
         return INTERRUPTED
+    say(f"In a browser: {programs.address(chosen)}")
     sync = Sync.from_settings(chosen)
     try:
         run = _sync(sync, simulator, supervisor)
@@ -122,7 +126,7 @@ def _stages(chosen: "Settings", simulator: "Control") -> "list[Stage]":
     return [
         [_simulator(chosen, simulator), *programs.servers(chosen)],
         lambda: migrate.upgrade(chosen.database),
-        [programs.worker(chosen), programs.beat(chosen)],
+        [programs.worker(chosen), programs.beat(chosen), programs.web(chosen)],
     ]
 
 

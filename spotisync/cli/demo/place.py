@@ -38,6 +38,15 @@ def against(url: str) -> Settings:
     )
 
 
+def listening() -> Settings:
+    """The page on this machine alone, on the usual port, or on another one if that is taken."""
+    from spotisync.cli import programs
+
+    here = {"SPOTISYNC_HOST": "127.0.0.1", "SPOTISYNC_API_TOKEN": "", "SPOTISYNC_ALLOWED_HOSTS": ""}
+    chosen = programs.take_port(impose(here), or_another=True)
+    return impose({"SPOTIPY_REDIRECT_URI": f"{programs.address(chosen)}/accounts/callback"})
+
+
 def begin(place: Path) -> None:
     """An empty library if the last demo's sync was over, else the one it was cut short at. Hold the lock."""
     from spotisync.stack import leftovers

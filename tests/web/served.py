@@ -1,0 +1,60 @@
+"""The application as a real server, in a thread of this process: for what streams."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+
+from spotisync.web.events import hub
+from spotisync.web.serving import Listening, listen
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """Its address. It ends with the block, whoever still looks on."""
+    with listen("127.0.0.1", 0) as socket:
+        server = Listening(uvicorn.Config(app, log_config=None, lifespan="on", ws="none"), hub(app).close)
+        thread = threading.Thread(target=server.run, args=([socket],))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{socket.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(20)
+            assert not thread.is_alive(), "it does not end"
+
+
+class Viewer:
+    """Somebody who looks on."""
+
+    def __init__(self, client: httpx.Client, url: str, **headers: str) -> None:
+        self._stream = client.stream("GET", url, headers=headers)
+        self.answer = self._stream.__enter__()
+        self._lines = self.answer.iter_lines()
+
+    def next(self) -> tuple[str, Any]:
+        """The next event: its kind and its data."""
+        kind = ""
+        for line in self._lines:
+            name, _, value = line.partition(": ")
+            if name == "event":
+                kind = value
+            if name == "data":
+                return kind, json.loads(value) if value.startswith(("{", "[")) else value
+        return "", None
+
+    def until(self, status: str) -> int:
+        """How many events it took until one said so."""
+        for number in range(1, 100):
+            kind, data = self.next()
+            if (kind, data and data["status"]) == ("status", status):
+                return number
+        raise AssertionError(f"nobody said {status}")
+
+    def close(self) -> None:
+        self._stream.__exit__(None, None, None)

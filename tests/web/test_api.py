@@ -1,0 +1,213 @@
+"""The API as CONTRACT 5 has it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from spotisync.web import models
+from tests.store.conftest import Store
+from tests.web.conftest import Broker, TestClient
+
+FULL = {"sync_type": "full", "account": "me"}
+STATUS: TypeAdapter[Any] = TypeAdapter(models.StatusDocument | list[models.StatusDocument])
+
+
+def problem(answer: Any, status: int) -> dict[str, Any]:
+    """It is one, and says all that it has to."""
+    assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json"), answer.text
+    document: dict[str, Any] = answer.json()
+    assert set(document) == {"type", "title", "status", "detail", "instance"}
+    assert (document["status"], document["instance"]) == (status, answer.request.url.path)
+    return document
+
+
+# ---- status ---------------------------------------------------------------------------------------------------------
+
+
+def test_status_of_nobody_of_one_and_of_several(client: TestClient, store: Store) -> None:
+    never = client.get("/api/sync/status").json()
+    assert (never["account"], never["status"], never["phases"]) == ("me", None, {})
+    run = store.run()
+    document = client.get("/api/sync/status", params={"account": "me"}).json()
+    assert (document["sync_id"], list(document["phases"])) == (run.id, ["tracks", "artists", "albums", "playlists"])
+    store.account("other")
+    several = client.get("/api/sync/status")
+    assert [each["account"] for each in several.json()] == ["me", "other"]
+    STATUS.validate_python(several.json())
+    assert "there is no account 'nobody'" in problem(client.get("/api/sync/status?account=nobody"), 404)["detail"]
+    store.sql("DELETE FROM accounts")
+    STATUS.validate_python(client.get("/api/sync/status").json())
+
+
+def test_a_status_that_says_nothing_new_is_not_sent_again(client: TestClient, store: Store) -> None:
+    run = store.run()
+    first = client.get("/api/sync/status")
+    again = client.get("/api/sync/status", headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    store.set(run.id, status="failed", completed_at="now()", last_error="no")
+    other = client.get("/api/sync/status", headers={"If-None-Match": first.headers["ETag"]})
+    assert (other.status_code, other.json()["status"]) == (200, "failed")
+
+
+# ---- a run begins ---------------------------------------------------------------------------------------------------
+
+
+def test_a_sync_is_begun_joined_and_known_by_its_key(client: TestClient, broker: Broker, store: Store) -> None:
+    begun = client.post("/api/sync", json=FULL, headers={"Idempotency-Key": "k1"})
+    run = begun.json()
+    assert (begun.status_code, begun.headers["Location"]) == (202, f"/api/sync/{run['sync_id']}")
+    assert (run["trigger"], run["status"], broker.published) == ("api", "in_progress", [run["sync_id"]])
+    joined = client.post("/api/sync", json={"sync_type": "incremental"})
+    assert (joined.status_code, joined.json()["sync_id"]) == (200, run["sync_id"]), "a full one reads all of that"
+    store.set(run["sync_id"], status="success", completed_at="now()")
+    seen = client.post("/api/sync", json=FULL, headers={"Idempotency-Key": "k1"})
+    assert (seen.status_code, seen.json()["sync_id"], seen.json()["status"]) == (200, run["sync_id"], "success")
+    assert client.post("/api/sync", json=FULL).status_code == 202
+    assert len(broker.published) == 2
+
+
+def test_without_a_broker_the_run_is_stored_and_it_is_said(client: TestClient, broker: Broker) -> None:
+    broker.away = True
+    begun = client.post("/api/sync", json=FULL)
+    assert begun.status_code == 202
+    assert "starts by itself" in begun.json()["notes"][-1]
+    assert client.get("/api/sync/status").json()["sync_id"] == begun.json()["sync_id"]
+
+
+def test_why_no_sync_begins(client: TestClient, store: Store) -> None:
+    assert "/api/sync" in problem(client.post("/api/sync", json={**FULL, "account": "nobody"}), 404)["instance"]
+    store.account("other")
+    assert "which account?" in problem(client.post("/api/sync", json={"sync_type": "full"}), 409)["detail"]
+    store.sql("UPDATE accounts SET status = 'needs_login', last_error = 'Spotify no longer takes it'")
+    assert "log in again" in problem(client.post("/api/sync", json=FULL), 409)["detail"]
+    store.sql("UPDATE accounts SET status = 'disabled'")
+    assert "enable" in problem(client.post("/api/sync", json=FULL), 409)["detail"]
+    store.sql("DELETE FROM accounts")
+    assert "spotisync login" in problem(client.post("/api/sync", json={"sync_type": "full"}), 404)["detail"]
+
+
+# ---- cancel, resume -------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_cancelled_and_resumed(client: TestClient, broker: Broker, store: Store) -> None:
+    run = store.run()
+    ended = client.post(f"/api/sync/{run.id}/cancel")
+    assert (ended.status_code, ended.json()["status"], broker.sweeps) == (202, "cancelled", 1)
+    assert client.post(f"/api/sync/{run.id}/cancel").status_code == 202, "twice is no error"
+    again = client.post(f"/api/sync/{run.id}/resume")
+    assert (again.status_code, again.json()["status"], broker.published) == (202, "in_progress", [run.id])
+    assert client.post(f"/api/sync/{run.id}/resume", json={}).status_code == 202, "it is joined"
+    assert broker.published == [run.id]
+
+
+def test_a_state_that_forbids_it_says_why(client: TestClient, store: Store) -> None:
+    run = store.run(status="success", completed_at="now()")
+    assert "success can't become cancelled" in problem(client.post(f"/api/sync/{run.id}/cancel"), 409)["detail"]
+    assert "can't become in_progress" in problem(client.post(f"/api/sync/{run.id}/resume"), 409)["detail"]
+    old = store.run(status="failed", completed_at="now()")
+    store.run(status="failed", completed_at="now()")
+    assert "not the newest full run" in problem(client.post(f"/api/sync/{old.id}/resume"), 409)["detail"]
+
+
+# ---- history --------------------------------------------------------------------------------------------------------
+
+
+def test_history_page_by_page(client: TestClient, store: Store) -> None:
+    ids = [store.run(status="success", completed_at="now()").id for _ in range(5)]
+    other = store.run(account_id=store.account("other"), status="failed", completed_at="now()").id
+    url, seen = "/api/sync/history?limit=2&account=me", []
+    while url:
+        page = client.get(url)
+        seen.append([run["sync_id"] for run in page.json()])
+        store.run(status="success", completed_at="now()")  # moves nothing
+        url = page.headers.get("Link", "").partition(">")[0].removeprefix("<")
+    assert seen == [[ids[4], ids[3]], [ids[2], ids[1]], [ids[0]]]
+    assert other in [run["sync_id"] for run in client.get("/api/sync/history").json()]
+    assert client.get("/api/sync/history?before=1").json() == []
+    problem(client.get("/api/sync/history?account=nobody"), 404)
+
+
+# ---- what is refused ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", f"/api/sync/{10**30}", 422),
+        ("GET", f"/api/sync/{2**63 - 1}", 404),
+        ("GET", "/api/sync/0", 422),
+        ("GET", "/api/sync/1.5", 422),
+        ("POST", f"/api/sync/{2**63}/cancel", 422),
+        ("POST", "/api/sync/77/resume", 404),
+        ("GET", "/api/sync/status?account=%00", 422),
+        ("GET", "/api/sync/events?account=%00", 422),
+        ("GET", "/api/sync/history?limit=201", 422),
+        ("GET", "/api/sync/history?limit=0", 422),
+        ("GET", f"/api/sync/history?before={10**20}", 422),
+        ("GET", "/api/sync/history?account=a%00", 422),
+        ("GET", "/api/nothing", 404),
+        ("PUT", "/api/sync", 405),
+        ("GET", "/nothing", 404),
+        ("GET", "/events/nothing", 404),
+    ],
+)
+def test_what_can_not_be_is_a_problem_in_words(client: TestClient, method: str, path: str, status: int) -> None:
+    assert problem(client.request(method, path), status)["detail"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{", b"null", b"[]", b"{}", b'{"sync_type":"half"}', b'{"sync_type":"full","account":""}',
+        b'{"sync_type":"full","account":"\\u0000"}', b'{"sync_type":"full","account":"\\ud800"}',
+        b'{"sync_type":"full","more":1}', b"\xff", b"[" * 100_000,
+    ],
+)  # fmt: skip
+def test_a_body_that_is_none(client: TestClient, body: bytes) -> None:
+    answer = client.post("/api/sync", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in {400, 422}
+    problem(answer, answer.status_code)
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x"])
+def test_json_alone(client: TestClient, store: Store, kind: str) -> None:
+    run = store.run()
+    for path in ("/api/sync", f"/api/sync/{run.id}/cancel", f"/api/sync/{run.id}/resume"):
+        assert (
+            "application/json"
+            in problem(client.post(path, content=b"{}", headers={"Content-Type": kind}), 415)["detail"]
+        )
+    assert store.look(run.id).status == "in_progress"
+
+
+def test_a_key_that_is_none(client: TestClient) -> None:
+    for key in ("", "a b", "x" * 256):
+        problem(client.post("/api/sync", json=FULL, headers={"Idempotency-Key": key}), 422)
+
+
+def test_a_database_that_is_away_and_one_without_tables(
+    make_client: Callable[..., TestClient], empty_database_url: str
+) -> None:
+    away = make_client(database_url="postgresql+psycopg://nobody@127.0.0.1:1/x")
+    for path in ("/api/sync/status", "/api/sync/1", "/api/sync/history"):
+        answer = away.get(path)
+        assert "spotisync doctor" in problem(answer, 503)["detail"]
+        assert int(answer.headers["Retry-After"]) > 0
+    assert away.get("/healthz").json() == {"status": "ok"}
+    bare = TestClient(
+        make_client(database_url=empty_database_url).app, "http://localhost", raise_server_exceptions=False
+    )
+    answer = bare.get("/api/sync/status")
+    assert "spotisync db upgrade" in problem(answer, 503)["detail"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_the_docs_name_every_request_and_load_nothing_from_elsewhere(client: TestClient) -> None:
+    shown = client.get("/docs").text
+    assert all(path in shown for path in client.get("/openapi.json").json()["paths"])
+    assert "<script" not in shown
+    assert "style=" not in shown
+    assert "&#34;sync_type&#34;: &#34;incremental&#34;" in shown, "the body to send"
+    assert "&#34;percent_complete&#34;: 35.6" in shown, "what is answered"

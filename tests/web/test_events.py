@@ -1,0 +1,170 @@
+"""Server-sent events: what is said, to whom, and what it costs."""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import event
+
+from spotisync.status import Document
+from spotisync.store.database import Database
+from spotisync.web.events import hub
+from tests.store.conftest import Store, until
+from tests.web.conftest import Broker
+from tests.web.served import Viewer, served
+
+EVENTS = "/api/sync/events"
+
+
+@pytest.fixture
+def web() -> Iterator[httpx.Client]:
+    with httpx.Client(timeout=30) as client:
+        yield client
+
+
+@contextmanager
+def reads(database: Database) -> Iterator[list[str]]:
+    """Each time that the documents are read: the first statement of it."""
+    seen: list[str] = []
+
+    def note(*args: Any) -> None:
+        if "FROM accounts ORDER BY id" in args[2]:
+            seen.append(args[2])
+
+    event.listen(database._engine, "before_cursor_execute", note)
+    yield seen
+    event.remove(database._engine, "before_cursor_execute", note)
+
+
+def test_a_viewer_sees_how_it_stands_and_every_change(
+    make_app: Callable[..., FastAPI], store: Store, web: httpx.Client
+) -> None:
+    store.account("other")
+    with served(make_app()) as url:
+        viewer, other = Viewer(web, f"{url}{EVENTS}?account=me"), Viewer(web, f"{url}{EVENTS}?account=other")
+        everyone = Viewer(web, f"{url}{EVENTS}", **{"Last-Event-ID": "77"})
+        assert viewer.answer.headers["Content-Type"].startswith("text/event-stream")
+        assert viewer.answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert viewer.next()[1]["status"] is None
+        assert [each["account"] for each in everyone.next()[1]] == ["me", "other"]
+        assert other.next()[1]["account"] == "other"
+        run = store.run()
+        assert viewer.next()[1]["sync_id"] == run.id
+        store.set(run.id, status="failed", completed_at="now()", last_error="no")
+        assert viewer.until("failed") <= 2
+        assert viewer.answer.status_code == 200
+        assert web.get(f"{url}{EVENTS}?account=nobody").status_code == 404
+        same = web.get(f"{url}/api/sync/status?account=me").json()
+        assert same["last_error"] == "no"
+        store.sql("DELETE FROM accounts WHERE spotify_user_id = 'other'")
+        assert other.next() == ("", None), "who is no more has no more to say"
+        began = time.monotonic()
+    assert time.monotonic() - began < 10, "it ends though somebody looks on"
+    assert viewer.next() == ("", None)
+    for each in (viewer, other, everyone):
+        each.close()
+
+
+def test_what_is_read_does_not_grow_with_who_looks_on(
+    make_app: Callable[..., FastAPI], store: Store, web: httpx.Client
+) -> None:
+    """Ten look on at ten changes: each one sees the last; and it is read as often as for one."""
+    run, app = store.run(), make_app()
+    with served(app) as url, reads(app.state.sync.database) as seen:
+        assert seen == [], "nobody looks on"
+        began = time.monotonic()
+        viewers = [Viewer(web, f"{url}{EVENTS}") for _ in range(10)]
+        for viewer in viewers:
+            assert viewer.next()[1]["sync_id"] == run.id
+        for number in range(10):
+            store.set(run.id, items_processed=number + 1)
+        store.set(run.id, status="failed", completed_at="now()")
+        for viewer in viewers:
+            viewer.until("failed")
+        # Four a second at most, and not for each viewer: ten times as many would be a hundred and ten.
+        assert len(seen) <= 3 + (time.monotonic() - began) * 4
+        for viewer in viewers:
+            viewer.close()
+        until(lambda: hub(app).viewers == 0, 20)
+        left = len(seen)
+        store.run("incremental")
+        assert web.get(f"{url}/healthz").status_code == 200
+        assert len(seen) <= left + 1, "nobody looks on any more"
+
+
+def test_a_page_is_made_once_for_all_who_look_at_it(
+    make_app: Callable[..., FastAPI], store: Store, web: httpx.Client
+) -> None:
+    made: list[threading.Thread] = []
+    numbers = itertools.count()
+
+    def make(documents: list[Document]) -> str:
+        made.append(threading.current_thread())
+        next(numbers)
+        return f"<p>{documents[0]['status']}</p>\n<p>two lines</p>"
+
+    app = make_app()
+    hub(app).register("page", make)
+    with served(app) as url:
+        viewers = [Viewer(web, f"{url}/events/page") for _ in range(5)]
+        assert {viewer.next() for viewer in viewers} == {("page", "<p>None</p>")}
+        before = len(made)
+        store.run()
+        for viewer in viewers:
+            while (said := viewer.next()) != ("page", "<p>in_progress</p>"):
+                assert said[0] in {"page", ""}
+        assert 1 <= before < 5
+        assert len(made) - before < 5
+        assert threading.main_thread() not in made
+        for viewer in viewers:
+            viewer.close()
+
+
+def test_while_the_database_is_away_it_is_said(
+    make_app: Callable[..., FastAPI], store: Store, web: httpx.Client, broker: Broker
+) -> None:
+    app = make_app()
+    read, away = hub(app)._read, threading.Event()
+
+    def look() -> list[Document]:
+        if away.is_set():
+            from spotisync.errors import Unavailable
+
+            raise Unavailable("it is away")
+        return read()
+
+    hub(app)._read = look
+    with served(app) as url:
+        viewer = Viewer(web, f"{url}{EVENTS}")
+        assert viewer.next()[0] == "status"
+        away.set()
+        run = store.run()
+        assert viewer.next() == ("unavailable", {"detail": "it is away"})
+        assert web.get(f"{url}{EVENTS}").status_code == 503
+        away.clear()
+        store.set(run.id, items_processed=1)
+        assert viewer.until("in_progress") == 1
+        viewer.close()
+
+
+def test_a_listener_that_was_cut_off_listens_again(
+    make_app: Callable[..., FastAPI], store: Store, web: httpx.Client
+) -> None:
+    with served(make_app()) as url:
+        viewer = Viewer(web, f"{url}{EVENTS}")
+        viewer.next()
+        ended = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = current_database() AND query = 'LISTEN spotisync_status'"""
+        until(lambda: bool(store.sql(ended)), 20)
+        run = store.run()
+        assert viewer.next()[1]["sync_id"] == run.id
+        until(lambda: bool(store.sql(ended.replace("pg_terminate_backend(pid)", "pid"))), 20)
+        store.set(run.id, status="failed", completed_at="now()")
+        viewer.until("failed")
+        viewer.close()
