@@ -1,39 +1,58 @@
 """What an operator's tools ask: alive, ready, counts. The truth, in words, and never late."""
 
+import asyncio
 import os
 import signal
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from celery import Celery
-from fastapi.testclient import TestClient
+from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
+from spotisync.celery import app as celery
 from spotisync.settings import Settings
 from spotisync.stack.valkey import Valkey
 from spotisync.web import broker, create_app, probes
 from spotisync.web.bounded import Bounded
 
-Asking = Callable[..., TestClient]
+
+@dataclass
+class Page:
+    """The application, asked without a server."""
+
+    app: FastAPI
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+                return await client.get(path, headers=headers)
+
+        return asyncio.run(ask())
+
+
+Asking = Callable[..., Page]
 
 
 @pytest.fixture
 def asking(make_settings: Callable[..., Settings]) -> Iterator[Asking]:
-    opened: list[TestClient] = []
+    opened: list[Page] = []
 
-    def ask(**changes: Any) -> TestClient:
-        client = TestClient(create_app(make_settings("http://127.0.0.1:9", **changes)), base_url="http://127.0.0.1")
-        client.__enter__()
-        opened.append(client)
-        return client
+    def ask(**changes: Any) -> Page:
+        opened.append(Page(create_app(make_settings("http://127.0.0.1:9", **changes))))
+        return opened[-1]
 
     yield ask
-    for client in opened:
-        client.__exit__(None, None, None)
+    for page in opened:
+        page.app.state.sync.close()
 
 
 @pytest.fixture
@@ -53,7 +72,7 @@ def app(monkeypatch: pytest.MonkeyPatch, servers: Any, directory: Path) -> Celer
 
 def use(monkeypatch: pytest.MonkeyPatch, url: str) -> Celery:
     made = Celery("probed", broker=url, set_as_current=False)
-    made.conf.task_queues = probes.celery.conf.task_queues
+    made.conf.task_queues = celery.conf.task_queues
     monkeypatch.setattr(probes, "celery", made)
     return made
 
@@ -88,6 +107,17 @@ def test_a_database_that_is_away_or_old_is_told_with_the_cure(
     assert "spotisync db upgrade" in old.json()["checks"]["migrations"]["cure"]
 
 
+@pytest.mark.slow
+def test_a_database_that_takes_a_connection_and_never_answers_is_told_in_time(asking: Asking, app: Celery) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        page = asking(database_url=f"postgresql://u@127.0.0.1:{hole.getsockname()[1]}/x")
+        for path, seconds in (("/readyz", probes.READY_SECONDS), ("/metrics", probes.SCRAPE_SECONDS)):
+            began = time.monotonic()
+            assert page.get(path).status_code == 503
+            assert time.monotonic() - began < seconds + 3
+
+
+@pytest.mark.slow
 def test_a_broker_that_is_frozen_or_gone_is_told_in_time(
     asking: Asking, monkeypatch: pytest.MonkeyPatch, valkey: Valkey
 ) -> None:
@@ -136,7 +166,7 @@ def test_metrics_are_what_prometheus_reads(asking: Asking, app: Celery) -> None:
     assert {sample.name for sample in families["spotisync_runs"].samples} == {"spotisync_runs_total"}
     assert all(each.documentation.endswith(".") for each in families.values())
     assert all(name.startswith("spotisync_") for name in families)
-    modern = client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    modern = client.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")
     assert modern.headers["content-type"].startswith("application/openmetrics-text")
     assert modern.text.endswith("# EOF\n")
 
@@ -150,7 +180,8 @@ def test_metrics_without_a_database_are_a_problem_in_words(asking: Asking, app: 
 
 
 def test_the_length_of_a_queue_is_asked_of_the_broker(app: Celery) -> None:
-    with app.connection_for_write() as connection, connection.channel() as channel:
+    with app.connection_for_write() as connection, connection.channel() as opened:
+        channel: Any = opened
         channel.client.delete("spotisync.sync", "spotisync.control", "spotisync.playback")
         channel.client.rpush("spotisync.sync", "a", "b")
         try:
