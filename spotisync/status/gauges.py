@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from spotisync.store.counts import Labels
-from spotisync.store.runs import ACCOUNT_FREE, BLOCKED, CLAIMANT_GONE
+from spotisync.store.due import DUE_SINCE, NOBODY_HAS_IT
 
 Values = dict[Labels, float]
 
@@ -25,17 +25,6 @@ class Gauge:
     labels: Sequence[str]
     sql: str
 
-
-# Since when a batch is due: since its run last moved, or since what it waited for was over.
-_DUE_SINCE = """GREATEST(r.started_at, r.not_before,
-    (SELECT max(s.updated_at) FROM sync_state s WHERE s.sync_id = r.id),
-    (SELECT max(s.rate_limit_reset_at) FROM sync_state s WHERE s.sync_id = r.id AND s.rate_limit_reset_at <= now()),
-    (SELECT max(l.blocked_until) FROM rate_limits l WHERE l.client_id = :client_id AND l.family IN (r.family, '*')
-        AND l.blocked_until <= now()))"""
-_NOBODY_HAS_IT = f"""(r.status = 'in_progress' AND (r.claim IS NULL OR {CLAIMANT_GONE})
-        AND (r.not_before IS NULL OR r.not_before <= now())
-    OR r.status = 'rate_limited' AND NOT {BLOCKED}
-    OR r.status = 'pending' AND {ACCOUNT_FREE})"""
 
 GAUGES: Final = (
     Gauge(
@@ -51,8 +40,8 @@ GAUGES: Final = (
         "queue_age_seconds",
         "For how long the batch that has been due longest has not been taken by a worker; 0: none is due.",
         (),
-        f"""SELECT COALESCE(max(GREATEST(0, EXTRACT(epoch FROM now() - {_DUE_SINCE}))), 0) FROM sync_history r
-        WHERE r.status IN ('pending', 'in_progress', 'rate_limited') AND {_NOBODY_HAS_IT}""",
+        f"""SELECT COALESCE(max(GREATEST(0, EXTRACT(epoch FROM now() - {DUE_SINCE}))), 0) FROM sync_history r
+        WHERE r.status IN ('pending', 'in_progress', 'rate_limited') AND {NOBODY_HAS_IT}""",
     ),
     Gauge(
         "schedule_overdue_seconds",
