@@ -10,9 +10,9 @@ from sqlalchemy import text
 from spotisync.errors import Refused, SpotisyncError, Transient
 from spotisync.simulator import Server
 from spotisync.spotify.http import Throttled, Unauthorised
-from spotisync.store import counts, runs
+from spotisync.store import counts, migrate, runs
 from spotisync.store.database import Database
-from spotisync.sync import Sync, lifecycle
+from spotisync.sync import Sync
 from spotisync.web import metrics
 from tests import drive
 from tests.drive import Account
@@ -213,12 +213,35 @@ def test_a_batch_that_is_due_and_not_taken_shows_its_age(store: Store) -> None:
 
 def test_the_waits_of_a_run_are_counted_from_its_events(sync: Sync, account: Account, simulator: Server) -> None:
     """As the events come: each wait or parking that a run wrote down is counted, and nothing else."""
+    simulator.control.add_fault(status=429, path="/v1/me/playlists", retry_after=1)
     drive.full_sync(sync, account)
-    lifecycle.due(sync)
     with sync.database.begin() as connection:
         written = connection.execute(
             text("SELECT count(*) FROM run_events WHERE kind IN ('wait', 'parked') AND family IS NOT NULL")
         ).scalar_one()
         if not connection.execute(text("SELECT count(*) FROM run_events")).scalar_one():
             pytest.skip("no events are written yet")
+    assert written > 0
     assert sum(total(sync.database, "waits").values()) == written
+
+
+def test_what_there_was_before_anything_was_counted_is_in_the_totals(empty_database_url: str) -> None:
+    migrate.upgrade(empty_database_url, "0004")
+    database = Database(empty_database_url)
+    store = Store(database)
+    store.account_id = store.account()
+    run = store.run()
+    store.sql("UPDATE sync_state SET batches = 3, items_added = 7 WHERE entity_type = 'tracks'")
+    with database.begin() as connection:
+        runs.end(connection, run.id, "failed", error="x")
+    database.close()  # its plans are of the old tables
+    migrate.upgrade(empty_database_url)
+    database = Database(empty_database_url)
+    found = {labels: value for labels, value in exposed(database).items() if labels[0].endswith("_total")}
+    database.close()
+    assert found == {
+        ("spotisync_runs_started_total", "full", "cli"): 1,
+        ("spotisync_runs_total", "full", "failed"): 1,
+        ("spotisync_batches_total", "tracks"): 3,
+        ("spotisync_items_total", "tracks", "added"): 7,
+    }

@@ -1,5 +1,6 @@
 """Beat and a worker tell a person; a broker that forgets everything has nobody told twice."""
 
+import json
 from collections.abc import Callable
 
 import pytest

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import tempfile
@@ -166,6 +167,10 @@ def test_metrics_are_what_prometheus_reads(asking: Asking, app: Celery) -> None:
     assert {sample.name for sample in families["spotisync_runs"].samples} == {"spotisync_runs_total"}
     assert all(each.documentation.endswith(".") for each in families.values())
     assert all(name.startswith("spotisync_") for name in families)
+    listed = set(re.findall(r"spotisync_[a-z_]+", (Path(__file__).parents[2] / "docs/metrics.md").read_text()))
+    samples = {sample.name for each in families.values() for sample in each.samples}
+    empty = {name for name, each in families.items() if not each.samples}
+    assert samples | empty <= listed, "docs/metrics.md lists them"
     modern = client.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")
     assert modern.headers["content-type"].startswith("application/openmetrics-text")
     assert modern.text.endswith("# EOF\n")
