@@ -61,6 +61,7 @@ task_routes = {
     "spotisync.cancel_sync": {"queue": "spotisync.control"},
     "spotisync.sweep": {"queue": "spotisync.control"},
     "spotisync.tick": {"queue": "spotisync.control"},
+    "spotisync.tell": {"queue": "spotisync.control"},
     # A worker of its own (-Q spotisync.playback) never has it wait behind a batch.
     "spotisync.track_playback": {"queue": "spotisync.playback"},
 }
@@ -95,5 +96,7 @@ beat_schedule = {
         "options": {"expires": min(30, _settings.sweep_interval)},
     },
 }
+if _settings.notify:
+    beat_schedule["tell"] = {"task": "spotisync.tell", "schedule": 10, "options": {"expires": 10}}
 if _settings.enrichment == "off":
     del beat_schedule["enrich"]

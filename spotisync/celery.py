@@ -9,7 +9,14 @@ import sys
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_process_init, worker_process_shutdown, worker_ready
+from celery.signals import (
+    setup_logging,
+    task_postrun,
+    task_prerun,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+)
 from kombu.exceptions import OperationalError
 
 from spotisync import logs
@@ -47,6 +54,22 @@ def sync() -> Sync:
 @setup_logging.connect
 def _set_up_logging(**_: Any) -> None:
     logs.configure(settings())
+
+
+# What a task's arguments are called in a log line.
+_LOGGED = {"sync_id": "run", "phase": "phase", "seq": "batch", "account": "account"}
+
+
+@task_prerun.connect
+def _log_as_task(task_id: str, kwargs: dict[str, Any], **_: Any) -> None:
+    logs.begin_task(
+        task_id, {_LOGGED[name]: value for name, value in kwargs.items() if name in _LOGGED and value is not None}
+    )
+
+
+@task_postrun.connect
+def _log_as_nobody(**_: Any) -> None:
+    logs.end_task()
 
 
 _watched: set[int] = set()

@@ -57,7 +57,11 @@ class Refused(SpotisyncError):
 
 
 class Transient(SpotisyncError):
-    """5xx, a timeout, a cut or unreadable body: try again with backoff."""
+    """5xx, a timeout, a cut or unreadable body: try again with backoff. `status`: of a 5xx."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Wait(SpotisyncError):

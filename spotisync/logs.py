@@ -1,9 +1,13 @@
-"""Log lines that say which run, phase and batch they belong to: text on a terminal, JSON elsewhere."""
+"""Log lines that say which run, phase and batch they belong to: text on a terminal, JSON elsewhere.
+
+Also lines of libraries, and those that Celery writes when a task is over: what is known of a task is kept for as long
+as it lasts. A thread has no context of its own: hand it a copy (`contextvars.copy_context().run`).
+"""
 
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -12,6 +16,32 @@ from typing import Any
 from spotisync.settings import Settings
 
 _bound: ContextVar[dict[str, Any]] = ContextVar("bound", default={})  # noqa: B039 (never changed in place)
+
+
+_task: ContextVar[dict[str, Any] | None] = ContextVar("task", default=None)
+
+
+def begin_task(task_id: str, fields: Mapping[str, Any]) -> None:
+    """A Celery task begins in this process."""
+    _task.set({"task_id": task_id, **fields})
+
+
+def learn(**fields: Any) -> None:
+    """For the rest of the task, also after the `bind` that is going on; outside of one: nothing."""
+    known = _task.get()
+    if known is not None:
+        known.update(fields)
+
+
+def end_task() -> None:
+    _task.set(None)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    # Celery's main process says which task it has received, and is in none.
+    data = getattr(record, "data", None)
+    received = {"task_id": data["id"]} if isinstance(data, dict) and "id" in data else {}
+    return {**received, **(_task.get() or {}), **_bound.get()}
 
 
 @contextmanager
@@ -31,17 +61,24 @@ class _Json(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
-            **_bound.get(),
+            **_fields(record),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
 
 
+def _one_line(value: object) -> str:
+    """A foreign message may hold anything."""
+    words = str(value)
+    return words if words.isprintable() else repr(words)
+
+
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
-        fields = " ".join(f"{key}={value}" for key, value in _bound.get().items())
+        # Celery's own lines have the task's id in their words.
+        fields = " ".join(f"{key}={_one_line(value)}" for key, value in _fields(record).items() if key != "task_id")
         return f"{text}  [{fields}]" if fields else text
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import secrets
 import sys
 from collections.abc import Mapping
@@ -85,6 +86,10 @@ class Settings(BaseSettings):
 
     retention_days: NonNegativeInt = 0
 
+    # Addresses hold tokens and passwords.
+    notify: str | None = Field(None, repr=False)
+    notify_after: PositiveInt = 3600
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] | None = None
 
@@ -165,6 +170,13 @@ class Settings(BaseSettings):
     def stall_seconds(self) -> float:
         """How long a published message may wait for a worker before sweep publishes it again; a copy does no harm."""
         return self.lease_seconds / 4
+
+    @property
+    def notify_urls(self) -> list[str]:
+        """Separated by commas or spaces; what is inside of one may hold either."""
+        return [
+            url for url in re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", (self.notify or "").strip(" ,\n")) if url
+        ]
 
     @property
     def zone(self) -> str:

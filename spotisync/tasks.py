@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from spotisync import results, workflow
+from spotisync import notices, results, workflow
 from spotisync.celery import app, sync
 from spotisync.core.states import Phase
 from spotisync.sync import lifecycle, playback, schedule
@@ -90,6 +90,12 @@ def sweep(*, scheduled: bool = False) -> None:
         workflow.publish(run)
     workflow.answer(sync())
     results.look_after(sync())
+
+
+@app.task(name="spotisync.tell", ignore_result=True, soft_time_limit=30, time_limit=60)
+def tell() -> None:
+    """Tell people what they should know, if SPOTISYNC_NOTIFY says whom. What can't be told now is told later."""
+    notices.tell(sync())
 
 
 @app.task(bind=True, name="spotisync.tick", max_retries=None, ignore_result=True)

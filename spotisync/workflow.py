@@ -20,7 +20,7 @@ from celery.canvas import Signature, _chain
 from celery.exceptions import Ignore
 from kombu.exceptions import OperationalError
 
-from spotisync import results
+from spotisync import logs, results
 from spotisync.celery import app
 from spotisync.core.outcomes import BatchResult, End, More, Outcome, Over, Parked, Retry, Stale
 from spotisync.core.states import Phase, later_phases
@@ -188,6 +188,7 @@ def receive(task: Task, sync: Sync, trigger: Callable[[Caller], Triggered]) -> N
         except Exception:  # noqa: BLE001 (the result backend's own kinds; the run does not need it)
             log.warning("the result backend is away; the state of %s can't be shown", caller.task_id)
         triggered = trigger(caller)
+        logs.learn(run=triggered.run.id, account=triggered.run.account)
         if triggered.created:
             publish(triggered.run)
     answer(sync)

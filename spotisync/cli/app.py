@@ -15,6 +15,7 @@ from spotisync.cli import (
     limits,
     login,
     looks,
+    notify,
     psql,
     schedule,
     simulator,
@@ -65,6 +66,7 @@ app.command("cancel", epilog="Example: spotisync cancel 12")(syncs.cancel)
 app.command("resume", epilog="Example: spotisync resume 12 --wait")(syncs.resume)
 app.add_typer(limits.app, name="limits")
 app.command("web", epilog="Example: spotisync web --port 8421")(web.web)
+app.command("notify", epilog="Example: spotisync notify --test")(notify.notify)
 app.command("import", epilog="Example: spotisync import my_spotify_data.zip")(imports.import_)
 app.command("schedule", epilog="Example: spotisync schedule")(schedule.schedule)
 app.command("export", epilog="Example: spotisync export my-library --format jsonl")(exports.export)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from spotisync.cli.endings import FAILED, LOGIN_NEEDED, UNREACHABLE
-from spotisync.core import consent
+from spotisync.core import consent, cures
 from spotisync.core.consent import LOGIN
 from spotisync.core.spans import span
 from spotisync.errors import Fatal, Misconfigured, NeedsLogin, Refused, SpotisyncError, Transient, Unavailable, Wait
@@ -82,8 +82,7 @@ def database(read_version: Callable[[], str], *, embedded: bool) -> Finding:
     try:
         version = read_version()
     except Unavailable as error:
-        cure = "start it: spotisync up" if embedded else "is the server up, and SPOTISYNC_DATABASE_URL right?"
-        return Finding("database", "failed", _upper(str(error)), cure, UNREACHABLE)
+        return Finding("database", "failed", _upper(str(error)), cures.database(embedded=embedded), UNREACHABLE)
     if int(version.partition(".")[0].partition(" ")[0]) < OLDEST_POSTGRES:
         return Finding("database", "warning", f"PostgreSQL {version} is old", f"use {OLDEST_POSTGRES} or a later one")
     return Finding("database", "ok", f"PostgreSQL {version}")
@@ -92,8 +91,7 @@ def database(read_version: Callable[[], str], *, embedded: bool) -> Finding:
 def migrations(there: str | None, needed: str | None) -> Finding:
     if there == needed:
         return Finding("tables", "ok", f"at {there}, as this version needs them")
-    cure = "bring them up to date: spotisync db upgrade"
-    return Finding("tables", "failed", f"at {there or 'nothing'}, this version needs {needed}", cure)
+    return Finding("tables", "failed", f"at {there or 'nothing'}, this version needs {needed}", cures.MIGRATIONS)
 
 
 def clock(seconds: float) -> Finding:
@@ -112,8 +110,7 @@ def broker(app: "Celery") -> Finding:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=3)
     except Exception as error:  # noqa: BLE001 (each transport has its own kinds)
         words = f"{connection.as_uri()} can't be reached ({type(error).__name__})"
-        cure = "is the server up, and SPOTISYNC_BROKER_URL right? An embedded one runs while spotisync up does"
-        return Finding("broker", "failed", words, cure, UNREACHABLE)
+        return Finding("broker", "failed", words, cures.BROKER, UNREACHABLE)
     finally:
         connection.release()
     return Finding("broker", "ok", connection.as_uri())

@@ -57,7 +57,7 @@ def check_api(response: requests.Response, **_: Any) -> None:
     if response.status_code == 401:
         raise Unauthorised(f"Spotify answered 401: {words}")
     if response.status_code >= 500:
-        raise Transient(f"Spotify answered {response.status_code}: {words}")
+        raise Transient(f"Spotify answered {response.status_code}: {words}", response.status_code)
     if response.status_code == 403 and consent.is_about_scope(words):
         raise NeedsLogin(consent.lacking(urlsplit(response.url).path))
     raise _whole(response.status_code, words) or Refused(response.status_code, words)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from alembic import command
 from alembic.config import Config
@@ -72,8 +73,18 @@ def check(url: str) -> None:
     _run(url, command.check)
 
 
+def there(connection: Connection) -> str | None:
+    """The revision the database is at."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+@cache
+def head() -> str | None:
+    """The revision this version needs."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
 def current(url: str) -> tuple[str | None, str | None]:
     """The revision the database is at, and the one this version needs."""
     with _connected(url) as config:
-        there = MigrationContext.configure(config.attributes["connection"]).get_current_revision()
-        return there, ScriptDirectory.from_config(config).get_current_head()
+        return there(config.attributes["connection"]), head()

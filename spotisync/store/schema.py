@@ -531,6 +531,38 @@ call_ledger = Table(
     comment="How many Web API requests were sent: what a budget of 24 hours is measured by",
 )
 
+# Fed by triggers of the tables that are counted, and by `counts`; no key, since rows are only added and summed up.
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("name", Text, nullable=False),
+    Column("labels", ARRAY(Text), nullable=False),
+    Column("value", Float, nullable=False),
+    comment="What has been counted, a row for each time; a total is their sum, and sweep folds them into fewer",
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    account_id(),
+    Column("sync_id", BigInteger, ForeignKey("sync_history.id", ondelete="CASCADE"), index=True),
+    Column("title", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("made_at", TIME, nullable=False, server_default=NOW),
+    # When it is tried (again); whom it has reached already, by a digest of the address; when it was done with.
+    Column("wake_at", TIME, nullable=False, server_default=NOW),
+    counter("tries"),
+    Column("told_to", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("told_at", TIME),
+    # Since when it is no longer so.
+    Column("over_at", TIME),
+    Index("ix_notices_account_id", "account_id"),
+    one_of("kind", "failed", "needs_login", "login_ends", "waiting", "stuck", "over"),
+    comment="What a person was told, or is to be told: each once",
+)
+
 heartbeats = Table(
     "heartbeats",
     metadata,

@@ -81,7 +81,8 @@ def _run_batch(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Outcome:
     if not isinstance(claimed, Claimed):
         return claimed
     calls = sync.book.open(sync_id, claimed.run.account_id)
-    with logs.bind(sync_id=sync_id, phase=phase, batch=seq, account=claimed.run.account):
+    logs.learn(account=claimed.run.account)
+    with logs.bind(run=sync_id, phase=phase, batch=seq, account=claimed.run.account):
         try:
             return _work(sync, claimed, calls)
         except ClaimLost as lost:

@@ -1,4 +1,4 @@
-"""How many Web API requests were sent: counted as they go out, written down with what they brought.
+"""Web API requests and what became of them: counted as they go out, written down with what they brought.
 
 Nothing that was sent is forgotten while its process lives: what a batch could not write down (it lost its claim, the
 database was away, a request outlived it) is written with a later one.
@@ -11,20 +11,33 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from spotisync.core.requests import Family
-from spotisync.errors import Unavailable
-from spotisync.store import ledger, runs
+from spotisync.errors import Fatal, Refused, Transient, Unavailable
+from spotisync.spotify.http import Throttled, Unauthorised
+from spotisync.store import counts, ledger, runs
 from spotisync.store.database import Connection, Database
+
+Told = tuple[Family, str]
+
+
+def outcome(error: BaseException) -> str:
+    """What became of a request that brought nothing. `error`: no answer, or one that can't be read."""
+    if isinstance(error, Throttled):
+        return "429"
+    if isinstance(error, Transient):
+        return "5xx" if error.status else "error"
+    return "4xx" if isinstance(error, Fatal | Refused | Unauthorised) else "error"
 
 
 @dataclass(frozen=True)
 class Noted:
-    """What is to be written down: for the run, and for the ledger, by family."""
+    """What is to be written down: for the run, for the ledger by family, for the totals by family and outcome."""
 
     sent: int
     ledger: Counter[Family]
+    told: Counter[Told]
 
     def __bool__(self) -> bool:
-        return bool(self.sent) or any(self.ledger.values())
+        return bool(self.sent) or any(self.ledger.values()) or any(self.told.values())
 
 
 @dataclass
@@ -37,6 +50,8 @@ class Calls:
     _sent: Counter[Family] = field(default_factory=Counter)
     _in_run: int = 0
     _in_ledger: Counter[Family] = field(default_factory=Counter)
+    _told: Counter[Told] = field(default_factory=Counter)
+    _in_totals: Counter[Told] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -48,6 +63,20 @@ class Calls:
         with self._lock:
             self._sent[family] += 1
 
+    @contextmanager
+    def asking(self, family: Family) -> Iterator[None]:
+        """One request goes out in here."""
+        self.count(family)
+        became = "2xx"
+        try:
+            yield
+        except BaseException as error:
+            became = outcome(error)
+            raise
+        finally:
+            with self._lock:
+                self._told[family, became] += 1
+
     def reserved(self, family: Family, calls: int) -> None:
         """These stand in the ledger already."""
         with self._lock:
@@ -57,12 +86,13 @@ class Calls:
         with self._lock:
             difference = Counter(self._sent)
             difference.subtract(self._in_ledger)
-            return Noted(self._sent.total() - self._in_run, difference)
+            return Noted(self._sent.total() - self._in_run, difference, self._told - self._in_totals)
 
     def written(self, noted: Noted) -> None:
         with self._lock:
             self._in_run += noted.sent
             self._in_ledger.update(noted.ledger)
+            self._in_totals.update(noted.told)
 
 
 class Book:
@@ -91,6 +121,7 @@ class Book:
         """The run's row first, as everybody does: who took them the other way round would wait for ever."""
         if run and calls.sync_id is not None and noted.sent:
             runs.sent(connection, calls.sync_id, noted.sent)
+        counts.add(connection, "api_calls", {(family, became): n for (family, became), n in noted.told.items()})
         ledger.add(connection, self._client_id, calls.account_id, noted.ledger)
 
     def _write_down(self, calls: Calls) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
+from contextvars import copy_context
 from dataclasses import dataclass, field
 
 from spotisync.core.phases import Answer
@@ -33,7 +34,8 @@ class Fetched:
 
 def fetch(sync: Sync, access: Access, requests: Sequence[Request], calls: Calls, alive: Callable[[], bool]) -> Fetched:
     """`alive` renews the lease while we wait; when it says no, `ClaimLost` is raised."""
-    futures = [sync.threads.submit(_answer, sync, access, request, calls) for request in requests]
+    # Each in a copy of this context, so that its log lines say whose they are.
+    futures = [sync.threads.submit(copy_context().run, _answer, sync, access, request, calls) for request in requests]
     answers: list[Answer] = []
     lease = _Lease(alive, sync.settings.lease_seconds / 3)
     try:
@@ -81,9 +83,9 @@ def _answer(sync: Sync, access: Access, request: Request, calls: Calls) -> Answe
 
 def _ask(sync: Sync, token: str, request: Request, calls: Calls) -> Answer:
     sync.gate.enter(request.family)
-    calls.count(request.family)
     try:
-        return Answer(request, sync.client.get(request, token))
+        with calls.asking(request.family):
+            return Answer(request, sync.client.get(request, token))
     except Throttled as told:
         raise sync.gate.throttled(request.family, told.retry_after, quota=told.quota) from None
     except NeedsLogin as lacking:

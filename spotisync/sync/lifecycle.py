@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from spotisync.core.states import UNFINISHED, check_move
 from spotisync.errors import Fatal, IllegalMove, NeedsLogin, Unknown
-from spotisync.store import accounts, heartbeats, history, runs, savings, waiters
+from spotisync.store import accounts, counts, heartbeats, history, runs, savings, waiters
 from spotisync.store.database import Connection
 from spotisync.store.runs import Run
 from spotisync.store.waiters import Waiter
@@ -140,6 +140,7 @@ def due(sync: Sync, *, scheduled: bool = False) -> list[Run]:
         if scheduled:
             heartbeats.beat(connection, "sweep")
         candidates = runs.accounts_due(connection, client_id)
+        counts.fold(connection)
     if scheduled and sync.settings.retention_days:
         trim(sync)
     return [run for account_id in candidates if (run := _take_due(sync, account_id, client_id))]

@@ -1,11 +1,160 @@
 """Is it alive, is it ready, what does it count: for who runs it."""
 
-from fastapi import APIRouter
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Final
 
-router = APIRouter()
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client.exposition import choose_encoder
+
+from spotisync.celery import app as celery
+from spotisync.core import cures
+from spotisync.errors import Unavailable
+from spotisync.settings import Settings
+from spotisync.status import gauges
+from spotisync.store import migrate, server
+from spotisync.sync import Sync
+from spotisync.web import broker, metrics
+from spotisync.web.bounded import Bounded
+from spotisync.web.shared import Using
+
+router = APIRouter(tags=["probes"])
+READY_SECONDS: Final = 2.0
+# Prometheus itself waits for ten.
+SCRAPE_SECONDS: Final = 5.0
+Check = dict[str, Any]
 
 
-@router.get("/healthz", tags=["probes"], summary="Is it alive?")
-async def healthz() -> dict[str, str]:
-    """It asks nobody else: while the database is away, starting this program again is no cure."""
+@dataclass(frozen=True)
+class Probes:
+    """One of each for a process, so that a server that is frozen holds one thread for each question and no more."""
+
+    database: Bounded[str]
+    migrations: Bounded[tuple[str | None, str | None]]
+    broker: Bounded[None]
+    queues: Bounded[dict[str, int]]
+    metrics: Bounded[metrics.Reading]
+
+    @classmethod
+    def of(cls, sync: Sync) -> "Probes":
+        queues = Bounded(lambda: broker.lengths(celery))
+        return cls(
+            Bounded(lambda: _version(sync)),
+            Bounded(lambda: _migrations(sync)),
+            Bounded(lambda: broker.ping(celery)),
+            queues,
+            Bounded(lambda: _read(sync, queues)),
+        )
+
+
+def _probes(request: Request, sync: Sync) -> Probes:
+    found: Probes | None = getattr(request.app.state, "probes", None)
+    if found is None:
+        found = request.app.state.probes = Probes.of(sync)
+    return found
+
+
+@router.get("/healthz")
+async def alive() -> dict[str, str]:
+    """This process answers. It asks nobody: a restart would not bring a server back."""
     return {"status": "ok"}
+
+
+# ---- ready ----------------------------------------------------------------------------------------------------------
+
+
+@router.get("/readyz", responses={503: {"description": "One of them is not; each says what to do."}})
+def ready(request: Request, sync: Using) -> JSONResponse:
+    """Whether the database and the broker answer, and the tables are those of this version. Within two seconds."""
+    checks = look(_probes(request, sync), sync.settings)
+    is_ready = all(check["ok"] for check in checks.values())
+    document = {"status": "ready" if is_ready else "not ready", "checks": checks}
+    return JSONResponse(document, 200 if is_ready else 503, headers={"Cache-Control": "no-store"})
+
+
+def look(probes: Probes, settings: Settings) -> dict[str, Check]:
+    deadline = time.monotonic() + READY_SECONDS
+    version, tables, answered = probes.database.ask(), probes.migrations.ask(), probes.broker.ask()
+    database = _check(version, deadline, cures.database(embedded=settings.embedded_postgres))
+    if database["ok"]:
+        database["says"] = f"PostgreSQL {version.result()}"
+    return {
+        "database": database,
+        "migrations": _tables(tables, deadline, database),
+        "broker": _check(answered, deadline, cures.BROKER),
+    }
+
+
+def _check(asked: "Future[Any]", deadline: float, cure: str) -> Check:
+    try:
+        asked.result(max(0.0, deadline - time.monotonic()))
+    except TimeoutError:
+        return {"ok": False, "says": f"no answer within {READY_SECONDS:.0f} seconds", "cure": cure}
+    except Unavailable as error:
+        return {"ok": False, "says": str(error), "cure": cure}
+    except Exception as error:  # noqa: BLE001 (each transport has its own kinds)
+        # Not its text: that may hold an address with a password.
+        return {"ok": False, "says": f"it can't be reached ({type(error).__name__})", "cure": cure}
+    return {"ok": True, "says": "it answers"}
+
+
+def _tables(asked: "Future[tuple[str | None, str | None]]", deadline: float, database: Check) -> Check:
+    if not database["ok"]:
+        return {"ok": False, "says": "not known while the database is away", "cure": database["cure"]}
+    found = _check(asked, deadline, cures.MIGRATIONS)
+    if not found["ok"]:
+        return found
+    there, needed = asked.result()
+    if there != needed:
+        says = f"at {there or 'nothing'}, this version needs {needed}"
+        return {"ok": False, "says": says, "cure": cures.MIGRATIONS}
+    return {"ok": True, "says": f"at {there}, as this version needs them"}
+
+
+def _version(sync: Sync) -> str:
+    with sync.database.begin() as connection:
+        gauges.within(connection, READY_SECONDS)
+        return server.version(connection)
+
+
+def _migrations(sync: Sync) -> tuple[str | None, str | None]:
+    with sync.database.begin() as connection:
+        gauges.within(connection, READY_SECONDS)
+        return migrate.there(connection), migrate.head()
+
+
+# ---- what it counts -------------------------------------------------------------------------------------------------
+
+
+@router.get("/metrics", response_class=Response, responses={503: {"description": "The database does not answer."}})
+def exposed(request: Request, sync: Using) -> Response:
+    """For Prometheus, in the format that it asks for."""
+    try:
+        reading = _probes(request, sync).metrics.ask().result(SCRAPE_SECONDS)
+    except (TimeoutError, Unavailable) as error:
+        return _away(str(error) or f"the database does not answer within {SCRAPE_SECONDS:.0f} seconds", sync.settings)
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    return Response(encode(reading), media_type=content_type)
+
+
+def _away(why: str, settings: Settings) -> JSONResponse:
+    cure = cures.database(embedded=settings.embedded_postgres)
+    problem = {"type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": f"{why}; {cure}"}
+    return JSONResponse(problem, 503, media_type="application/problem+json")
+
+
+def _read(sync: Sync, queues: Bounded[dict[str, int]]) -> metrics.Reading:
+    lengths = _lengths(queues.ask())
+    with sync.database.begin() as connection:
+        gauges.within(connection, SCRAPE_SECONDS)
+        return metrics.read(connection, sync.settings.require_client_id(), lengths)
+
+
+def _lengths(waiting: "Future[dict[str, int]]") -> dict[str, int] | None:
+    """None while the broker does not answer quickly: the tables are worth more than its queues."""
+    try:
+        return waiting.result(broker.PATIENCE_SECONDS)
+    except Exception:  # noqa: BLE001 (each transport has its own kinds)
+        return None

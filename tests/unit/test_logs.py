@@ -4,12 +4,16 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from celery import Celery
 
+import spotisync.celery
 from spotisync import logs
 from spotisync.settings import Settings
 
@@ -64,6 +68,44 @@ def test_a_text_line_has_the_bound_fields() -> None:
     inside, outside = stream.getvalue().splitlines()
     assert inside.endswith("WARNING spotisync.test_logs: careful  [sync_id=7 phase=tracks]")
     assert outside.endswith("spotisync.test_logs: outside")
+
+
+def test_a_thread_that_is_handed_the_context_says_whose_it_is() -> None:
+    stream = configured(io.StringIO(), "json")
+    with logs.bind(run=7, batch=3), ThreadPoolExecutor(2) as threads:
+        for each in [threads.submit(copy_context().run, log.info, "from a library") for _ in range(2)]:
+            each.result()
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["run"], line["batch"]) for line in lines] == [(7, 3)] * 2
+
+
+def test_all_lines_of_a_task_say_whose_they_are_and_later_ones_do_not() -> None:
+    assert spotisync.celery.app  # it has connected the signals
+    app = Celery("elsewhere", set_as_current=False)
+
+    @app.task(name="one")
+    def one(**_: Any) -> None:
+        with logs.bind(run=7):
+            logs.learn(account="user01")
+        log.info("in the task")
+
+    stream = configured(io.StringIO(), "json")
+    one.apply(kwargs={"sync_id": 7, "phase": "tracks", "seq": 0, "account": None}, task_id="id-1")
+    logs.learn(account="nobody")
+    log.info("after it")
+    *lines, after = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["logger"] for line in lines] == ["spotisync.test_logs", "celery.app.trace"]
+    for line in lines:
+        fields = [line[name] for name in ("run", "phase", "batch", "account", "task_id")]
+        assert fields == [7, "tracks", 0, "user01", "id-1"]
+    assert {"run", "task_id", "account"} & set(after) == set()
+
+
+def test_what_a_foreign_message_holds_stays_on_its_line() -> None:
+    stream = configured(io.StringIO(), "text")
+    with logs.bind(account="x\n2026 ERROR forged"):
+        log.info("hello")
+    assert len(stream.getvalue().splitlines()) == 1
 
 
 def test_what_was_bound_is_gone_after_an_exception() -> None:

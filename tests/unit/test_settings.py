@@ -49,6 +49,8 @@ VARIABLES: dict[str, tuple[str, Any, str, Any]] = {
     "api_timeout": ("SPOTISYNC_API_TIMEOUT", 30, "9", 9),
     "enrichment": ("SPOTISYNC_ENRICHMENT", "auto", "always", "always"),
     "enrichment_budget": ("SPOTISYNC_ENRICHMENT_BUDGET", 500, "9", 9),
+    "notify": ("SPOTISYNC_NOTIFY", None, "json://x", "json://x"),
+    "notify_after": ("SPOTISYNC_NOTIFY_AFTER", 3600, "9", 9),
     "log_level": ("SPOTISYNC_LOG_LEVEL", "INFO", "debug", "DEBUG"),
     "log_format": ("SPOTISYNC_LOG_FORMAT", None, "json", "json"),
 }
@@ -173,9 +175,24 @@ def test_secrets_are_not_in_the_repr(having: Set) -> None:
         SPOTISYNC_DATABASE_URL="postgresql://u:sw0rdfish@db/x",
         SPOTISYNC_BROKER_URL="redis://:sw0rdfish@r",
         SPOTISYNC_RESULT_BACKEND="redis://:sw0rdfish@r",
+        SPOTISYNC_NOTIFY="ntfy://sw0rdfish",
     )
     assert "sw0rdfish" not in repr(found)
     assert "sw0rdfish" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("value", "urls"),
+    [
+        ("", []),
+        ("json://a", ["json://a"]),
+        ("json://a, ntfys://b/c\nmailto://u:p@h?to=x,y", ["json://a", "ntfys://b/c", "mailto://u:p@h?to=x,y"]),
+        (" json://a ,", ["json://a"]),
+        ("nothing", ["nothing"]),
+    ],
+)
+def test_addresses_are_a_list(having: Set, value: str, urls: list[str]) -> None:
+    assert having(SPOTISYNC_NOTIFY=value).notify_urls == urls
 
 
 def test_settings_are_read_once(having: Set) -> None:

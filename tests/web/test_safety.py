@@ -150,7 +150,15 @@ def test_a_session_that_is_none(locked: TestClient, make_client: Callable[..., T
     session = locked.app.state.seal.session()  # type: ignore[attr-defined]
     other = make_client(api_token=f"{TOKEN}2").app.state.seal.session()  # type: ignore[attr-defined]
     text, _, mark = session.rpartition(".")
-    for wrong in ("", "x", ".", f"9{text}.{mark}", f"{text}.{mark[:-1]}0", f"{text}.", other):
+    for wrong in (
+        "",
+        "x",
+        ".",
+        f"9{text}.{mark}",
+        f"{text}.{'b' if mark[0] == 'a' else 'a'}{mark[1:]}",
+        f"{text}.",
+        other,
+    ):
         locked.cookies.set("spotisync_session", wrong)
         assert locked.get("/api/sync/status").status_code == 401, wrong
     locked.cookies.clear()

@@ -1,0 +1,195 @@
+"""What an operator's tools ask: alive, ready, counts. The truth, in words, and never late."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from celery import Celery
+from fastapi import FastAPI
+from prometheus_client.parser import text_string_to_metric_families
+
+from spotisync.celery import app as celery
+from spotisync.settings import Settings
+from spotisync.stack.valkey import Valkey
+from spotisync.web import broker, create_app, probes
+from spotisync.web.bounded import Bounded
+
+
+@dataclass
+class Page:
+    """The application, asked without a server."""
+
+    app: FastAPI
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+                return await client.get(path, headers=headers)
+
+        return asyncio.run(ask())
+
+
+Asking = Callable[..., Page]
+
+
+@pytest.fixture
+def asking(make_settings: Callable[..., Settings]) -> Iterator[Asking]:
+    opened: list[Page] = []
+
+    def ask(**changes: Any) -> Page:
+        opened.append(Page(create_app(make_settings("http://127.0.0.1:9", **changes))))
+        return opened[-1]
+
+    yield ask
+    for page in opened:
+        page.app.state.sync.close()
+
+
+@pytest.fixture
+def valkey() -> Iterator[Valkey]:
+    with tempfile.TemporaryDirectory(prefix="so-", dir="/tmp", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o711)
+        valkey = Valkey(Path(name) / "data", Path(name) / "run").start().wait_ready()
+        yield valkey
+        valkey.stop()
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch, servers: Any, directory: Path) -> Celery:
+    """The broker that the probes ask."""
+    return use(monkeypatch, f"redis+socket://{directory / 'run' / 'valkey.sock'}?virtual_host=15")
+
+
+def use(monkeypatch: pytest.MonkeyPatch, url: str) -> Celery:
+    made = Celery("probed", broker=url, set_as_current=False)
+    made.conf.task_queues = celery.conf.task_queues
+    monkeypatch.setattr(probes, "celery", made)
+    return made
+
+
+def test_alive_asks_nobody(asking: Asking) -> None:
+    answer = asking(database_url="postgresql://u@127.0.0.1:9/x").get("/healthz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+def test_ready_names_each_check(asking: Asking, app: Celery) -> None:
+    answer = asking().get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "ready"
+    assert {name: check["ok"] for name, check in answer.json()["checks"].items()} == {
+        "database": True, "migrations": True, "broker": True,
+    }  # fmt: skip
+    assert answer.json()["checks"]["database"]["says"].startswith("PostgreSQL ")
+
+
+def test_a_database_that_is_away_or_old_is_told_with_the_cure(
+    asking: Asking, app: Celery, empty_database_url: str
+) -> None:
+    away = asking(database_url="postgresql://u@127.0.0.1:9/x").get("/readyz")
+    assert away.status_code == 503
+    checks = away.json()["checks"]
+    assert "can't be reached" in checks["database"]["says"]
+    assert "SPOTISYNC_DATABASE_URL" in checks["database"]["cure"]
+    assert not checks["migrations"]["ok"]
+    assert checks["broker"]["ok"]
+    old = asking(database_url=empty_database_url).get("/readyz")
+    assert old.status_code == 503
+    assert "spotisync db upgrade" in old.json()["checks"]["migrations"]["cure"]
+
+
+@pytest.mark.slow
+def test_a_database_that_takes_a_connection_and_never_answers_is_told_in_time(asking: Asking, app: Celery) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        page = asking(database_url=f"postgresql://u@127.0.0.1:{hole.getsockname()[1]}/x")
+        for path, seconds in (("/readyz", probes.READY_SECONDS), ("/metrics", probes.SCRAPE_SECONDS)):
+            began = time.monotonic()
+            assert page.get(path).status_code == 503
+            assert time.monotonic() - began < seconds + 3
+
+
+@pytest.mark.slow
+def test_a_broker_that_is_frozen_or_gone_is_told_in_time(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch, valkey: Valkey
+) -> None:
+    use(monkeypatch, valkey.url)
+    client = asking()
+    assert client.get("/readyz").status_code == 200
+    assert "spotisync_queue_messages" in client.get("/metrics").text
+    process = valkey.pid
+    assert process
+    os.kill(process, signal.SIGSTOP)
+    try:
+        for _ in range(2):
+            began = time.monotonic()
+            answer = client.get("/readyz")
+            assert time.monotonic() - began < 5  # two seconds, and a machine that is busy
+            assert answer.status_code == 503
+            assert "SPOTISYNC_BROKER_URL" in answer.json()["checks"]["broker"]["cure"]
+            assert answer.json()["checks"]["database"]["ok"]
+        assert "spotisync_queue_messages" not in client.get("/metrics").text
+    finally:
+        os.kill(process, signal.SIGCONT)
+    valkey.stop()
+    assert not client.get("/readyz").json()["checks"]["broker"]["ok"]
+
+
+def test_a_server_that_never_answers_costs_one_thread_however_often_it_is_asked() -> None:
+    asked = list[int]()
+
+    def for_ever() -> None:
+        asked.append(1)
+        time.sleep(2)
+
+    bounded = Bounded(for_ever)
+    answers = {id(bounded.ask()) for _ in range(50)}
+    assert len(answers) == len(asked) == 1
+    with pytest.raises(TimeoutError):
+        bounded.ask().result(0.01)
+
+
+def test_metrics_are_what_prometheus_reads(asking: Asking, app: Celery) -> None:
+    client = asking()
+    plain = client.get("/metrics")
+    assert plain.headers["content-type"].startswith("text/plain; version=")
+    families = {each.name: each for each in text_string_to_metric_families(plain.text)}
+    assert families["spotisync_runs"].type == "counter"
+    assert {sample.name for sample in families["spotisync_runs"].samples} == {"spotisync_runs_total"}
+    assert all(each.documentation.endswith(".") for each in families.values())
+    assert all(name.startswith("spotisync_") for name in families)
+    listed = set(re.findall(r"spotisync_[a-z_]+", (Path(__file__).parents[2] / "docs/metrics.md").read_text()))
+    samples = {sample.name for each in families.values() for sample in each.samples}
+    empty = {name for name, each in families.items() if not each.samples}
+    assert samples | empty <= listed, "docs/metrics.md lists them"
+    modern = client.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")
+    assert modern.headers["content-type"].startswith("application/openmetrics-text")
+    assert modern.text.endswith("# EOF\n")
+
+
+def test_metrics_without_a_database_are_a_problem_in_words(asking: Asking, app: Celery) -> None:
+    answer = asking(database_url="postgresql://u@127.0.0.1:9/x").get("/metrics")
+    assert answer.status_code == 503
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "can't be reached" in answer.json()["detail"]
+    assert "Traceback" not in answer.text
+
+
+def test_the_length_of_a_queue_is_asked_of_the_broker(app: Celery) -> None:
+    with app.connection_for_write() as connection, connection.channel() as opened:
+        channel: Any = opened
+        channel.client.delete("spotisync.sync", "spotisync.control", "spotisync.playback")
+        channel.client.rpush("spotisync.sync", "a", "b")
+        try:
+            assert broker.lengths(app) == {"spotisync.sync": 2, "spotisync.control": 0, "spotisync.playback": 0}
+        finally:
+            channel.client.delete("spotisync.sync")
