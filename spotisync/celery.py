@@ -3,13 +3,20 @@
 import ctypes
 import importlib.util
 import logging
+import mmap
 import os
 import signal
 import sys
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_process_init, worker_process_shutdown, worker_ready
+from celery.signals import (
+    setup_logging,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+    worker_shutting_down,
+)
 from kombu.exceptions import OperationalError
 
 from spotisync import logs
@@ -40,8 +47,23 @@ def sync() -> Sync:
     """This process's engine, gate and clients: made on first use, after the fork."""
     global _sync  # noqa: PLW0603 (one per process is the point)
     if _sync is None:
-        _sync = Sync.from_settings(settings())
+        _sync = Sync.from_settings(settings(), stopping)
     return _sync
+
+
+# One page of memory that a worker shares with its children, who are forked later. A signal to each of them would miss
+# who is just being born, and would have to be free in every pool.
+_asked_to_stop = mmap.mmap(-1, 1)
+
+
+@worker_shutting_down.connect
+def _hand_back(**_: Any) -> None:
+    """SIGTERM or Ctrl-C: Celery waits for what runs, so what runs is to hand its work to another worker soon."""
+    _asked_to_stop[0] = 1
+
+
+def stopping() -> bool:
+    return bool(_asked_to_stop[0])
 
 
 @setup_logging.connect

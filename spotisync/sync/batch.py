@@ -17,7 +17,7 @@ from spotisync.core.regimes import Regime
 from spotisync.core.requests import Request
 from spotisync.core.states import UNFINISHED, Phase, Status
 from spotisync.core.walk import TracksWalk
-from spotisync.errors import Fatal, SpotisyncError, Unavailable, Wait
+from spotisync.errors import Fatal, SpotisyncError, Stopping, Unavailable, Wait
 from spotisync.store import accounts, apps, catalogue, playlists, runs
 from spotisync.store import incremental as stored
 from spotisync.store.database import Connection
@@ -74,6 +74,8 @@ def run_batch(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Outcome:
 
 
 def _run_batch(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Outcome:
+    if sync.stopping():
+        return Retry(0, BatchResult(has_more=True))
     claimed = _claim(sync, sync_id, phase, seq)
     if not isinstance(claimed, Claimed):
         return claimed
@@ -86,6 +88,8 @@ def _run_batch(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Outcome:
             return Stale(orphaned=False, result=_failed(str(lost)))
         except Unavailable:
             raise
+        except Stopping as stop:
+            return _hand_back(sync, claimed, calls, str(stop))
         except Wait as wait:
             return _wait(sync, claimed, calls, wait)
         except Fatal as error:
@@ -321,6 +325,18 @@ def _stand_by(sync: Sync, claimed: Claimed, why: str) -> Outcome:
     return Retry(seconds, BatchResult(has_more=True))
 
 
+def _hand_back(sync: Sync, claimed: Claimed, calls: Calls, why: str) -> Outcome:
+    """To whoever is there. Not a failure, nor one of the attempts that cost a worker its life."""
+    with sync.book.noting(calls) as connection:
+        released = runs.release(connection, claimed.run, claimed.token, 0, stall=sync.settings.stall_seconds)
+    if released is None:
+        return Stale(orphaned=False, result=_failed(why))
+    if isinstance(claimed.cursor, Lookups | Late):
+        _let_go(sync, claimed.run)
+    log.info("batch handed back: %s", why)
+    return Retry(0, BatchResult(has_more=True))
+
+
 def _entity(wait: Wait) -> Entity:
     return "artists" if wait.family == "artists" else "albums"
 
@@ -343,7 +359,7 @@ def _again(sync: Sync, claimed: Claimed, calls: Calls, error: str) -> Outcome:
 
 
 def _let_go(sync: Sync, run: Run) -> None:
-    """It may be this account's trouble alone: another run need not wait for ours to get over it."""
+    """It may be this account's trouble alone, or a stop: another run need not wait for ours to get over it."""
     for entity in ENTITIES:
         sync.database.transact(partial(catalogue.let_go, entity=entity, sync_id=run.id))
 
