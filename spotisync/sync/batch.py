@@ -62,6 +62,8 @@ def run_batch(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Outcome:
 
     The claim can't be given back then; with this process's session gone, the next try finds it free at once.
     """
+    if sync.stopping():
+        return Retry(0, BatchResult(has_more=True))
     try:
         return _run_batch(sync, sync_id, phase, seq)
     except Unavailable:
@@ -74,8 +76,6 @@ def run_batch(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Outcome:
 
 
 def _run_batch(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Outcome:
-    if sync.stopping():
-        return Retry(0, BatchResult(has_more=True))
     claimed = _claim(sync, sync_id, phase, seq)
     if not isinstance(claimed, Claimed):
         return claimed
@@ -83,19 +83,10 @@ def _run_batch(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Outcome:
     with logs.bind(sync_id=sync_id, phase=phase, batch=seq, account=claimed.run.account):
         try:
             return _work(sync, claimed, calls)
-        except ClaimLost as lost:
-            log.info("batch dropped: %s", lost)
-            return Stale(orphaned=False, result=_failed(str(lost)))
         except Unavailable:
             raise
-        except Stopping as stop:
-            return _hand_back(sync, claimed, calls, str(stop))
-        except Wait as wait:
-            return _wait(sync, claimed, calls, wait)
-        except Fatal as error:
-            return _fail(sync, claimed, str(error), calls)
-        except SpotisyncError as error:
-            return _again(sync, claimed, calls, str(error))
+        except SpotisyncError as told:
+            return _told(sync, claimed, calls, told)
         except Exception as error:  # a bug, or a row that Postgres does not take: counted, and tried again
             log.exception("batch failed")
             return _again(sync, claimed, calls, f"{type(error).__name__} (see the worker's log)")
@@ -279,6 +270,21 @@ def _plan_contents(sync: Sync, run: Run, cursor: Contents) -> Plan:
 
 
 # ---- when it can't go on --------------------------------------------------------------------------------------------
+
+
+def _told(sync: Sync, claimed: Claimed, calls: Calls, told: SpotisyncError) -> Outcome:
+    match told:
+        case ClaimLost():
+            log.info("batch dropped: %s", told)
+            return Stale(orphaned=False, result=_failed(str(told)))
+        case Stopping():
+            return _hand_back(sync, claimed, calls, str(told))
+        case Wait():
+            return _wait(sync, claimed, calls, told)
+        case Fatal():
+            return _fail(sync, claimed, str(told), calls)
+        case _:
+            return _again(sync, claimed, calls, str(told))
 
 
 def _wait(sync: Sync, claimed: Claimed, calls: Calls, wait: Wait) -> Outcome:
