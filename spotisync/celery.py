@@ -11,6 +11,9 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import (
+    after_task_publish,
+    beat_init,
+    heartbeat_sent,
     setup_logging,
     worker_process_init,
     worker_process_shutdown,
@@ -69,6 +72,19 @@ def stopping() -> bool:
 @setup_logging.connect
 def _set_up_logging(**_: Any) -> None:
     logs.configure(settings())
+
+
+@heartbeat_sent.connect
+def _show_life(**_: Any) -> None:
+    """Every two seconds, from the loop that takes messages: it stands still while the broker is away."""
+    if path := settings().alive_file:
+        path.touch()
+
+
+@beat_init.connect
+def _show_life_of_beat(**_: Any) -> None:
+    """With each task that the broker took, which is at each sweep."""
+    after_task_publish.connect(_show_life)
 
 
 _watched: set[int] = set()

@@ -17,7 +17,7 @@ import tzlocal
 from cronsim import CronSim, CronSimError
 from cryptography.fernet import Fernet
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from spotisync.errors import Misconfigured
 
@@ -84,6 +84,23 @@ class Settings(BaseSettings):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] | None = None
+    alive_file: Path | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Each variable may lie in a file instead, which the variable's name with `_FILE` names: for secrets."""
+        del file_secret_settings
+        # By their names in small letters; the environment is stronger than `.env`.
+        given = {**vars(dotenv_settings)["env_vars"], **vars(env_settings)["env_vars"]}
+        files = InitSettingsSource(settings_cls, _from_files(settings_cls, given))
+        return init_settings, files, env_settings, dotenv_settings
 
     @model_validator(mode="before")
     @classmethod
@@ -187,6 +204,26 @@ class Settings(BaseSettings):
                 "'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
             )
         return [_generated_key(self.data_dir / "secret.key")]
+
+
+def _from_files(cls: type[BaseSettings], given: Mapping[str, str | None]) -> dict[str, str]:
+    """Read what `…_FILE` names, as the images of Postgres and others do."""
+    found = {}
+    for field, info in cls.model_fields.items():
+        variable = str(info.validation_alias or _variable(field))
+        if path := given.get(f"{variable}_FILE".lower()):
+            if given.get(variable.lower()):
+                raise Misconfigured(f"bad settings: {variable} and {variable}_FILE are both set; one of them is enough")
+            found[field] = _content(variable, Path(path))
+    return found
+
+
+def _content(variable: str, path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise Misconfigured(f"bad settings: {variable}_FILE: {path} can't be read ({why})") from None
 
 
 def _check_cron(value: str) -> None:
