@@ -77,7 +77,7 @@ def _set_up_logging(**_: Any) -> None:
 @heartbeat_sent.connect
 def _show_life(**_: Any) -> None:
     """Every two seconds, from the loop that takes messages: it stands still while the broker is away."""
-    if path := settings().alive_file:
+    if path := settings().sign_of_life:
         path.touch()
 
 

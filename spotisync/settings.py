@@ -84,7 +84,7 @@ class Settings(BaseSettings):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] | None = None
-    alive_file: Path | None = None
+    sign_of_life: Path | None = None
 
     @classmethod
     def settings_customise_sources(

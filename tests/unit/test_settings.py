@@ -47,7 +47,7 @@ VARIABLES: dict[str, tuple[str, Any, str, Any]] = {
     "enrichment_budget": ("SPOTISYNC_ENRICHMENT_BUDGET", 500, "9", 9),
     "log_level": ("SPOTISYNC_LOG_LEVEL", "INFO", "debug", "DEBUG"),
     "log_format": ("SPOTISYNC_LOG_FORMAT", None, "json", "json"),
-    "alive_file": ("SPOTISYNC_ALIVE_FILE", None, "/srv/alive", Path("/srv/alive")),
+    "sign_of_life": ("SPOTISYNC_SIGN_OF_LIFE", None, "/srv/alive", Path("/srv/alive")),
 }
 NUMBERS = [name for name, (_, default, _, _) in VARIABLES.items() if isinstance(default, int)]
 Set = Callable[..., Settings]
