@@ -271,7 +271,7 @@ def settings() -> Settings:
 
 def impose(variables: Mapping[str, str]) -> Settings:
     """Let these hold for this process and all that it starts, whatever the environment or `.env` say."""
-    os.environ.update(variables)  # noqa: TID251 (children inherit it)
+    os.environ.update({**variables, **{f"{name}_FILE": "" for name in variables}})  # noqa: TID251 (children inherit it)
     settings.cache_clear()
     return settings()
 

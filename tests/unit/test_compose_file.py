@@ -1,6 +1,7 @@
 """What docker-compose.yml, the Dockerfile and the demo's files promise, as far as reading tells."""
 
 import re
+import shutil
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -180,6 +181,17 @@ def test_no_password_stands_in_the_file_and_none_of_the_demo_works_elsewhere() -
     assert "not-secret" not in text
     Fernet((secrets / "secret_key").read_text().strip())
     assert DEMO["COMPOSE_PROJECT_NAME"] != FILE["name"]  # volumes of its own
+
+
+def _compose(*words: str) -> bool:
+    """Whether Docker's own Compose takes it; it needs no engine for that."""
+    done = subprocess.run(["docker", "compose", *words], cwd=ROOT, capture_output=True, check=False)
+    return done.returncode == 0
+
+
+@pytest.mark.skipif(not shutil.which("docker") or not _compose("version"), reason="there is no docker compose here")
+def test_compose_itself_takes_the_file() -> None:
+    assert _compose("--env-file", "docker/demo.env", "--profile", "demo", "config", "--quiet")
 
 
 def test_without_a_client_id_it_says_what_to_do() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
+from spotisync.cli.demo import place
 from spotisync.errors import Misconfigured
 from spotisync.settings import LONGEST_SOCKET_DIR, Settings, default_data_dir, settings
 
@@ -210,6 +211,18 @@ def test_a_value_and_a_file_are_one_too_many(having: Set, tmp_path: Path) -> Non
     with pytest.raises(Misconfigured, match="SPOTISYNC_API_TOKEN and SPOTISYNC_API_TOKEN_FILE are both set") as told:
         having(SPOTISYNC_API_TOKEN="sw0rdfish", SPOTISYNC_API_TOKEN_FILE=str(tmp_path / "secret"))
     assert "sw0rdfish" not in str(told.value)
+
+
+def test_the_demo_reads_nobodys_secrets(having: Set, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "secret").write_text("postgresql://theirs/library")
+    for name in (*place.PERSONAL, "SPOTIPY_CLIENT_ID", "SPOTISYNC_DATA_DIR"):
+        monkeypatch.setenv(name, "")  # what is imposed is undone
+        monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "secret"))
+    having(SPOTISYNC_DATA_DIR_FILE="", SPOTISYNC_DATA_DIR=str(tmp_path))
+    chosen = place.demo_library()
+    assert chosen.embedded_postgres
+    assert chosen.embedded_broker
+    assert (chosen.client_id, chosen.client_secret, chosen.secret_key) == ("demo", None, None)
 
 
 # ---- URLs -----------------------------------------------------------------------------------------------------------

@@ -23,8 +23,7 @@ GRACE: Final = 15.0
 def demo_library() -> Settings:
     """Let the demo's data dir and servers hold for this process and all that it starts."""
     place = settings().data_dir.absolute() / "demo"
-    none_of_theirs = {f"{name}{end}": "" for name in PERSONAL for end in ("", "_FILE")}
-    return impose({**none_of_theirs, "SPOTISYNC_DATA_DIR": str(place), "SPOTIPY_CLIENT_ID": "demo"})
+    return impose({"SPOTISYNC_DATA_DIR": str(place), "SPOTIPY_CLIENT_ID": "demo", **dict.fromkeys(PERSONAL, "")})
 
 
 def against(url: str) -> Settings:
