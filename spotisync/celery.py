@@ -3,6 +3,7 @@
 import ctypes
 import importlib.util
 import logging
+import mmap
 import os
 import signal
 import sys
@@ -10,12 +11,16 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import (
+    after_task_publish,
+    beat_init,
+    heartbeat_sent,
     setup_logging,
     task_postrun,
     task_prerun,
     worker_process_init,
     worker_process_shutdown,
     worker_ready,
+    worker_shutting_down,
 )
 from kombu.exceptions import OperationalError
 
@@ -47,8 +52,23 @@ def sync() -> Sync:
     """This process's engine, gate and clients: made on first use, after the fork."""
     global _sync  # noqa: PLW0603 (one per process is the point)
     if _sync is None:
-        _sync = Sync.from_settings(settings())
+        _sync = Sync.from_settings(settings(), stopping)
     return _sync
+
+
+# One page of memory that a worker shares with its children, who are forked later. A signal to each of them would miss
+# who is just being born, and would have to be free in every pool.
+_asked_to_stop = mmap.mmap(-1, 1)
+
+
+@worker_shutting_down.connect
+def _hand_back(**_: Any) -> None:
+    """SIGTERM or Ctrl-C: Celery waits for what runs, so what runs is to hand its work to another worker soon."""
+    _asked_to_stop[0] = 1
+
+
+def stopping() -> bool:
+    return bool(_asked_to_stop[0])
 
 
 @setup_logging.connect
@@ -70,6 +90,19 @@ def _log_as_task(task_id: str, kwargs: dict[str, Any], **_: Any) -> None:
 @task_postrun.connect
 def _log_as_nobody(**_: Any) -> None:
     logs.end_task()
+
+
+@heartbeat_sent.connect
+def _show_life(**_: Any) -> None:
+    """Every two seconds, from the loop that takes messages: it stands still while the broker is away."""
+    if path := settings().sign_of_life:
+        path.touch()
+
+
+@beat_init.connect
+def _show_life_of_beat(**_: Any) -> None:
+    """With each task that the broker took, which is at each sweep."""
+    after_task_publish.connect(_show_life)
 
 
 _watched: set[int] = set()

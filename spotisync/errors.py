@@ -11,6 +11,7 @@ SpotisyncError
  +- Transient          try again a little later
  +- Wait               told to wait: an outcome, not a failure
  +- Unavailable        the database or the broker can't be reached
+ +- Stopping           this process is asked to end: whoever else can is to do it
  +- IllegalMove        the state of a run forbids what was asked
  +- SyncFailed         what a caller's `get()` raises when the run failed
  +- SyncCancelled      ... when it was cancelled
@@ -80,6 +81,13 @@ class Wait(SpotisyncError):
 
 class Unavailable(SpotisyncError):
     """The database or the broker does not answer."""
+
+
+class Stopping(SpotisyncError):
+    """This worker is asked to end: what it has begun is handed back, for another one to do."""
+
+    def __init__(self) -> None:
+        super().__init__("this worker is asked to stop")
 
 
 class IllegalMove(SpotisyncError):

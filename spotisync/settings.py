@@ -19,7 +19,7 @@ import tzlocal
 from cronsim import CronSim, CronSimError
 from cryptography.fernet import Fernet
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from spotisync.errors import Misconfigured
 
@@ -92,6 +92,23 @@ class Settings(BaseSettings):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] | None = None
+    sign_of_life: Path | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Each variable may lie in a file instead, which the variable's name with `_FILE` names: for secrets."""
+        del file_secret_settings
+        # By their names in small letters; the environment is stronger than `.env`.
+        given = {**vars(dotenv_settings)["env_vars"], **vars(env_settings)["env_vars"]}
+        files = InitSettingsSource(settings_cls, _from_files(settings_cls, given))
+        return init_settings, files, env_settings, dotenv_settings
 
     @model_validator(mode="before")
     @classmethod
@@ -221,6 +238,26 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
+def _from_files(cls: type[BaseSettings], given: Mapping[str, str | None]) -> dict[str, str]:
+    """Read what `…_FILE` names, as the images of Postgres and others do."""
+    found = {}
+    for field, info in cls.model_fields.items():
+        variable = str(info.validation_alias or _variable(field))
+        if path := given.get(f"{variable}_FILE".lower()):
+            if given.get(variable.lower()):
+                raise Misconfigured(f"bad settings: {variable} and {variable}_FILE are both set; one of them is enough")
+            found[field] = _content(variable, Path(path))
+    return found
+
+
+def _content(variable: str, path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise Misconfigured(f"bad settings: {variable}_FILE: {path} can't be read ({why})") from None
+
+
 def _check_cron(value: str) -> None:
     if len(value.split()) != 5:
         raise ValueError(f"a cron expression has five fields, as 0 4 * * 0 has; {value!r} has not")
@@ -266,7 +303,7 @@ def settings() -> Settings:
 
 def impose(variables: Mapping[str, str]) -> Settings:
     """Let these hold for this process and all that it starts, whatever the environment or `.env` say."""
-    os.environ.update(variables)  # noqa: TID251 (children inherit it)
+    os.environ.update({**variables, **{f"{name}_FILE": "" for name in variables}})  # noqa: TID251 (children inherit it)
     settings.cache_clear()
     return settings()
 

@@ -24,7 +24,7 @@ from spotisync import logs, results
 from spotisync.celery import app
 from spotisync.core.outcomes import BatchResult, End, More, Outcome, Over, Parked, Retry, Stale
 from spotisync.core.states import Phase, later_phases
-from spotisync.errors import Fatal, SpotisyncError, Unavailable
+from spotisync.errors import Fatal, SpotisyncError, Stopping, Unavailable
 from spotisync.store.runs import Run
 from spotisync.store.waiters import Waiter
 from spotisync.sync import Sync, lifecycle
@@ -145,12 +145,17 @@ def stop(task: Task, result: BatchResult) -> dict[str, Any]:
 
 @contextmanager
 def until_postgres_is_back(task: Task) -> Iterator[None]:
-    """Nothing can be decided without the database: the same message again in a few seconds."""
+    """Nothing can be decided without the database: the same message again in a few seconds.
+
+    In a worker that is asked to stop, at once: another one takes it.
+    """
     try:
         yield
     except Unavailable as error:
         log.warning("%s; %s is tried again", error, task.name)
         raise task.retry(countdown=1 + 2 * random.random()) from None  # noqa: S311
+    except Stopping:
+        raise task.retry(countdown=0) from None
 
 
 def publish_if_unfinished(sync: Sync, sync_id: int) -> None:

@@ -19,7 +19,7 @@ from spotisync.core.regimes import Regime
 from spotisync.core.requests import Request
 from spotisync.core.states import UNFINISHED, Phase, Status
 from spotisync.core.walk import TracksWalk
-from spotisync.errors import Fatal, SpotisyncError, Unavailable, Wait
+from spotisync.errors import Fatal, SpotisyncError, Stopping, Unavailable, Wait
 from spotisync.store import accounts, apps, catalogue, playlists, runs
 from spotisync.store import incremental as stored
 from spotisync.store.database import Connection
@@ -65,6 +65,8 @@ def run_batch(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Outcome:
 
     The claim can't be given back then; with this process's session gone, the next try finds it free at once.
     """
+    if sync.stopping():
+        return Retry(0, BatchResult(has_more=True))
     try:
         return _run_batch(sync, sync_id, phase, seq)
     except Unavailable:
@@ -85,17 +87,10 @@ def _run_batch(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Outcome:
     with logs.bind(run=sync_id, phase=phase, batch=seq, account=claimed.run.account):
         try:
             return _work(sync, claimed, calls)
-        except ClaimLost as lost:
-            log.info("batch dropped: %s", lost)
-            return Stale(orphaned=False, result=_failed(str(lost)))
         except Unavailable:
             raise
-        except Wait as wait:
-            return _wait(sync, claimed, calls, wait)
-        except Fatal as error:
-            return _fail(sync, claimed, str(error), calls)
-        except SpotisyncError as error:
-            return _again(sync, claimed, calls, str(error))
+        except SpotisyncError as told:
+            return _told(sync, claimed, calls, told)
         except Exception as error:  # a bug, or a row that Postgres does not take: counted, and tried again
             log.exception("batch failed")
             return _again(sync, claimed, calls, f"{type(error).__name__} (see the worker's log)")
@@ -285,6 +280,21 @@ def _plan_contents(sync: Sync, run: Run, cursor: Contents) -> Plan:
 # ---- when it can't go on --------------------------------------------------------------------------------------------
 
 
+def _told(sync: Sync, claimed: Claimed, calls: Calls, told: SpotisyncError) -> Outcome:
+    match told:
+        case ClaimLost():
+            log.info("batch dropped: %s", told)
+            return Stale(orphaned=False, result=_failed(str(told)))
+        case Stopping():
+            return _hand_back(sync, claimed, calls, str(told))
+        case Wait():
+            return _wait(sync, claimed, calls, told)
+        case Fatal():
+            return _fail(sync, claimed, str(told), calls)
+        case _:
+            return _again(sync, claimed, calls, str(told))
+
+
 def _wait(sync: Sync, claimed: Claimed, calls: Calls, wait: Wait) -> Outcome:
     """Told to wait: no failure. For long: look-ups are put off, anything else is parked in Postgres."""
     block = sync.gate.block(wait.family)
@@ -336,6 +346,18 @@ def _stand_by(sync: Sync, claimed: Claimed, why: str) -> Outcome:
     return Retry(seconds, BatchResult(has_more=True))
 
 
+def _hand_back(sync: Sync, claimed: Claimed, calls: Calls, why: str) -> Outcome:
+    """To whoever is there. Not a failure, nor one of the attempts that cost a worker its life."""
+    with sync.book.noting(calls) as connection:
+        released = runs.release(connection, claimed.run, claimed.token, 0, stall=sync.settings.stall_seconds)
+    if released is None:
+        return Stale(orphaned=False, result=_failed(why))
+    if isinstance(claimed.cursor, Lookups | Late):
+        _let_go(sync, claimed.run)
+    log.info("batch handed back: %s", why)
+    return Retry(0, BatchResult(has_more=True))
+
+
 def _entity(wait: Wait) -> Entity:
     return "artists" if wait.family == "artists" else "albums"
 
@@ -360,7 +382,7 @@ def _again(sync: Sync, claimed: Claimed, calls: Calls, error: str) -> Outcome:
 
 
 def _let_go(sync: Sync, run: Run) -> None:
-    """It may be this account's trouble alone: another run need not wait for ours to get over it."""
+    """It may be this account's trouble alone, or a stop: another run need not wait for ours to get over it."""
     for entity in ENTITIES:
         sync.database.transact(partial(catalogue.let_go, entity=entity, sync_id=run.id))
 

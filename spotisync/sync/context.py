@@ -1,5 +1,6 @@
 """What every use case needs, made once per process and handed in."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
@@ -23,9 +24,11 @@ class Sync:
     vault: Vault
     threads: ThreadPoolExecutor
     book: Book
+    stopping: Callable[[], bool]
+    """Whether this process is asked to end: what takes long looks at it, and hands back what it has begun."""
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
+    def from_settings(cls, settings: Settings, stopping: Callable[[], bool] = lambda: False) -> Self:
         """Raises `Misconfigured` if the client id or the secret key is missing."""
         database = Database(settings.database)
         client_id = settings.require_client_id()
@@ -38,6 +41,7 @@ class Sync:
             vault=Vault(settings.secret_keys()),
             threads=ThreadPoolExecutor(settings.api_concurrency, thread_name_prefix="spotify"),
             book=Book(database, client_id),
+            stopping=stopping,
         )
 
     def close(self) -> None:

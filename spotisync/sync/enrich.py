@@ -14,7 +14,7 @@ from spotisync.core.parse import Unreadable
 from spotisync.core.phases import Answer, Entity, Step
 from spotisync.core.regimes import Regime, Way
 from spotisync.core.requests import Request
-from spotisync.errors import AppBlocked, Fatal, Transient, Wait
+from spotisync.errors import AppBlocked, Fatal, Stopping, Transient, Wait
 from spotisync.store import accounts, apps, catalogue, ledger
 from spotisync.store.apps import Backlog
 from spotisync.store.database import Connection
@@ -119,6 +119,9 @@ def _ask_for(sync: Sync, turn: Turn, account_ids: list[int]) -> Enriched | None:
         try:
             requests = _plan(sync, turn, calls)
             return None if requests is None else _batch(sync, turn, account_id, requests, calls)
+        except Stopping:
+            sync.database.transact(lambda connection: catalogue.let_go(connection, turn.entity, NO_RUN))
+            return NOTHING
         except (Wait, Transient, ClaimLost) as told:
             log.info("look-ups of %s go on later: %s", turn.entity, told)
             return NOTHING

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from spotisync.core.phases import Answer
 from spotisync.core.requests import Request
-from spotisync.errors import Fatal, NeedsLogin, Refused, SpotisyncError, Transient, Unavailable
+from spotisync.errors import Fatal, NeedsLogin, Refused, SpotisyncError, Stopping, Transient, Unavailable
 from spotisync.spotify.http import Throttled, Unauthorised
 from spotisync.sync.calls import Calls
 from spotisync.sync.context import Sync
@@ -18,6 +18,8 @@ from spotisync.sync.tokens import Access
 REFUSABLE = {"artists", "artist", "albums", "album", "playlist_items", "saved_albums", "followed_artists"}
 # What a login may lack the scope for without harm to the rest.
 OPTIONAL = {"followed_artists"}
+# How often a batch that waits for its replies looks whether it is to stop.
+LOOK_SECONDS = 0.2
 
 
 class ClaimLost(SpotisyncError):
@@ -33,11 +35,14 @@ class Fetched:
 
 
 def fetch(sync: Sync, access: Access, requests: Sequence[Request], calls: Calls, alive: Callable[[], bool]) -> Fetched:
-    """`alive` renews the lease while we wait; when it says no, `ClaimLost` is raised."""
+    """`alive` renews the lease while we wait; when it says no, `ClaimLost` is raised.
+
+    A stop is a trouble like any other: what came before it counts, what has not come yet is not waited for.
+    """
     # Each in a copy of this context, so that its log lines say whose they are.
     futures = [sync.threads.submit(copy_context().run, _answer, sync, access, request, calls) for request in requests]
     answers: list[Answer] = []
-    lease = _Lease(alive, sync.settings.lease_seconds / 3)
+    lease = _Lease(alive, sync.stopping, sync.settings.lease_seconds / 3)
     try:
         for future in futures:
             answers.append(lease.await_result(future))  # noqa: PERF401 (a prefix is kept)
@@ -48,6 +53,8 @@ def fetch(sync: Sync, access: Access, requests: Sequence[Request], calls: Calls,
     finally:
         for future in futures:
             future.cancel()
+        if sync.stopping():
+            access.settle()
     return Fetched(answers, None)
 
 
@@ -56,6 +63,7 @@ class _Lease:
     """Renewed every so many seconds, however many requests a batch has and however slow each of them is."""
 
     renew: Callable[[], bool]
+    stopping: Callable[[], bool]
     every: float
     renewed_at: float = field(default_factory=time.monotonic)
 
@@ -66,8 +74,10 @@ class _Lease:
                 if not self.renew():
                     raise ClaimLost("the lease ran out and another worker took the batch")
                 self.renewed_at = time.monotonic()
-            elif wait([future], timeout=left).done:
+            elif wait([future], timeout=min(left, LOOK_SECONDS)).done:
                 return future.result()
+            elif self.stopping():
+                raise Stopping
 
 
 def _answer(sync: Sync, access: Access, request: Request, calls: Calls) -> Answer:
@@ -83,6 +93,8 @@ def _answer(sync: Sync, access: Access, request: Request, calls: Calls) -> Answe
 
 def _ask(sync: Sync, token: str, request: Request, calls: Calls) -> Answer:
     sync.gate.enter(request.family)
+    if sync.stopping():  # nobody waits for it any more
+        raise Stopping
     try:
         with calls.asking(request.family):
             return Answer(request, sync.client.get(request, token))

@@ -9,7 +9,7 @@ from spotisync import logs
 from spotisync.core import parse, plays
 from spotisync.core.plays import Gap, RecentPage
 from spotisync.core.requests import Request
-from spotisync.errors import SpotisyncError, Unavailable
+from spotisync.errors import SpotisyncError, Stopping, Unavailable
 from spotisync.store import accounts, catalogue
 from spotisync.store import plays as stored
 from spotisync.store.accounts import Account
@@ -38,7 +38,8 @@ class Read:
 def track(sync: Sync, account: str | None = None) -> dict[str, Any]:
     """Read one account's plays, or those of every active one, whatever becomes of the others.
 
-    Raises `Fatal` if there is no such account, `Unavailable` if the database is away; nothing else.
+    Raises `Fatal` if there is no such account, `Unavailable` if the database is away, `Stopping` if another worker is
+    to do it; nothing else.
     """
     with sync.database.begin() as connection:
         chosen = [accounts.named(connection, account)] if account else accounts.every(connection, active=True)
@@ -61,10 +62,12 @@ def _read(sync: Sync, account: Account) -> Read:
     if not claimed:
         return Read(name, why_not="another worker is reading these plays")
     with logs.bind(account=name):
-        why_not = None
         try:
             return _ask(sync, account, token)
         except Unavailable:
+            raise
+        except Stopping as stop:
+            _end(sync, account, token, str(stop))
             raise
         except SpotisyncError as error:
             why_not = str(error)
@@ -72,9 +75,13 @@ def _read(sync: Sync, account: Account) -> Read:
         except Exception as error:  # a bug, or a row that Postgres does not take: the others are read all the same
             why_not = f"{type(error).__name__} (see the worker's log)"
             log.exception("the read of plays broke off")
-        with sync.database.begin() as connection:
-            stored.end(connection, account.id, token, why_not)
+        _end(sync, account, token, why_not)
         return Read(name, why_not=why_not)
+
+
+def _end(sync: Sync, account: Account, token: UUID, why_not: str) -> None:
+    with sync.database.begin() as connection:
+        stored.end(connection, account.id, token, why_not)
 
 
 def _ask(sync: Sync, account: Account, token: UUID) -> Read:

@@ -5,7 +5,7 @@ import time
 from uuid import UUID, uuid4
 
 from spotisync.core.consent import LOGIN
-from spotisync.errors import NeedsLogin, SpotisyncError, Transient, Unavailable
+from spotisync.errors import NeedsLogin, SpotisyncError, Stopping, Transient, Unavailable
 from spotisync.spotify import Grant
 from spotisync.store import accounts
 from spotisync.sync.context import Sync
@@ -32,6 +32,11 @@ class Access:
                 self._token = access_token(self._sync, self._account_id, rejected)
             return self._token
 
+    def settle(self) -> None:
+        """Wait for a refresh that is under way: a rotated token that nobody stored would be a login lost."""
+        with self._lock:
+            return
+
 
 def access_token(sync: Sync, account_id: int, rejected: str | None = None) -> str:
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -45,6 +50,8 @@ def access_token(sync: Sync, account_id: int, rejected: str | None = None) -> st
         if claimed:
             # Somebody else may have finished between our look and our claim.
             return _stored(sync, account_id, rejected, claim) or _refresh(sync, account_id, claim)
+        if sync.stopping():
+            raise Stopping
         time.sleep(LOOK_AGAIN_SECONDS)
     raise Transient("another worker has been refreshing the access token for too long")
 

