@@ -117,7 +117,7 @@ def go_on(task: Task, sync: Sync, sync_id: int, outcome: Outcome) -> dict[str, A
             _hand_on(task, sync, sync_id, _batch(sync_id, phase, seq, account))
             return stop(task, result)
         case Retry(seconds, _):
-            _again(task, seconds)
+            raise _again(task, seconds)
         case Parked(_, result):
             return stop(task, result)
         case Stale(orphaned, result):
@@ -162,12 +162,13 @@ def until_postgres_is_back(task: Task) -> Iterator[None]:
         yield
     except Unavailable as error:
         log.warning("%s; %s is tried again", error, task.name)
-        _again(task, 1 + 2 * random.random())  # noqa: S311
+        raise _again(task, 1 + 2 * random.random()) from None  # noqa: S311
 
 
-def _again(task: Any, seconds: float) -> NoReturn:
-    """The same message; but for its label, which Celery does not take over."""
-    raise task.retry(countdown=seconds, kwargsrepr=task.request.get("kwargsrepr"))
+def _again(task: Any, seconds: float) -> Exception:
+    """The same message, with its label, which Celery would not take over."""
+    retry: Exception = task.retry(countdown=seconds, kwargsrepr=task.request.get("kwargsrepr"))
+    return retry
 
 
 def publish_if_unfinished(sync: Sync, sync_id: int) -> None:

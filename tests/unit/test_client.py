@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotisync import client as published
-from spotisync import workflow
-from spotisync.celery import app as ours
+from spotisync import tasks, workflow
 from spotisync.client import Client
 from spotisync.core import arguments
 from spotisync.errors import Fatal, Misconfigured, Unavailable
 from spotisync.status import read
 
+ours: Any = tasks.full_sync.app
 HEAVY = ("sqlalchemy", "psycopg", "spotipy", "requests", "fastapi", "pydantic", "alembic", "aiohttp", "rich", "typer")
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("full_sync", {"account": 5}, "account of spotisync.full_sync has to be text or null"),
