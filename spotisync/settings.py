@@ -60,6 +60,8 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8420, ge=0, le=65535)
     api_token: str | None = Field(None, repr=False)
+    flower_port: int = Field(5555, ge=0, le=65535)
+    flower_auth: str | None = Field(None, repr=False)
 
     timezone: str | None = None
     full_sync_schedule: str = "0 4 * * 0"
@@ -103,6 +105,13 @@ class Settings(BaseSettings):
     def _cron_expression(cls, value: str) -> str:
         if value:
             _check_cron(value)
+        return value
+
+    @field_validator("flower_auth")
+    @classmethod
+    def _user_and_password(cls, value: str | None) -> str | None:
+        if value is not None and not all(all(each.partition(":")[::2]) for each in value.split(",")):
+            raise ValueError("it is user:password, or several with commas between")
         return value
 
     @field_validator("log_level", mode="before")
@@ -162,6 +171,11 @@ class Settings(BaseSettings):
     def stall_seconds(self) -> float:
         """How long a published message may wait for a worker before sweep publishes it again; a copy does no harm."""
         return self.lease_seconds / 4
+
+    @property
+    def flower_url(self) -> str | None:
+        """Where a browser on this machine finds Flower. None: it is off."""
+        return f"http://127.0.0.1:{self.flower_port}" if self.flower_port else None
 
     @property
     def zone(self) -> str:
