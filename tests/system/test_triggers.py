@@ -249,13 +249,13 @@ def test_flower_knows_the_run_its_state_and_its_progress(deployment: Deployment,
     until(lambda: ask(f"{flower}/api/workers?refresh=1"), "Flower's look at the worker")
     account = deployment.account(0).name
     control = deployment.simulator.control
-    control.add_fault(kind="hold", path="/v1/albums")
+    control.add_fault(kind="hold", path="/v1/me/playlists")  # the last phase
     with Client(deployment.settings.broker) as client:
         running = client.full_sync(account)
-        until(control.held, "the phase of albums")
-        seen = until(lambda: _progress(flower, running.id, "artists"), "its progress")
+        until(control.held, "the phase of playlists")
+        seen = until(lambda: _progress(flower, running.id, "albums"), "its progress")
         sync_id = deployment.scalar("SELECT max(id) FROM sync_history")
-        assert seen["result"].startswith(f"run {sync_id} of {account}, artists, batch ")
+        assert seen["result"].startswith(f"run {sync_id} of {account}, albums, batch ")
         control.clear_faults()
         control.release()
         assert running.get(timeout=60)["status"] == "success"
