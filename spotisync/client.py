@@ -184,6 +184,11 @@ class Client:
         self.close()
 
     def close(self) -> None:
+        """Celery would leave its connections to the result backend to the garbage collector."""
+        backend: Any = self._app.backend
+        if hasattr(backend, "client"):
+            backend.result_consumer.stop()
+            backend.client.connection_pool.disconnect()
         self._app.close()
 
     # ---- triggers ----

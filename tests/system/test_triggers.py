@@ -30,7 +30,12 @@ from tests.drive import Account
 from tests.system.conftest import deployed
 from tests.system.programs import Deployment, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("triggers")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("triggers"),
+    # Celery's result consumer leaves one to the garbage collector when its app is closed.
+    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"),
+]
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PASSWORD = "the-password-of-the-broker"
 FLOWER = "viewer:the-password-of-flower"
