@@ -57,16 +57,21 @@ def store(waiter: Waiter, result: dict[str, Any] | SpotisyncError) -> None:
 def show(waiter: Waiter, result: dict[str, Any] | SpotisyncError) -> None:
     """The event that ends the caller's row in Flower: the tracer sends none for a task that ended with Ignore."""
     if isinstance(result, SpotisyncError):
-        _send("task-failed", waiter, exception=saferepr(result), traceback="")
+        _send("task-failed", waiter.task_id, exception=saferepr(result), traceback="")
     else:
-        _send("task-succeeded", waiter, result=saferepr(result, maxlen=1024), runtime=waiter.waited)
+        _send("task-succeeded", waiter.task_id, result=saferepr(result, maxlen=1024), runtime=waiter.waited)
 
 
-def _send(event: str, waiter: Waiter, **fields: Any) -> None:
+def show_progress(task_id: str, words: str) -> None:
+    """In the caller's row in Flower, in its column for results; the state there reads PROGRESS."""
+    _send("task-progress", task_id, result=words)
+
+
+def _send(event: str, task_id: str, **fields: Any) -> None:
     """Viewers take it for one of the worker that sends it. Nothing hangs on it, so whatever goes wrong is let go."""
     here: Any = app.current_worker_task
     with suppress(Exception), app.events.default_dispatcher(hostname=here and here.request.hostname) as events:
-        events.send(event, uuid=waiter.task_id, retry=False, **fields)
+        events.send(event, uuid=task_id, retry=False, **fields)
 
 
 # ---- Redis and its kin: keys expire, and data can go ----------------------------------------------------------------

@@ -63,6 +63,8 @@ class Settings(BaseSettings):
     port: int = Field(8420, ge=0, le=65535)
     api_token: str | None = Field(None, repr=False)
     allowed_hosts: str = ""
+    flower_port: int = Field(5555, ge=0, le=65535)
+    flower_auth: str | None = Field(None, repr=False)
 
     timezone: str | None = None
     full_sync_schedule: str = "0 4 * * 0"
@@ -130,6 +132,13 @@ class Settings(BaseSettings):
             _check_cron(value)
         return value
 
+    @field_validator("flower_auth")
+    @classmethod
+    def _user_and_password(cls, value: str | None) -> str | None:
+        if value is not None and not all(all(each.partition(":")[::2]) for each in value.split(",")):
+            raise ValueError("it is user:password, or several with commas between")
+        return value
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _upper(cls, value: object) -> object:
@@ -194,6 +203,11 @@ class Settings(BaseSettings):
         return [
             url for url in re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", (self.notify or "").strip(" ,\n")) if url
         ]
+
+    @property
+    def flower_url(self) -> str | None:
+        """Where a browser on this machine finds Flower. None: it is off."""
+        return f"http://127.0.0.1:{self.flower_port}" if self.flower_port else None
 
     @property
     def zone(self) -> str:

@@ -70,7 +70,7 @@ def finish(self: Task, *, sync_id: int) -> dict[str, Any]:
         return {"sync_id": sync_id, "finished": finished}
 
 
-@app.task(bind=True, name="spotisync.enrich", max_retries=None)
+@app.task(bind=True, name="spotisync.enrich", max_retries=None, before_start=check_arguments)
 def enrich(self: Task) -> dict[str, Any]:
     """Look up some of what runs have put off, if calls are free; the next task does the next batch."""
     with workflow.until_postgres_is_back(self):
@@ -106,7 +106,7 @@ def tick(self: Task) -> None:
             workflow.set_off(made)
 
 
-@app.task(bind=True, name="spotisync.track_playback", max_retries=None)
+@app.task(bind=True, name="spotisync.track_playback", max_retries=None, before_start=check_arguments)
 def track_playback(self: Task, *, account: str | None = None) -> dict[str, Any]:
     """Read recently played, of one account or of all. What one read misses the next one has: fifty plays overlap."""
     with workflow.until_postgres_is_back(self):

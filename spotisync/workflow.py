@@ -22,9 +22,10 @@ from kombu.exceptions import OperationalError
 
 from spotisync import logs, results
 from spotisync.celery import app
+from spotisync.core import arguments
 from spotisync.core.outcomes import BatchResult, End, More, Outcome, Over, Parked, Retry, Stale
 from spotisync.core.states import Phase, later_phases
-from spotisync.errors import Fatal, SpotisyncError, Stopping, Unavailable
+from spotisync.errors import SpotisyncError, Stopping, Unavailable
 from spotisync.store.runs import Run
 from spotisync.store.waiters import Waiter
 from spotisync.sync import Sync, lifecycle
@@ -47,22 +48,26 @@ ENVELOPE = (
 
 def canvas(run: Run) -> Signature:
     """From the run row alone: the batch that is due, the first of each later phase, the end."""
+    label = _label(run.id, run.account)
+    finish = _signature("spotisync.finish", {"sync_id": run.id}, f"{label}, the end")
     if run.phase == "finish":
-        return _finish(run.id)
-    steps = [_batch(run.id, run.phase, run.seq), *(_batch(run.id, phase, 0) for phase in later_phases(run.phase))]
-    return chain(*steps, _finish(run.id))
+        return finish
+    later = (_batch(run.id, phase, 0, run.account) for phase in later_phases(run.phase))
+    return chain(_batch(run.id, run.phase, run.seq, run.account), *later, finish)
 
 
-def _batch(sync_id: int, phase: Phase, seq: int) -> Signature:
-    return _signature("spotisync.batch", {"sync_id": sync_id, "phase": phase, "seq": seq})
+def _label(sync_id: int, account: str) -> str:
+    return f"run {sync_id} of {account}"
 
 
-def _finish(sync_id: int) -> Signature:
-    return _signature("spotisync.finish", {"sync_id": sync_id})
+def _batch(sync_id: int, phase: Phase, seq: int, account: str) -> Signature:
+    label = f"{_label(sync_id, account)}, {phase}, batch {seq}"
+    return _signature("spotisync.batch", {"sync_id": sync_id, "phase": phase, "seq": seq}, label)
 
 
-def _signature(name: str, kwargs: dict[str, Any]) -> Signature:
-    return app.signature(name, kwargs=kwargs, queue=QUEUE, immutable=True)
+def _signature(name: str, kwargs: dict[str, Any], label: str) -> Signature:
+    """`label` is what logs and Flower show for the arguments."""
+    return app.signature(name, kwargs=kwargs, queue=QUEUE, immutable=True, kwargsrepr=label)
 
 
 def publish(run: Run) -> bool:
@@ -104,16 +109,15 @@ def enrich_soon() -> None:
 
 def go_on(task: Task, sync: Sync, sync_id: int, outcome: Outcome) -> dict[str, Any]:
     """Outcome to message. What is returned is the task's result; `stop` keeps Celery from publishing the next link."""
-    with contextlib.suppress(OperationalError):  # a viewer's, and nothing must hang on it
-        task.send_event("task-progress", retry=False, **outcome.result.as_dict())
+    _show(task, sync, sync_id, outcome.result)
     match outcome:
         case End(result):
             return result.as_dict()
-        case More(phase, seq, result):
-            _hand_on(task, sync, sync_id, _batch(sync_id, phase, seq))
+        case More(phase, seq, result, account):
+            _hand_on(task, sync, sync_id, _batch(sync_id, phase, seq, account))
             return stop(task, result)
         case Retry(seconds, _):
-            raise task.retry(countdown=seconds)
+            raise _again(task, seconds)
         case Parked(_, result):
             return stop(task, result)
         case Stale(orphaned, result):
@@ -123,6 +127,14 @@ def go_on(task: Task, sync: Sync, sync_id: int, outcome: Outcome) -> dict[str, A
         case Over(_, result):
             answer(sync)
             return stop(task, result)
+
+
+def _show(task: Task, sync: Sync, sync_id: int, result: BatchResult) -> None:
+    """In the rows of the batch and of those who wait for its run. A viewer's: nothing must hang on it."""
+    with contextlib.suppress(OperationalError, Unavailable):
+        task.send_event("task-progress", retry=False, **result.as_dict(), result=result.words())
+        for task_id in lifecycle.who_waits(sync, sync_id):
+            results.show_progress(task_id, f"{task.request.get('kwargsrepr')}: {result.words()}")
 
 
 def _hand_on(task: Task, sync: Sync, sync_id: int, next_batch: Signature) -> None:
@@ -153,9 +165,15 @@ def until_postgres_is_back(task: Task) -> Iterator[None]:
         yield
     except Unavailable as error:
         log.warning("%s; %s is tried again", error, task.name)
-        raise task.retry(countdown=1 + 2 * random.random()) from None  # noqa: S311
+        raise _again(task, 1 + 2 * random.random()) from None  # noqa: S311
     except Stopping:
-        raise task.retry(countdown=0) from None
+        raise _again(task, 0) from None
+
+
+def _again(task: Any, seconds: float) -> Exception:
+    """The same message, with its label, which Celery would not take over."""
+    retry: Exception = task.retry(countdown=seconds, kwargsrepr=task.request.get("kwargsrepr"))
+    return retry
 
 
 def publish_if_unfinished(sync: Sync, sync_id: int) -> None:
@@ -168,19 +186,11 @@ def publish_if_unfinished(sync: Sync, sync_id: int) -> None:
 
 
 def check_arguments(task: Task, _task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    """Celery calls it before a door: anybody may have sent the message. Raises `Fatal`, which `get()` raises there."""
-    if args:
-        raise Fatal(
-            f"{task.name} takes keyword arguments only; in a chain, where it would get the result before it, "
-            "make its signature immutable"
-        )
-    for name in ("account", "idempotency_key"):
-        value = kwargs.get(name)
-        if value is not None and (not isinstance(value, str) or "\0" in value):
-            raise Fatal(f"{name} of {task.name} has to be text or null, not {value!r}")
-    sync_id = kwargs.get("sync_id", 1)
-    if not isinstance(sync_id, int) or isinstance(sync_id, bool) or not 0 < sync_id < 2**63:
-        raise Fatal(f"sync_id of {task.name} has to be the number of a run (spotisync history), not {sync_id!r}")
+    """Celery calls it before a door: anybody may have sent the message. Raises `Fatal`, which `get()` raises there.
+
+    What `spotisync.client` sends was asked the same before it was sent.
+    """
+    arguments.check(str(task.name), args, kwargs)
 
 
 def receive(task: Task, sync: Sync, trigger: Callable[[Caller], Triggered]) -> NoReturn:
@@ -194,6 +204,7 @@ def receive(task: Task, sync: Sync, trigger: Callable[[Caller], Triggered]) -> N
             log.warning("the result backend is away; the state of %s can't be shown", caller.task_id)
         triggered = trigger(caller)
         logs.learn(run=triggered.run.id, account=triggered.run.account)
+        results.show_progress(caller.task_id, _label(triggered.run.id, triggered.run.account))
         if triggered.created:
             publish(triggered.run)
     answer(sync)

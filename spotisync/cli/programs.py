@@ -1,9 +1,12 @@
 """The processes of `up` and `demo`, beside the embedded servers."""
 
 import http.client
+import logging
+import socket
 import sys
 import time
 from contextlib import closing
+from signal import SIGKILL
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,6 +16,7 @@ from spotisync.stack.postgres import Postgres
 from spotisync.stack.process import Child, Process
 from spotisync.stack.valkey import Valkey
 
+log = logging.getLogger(__name__)
 CELERY: Final = (sys.executable, "-m", "celery", "-A", "spotisync")
 PROCESSES: Final = "2"
 """Of the worker. The batches of one account come one after the other; the second one is for what is short."""
@@ -87,6 +91,31 @@ def _answers(url: str) -> bool:
             return connection.getresponse().status == 200
         except (OSError, http.client.HTTPException):
             return False
+
+
+def flower(settings: Settings) -> list[Process]:
+    """On this machine's loopback. Nothing waits for it or hangs on it; without its port there is none."""
+    if not settings.flower_port:
+        return []
+    if not _is_free(settings.flower_port):
+        log.warning("Flower is not started: port %d (SPOTISYNC_FLOWER_PORT) is taken", settings.flower_port)
+        return []
+    env = {"FLOWER_ADDRESS": "127.0.0.1", "FLOWER_PORT": str(settings.flower_port), "FLOWER_MAX_TASKS": "10000"}
+    if settings.flower_auth:  # not on its command line, which every user of this machine can read
+        env["FLOWER_BASIC_AUTH"] = settings.flower_auth
+    # A viewer has nothing to finish.
+    child = Child(name="flower", argv=[*CELERY, "flower"], env=env, stop_signals=(SIGKILL,), vital=False)
+    return [Process(child, settings.data_dir.absolute())]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _celery(settings: Settings, name: str, *options: str) -> Process:

@@ -42,7 +42,7 @@ def _stages(chosen: "Settings") -> "list[Stage]":
     return [
         programs.servers(chosen),
         lambda: migrate.upgrade(chosen.database),
-        [programs.worker(chosen), programs.beat(chosen), programs.web(chosen)],
+        [programs.worker(chosen), programs.beat(chosen), programs.web(chosen), *programs.flower(chosen)],
     ]
 
 

@@ -25,14 +25,21 @@ class BatchResult:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    def words(self) -> str:
+        """How far its phase is, for a list of tasks."""
+        if self.error_message or self.next_offset is None:
+            return self.error_message or ("soon again" if self.has_more else "complete")
+        return f"{self.next_offset} of {self.total_estimated if self.total_estimated is not None else 'unknown'}"
+
 
 @dataclass(frozen=True)
 class More:
-    """The batch is in; this one of the same phase is due."""
+    """The batch is in; this one of the same phase is due. `account`: for who reads a list of tasks."""
 
     phase: Phase
     seq: int
     result: BatchResult
+    account: str = ""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ class Child:
     `ready_within` seconds after its first start a child that is not ready makes the supervisor give up.
     `stop_signals` are sent one after the other, each with `stop_grace` seconds to work; SIGKILL comes last.
     `restart=False`: an end with exit code 0 is fine, any other one makes the supervisor give up.
+    `vital=False`: the supervisor warns instead of giving up, and goes on without it.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Child:
     stop_grace: float = 10.0
     orphan_signal: Signals = SIGKILL
     restart: bool = True
+    vital: bool = True
 
 
 def leashed(argv: Sequence[str | Path], user: User | None, orphan_signal: Signals = SIGKILL) -> list[str]:

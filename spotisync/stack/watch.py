@@ -27,7 +27,7 @@ class Watch:
     def __init__(self, process: Process, patience: Patience) -> None:
         self.process = process
         self.state = "not started"
-        """not started, starting, running, restarting (it waits for its next start) or done."""
+        """not started, starting, running, restarting (it waits for its next start) or done (or given up)."""
         self._patience = patience
         self._failures = 0
         self._was_up = False
@@ -71,7 +71,7 @@ class Watch:
         quick = age < self._patience.quick and not self.process.worth_another_start()
         self._failures = self._failures + 1 if quick else 1
         if self._failures >= self._patience.failures:
-            raise Fatal(self._gave_up(f"ended {self._failures} times in a row soon after its start"))
+            return self._give_up(f"ended {self._failures} times in a row soon after its start")
         pause = self._patience.pause(self._failures)
         log.warning("%s ended (%s), next start in %.1f s", self.process.name, self.process.ending, pause)
         self.state, self._next = "restarting", time.monotonic() + pause
@@ -80,6 +80,12 @@ class Watch:
     def _see_it_done(self) -> None:
         if self.process.exit_code != 0:
             raise Fatal(self._gave_up("failed"))
+        self.state = "done"
+
+    def _give_up(self, why: str) -> None:
+        if self.process.child.vital:
+            raise Fatal(self._gave_up(why))
+        log.warning("%s", self._gave_up(why))
         self.state = "done"
 
     def _gave_up(self, why: str) -> str:

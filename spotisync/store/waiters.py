@@ -48,6 +48,14 @@ def run_of(connection: Connection, task_id: str) -> int | None:
     return found.scalar_one_or_none()
 
 
+def waiting(connection: Connection, sync_id: int) -> list[str]:
+    """The task ids of those who wait for this run."""
+    found = connection.execute(
+        text("SELECT task_id FROM waiters WHERE sync_id = :sync_id AND answered_at IS NULL"), {"sync_id": sync_id}
+    )
+    return list(found.scalars())
+
+
 def add(connection: Connection, task_id: str, sync_id: int, envelope: dict[str, Any]) -> None:
     """In the transaction that makes or joins the run, so that none is added to a run that is just ending."""
     connection.execute(

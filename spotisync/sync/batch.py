@@ -187,7 +187,7 @@ def _commit(sync: Sync, claimed: Claimed, step: Step, calls: Calls) -> Outcome:
     calls.written(noted)
     result = _result(done)
     log.info("batch in: %d items, %d calls", result.items_processed, calls.sent)
-    return End(result) if done.phase != run.phase else More(done.phase, done.seq, result)
+    return End(result) if done.phase != run.phase else More(done.phase, done.seq, result, run.account)
 
 
 def _learn(connection: Connection, sync: Sync, regime: Regime) -> None:

@@ -168,6 +168,11 @@ def known_waiter(sync: Sync, task_id: str) -> bool:
         return waiters.known(connection, task_id)
 
 
+def who_waits(sync: Sync, sync_id: int) -> list[str]:
+    with sync.database.begin() as connection:
+        return waiters.waiting(connection, sync_id)
+
+
 def waiter_to_tell(sync: Sync) -> Waiter | None:
     with sync.database.begin() as connection:
         return next(iter(waiters.take(connection, 1)), None)

@@ -37,6 +37,7 @@ def place() -> Iterator[Path]:
 def environment(place: Path, **variables: str) -> dict[str, str]:
     # A person's own servers and keys, which the demo must not touch: with one of these it would fail.
     own = {
+        "SPOTISYNC_FLOWER_PORT": "0",  # several of them may run side by side
         "SPOTISYNC_DATABASE_URL": "postgresql://127.0.0.1:1/own",
         "SPOTISYNC_BROKER_URL": "redis://127.0.0.1:1",
         "SPOTIPY_CLIENT_ID": "own",
@@ -48,6 +49,7 @@ def environment(place: Path, **variables: str) -> dict[str, str]:
             "HOME": str(place),
             "SPOTISYNC_DATA_DIR": str(place / "d"),
             "PYTHONUNBUFFERED": "1",
+            "SPOTISYNC_FLOWER_PORT": "0",
             **own,
             **variables,
         }

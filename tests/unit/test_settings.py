@@ -37,6 +37,7 @@ VARIABLES: dict[str, tuple[str, Any, str, Any]] = {
     "port": ("SPOTISYNC_PORT", 8420, "0", 0),
     "api_token": ("SPOTISYNC_API_TOKEN", None, "hush", "hush"),
     "allowed_hosts": ("SPOTISYNC_ALLOWED_HOSTS", "", "a.example,b", "a.example,b"),
+    "flower_auth": ("SPOTISYNC_FLOWER_AUTH", None, "a:b,c:d", "a:b,c:d"),
     "timezone": ("SPOTISYNC_TIMEZONE", None, "Europe/Oslo", "Europe/Oslo"),
     "full_sync_schedule": ("SPOTISYNC_FULL_SYNC_SCHEDULE", "0 4 * * 0", "5 5 * * *", "5 5 * * *"),
     "sweep_interval": ("SPOTISYNC_SWEEP_INTERVAL", 10, "3", 3),
@@ -366,3 +367,10 @@ def test_the_example_uncommented_changes_nothing(having: Set, tmp_path: Path) ->
     plain = having()
     (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in example().items()))
     assert having() == plain
+
+
+def test_flower_has_an_address_for_the_page_unless_it_is_off(having: Set) -> None:
+    assert having().flower_url == "http://127.0.0.1:5555"
+    assert having(SPOTISYNC_FLOWER_PORT="0").flower_url is None
+    with pytest.raises(Misconfigured, match=r"SPOTISYNC_FLOWER_AUTH: .*user:password"):
+        having(SPOTISYNC_FLOWER_AUTH="no-colon")

@@ -21,8 +21,8 @@ from .processes import processes_of, wait_for
 PATIENCE = Patience(first=0.02, longest=0.1)
 
 
-def shell(place: Path, script: str, name: str = "child", *, restart: bool = True) -> Process:
-    child = Child(name=name, argv=["sh", "-c", script], cwd=place, stop_grace=60, restart=restart)
+def shell(place: Path, script: str, name: str = "child", *, restart: bool = True, vital: bool = True) -> Process:
+    child = Child(name=name, argv=["sh", "-c", script], cwd=place, stop_grace=60, restart=restart, vital=vital)
     return Process(child, place / "data")
 
 
@@ -58,6 +58,14 @@ def test_five_quick_failures_are_enough(place: Path) -> None:
     child = shell(place, "echo go >>starts; echo no such table; exit 7")
     with supervised(place, [child]) as supervisor, pytest.raises(Fatal, match=reason):
         supervisor.run_until(lambda: False)
+    assert (place / "starts").read_text() == "go\n" * 5
+
+
+def test_what_nothing_hangs_on_may_fail(place: Path) -> None:
+    viewer = shell(place, "echo go >>starts; exit 7", "viewer", vital=False)
+    with supervised(place, [viewer, shell(place, "exec sleep 1000")]) as supervisor:
+        supervisor.run_until(lambda: supervisor.states().get("viewer") == "done")
+        assert supervisor.states() == {"viewer": "done", "child": "running"}
     assert (place / "starts").read_text() == "go\n" * 5
 
 
