@@ -81,6 +81,7 @@ class Summary(TypedDict):
     items_removed: int
     items_deferred: int
     api_calls: int
+    calls_saved: int | None
     phases: dict[str, PhaseSummary]
     last_error: str | None
 
