@@ -68,13 +68,14 @@ def run(connection: Connection, settings: Settings, sync_id: int) -> Document | 
     return _of_run(connection, account, _plain(row), _common(connection, settings))
 
 
-def history(connection: Connection, account: str | None, limit: int) -> list[Document]:
+def history(connection: Connection, account: str | None, limit: int, before: int | None = None) -> list[Document]:
+    """The newest first; a further page: `before` the last run of the one before it."""
+    wanted = ["r.id < :before"] if before is not None else []
+    wanted += ["a.spotify_user_id = :account"] if account is not None else []
+    where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
     rows = connection.execute(
-        text(
-            f"""{RUN} WHERE CAST(:account AS text) IS NULL OR a.spotify_user_id = :account
-            ORDER BY r.id DESC LIMIT :limit"""
-        ),
-        {"account": account, "limit": limit},
+        text(f"{RUN} {where} ORDER BY r.id DESC LIMIT :limit"),
+        {"account": account, "limit": limit, "before": before},
     )
     return [_plain(row) for row in rows]
 

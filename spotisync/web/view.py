@@ -71,6 +71,13 @@ def when(document: Document, iso: str) -> str:
     return f"{times.day(local, today)} {local:%H:%M}"
 
 
+def moment(document: Document, iso: str) -> str:
+    """To the second; with its day where that is not today."""
+    zone = ZoneInfo(document["time_zone"])
+    local, today = datetime.fromisoformat(iso).astimezone(zone), times.now(document).astimezone(zone)
+    return f"{local:%H:%M:%S}" if local.date() == today.date() else f"{times.day(local, today)} {local:%H:%M:%S}"
+
+
 def until(document: Document, iso: str) -> str:
     return span(times.seconds_until(document, datetime.fromisoformat(iso)))
 
@@ -275,3 +282,41 @@ def cancel(run: Document) -> Button:
 
 def resume(run: Document) -> Button:
     return Button(f"Resume run {run['sync_id']}", f"/runs/{run['sync_id']}/resume", "retry")
+
+
+# ---- beside the run -------------------------------------------------------------------------------------------------
+
+
+def title(documents: list[Document]) -> str:
+    """Of the window: short, for it stands on a tab."""
+    moving = [each for each in documents if words.situation(each) in {"going", "finishing"}]
+    paused = [each for each in documents if each["waiting_until"]]
+    if len(documents) == 1 and moving:
+        current = documents[0]["phases"].get(documents[0]["current_phase"]) or {}
+        share = current.get("percent_complete")
+        return f"{documents[0]['current_phase']} {share:.0f}% · spotisync" if share is not None else "going · spotisync"
+    return "paused · spotisync" if paused else "spotisync"
+
+
+def changed(run: Document) -> str:
+    """`+12 ~3 −1`, as it stands in a list."""
+    signs = (("added", "+"), ("updated", "~"), ("removed", "\N{MINUS SIGN}"))
+    said = [f"{sign}{run[f'items_{kind}']:,}" for kind, sign in signs if run[f"items_{kind}"]]
+    return " ".join(said) or ("nothing" if run["status"] == "success" else "")
+
+
+@dataclass(frozen=True)
+class Meter:
+    label: str
+    words: str
+    percent: float | None = None
+    look: str = "in_progress"
+
+
+def meters(document: Document) -> list[Meter]:
+    found = [Meter("This run", f"{document['api_calls']:,}")] if document["api_calls"] is not None else []
+    return found
+
+
+def coming(document: Document) -> list[Document]:
+    return []
