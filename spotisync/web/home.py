@@ -3,15 +3,16 @@
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, FastAPI, Form, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from spotisync import status
+from spotisync import status, workflow
 from spotisync.core.states import OVER
 from spotisync.status import Document
 from spotisync.store import accounts
 from spotisync.store.database import Connection
 from spotisync.web import csrf, presses
+from spotisync.web.acts import Acts
 from spotisync.web.shared import TEMPLATES, Looking, Using, page
 
 router = APIRouter(include_in_schema=False)
@@ -19,6 +20,14 @@ router = APIRouter(include_in_schema=False)
 PAGE: Final = 10
 Account = Annotated[str | None, Query(max_length=200)]
 Before = Annotated[int | None, Query(ge=1, le=2**62)]
+
+
+def _acts(request: Request, sync: Using) -> Acts:
+    found: Acts = getattr(request.app.state, "acts", None) or Acts(sync, workflow.publish, workflow.sweep_soon)
+    return found
+
+
+Acting = Annotated[Acts, Depends(_acts)]
 
 
 def prepare(app: FastAPI) -> None:
@@ -57,14 +66,15 @@ def start(
     request: Request,
     connection: Looking,
     sync: Using,
+    acts: Acting,
     sync_type: Annotated[Literal["full", "incremental"], Form()],
     account: Account = None,
 ) -> Response:
-    return pressed(request, connection, sync, account, presses.start(sync, account or None, sync_type))
+    return pressed(request, connection, sync, account, presses.start(acts, account or None, sync_type))
 
 
 def pressed(
-    request: Request, connection: Connection, sync: Any, account: str | None, said: str | None, back: str | None = None
+    request: Request, connection: Connection, sync: Any, account: str | None, said: str | None
 ) -> Response:
     """How it stands now; whoever asked without a script, and has nothing to be told, is sent back to the page."""
     account = account or None
@@ -73,7 +83,7 @@ def pressed(
         return page(request, "pressed.html", **shown, within="status.html")
     if said:
         return page(request, "home.html", **shown)
-    return RedirectResponse(back or f"/{_query(account=account)}", 303)
+    return RedirectResponse(f"/{_query(account=account)}", 303)
 
 
 # ---- what is shown --------------------------------------------------------------------------------------------------

@@ -1,46 +1,60 @@
 """One run: the timeline of its batches, waits, retries, kills and resumes."""
 
-from typing import Any
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Path, Request
 from fastapi.responses import RedirectResponse, Response
 
 from spotisync import status
 from spotisync.core.states import OVER
-from spotisync.status import Document
 from spotisync.store.database import Connection
-from spotisync.web import csrf, home, presses, story
-from spotisync.web.home import Account
+from spotisync.web import csrf, home, presses
+from spotisync.web.home import Account, Acting, Before
 from spotisync.web.shared import Looking, Using, page
 
 router = APIRouter(include_in_schema=False)
 
-# Of an account's runs, so far back is looked whether there is a newer one of the type.
-RECENT = 50
+# Of the timeline, on one page.
+EVENTS: Final = 500
+RunId = Annotated[int, Path(ge=1, le=2**62)]
 
 
 @router.get("/runs/{sync_id}")
-def one(request: Request, connection: Looking, sync: Using, sync_id: int) -> Response:
-    return page(request, "run.html", **_shown(connection, sync, sync_id))
+def one(request: Request, connection: Looking, sync: Using, sync_id: RunId, before: Before = None) -> Response:
+    return page(request, "run.html", **_shown(connection, sync, sync_id, before))
 
 
 @router.get("/runs/{sync_id}/fragment")
-def how_it_stands(request: Request, connection: Looking, sync: Using, sync_id: int) -> Response:
-    return page(request, "run_status.html", **_shown(connection, sync, sync_id))
+def how_it_stands(request: Request, connection: Looking, sync: Using, sync_id: RunId, before: Before = None) -> Response:
+    return page(request, "run_status.html", **_shown(connection, sync, sync_id, before))
 
 
 @router.post("/runs/{sync_id}/cancel", dependencies=[csrf.FromThePage])
 def cancel(
-    request: Request, connection: Looking, sync: Using, sync_id: int, account: Account = None, *, here: bool = False
+    request: Request,
+    connection: Looking,
+    sync: Using,
+    acts: Acting,
+    sync_id: RunId,
+    account: Account = None,
+    *,
+    here: bool = False,
 ) -> Response:
-    return _pressed(request, connection, sync, sync_id, account, presses.cancel(sync, sync_id), here=here)
+    return _pressed(request, connection, sync, sync_id, account, presses.cancel(acts, sync_id), here=here)
 
 
 @router.post("/runs/{sync_id}/resume", dependencies=[csrf.FromThePage])
 def resume(
-    request: Request, connection: Looking, sync: Using, sync_id: int, account: Account = None, *, here: bool = False
+    request: Request,
+    connection: Looking,
+    sync: Using,
+    acts: Acting,
+    sync_id: RunId,
+    account: Account = None,
+    *,
+    here: bool = False,
 ) -> Response:
-    return _pressed(request, connection, sync, sync_id, account, presses.resume(sync, sync_id), here=here)
+    return _pressed(request, connection, sync, sync_id, account, presses.resume(acts, sync_id), here=here)
 
 
 def _pressed(
@@ -62,27 +76,28 @@ def _pressed(
     return page(request, "run.html", **shown) if said else RedirectResponse(f"/runs/{sync_id}", 303)
 
 
-def _shown(connection: Connection, sync: Any, sync_id: int) -> dict[str, Any]:
-    document = status.run(connection, sync.settings, sync_id) if sync_id < 2**63 else None
+def _shown(connection: Connection, sync: Any, sync_id: int, before: int | None = None) -> dict[str, Any]:
+    document = status.run(connection, sync.settings, sync_id)
     if document is None:
         raise HTTPException(404, f"There is no run {sync_id}. Those there are stand on the front page.")
     return {
         "document": document,
         "documents": [document],
-        "steps": story.steps(_events(connection, sync, sync_id)),
-        "resumable": document["status"] in {"failed", "cancelled"} and _is_newest(connection, document),
         "restless": document["status"] not in OVER,
         "flower": getattr(sync.settings, "flower_url", None),
+        **_story(connection, sync_id, before),
     }
 
 
-def _events(connection: Connection, sync: Any, sync_id: int) -> list[Document]:
+def _story(connection: Connection, sync_id: int, before: int | None) -> dict[str, Any]:
+    """The newest of it, or what was before that."""
     read = getattr(status, "timeline", None)
-    return list(read(connection, sync.settings, sync_id)) if read else []
-
-
-def _is_newest(connection: Connection, document: Document) -> bool:
-    """Of its type: no other one can be resumed."""
-    runs = status.history(connection, document["account"], RECENT)
-    newest = next((each for each in runs if each["sync_type"] == document["sync_type"]), document)
-    return bool(newest["sync_id"] == document["sync_id"])
+    if read is None:
+        return {"steps": [], "earlier": None, "in_all": None, "before": None}
+    events = read(connection, sync_id, EVENTS + 1, before)
+    return {
+        "steps": status.fold(events[-EVENTS:]),
+        "earlier": events[1]["id"] if len(events) > EVENTS else None,
+        "in_all": status.totals(connection, sync_id)["text"],
+        "before": before,
+    }

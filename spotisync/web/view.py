@@ -1,6 +1,6 @@
 """What a page makes of a status document: bars, signs, buttons, spans. Pure; its sentences are in the document already."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -41,6 +41,38 @@ FAMILIES: Final = {
     "player": "plays",
     "*": "all requests",
 }
+LISTS: Final = {
+    "tracks": "Saved tracks",
+    "saved_albums": "Saved albums",
+    "followed_artists": "Followed artists",
+    "playlists": "Playlists",
+}
+# Of a change: its icon, and what it is in words.
+CHANGES: Final = {
+    "added": ("added", "saved"),
+    "removed": ("removed", "no longer saved"),
+    "new": ("added", "new playlist"),
+    "gone": ("removed", "playlist gone"),
+    "changed": ("changed", "playlist changed"),
+}
+# Of what happened: the colour of a status, and an icon.
+EVENTS: Final = {
+    "begun": ("in_progress", "start"),
+    "batch": ("in_progress", "batch"),
+    "batches": ("in_progress", "batch"),
+    "wait": ("rate_limited", "wait"),
+    "parked": ("rate_limited", "rate_limited"),
+    "woken": ("in_progress", "start"),
+    "retried": ("rate_limited", "retry"),
+    "lost": ("failed", "lost"),
+    "resumed": ("in_progress", "start"),
+    "put_off": ("pending", "calendar"),
+    "success": ("success", "success"),
+    "failed": ("failed", "failed"),
+    "cancelled": ("cancelled", "cancelled"),
+}
+# Of what may be used, in percent: from here on it is said with a warning.
+NEARLY: Final = 85
 # What a state looks like that is not simply the status: the colour of a status, and an icon.
 SIGNS: Final = {
     "nobody": ("pending", "person"),
@@ -137,6 +169,11 @@ def announcement(document: Document) -> str:
 
 def is_over(run: Document) -> bool:
     return run["status"] in OVER
+
+
+def simply_goes(document: Document) -> bool:
+    """Or went well: then there is no need to say what is safe."""
+    return words.situation(document) in {"going", "finishing", "success"}
 
 
 def name(run: Document) -> str:
@@ -255,33 +292,44 @@ INCREMENTAL: Final = Button("Read what has changed", "/runs", "diff", "increment
 
 def buttons(document: Document) -> list[Button]:
     """Those that the state allows, the likeliest first."""
-    if document["account_status"] != "active":
-        return [cancel(document)] if document["status"] in UNFINISHED else []
-    going = {each["sync_type"]: each["status"] for each in _unfinished(document)}
-    found = [cancel(document)] if document["status"] in UNFINISHED else []
-    if document["status"] in {"failed", "cancelled"}:
-        found.append(resume(document))
-    if "incremental" not in going and going.get("full") in {None, "rate_limited"} and document["sync_id"]:
-        found.append(INCREMENTAL)
-    if "full" not in going:
-        found.append(FULL)
-    return [_first(found[0]), *found[1:]] if found else []
+    can = document.get("can") or _can(document)
+    found = [
+        *([cancel(can["cancel"], document)] if can["cancel"] else []),
+        *([resume(can["resume"])] if can["resume"] else []),
+        # The first sync of an account is a full one, whatever is asked for.
+        *([INCREMENTAL] if can["incremental"] and document["sync_id"] else []),
+        *([FULL] if can["full"] else []),
+    ]
+    return [replace(found[0], look="" if can["cancel"] else "primary"), *found[1:]] if found else []
 
 
-def _first(button: Button) -> Button:
-    return button if button.icon == "cancelled" else Button(**{**vars(button), "look": "primary"})
+def _can(document: Document) -> Document:
+    going = {each["sync_type"]: each["status"] for each in (document, *document["other_runs"])}
+    going = {kind: status for kind, status in going.items() if status in UNFINISHED}
+    active = document["account_status"] == "active"
+    return {
+        "full": active and "full" not in going,
+        "incremental": active and "incremental" not in going and going.get("full") != "in_progress",
+        "cancel": document["sync_id"] if document["status"] in UNFINISHED else None,
+        "resume": document["sync_id"] if active and document["status"] in {"failed", "cancelled"} else None,
+    }
 
 
-def _unfinished(document: Document) -> list[Document]:
-    return [each for each in (document, *document["other_runs"]) if each["status"] in UNFINISHED]
+def buttons_of_run(document: Document) -> list[Button]:
+    """On its own page: only what is about this run."""
+    can = document.get("can") or _can(document)
+    if can["cancel"] == document["sync_id"]:
+        return [cancel(document["sync_id"], document)]
+    return [replace(resume(can["resume"]), look="primary")] if can["resume"] == document["sync_id"] else []
 
 
-def cancel(run: Document) -> Button:
-    return Button("Cancel", f"/runs/{run['sync_id']}/cancel", "cancelled")
+def cancel(sync_id: int, document: Document) -> Button:
+    other = "" if sync_id == document["sync_id"] else f" run {sync_id}"
+    return Button(f"Cancel{other}", f"/runs/{sync_id}/cancel", "cancelled")
 
 
-def resume(run: Document) -> Button:
-    return Button(f"Resume run {run['sync_id']}", f"/runs/{run['sync_id']}/resume", "retry")
+def resume(sync_id: int) -> Button:
+    return Button(f"Resume run {sync_id}", f"/runs/{sync_id}/resume", "retry")
 
 
 # ---- beside the run -------------------------------------------------------------------------------------------------
@@ -307,6 +355,8 @@ def changed(run: Document) -> str:
 
 @dataclass(frozen=True)
 class Meter:
+    """So much of what may be. No percentage: nobody knows how much may be."""
+
     label: str
     words: str
     percent: float | None = None
@@ -314,9 +364,36 @@ class Meter:
 
 
 def meters(document: Document) -> list[Meter]:
-    found = [Meter("This run", f"{document['api_calls']:,}")] if document["api_calls"] is not None else []
-    return found
+    """Requests sent, and the room there is for more."""
+    calls = document.get("calls") or {}
+    window, saved, of_run = calls.get("window"), calls.get("saved"), document["api_calls"]
+    return [
+        *([Meter("This run" if not is_over(document) else "The last run", f"{of_run:,}")] if of_run else []),
+        *([Meter("Saved in this run", f"{saved:,}")] if saved else []),
+        *([_meter(f"In the last {window['seconds']} s", window["used"], window["ceiling"])] if window else []),
+        *(
+            _meter(f"{words.REQUESTS.get(family, family)} in 24 h".capitalize(), each["used"], each["budget"])
+            for family, each in calls.get("day", {}).items()
+            if each["used"] or each["budget"]
+        ),
+    ]
+
+
+def _meter(label: str, used: int | None, most: int | None) -> Meter:
+    if used is None:
+        return Meter(label, "not known")
+    if not most:
+        return Meter(label, f"{used:,}")
+    share = min(100.0, 100 * used / most)
+    return Meter(label, f"{used:,} of {most:,}", share, "rate_limited" if share >= NEARLY else "in_progress")
 
 
 def coming(document: Document) -> list[Document]:
-    return []
+    """What comes by itself."""
+    return [{**each, "label": KINDS.get(each["kind"], each["kind"])} for each in document.get("upcoming") or []]
+
+
+def fresh(document: Document) -> list[tuple[str, str]]:
+    """How old each list is."""
+    read = document.get("read_at") or {}
+    return [(label, read[name]["words"]) for name, label in LISTS.items() if name in read]

@@ -19,12 +19,13 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
+from tests import conftest as root
 from tests.drive import Account
 from tests.system import conftest as system
 from tests.system.programs import Deployment, Program, until
 
-# Fixtures of the tests with real workers.
-broker_url, deploy = system.broker_url, system.deploy
+# As the tests with real workers have them: a database of its own, a broker, what is started on both.
+database_url, broker_url, deploy = root.database_url, system.broker_url, system.deploy
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 MISSING = (
