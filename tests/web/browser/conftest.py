@@ -141,8 +141,8 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
 
 
 def _note(message: ConsoleMessage, complaints: list[str]) -> None:
-    # A server that is away or says no is for the test to look at.
-    if message.type == "error" and "Failed to load resource" not in message.text:
+    # A server that is away or says no is for the test to look at; htmx tells of it by its own objects.
+    if message.type == "error" and not message.text.startswith(("Failed to load resource", "[object ", "htmx:")):
         complaints.append(message.text)
 
 
