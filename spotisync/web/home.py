@@ -40,7 +40,9 @@ def fragment(documents: list[Document]) -> str:
 
 
 @router.get("/")
-def home(request: Request, connection: Looking, sync: Using, account: Account = None, before: Before = None) -> Response:
+def home(
+    request: Request, connection: Looking, sync: Using, account: Account = None, before: Before = None
+) -> Response:
     return page(request, "home.html", **_shown(connection, sync, account, before))
 
 
@@ -73,9 +75,7 @@ def start(
     return pressed(request, connection, sync, account, presses.start(acts, account or None, sync_type))
 
 
-def pressed(
-    request: Request, connection: Connection, sync: Any, account: str | None, said: str | None
-) -> Response:
+def pressed(request: Request, connection: Connection, sync: Any, account: str | None, said: str | None) -> Response:
     """How it stands now; whoever asked without a script, and has nothing to be told, is sent back to the page."""
     account = account or None
     shown = {**_shown(connection, sync, _known(connection, account), None), "said": said}

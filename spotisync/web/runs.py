@@ -25,7 +25,9 @@ def one(request: Request, connection: Looking, sync: Using, sync_id: RunId, befo
 
 
 @router.get("/runs/{sync_id}/fragment")
-def how_it_stands(request: Request, connection: Looking, sync: Using, sync_id: RunId, before: Before = None) -> Response:
+def how_it_stands(
+    request: Request, connection: Looking, sync: Using, sync_id: RunId, before: Before = None
+) -> Response:
     return page(request, "run_status.html", **_shown(connection, sync, sync_id, before))
 
 
@@ -91,13 +93,13 @@ def _shown(connection: Connection, sync: Any, sync_id: int, before: int | None =
 
 def _story(connection: Connection, sync_id: int, before: int | None) -> dict[str, Any]:
     """The newest of it, or what was before that."""
-    read = getattr(status, "timeline", None)
-    if read is None:
+    told: Any = status
+    if not hasattr(told, "timeline"):
         return {"steps": [], "earlier": None, "in_all": None, "before": None}
-    events = read(connection, sync_id, EVENTS + 1, before)
+    events = told.timeline(connection, sync_id, EVENTS + 1, before)
     return {
-        "steps": status.fold(events[-EVENTS:]),
+        "steps": told.fold(events[-EVENTS:]),
         "earlier": events[1]["id"] if len(events) > EVENTS else None,
-        "in_all": status.totals(connection, sync_id)["text"],
+        "in_all": told.totals(connection, sync_id)["text"],
         "before": before,
     }

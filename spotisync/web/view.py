@@ -1,4 +1,4 @@
-"""What a page makes of a status document: bars, signs, buttons, spans. Pure; its sentences are in the document already."""
+"""What a page makes of a status document: bars, signs, buttons, spans. Pure; its sentences are the document's own."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -118,9 +118,10 @@ def since(document: Document, iso: str) -> str:
     return span(-times.seconds_until(document, datetime.fromisoformat(iso)))
 
 
-def took(run: Document, now: str) -> str:
-    ended = datetime.fromisoformat(run["completed_at"] or now)
-    return span((ended - datetime.fromisoformat(run["started_at"])).total_seconds())
+def took(run: Document, now: str | None = None) -> str:
+    """Until now, if it goes on; without a now, nothing is said of that."""
+    ended = times.at(run["completed_at"] or now)
+    return span((ended - datetime.fromisoformat(run["started_at"])).total_seconds()) if ended else ""
 
 
 # ---- the state of a run ---------------------------------------------------------------------------------------------
@@ -347,7 +348,7 @@ def title(documents: list[Document]) -> str:
 
 
 def changed(run: Document) -> str:
-    """`+12 ~3 −1`, as it stands in a list."""
+    """As it stands in a list: `+12 ~3`."""
     signs = (("added", "+"), ("updated", "~"), ("removed", "\N{MINUS SIGN}"))
     said = [f"{sign}{run[f'items_{kind}']:,}" for kind, sign in signs if run[f"items_{kind}"]]
     return " ".join(said) or ("nothing" if run["status"] == "success" else "")

@@ -1,6 +1,6 @@
 """A whole small stack with its page, and a real Chromium that looks at it.
 
-`site` is a deployment (servers, simulator, beat, worker) whose page is served; `make_site` makes one with other settings.
+`site` is a deployment (servers, simulator, beat, worker) whose page is served; `make_site` makes others.
 `browser_page` is a page of a browser as wide as a desk; `open_page` opens others. Whatever a page complains of on its
 console (an error, something that its policy forbids) fails the test at its end.
 """
@@ -16,7 +16,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from tests import conftest as root

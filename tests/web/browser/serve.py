@@ -7,4 +7,6 @@ from spotisync.web import create_app
 
 if __name__ == "__main__":
     chosen = settings()
-    uvicorn.run(create_app(chosen), host=chosen.host, port=chosen.port, log_level="warning", timeout_graceful_shutdown=1)
+    uvicorn.run(
+        create_app(chosen), host=chosen.host, port=chosen.port, log_level="warning", timeout_graceful_shutdown=1
+    )

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, ViewportSize, expect
 
 from tests.system.programs import until
 from tests.web.browser.conftest import PHONE, Site, chromium, violations
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=60_000)
-NARROW = {"width": 360, "height": 740}
+NARROW: ViewportSize = {"width": 360, "height": 740}
 FITS = "() => document.documentElement.scrollWidth <= window.innerWidth"
 
 
@@ -41,9 +41,9 @@ def look_well(page: Page) -> None:
     size = page.viewport_size
     assert size
     for scheme in ("dark", "light"):
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         assert violations(page) == [], scheme
-    page.set_viewport_size(NARROW)  # type: ignore[arg-type]
+    page.set_viewport_size(NARROW)
     assert page.evaluate(FITS), "it has to be scrolled sideways"
     assert violations(page) == []
     page.set_viewport_size(size)
@@ -53,7 +53,7 @@ def test_a_sync_is_started_on_the_page_and_its_bars_move_without_a_reload(site: 
     site.account()
     hold(site, "/v1/me/tracks", after=4)
     page, loads, asked = browser_page, list[str](), list[str]()
-    page.on("load", lambda: loads.append(page.url))
+    page.on("load", lambda loaded: loads.append(loaded.url))
     page.on("request", lambda request: asked.append(request.url))
     page.goto(site.url)
     headline(page).to_contain_text("No sync has run yet")
@@ -87,7 +87,7 @@ def test_a_killed_worker_is_told_of_and_so_is_the_one_that_goes_on(
     page.goto(site.url)
     press(page, "Start a full sync")
     headline(page).to_contain_text("Reading saved tracks")
-    until(lambda: site.deployment.simulator.control.held(), "a request that waits")
+    until(site.deployment.simulator.control.held, "a request that waits")
     os.killpg(worker.process.pid, signal.SIGKILL)
     headline(page).to_contain_text("Its worker is gone; another one goes on from the last checkpoint.")
     look_well(page)
@@ -112,7 +112,8 @@ def test_a_wait_is_counted_down_then_cancelled_and_resumed(site: Site, browser_p
     expect(countdown).to_have_text(re.compile(r"1 h 59 min \d+ s"))
     before = countdown.inner_text()
     expect(countdown).not_to_have_text(before)
-    expect(page.locator(".countdown")).to_contain_text("quota of library reads")
+    headline(page).to_contain_text("quota of library reads")
+    expect(page.locator(".countdown")).to_contain_text("until it goes on by itself, at ")
     look_well(page)
     press(page, "Cancel")
     headline(page).to_contain_text("Cancelled at")
@@ -129,7 +130,14 @@ def test_a_wait_is_counted_down_then_cancelled_and_resumed(site: Site, browser_p
     expect(page.locator("#history tbody tr")).to_have_count(2)
     headline(page).to_contain_text("Complete since")
     expect(page.locator("#history tbody tr").first).to_contain_text(re.compile("2 incremental sync.*done", re.DOTALL))
-    for row in (1, 2):
+    control.add_fault(kind="status", status=403, path="/v1/me", message=f"Not {'served' * 30}", times=None)
+    press(page, "Start a full sync")
+    headline(page).to_contain_text("Failed: Spotify does not serve this app")
+    page.get_by_role("link", name="run 3").first.click()
+    expect(page.get_by_role("region", name="What went wrong")).to_contain_text("Cause")
+    look_well(page)
+    page.get_by_role("link", name="Status").click()
+    for row in (1, 2, 3):
         expect(page.locator(f"#run-{row} a")).to_have_attribute("href", f"/runs/{row}")
 
 
