@@ -132,7 +132,7 @@ def test_a_wait_is_counted_down_then_cancelled_and_resumed(site: Site, browser_p
     expect(page.locator("#history tbody tr").first).to_contain_text(re.compile("2 incremental sync.*done", re.DOTALL))
     control.add_fault(kind="status", status=403, path="/v1/me", message=f"Not {'served' * 30}", times=None)
     press(page, "Start a full sync")
-    headline(page).to_contain_text("Failed: Spotify does not serve this app")
+    headline(page).to_contain_text("Failed: Spotify answered 403: Not served")
     page.get_by_role("link", name="run 3").first.click()
     expect(page.get_by_role("region", name="What went wrong")).to_contain_text("Cause")
     look_well(page)
