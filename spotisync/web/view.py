@@ -71,6 +71,8 @@ EVENTS: Final = {
     "failed": ("failed", "failed"),
     "cancelled": ("cancelled", "cancelled"),
 }
+# What a phase does that has begun, while its run does not move.
+STANDING: Final = {"parked": "waiting", "waiting": "waiting", "orphaned": "interrupted"}
 # Of what may be used, in percent: from here on it is said with a warning.
 NEARLY: Final = 85
 # What a state looks like that is not simply the status: the colour of a status, and an icon.
@@ -220,13 +222,12 @@ def bars(document: Document) -> list[Bar]:
 
 
 def _bar(document: Document, label: str, phase: Document) -> Bar:
-    waits = phase["status"] in {"in_progress", "rate_limited"} and document["waiting_until"]
-    done = phase["status"] == "success"
-    percent = 100.0 if done else phase["percent_complete"]
+    stands = phase["status"] in {"in_progress", "rate_limited"} and STANDING.get(words.situation(document))
+    percent = 100.0 if phase["status"] == "success" else phase["percent_complete"]
     return Bar(
         label.capitalize(),
-        "rate_limited" if waits else phase["status"],
-        "waiting" if waits else _word(phase),
+        "rate_limited" if stands else phase["status"],
+        stands or _word(phase),
         _amount(phase),
         None if percent is None else min(100.0, float(percent)),
         " · ".join(filter(None, (_rate(phase), _later(phase), _when_done(document, phase), _stumbled(phase)))),

@@ -78,3 +78,8 @@ def test_every_state_has_a_word_and_an_icon() -> None:
     assert set(view.STATES) == set(MOVES)
     for status in MOVES:
         assert "<h1" in fragment([shown(status)])
+
+
+def test_a_phase_does_not_go_while_its_worker_is_gone() -> None:
+    orphaned = shown(worker={**AT_WORK, "alive": False})
+    assert [bar.word for bar in view.bars(orphaned)] == ["interrupted", *["to come"] * 3]
