@@ -56,6 +56,7 @@ def how_it_stands(connection: Looking, sync: Using, account: Account = None) -> 
 def what_was(
     request: Request, connection: Looking, sync: Using, account: Account = None, before: Before = None
 ) -> Response:
+    account = _known(connection, account)
     documents = status.documents(connection, sync.settings, account)
     return page(request, "history.html", **_history(connection, documents, account, before))
 
@@ -111,6 +112,7 @@ def _history(
         "several": account is None and len(documents) > 1,
         "before": before,
         "query": _query(account=account),
+        "again": _query(account=account, before=before),
         "older": _query(account=account, before=runs[PAGE - 1]["sync_id"]) if further else None,
     }
 

@@ -3,7 +3,7 @@
 
 (() => {
   const SOON = 600;
-  const QUIET = 4000; // milliseconds without events after which the page asks
+  const QUIET = 45000; // milliseconds without a word after which the page asks, though it seems to be listening
   let ahead = 0; // of the server's clock, this one is, in milliseconds
   let heard = 0;
 
@@ -76,7 +76,7 @@
     setInterval(ask, 2000);
   });
   document.addEventListener("htmx:sseOpen", () => {
-    heard = Infinity;
+    heard = Date.now();
     away(false);
   });
   document.addEventListener("htmx:sseError", () => {
@@ -87,11 +87,17 @@
     news();
   });
   document.addEventListener("htmx:sseMessage", () => {
+    heard = Date.now();
     fresh();
     news();
   });
+  // What a press could not do is said; that nobody answers is said once, not with every try.
+  const asks = (event) => event.detail.elt.matches("[data-live], #history");
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.isError && asks(event)) event.detail.shouldSwap = false;
+  });
   document.addEventListener("htmx:afterRequest", (event) => {
-    if (event.detail.elt.matches("[data-live]")) away(!event.detail.successful);
+    if (asks(event)) away(!event.detail.successful);
   });
 
   document.addEventListener("click", (event) => {
