@@ -5,7 +5,7 @@ from spotisync.errors import Fatal, IllegalMove
 from spotisync.sync import lifecycle
 from spotisync.sync.lifecycle import SyncType
 from spotisync.web.acts import Acts
-from spotisync.web.view import KINDS, STATES
+from spotisync.web.signs import KINDS, STATES
 
 
 def start(acts: Acts, account: str | None, sync_type: SyncType) -> str | None:

@@ -6,7 +6,7 @@ import pytest
 
 from spotisync.core.states import MOVES
 from spotisync.status import words
-from spotisync.web import view
+from spotisync.web import signs, view
 from spotisync.web.home import fragment
 from tests.documents import AT_WORK, NO_RUN, block, document, phase
 
@@ -75,7 +75,7 @@ def test_what_others_wrote_is_shown_and_does_nothing() -> None:
 
 
 def test_every_state_has_a_word_and_an_icon() -> None:
-    assert set(view.STATES) == set(MOVES)
+    assert set(signs.STATES) == set(MOVES)
     for status in MOVES:
         assert "<h1" in fragment([shown(status)])
 
