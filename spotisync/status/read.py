@@ -71,7 +71,8 @@ def run(connection: Connection, settings: Settings, sync_id: int) -> Document | 
 def history(connection: Connection, account: str | None, limit: int, before: int | None = None) -> list[Document]:
     """The newest first; a further page: `before` the last run of the one before it."""
     wanted = ["r.id < :before"] if before is not None else []
-    wanted += ["a.spotify_user_id = :account"] if account is not None else []
+    if account is not None:
+        wanted.append("r.account_id = (SELECT id FROM accounts WHERE spotify_user_id = :account)")
     where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
     rows = connection.execute(
         text(f"{RUN} {where} ORDER BY r.id DESC LIMIT :limit"),
