@@ -1,5 +1,128 @@
 """The front page: what goes on, why it waits, what to do."""
 
-from fastapi import APIRouter
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlencode
 
-router = APIRouter()
+from fastapi import APIRouter, Depends, FastAPI, Form, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from spotisync import status, workflow
+from spotisync.core.states import OVER
+from spotisync.status import Document
+from spotisync.store import accounts
+from spotisync.store.database import Connection
+from spotisync.web import csrf, presses
+from spotisync.web.acts import Acts
+from spotisync.web.shared import TEMPLATES, Looking, Using, page
+
+router = APIRouter(include_in_schema=False)
+
+PAGE: Final = 10
+Account = Annotated[str | None, Query(max_length=200)]
+Before = Annotated[int | None, Query(ge=1, le=2**62)]
+
+
+def _acts(request: Request, sync: Using) -> Acts:
+    found: Acts = getattr(request.app.state, "acts", None) or Acts(sync, workflow.publish, workflow.sweep_soon)
+    return found
+
+
+Acting = Annotated[Acts, Depends(_acts)]
+
+
+def prepare(app: FastAPI) -> None:
+    """Once the hub of events is there: how it stands is rendered once a change, for all who look on."""
+    app.state.hub.register("page", fragment)
+
+
+def fragment(documents: list[Document]) -> str:
+    return TEMPLATES.get_template("status.html").render(documents=documents)
+
+
+@router.get("/")
+def home(
+    request: Request, connection: Looking, sync: Using, account: Account = None, before: Before = None
+) -> Response:
+    return page(request, "home.html", **_shown(connection, sync, account, before))
+
+
+@router.get("/fragments/status")
+def how_it_stands(connection: Looking, sync: Using, account: Account = None) -> Response:
+    """For whoever hears no events."""
+    return HTMLResponse(fragment(status.documents(connection, sync.settings, _known(connection, account))))
+
+
+@router.get("/fragments/history")
+def what_was(
+    request: Request, connection: Looking, sync: Using, account: Account = None, before: Before = None
+) -> Response:
+    account = _known(connection, account)
+    documents = status.documents(connection, sync.settings, account)
+    return page(request, "history.html", **_history(connection, documents, account, before))
+
+
+# ---- buttons --------------------------------------------------------------------------------------------------------
+
+
+@router.post("/runs", dependencies=[csrf.FromThePage])
+def start(
+    request: Request,
+    connection: Looking,
+    sync: Using,
+    acts: Acting,
+    sync_type: Annotated[Literal["full", "incremental"], Form()],
+    account: Account = None,
+) -> Response:
+    return pressed(request, connection, sync, account, presses.start(acts, account or None, sync_type))
+
+
+def pressed(request: Request, connection: Connection, sync: Any, account: str | None, said: str | None) -> Response:
+    """How it stands now; whoever asked without a script, and has nothing to be told, is sent back to the page."""
+    account = account or None
+    shown = {**_shown(connection, sync, _known(connection, account), None), "said": said}
+    if "HX-Request" in request.headers:
+        return page(request, "pressed.html", **shown, within="status.html")
+    if said:
+        return page(request, "home.html", **shown)
+    return RedirectResponse(f"/{_query(account=account)}", 303)
+
+
+# ---- what is shown --------------------------------------------------------------------------------------------------
+
+
+def _shown(connection: Connection, sync: Any, account: str | None, before: int | None) -> dict[str, Any]:
+    documents = status.documents(connection, sync.settings, account)
+    return {
+        "documents": documents,
+        "names": [each.spotify_user_id for each in accounts.every(connection)],
+        "account": account,
+        "restless": any(each["status"] not in {None, *OVER} for each in documents),
+        **_history(connection, documents, account, before),
+    }
+
+
+def _history(
+    connection: Connection, documents: list[Document], account: str | None, before: int | None
+) -> dict[str, Any]:
+    runs = status.history(connection, account, PAGE + 1, before)
+    further = len(runs) > PAGE
+    return {
+        "runs": runs[:PAGE],
+        "clockwork": documents[0],
+        "several": account is None and len(documents) > 1,
+        "before": before,
+        "query": _query(account=account),
+        "again": _query(account=account, before=before),
+        "older": _query(account=account, before=runs[PAGE - 1]["sync_id"]) if further else None,
+    }
+
+
+def _query(**values: object) -> str:
+    given = {name: value for name, value in values.items() if value is not None}
+    return f"?{urlencode(given)}" if given else ""
+
+
+def _known(connection: Connection, account: str | None) -> str | None:
+    """An account that has been removed meanwhile is no reason to show nothing."""
+    names = {each.spotify_user_id for each in accounts.every(connection)}
+    return account if account in names else None

@@ -1,5 +1,105 @@
 """One run: the timeline of its batches, waits, retries, kills and resumes."""
 
-from fastapi import APIRouter
+from typing import Annotated, Any, Final
 
-router = APIRouter()
+from fastapi import APIRouter, HTTPException, Path, Request
+from fastapi.responses import RedirectResponse, Response
+
+from spotisync import status
+from spotisync.core.states import OVER
+from spotisync.store.database import Connection
+from spotisync.web import csrf, home, presses
+from spotisync.web.home import Account, Acting, Before
+from spotisync.web.shared import Looking, Using, page
+
+router = APIRouter(include_in_schema=False)
+
+# Of the timeline, on one page.
+EVENTS: Final = 500
+RunId = Annotated[int, Path(ge=1, le=2**62)]
+
+
+@router.get("/runs/{sync_id}")
+def one(request: Request, connection: Looking, sync: Using, sync_id: RunId, before: Before = None) -> Response:
+    return page(request, "run.html", **_shown(connection, sync, sync_id, before))
+
+
+@router.get("/runs/{sync_id}/fragment")
+def how_it_stands(
+    request: Request, connection: Looking, sync: Using, sync_id: RunId, before: Before = None
+) -> Response:
+    return page(request, "run_status.html", **_shown(connection, sync, sync_id, before))
+
+
+@router.post("/runs/{sync_id}/cancel", dependencies=[csrf.FromThePage])
+def cancel(
+    request: Request,
+    connection: Looking,
+    sync: Using,
+    acts: Acting,
+    sync_id: RunId,
+    account: Account = None,
+    *,
+    here: bool = False,
+) -> Response:
+    return _pressed(request, connection, sync, sync_id, account, presses.cancel(acts, sync_id), here=here)
+
+
+@router.post("/runs/{sync_id}/resume", dependencies=[csrf.FromThePage])
+def resume(
+    request: Request,
+    connection: Looking,
+    sync: Using,
+    acts: Acting,
+    sync_id: RunId,
+    account: Account = None,
+    *,
+    here: bool = False,
+) -> Response:
+    return _pressed(request, connection, sync, sync_id, account, presses.resume(acts, sync_id), here=here)
+
+
+def _pressed(
+    request: Request,
+    connection: Connection,
+    sync: Any,
+    sync_id: int,
+    account: str | None,
+    said: str | None,
+    *,
+    here: bool,
+) -> Response:
+    """On the run's own page, or on the front page."""
+    if not here:
+        return home.pressed(request, connection, sync, account, said)
+    shown = {**_shown(connection, sync, sync_id), "said": said}
+    if "HX-Request" in request.headers:
+        return page(request, "pressed.html", **shown, within="run_status.html")
+    return page(request, "run.html", **shown) if said else RedirectResponse(f"/runs/{sync_id}", 303)
+
+
+def _shown(connection: Connection, sync: Any, sync_id: int, before: int | None = None) -> dict[str, Any]:
+    document = status.run(connection, sync.settings, sync_id)
+    if document is None:
+        raise HTTPException(404, f"There is no run {sync_id}. Those there are stand on the front page.")
+    return {
+        "document": document,
+        "documents": [document],
+        "restless": document["status"] not in OVER,
+        "flower": getattr(sync.settings, "flower_url", None),
+        **_story(connection, sync_id, before),
+    }
+
+
+def _story(connection: Connection, sync_id: int, before: int | None) -> dict[str, Any]:
+    """The newest of it, or what was before that."""
+    told: Any = status
+    if not hasattr(told, "timeline"):
+        return {"steps": [], "earlier": None, "in_all": None, "before": None}
+    events = told.timeline(connection, sync_id, EVENTS + 1, before)
+    return {
+        "steps": told.fold(events[-EVENTS:]),
+        "earlier": events[1]["id"] if len(events) > EVENTS else None,
+        "in_all": told.totals(connection, sync_id)["text"],
+        "before": before,
+    }

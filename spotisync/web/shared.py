@@ -10,9 +10,10 @@ from fastapi.templating import Jinja2Templates
 
 from spotisync.store.database import Connection
 from spotisync.sync import Sync
-from spotisync.web import csrf
+from spotisync.web import csrf, signs, view
 
 TEMPLATES = Jinja2Templates(directory=Path(__file__).parent / "templates")
+TEMPLATES.env.globals.update(view=view, signs=signs)
 
 
 def _sync(request: Request) -> Sync:
