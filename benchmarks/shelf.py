@@ -1,5 +1,7 @@
 """A library made in the database itself: names as people give them, a few artists with much, many with little."""
 
+from typing import Any
+
 import psycopg
 
 WORDS = """love night you the of me heart time blue fire song home river light dance dream baby world rain gold
@@ -9,13 +11,11 @@ WORDS = """love night you the of me heart time blue fire song home river light d
     angel devil ghost shadow mirror window garden mountain ocean desert highway station kitchen cinema radio""".split()
 GENRES = ("rock", "indie rock", "jazz", "techno", "ambient", "hip hop", "soul", "fado", "bossa nova", "shoegaze")
 
-_WORD = "(CAST(:words AS text[]))[1 + floor(random() * {n})]"
-
-
-def fill(connection: psycopg.Connection, tracks: int) -> int:
+def fill(connection: psycopg.Connection[Any], tracks: int) -> int:
     """Rows for one account, which is made; returns its id."""
     connection.execute("SELECT setseed(0.5)")
     bound = {"words": WORDS, "genres": list(GENRES), "n": tracks, "artists": tracks // 5, "albums": tracks // 3}
+    connection.execute(_SOME)
     for statement in _STATEMENTS:
         connection.execute(statement, bound)
     row = connection.execute("SELECT id FROM accounts WHERE spotify_user_id = 'shelf'").fetchone()
@@ -23,29 +23,26 @@ def fill(connection: psycopg.Connection, tracks: int) -> int:
     return int(row[0])
 
 
-def _words(count: int) -> str:
-    one = f"(%(words)s::text[])[1 + floor(random() * {len(WORDS)})::int]"
-    return " || ' ' || ".join([one] * count)
-
-
+_SOME = """CREATE FUNCTION pg_temp.some(n int, words text[]) RETURNS text LANGUAGE sql VOLATILE AS $$
+    SELECT string_agg(words[1 + floor(random() * cardinality(words))::int], ' ') FROM generate_series(1, n) $$"""
 _STATEMENTS = (
     "INSERT INTO accounts (spotify_user_id) VALUES ('shelf')",
-    f"""INSERT INTO artists (id, name, uri, genres, enrichment)
-        SELECT 'artist' || i, {_words(2)} || ' ' || i, 'spotify:artist:' || i,
-            CASE WHEN i %% 4 > 0 THEN ARRAY[(%(genres)s::text[])[1 + i %% {len(GENRES)}],
+    """INSERT INTO artists (id, name, uri, genres, enrichment)
+        SELECT 'artist' || i, pg_temp.some(2, %(words)s) || ' ' || i, 'spotify:artist:' || i,
+            CASE WHEN i %% 4 > 0 THEN ARRAY[(%(genres)s::text[])[1 + i %% 10],
                 'genre ' || floor(300 * random() * random())] END, 'full'
         FROM generate_series(1, %(artists)s) AS i""",
-    f"""INSERT INTO albums (id, name, uri, released_on, label, image_url, enrichment)
-        SELECT 'album' || i, initcap({_words(3)}), 'spotify:album:' || i,
+    """INSERT INTO albums (id, name, uri, released_on, label, image_url, enrichment)
+        SELECT 'album' || i, initcap(pg_temp.some(3, %(words)s)), 'spotify:album:' || i,
             date '1950-01-01' + (27700 * sqrt(random()))::int, 'Label ' || floor(2000 * random() * random()),
             'https://i.scdn.co/image/' || i, 'full'
         FROM generate_series(1, %(albums)s) AS i""",
-    f"""INSERT INTO tracks (id, name, uri, album_id, duration_ms, explicit)
-        SELECT 'track' || i, initcap({_words(3)}), 'spotify:track:' || i,
-            'album' || 1 + floor(%(albums)s * random())::int, 200000, false
+    """INSERT INTO tracks (id, name, uri, album_id, duration_ms, explicit)
+        SELECT 'track' || i, initcap(pg_temp.some(3, %(words)s)), 'spotify:track:' || i,
+            'album' || 1 + floor((%(albums)s - 1) * random())::int, 200000, false
         FROM generate_series(1, %(n)s) AS i""",
     """INSERT INTO track_artists (track_id, position, artist_id)
-        SELECT 'track' || i, p, 'artist' || 1 + floor(%(artists)s * random() * random())::int
+        SELECT 'track' || i, p, 'artist' || 1 + floor((%(artists)s - 1) * random() * random())::int
         FROM generate_series(1, %(n)s) AS i, generate_series(0, 1) AS p WHERE p = 0 OR i %% 3 = 0""",
     """INSERT INTO saved_tracks (account_id, track_id, added_at, removed_at)
         SELECT a.id, 'track' || i, timestamptz '2012-01-01' + i * interval '70 minutes',

@@ -146,9 +146,7 @@ class _Asked:
         return self.question.kind == "tracks" and any(len(word) < TRIGRAM for word in self.words)
 
     def having(self, form: str | None = None) -> list[str]:
-        return [
-            (form or self._form(word)).format(word=f"CAST(:word{n} AS text)") for n, word in enumerate(self.words)
-        ]
+        return [(form or self._form(word)).format(word=f"CAST(:word{n} AS text)") for n, word in enumerate(self.words)]
 
     def _form(self, word: str) -> str:
         if self.question.kind != "tracks":
@@ -200,13 +198,14 @@ def _near(connection: Connection, asked: _Asked, size: int) -> list[Item]:
 def _items(connection: Connection, asked: _Asked, source: str, having: Sequence[str], size: int) -> list[Item]:
     question = asked.question
     searched = _SEARCHED.get(question.kind, "e.search")
-    added = _ADDED.get(question.kind, "NULL::timestamptz".replace("::", "\\:\\:"))
+    added = _ADDED.get(question.kind, "CAST(NULL AS timestamptz)")
+    order = _order(question, "f.added_at", "f.sorted_name", "f.account_id, f.id")
     statement = f"""WITH found AS (
             SELECT s.account_id, e.id, {added} AS added_at, s.removed_at, left({searched}, 200) AS sorted_name
             FROM {source} WHERE {_and(*having, *asked.filters, *_beyond(question))}
             ORDER BY {_order(question)} LIMIT :size)
         SELECT f.account_id, c.spotify_user_id AS account, f.id, f.added_at, f.removed_at, f.sorted_name,
-            {_DETAILS[question.kind]} ORDER BY {_order(question, "f.added_at", "f.sorted_name", "f.account_id, f.id")}"""
+            {_DETAILS[question.kind]} ORDER BY {order}"""
     bound = {**asked.values, **_after(question), "size": size + 1}
     return [_item(question.kind, dict(row._mapping)) for row in connection.execute(text(statement), bound)]  # noqa: SLF001
 
