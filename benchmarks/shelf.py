@@ -4,12 +4,13 @@ from typing import Any
 
 import psycopg
 
-WORDS = """love night you the of me heart time blue fire song home river light dance dream baby world rain gold
-    summer moon girl boy road city star wind sea sun black white red green dark long way back little big sweet lonely
-    café naïve señorita über été coração żółty søndag björk sigur rós kraków straße déjà год ночь любовь дом 愛 夜 東京
-    running waiting falling burning dancing crying singing flying walking talking dreaming breaking shining
-    angel devil ghost shadow mirror window garden mountain ocean desert highway station kitchen cinema radio""".split()
+WORDS = """love night you the of me heart time blue fire song home river light dance dream baby world rain gold summer
+    moon girl boy road city star wind sea sun black white red green dark long way back little big sweet lonely
+    café naïve señorita über été coração żółty søndag björk sigur rós kraków straße déjà год ночь любовь дом 愛 夜
+    東京 running waiting falling burning dancing crying singing flying walking talking dreaming breaking shining
+    angel devil ghost shadow mirror window garden mountain ocean desert highway station kitchen cinema radio""".split()  # noqa: SIM905 (for whoever reads them)
 GENRES = ("rock", "indie rock", "jazz", "techno", "ambient", "hip hop", "soul", "fado", "bossa nova", "shoegaze")
+
 
 def fill(connection: psycopg.Connection[Any], tracks: int) -> int:
     """Rows for one account, which is made; returns its id."""

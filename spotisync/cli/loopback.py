@@ -28,7 +28,7 @@ PAGE = "/accounts"
 NOTHING = "Nothing here", "This waits for Spotify's answer, and for nothing else."
 
 
-class PageIsThere(Exception):  # noqa: N818 (it is good news)
+class PageIsThere(Exception):
     """The port is taken by spotisync's own page, which can take the answer itself. `url` is its list of accounts."""
 
     def __init__(self, url: str) -> None:
