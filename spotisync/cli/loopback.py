@@ -87,7 +87,7 @@ class Loopback(ThreadingTCPServer):
 
 def _is_our_page(redirect: "Redirect", port: int) -> bool:
     """Whether it answers there as it does when there is no login to answer to: it leads to the list of accounts."""
-    connection = http.client.HTTPConnection(redirect.host, port, timeout=5)
+    connection = http.client.HTTPConnection(redirect.host, port, timeout=2)
     try:
         connection.request("GET", redirect.path)
         answer = connection.getresponse()

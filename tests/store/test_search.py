@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from spotisync.core.search import Cursor, Question, cursor
 from spotisync.store import migrate, schema, search
@@ -127,8 +128,8 @@ def _id(letter: str, number: int | None) -> str | None:
 # ---- the same, without a database -----------------------------------------------------------------------------------
 
 
-def plain(text: str) -> str:
-    letters = [c for c in unicodedata.normalize("NFKD", text) if not "\u0300" <= c <= "\u036f" and c != "'"]
+def plain(words: str) -> str:
+    letters = [c for c in unicodedata.normalize("NFKD", words) if not "\u0300" <= c <= "\u036f" and c != "'"]
     return "".join(letters).lower().replace("ß", "ss")
 
 
@@ -278,6 +279,14 @@ def test_a_question_is_the_same_after_its_address(asked: Question) -> None:
 @pytest.mark.parametrize("nonsense", ["", "x", "W10", "bnVsbA", "WzEsMiwzXQ", "WyJ4IiwxLCJ5Il0", "W" * 5000, "é"])
 def test_a_cursor_that_is_none_is_the_beginning(nonsense: str) -> None:
     assert cursor(nonsense, "added") is None
+
+
+@pytest.mark.parametrize("table", ["tracks", "albums", "artists"])
+def test_a_part_of_a_name_is_found_by_an_index(store: Store, table: str) -> None:
+    with store.database.begin() as connection:
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+        plan = connection.execute(text(f"EXPLAIN SELECT id FROM {table} WHERE search LIKE '%night%'")).scalars().all()
+    assert f"ix_{table}_search" in "\n".join(plan)
 
 
 # ---- without trigrams -----------------------------------------------------------------------------------------------

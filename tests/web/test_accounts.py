@@ -131,7 +131,7 @@ def test_a_login_that_has_ended_is_renewed_by_the_same_person(client: TestClient
     connect(client)
     rows.sql("UPDATE accounts SET status = 'needs_login', last_error = 'gone', scope = 'user-library-read'")
     page = client.get("/accounts").text
-    for words in ("has to log in again", "not: playlists, collaborative playlists", "half a year"):
+    for words in ("has to log in again", "not: playlists, collaborative playlists"):
         assert words in page
     assert "spotisync login" not in page
     assert "that was user02, not user01" in connect(client, "user02", only="user01").lower()
@@ -216,7 +216,7 @@ def test_an_account_goes_with_all_that_is_its_own_once_it_is_sure(
     rows.sql("INSERT INTO tracks (id, name, uri) VALUES ('t', 'T', '')")
     rows.sql("INSERT INTO saved_tracks (account_id, track_id, added_at) SELECT id, 't', now() FROM accounts")
     asked = client.get("/accounts/remove?account=user01")
-    assert ("1 saved tracks" in asked.text, "for good" in asked.text) == (True, True)
+    assert ("1 saved track<" in asked.text, "for good" in asked.text) == (True, True)
     page = "/accounts/remove?account=user01"
     unsure = press(client, "/accounts/remove", page, account="user01")
     assert (unsure.status_code, "Nothing was deleted" in unsure.text) == (400, True)

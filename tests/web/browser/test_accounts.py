@@ -23,6 +23,9 @@ def test_an_account_is_connected_and_disconnected(
     expect(page.get_by_text("is connected.")).to_be_visible()
     expect(page.get_by_role("button", name="Start a full sync now")).to_be_visible()
     assert violations(page) == []
+    page.get_by_role("button", name="Start a full sync now").click()
+    expect(page).to_have_url(f"{site.url}/?account=user02")
+    page.goto(f"{site.url}/accounts")
     page.get_by_role("button", name="Switch off").click()
     expect(page.get_by_text("is switched off:")).to_be_visible()
     page.get_by_role("button", name="Switch on").click()
