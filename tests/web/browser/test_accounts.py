@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, expect
+
 from tests.web.browser.conftest import PHONE, Site, violations
 
 pytestmark = pytest.mark.browser

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, expect
-from tests.web.browser.conftest import PHONE, Site, violations
 
 from tests import drive
+from tests.web.browser.conftest import PHONE, Site, violations
 
 pytestmark = pytest.mark.browser
 
@@ -29,6 +29,7 @@ def test_typing_finds_and_the_address_keeps_it(site: Site, browser_page: Page) -
     page.get_by_label("Search").press_sequentially(name.lower()[:5])
     expect(page).to_have_url(f"{site.url}/library?q={name.lower()[:5].strip().replace(' ', '+')}&account=user01")
     expect(items.first.locator(".name a")).to_be_visible()
+    expect(page.locator("#found")).not_to_have_text("400 saved tracks")
     found = page.locator("#found").inner_text()
     page.reload()
     expect(page.get_by_label("Search")).to_have_value(name.lower()[:5].strip())
