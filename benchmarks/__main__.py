@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import fence, growth, recovery, web, whole
+from benchmarks import fence, finding, growth, recovery, web, whole
 from benchmarks.machine import machine
 from benchmarks.place import Place, place
 from benchmarks.rows import Row
@@ -27,10 +27,12 @@ class Scale:
     rounds: int
     kills: int
     runs: int
+    searched: int
+    searches: int
 
 
-FULL = Scale(("--library", "small"), 5, 2, {2_000: 3, 10_000: 3, 50_000: 2}, 10, 15, 50_000)
-QUICK = Scale(("--tracks", "500"), 2, 1, {1_000: 1}, 2, 2, 1_000)
+FULL = Scale(("--library", "small"), 5, 2, {2_000: 3, 10_000: 3, 50_000: 2}, 10, 15, 50_000, 100_000, 20)
+QUICK = Scale(("--tracks", "500"), 2, 1, {1_000: 1}, 2, 2, 1_000, 1_000, 2)
 
 
 def main() -> None:
@@ -59,6 +61,8 @@ def _measure(here: Place, scale: Scale) -> Iterator[Row]:
             yield from fence.measure(here, control, scale.rounds)
         status.update("Measuring the API ...")
         yield from web.measure(here, scale.runs)
+        status.update("Measuring searches ...")
+        yield from finding.measure(here, scale.searched, scale.searches)
         status.update("Measuring growth ...")
         yield from growth.measure(here, scale.sizes)
 

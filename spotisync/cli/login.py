@@ -1,5 +1,6 @@
 """`spotisync login`: a person lets spotisync read their library."""
 
+import time
 import webbrowser
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
@@ -13,10 +14,12 @@ from spotisync.core import consent
 from spotisync.errors import Misconfigured, NeedsLogin
 
 if TYPE_CHECKING:
+    from spotisync.cli.loopback import Loopback
     from spotisync.store.accounts import Account
     from spotisync.sync import Sync
 
 WAIT_SECONDS = 300
+LOOK_SECONDS = 0.5
 
 
 def login(
@@ -62,25 +65,58 @@ def in_browser(
     open_: Callable[[str], object] = webbrowser.open,
 ) -> "Account":
     """Open Spotify's page and wait for what comes back to this machine."""
-    from spotisync.cli.loopback import Loopback
-    from spotisync.sync import enrol
+    from spotisync.cli.loopback import Loopback, PageIsThere
 
     redirect = consent.redirect(sync.settings.redirect_uri)
     if not redirect.is_loopback:
         raise Misconfigured(
             f"Spotify would answer to {redirect.uri()}, which is not this machine: {consent.LOGIN} --no-browser"
         )
-    with Loopback(redirect, port) as server:
-        attempt = enrol.begin(sync, redirect.uri(server.port), only)
-        server.state = attempt.state
-        say("Spotify asks you in your browser. If none opens, open this address on this machine:\n")
-        _show_address(attempt.url)
-        say(f"No browser on this machine? Ctrl-C, then: {consent.LOGIN} --no-browser")
-        open_(attempt.url)
-        url = server.answer(seconds)
+    try:
+        with Loopback(redirect, port) as server:
+            return _answered(sync, server, redirect.uri(server.port), only, seconds, open_)
+    except PageIsThere as there:
+        return _on_page(sync, there.url, only, seconds, open_)
+
+
+def _answered(
+    sync: "Sync",
+    server: "Loopback",
+    redirect_uri: str,
+    only: str | None,
+    seconds: float,
+    open_: Callable[[str], object],
+) -> "Account":
+    from spotisync.sync import enrol
+
+    attempt = enrol.begin(sync, redirect_uri, only)
+    server.state = attempt.state
+    say("Spotify asks you in your browser. If none opens, open this address on this machine:\n")
+    _show_address(attempt.url)
+    say(f"No browser on this machine? Ctrl-C, then: {consent.LOGIN} --no-browser")
+    open_(attempt.url)
+    url = server.answer(seconds)
     if url is None:
         raise NeedsLogin(_no_answer(attempt.redirect_uri, seconds))
     return enrol.complete(sync, attempt, url, only)
+
+
+def _on_page(sync: "Sync", url: str, only: str | None, seconds: float, open_: Callable[[str], object]) -> "Account":
+    """The page has the port, and takes Spotify's answer; what it has stored is seen in the database."""
+    from spotisync.sync import enrol
+
+    before = {each.id: each.authorised_at for each in enrol.every(sync)}
+    say("spotisync's own page has the port that Spotify answers to. Connect the account there:\n")
+    _show_address(url)
+    say(f"This waits until it is done. Without a browser: Ctrl-C, then: {consent.LOGIN} --no-browser")
+    open_(url)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        for each in enrol.every(sync):
+            if each.authorised_at != before.get(each.id) and only in {None, each.spotify_user_id}:
+                return each
+        time.sleep(LOOK_SECONDS)
+    raise NeedsLogin(f"no account was connected at {url} within {seconds:.0f} seconds; to try again: {consent.LOGIN}")
 
 
 def by_hand(sync: "Sync", port: int | None, only: str | None, ask: Callable[[str], str] = input) -> "Account":

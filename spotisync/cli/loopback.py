@@ -1,5 +1,7 @@
 """A web server for one answer: what Spotify sends the browser back with."""
 
+import errno
+import http.client
 import socket
 from html import escape
 from http import HTTPStatus
@@ -22,7 +24,16 @@ FOREIGN = (
     "Not this one",
     "This answer belongs to another attempt to log in. The newest page of Spotify is the right one.",
 )
+PAGE = "/accounts"
 NOTHING = "Nothing here", "This waits for Spotify's answer, and for nothing else."
+
+
+class PageIsThere(Exception):
+    """The port is taken by spotisync's own page, which can take the answer itself. `url` is its list of accounts."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.url = url
 
 
 class Loopback(ThreadingTCPServer):
@@ -32,7 +43,10 @@ class Loopback(ThreadingTCPServer):
     daemon_threads = True  # a browser may open a connection ahead, and leave it open
 
     def __init__(self, redirect: "Redirect", port: int | None) -> None:
-        """`port` in place of the redirect URI's own; where neither names one, any that is free."""
+        """`port` in place of the redirect URI's own; where neither names one, any that is free.
+
+        Raises `PageIsThere` where the page listens already.
+        """
         wanted = port or redirect.port or 0
         self.address_family = socket.AF_INET6 if ":" in redirect.host else socket.AF_INET
         self.path = redirect.path or "/"
@@ -41,6 +55,8 @@ class Loopback(ThreadingTCPServer):
         try:
             super().__init__((redirect.host, wanted), _Page)
         except OSError as error:
+            if error.errno == errno.EADDRINUSE and _is_our_page(redirect, wanted):
+                raise PageIsThere(redirect.uri(wanted).removesuffix(redirect.path) + PAGE) from None
             raise Misconfigured(
                 f"can't wait for Spotify's answer on {redirect.host}, port {wanted} ({error.strerror}). If another "
                 f"program has that port: {consent.LOGIN} --no-browser, which needs none; or --port with one that "
@@ -67,6 +83,19 @@ class Loopback(ThreadingTCPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that hangs up is nobody's error."""
+
+
+def _is_our_page(redirect: "Redirect", port: int) -> bool:
+    """Whether it answers there as it does when there is no login to answer to: it leads to the list of accounts."""
+    connection = http.client.HTTPConnection(redirect.host, port, timeout=2)
+    try:
+        connection.request("GET", redirect.path)
+        answer = connection.getresponse()
+        return answer.status == HTTPStatus.SEE_OTHER and answer.headers.get("Location") == PAGE
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 class _Page(BaseHTTPRequestHandler):

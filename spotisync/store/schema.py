@@ -11,6 +11,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Computed,
     Date,
     DateTime,
     Float,
@@ -105,6 +106,14 @@ accounts = Table(
 )
 
 
+def searched(table: str) -> tuple[Column[Any] | Index, ...]:
+    """The name as it is searched: without case and accents. The index is made where pg_trgm can be had."""
+    return (
+        Column("search", Text, Computed("plain(name)", persisted=True)),
+        Index(f"ix_{table}_search", "search", postgresql_using="gin", postgresql_ops={"search": "gin_trgm_ops"}),
+    )
+
+
 def lookup_columns() -> tuple[Column[Any] | CheckConstraint, ...]:
     return (
         Column("enrichment", Text, nullable=False, server_default="stub"),
@@ -130,6 +139,7 @@ artists = Table(
     Column("followers", Integer),
     Column("image_url", Text),
     *lookup_columns(),
+    *searched("artists"),
     Index("ix_artists_stubs", text("saves DESC"), "id", postgresql_where=text("enrichment = 'stub'")),
     Index("ix_artists_partial", "enriched_at", "id", postgresql_where=text("enrichment = 'partial'")),
     Index("ix_artists_full", "enriched_at", "id", postgresql_where=text("enrichment = 'full'")),
@@ -151,6 +161,7 @@ albums = Table(
     Column("upc", Text),
     Column("image_url", Text),
     *lookup_columns(),
+    *searched("albums"),
     Index("ix_albums_stubs", text("saves DESC"), "id", postgresql_where=text("enrichment = 'stub'")),
     Index("ix_albums_partial", "enriched_at", "id", postgresql_where=text("enrichment = 'partial'")),
     Index("ix_albums_full", "enriched_at", "id", postgresql_where=text("enrichment = 'full'")),
@@ -169,6 +180,7 @@ tracks = Table(
     Column("track_number", Integer),
     Column("isrc", Text),
     Column("popularity", Integer),
+    *searched("tracks"),
 )
 
 track_artists = Table(

@@ -29,6 +29,7 @@ def create_app(
     app.state.sync = Sync.from_settings(settings)
     app.state.acts = Acts(app.state.sync, publish, sweep_soon)
     events.prepare(app)
+    home.prepare(app)
     turns.take(app)
     safety.guard(app, settings)
     problems.install(app)

@@ -1,0 +1,61 @@
+"""A library made in the database itself: names as people give them, a few artists with much, many with little."""
+
+from typing import Any
+
+import psycopg
+
+WORDS = """love night you the of me heart time blue fire song home river light dance dream baby world rain gold summer
+    moon girl boy road city star wind sea sun black white red green dark long way back little big sweet lonely
+    café naïve señorita über été coração żółty søndag björk sigur rós kraków straße déjà год ночь любовь дом 愛 夜
+    東京 running waiting falling burning dancing crying singing flying walking talking dreaming breaking shining
+    angel devil ghost shadow mirror window garden mountain ocean desert highway station kitchen cinema radio""".split()  # noqa: SIM905 (for whoever reads them)
+GENRES = ("rock", "indie rock", "jazz", "techno", "ambient", "hip hop", "soul", "fado", "bossa nova", "shoegaze")
+
+
+def fill(connection: psycopg.Connection[Any], tracks: int) -> int:
+    """Rows for one account, which is made; returns its id."""
+    connection.execute("SELECT setseed(0.5)")
+    bound = {"words": WORDS, "genres": list(GENRES), "n": tracks, "artists": tracks // 5, "albums": tracks // 3}
+    connection.execute(_SOME)
+    for statement in _STATEMENTS:
+        connection.execute(statement, bound)
+    row = connection.execute("SELECT id FROM accounts WHERE spotify_user_id = 'shelf'").fetchone()
+    assert row
+    return int(row[0])
+
+
+_SOME = """CREATE FUNCTION pg_temp.some(n int, words text[]) RETURNS text LANGUAGE sql VOLATILE AS $$
+    SELECT string_agg(words[1 + floor(random() * cardinality(words))::int], ' ') FROM generate_series(1, n) $$"""
+_STATEMENTS = (
+    "INSERT INTO accounts (spotify_user_id) VALUES ('shelf')",
+    """INSERT INTO artists (id, name, uri, genres, enrichment)
+        SELECT 'artist' || i, pg_temp.some(2, %(words)s) || ' ' || i, 'spotify:artist:' || i,
+            CASE WHEN i %% 4 > 0 THEN ARRAY[(%(genres)s::text[])[1 + i %% 10],
+                'genre ' || floor(300 * random() * random())] END, 'full'
+        FROM generate_series(1, %(artists)s) AS i""",
+    """INSERT INTO albums (id, name, uri, released_on, label, image_url, enrichment)
+        SELECT 'album' || i, initcap(pg_temp.some(3, %(words)s)), 'spotify:album:' || i,
+            date '1950-01-01' + (27700 * sqrt(random()))::int, 'Label ' || floor(2000 * random() * random()),
+            'https://i.scdn.co/image/' || i, 'full'
+        FROM generate_series(1, %(albums)s) AS i""",
+    """INSERT INTO tracks (id, name, uri, album_id, duration_ms, explicit)
+        SELECT 'track' || i, initcap(pg_temp.some(3, %(words)s)), 'spotify:track:' || i,
+            'album' || 1 + floor((%(albums)s - 1) * random())::int, 200000, false
+        FROM generate_series(1, %(n)s) AS i""",
+    """INSERT INTO track_artists (track_id, position, artist_id)
+        SELECT 'track' || i, p, 'artist' || 1 + floor((%(artists)s - 1) * random() * random())::int
+        FROM generate_series(1, %(n)s) AS i, generate_series(0, 1) AS p WHERE p = 0 OR i %% 3 = 0""",
+    """INSERT INTO saved_tracks (account_id, track_id, added_at, removed_at)
+        SELECT a.id, 'track' || i, timestamptz '2012-01-01' + i * interval '70 minutes',
+            CASE WHEN i %% 50 = 0 THEN now() END
+        FROM generate_series(1, %(n)s) AS i, accounts a WHERE a.spotify_user_id = 'shelf'""",
+    """INSERT INTO playlists (id, name, collaborative, snapshot_id)
+        SELECT 'playlist' || i, 'Playlist ' || i, false, 'x' FROM generate_series(1, %(n)s / 500) AS i""",
+    """INSERT INTO account_playlists (account_id, playlist_id, position, items_status)
+        SELECT a.id, 'playlist' || i, i, 'synced'
+        FROM generate_series(1, %(n)s / 500) AS i, accounts a WHERE a.spotify_user_id = 'shelf'""",
+    """INSERT INTO playlist_items (playlist_id, position, kind, track_id)
+        SELECT 'playlist' || 1 + i / 100, i %% 100, 'track', 'track' || 1 + floor(%(n)s * random())::int
+        FROM generate_series(0, %(n)s / 5 - 1) AS i""",
+    "ANALYZE",
+)

@@ -1,0 +1,122 @@
+"""What a person asks of the library: read from the parameters of an address, whatever stands there."""
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final, Literal, Self, TypeAlias, get_args
+
+Kind: TypeAlias = Literal["tracks", "albums", "artists", "playlists"]
+Sort: TypeAlias = Literal["added", "name"]
+
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+# What each kind can be narrowed down by; only what was saved has a date to be sorted by.
+FILTERS: Final[dict[Kind, tuple[str, ...]]] = {
+    "tracks": ("artist", "genre", "label", "decade", "playlist"),
+    "albums": ("artist", "genre", "label", "decade"),
+    "artists": ("genre",),
+    "playlists": (),
+}
+DATED: Final[frozenset[Kind]] = frozenset({"tracks", "albums"})
+LONGEST = 200
+MOST_WORDS = 8
+BIGGEST_ID = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """The last row of a page: by when it was added or by its name (None: not known), then by what parts equals."""
+
+    at: datetime | str | None
+    account_id: int
+    id: str
+
+    def __str__(self) -> str:
+        at = self.at.isoformat() if isinstance(self.at, datetime) else self.at
+        plain = json.dumps([at, self.account_id, self.id], ensure_ascii=False)
+        return base64.urlsafe_b64encode(plain.encode()).decode().rstrip("=")
+
+
+def cursor(text: str, sort: Sort) -> Cursor | None:
+    """None for what is none of ours, or of another order."""
+    try:
+        at, account_id, id_ = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        at = datetime.fromisoformat(at) if sort == "added" else at
+    except (ValueError, TypeError, RecursionError):
+        return None
+    sound = isinstance(account_id, int) and 0 <= account_id <= BIGGEST_ID and _is_text(id_)
+    dated = at.tzinfo is not None if isinstance(at, datetime) else at is None or _is_text(at)
+    return Cursor(at, int(account_id), id_) if sound and dated else None
+
+
+def _is_text(value: Any) -> bool:
+    """Such as Postgres takes."""
+    return isinstance(value, str) and value == _clean(value)
+
+
+def _clean(text: str) -> str:
+    """Neither null bytes nor halves of characters."""
+    return text.replace("\0", "").encode(errors="ignore").decode()
+
+
+@dataclass(frozen=True)
+class Question:
+    kind: Kind = "tracks"
+    text: str = ""
+    account: str | None = None
+    artist: str | None = None
+    genre: str | None = None
+    label: str | None = None
+    decade: int | None = None
+    playlist: str | None = None
+    removed: bool = False
+    sort: Sort = "added"
+    after: Cursor | None = None
+
+    @classmethod
+    def read(cls, given: Mapping[str, str]) -> Self:
+        """What makes no sense is as if it had not been said."""
+
+        def said(name: str) -> str | None:
+            return _clean(given.get(name, ""))[:LONGEST].strip() or None
+
+        kind: Kind = next((each for each in KINDS if each == given.get("kind")), "tracks")
+        sort: Sort = "name" if kind not in DATED or given.get("sort") == "name" else "added"
+        narrowed: dict[str, Any] = {name: said(name) for name in FILTERS[kind]}
+        if "decade" in narrowed:
+            narrowed["decade"] = _decade(narrowed["decade"])
+        return cls(
+            kind=kind,
+            text=said("q") or "",
+            account=said("account"),
+            removed=given.get("removed") in {"1", "on", "true"},
+            sort=sort,
+            after=cursor(given.get("after", ""), sort),
+            **narrowed,
+        )
+
+    def parameters(self, **changes: Any) -> dict[str, str]:
+        """The shortest that `read` makes this question from, or this with some changes; from its first row on."""
+        changed = replace(self, after=None, **changes)
+        named = {"q": changed.text, "account": changed.account} | {
+            name: getattr(changed, name) for name in FILTERS[changed.kind]
+        }
+        named |= {
+            "kind": changed.kind if changed.kind != "tracks" else None,
+            "removed": 1 if changed.removed else None,
+            "sort": "name" if changed.sort == "name" and changed.kind in DATED else None,
+        }
+        return {name: str(value) for name, value in named.items() if value not in (None, "")}
+
+    @property
+    def narrowed(self) -> dict[str, Any]:
+        """The filters that are set."""
+        return {name: value for name in FILTERS[self.kind] if (value := getattr(self, name)) is not None}
+
+
+def _decade(text: str | None) -> int | None:
+    if text is None or not text.isascii() or not text.removesuffix("s").isdigit():
+        return None
+    year = int(text.removesuffix("s")[:5])
+    return year // 10 * 10 if 1000 <= year < 9990 else None

@@ -1,0 +1,333 @@
+"""The library is searched: words, filters, pages by key, and how much of what was found there is.
+
+A word is found anywhere in the names of a track, of its album or of one of its artists, in any case, with accents or
+without (`plain`, the function that fills the columns `search`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, text
+
+from spotisync.core.search import MOST_WORDS, Cursor, Kind, Question
+
+PAGE = 50
+FACET = 12
+# Shorter words have no trigrams, so that no index knows them. They are mostly so common that a page of them is near.
+TRIGRAM = 3
+NEAR = 2_000
+
+
+@dataclass(frozen=True)
+class Named:
+    id: str
+    name: str | None
+
+
+@dataclass(frozen=True)
+class Item:
+    """A saved track or album, a followed artist, a playlist. None: unknown, or no such thing for its kind."""
+
+    kind: Kind
+    account_id: int
+    account: str
+    id: str
+    name: str | None
+    uri: str
+    image_url: str | None
+    sorted_name: str | None
+    added_at: datetime | None
+    removed_at: datetime | None
+    artists: tuple[Named, ...] = ()
+    album: Named | None = None
+    released_on: date | None = None
+    label: str | None = None
+    genres: tuple[str, ...] = ()
+    total: int | None = None
+    owner: str | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    items: list[Item]
+    after: Cursor | None
+
+
+@dataclass(frozen=True)
+class Facet:
+    """One value to narrow down by, and how many rows it leaves."""
+
+    value: str
+    name: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Facets:
+    total: int
+    by: dict[str, list[Facet]]
+
+
+_FROM: Final[dict[Kind, str]] = {
+    "tracks": "saved_tracks s JOIN tracks e ON e.id = s.track_id",
+    "albums": "saved_albums s JOIN albums e ON e.id = s.album_id",
+    "artists": "followed_artists s JOIN artists e ON e.id = s.artist_id",
+    "playlists": "account_playlists s JOIN playlists e ON e.id = s.playlist_id",
+}
+_ARTISTS_OF: Final[dict[Kind, str]] = {
+    "tracks": "track_artists ta WHERE ta.track_id = e.id",
+    "albums": "album_artists ta WHERE ta.album_id = e.id",
+}
+_BY_ARTIST = "EXISTS (SELECT FROM {} AND ta.artist_id = :artist)"
+_BY_GENRE = """EXISTS (SELECT FROM {} AND ta.artist_id IN (
+    SELECT id FROM artists WHERE genres @> ARRAY[CAST(:genre AS text)]))"""
+_IN_DECADE = "released_on >= make_date(:decade, 1, 1) AND {}released_on < make_date(:decade + 10, 1, 1)"
+_NARROWED: Final[dict[Kind, dict[str, str]]] = {
+    "tracks": {
+        "artist": _BY_ARTIST.format(_ARTISTS_OF["tracks"]),
+        "genre": _BY_GENRE.format(_ARTISTS_OF["tracks"]),
+        "label": "e.album_id IN (SELECT id FROM albums WHERE label = :label)",
+        "decade": f"e.album_id IN (SELECT id FROM albums WHERE {_IN_DECADE.format('')})",
+        "playlist": "EXISTS (SELECT FROM playlist_items i WHERE i.playlist_id = :playlist AND i.track_id = e.id)",
+    },
+    "albums": {
+        "artist": _BY_ARTIST.format(_ARTISTS_OF["albums"]),
+        "genre": _BY_GENRE.format(_ARTISTS_OF["albums"]),
+        "label": "e.label = :label",
+        "decade": f"e.{_IN_DECADE.format('e.')}",
+    },
+    "artists": {"genre": "e.genres @> ARRAY[CAST(:genre AS text)]"},
+    "playlists": {},
+}
+
+# What a word is looked for in. Of tracks the sets are made first, each by its index, and met with what is saved; where
+# a word is too short for that, row by row. The sets of the second form are only made if a row needs them.
+_BY_SETS = """e.id IN (SELECT id FROM tracks WHERE search LIKE {word}
+    UNION ALL SELECT t.id FROM albums b JOIN tracks t ON t.album_id = b.id WHERE b.search LIKE {word}
+    UNION ALL SELECT ta.track_id FROM artists a JOIN track_artists ta ON ta.artist_id = a.id
+        WHERE a.search LIKE {word})"""
+_BY_ROWS = """(e.search LIKE {word} OR e.album_id IN (SELECT id FROM albums WHERE search LIKE {word})
+    OR e.id IN (SELECT ta.track_id FROM artists a JOIN track_artists ta ON ta.artist_id = a.id
+        WHERE a.search LIKE {word}))"""
+_NEARBY = """(e.search LIKE {word} OR (SELECT b.search LIKE {word} FROM albums b WHERE b.id = e.album_id)
+    OR (SELECT bool_or(a.search LIKE {word}) FROM track_artists ta JOIN artists a ON a.id = ta.artist_id
+        WHERE ta.track_id = e.id))"""
+_HAS_WORD: Final[dict[Kind, str]] = {
+    "albums": """(e.search LIKE {word} OR e.id IN (SELECT ta.album_id FROM artists a
+        JOIN album_artists ta ON ta.artist_id = a.id WHERE a.search LIKE {word}))""",
+    "artists": "e.search LIKE {word}",
+    "playlists": "plain(e.name) LIKE {word}",
+}
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A question in SQL: conditions on `s` (the row of the account) and `e` (what it is of)."""
+
+    question: Question
+    words: tuple[str, ...]
+
+    @property
+    def values(self) -> dict[str, Any]:
+        words = {f"word{n}": f"%{_literally(word)}%" for n, word in enumerate(self.words)}
+        return {**words, **self.question.narrowed, "account": self.question.account}
+
+    @property
+    def filters(self) -> list[str]:
+        """All but the words."""
+        of = [] if self.question.account is None else ["s.account_id = " + _ACCOUNT]
+        live = [] if self.question.removed else ["s.removed_at IS NULL"]
+        return [*of, *live, *(_NARROWED[self.question.kind][name] for name in self.question.narrowed)]
+
+    @property
+    def brief(self) -> bool:
+        return self.question.kind == "tracks" and any(len(word) < TRIGRAM for word in self.words)
+
+    def having(self, form: str | None = None) -> list[str]:
+        return [(form or self._form(word)).format(word=f"CAST(:word{n} AS text)") for n, word in enumerate(self.words)]
+
+    def _form(self, word: str) -> str:
+        if self.question.kind != "tracks":
+            return _HAS_WORD[self.question.kind]
+        return _BY_SETS if len(word) >= TRIGRAM else _BY_ROWS
+
+
+# As a value that is worked out once, not as a join: then the index of the account's rows gives them in their order.
+_ACCOUNT = "(SELECT id FROM accounts WHERE spotify_user_id = :account)"
+
+
+def _literally(word: str) -> str:
+    return word.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+
+
+def _asked(connection: Connection, question: Question) -> _Asked:
+    # A plan for any value would be a poor one for most: how common a word is decides.
+    connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
+    plain = connection.execute(text("SELECT plain(CAST(:text AS text))"), {"text": question.text}).scalar_one()
+    return _Asked(question, tuple(dict.fromkeys(plain.split()))[:MOST_WORDS])
+
+
+# ---- a page ---------------------------------------------------------------------------------------------------------
+
+_ADDED: Final[dict[Kind, str]] = {"tracks": "s.added_at", "albums": "s.added_at"}
+# Names of any length; the id parts those that begin alike.
+_NAME = """left(COALESCE({}, ''), 200) COLLATE "C" """
+_SEARCHED: Final[dict[Kind, str]] = {"playlists": "plain(e.name)"}
+
+
+def page(connection: Connection, question: Question, size: int = PAGE) -> Page:
+    """The rows after the question's cursor, and the cursor after them if there are more."""
+    asked = _asked(connection, question)
+    items = _near(connection, asked, size) if asked.brief and question.sort == "added" else []
+    if len(items) <= size:
+        items = _items(connection, asked, _FROM[question.kind], asked.having(), size)
+    more = len(items) > size
+    return Page(items[:size], _cursor(question, items[size - 1]) if more else None)
+
+
+def _near(connection: Connection, asked: _Asked, size: int) -> list[Item]:
+    """Look for words that no index knows among the next rows."""
+    conditions = _and(*asked.filters, *_beyond(asked.question))
+    nearest = f"""(SELECT s.* FROM {_FROM["tracks"]} WHERE {conditions} ORDER BY {_order(asked.question)}
+        LIMIT {NEAR}) s JOIN tracks e ON e.id = s.track_id"""
+    return _items(connection, asked, nearest, asked.having(_NEARBY), size)
+
+
+def _items(connection: Connection, asked: _Asked, source: str, having: Sequence[str], size: int) -> list[Item]:
+    question = asked.question
+    searched = _SEARCHED.get(question.kind, "e.search")
+    added = _ADDED.get(question.kind, "CAST(NULL AS timestamptz)")
+    order = _order(question, "f.added_at", "f.sorted_name", "f.account_id, f.id")
+    statement = f"""WITH found AS (
+            SELECT s.account_id, e.id, {added} AS added_at, s.removed_at, left({searched}, 200) AS sorted_name
+            FROM {source} WHERE {_and(*having, *asked.filters, *_beyond(question))}
+            ORDER BY {_order(question)} LIMIT :size)
+        SELECT f.account_id, c.spotify_user_id AS account, f.id, f.added_at, f.removed_at, f.sorted_name,
+            {_DETAILS[question.kind]} ORDER BY {order}"""
+    bound = {**asked.values, **_after(question), "size": size + 1}
+    return [_item(question.kind, dict(row._mapping)) for row in connection.execute(text(statement), bound)]  # noqa: SLF001
+
+
+def _order(question: Question, added: str = "s.added_at", name: str = "", keys: str = "s.account_id, e.id") -> str:
+    """Newest first; names from A on, the unknown ones last."""
+    if question.sort == "added":
+        first, second = keys.split(", ")
+        return f"{added} DESC, {first} DESC, {second} DESC"
+    name = name or _SEARCHED.get(question.kind, "e.search")
+    return f"{name} IS NULL, {_NAME.format(name)}, {keys}"
+
+
+def _beyond(question: Question) -> list[str]:
+    """Behind the row that the last page ended with."""
+    if question.after is None:
+        return []
+    if question.sort == "added":
+        # The first of the two is what an index is asked for.
+        return ["s.added_at <= :after", "(s.added_at, s.account_id, e.id) < (:after, :after_account, :after_id)"]
+    name = _SEARCHED.get(question.kind, "e.search")
+    return [
+        f"""({name} IS NULL, {_NAME.format(name)}, s.account_id, e.id)
+            > (CAST(:after AS text) IS NULL, COALESCE(CAST(:after AS text), ''), :after_account, :after_id)"""
+    ]
+
+
+def _after(question: Question) -> dict[str, Any]:
+    after = question.after
+    return {} if after is None else {"after": after.at, "after_account": after.account_id, "after_id": after.id}
+
+
+def _cursor(question: Question, last: Item) -> Cursor:
+    return Cursor(last.added_at if question.sort == "added" else last.sorted_name, last.account_id, last.id)
+
+
+def _and(*conditions: str) -> str:
+    return " AND ".join(conditions) or "true"
+
+
+def _artists(of: str, id_: str) -> str:
+    return f"""ARRAY(SELECT json_build_array(a.id, a.name) FROM {of}_artists ta JOIN artists a ON a.id = ta.artist_id
+        WHERE ta.{of}_id = {id_} ORDER BY ta.position)"""
+
+
+_OF_ACCOUNT = "FROM found f JOIN accounts c ON c.id = f.account_id"
+_DETAILS: Final[dict[Kind, str]] = {
+    "tracks": f"""e.name, e.uri, b.image_url, b.released_on, b.label, b.id AS album_id, b.name AS album_name,
+        {_artists("track", "f.id")} AS artists
+        {_OF_ACCOUNT} JOIN tracks e ON e.id = f.id LEFT JOIN albums b ON b.id = e.album_id""",
+    "albums": f"""e.name, e.uri, e.image_url, e.released_on, e.label, e.total_tracks AS total,
+        {_artists("album", "f.id")} AS artists {_OF_ACCOUNT} JOIN albums e ON e.id = f.id""",
+    "artists": f"e.name, e.uri, e.image_url, e.genres {_OF_ACCOUNT} JOIN artists e ON e.id = f.id",
+    "playlists": f"""e.name, 'spotify:playlist:' || e.id AS uri, e.image_url, e.total_items AS total,
+        COALESCE(e.owner_name, e.owner_id) AS owner {_OF_ACCOUNT} JOIN playlists e ON e.id = f.id""",
+}
+
+
+def _item(kind: Kind, row: dict[str, Any]) -> Item:
+    album_id, album_name = row.pop("album_id", None), row.pop("album_name", None)
+    row["artists"] = tuple(Named(*each) for each in row.get("artists") or ())
+    row["genres"] = tuple(row.get("genres") or ())
+    return Item(kind, album=Named(album_id, album_name) if album_id else None, **row)
+
+
+# ---- facets ---------------------------------------------------------------------------------------------------------
+
+_GENRES = """SELECT 'genre', genre, genre, count(*) FROM (
+        SELECT DISTINCT f.account_id, f.id, genre FROM found f JOIN {of}_artists ta ON ta.{of}_id = f.id
+            JOIN artists a ON a.id = ta.artist_id, unnest(a.genres) AS genre) AS g GROUP BY genre"""
+_ARTISTS = """SELECT 'artist', a.id, COALESCE(a.name, a.id), c.n FROM (
+        SELECT ta.artist_id, count(*) AS n FROM found f JOIN {of}_artists ta ON ta.{of}_id = f.id
+        GROUP BY ta.artist_id ORDER BY n DESC, ta.artist_id LIMIT {limit}) AS c JOIN artists a ON a.id = c.artist_id"""
+_OF_ALBUMS = """of_albums AS MATERIALIZED (
+        SELECT label, extract(decade FROM released_on) * 10 AS decade, n
+        FROM (SELECT album_id, count(*) AS n FROM found GROUP BY album_id) c JOIN albums b ON b.id = c.album_id)"""
+_LABELS = "SELECT 'label', label, label, sum(n) FROM of_albums WHERE label IS NOT NULL GROUP BY label"
+_DECADES = """SELECT 'decade', trunc(decade)\\:\\:text, trunc(decade)\\:\\:text || 's', sum(n) FROM of_albums
+    WHERE decade >= 1000 GROUP BY decade"""
+_OF_ARTISTS = """SELECT 'genre', genre, genre, count(*) FROM found f JOIN artists a ON a.id = f.id,
+    unnest(a.genres) AS genre GROUP BY genre"""
+_COUNTED: Final[dict[Kind, tuple[str, ...]]] = {
+    "tracks": (_GENRES.format(of="track"), _ARTISTS.format(of="track", limit=FACET), _LABELS, _DECADES),
+    "albums": (_GENRES.format(of="album"), _ARTISTS.format(of="album", limit=FACET), _LABELS, _DECADES),
+    "artists": (_OF_ARTISTS,),
+    "playlists": (),
+}
+
+
+def facets(connection: Connection, question: Question) -> Facets:
+    """How many rows were found, and the most common values among them."""
+    asked = _asked(connection, question)
+    album = {"tracks": "e.album_id", "albums": "e.id"}.get(question.kind, "NULL")
+    lists = "".join(f" UNION ALL ({each} ORDER BY 4 DESC, 3, 2 LIMIT {FACET})" for each in _COUNTED[question.kind])
+    statement = f"""WITH found AS MATERIALIZED (
+            SELECT s.account_id, e.id, {album} AS album_id FROM {_FROM[question.kind]}
+            WHERE {_and(*asked.having(), *asked.filters)}), {_OF_ALBUMS}
+        SELECT 'total', NULL, NULL, count(*) FROM found{lists}"""
+    (_, _, _, total), *rows = connection.execute(text(statement), asked.values)
+    by: dict[str, list[Facet]] = {}
+    for facet, value, name, count in rows:
+        by.setdefault(facet, []).append(Facet(value, name, int(count)))
+    return Facets(total, by)
+
+
+# ---- what there is to choose from -----------------------------------------------------------------------------------
+
+
+def playlists(connection: Connection, account: str | None) -> list[Named]:
+    """Those that an account has, or any; by name."""
+    rows = connection.execute(
+        text(
+            f"""SELECT id, name FROM playlists WHERE id IN (SELECT playlist_id FROM account_playlists
+                WHERE removed_at IS NULL AND (CAST(:account AS text) IS NULL OR account_id = {_ACCOUNT}))
+            ORDER BY plain(name) COLLATE "C", id"""
+        ),
+        {"account": account},
+    )
+    return [Named(*row) for row in rows]
+
+
+def artist(connection: Connection, id_: str) -> Named:
+    """What to call the artist that is filtered by."""
+    name = connection.execute(text("SELECT name FROM artists WHERE id = :id"), {"id": id_}).scalar_one_or_none()
+    return Named(id_, name)

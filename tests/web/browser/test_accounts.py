@@ -1,0 +1,50 @@
+"""Accounts in a real browser: to the simulator's own page and back, off, on, and gone."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.web.browser.conftest import PHONE, Site, violations
+
+pytestmark = pytest.mark.browser
+
+
+def test_an_account_is_connected_and_disconnected(
+    make_site: Callable[..., Site], open_page: Callable[..., Page]
+) -> None:
+    site, page = make_site("tiny", work=False, accounts=2), open_page()
+    page.goto(f"{site.url.replace('127.0.0.1', 'localhost')}/accounts")
+    page.get_by_role("link", name="Go to").click()
+    expect(page).to_have_url(f"{site.url}/accounts")
+    assert violations(page) == []
+    page.get_by_role("button", name="Connect to Spotify").click()
+    page.locator("#user02").click()
+    expect(page).to_have_url(f"{site.url}/accounts")
+    expect(page.get_by_text("is connected.")).to_be_visible()
+    expect(page.get_by_role("button", name="Start a full sync now")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_role("button", name="Start a full sync now").click()
+    expect(page).to_have_url(f"{site.url}/?account=user02")
+    page.goto(f"{site.url}/accounts")
+    page.get_by_role("button", name="Switch off").click()
+    expect(page.get_by_text("is switched off:")).to_be_visible()
+    page.get_by_role("button", name="Switch on").click()
+    expect(page.get_by_text("is synced again")).to_be_visible()
+    page.get_by_role("link", name="Disconnect and delete").click()
+    assert violations(page) == []
+    page.get_by_label("Yes, delete").check()
+    page.get_by_role("button", name="Disconnect and delete").click()
+    expect(page.get_by_text("is disconnected")).to_be_visible()
+    expect(page.get_by_text("There is no account yet")).to_be_visible()
+
+
+def test_who_says_no_reads_why_nothing_happened_on_a_phone(
+    make_site: Callable[..., Site], open_page: Callable[..., Page]
+) -> None:
+    site, page = make_site("tiny", work=False), open_page(size=PHONE, dark=True, script=False)
+    page.goto(f"{site.url}/accounts")
+    page.get_by_role("button", name="Connect to Spotify").click()
+    page.locator("#cancel").click()
+    expect(page.get_by_text("told not to let spotisync read this account")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]

@@ -1,0 +1,268 @@
+"""Accounts on the page: to Spotify and back, whatever goes wrong on the way; off, on, and gone."""
+
+import logging
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from html import unescape
+from threading import Thread
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import uvicorn
+
+from spotisync import workflow
+from spotisync.cli.login import in_browser
+from spotisync.errors import NeedsLogin
+from spotisync.settings import Settings
+from spotisync.simulator import Server, start
+from spotisync.store.database import Database
+from spotisync.sync import Sync, enrol
+from spotisync.web import create_app
+from spotisync.web.returning import returning
+from tests.store.conftest import Store, until
+from tests.store.test_login import Browser
+
+with warnings.catch_warnings():
+    # Starlette would rather have httpx2, which it takes for the same.
+    warnings.simplefilter("ignore")
+    from fastapi.testclient import TestClient
+
+    Response = Any
+
+HERE = "http://127.0.0.1:8420"
+CALLBACK = f"{HERE}/accounts/callback"
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    made = Database(database_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def simulator() -> Iterator[Server]:
+    with start(
+        "tiny", seed=7, accounts=2, client_id="simulated", redirect_uri="http://127.0.0.1/accounts/callback"
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+def swept(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether a worker was asked to tell those who wait."""
+    asked: list[bool] = []
+    monkeypatch.setattr(workflow, "sweep_soon", lambda: asked.append(True))
+    return asked
+
+
+@pytest.fixture
+def client(make_settings: Callable[..., Settings], simulator: Server) -> Iterator[TestClient]:
+    app = create_app(make_settings(simulator.url, redirect_uri=CALLBACK, timezone="UTC"))
+    yield TestClient(app, base_url=HERE, follow_redirects=False)
+    app.state.sync.close()
+
+
+@pytest.fixture
+def rows(database: Database) -> Store:
+    return Store(database)
+
+
+def press(client: TestClient, action: str, page: str = "/accounts", **fields: str) -> Response:
+    """As a browser would: with what shows that the form is the page's own."""
+    shown = client.get(page).text
+    csrf = re.findall(r'name="csrf" value="([^"]*)"', shown)
+    return client.post(action, data={"csrf": csrf[0] if csrf else "", **fields})
+
+
+def consent(client: TestClient, click: str = "user01", **fields: str) -> str:
+    """The address that Spotify leads back to."""
+    asked = press(client, "/accounts/connect", **fields)
+    assert asked.status_code == 303, asked.text
+    return Browser(click).consent(asked.headers["Location"])
+
+
+def connect(client: TestClient, click: str = "user01", **fields: str) -> str:
+    """What the page says after it all."""
+    return said(client, client.get(consent(client, click, **fields)))
+
+
+def said(client: TestClient, response: Response) -> str:
+    assert (response.status_code, response.headers["Location"]) == (303, "/accounts"), response.text
+    shown = client.get("/accounts").text
+    words = re.findall(r'<p class="notice \w+">.*?<span>(.*?)</span>', shown.partition('role="status"')[2], re.DOTALL)
+    return unescape(words[0])
+
+
+def statuses(rows: Store) -> dict[str, str]:
+    return dict(rows.sql("SELECT spotify_user_id, status FROM accounts"))
+
+
+# ---- it goes well ---------------------------------------------------------------------------------------------------
+
+
+def test_an_account_is_connected(client: TestClient, rows: Store, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    assert "There is no account yet" in client.get("/accounts").text
+    began = press(client, "/accounts/connect")
+    assert began.status_code == 303
+    (cookie,) = [each for each in began.headers.get_list("set-cookie") if each.startswith("spotisync_login=")]
+    assert all(
+        each in cookie.lower() for each in ("httponly", "samesite=lax", "path=/accounts/callback", "max-age=900")
+    )
+    address = Browser("user02").consent(began.headers["Location"])
+    code = address.partition("code=")[2].partition("&")[0]
+    assert len(code) > 20
+    came = client.get(address)
+    assert (came.status_code, came.headers["Location"]) == (303, "/accounts")
+    assert came.headers["Cache-Control"] == "no-store"
+    page = client.get("/accounts").text
+    assert ("is connected." in page, "Start a full sync now" in page) == (True, True)
+    assert "Start a full sync now" not in client.get("/accounts").text, "it is said once"
+    assert statuses(rows) == {"user02": "active"}
+    assert not [each for each in caplog.messages if code in each and "HTTP Request" not in each]
+    assert code not in page + str(came.headers) + came.text
+
+
+def test_a_login_that_has_ended_is_renewed_by_the_same_person(client: TestClient, rows: Store) -> None:
+    connect(client)
+    rows.sql("UPDATE accounts SET status = 'needs_login', last_error = 'gone', scope = 'user-library-read'")
+    page = client.get("/accounts").text
+    for words in ("has to log in again", "not: playlists, collaborative playlists"):
+        assert words in page
+    assert "spotisync login" not in page
+    assert "that was user02, not user01" in connect(client, "user02", only="user01").lower()
+    assert statuses(rows) == {"user01": "needs_login"}
+    assert connect(client, only="user01").endswith("is connected.")
+    assert statuses(rows) == {"user01": "active"}
+
+
+# ---- it does not ----------------------------------------------------------------------------------------------------
+
+
+def test_what_goes_wrong_is_explained_with_the_cure(client: TestClient, simulator: Server, rows: Store) -> None:
+    assert "told not to let spotisync" in connect(client, "cancel")
+    other = consent(client)
+    assert "another attempt" in said(client, client.get(re.sub("state=[^&]+", "state=x", other)))
+    assert "belongs to no login" in said(client, client.get(other)), "an attempt is good once"
+    assert "belongs to no login" in said(client, client.get("/accounts/callback"))
+    late = consent(client)
+    simulator.control.settings(clock_offset=700)
+    assert "for a few minutes" in said(client, client.get(late))
+    simulator.control.settings(clock_offset=0)
+    simulator.control.add_fault(path=r"/v1/me/?\?", status=503, times=None)
+    assert "can't be asked just now" in connect(client)
+    assert "there is no account" in said(client, press(client, "/accounts/connect", only="nobody")).lower()
+    assert statuses(rows) == {}
+
+
+def test_a_cookie_that_is_not_ours_is_no_attempt(client: TestClient) -> None:
+    for value in ("", "x" * 3000, "gAAAAA"):
+        answered = client.get("/accounts/callback?code=x&state=y", headers={"Cookie": f"spotisync_login={value}"})
+        assert "belongs to no login" in said(client, answered)
+
+
+@pytest.mark.parametrize(
+    ("redirect_uri", "host", "uri", "elsewhere", "words"),
+    [
+        (CALLBACK, "127.0.0.1:8420", CALLBACK, None, None),
+        ("http://127.0.0.1/accounts/callback", "127.0.0.1:99", "http://127.0.0.1:99/accounts/callback", None, None),
+        ("https://x.org/accounts/callback", "x.org", "https://x.org/accounts/callback", None, None),
+        (CALLBACK, "localhost:8420", None, f"{HERE}/accounts", "is connected there"),
+        (CALLBACK, "127.0.0.1:8421", None, f"{HERE}/accounts", "at another port"),
+        ("https://x.org/accounts/callback", "127.0.0.1:8420", None, "https://x.org/accounts", "at another port"),
+        ("http://127.0.0.1:8888/cb", "127.0.0.1:8888", None, None, "not this page"),
+        ("http://localhost:8420/cb", "localhost:8420", None, None, "localhost, which Spotify does not accept"),
+        (CALLBACK, "127.0.0.1:x", None, None, ""),
+    ],
+)
+def test_where_spotify_answers(
+    redirect_uri: str, host: str, uri: str | None, elsewhere: str | None, words: str | None
+) -> None:
+    here = returning(Settings(_env_file=None, redirect_uri=redirect_uri), host)
+    assert (here.uri, here.elsewhere) == (uri, elsewhere)
+    assert (words or "") in (here.words or "")
+
+
+def test_opened_as_localhost_the_page_leads_to_where_spotify_answers(client: TestClient) -> None:
+    page = client.get("http://localhost:8420/accounts").text
+    assert f'href="{HERE}/accounts"' in page
+    assert "Connect to Spotify" not in page
+    began = client.post("http://localhost:8420/accounts/connect", data={"csrf": ""})
+    assert began.status_code in {303, 403}
+    assert "authorize" not in began.headers.get("Location", "")
+
+
+# ---- off, on, gone --------------------------------------------------------------------------------------------------
+
+
+def test_an_account_is_switched_off_and_on(client: TestClient, rows: Store, swept: list[bool]) -> None:
+    connect(client)
+    assert "switched off" in said(client, press(client, "/accounts/disable", account="user01"))
+    assert statuses(rows) == {"user01": "disabled"}
+    assert "synced again" in said(client, press(client, "/accounts/enable", account="user01"))
+    assert statuses(rows) == {"user01": "active"}
+    assert "no account 'x'" in said(client, press(client, "/accounts/enable", account="x"))
+    assert swept == [True, True]
+
+
+def test_an_account_goes_with_all_that_is_its_own_once_it_is_sure(
+    client: TestClient, rows: Store, swept: list[bool]
+) -> None:
+    connect(client)
+    rows.sql("INSERT INTO tracks (id, name, uri) VALUES ('t', 'T', '')")
+    rows.sql("INSERT INTO saved_tracks (account_id, track_id, added_at) SELECT id, 't', now() FROM accounts")
+    asked = client.get("/accounts/remove?account=user01")
+    assert ("1 saved track<" in asked.text, "for good" in asked.text) == (True, True)
+    page = "/accounts/remove?account=user01"
+    unsure = press(client, "/accounts/remove", page, account="user01")
+    assert (unsure.status_code, "Nothing was deleted" in unsure.text) == (400, True)
+    assert statuses(rows) == {"user01": "active"}
+    assert "is disconnected" in said(client, press(client, "/accounts/remove", page, account="user01", sure="yes"))
+    assert (statuses(rows), rows.one("SELECT count(*) FROM saved_tracks")) == ({}, 0)
+    assert swept == [True]
+    assert "no account" in said(client, client.get("/accounts/remove?account=%00x"))
+
+
+# ---- the command line, while the page has the port ------------------------------------------------------------------
+
+
+@contextmanager
+def served(settings: Settings) -> Iterator[str]:
+    """The page on a port of its own; its address."""
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_level="critical", lifespan="off"))
+    thread = Thread(target=server.run)
+    thread.start()
+    try:
+        until(lambda: server.started, 30)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(30)
+
+
+def test_a_login_on_the_command_line_while_the_page_has_the_port(
+    make_sync: Callable[..., Sync],
+    make_settings: Callable[..., Settings],
+    simulator: Server,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    uri = "http://127.0.0.1/accounts/callback"
+    sync = make_sync(simulator, redirect_uri=uri)
+    opened: list[str] = []
+    with served(make_settings(simulator.url, redirect_uri=uri, timezone="UTC")) as url:
+
+        def click(address: str) -> None:
+            opened.append(address)
+            enrol.add(sync, simulator.refresh_token("user02"), None)
+
+        port = urlsplit(url).port
+        assert in_browser(sync, port, None, 60, click).spotify_user_id == "user02"
+        assert opened == [f"{url}/accounts"]
+        assert f"{url}/accounts" in capsys.readouterr().out
+        with pytest.raises(NeedsLogin, match="no account was connected at"):
+            in_browser(sync, port, None, 0.01, lambda _: None)

@@ -1,0 +1,151 @@
+"""The library page, without a browser: what it shows, what it links to, and what it says when there is nothing."""
+
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from html import unescape
+
+import pytest
+
+from spotisync.settings import Settings
+from spotisync.store.database import Database
+from spotisync.web import create_app
+from tests.store.conftest import Store
+
+with warnings.catch_warnings():
+    # Starlette would rather have httpx2, which it takes for the same.
+    warnings.simplefilter("ignore")
+    from fastapi.testclient import TestClient
+
+PART = {"HX-Request": "true"}
+SAVED = 60
+ROWS = """
+    INSERT INTO artists (id, name, uri, genres) VALUES ('r1', 'Björk', 'spotify:artist:r1', '{art pop}'),
+        ('r2', '<b>Bold</b>', 'spotify:artist:r2', NULL);
+    INSERT INTO albums (id, name, uri, released_on, label, image_url)
+        VALUES ('b1', 'Homogenic', 'spotify:album:b1', '1997-09-22', 'One Little', 'https://i.scdn.co/image/b1');
+    INSERT INTO tracks (id, name, uri, album_id)
+        SELECT 't' || n, 'Jóga ' || n, 'spotify:track:t' || n, CASE WHEN n % 2 = 0 THEN 'b1' END
+        FROM generate_series(1, 60) AS n;
+    INSERT INTO track_artists SELECT 't' || n, 0, CASE WHEN n = 60 THEN 'r2' ELSE 'r1' END
+        FROM generate_series(1, 60) AS n;
+    INSERT INTO saved_tracks (account_id, track_id, added_at, removed_at)
+        SELECT a.id, 't' || n, timestamptz '2020-01-01' + n * interval '1 day', CASE WHEN n = 1 THEN now() END
+        FROM accounts a, generate_series(1, 60) AS n WHERE a.spotify_user_id = 'me';
+    INSERT INTO playlists (id, name, collaborative, snapshot_id) VALUES ('p1', 'Mornings', false, 'x');
+    INSERT INTO account_playlists (account_id, playlist_id, position) SELECT id, 'p1', 0 FROM accounts;
+    INSERT INTO playlist_items (playlist_id, position, kind, track_id) VALUES ('p1', 0, 'track', 't7')
+"""
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    made = Database(database_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def empty(make_settings: Callable[..., Settings]) -> Iterator[TestClient]:
+    app = create_app(make_settings("http://127.0.0.1:1", timezone="UTC"))
+    yield TestClient(app, base_url="http://127.0.0.1:8420", follow_redirects=False)
+    app.state.sync.close()
+
+
+@pytest.fixture
+def client(empty: TestClient, database: Database) -> TestClient:
+    store = Store(database)
+    store.account()
+    for statement in ROWS.split(";"):
+        store.sql(statement)
+    return empty
+
+
+def names(page: str) -> list[str]:
+    return [unescape(name) for name in re.findall(r'class="name"><a [^>]*>([^<]*)</a>', page)]
+
+
+def test_the_newest_come_first_with_cover_links_and_a_way_to_more(client: TestClient) -> None:
+    page = client.get("/library").text
+    assert names(page) == [f"Jóga {n}" for n in range(SAVED, 10, -1)]
+    assert '<img src="https://i.scdn.co/image/b1" width="56" height="56" loading="lazy"' in page
+    assert 'alt="Cover of Homogenic"' in page
+    assert 'href="https://open.spotify.com/track/t60"' in page
+    assert 'href="spotify:track:t60"' in page
+    assert "&lt;b&gt;Bold&lt;/b&gt;" in page
+    (plain,) = re.findall(r'rel="next" href="([^"]+)"', page)
+    (quick,) = re.findall(r'hx-get="(/library/more[^"]+)"', page)
+    rest = [f"Jóga {n}" for n in range(10, 1, -1)]
+    assert names(client.get(unescape(plain)).text) == rest
+    assert names(client.get(unescape(quick), headers=PART).text) == rest
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({"q": "JOGA 60"}, ["Jóga 60"]),
+        ({"q": "bjork 12"}, ["Jóga 12"]),
+        ({"q": "joga", "playlist": "p1"}, ["Jóga 7"]),
+        ({"artist": "r2"}, ["Jóga 60"]),
+        ({"decade": "1990s", "q": "58"}, ["Jóga 58"]),
+        ({"q": "joga 1", "removed": "1", "sort": "name", "genre": "art pop"}, ["Jóga 1", "Jóga 10"]),
+        ({"kind": "playlists"}, ["Mornings"]),
+    ],
+)
+def test_a_filter_is_a_parameter_of_the_address(client: TestClient, asked: dict[str, str], found: list[str]) -> None:
+    assert names(client.get("/library", params=asked).text)[: len(found)] == found
+
+
+def test_a_script_gets_the_part_that_changes_and_the_address_to_keep(client: TestClient) -> None:
+    found = client.get("/library", params={"q": "joga 60", "label": "", "sort": ""}, headers=PART)
+    assert names(found.text) == ["Jóga 60"]
+    assert "<html" not in found.text
+    assert found.headers["HX-Push-Url"] == "/library?q=joga+60&account=me"
+    again = client.get(found.headers["HX-Push-Url"], headers={**PART, "HX-History-Restore-Request": "true"})
+    assert "<html" in again.text
+    assert found.headers["Vary"] == "HX-Request"
+
+
+def test_what_there_is_to_narrow_down_by(client: TestClient) -> None:
+    counted = client.get("/library/facets", params={"label": "One Little"}, headers=PART).text
+    assert "30 saved tracks" in counted
+    assert re.search(r'href="/library\?[^"]*genre=art\+pop[^"]*label=One\+Little', counted)
+    whole = client.get("/library", params={"facets": "1"}).text
+    assert ("59 saved tracks" in whole, "1990s" in whole) == (True, True)
+
+
+def test_a_filter_that_is_set_can_be_taken_away(client: TestClient) -> None:
+    page = client.get("/library", params={"artist": "r1", "genre": "art pop"}).text
+    chips = re.findall(r'class="chip" href="([^"]+)"', page)
+    assert [unescape(each) for each in chips] == ["/library?account=me&genre=art+pop", "/library?account=me&artist=r1"]
+    assert ">artist</span> Björk" in page
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"q": "nothing like it"}, "Look among the removed ones too"),
+        ({"q": "nothing like it", "removed": "1"}, "Forget all filters"),
+        ({"account": "<nobody>"}, "There is no account &lt;nobody&gt;."),
+        ({"kind": "albums"}, "They come with a full sync"),
+    ],
+)
+def test_nothing_found_says_what_to_do(client: TestClient, asked: dict[str, str], words: str) -> None:
+    page = client.get("/library", params=asked)
+    assert (page.status_code, words in page.text) == (200, True), page.text
+
+
+def test_before_there_is_an_account(empty: TestClient) -> None:
+    assert "Connect your Spotify account" in empty.get("/library").text
+
+
+@pytest.mark.parametrize("path", ["/library", "/library/more", "/library/facets"])
+def test_whatever_stands_in_an_address(client: TestClient, path: str) -> None:
+    for asked in (
+        "q=%00&account=%00&artist=%ff&playlist=%00",
+        f"q={'x' * 10_000}&decade={'9' * 500}",
+        "q='%22;--&sort=name&after=W10&kind=albums",
+        "kind=nonsense&sort=nonsense&removed=nonsense&decade=-1&after=%F0%9F",
+        "q=%ED%A0%80&genre={}&label=%25",
+    ):
+        assert client.get(f"{path}?{asked}").status_code == 200, asked
