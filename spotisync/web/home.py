@@ -3,16 +3,16 @@
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, FastAPI, Form, Query, Request
+from fastapi import APIRouter, FastAPI, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from spotisync import status, workflow
+from spotisync import status
 from spotisync.core.states import OVER
 from spotisync.status import Document
 from spotisync.store import accounts
 from spotisync.store.database import Connection
 from spotisync.web import csrf, presses
-from spotisync.web.acts import Acts
+from spotisync.web.acts import Acting
 from spotisync.web.shared import TEMPLATES, Looking, Using, page
 
 router = APIRouter(include_in_schema=False)
@@ -20,14 +20,6 @@ router = APIRouter(include_in_schema=False)
 PAGE: Final = 10
 Account = Annotated[str | None, Query(max_length=200)]
 Before = Annotated[int | None, Query(ge=1, le=2**62)]
-
-
-def _acts(request: Request, sync: Using) -> Acts:
-    found: Acts = getattr(request.app.state, "acts", None) or Acts(sync, workflow.publish, workflow.sweep_soon)
-    return found
-
-
-Acting = Annotated[Acts, Depends(_acts)]
 
 
 def prepare(app: FastAPI) -> None:

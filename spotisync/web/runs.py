@@ -9,7 +9,8 @@ from spotisync import status
 from spotisync.core.states import OVER
 from spotisync.store.database import Connection
 from spotisync.web import csrf, home, presses
-from spotisync.web.home import Account, Acting, Before
+from spotisync.web.acts import Acting
+from spotisync.web.home import Account, Before
 from spotisync.web.shared import Looking, Using, page
 
 router = APIRouter(include_in_schema=False)
@@ -93,13 +94,10 @@ def _shown(connection: Connection, sync: Any, sync_id: int, before: int | None =
 
 def _story(connection: Connection, sync_id: int, before: int | None) -> dict[str, Any]:
     """The newest of it, or what was before that."""
-    told: Any = status
-    if not hasattr(told, "timeline"):
-        return {"steps": [], "earlier": None, "in_all": None, "before": None}
-    events = told.timeline(connection, sync_id, EVENTS + 1, before)
+    events = status.timeline(connection, sync_id, EVENTS + 1, before)
     return {
-        "steps": told.fold(events[-EVENTS:]),
+        "steps": status.fold(events[-EVENTS:]),
         "earlier": events[1]["id"] if len(events) > EVENTS else None,
-        "in_all": told.totals(connection, sync_id)["text"],
+        "in_all": status.totals(connection, sync_id)["text"],
         "before": before,
     }

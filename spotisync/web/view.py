@@ -6,7 +6,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from spotisync.core.spans import span
-from spotisync.core.states import OVER, UNFINISHED
+from spotisync.core.states import OVER
 from spotisync.status import times, words
 from spotisync.web.signs import KINDS, LISTS, SIGNS, STANDING, STATES
 
@@ -219,7 +219,7 @@ INCREMENTAL: Final = Button("Read what has changed", "/runs", "diff", "increment
 
 def buttons(document: Document) -> list[Button]:
     """Those that the state allows, the likeliest first."""
-    can = document.get("can") or _can(document)
+    can = document["can"]
     found = [
         *([cancel(can["cancel"], document)] if can["cancel"] else []),
         *([resume(can["resume"])] if can["resume"] else []),
@@ -230,21 +230,9 @@ def buttons(document: Document) -> list[Button]:
     return [replace(found[0], look="" if can["cancel"] else "primary"), *found[1:]] if found else []
 
 
-def _can(document: Document) -> Document:
-    going = {each["sync_type"]: each["status"] for each in (document, *document["other_runs"])}
-    going = {kind: status for kind, status in going.items() if status in UNFINISHED}
-    active = document["account_status"] == "active"
-    return {
-        "full": active and "full" not in going,
-        "incremental": active and "incremental" not in going and going.get("full") != "in_progress",
-        "cancel": document["sync_id"] if document["status"] in UNFINISHED else None,
-        "resume": document["sync_id"] if active and document["status"] in {"failed", "cancelled"} else None,
-    }
-
-
 def buttons_of_run(document: Document) -> list[Button]:
     """On its own page: only what is about this run."""
-    can = document.get("can") or _can(document)
+    can = document["can"]
     if can["cancel"] == document["sync_id"]:
         return [cancel(document["sync_id"], document)]
     return [replace(resume(can["resume"]), look="primary")] if can["resume"] == document["sync_id"] else []

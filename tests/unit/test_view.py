@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from spotisync.core.states import MOVES
-from spotisync.status import words
+from spotisync.status import can, words
 from spotisync.web import signs, view
 from spotisync.web.home import fragment
 from tests.documents import AT_WORK, NO_RUN, block, document, phase
@@ -15,6 +15,9 @@ LATER = "2026-11-23T12:02:00+00:00"
 
 def shown(status: str | None = "in_progress", **changes: Any) -> dict[str, Any]:
     made = document(status, **{"playback": None, "worker": AT_WORK, **changes})
+    runs = [{name: made[name] for name in ("sync_id", "sync_type", "status")}, *made["other_runs"]]
+    newest = {run["sync_type"]: run for run in runs if run["sync_id"]}
+    made["can"] = can.actions(made, newest)
     return {**made, **words.told(made)}
 
 
