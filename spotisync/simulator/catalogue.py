@@ -96,7 +96,7 @@ class Catalogue:
         self.track = lru_cache(1 << 14)(self._track)
 
     def drift(self) -> None:
-        """Time passes: every artist and album is a little more popular than before."""
+        """Time passes: every artist and album is a little more popular than before, some are of a genre more."""
         self.rise += 1
         self.artist.cache_clear()
         self.album.cache_clear()
@@ -139,6 +139,8 @@ class Catalogue:
         genres = (
             tuple(dict.fromkeys(dice.pick(words.GENRES) for _ in range(dice.roll(3) + 1))) if dice.chance(50) else ()
         )
+        if self.rise and not number % 4:
+            genres = (*genres, "on the rise")
         odd = self.quirks and dice.chance(12)
         return Artist(
             number,
@@ -146,7 +148,7 @@ class Catalogue:
             "" if self.quirks and number % 422 == 12 else name,
             genres,
             dice.roll(90) + self.rise,
-            int(10 ** (dice.roll(700) / 100)),
+            int(10 ** (dice.roll(700) / 100)) + self.rise,
             dice.pick(("none", "sizeless")) if odd else "full",
         )
 

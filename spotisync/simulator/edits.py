@@ -147,7 +147,7 @@ def withdraw(hand: Hand, kind: str = "artist", id: str | None = None) -> Done:  
 
 
 def drift(hand: Hand) -> Done:
-    """Every artist and album becomes a little more popular, as time does it."""
+    """Every artist and album becomes a little more popular, as time does it; some artists are of a genre more."""
     hand.catalogue.drift()
     return {}
 

@@ -80,12 +80,13 @@ def _exists(entity: Entity) -> str:
     return f"""EXISTS ({free} = 'stub' AND lookup_attempts < {catalogue.MOST_ATTEMPTS}) AS {entity}_stubs,
         EXISTS ({free} = 'partial' AND enriched_at IS NULL) AS {entity}_partial,
         EXISTS ({free} = 'partial' AND enriched_at IS NOT NULL) AS {entity}_poor,
-        :days > 0 AND {_PLENTIFUL} AND EXISTS (SELECT 1 FROM {entity} WHERE {catalogue.STALE}
-            AND lookup_attempts < {catalogue.MOST_ATTEMPTS}) AS {entity}_stale"""
+        :days > 0 AND {_PLENTIFUL} AND EXISTS (SELECT 1 FROM {entity} WHERE {catalogue.STALE}) AS {entity}_stale"""
 
 
-# Nobody waits for what is refreshed: not twice within half an hour, nor within a day of a quota.
-_PLENTIFUL = """NOT EXISTS (SELECT 1 FROM apps WHERE client_id = :id AND refreshed_at > now() - interval '30 minutes')
+# Nobody waits for what is refreshed: not twice within half an hour, nor within a day of a quota, nor beside a run that
+# waits for its turn, or for calls.
+_PLENTIFUL = """NOT EXISTS (SELECT 1 FROM sync_history WHERE status IN ('pending', 'in_progress', 'rate_limited'))
+    AND NOT EXISTS (SELECT 1 FROM apps WHERE client_id = :id AND refreshed_at > now() - interval '30 minutes')
     AND NOT EXISTS (SELECT 1 FROM rate_limits WHERE client_id = :id AND reason = 'quota'
         AND blocked_until > now() - interval '24 hours')"""
 

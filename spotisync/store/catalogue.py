@@ -1,6 +1,6 @@
 """Artists, albums, tracks: one row an id for all accounts, written as they are met, looked up once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, text
@@ -60,23 +60,48 @@ _FREE = f"{_LEFT} AND {_UNCLAIMED}"
 
 
 def claim_stale(connection: Connection, entity: Entity, days: int, limit: int, lease_seconds: int) -> list[str]:
-    """Take what was looked up longest ago, if that is longer than `days`; one that had no answer waits its turn."""
-    return list(
-        connection.execute(
+    """Take what was looked up longest ago, if that is longer than `days`: as much as one call takes.
+
+    What brought nothing the last time is asked for after all others, and alone.
+    """
+    for again, most in ((False, limit), (True, 1)):
+        found = connection.execute(
             text(
                 f"""UPDATE {entity} SET lookup_sync_id = 0, lookup_until = now() + make_interval(secs => :lease)
-                WHERE id = ANY(ARRAY(SELECT id FROM {entity} WHERE {STALE}
-                    AND (lookup_until IS NULL OR lookup_until <= now()) AND lookup_attempts < {MOST_ATTEMPTS}
-                    ORDER BY enriched_at, id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED))
+                WHERE id = ANY(ARRAY(SELECT id FROM {entity} WHERE {STALE} AND (lookup_attempts > 0) = :again
+                    ORDER BY enriched_at, saves DESC, id LIMIT :most FOR NO KEY UPDATE SKIP LOCKED))
                 RETURNING id"""
             ),
-            {"days": days, "limit": limit, "lease": lease_seconds},
-        ).scalars()
-    )
+            {"days": days, "again": again, "most": most, "lease": lease_seconds},
+        )
+        if ids := list(found.scalars()):
+            return ids
+    return []
 
 
 # Bind as :days for how long what was looked up is good.
-STALE = "enrichment = 'full' AND enriched_at < now() - make_interval(days => :days)"
+STALE = """enrichment = 'full' AND enriched_at < now() - make_interval(days => :days)
+    AND (lookup_until IS NULL OR lookup_until <= now())"""
+
+
+def refreshed(
+    connection: Connection, entity: Entity, known: Iterable[str], gone: Collection[str], missed: Iterable[str]
+) -> int:
+    """Mark what was read again; returns how many. What was known is gone when Spotify says so twice, days apart.
+
+    Until then, as with what brought no answer, it stays what it is; the next try is twice as far away each time.
+    """
+    twice = missed_before(connection, entity, gone)
+    marked = enriched(connection, entity, known, twice)
+    connection.execute(
+        text(
+            f"""UPDATE {entity} SET lookup_sync_id = NULL, lookup_attempts = lookup_attempts + 1,
+                lookup_until = now() + make_interval(days => CAST(2 ^ LEAST(lookup_attempts, 6) AS integer))
+            WHERE id = ANY(:ids) AND enrichment = 'full'"""
+        ),
+        {"ids": sorted({*missed, *gone} - twice)},
+    )
+    return marked
 
 
 def missed(connection: Connection, entity: Entity, ids: Iterable[str]) -> None:
@@ -140,14 +165,18 @@ def enriched(
 
 
 def told(connection: Connection, entity: Entity, ids: Iterable[str], *, partial: bool = False) -> set[str]:
-    """Mark what a list told as a look-up would have. Returns the ids that were stubs until now."""
+    """Mark what a list told as a look-up would have. Returns the ids that were stubs until now.
+
+    What is full already is noted as read again, once a week: it need not be looked up for its age.
+    """
     found = connection.execute(
         text(
             f"""UPDATE {entity} e SET enrichment = CASE WHEN :partial THEN 'partial' ELSE 'full' END,
                 enriched_at = now(), lookup_sync_id = NULL, lookup_until = NULL, lookup_attempts = 0
             FROM (SELECT id, enrichment FROM {entity} WHERE id = ANY(:ids)
                 AND (enrichment = 'stub' OR enrichment IN ('partial', 'gone') AND NOT :partial OR
-                    enrichment = 'partial' AND enriched_at IS NULL)
+                    enrichment = 'partial' AND enriched_at IS NULL OR
+                    enrichment = 'full' AND enriched_at < now() - interval '7 days' AND NOT :partial)
                 ORDER BY id FOR NO KEY UPDATE) AS was
             WHERE e.id = was.id RETURNING e.id, was.enrichment"""
         ),

@@ -156,7 +156,7 @@ def _batch(sync: Sync, turn: Turn, account_id: int, requests: tuple[Request, ...
     def write(connection: Connection) -> int:
         if not apps.renew(connection, client_id, turn.token, lease):
             raise ClaimLost("somebody else looks up what is left by now")
-        enriched = _write(connection, client_id, turn.entity, step)
+        enriched = _write(connection, client_id, turn, step)
         sync.book.write(connection, calls, noted)
         return enriched
 
@@ -176,7 +176,10 @@ def _fold(entity: Entity, answers: list[Answer]) -> Step:
         return Step(Lookups(), looked_up=entity, missed=missed)
 
 
-def _write(connection: Connection, client_id: str, entity: Entity, step: Step) -> int:
+def _write(connection: Connection, client_id: str, turn: Turn, step: Step) -> int:
     if step.regime:
         apps.learn(connection, client_id, step.regime)
-    return save_looked_up(connection, entity, step)
+    if not turn.refresh:
+        return save_looked_up(connection, turn.entity, step)
+    catalogue.save(connection, step.catalogue)
+    return catalogue.refreshed(connection, turn.entity, step.known, step.gone, step.missed)

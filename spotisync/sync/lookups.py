@@ -35,17 +35,15 @@ def plan(
 
 
 def plan_refresh(sync: Sync, entity: Entity) -> tuple[Request, ...]:
-    """One call's worth of what was looked up longest ago."""
+    """One call, for what was looked up longest ago."""
+    settings = sync.settings
 
-    def claim(connection: Connection) -> tuple[list[str], set[str]]:
-        settings = sync.settings
+    def claim(connection: Connection) -> list[str]:
         apps.refreshed(connection, settings.require_client_id())
-        ids = catalogue.claim_stale(
-            connection, entity, settings.refresh_days, IDS_A_CALL[entity], settings.lease_seconds
-        )
-        return ids, catalogue.missed_before(connection, entity, ids)
+        most = IDS_A_CALL[entity]
+        return catalogue.claim_stale(connection, entity, settings.refresh_days, most, settings.lease_seconds)
 
-    return tuple(phases.plan_lookups(entity, *sync.database.transact(claim)))
+    return tuple(phases.plan_lookups(entity, sync.database.transact(claim)))
 
 
 def _plan_singly(sync: Sync, entity: Entity, sync_id: int, calls: Calls) -> tuple[Request, ...] | None:

@@ -186,3 +186,39 @@ OLDER = (
     ("sync_history", "completed_at"), ("saved_spans", "from_at"), ("saved_spans", "to_at"),
     ("playlist_versions", "read_at"), ("playlist_spans", "from_at"), ("playlist_spans", "to_at"),
 )  # fmt: skip
+
+
+def trimmed(make_sync: Callable[..., Sync], simulator: Server, store: Store) -> int:
+    store.sql("DELETE FROM heartbeats WHERE name IN ('trim', 'history kept since')")
+    return lifecycle.trim(make_sync(simulator, retention_days=30))
+
+
+def test_who_was_told_long_ago_goes_with_the_run_and_who_was_not_keeps_it(
+    make_sync: Callable[..., Sync], simulator: Server, store: Store
+) -> None:
+    told, waits, *_ = [store.run(status="success", phase="finish", completed_at="now()").id for _ in range(4)]
+    store.sql("UPDATE sync_history SET completed_at = now() - interval '90 days' + id * interval '1 second'")
+    store.sql(
+        """INSERT INTO waiters (task_id, sync_id, envelope, answered_at)
+        VALUES ('told', :told, '{}', now()), ('waits', :waits, '{}', NULL)""",
+        told=told,
+        waits=waits,
+    )
+    assert trimmed(make_sync, simulator, store) == 2
+    assert store.sql("SELECT task_id FROM waiters") == [("waits",)]
+    assert store.sql("SELECT 1 FROM sync_history WHERE id = :id", id=waits)
+
+
+def test_of_old_versions_the_one_that_held_is_kept(
+    make_sync: Callable[..., Sync], simulator: Server, store: Store
+) -> None:
+    store.sql("INSERT INTO playlists (id, collaborative, snapshot_id) VALUES ('p', false, 's')")
+    for days in (50, 40, 35, 20):
+        store.sql(
+            f"INSERT INTO playlist_versions VALUES ('p', now() - interval '{days} days', 's', NULL, '[[{days}, null]]')"
+        )
+    assert trimmed(make_sync, simulator, store) == 2
+    ago = {days: store.one(f"SELECT now() - interval '{days} days'") for days in (15, 25, 29, 34)}
+    assert [[*playlist(store, "p", ago[days])] for days in (15, 25, 29)] == [[20], [35], [35]]
+    with pytest.raises(DBAPIError, match="is not kept any more"):
+        playlist(store, "p", ago[34])

@@ -1,5 +1,6 @@
 """Incrementals over the real code and tables: what they cost, and that tables == truth after them."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -76,3 +77,20 @@ def test_an_id_that_has_no_answer_is_not_asked_for_by_each_incremental(
     with sync.database.begin() as connection:
         assert connection.execute(text("SELECT count(*) FROM artists WHERE enrichment = 'stub'")).scalar() == 1
     assert drive.full_sync(sync, account)["items_deferred"] == 0, "a full sync tries again"
+
+
+def test_what_it_saved_is_what_reading_the_same_lists_again_would_have_taken(
+    sync: Sync, simulator: Server, account: Account
+) -> None:
+    simulator.control.reset_log()
+    assert drive.full_sync(sync, account)["calls_saved"] is None
+    read = Counter(each["family"] for each in simulator.control.requests())
+    refused = simulator.control.counters()["statuses"]["playlists"]
+    calm = drive.incremental_sync(sync, account)
+    # What was refused is not counted.
+    again = read["library"] + read["playlists"] - sum(refused[each] for each in refused if each >= "400")
+    assert calm["api_calls"] + calm["calls_saved"] == again
+    simulator.control.add_fault(kind="status", status=429, retry_after=86_400, family="playlists", times=None)
+    without = drive.incremental_sync(sync, account)
+    assert without["status"] == "success"
+    assert without["calls_saved"] == 0, "a list that was put off saved nothing"

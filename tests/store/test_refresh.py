@@ -1,5 +1,7 @@
 """What was looked up long ago is looked up again: a few at a time, when nothing else is to be done."""
 
+from typing import Any
+
 import pytest
 from sqlalchemy import text
 
@@ -82,17 +84,100 @@ def test_an_app_of_the_restricted_regime_does_not(aged: Sync, simulator: Server)
     assert looked_up(simulator) == []
 
 
-def test_what_can_not_be_read_again_keeps_what_is_known_and_bars_nobodys_way(aged: Sync, simulator: Server) -> None:
+def known(sync: Sync, id_: str) -> tuple[Any, ...]:
+    return tuple(sql(sync, "SELECT name, genres, enrichment FROM artists WHERE id = :id", id=id_)[0])
+
+
+def unlisted(sync: Sync) -> str:
+    """An artist that no list tells, and a look-up alone."""
+    found: str = sql(
+        sync,
+        """SELECT id FROM artists WHERE enrichment = 'full' AND id NOT IN (SELECT artist_id FROM followed_artists)
+        ORDER BY enriched_at, id LIMIT 1""",
+    )[0].id
+    return found
+
+
+def test_what_was_known_is_gone_when_spotify_says_so_twice_days_apart(aged: Sync, simulator: Server) -> None:
     age(aged, 181)
-    gone = sql(aged, "SELECT id, name, genres FROM artists WHERE enrichment = 'full' ORDER BY enriched_at, id LIMIT 1")[
-        0
-    ]
-    simulator.world.edit("withdraw", kind="artist", id=gone.id)
+    gone = unlisted(aged)
+    before = known(aged, gone)
+    simulator.world.edit("withdraw", kind="artist", id=gone)
     refresh_all(aged)
-    after = sql(aged, "SELECT enrichment, name, genres FROM artists WHERE id = :id", id=gone.id)[0]
-    assert tuple(after) == ("gone", gone.name, gone.genres)
-    stale = "SELECT count(*) FROM artists WHERE enrichment = 'full' AND enriched_at < now() - interval '1 day'"
-    assert sql(aged, stale)[0][0] == 0
+    assert known(aged, gone) == before
+    stale = "SELECT id FROM artists WHERE enrichment = 'full' AND enriched_at < now() - interval '1 day'"
+    assert [row.id for row in sql(aged, stale)] == [gone], "it bars nobody's way"
+    asked = len(looked_up(simulator))
+    enrich(aged)
+    assert len(looked_up(simulator)) == asked, "not at once"
+    sql(aged, "UPDATE artists SET lookup_until = lookup_until - interval '1 day'")
+    enrich(aged)
+    assert len(looked_up(simulator)) == asked + 1
+    assert known(aged, gone) == (*before[:2], "gone"), "and what was known of it stays"
+
+
+def test_what_brings_no_answer_costs_one_call_and_is_left_alone_for_longer_each_time(
+    aged: Sync, simulator: Server
+) -> None:
+    ask = aged.client.get
+
+    def get(request: Any, token: str) -> Any:
+        body = ask(request, token)
+        return {"artists": []} if request.kind == "artists" else body
+
+    aged.client.get = get  # type: ignore[method-assign, assignment, unused-ignore]
+    sql(aged, "UPDATE artists SET enriched_at = now() - interval '181 days' WHERE enrichment = 'full'")
+    waits = "SELECT round(extract(epoch FROM max(lookup_until) - now()) / 86400) FROM artists"
+    for asked, days in enumerate((1, 2, 4, 8), start=1):
+        enrich(aged)
+        assert sql(aged, waits)[0][0] == days
+        assert len(looked_up(simulator)) == asked
+        sql(aged, "UPDATE artists SET lookup_until = now() - lookup_attempts * interval '1 second'")
+        sql(aged, LATER)
+        # Asked for alone from the second time on, so let it be the same one.
+        sql(aged, "UPDATE artists SET enriched_at = now() WHERE id <> :id", id=unlisted(aged))
+    assert not sql(aged, "SELECT 1 FROM artists WHERE enrichment = 'stub'")
+
+
+def test_what_is_missing_in_an_answer_blanks_nothing(aged: Sync) -> None:
+    before = sql(aged, "SELECT id, name, genres, popularity, followers, image_url FROM artists ORDER BY id")
+    ask = aged.client.get
+
+    def get(request: Any, token: str) -> Any:
+        body = ask(request, token)
+        for number, each in enumerate(body.get("artists", [])):
+            for name in ("genres", "popularity", "followers", "images", "name"):
+                if number % 2:
+                    each[name] = None
+                else:
+                    each.pop(name)
+        return body
+
+    aged.client.get = get  # type: ignore[method-assign, assignment, unused-ignore]
+    age(aged, 181)
+    assert refresh_all(aged)
+    assert before == sql(aged, "SELECT id, name, genres, popularity, followers, image_url FROM artists ORDER BY id")
+
+
+def test_what_a_list_tells_is_not_looked_up_for_its_age(aged: Sync, simulator: Server, account: Account) -> None:
+    age(aged, 181)
+    full_sync(aged, account)
+    for kind, listed in (("artists", "followed_artists f ON f.artist_id"), ("albums", "saved_albums f ON f.album_id")):
+        rows = sql(
+            aged,
+            f"""SELECT enriched_at > now() - interval '1 day' AS new FROM {kind} e JOIN {listed} = e.id
+            WHERE enrichment = 'full'""",
+        )
+        assert rows
+        assert all(row.new for row in rows)
+
+
+def test_not_beside_a_run_that_waits(aged: Sync, simulator: Server) -> None:
+    age(aged, 181)
+    for status in ("pending", "rate_limited"):
+        sql(aged, "UPDATE sync_history SET status = :status", status=status)
+        assert not enrich(aged).looked_up
+    assert looked_up(simulator) == []
 
 
 def test_looking_for_what_is_stale_reads_an_index(sync: Sync, account: Account) -> None:

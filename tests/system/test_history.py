@@ -1,7 +1,9 @@
 """History is right although workers are killed while it is written."""
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,3 +35,40 @@ def test_as_of_answers_after_kill_9_in_every_run(deploy: Callable[..., Deploymen
     for at, truth in known.items():
         rows = deployment.sql("SELECT track_id, added_at FROM library_as_of((SELECT id FROM accounts), :at)", at=at)
         assert {row.track_id: row.added_at for row in rows} == truth
+
+
+def playlist(deployment: Deployment, id_: str, at: datetime) -> dict[int, Any]:
+    rows = deployment.sql("SELECT * FROM playlist_as_of(:id, :at)", id=id_, at=at)
+    return {row.position: (row.kind, row.track_id, row.uri, row.added_at, row.added_by) for row in rows}
+
+
+def items_of(truth: dict[str, Any], id_: str) -> dict[int, Any]:
+    items = expected(truth)["playlist_items"]
+    return {at: (kind, track, uri, *rest) for (of, at), (kind, track, uri, _, *rest) in items.items() if of == id_}
+
+
+@pytest.mark.slow
+def test_earlier_contents_of_a_playlist_after_the_whole_worker_was_killed(deploy: Callable[..., Deployment]) -> None:
+    deployment = deploy(200)
+    account, world = deployment.account(), deployment.simulator.world
+    rows = world.truth()["playlists"]
+    mine = next(row["id"] for row in rows if row["owner_id"] == account.name and row["access"] == "ok")
+    deployment.beat()
+    worker = deployment.worker()
+    known = {}
+    for sync_type in ("full", "incremental", "full"):
+        deployment.simulator.control.settings(latency_ms=100)
+        result = deployment.foreign.send_task(
+            f"spotisync.{sync_type}_sync", kwargs={"account": account.name}, queue="spotisync.sync"
+        )
+        until(lambda: deployment.sql("SELECT 1 FROM sync_history WHERE claim IS NOT NULL AND seq > 0"), "a batch")
+        worker.end()
+        deployment.simulator.control.settings(latency_ms=0)
+        worker = deployment.worker()
+        assert result.get(timeout=60)["status"] == "success"
+        known[deployment.scalar("SELECT clock_timestamp()")] = items_of(world.truth(account.name), mine)
+        world.edit("add_items", playlist=mine)
+        world.clock_offset += 120
+    assert len({len(items) for items in known.values()}) == len(known), "each is another one"
+    for at, items in known.items():
+        assert playlist(deployment, mine, at) == items

@@ -57,7 +57,7 @@ def test_no_id_is_looked_up_twice_though_one_account_has_to_wait_for_the_other(d
     assert deployment.scalar("SELECT sum(failures) FROM sync_state") == 0
 
 
-@pytest.mark.chaos
+@pytest.mark.slow
 def test_two_accounts_take_turns_on_the_only_worker(deploy: Deploy) -> None:
     deployment = deploy(600, accounts=2, tracks_batch_size=50)
     results = trigger(deployment)

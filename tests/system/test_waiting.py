@@ -79,7 +79,7 @@ def test_a_day_long_429_parks_the_run_and_frees_the_worker(deployment: Deploymen
     assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))
 
 
-@pytest.mark.chaos
+@pytest.mark.slow
 def test_a_cancel_while_parked_reaches_the_caller(deployment: Deployment) -> None:
     account = deployment.account()
     deployment.simulator.control.add_fault(kind="status", status=429, body="quota", path="/v1/me/tracks")
@@ -110,7 +110,7 @@ def test_look_ups_that_are_blocked_for_long_are_put_off_and_counted(deployment: 
     assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))
 
 
-@pytest.mark.chaos
+@pytest.mark.slow
 def test_more_failures_in_a_row_than_celery_retries_by_default(deployment: Deployment) -> None:
     account = deployment.account()
     deployment.simulator.control.add_fault(

@@ -16,6 +16,11 @@ def test_an_empty_library_takes_a_call_a_list() -> None:
     assert whole_reading(Lists(0, 0, 0, 0, [])) == 4
 
 
+def test_a_list_that_was_put_off_saved_nothing() -> None:
+    assert whole_reading(Lists(None, None, 7, None, [])) == 1
+    assert saved(Lists(None, None, None, None, []), 3) == 0
+
+
 @given(st.integers(0, 10**6), st.integers(0, 10**5))
 def test_it_never_says_less_than_none(tracks: int, spent: int) -> None:
     lists = Lists(tracks, 0, 0, 0, [])
