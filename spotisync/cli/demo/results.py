@@ -22,7 +22,7 @@ NEXT: Final = """
  2. Put SPOTIPY_CLIENT_ID=… into a file named .env
  3. In that directory, start everything:
         {program} up
- 4. In another terminal there, log in and read your library:
+ 4. Open http://127.0.0.1:8420/accounts, and connect your account. Or, in another terminal there:
         {program} login
         {program} sync full --wait
 The README has each step in full."""
