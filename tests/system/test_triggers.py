@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,6 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import pytest
-import uvicorn
 from redis import Redis, RedisError
 
 from spotisync.cli import programs
@@ -24,7 +22,6 @@ from spotisync.client import Client, Fatal, SyncCancelled
 from spotisync.stack.postgres import Postgres
 from spotisync.stack.process import Child
 from spotisync.stack.valkey import Valkey
-from spotisync.web.app import create_app
 from tests.conftest import _administer, _url, settings_for
 from tests.drive import Account
 from tests.system.conftest import deployed
@@ -193,26 +190,21 @@ def test_the_lock_file_of_the_node_service_names_no_host() -> None:
 
 
 def test_curl_follows_a_run_to_its_end(deployment: Deployment) -> None:
-    app = create_app(deployment.settings)
-    if not {"/api/sync", "/api/sync/{sync_id}"} <= {getattr(route, "path", "") for route in app.routes}:
-        pytest.skip("the HTTP API is not here yet")
     if shutil.which("curl") is None:
         pytest.skip("curl is not here")
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None))
-    thread = threading.Thread(target=server.run)
-    thread.start()
+    url = f"http://127.0.0.1:{port}"
+    web = deployment._start("web", [sys.executable, "-m", "spotisync", "web", "--port", str(port)], {})
     try:
-        until(lambda: server.started, "the web page")
-        env = environment(deployment, SPOTISYNC_URL=f"http://127.0.0.1:{port}", SPOTISYNC_POLL="0.2")
+        until(lambda: _answers(url, "/healthz"), f"the page, see {web.log}")
+        env = environment(deployment, SPOTISYNC_URL=url, SPOTISYNC_POLL="0.2")
         account = deployment.account(0).name
         done = _run(["sh", "curl.sh", account, "full", "by-curl"], EXAMPLES, env)
         assert done.returncode == 0, done.stderr
         assert "success" in done.stdout
         assert _run(["sh", "curl.sh", "nobody"], EXAMPLES, env).returncode == 2
     finally:
-        server.should_exit = True
-        thread.join(30)
+        web.end()
 
 
 # ---- Flower ---------------------------------------------------------------------------------------------------------
@@ -233,9 +225,9 @@ def flower(deployment: Deployment) -> Iterator[str]:
         program.end()
 
 
-def _answers(url: str | None) -> bool:
+def _answers(url: str | None, path: str = "/healthcheck") -> bool:
     try:
-        with urlopen(f"{url}/healthcheck", timeout=5) as reply:  # noqa: S310
+        with urlopen(f"{url}{path}", timeout=5) as reply:  # noqa: S310
             return bool(reply.status == 200)
     except (URLError, OSError):
         return False
