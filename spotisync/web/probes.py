@@ -56,7 +56,7 @@ def _probes(request: Request, sync: Sync) -> Probes:
     return found
 
 
-@router.get("/healthz")
+@router.get("/healthz", summary="Is it alive?")
 async def alive() -> dict[str, str]:
     """This process answers. It asks nobody: a restart would not bring a server back."""
     return {"status": "ok"}
@@ -65,7 +65,9 @@ async def alive() -> dict[str, str]:
 # ---- ready ----------------------------------------------------------------------------------------------------------
 
 
-@router.get("/readyz", responses={503: {"description": "One of them is not; each says what to do."}})
+@router.get(
+    "/readyz", summary="Is it ready?", responses={503: {"description": "One of them is not; each says what to do."}}
+)
 def ready(request: Request, sync: Using) -> JSONResponse:
     """Whether the database and the broker answer, and the tables are those of this version. Within two seconds."""
     checks = look(_probes(request, sync), sync.settings)
@@ -128,7 +130,12 @@ def _migrations(sync: Sync) -> tuple[str | None, str | None]:
 # ---- what it counts -------------------------------------------------------------------------------------------------
 
 
-@router.get("/metrics", response_class=Response, responses={503: {"description": "The database does not answer."}})
+@router.get(
+    "/metrics",
+    summary="What it counts, for Prometheus",
+    response_class=Response,
+    responses={503: {"description": "The database does not answer."}},
+)
 def exposed(request: Request, sync: Using) -> Response:
     """For Prometheus, in the format that it asks for."""
     try:
