@@ -134,7 +134,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_has_everything_inside_the_package(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if "dist-info" not in name} == {"spotisync"}
-    for name in ("celeryconfig.py", "migrations/env.py", "migrations/versions/0001_the_tables.py", "py.typed"):
+    data = "web/templates/base.html", "web/static/spotisync.css", "web/static/vendor/htmx-2.0.11.min.js"
+    for name in ("celeryconfig.py", "migrations/env.py", "migrations/versions/0001_the_tables.py", "py.typed", *data):
         assert f"spotisync/{name}" in names
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
 
