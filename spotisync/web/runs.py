@@ -87,7 +87,7 @@ def _shown(connection: Connection, sync: Any, sync_id: int, before: int | None =
         "document": document,
         "documents": [document],
         "restless": document["status"] not in OVER,
-        "flower": getattr(sync.settings, "flower_url", None),
+        "flower": sync.settings.flower_url,
         **_story(connection, sync_id, before),
     }
 

@@ -34,6 +34,7 @@ def against(url: str) -> Settings:
             "SPOTISYNC_SPOTIFY_API_URL": f"{url}/v1",
             "SPOTISYNC_SPOTIFY_ACCOUNTS_URL": url,
             "SPOTISYNC_API_RATE": "0",
+            "SPOTISYNC_FLOWER_PORT": "0",  # the page links to Flower where there is one
         }
     )
 
