@@ -150,10 +150,9 @@ class Stack:
     def postgres(self) -> Path:
         return postgres_binaries(self.place, server_user())
 
-    def up(self, *without: str) -> None:
+    def up(self) -> None:
         for name in self.services:
-            if name not in without:
-                self._up(name)
+            self._up(name)
 
     def _up(self, name: str) -> None:
         if self.named(name):
