@@ -19,10 +19,11 @@ NAMES = ("user01", "user02")
 
 def trigger(deployment: Deployment) -> list[Any]:
     accounts = [deployment.account(name) for name in NAMES]
-    return [
-        deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue=QUEUE)
-        for account in accounts
-    ]
+    return [send(deployment, account) for account in accounts]
+
+
+def send(deployment: Deployment, account: Account) -> Any:
+    return deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue=QUEUE)
 
 
 def asked(deployment: Deployment, path: str) -> list[dict[str, Any]]:
@@ -36,7 +37,11 @@ def test_no_id_is_looked_up_twice_though_one_account_has_to_wait_for_the_other(d
     control = deployment.simulator.control
     control.add_fault(kind="hold", family="artists", account="user02", path="ids=")
     deployment.worker(concurrency=2)
-    results = trigger(deployment)
+    first, second = (deployment.account(name) for name in NAMES)
+    # In this order: had the first one done all of its look-ups before the second one begins, neither would wait.
+    results = [send(deployment, second)]
+    until(control.held, "the look-up that is held")
+    results.insert(0, send(deployment, first))
     until(lambda: "other runs are looking up the artists" in deployment.logs(), "one that waits for the other")
     assert control.release() == 1
     for result, name in zip(results, NAMES, strict=True):
