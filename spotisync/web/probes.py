@@ -142,7 +142,11 @@ def exposed(request: Request, sync: Using) -> Response:
         reading = _probes(request, sync).metrics.ask().result(SCRAPE_SECONDS)
     except (TimeoutError, Unavailable) as error:
         return _away(str(error) or f"the database does not answer within {SCRAPE_SECONDS:.0f} seconds", sync.settings)
-    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    accept = request.headers.get("Accept", "")
+    try:
+        encode, content_type = choose_encoder(accept)
+    except (TypeError, ValueError):  # the library stumbles over a version that is no number
+        encode, content_type = choose_encoder("")
     return Response(encode(reading), media_type=content_type)
 
 

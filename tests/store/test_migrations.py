@@ -17,10 +17,10 @@ OURS = """SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespa
     UNION SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"""
 
 
-def query(url: str, statement: str) -> list[Any]:
+def query(url: str, statement: str, **values: Any) -> list[Any]:
     engine = create_engine(url)
     with engine.begin() as connection:
-        found = connection.execute(text(statement))
+        found = connection.execute(text(statement), values)
         rows = list(found) if found.returns_rows else []
     engine.dispose()
     return rows
@@ -60,3 +60,32 @@ def test_a_database_that_differs_is_told(empty_database_url: str) -> None:
 def test_a_server_that_is_away_is_unavailable_in_words() -> None:
     with pytest.raises(Unavailable, match="the database can't be reached"):
         migrate.upgrade("postgresql+psycopg://u@127.0.0.1:9/x")
+
+
+# Names that a search, an index or a normal form could stumble over.
+ODD = ("", "\ufdfa" * 5_000, "x\u0301" * 5_000, "İSTANBUL ß Æ", "\U0010ffff", "a\r\n\t\u2028", "\u0344" * 5_000)
+
+
+def test_a_library_of_the_first_revision_comes_up_and_goes_down_whole(empty_database_url: str) -> None:
+    migrate.upgrade(empty_database_url, "0001")
+    query(empty_database_url, "INSERT INTO accounts (id, spotify_user_id) OVERRIDING SYSTEM VALUE VALUES (1, 'me')")
+    for number, name in enumerate(ODD):
+        for statement in (
+            "INSERT INTO artists (id, name, uri) VALUES (:id, :name, 'u')",
+            "INSERT INTO albums (id, name, uri) VALUES (:id, :name, 'u')",
+            "INSERT INTO tracks (id, name, uri, album_id) VALUES (:id, :name, 'u', :id)",
+            "INSERT INTO saved_tracks (account_id, track_id, added_at) VALUES (1, :id, now())",
+        ):
+            query(empty_database_url, statement, id=str(number), name=name)
+    query(
+        empty_database_url,
+        "INSERT INTO sync_history (account_id, sync_type, status, trigger) VALUES (1, 'full', 'in_progress', 'cli')",
+    )
+    whole = "SELECT t.id, t.name, s.added_at FROM tracks t JOIN saved_tracks s ON s.track_id = t.id ORDER BY 1"
+    before = query(empty_database_url, whole)
+    for _ in range(2):
+        migrate.upgrade(empty_database_url)
+        migrate.check(empty_database_url)
+        assert query(empty_database_url, whole) == before
+        migrate.downgrade(empty_database_url, "0001")
+        assert query(empty_database_url, whole) == before

@@ -174,6 +174,7 @@ def test_metrics_are_what_prometheus_reads(asking: Asking, app: Celery) -> None:
     modern = client.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")
     assert modern.headers["content-type"].startswith("application/openmetrics-text")
     assert modern.text.endswith("# EOF\n")
+    assert client.get("/metrics", Accept="application/openmetrics-text;version=abc").status_code == 200
 
 
 def test_metrics_without_a_database_are_a_problem_in_words(asking: Asking, app: Celery) -> None:
