@@ -126,5 +126,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("notices")
     for name in COUNTING:
-        op.execute(f"DROP FUNCTION {name}() CASCADE")
+        op.execute(f"DROP FUNCTION IF EXISTS {name}() CASCADE")
     op.drop_table("tallies")

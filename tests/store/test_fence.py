@@ -1,5 +1,6 @@
 """The fence: who may take a batch, whose commit counts, what sweep finds."""
 
+from contextlib import ExitStack
 from threading import Thread
 from uuid import uuid4
 
@@ -7,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from spotisync.core.states import Status
+from spotisync.errors import Unavailable
 from spotisync.store import runs
 from spotisync.store.database import Claimant, Database
 from spotisync.store.runs import Counts, Run
@@ -555,3 +557,13 @@ WAITS_FOR_LOCK = """SELECT 1 FROM pg_stat_activity
 def _sent(store: Store, sync_id: int) -> None:
     with store.database.begin() as connection:
         runs.sent(connection, sync_id, 3)
+
+
+def test_a_process_whose_connections_all_wait_says_that_the_database_is_away(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is frozen: who asks next gets no connection, and no statement of its own ever fails."""
+    monkeypatch.setattr(database._engine.pool, "_timeout", 0.05)
+    with ExitStack() as all_of_them, pytest.raises(Unavailable, match="connections"):
+        for _ in range(11):
+            all_of_them.enter_context(database.begin())
