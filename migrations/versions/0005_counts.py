@@ -13,6 +13,11 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
+# Why is not in the event: a cooldown that stands has its reason, and without one it is our own pace.
+WAITED = """INSERT INTO tallies SELECT v.name, ARRAY[NEW.family, w.reason], v.value
+    FROM (SELECT COALESCE((SELECT l.reason FROM rate_limits l WHERE l.family IN (NEW.family, '*')
+        AND l.blocked_until > clock_timestamp() ORDER BY l.blocked_until DESC LIMIT 1), 'pace') AS reason) w,
+    (VALUES ('waits', {waits}), ('wait_seconds', {seconds})) AS v(name, value);"""
 # Each is counted where the state changes, in the same transaction: whoever writes it can't forget to, and what is
 # rolled back was never counted. Rows are only ever added, so that no two transactions wait for each other.
 COUNTING = {
@@ -46,13 +51,15 @@ COUNTING = {
             ('items', ARRAY[NEW.entity_type, 'removed'], NEW.items_removed - OLD.items_removed)
         ) AS v(name, labels, value) WHERE v.value > 0;""",
     ),
-    # Why is not in the event: a cooldown that stands has its reason, and without one it is our own pace.
     "tally_wait": (
         "AFTER INSERT ON run_events FOR EACH ROW WHEN (NEW.kind IN ('wait', 'parked') AND NEW.family IS NOT NULL)",
-        """INSERT INTO tallies SELECT v.name, ARRAY[NEW.family, w.reason], v.value
-        FROM (SELECT COALESCE((SELECT l.reason FROM rate_limits l WHERE l.family IN (NEW.family, '*')
-            AND l.blocked_until > clock_timestamp() ORDER BY l.blocked_until DESC LIMIT 1), 'pace') AS reason) w,
-        (VALUES ('waits', 1), ('wait_seconds', COALESCE(NEW.seconds, 0))) AS v(name, value);""",
+        WAITED.format(waits="1", seconds="COALESCE(NEW.seconds, 0)"),
+    ),
+    # Waits of one batch, one after the other, are one event that lasts longer.
+    "tally_longer_wait": (
+        """AFTER UPDATE OF seconds ON run_events FOR EACH ROW
+        WHEN (NEW.kind = 'wait' AND NEW.family IS NOT NULL AND NEW.attempt > OLD.attempt)""",
+        WAITED.format(waits="NEW.attempt - OLD.attempt", seconds="NEW.seconds - OLD.seconds"),
     ),
     "tally_plays": (
         "AFTER INSERT ON play_history REFERENCING NEW TABLE AS added FOR EACH STATEMENT",
@@ -119,5 +126,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("notices")
     for name in COUNTING:
-        op.execute(f"DROP FUNCTION {name}() CASCADE")
+        op.execute(f"DROP FUNCTION IF EXISTS {name}() CASCADE")
     op.drop_table("tallies")

@@ -37,8 +37,8 @@ def dump(settings: Settings, file: Path, tell: Tell) -> None:
     """All tables, of one moment, while syncs go on. `file` is replaced when the new one is whole, not before."""
     aside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
+        aside.touch(0o600)  # before there is anything in it
         _run(settings, ["pg_dump", "--format=custom", "--verbose", *PLAIN, f"--file={aside}"], tell)
-        aside.chmod(0o600)
         aside.replace(file)
     finally:
         aside.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoneFree
 
 from spotisync.errors import Unavailable
 
@@ -28,6 +29,8 @@ CONNECT: dict[str, Any] = {
 
 # A server's default would end the session that stands for this process. PostgreSQL 13 has no such setting.
 NEVER_IDLE_OUT = """SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'"""
+
+ALL_BUSY = "the database does not answer: all connections of this process have been waiting for it for too long"
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Database:
         try:
             with self._engine.begin() as connection:
                 yield connection
+        except NoneFree:
+            raise Unavailable(ALL_BUSY) from None
         except DBAPIError as error:
             if is_lost(error):
                 raise Unavailable(_words(error)) from error

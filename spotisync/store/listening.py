@@ -24,5 +24,5 @@ async def changes(url: str) -> AsyncGenerator[None]:
             yield
             async for _ in connection.notifies():
                 yield
-    except psycopg.OperationalError as error:
+    except psycopg.Error as error:  # not only lost: a standby that took over refuses to listen
         raise Unavailable(f"nothing can be heard from the database: {str(error).strip().splitlines()[0]}") from error

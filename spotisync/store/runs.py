@@ -353,12 +353,12 @@ def defer(connection: Connection, sync_id: int, phase: Phase, put_off: int) -> N
 
 
 def sent(connection: Connection, sync_id: int, api_calls: int) -> None:
-    """Requests of a batch that brought nothing; they count all the same."""
-    events.sent(connection, sync_id, api_calls)
+    """Requests of a batch that brought nothing; they count all the same. The run's row first, as everywhere."""
     connection.execute(
         text("UPDATE sync_history SET api_calls = api_calls + :calls WHERE id = :id"),
         {"calls": api_calls, "id": sync_id},
     )
+    events.sent(connection, sync_id, api_calls)
 
 
 # ---- a batch that can't go on now -----------------------------------------------------------------------------------

@@ -87,12 +87,15 @@ def _store(
 
 def set_status(sync: Sync, name: str, status: str) -> accounts.Account:
     """An account that is switched off ends its unfinished runs; once it is on again they can be resumed."""
-    with sync.database.begin() as connection:
+
+    def switch(connection: Connection) -> accounts.Account:
         account = _locked(connection, name)
         accounts.set_status(connection, account.id, status)
         if status == "disabled":
             _cancel_all(connection, account, disabled_words(name))
         return accounts.named(connection, name)
+
+    return sync.database.transact(switch)
 
 
 def disabled_words(name: str) -> str:
@@ -107,11 +110,15 @@ def remove(sync: Sync, name: str) -> None:
     broker is there now or not. To tell them first and delete then would need a broker, and a second try after a crash.
     """
     why = "the account was removed"
-    with sync.database.begin() as connection:
+
+    def take_away(connection: Connection) -> None:
         account = _locked(connection, name)
         _cancel_all(connection, account, why)
         waiters.part(connection, account.id, why)
         accounts.remove(connection, account.id)
+
+    # Whoever inserts a row of the account just now has locked it the other way round.
+    sync.database.transact(take_away)
 
 
 def _locked(connection: Connection, name: str) -> accounts.Account:

@@ -1,6 +1,7 @@
 """Is it alive, is it ready, what does it count: for who runs it."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final
@@ -8,6 +9,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 
 from spotisync.celery import app as celery
 from spotisync.core import cures
@@ -142,12 +144,16 @@ def exposed(request: Request, sync: Using) -> Response:
         reading = _probes(request, sync).metrics.ask().result(SCRAPE_SECONDS)
     except (TimeoutError, Unavailable) as error:
         return _away(str(error) or f"the database does not answer within {SCRAPE_SECONDS:.0f} seconds", sync.settings)
-    accept = request.headers.get("Accept", "")
-    try:
-        encode, content_type = choose_encoder(accept)
-    except (TypeError, ValueError):  # the library stumbles over a version that is no number
-        encode, content_type = choose_encoder("")
+    encode, content_type = _encoder(request.headers.get("Accept", ""))
     return Response(encode(reading), media_type=content_type)
+
+
+def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    """One that there is, whatever is asked for: a version that is no number trips prometheus_client."""
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):
+        return choose_encoder("")
 
 
 def _away(why: str, settings: Settings) -> JSONResponse:

@@ -12,6 +12,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 AT_A_TIME: Final = 8
 """Fewer than there are connections, so that whoever waits for one gets it."""
 
+FREE: Final = {"/api/sync/events", "/healthz", "/readyz", "/metrics", "/login"}
+
 
 def take(app: FastAPI) -> None:
     app.add_middleware(Turns)
@@ -31,5 +33,8 @@ class Turns:
 
 
 def _asks_for_no_turn(path: str) -> bool:
-    """None of these reads a table; what streams stays for long, and who is slow to send a login is a stranger."""
-    return path.startswith(("/static/", "/events/")) or path in {"/api/sync/events", "/healthz", "/login"}
+    """What streams stays for long, who is slow to send a login is a stranger, and a probe is to answer whatever hangs.
+
+    The probes' questions wait for a connection of their own, each for one, and no request waits for them for long.
+    """
+    return path.startswith(("/static/", "/events/")) or path in FREE

@@ -10,8 +10,9 @@ from sqlalchemy import text
 from spotisync.errors import Refused, SpotisyncError, Transient
 from spotisync.simulator import Server
 from spotisync.spotify.http import Throttled, Unauthorised
-from spotisync.store import counts, migrate, runs
+from spotisync.store import counts, events, migrate, runs
 from spotisync.store.database import Database
+from spotisync.store.events import Event
 from spotisync.sync import Sync
 from spotisync.web import metrics
 from tests import drive
@@ -211,13 +212,24 @@ def test_a_batch_that_is_due_and_not_taken_shows_its_age(store: Store) -> None:
     assert 590 < found["spotisync_blocked_seconds", "library"] <= 600
 
 
+def test_waits_that_are_one_event_are_counted_each(store: Store) -> None:
+    run = store.run()
+    for seconds in (1.5, 2.0, 0.5):
+        with store.database.begin() as connection:
+            waits = Event("wait", "pace", phase="tracks", seq=0, family="library", seconds=seconds)
+            events.tell(connection, run.id, waits)
+    assert store.one("SELECT count(*) FROM run_events WHERE kind = 'wait'") == 1
+    assert total(store.database, "waits") == {("library", "pace"): 3}
+    assert total(store.database, "wait_seconds") == {("library", "pace"): 4.0}
+
+
 def test_the_waits_of_a_run_are_counted_from_its_events(sync: Sync, account: Account, simulator: Server) -> None:
     """As the events come: each wait or parking that a run wrote down is counted, and nothing else."""
     simulator.control.add_fault(status=429, path="/v1/me/playlists", retry_after=1)
     drive.full_sync(sync, account)
     with sync.database.begin() as connection:
         written = connection.execute(
-            text("SELECT count(*) FROM run_events WHERE kind IN ('wait', 'parked') AND family IS NOT NULL")
+            text("SELECT sum(COALESCE(attempt, 1)) FROM run_events WHERE kind IN ('wait', 'parked') AND family <> ''")
         ).scalar_one()
         if not connection.execute(text("SELECT count(*) FROM run_events")).scalar_one():
             pytest.skip("no events are written yet")

@@ -1,5 +1,6 @@
 """The fence: who may take a batch, whose commit counts, what sweep finds."""
 
+from contextlib import ExitStack
 from threading import Thread
 from uuid import uuid4
 
@@ -7,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from spotisync.core.states import Status
+from spotisync.errors import Unavailable
 from spotisync.store import runs
 from spotisync.store.database import Claimant, Database
 from spotisync.store.runs import Counts, Run
@@ -533,3 +535,35 @@ def test_a_sweep_and_a_trigger_at_once_do_not_trip_each_other(store: Store) -> N
     statuses = [status for (status,) in store.sql("SELECT status FROM sync_history ORDER BY status")]
     assert statuses == ["in_progress", "pending"]
     assert swept in ([], [pending.id])
+
+
+def test_calls_that_are_written_down_wait_for_the_run_before_they_touch_its_story(store: Store) -> None:
+    """Whoever moves the run has its row, and then writes a line: the other way round each would wait for the other."""
+    run = store.run()
+    writing = Thread(target=_sent, args=(store, run.id))
+    with store.database.begin() as connection:
+        assert runs.get(connection, run.id, lock=True)
+        writing.start()
+        until(lambda: bool(store.sql(WAITS_FOR_LOCK)), 20)
+        connection.execute(text("SELECT 1 FROM run_events FOR UPDATE NOWAIT"))
+    writing.join()
+    assert store.one("SELECT calls FROM run_events WHERE sync_id = :id", id=run.id) == 3
+
+
+WAITS_FOR_LOCK = """SELECT 1 FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%api_calls%'"""
+
+
+def _sent(store: Store, sync_id: int) -> None:
+    with store.database.begin() as connection:
+        runs.sent(connection, sync_id, 3)
+
+
+def test_a_process_whose_connections_all_wait_says_that_the_database_is_away(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is frozen: who asks next gets no connection, and no statement of its own ever fails."""
+    monkeypatch.setattr(database._engine.pool, "_timeout", 0.05)
+    with ExitStack() as all_of_them, pytest.raises(Unavailable, match="connections"):
+        for _ in range(11):
+            all_of_them.enter_context(database.begin())

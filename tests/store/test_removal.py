@@ -2,9 +2,13 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from threading import Thread
 from typing import Any
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from spotisync.core.outcomes import Outcome, Stale
 from spotisync.errors import Fatal, IllegalMove
@@ -148,3 +152,26 @@ def test_removals_and_triggers_at_the_same_moment_leave_nobody_waiting(
     assert all(words is None or "no account" in words for words in refused)
     assert store.one("SELECT count(*) FROM waiters WHERE ended = 'cancelled'") == refused.count(None)
     assert store.sql("SELECT 1 FROM sync_history") == []
+
+
+def test_a_removal_that_meets_somebody_who_writes_for_the_account_is_done_all_the_same(
+    sync: Sync, account: Account, store: Store
+) -> None:
+    """One has a row of the account and then needs the account's own, the other the other way round."""
+    id_ = store.one("SELECT id FROM accounts")
+    store.sql("INSERT INTO playback (account_id) VALUES (:id) ON CONFLICT DO NOTHING", id=id_)
+    removing = Thread(target=enrol.remove, args=(sync, account.name))
+    with suppress(OperationalError), store.database.begin() as connection:
+        # Who looks for the deadlock is who is ended: this one does not, and on a slow machine gives up first.
+        connection.execute(text("SET LOCAL deadlock_timeout = '1h'"))
+        connection.execute(text("SET LOCAL lock_timeout = '3s'"))
+        connection.execute(text("UPDATE playback SET last_error = 'x' WHERE account_id = :id"), {"id": id_})
+        removing.start()
+        until(lambda: bool(store.sql(WAITS_FOR_LOCK)), 20)
+        connection.execute(text("SELECT 1 FROM accounts WHERE id = :id FOR KEY SHARE"), {"id": id_})
+    removing.join(20)
+    assert store.sql("SELECT 1 FROM accounts") == []
+
+
+WAITS_FOR_LOCK = """SELECT 1 FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'DELETE FROM accounts%'"""

@@ -1,10 +1,11 @@
 """Server-sent events: what is said, to whom, and what it costs."""
 
+import asyncio
 import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 import httpx
@@ -12,7 +13,9 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import event
 
+from spotisync.errors import Unavailable
 from spotisync.status import Document
+from spotisync.store import listening
 from spotisync.store.database import Database
 from spotisync.web.events import hub
 from tests.store.conftest import Store, until
@@ -168,3 +171,15 @@ def test_a_listener_that_was_cut_off_listens_again(
         store.set(run.id, status="failed", completed_at="now()")
         viewer.until("failed")
         viewer.close()
+
+
+def test_whatever_keeps_it_from_listening_is_tried_again(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A standby that has taken over refuses with an error of another kind than a lost connection's."""
+    monkeypatch.setattr(listening, "LISTEN", "DO $$ BEGIN RAISE read_only_sql_transaction; END $$")
+
+    async def listen() -> None:
+        async with aclosing(listening.changes(database_url)) as heard:
+            await anext(heard)
+
+    with pytest.raises(Unavailable, match="nothing can be heard"):
+        asyncio.run(listen())

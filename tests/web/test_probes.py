@@ -23,6 +23,7 @@ from spotisync.settings import Settings
 from spotisync.stack.valkey import Valkey
 from spotisync.web import broker, create_app, probes
 from spotisync.web.bounded import Bounded
+from spotisync.web.turns import AT_A_TIME, Turns
 
 
 @dataclass
@@ -194,3 +195,34 @@ def test_the_length_of_a_queue_is_asked_of_the_broker(app: Celery) -> None:
             assert broker.lengths(app) == {"spotisync.sync": 2, "spotisync.control": 0, "spotisync.playback": 0}
         finally:
             channel.client.delete("spotisync.sync")
+
+
+def test_probes_answer_while_every_turn_is_taken_by_what_hangs() -> None:
+    """A database that is frozen holds whoever asked it something: that is just when a probe is to say so."""
+    answered = []
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        if scope["path"] == "/":
+            await asyncio.Event().wait()
+        answered.append(scope["path"])
+
+    async def ask() -> None:
+        turns = Turns(app)
+        asking = [{"type": "http", "path": path} for path in ["/"] * AT_A_TIME + ["/readyz", "/metrics", "/healthz"]]
+        tasks = [asyncio.ensure_future(turns(scope, None, None)) for scope in asking]  # type: ignore[arg-type]
+        await asyncio.wait(tasks[AT_A_TIME:], timeout=5)
+        for task in tasks:
+            task.cancel()
+
+    asyncio.run(ask())
+    assert answered == ["/readyz", "/metrics", "/healthz"]
+
+
+@pytest.mark.parametrize("accept", ["version=abc", "version=", "version=1.0.0;escaping=none", "version=9.9"])
+def test_a_scraper_that_asks_for_a_format_of_its_own_gets_one_that_there_is(
+    asking: Asking, app: Celery, accept: str
+) -> None:
+    for kind in ("application/openmetrics-text", "text/plain"):
+        answer = asking(broker_url="memory://").get("/metrics", Accept=f"{kind};{accept}")
+        assert answer.status_code == 200, answer.text
+        assert "spotisync_build_info" in answer.text
