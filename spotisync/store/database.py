@@ -45,7 +45,10 @@ class Database:
     """One engine per process: make it after a fork, never before."""
 
     def __init__(self, url: str) -> None:
-        self._engine = create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=5, connect_args=CONNECT)
+        # An error that is logged tells the statement, and not whose rows.
+        self._engine = create_engine(
+            url, pool_pre_ping=True, pool_size=5, max_overflow=5, connect_args=CONNECT, hide_parameters=True
+        )
         self._presence: Connection | None = None
 
     @contextmanager

@@ -38,7 +38,7 @@ def grant(connection: Connection) -> None:
     if not _exists(connection):
         return
     # Two that grant at once would meet in the catalogue, which PostgreSQL answers with an error.
-    connection.execute(text("SELECT pg_advisory_xact_lock(7364920)"))
+    connection.execute(text("SELECT pg_advisory_xact_lock(7364921)"))
     connection.execute(text(f"GRANT USAGE ON SCHEMA public TO {NAME}"))
     for table in metadata.sorted_tables:
         if table.name not in PRIVATE:
