@@ -94,6 +94,7 @@ def _settings(data_dir: Path) -> Settings:
             "SPOTISYNC_DATA_DIR": str(data_dir),
             "SPOTISYNC_SECRET_KEY": Fernet.generate_key().decode(),
             "SPOTISYNC_LOG_FORMAT": "text",
+            "SPOTISYNC_API_RATE": "0",  # the simulator sets no ceiling, so there is no pace to keep
             "SPOTIPY_CLIENT_ID": "benchmark",
         }
     )
