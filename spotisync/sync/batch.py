@@ -339,7 +339,7 @@ def _stand_by(sync: Sync, claimed: Claimed, why: str) -> Outcome:
     with sync.database.begin() as connection:
         released = runs.release(connection, claimed.run, claimed.token, seconds, stall=sync.settings.stall_seconds)
         if released is not None:
-            claimed.telling.goes_back(connection, "wait", seconds, why)
+            claimed.telling.stands_by(connection, seconds, why)
     if released is None:
         return Stale(orphaned=False, result=_failed(why))
     log.info("%s; again in %.1f s", why, seconds)

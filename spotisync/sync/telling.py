@@ -39,6 +39,14 @@ class Telling:
         """Until the same batch is tried again."""
         self._tell(connection, kind, message=message, family=family, seconds=seconds)
 
+    def stands_by(self, connection: Connection, seconds: float, message: str) -> None:
+        """For other runs: a wait that is neither Spotify's nor our pace's, so it is of no family."""
+        events.tell(
+            connection,
+            self.run.id,
+            Event("wait", phase=self.run.phase, seq=self.run.seq, seconds=seconds, message=message),
+        )
+
     def _tell(self, connection: Connection, kind: Kind, *, family: str | None = None, **of_it: Any) -> None:
         run = self.run
         event = Event(kind, phase=run.phase, seq=run.seq, family=family or run.family, **of_it)

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
-from spotisync import workflow
 from spotisync.core import consent
 from spotisync.errors import Fatal, Unavailable
 from spotisync.spotify import Attempt
@@ -15,6 +14,7 @@ from spotisync.store.accounts import Account
 from spotisync.store.database import Connection
 from spotisync.sync import Sync, enrol
 from spotisync.web import csrf
+from spotisync.web.acts import Acting, Acts
 from spotisync.web.pocket import Pocket
 from spotisync.web.returning import CALLBACK, returning
 from spotisync.web.shared import Looking, Using, page
@@ -131,23 +131,23 @@ def _completed(request: Request, sync: Sync, attempt: Attempt, only: str | None)
 
 
 @router.post("/accounts/enable", dependencies=[csrf.FromThePage])
-def enable(request: Request, sync: Using, account: Name) -> Response:
-    return _switched(request, sync, account, "active", "{} is synced again.")
+def enable(request: Request, acts: Acting, account: Name) -> Response:
+    return _switched(request, acts, account, "active", "{} is synced again.")
 
 
 @router.post("/accounts/disable", dependencies=[csrf.FromThePage])
-def disable(request: Request, sync: Using, account: Name) -> Response:
+def disable(request: Request, acts: Acting, account: Name) -> Response:
     words = "{} is switched off: nothing of it is read any more. What is stored stays."
-    return _switched(request, sync, account, "disabled", words)
+    return _switched(request, acts, account, "disabled", words)
 
 
-def _switched(request: Request, sync: Sync, account: str, status: str, words: str) -> Response:
+def _switched(request: Request, acts: Acts, account: str, status: str, words: str) -> Response:
     try:
-        enrol.set_status(sync, account, status)
+        enrol.set_status(acts.sync, account, status)
     except Fatal as error:
-        return _said(request, sync, _here(str(error)))
-    workflow.sweep_soon()
-    return _said(request, sync, words.format(account), look="good")
+        return _said(request, acts.sync, _here(str(error)))
+    acts.sweep_soon()
+    return _said(request, acts.sync, words.format(account), look="good")
 
 
 @router.get("/accounts/remove")
@@ -156,14 +156,14 @@ def ask(request: Request, sync: Using, account: Annotated[str, Query(max_length=
 
 
 @router.post("/accounts/remove", dependencies=[csrf.FromThePage])
-def remove(request: Request, sync: Using, account: Name, sure: Name = "") -> Response:
+def remove(request: Request, sync: Using, acts: Acting, account: Name, sure: Name = "") -> Response:
     if sure != "yes":
         return _asked(request, sync, account, unsure=True)
     try:
         enrol.remove(sync, account)
     except Fatal as error:
         return _said(request, sync, _here(str(error)))
-    workflow.sweep_soon()
+    acts.sweep_soon()
     return _said(request, sync, f"{account} is disconnected, and what was stored of it is deleted.", look="good")
 
 

@@ -60,6 +60,9 @@ def test_no_id_is_looked_up_twice_though_one_account_has_to_wait_for_the_other(d
     for entity in ("artists", "albums"):
         assert deployment.scalar(f"SELECT count(*) FROM {entity} WHERE enrichment = 'stub'") == 0
     assert deployment.scalar("SELECT sum(failures) FROM sync_state") == 0
+    # To stand by for another run is no wait of Spotify's or of our pace.
+    assert deployment.sql("SELECT DISTINCT family FROM run_events WHERE kind = 'wait'") == [(None,)]
+    assert deployment.sql("SELECT 1 FROM tallies WHERE name = 'waits'") == []
 
 
 @pytest.mark.slow

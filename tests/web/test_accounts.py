@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import pytest
 import uvicorn
 
-from spotisync import workflow
 from spotisync.cli.login import in_browser
 from spotisync.errors import NeedsLogin
 from spotisync.settings import Settings
@@ -52,16 +51,15 @@ def simulator() -> Iterator[Server]:
 
 
 @pytest.fixture
-def swept(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+def swept() -> list[bool]:
     """Whether a worker was asked to tell those who wait."""
-    asked: list[bool] = []
-    monkeypatch.setattr(workflow, "sweep_soon", lambda: asked.append(True))
-    return asked
+    return []
 
 
 @pytest.fixture
-def client(make_settings: Callable[..., Settings], simulator: Server) -> Iterator[TestClient]:
-    app = create_app(make_settings(simulator.url, redirect_uri=CALLBACK, timezone="UTC"))
+def client(make_settings: Callable[..., Settings], simulator: Server, swept: list[bool]) -> Iterator[TestClient]:
+    settings = make_settings(simulator.url, redirect_uri=CALLBACK, timezone="UTC")
+    app = create_app(settings, sweep_soon=lambda: swept.append(True))
     yield TestClient(app, base_url=HERE, follow_redirects=False)
     app.state.sync.close()
 
