@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks.rows import timed
-from spotisync.core.outcomes import End, More
+from spotisync.core.outcomes import More, PhaseEnded
 from spotisync.core.states import Phase
 from spotisync.store.runs import Run
-from spotisync.sync import Sync, batch, lifecycle
-from spotisync.sync.batch import Claimed
-from spotisync.sync.calls import Calls
+from spotisync.sync import Context, batch, runs
+from spotisync.sync.batch import ClaimedBatch
+from spotisync.sync.calls import BatchCalls
 from spotisync.sync.fetch import fetch
-from spotisync.sync.tokens import Access
+from spotisync.sync.tokens import AccountAccess
 
 
 @dataclass(frozen=True)
@@ -31,25 +31,25 @@ class Timings:
         return self.claim + self.plan + self.parse + self.commit
 
 
-def run_to_end(sync: Sync, account: str, until: Phase = "finish") -> Iterator[Timings]:
+def run_to_end(context: Context, account: str, until: Phase = "finish") -> Iterator[Timings]:
     """A full sync, until this phase is due."""
-    run = lifecycle.trigger(sync, account, "full", "cli").run
+    run = runs.trigger(context, account, "full", "cli").run
     while run.phase != until:
-        yield _batch(sync, run)
-        found = lifecycle.look(sync, run.id)
+        yield _batch(context, run)
+        found = runs.get_run(context, run.id)
         assert found
         run = found
-    lifecycle.finish(sync, run.id)
+    runs.finish(context, run.id)
 
 
-def _batch(sync: Sync, run: Run) -> Timings:
+def _batch(context: Context, run: Run) -> Timings:
     """What `run_batch` does when all goes well, with its own functions."""
-    claim, claimed = timed(lambda: batch._claim(sync, run.id, run.phase, run.seq))  # noqa: SLF001
-    assert isinstance(claimed, Claimed)
-    calls, access = Calls(), Access(sync, run.account_id)
-    planning, plan = timed(lambda: batch._plan(sync, claimed, calls))  # noqa: SLF001
-    fetching, fetched = timed(lambda: fetch(sync, access, plan.requests, calls, lambda: True))
+    claim, claimed = timed(lambda: batch._claim(context, run.id, run.phase, run.seq))  # noqa: SLF001
+    assert isinstance(claimed, ClaimedBatch)
+    calls, access = BatchCalls(), AccountAccess(context, run.account_id)
+    planning, plan = timed(lambda: batch._plan(context, claimed, calls))  # noqa: SLF001
+    fetching, fetched = timed(lambda: fetch(context, access, plan.requests, calls, lambda: True))
     parse, step = timed(lambda: batch._fold(plan, fetched))  # noqa: SLF001
-    commit, outcome = timed(lambda: batch._commit(sync, claimed, step, calls))  # noqa: SLF001
-    assert isinstance(outcome, More | End)
+    commit, outcome = timed(lambda: batch._commit(context, claimed, step, calls))  # noqa: SLF001
+    assert isinstance(outcome, More | PhaseEnded)
     return Timings(run.phase, claim, planning, fetching, parse, commit, outcome.result.items_processed)

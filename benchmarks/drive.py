@@ -9,36 +9,36 @@ from spotisync.core.states import OVER
 from spotisync.settings import settings
 from spotisync.simulator import Control
 from spotisync.store.runs import Run
-from spotisync.sync import Sync, enrol, lifecycle
+from spotisync.sync import Context, accounts, runs
 
 
 @contextmanager
-def opened(control: Control) -> Iterator[tuple[Sync, str]]:
+def opened(control: Control) -> Iterator[tuple[Context, str]]:
     """The use cases on the database that the settings name, and the simulator's first account, added to it."""
-    sync = Sync.from_settings(settings())
+    sync = Context.from_settings(settings())
     try:
-        yield sync, enrol.add(sync, control.info()["accounts"][0]["refresh_token"], None).spotify_user_id
+        yield sync, accounts.add(sync, control.info()["accounts"][0]["refresh_token"], None).spotify_user_id
     finally:
         sync.close()
 
 
-def start(sync: Sync, account: str) -> Run:
+def start(context: Context, account: str) -> Run:
     from spotisync import workflow  # Celery's configuration is read with it, so not before there is a place
 
-    run = lifecycle.trigger(sync, account, "full", "cli").run
+    run = runs.trigger(context, account, "full", "cli").run
     workflow.publish(run)
     return run
 
 
-def finished(sync: Sync, run: Run) -> None:
+def finished(context: Context, run: Run) -> None:
     """Wait until it is over. Raises if that is not a success."""
-    found = until(lambda: _over(sync, run), f"the end of run {run.id}", 600, every=0.02)
+    found = until(lambda: _over(context, run), f"the end of run {run.id}", 600, every=0.02)
     if found.status != "success":
         raise RuntimeError(f"run {run.id} {found.status}: {found.last_error}")
 
 
-def _over(sync: Sync, run: Run) -> Run | None:
-    found = lifecycle.look(sync, run.id)
+def _over(context: Context, run: Run) -> Run | None:
+    found = runs.get_run(context, run.id)
     return found if found and found.status in OVER else None
 
 

@@ -7,7 +7,7 @@ from benchmarks.batches import Timings
 from benchmarks.place import Place, connected
 from benchmarks.rows import Row, median, timed
 from spotisync.simulator import Control
-from spotisync.sync import Sync, lifecycle
+from spotisync.sync import Context, runs
 
 FULL_BATCH = 150  # tracks; what has fewer is the first batch, or the last
 SAMPLES = 20  # a round, of what is not a batch
@@ -26,10 +26,10 @@ def measure(here: Place, control: Control, rounds: int) -> Iterator[Row]:
     yield from _rows(done, sweeps, updates)
 
 
-def _sweep(sync: Sync) -> None:
+def _sweep(context: Context) -> None:
     """The queries of `spotisync.sweep`, with one run that goes, and nobody to tell."""
-    assert not lifecycle.due(sync)
-    assert not lifecycle.waiter_to_tell(sync)
+    assert not runs.take_due_runs(context)
+    assert not runs.claim_waiter(context)
 
 
 def _updates(url: str) -> list[float]:

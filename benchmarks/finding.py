@@ -6,7 +6,7 @@ from typing import Final
 from benchmarks import shelf
 from benchmarks.place import Place, connected
 from benchmarks.rows import Row, percentile, timed
-from spotisync.core.search import Question
+from spotisync.core.search import Query
 from spotisync.store import search
 from spotisync.store.database import Connection, Database
 
@@ -41,17 +41,17 @@ def measure(here: Place, tracks: int, repetitions: int) -> Iterator[Row]:
 
 def _rows(database: Database, section: str, repetitions: int) -> Iterator[Row]:
     for what, given in QUESTIONS.items():
-        samples = _samples(database, search.page, given, repetitions)
+        samples = _samples(database, search.search_page, given, repetitions)
         yield Row(section, what, "ms", samples, f"p95 {percentile(samples, 95):.0f} ms")
     for what in ("all, the newest", "love"):
-        samples = _samples(database, search.facets, QUESTIONS[what], repetitions)
+        samples = _samples(database, search.count_facets, QUESTIONS[what], repetitions)
         yield Row(section, f"counts: {what}", "ms", samples, "asked for apart, after the page")
 
 
 def _samples(
-    database: Database, ask: Callable[[Connection, Question], object], given: dict[str, str], repetitions: int
+    database: Database, ask: Callable[[Connection, Query], object], given: dict[str, str], repetitions: int
 ) -> tuple[float, ...]:
-    question = Question.read({"account": "shelf", **given})
+    question = Query.from_parameters({"account": "shelf", **given})
 
     def once() -> object:
         with database.begin() as connection:

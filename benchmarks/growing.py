@@ -10,7 +10,7 @@ from time import perf_counter
 from benchmarks import batches, drive
 from benchmarks.batches import Timings
 from benchmarks.rows import percentile
-from spotisync.settings import impose
+from spotisync.settings import override
 from spotisync.simulator import Control
 
 TEN = 10
@@ -18,7 +18,7 @@ FULL = 0.75  # of the largest batch
 
 
 def main(database: str, simulator: str) -> None:
-    impose({"SPOTISYNC_DATABASE_URL": database})
+    override({"SPOTISYNC_DATABASE_URL": database})
     with drive.opened(Control(simulator)) as (sync, account):
         before, began = _peak_rss(), perf_counter()
         done = list(batches.run_to_end(sync, account))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from benchmarks.place import Place
 from benchmarks.rows import Row, median, ratios
 from spotisync.simulator import Control
-from spotisync.stack.process import leashed
+from spotisync.stack.process import child_command
 
 SECTION = "Growth: a whole sync in one process, {tracks:,} tracks"
 
@@ -36,7 +36,7 @@ def measure(here: Place, sizes: dict[int, int]) -> Iterator[Row]:
 
 def _grow(here: Place, control: Control, tracks: int) -> Grown:
     """In a process of its own, whose memory nothing else has used."""
-    argv = leashed([sys.executable, "-m", "benchmarks.growing", here.fresh(), control.url], None)
+    argv = child_command([sys.executable, "-m", "benchmarks.growing", here.fresh(), control.url], None)
     done = subprocess.run(argv, stdout=subprocess.PIPE, start_new_session=True, check=True)
     return Grown(tracks=tracks, **json.loads(done.stdout))
 

@@ -16,9 +16,9 @@ from sqlalchemy.engine import make_url
 
 from benchmarks.drive import until
 from benchmarks.tracing import TRACE
-from spotisync.settings import Settings, impose
+from spotisync.settings import Settings, override
 from spotisync.simulator import Control
-from spotisync.stack.process import Child, Process, stop_all
+from spotisync.stack.process import ChildSpec, Process, stop_all
 from spotisync.stack.servers import start_servers
 from spotisync.store import migrate
 
@@ -50,16 +50,16 @@ class Place:
     def simulator(self, *options: str) -> Iterator[Control]:
         """One in a process of its own, for Spotify to this process and all that it starts from now on."""
         argv = (sys.executable, "-m", "spotisync.simulator", *options)
-        process = Process(Child(name="simulator", argv=argv), self.settings.data_dir)
+        process = Process(ChildSpec(name="simulator", argv=argv), self.settings.data_dir)
         with _running(process):
             url = until(lambda: _address(process), "the simulator", 120)
-            impose({"SPOTISYNC_SPOTIFY_API_URL": f"{url}/v1", "SPOTISYNC_SPOTIFY_ACCOUNTS_URL": url})
+            override({"SPOTISYNC_SPOTIFY_API_URL": f"{url}/v1", "SPOTISYNC_SPOTIFY_ACCOUNTS_URL": url})
             yield Control(url)
 
     @contextmanager
     def worker(self) -> Iterator[None]:
         """A worker with two children, ready when the block begins."""
-        process = Process(Child(name="worker", argv=(sys.executable, *WORKER)), self.settings.data_dir)
+        process = Process(ChildSpec(name="worker", argv=(sys.executable, *WORKER)), self.settings.data_dir)
         with _running(process):
             until(lambda: " ready." in process.tail(), "the worker", 60)
             yield
@@ -88,7 +88,7 @@ def _settings(data_dir: Path) -> Settings:
     """Defaults, whatever the environment or `.env` say, for this process and all that it starts."""
     fields = Settings.model_fields.items()
     variables = [str(field.validation_alias or f"SPOTISYNC_{name.upper()}") for name, field in fields]
-    return impose(
+    return override(
         {
             **dict.fromkeys(variables, ""),
             "SPOTISYNC_DATA_DIR": str(data_dir),
@@ -117,6 +117,6 @@ def _running(process: Process) -> Iterator[None]:
 def _address(process: Process) -> str | None:
     """The simulator tells it in its first line."""
     if not process.running:
-        raise RuntimeError(f"the simulator ended{process.last_words()}")
+        raise RuntimeError(f"the simulator ended{process.quote_log()}")
     lines = process.tail().splitlines()
     return str(json.loads(lines[0])["url"]) if lines else None

@@ -11,7 +11,7 @@ from benchmarks.rows import Row
 from benchmarks.tracing import Connection
 from spotisync.simulator import Control
 from spotisync.store.runs import Run
-from spotisync.sync import Sync, lifecycle
+from spotisync.sync import Context, runs
 
 
 def measure(here: Place, control: Control, kills: int) -> Iterator[Row]:
@@ -21,17 +21,17 @@ def measure(here: Place, control: Control, kills: int) -> Iterator[Row]:
     yield Row("kill -9 of a worker's child in the middle of a batch", "until the next commit", "s", tuple(seconds))
 
 
-def _kill(sync: Sync, account: str, control: Control, connection: Connection) -> float:
+def _kill(context: Context, account: str, control: Control, connection: Connection) -> float:
     """Seconds until the next commit. Spotify holds one reply back, so that the batch lasts until the kill."""
     control.add_fault(kind="hold", family="library", times=1)
-    run = drive.start(sync, account)
+    run = drive.start(context, account)
     drive.until(control.held, "a request that is held", 30)
     child = drive.until(lambda: _child_with(run), "the child that has the batch", 30)
     killed = time.time()
     os.kill(child, signal.SIGKILL)
     control.release()
     seconds = drive.until(lambda: tracing.commit_after(connection, run.id, killed), "a commit", 60)
-    lifecycle.cancel(sync, run.id)
+    runs.cancel(context, run.id)
     drive.until(lambda: not _child_with(run), "the end of the batch in flight", 30)
     return float(seconds)
 

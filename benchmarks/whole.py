@@ -9,7 +9,7 @@ from benchmarks.place import Place, connected
 from benchmarks.rows import Row, median, ratios
 from benchmarks.spotipy_loop import loop
 from spotisync.simulator import Control
-from spotisync.sync import Sync
+from spotisync.sync import Context
 
 LATENCY_MS = 50
 PLAIN_HOPS = 300
@@ -62,12 +62,12 @@ def _repetition(here: Place, control: Control) -> Repetition:
         return Repetition(seconds, calls, first, second, tracing.hops(connection))
 
 
-def _synced(sync: Sync, account: str, control: Control, url: str) -> Synced:
+def _synced(context: Context, account: str, control: Control, url: str) -> Synced:
     with connected(url) as connection:
         before = tracing.written(connection)
         control.reset_log()
-        run = drive.start(sync, account)
-        drive.finished(sync, run)
+        run = drive.start(context, account)
+        drive.finished(context, run)
         time.sleep(0.2)  # the worker tells those who wait
         after = tracing.written(connection)
         (seconds,) = connection.execute(DURATION, (run.id,)).fetchall()[0]

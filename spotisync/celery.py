@@ -25,8 +25,8 @@ from celery.signals import (
 from kombu.exceptions import OperationalError
 
 from spotisync import logs
-from spotisync.settings import bundled, settings
-from spotisync.sync import Sync
+from spotisync.settings import bundled_path, settings
+from spotisync.sync import Context
 
 log = logging.getLogger(__name__)
 PR_SET_PDEATHSIG = 1
@@ -34,7 +34,7 @@ PR_SET_PDEATHSIG = 1
 
 def _celeryconfig() -> Any:
     """By its path: a wheel has it inside the package, and a checkout's may be shadowed by somebody else's."""
-    spec = importlib.util.spec_from_file_location("spotisync_celeryconfig", bundled("celeryconfig.py"))
+    spec = importlib.util.spec_from_file_location("spotisync_celeryconfig", bundled_path("celeryconfig.py"))
     assert spec  # noqa: S101
     assert spec.loader  # noqa: S101
     module = importlib.util.module_from_spec(spec)
@@ -45,15 +45,15 @@ def _celeryconfig() -> Any:
 app = Celery("spotisync", include=["spotisync.tasks"])
 app.config_from_object(_celeryconfig())
 
-_sync: Sync | None = None
+_context: Context | None = None
 
 
-def sync() -> Sync:
+def context() -> Context:
     """This process's engine, gate and clients: made on first use, after the fork."""
-    global _sync  # noqa: PLW0603 (one per process is the point)
-    if _sync is None:
-        _sync = Sync.from_settings(settings(), stopping)
-    return _sync
+    global _context  # noqa: PLW0603 (one per process is the point)
+    if _context is None:
+        _context = Context.from_settings(settings(), stopping)
+    return _context
 
 
 # One page of memory that a worker shares with its children, who are forked later. A signal to each of them would miss
@@ -139,7 +139,7 @@ def _end_with_parent() -> None:
 
 @worker_process_shutdown.connect
 def _end(**_: Any) -> None:
-    global _sync  # noqa: PLW0603
-    if _sync is not None:
-        _sync.close()
-        _sync = None
+    global _context  # noqa: PLW0603
+    if _context is not None:
+        _context.close()
+        _context = None

@@ -26,7 +26,7 @@ def begin_task(task_id: str, fields: Mapping[str, Any]) -> None:
     _task.set({"task_id": task_id, **fields})
 
 
-def learn(**fields: Any) -> None:
+def add_task_fields(**fields: Any) -> None:
     """For the rest of the task, also after the `bind` that is going on; outside of one: nothing."""
     known = _task.get()
     if known is not None:
@@ -54,7 +54,7 @@ def bind(**fields: Any) -> Iterator[None]:
         _bound.reset(token)
 
 
-class _Json(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
@@ -74,7 +74,7 @@ def _one_line(value: object) -> str:
     return words if words.isprintable() else repr(words)
 
 
-class _Text(logging.Formatter):
+class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
         # Celery's own lines have the task's id in their words.
@@ -86,7 +86,9 @@ def configure(settings: Settings) -> None:
     """Set up the root logger of this process, on stderr: stdout is for what a command answers."""
     form = settings.log_format or ("text" if sys.stderr.isatty() else "json")
     handler = logging.StreamHandler()
-    handler.setFormatter(_Json() if form == "json" else _Text("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    handler.setFormatter(
+        JsonFormatter() if form == "json" else TextFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    )
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     # These log whole requests, bearer tokens included, at DEBUG.
     for name in ("spotipy", "urllib3", "requests"):

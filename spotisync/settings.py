@@ -299,7 +299,7 @@ def _generated_key(path: Path) -> str:
     return path.read_text().strip()
 
 
-def bundled(name: str) -> Path:
+def bundled_path(name: str) -> Path:
     """`celeryconfig.py` and `migrations/`: at the top level of a checkout, inside the package in a wheel."""
     package = Path(__file__).parent
     return next(path for path in (package / name, package.parent / name) if path.exists())
@@ -315,7 +315,7 @@ def settings() -> Settings:
         raise Misconfigured(f"bad settings: {bad}") from None
 
 
-def impose(variables: Mapping[str, str]) -> Settings:
+def override(variables: Mapping[str, str]) -> Settings:
     """Let these hold for this process and all that it starts, whatever the environment or `.env` say."""
     os.environ.update({**variables, **{f"{name}_FILE": "" for name in variables}})  # noqa: TID251 (children inherit it)
     settings.cache_clear()

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from spotisync import notices, results, workflow
-from spotisync.celery import app, sync
+from spotisync import notifications, result_backend, workflow
+from spotisync.celery import app, context
 from spotisync.core.states import Phase
-from spotisync.sync import lifecycle, playback, schedule
+from spotisync.sync import playback, runs, schedule
 from spotisync.sync.batch import run_batch
 from spotisync.sync.enrich import enrich as drain
-from spotisync.sync.lifecycle import SyncType
+from spotisync.sync.runs import SyncType
 from spotisync.workflow import Task, check_arguments
 
 # `max_retries=None` has to stand here: handed to `retry` it means the default, which is three.
@@ -33,8 +33,8 @@ def _trigger(self: Task, sync_type: SyncType, account: str | None, key: str | No
     with workflow.until_postgres_is_back(self):
         workflow.receive(
             self,
-            sync(),
-            lambda caller: lifecycle.trigger(sync(), account, sync_type, "task", idempotency_key=key, caller=caller),
+            context(),
+            lambda caller: runs.trigger(context(), account, sync_type, "task", idempotency_key=key, caller=caller),
         )
 
 
@@ -42,15 +42,15 @@ def _trigger(self: Task, sync_type: SyncType, account: str | None, key: str | No
 def resume_sync(self: Task, *, sync_id: int) -> None:
     """Go on with a run that failed or was cancelled. The result is the summary, once the run is over."""
     with workflow.until_postgres_is_back(self):
-        workflow.receive(self, sync(), lambda caller: lifecycle.resume(sync(), sync_id, caller))
+        workflow.receive(self, context(), lambda caller: runs.resume(context(), sync_id, caller))
 
 
 @app.task(bind=True, name="spotisync.cancel_sync", max_retries=None, before_start=check_arguments)
 def cancel_sync(self: Task, *, sync_id: int) -> dict[str, Any]:
     """End a run now, whatever it is doing or waiting for."""
     with workflow.until_postgres_is_back(self):
-        run = lifecycle.cancel(sync(), sync_id)
-        workflow.answer(sync())
+        run = runs.cancel(context(), sync_id)
+        workflow.answer(context())
         return {"sync_id": run.id, "status": run.status}
 
 
@@ -58,15 +58,15 @@ def cancel_sync(self: Task, *, sync_id: int) -> dict[str, Any]:
 def batch(self: Task, *, sync_id: int, phase: Phase, seq: int) -> dict[str, Any]:
     """One batch of one phase. The message names the work and carries no state."""
     with workflow.until_postgres_is_back(self):
-        return workflow.go_on(self, sync(), sync_id, run_batch(sync(), sync_id, phase, seq))
+        return workflow.publish_next(self, context(), sync_id, run_batch(context(), sync_id, phase, seq))
 
 
 @app.task(bind=True, name="spotisync.finish", max_retries=None)
 def finish(self: Task, *, sync_id: int) -> dict[str, Any]:
     """The end of the chain."""
     with workflow.until_postgres_is_back(self):
-        finished = lifecycle.finish(sync(), sync_id)
-        workflow.answer(sync())
+        finished = runs.finish(context(), sync_id)
+        workflow.answer(context())
         return {"sync_id": sync_id, "finished": finished}
 
 
@@ -74,9 +74,9 @@ def finish(self: Task, *, sync_id: int) -> dict[str, Any]:
 def enrich(self: Task) -> dict[str, Any]:
     """Look up some of what runs have put off, if calls are free; the next task does the next batch."""
     with workflow.until_postgres_is_back(self):
-        done = drain(sync())
+        done = drain(context())
         if done.more:
-            workflow.enrich_soon()
+            workflow.request_enrich()
         return {"family": done.family, "looked_up": done.looked_up, "more": done.more}
 
 
@@ -86,28 +86,28 @@ def sweep(*, scheduled: bool = False) -> None:
 
     `scheduled`: beat says so, which is a sign of life.
     """
-    for run in lifecycle.due(sync(), scheduled=scheduled):
+    for run in runs.take_due_runs(context(), scheduled=scheduled):
         workflow.publish(run)
-    workflow.answer(sync())
-    results.look_after(sync())
+    workflow.answer(context())
+    result_backend.maintain(context())
 
 
 @app.task(name="spotisync.tell", ignore_result=True, soft_time_limit=30, time_limit=60)
 def tell() -> None:
     """Tell people what they should know, if SPOTISYNC_NOTIFY says whom. What can't be told now is told later."""
-    notices.tell(sync())
+    notifications.send_due(context())
 
 
 @app.task(bind=True, name="spotisync.tick", max_retries=None, ignore_result=True)
 def tick(self: Task) -> None:
     """Beat's knock: take what is due by itself. Any number of these, from any number of beats, do it once."""
     with workflow.until_postgres_is_back(self):
-        for made in schedule.tick(sync()):
-            workflow.set_off(made)
+        for made in schedule.take_due(context()):
+            workflow.dispatch(made)
 
 
 @app.task(bind=True, name="spotisync.track_playback", max_retries=None, before_start=check_arguments)
 def track_playback(self: Task, *, account: str | None = None) -> dict[str, Any]:
     """Read recently played, of one account or of all. What one read misses the next one has: fifty plays overlap."""
     with workflow.until_postgres_is_back(self):
-        return playback.track(sync(), account)
+        return playback.track_plays(context(), account)

@@ -15,22 +15,22 @@ from typing import Any, NoReturn, TypeAlias
 
 import celery
 from celery import chain, chord, group, states
-from celery.app.task import Context
+from celery.app.task import Context as TaskContext
 from celery.canvas import Signature, _chain
 from celery.exceptions import Ignore
 from kombu.exceptions import OperationalError
 
-from spotisync import logs, results
+from spotisync import logs, result_backend
 from spotisync.celery import app
 from spotisync.core import arguments
-from spotisync.core.outcomes import BatchResult, End, More, Outcome, Over, Parked, Retry, Stale
+from spotisync.core.outcomes import BatchResult, More, Outcome, Parked, PhaseEnded, Retry, RunEnded, Stale
 from spotisync.core.states import Phase, later_phases
 from spotisync.errors import SpotisyncError, Stopping, Unavailable
 from spotisync.store.runs import Run
 from spotisync.store.waiters import Waiter
-from spotisync.sync import Sync, lifecycle
-from spotisync.sync.lifecycle import Caller, Triggered
-from spotisync.sync.schedule import Reading
+from spotisync.sync import Context, runs
+from spotisync.sync.runs import Caller, Triggered
+from spotisync.sync.schedule import PlaybackDue
 
 log = logging.getLogger(__name__)
 Task: TypeAlias = "celery.Task[Any, Any]"
@@ -80,7 +80,7 @@ def publish(run: Run) -> bool:
     return True
 
 
-def set_off(made: Run | Reading) -> None:
+def dispatch(made: Run | PlaybackDue) -> None:
     """What the schedule has made."""
     if isinstance(made, Run):
         publish(made)
@@ -91,7 +91,7 @@ def set_off(made: Run | Reading) -> None:
         log.warning("plays of %s are not read (%s); the next reading has them", made.account, error)
 
 
-def sweep_soon() -> None:
+def request_sweep() -> None:
     """Have a worker look at once for what is due and whom to tell; beat's next sweep does it otherwise."""
     try:
         app.send_task("spotisync.sweep", retry=False, ignore_result=True)
@@ -99,7 +99,7 @@ def sweep_soon() -> None:
         log.warning("the broker is away (%s); beat's next sweep will look", error)
 
 
-def enrich_soon() -> None:
+def request_enrich() -> None:
     """The next batch of the backlog is a task of its own; without a broker, beat's next one goes on."""
     try:
         app.send_task("spotisync.enrich", retry=False, ignore_result=True)
@@ -107,46 +107,46 @@ def enrich_soon() -> None:
         log.warning("the broker is away (%s); beat's next look-ups go on", error)
 
 
-def go_on(task: Task, sync: Sync, sync_id: int, outcome: Outcome) -> dict[str, Any]:
+def publish_next(task: Task, context: Context, sync_id: int, outcome: Outcome) -> dict[str, Any]:
     """Outcome to message. What is returned is the task's result; `stop` keeps Celery from publishing the next link."""
-    _show(task, sync, sync_id, outcome.result)
+    _show(task, context, sync_id, outcome.result)
     match outcome:
-        case End(result):
+        case PhaseEnded(result):
             return result.as_dict()
         case More(phase, seq, result, account):
-            _hand_on(task, sync, sync_id, _batch(sync_id, phase, seq, account))
-            return stop(task, result)
+            _publish_batch(task, context, sync_id, _batch(sync_id, phase, seq, account))
+            return end_without_chain(task, result)
         case Retry(seconds, _):
             raise _again(task, seconds)
         case Parked(_, result):
-            return stop(task, result)
+            return end_without_chain(task, result)
         case Stale(orphaned, result):
             if orphaned and (task.request.delivery_info or {}).get("redelivered"):
-                publish_if_unfinished(sync, sync_id)
-            return stop(task, result)
-        case Over(_, result):
-            answer(sync)
-            return stop(task, result)
+                publish_if_unfinished(context, sync_id)
+            return end_without_chain(task, result)
+        case RunEnded(_, result):
+            answer(context)
+            return end_without_chain(task, result)
 
 
-def _show(task: Task, sync: Sync, sync_id: int, result: BatchResult) -> None:
+def _show(task: Task, context: Context, sync_id: int, result: BatchResult) -> None:
     """In the rows of the batch and of those who wait for its run. A viewer's: nothing must hang on it."""
     with contextlib.suppress(OperationalError, Unavailable):
-        task.send_event("task-progress", retry=False, **result.as_dict(), result=result.words())
-        for task_id in lifecycle.who_waits(sync, sync_id):
-            results.show_progress(task_id, f"{task.request.get('kwargsrepr')}: {result.words()}")
+        task.send_event("task-progress", retry=False, **result.as_dict(), result=result.describe())
+        for task_id in runs.list_waiting_task_ids(context, sync_id):
+            result_backend.send_progress_event(task_id, f"{task.request.get('kwargsrepr')}: {result.describe()}")
 
 
-def _hand_on(task: Task, sync: Sync, sync_id: int, next_batch: Signature) -> None:
+def _publish_batch(task: Task, context: Context, sync_id: int, next_batch: Signature) -> None:
     """The next batch is a task of its own; the rest of the chain goes with it."""
     try:
         next_batch.apply_async(chain=task.request.chain, root_id=task.request.root_id, parent_id=task.request.id)
     except OperationalError as error:
         log.warning("the next batch could not be published (%s); sweep will", error)
-        lifecycle.publish_later(sync, sync_id)
+        runs.publish_later(context, sync_id)
 
 
-def stop(task: Task, result: BatchResult) -> dict[str, Any]:
+def end_without_chain(task: Task, result: BatchResult) -> dict[str, Any]:
     """End this task without the rest of its chain, which somebody else has, or nobody needs.
 
     That the tracer reads `request.chain` after the task has returned is not documented; a test pins it.
@@ -176,8 +176,8 @@ def _again(task: Any, seconds: float) -> Exception:
     return retry
 
 
-def publish_if_unfinished(sync: Sync, sync_id: int) -> None:
-    run = lifecycle.look(sync, sync_id)
+def publish_if_unfinished(context: Context, sync_id: int) -> None:
+    run = runs.get_run(context, sync_id)
     if run is not None and run.status == "in_progress":
         publish(run)
 
@@ -193,68 +193,72 @@ def check_arguments(task: Task, _task_id: str, args: Sequence[Any], kwargs: Mapp
     arguments.check(str(task.name), args, kwargs)
 
 
-def receive(task: Task, sync: Sync, trigger: Callable[[Caller], Triggered]) -> NoReturn:
+def receive(task: Task, context: Context, trigger: Callable[[Caller], Triggered]) -> NoReturn:
     """The door of a trigger: note the caller, make or join the run, and end with Ignore; `answer` comes later."""
     caller = Caller(str(task.request.id), envelope(task.request))
-    if not lifecycle.known_waiter(sync, caller.task_id):
+    if not runs.is_known_waiter(context, caller.task_id):
         # Before the row exists: a second delivery must not overwrite the answer.
         try:
-            task.update_state(state=results.SYNCING, meta={"task_id": caller.task_id})
+            task.update_state(state=result_backend.SYNCING, meta={"task_id": caller.task_id})
         except Exception:  # noqa: BLE001 (the result backend's own kinds; the run does not need it)
             log.warning("the result backend is away; the state of %s can't be shown", caller.task_id)
         triggered = trigger(caller)
-        logs.learn(run=triggered.run.id, account=triggered.run.account)
-        results.show_progress(caller.task_id, _label(triggered.run.id, triggered.run.account))
+        logs.add_task_fields(run=triggered.run.id, account=triggered.run.account)
+        result_backend.send_progress_event(caller.task_id, _label(triggered.run.id, triggered.run.account))
         if triggered.created:
             publish(triggered.run)
-    answer(sync)
+    answer(context)
     raise Ignore
 
 
-def envelope(request: Context) -> dict[str, Any]:
-    return {name: value for name in ENVELOPE if (value := getattr(request, name, None)) is not None}
+def envelope(request: TaskContext) -> dict[str, Any]:
+    return {
+        assign_task_ids: value
+        for assign_task_ids in ENVELOPE
+        if (value := getattr(request, assign_task_ids, None)) is not None
+    }
 
 
-def answer(sync: Sync) -> None:
+def answer(context: Context) -> None:
     """Tell every waiter whose run is over. Raises `Unavailable` alone.
 
     Anything else would fail a door whose caller is noted already, and told twice then; sweep tries again.
     """
     try:
-        _tell_all(sync)
+        _answer_all(context)
     except Unavailable:
         raise
     except Exception:
         log.exception("callers can't be told now")
 
 
-def _tell_all(sync: Sync) -> None:
+def _answer_all(context: Context) -> None:
     """At least once; each is taken by one process at a time."""
     failures = 0
     # After a few the result backend or the broker is likely away, and each try may take long: a later sweep goes on.
-    while failures < MOST_FAILURES and (waiter := lifecycle.waiter_to_tell(sync)):
+    while failures < MOST_FAILURES and (waiter := runs.claim_waiter(context)):
         try:
-            _tell(sync, waiter)
+            _answer_one(context, waiter)
         except Exception as error:  # whatever a foreign message holds or the result backend raises: others wait, too
             log.warning("caller %s could not be told yet", waiter.task_id, exc_info=error)
-            lifecycle.tell_later(sync, waiter)
+            runs.postpone_waiter(context, waiter)
             failures += 1
         else:
-            lifecycle.told(sync, waiter)
+            runs.mark_answered(context, waiter)
 
 
-def _tell(sync: Sync, waiter: Waiter) -> None:
+def _answer_one(context: Context, waiter: Waiter) -> None:
     """Follow-ups first, then the result: who sees a result knows that they were sent. All of it may be done twice."""
-    request = results.request_of(waiter)
+    request = result_backend.build_request(waiter)
     sent_before = waiter.tries > 1 and app.backend.get_state(waiter.task_id) in states.READY_STATES
-    result = results.summary(sync, waiter) if waiter.status == "success" else results.failure(waiter)
+    result = result_backend.summary(context, waiter) if waiter.status == "success" else result_backend.failure(waiter)
     if not sent_before:
         for follow_up, argument, options in _follow_ups(request, waiter, result):
             unsent = follow_up if waiter.tries == 1 else _unsent(follow_up)
             if unsent is not None:
                 unsent.apply_async((argument,), parent_id=waiter.task_id, **options)
-    results.store(waiter, result)
-    results.show(waiter, result)
+    result_backend.store_result(waiter, result)
+    result_backend.send_final_event(waiter, result)
 
 
 def _follow_ups(
@@ -265,14 +269,14 @@ def _follow_ups(
     failed = isinstance(result, SpotisyncError)
     kind, given = ("errback", request.errbacks) if failed else ("callback", request.callbacks)
     for number, follow_up in enumerate(given or []):
-        name(follow_up, f"{waiter.task_id}:{kind}:{number}")
+        assign_task_ids(follow_up, f"{waiter.task_id}:{kind}:{number}")
         yield app.signature(follow_up), waiter.task_id if failed else result, options
     if request.chain and not failed:
         *rest, link = request.chain
         yield app.signature(link), result, {**options, "chain": rest}
 
 
-def name(follow_up: dict[str, Any], seed: str) -> None:
+def assign_task_ids(follow_up: dict[str, Any], seed: str) -> None:
     """Give what has no task id one that is the same at every attempt; the links of a chain have theirs already."""
     kwargs = follow_up.get("kwargs") or {}
     if follow_up.get("subtask_type") != "chain":
@@ -282,7 +286,7 @@ def name(follow_up: dict[str, Any], seed: str) -> None:
     if follow_up.get("subtask_type") in {"group", "chord", "chain"}:
         parts = kwargs.get("tasks") or kwargs.get("header") or []
         for number, part in enumerate(parts["kwargs"]["tasks"] if isinstance(parts, dict) else parts):
-            name(part, f"{seed}:{number}")
+            assign_task_ids(part, f"{seed}:{number}")
 
 
 def _parts(follow_up: Signature) -> list[Signature]:

@@ -19,7 +19,7 @@ from spotisync.stack.postgres import Postgres
 from spotisync.stack.servers import start_servers
 from spotisync.stack.valkey import Valkey
 from spotisync.store import migrate
-from spotisync.sync import Sync, enrol
+from spotisync.sync import Context, accounts
 from tests.drive import Account
 
 hypothesis_settings.register_profile("spotisync", deadline=None, print_blob=True)
@@ -118,12 +118,12 @@ def make_settings(database_url: str, directory: Path) -> Callable[..., Settings]
 
 
 @pytest.fixture
-def make_sync(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., Sync]]:
+def make_sync(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., Context]]:
     """Make a `Sync` against a simulator; several stand for several worker processes."""
-    made: list[Sync] = []
+    made: list[Context] = []
 
-    def make(simulator: Server, **changes: Any) -> Sync:
-        sync = Sync.from_settings(make_settings(simulator.url, **changes))
+    def make(simulator: Server, **changes: Any) -> Context:
+        sync = Context.from_settings(make_settings(simulator.url, **changes))
         made.append(sync)
         return sync
 
@@ -133,10 +133,10 @@ def make_sync(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., 
 
 
 @pytest.fixture
-def sync(simulator: Server, make_sync: Callable[..., Sync]) -> Sync:
+def context(simulator: Server, make_sync: Callable[..., Context]) -> Context:
     return make_sync(simulator)
 
 
 @pytest.fixture
-def account(sync: Sync, simulator: Server) -> Account:
-    return Account(enrol.add(sync, simulator.refresh_token(), None).spotify_user_id)
+def account(context: Context, simulator: Server) -> Account:
+    return Account(accounts.add(context, simulator.refresh_token(), None).spotify_user_id)

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from spotisync.sync import Sync
+from spotisync.sync import Context
 from tests.drive import Account
 
 MET = {"saved", "playlist", "saved_album", "followed"}
@@ -15,9 +15,11 @@ READ = "a.items_status NOT IN ('forbidden', 'not_found')"
 Tables = dict[str, dict[Any, Any]]
 
 
-def assert_tables_equal_truth(sync: Sync, account: Account, truth: dict[str, Any], *, looked_up: bool = True) -> None:
+def assert_tables_equal_truth(
+    context: Context, account: Account, truth: dict[str, Any], *, looked_up: bool = True
+) -> None:
     """`looked_up`: the restricted regime was asked for artists and albums one by one."""
-    with sync.database.begin() as connection:
+    with context.database.begin() as connection:
         found = tables(connection, account)
     assert_equal(found, expected(truth, looked_up=looked_up))
 

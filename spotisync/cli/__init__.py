@@ -5,9 +5,9 @@ import sys
 
 def main() -> None:
     from spotisync.cli.app import app
-    from spotisync.cli.endings import tell
+    from spotisync.cli.exit_codes import report
 
     try:
         app()
     except Exception as error:  # noqa: BLE001 (the edge of the process)
-        sys.exit(tell(error))
+        sys.exit(report(error))

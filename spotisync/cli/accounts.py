@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spotisync.cli.opened import library, use_cases
 from spotisync.cli.options import AsJson
-from spotisync.cli.output import console, document, say
-from spotisync.core.consent import LOGIN
+from spotisync.cli.output import console, print_json, print_text
+from spotisync.cli.resources import open_context, open_database
+from spotisync.core.oauth import LOGIN
 
 if TYPE_CHECKING:
-    from spotisync.core.consent import Standing
+    from spotisync.core.oauth import LoginState
     from spotisync.store.accounts import Account
 
-    Found = list[tuple[Account, Standing]]
+    Found = list[tuple[Account, LoginState]]
 
 app = typer.Typer(help="Whose libraries are synced.", no_args_is_help=True)
 
@@ -27,16 +27,16 @@ def list_(*, json: AsJson = False) -> None:
     """List the accounts, and whether each can be synced."""
     from spotisync.store import accounts
 
-    with library() as database, database.begin() as connection:
-        standing = {each.account: each for each in accounts.standing(connection)}
-        every = accounts.every(connection)
+    with open_database() as database, database.begin() as connection:
+        standing = {each.account: each for each in accounts.login_states(connection)}
+        every = accounts.list_accounts(connection)
     found = [(each, standing[each.spotify_user_id]) for each in every if each.spotify_user_id in standing]
     if json:
-        document([_plain(*each) for each in found])
+        print_json([_plain(*each) for each in found])
     elif found:
         _print_table(found)
     else:
-        say(f"There is no account yet. Log in: {LOGIN}")
+        print_text(f"There is no account yet. Log in: {LOGIN}")
 
 
 @app.command(epilog="Example: spotisync accounts add --refresh-token-stdin < token.txt")
@@ -60,11 +60,11 @@ def add(
     when = _time(authorised_at) if authorised_at else None
     token = _read_token()
 
-    from spotisync.sync import enrol
+    from spotisync.sync import accounts as enrol
 
-    with use_cases() as sync:
-        account = enrol.add(sync, token, when)
-    say(f"Added {account.spotify_user_id}. Sync its library: spotisync sync full --wait")
+    with open_context() as context:
+        account = enrol.add(context, token, when)
+    print_text(f"Added {account.spotify_user_id}. Sync its library: spotisync sync full --wait")
 
 
 @app.command(epilog="Example: spotisync accounts enable alice")
@@ -79,7 +79,7 @@ def disable(name: Name) -> None:
     from spotisync import workflow
 
     _set_status(name, "disabled")
-    workflow.sweep_soon()
+    workflow.request_sweep()
 
 
 @app.command(epilog="Example: spotisync accounts remove alice --yes")
@@ -87,24 +87,24 @@ def remove(name: Name, *, yes: Annotated[bool, typer.Option("--yes", help="Do no
     """Delete the account, its runs, saved tracks and playlists; artists, albums and tracks stay."""
     from spotisync import workflow
     from spotisync.store import accounts
-    from spotisync.sync import enrol
+    from spotisync.sync import accounts as enrol
 
-    with library() as database, database.begin() as connection:
-        accounts.named(connection, name)
+    with open_database() as database, database.begin() as connection:
+        accounts.find_account(connection, name)
     if not yes:
         typer.confirm(f"Delete {name} with all that was synced for it?", abort=True)
-    with use_cases() as sync:
-        enrol.remove(sync, name)
-    workflow.sweep_soon()
-    say(f"Removed {name}.")
+    with open_context() as context:
+        enrol.remove(context, name)
+    workflow.request_sweep()
+    print_text(f"Removed {name}.")
 
 
 def _set_status(name: str, status: str) -> None:
-    from spotisync.sync import enrol
+    from spotisync.sync import accounts as enrol
 
-    with use_cases() as sync:
-        account = enrol.set_status(sync, name, status)
-    say(f"{account.spotify_user_id} is {account.status}.")
+    with open_context() as context:
+        account = enrol.set_status(context, name, status)
+    print_text(f"{account.spotify_user_id} is {account.status}.")
 
 
 def _read_token() -> str:
@@ -128,7 +128,7 @@ def _time(text: str) -> datetime:
     return moment
 
 
-def _plain(account: "Account", standing: "Standing") -> dict[str, Any]:
+def _plain(account: "Account", standing: "LoginState") -> dict[str, Any]:
     return {
         "spotify_user_id": account.spotify_user_id,
         "spotify_account_id": account.spotify_account_id,
@@ -154,9 +154,9 @@ def _print_table(found: "Found") -> None:
     console().print(table)
     for account, standing in found:
         if standing.warning:
-            say(standing.warning)
+            print_text(standing.warning)
         elif account.last_error:
-            say(f"{account.spotify_user_id}: {account.last_error}")
+            print_text(f"{account.spotify_user_id}: {account.last_error}")
 
 
 def _day(moment: datetime | None) -> str:

@@ -6,24 +6,24 @@ import typer
 
 from spotisync.cli import (
     accounts,
-    backups,
+    backup,
     db,
     demo,
     doctor,
-    exports,
-    imports,
+    export,
+    import_history,
     limits,
     login,
-    looks,
     notify,
     psql,
     schedule,
     simulator,
-    syncs,
+    status,
+    sync,
     up,
     web,
 )
-from spotisync.cli.output import tell_warnings
+from spotisync.cli.output import show_warnings
 
 app = typer.Typer(
     name="spotisync",
@@ -52,27 +52,27 @@ def _always(
     ] = False,
 ) -> None:
     del version
-    tell_warnings()
+    show_warnings()
 
 
 app.command("demo", epilog="Example: spotisync demo")(demo.demo)
 app.command("up", epilog="Example: SPOTIPY_CLIENT_ID=… spotisync up")(up.up)
 app.command("login", epilog="Example: spotisync login")(login.login)
 app.add_typer(accounts.app, name="accounts")
-app.add_typer(syncs.app, name="sync")
-app.command("status", epilog="Example: spotisync status --watch")(looks.status)
-app.command("history", epilog="Example: spotisync history --limit 5")(looks.history)
-app.command("cancel", epilog="Example: spotisync cancel 12")(syncs.cancel)
-app.command("resume", epilog="Example: spotisync resume 12 --wait")(syncs.resume)
+app.add_typer(sync.app, name="sync")
+app.command("status", epilog="Example: spotisync status --watch")(status.status)
+app.command("history", epilog="Example: spotisync history --limit 5")(status.history)
+app.command("cancel", epilog="Example: spotisync cancel 12")(sync.cancel)
+app.command("resume", epilog="Example: spotisync resume 12 --wait")(sync.resume)
 app.add_typer(limits.app, name="limits")
 app.command("web", epilog="Example: spotisync web --port 8421")(web.web)
 app.command("notify", epilog="Example: spotisync notify --test")(notify.notify)
-app.command("import", epilog="Example: spotisync import my_spotify_data.zip")(imports.import_)
+app.command("import", epilog="Example: spotisync import my_spotify_data.zip")(import_history.import_)
 app.command("schedule", epilog="Example: spotisync schedule")(schedule.schedule)
-app.command("export", epilog="Example: spotisync export my-library --format jsonl")(exports.export)
-app.command("backup", epilog="Example: spotisync backup spotisync.backup")(backups.backup)
+app.command("export", epilog="Example: spotisync export my-library --format jsonl")(export.export)
+app.command("backup", epilog="Example: spotisync backup spotisync.backup")(backup.backup)
 app.command("restore", epilog="Example: SPOTISYNC_DATA_DIR=/new/place spotisync restore spotisync.backup")(
-    backups.restore
+    backup.restore
 )
 app.command(
     "psql",

@@ -9,21 +9,20 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
-from spotisync.cli.endings import FAILED, LOGIN_NEEDED, UNREACHABLE
-from spotisync.core import consent, cures
-from spotisync.core.consent import LOGIN
-from spotisync.core.spans import span
+from spotisync.cli.exit_codes import FAILED, LOGIN_NEEDED, UNREACHABLE
+from spotisync.core import cures, oauth
+from spotisync.core.durations import format_duration
+from spotisync.core.oauth import LOGIN
 from spotisync.errors import Fatal, Misconfigured, NeedsLogin, Refused, SpotisyncError, Transient, Unavailable, Wait
-from spotisync.status.words import SWEEPS, cooldown
-from spotisync.status.words import Wait as Cooldown
+from spotisync.status.messages import SWEEPS, WaitState, describe_cooldown
 
 if TYPE_CHECKING:
     from celery import Celery
 
-    from spotisync.gate import Block
     from spotisync.settings import Settings
-    from spotisync.store.accounts import Account, Tokens, Vault
-    from spotisync.store.apps import Forecast
+    from spotisync.store.accounts import Account, StoredTokens, TokenVault
+    from spotisync.store.apps import BacklogForecast
+    from spotisync.store.cooldowns import Cooldown
 
 State = Literal["ok", "warning", "failed"]
 
@@ -55,7 +54,7 @@ def spotify_app(settings: "Settings") -> Finding:
         what, _, cure = str(error).partition(". ")
         return Finding("Spotify app", "failed", what, cure)
     try:
-        consent.redirect(settings.redirect_uri)
+        oauth.parse_redirect_uri(settings.redirect_uri)
     except Misconfigured as error:
         what, _, cure = str(error).partition("\n")
         return Finding("Spotify app", "failed", what, cure)
@@ -64,11 +63,11 @@ def spotify_app(settings: "Settings") -> Finding:
 
 
 def secret_key(settings: "Settings") -> Finding:
-    from spotisync.store.accounts import Vault
+    from spotisync.store.accounts import TokenVault
 
     try:
         keys = settings.secret_keys()
-        Vault(keys)
+        TokenVault(keys)
     except (Misconfigured, OSError) as error:
         what, _, cure = str(error).partition(". ")
         return Finding("secret key", "failed", what, cure or "put Fernet keys there, separated by commas")
@@ -82,7 +81,7 @@ def database(read_version: Callable[[], str], *, embedded: bool) -> Finding:
     try:
         version = read_version()
     except Unavailable as error:
-        return Finding("database", "failed", _upper(str(error)), cures.database(embedded=embedded), UNREACHABLE)
+        return Finding("database", "failed", _upper(str(error)), cures.database_hint(embedded=embedded), UNREACHABLE)
     if int(version.partition(".")[0].partition(" ")[0]) < OLDEST_POSTGRES:
         return Finding("database", "warning", f"PostgreSQL {version} is old", f"use {OLDEST_POSTGRES} or a later one")
     return Finding("database", "ok", f"PostgreSQL {version}")
@@ -100,7 +99,7 @@ def clock(seconds: float) -> Finding:
     if off <= SKEW[0]:
         return Finding("clock", "ok", "this machine and the database agree")
     way = "behind" if seconds > 0 else "ahead of"
-    words = f"this machine is {span(off)} {way} the database"
+    words = f"this machine is {format_duration(off)} {way} the database"
     return Finding("clock", "warning" if off <= SKEW[1] else "failed", words, "let both keep time by NTP")
 
 
@@ -158,32 +157,32 @@ def schedule(swept: datetime | None, now: datetime, interval: int) -> Finding:
         return Finding("schedule", "failed", "beat has never run: nothing is synced or sent on by itself", START_BEAT)
     silent = (now - swept).total_seconds()
     if silent > SWEEPS * interval:
-        words = f"no sweep for {span(silent)}, so that nothing is synced or sent on by itself"
+        words = f"no sweep for {format_duration(silent)}, so that nothing is synced or sent on by itself"
         return Finding("schedule", "failed", words, f"if workers run, beat does not; {START_BEAT}")
-    return Finding("schedule", "ok", f"beat runs; the last sweep was {span(silent)} ago")
+    return Finding("schedule", "ok", f"beat runs; the last sweep was {format_duration(silent)} ago")
 
 
 # ---- accounts and Spotify -------------------------------------------------------------------------------------------
 
 
-def there_are_accounts(found: Sequence["Account"]) -> Finding:
+def accounts(found: Sequence["Account"]) -> Finding:
     if not found:
         return Finding("accounts", "warning", "there is none yet", f"log in: {LOGIN}")
     return Finding("accounts", "ok", ", ".join(f"{each.spotify_user_id} ({each.status})" for each in found))
 
 
-def token(account: "Account", stored: "Tokens", vault: "Vault", now: datetime) -> Finding:
+def token(account: "Account", stored: "StoredTokens", vault: "TokenVault", now: datetime) -> Finding:
     check = f"token of {account.spotify_user_id}"
     login = f"log in again: {LOGIN}"
     if account.status == "needs_login" or stored.refresh_token is None:
         why = account.last_error or "there is none"
         return Finding(check, "failed", f"login needed: {why}", login, LOGIN_NEEDED)
     try:
-        vault.open(stored.refresh_token)
+        vault.decrypt(stored.refresh_token)
     except Misconfigured:
         cure = "add that key to the list in SPOTISYNC_SECRET_KEY; if it is lost, " + login
         return Finding(check, "failed", "it was encrypted with a key that is not in SPOTISYNC_SECRET_KEY", cure)
-    standing = consent.standing(
+    standing = oauth.login_state(
         account.spotify_user_id, account.status, account.authorised_at, None, account.last_error, now
     )
     if standing.warning:
@@ -197,7 +196,7 @@ def scopes(account: "Account", granted: str | None) -> Finding | None:
     if granted is None:
         return None
     check = f"scopes of {account.spotify_user_id}"
-    missing = consent.missing(granted)
+    missing = oauth.missing_scopes(granted)
     if missing:
         return Finding(check, "warning", f"not granted: {', '.join(missing)}", f"log in again: {LOGIN}")
     return Finding(check, "ok", "all that is needed")
@@ -207,7 +206,7 @@ def _done(at: datetime | None, zone: str) -> str:
     return f", done about {at.astimezone(ZoneInfo(zone)):%Y-%m-%d}" if at else ""
 
 
-def look_ups(regime: str | None, found: "Sequence[Forecast]", zone: str) -> Finding:
+def lookups(regime: str | None, found: "Sequence[BacklogForecast]", zone: str) -> Finding:
     """Which of the two Spotify APIs the app has, and when all artists and albums will have been looked up."""
     api = {None: "not known yet, the first sync tells", "full": "the full one"}.get(regime, f"the {regime} one")
     left = [
@@ -218,7 +217,7 @@ def look_ups(regime: str | None, found: "Sequence[Forecast]", zone: str) -> Find
     return Finding("Spotify's API", "ok", "; ".join([api, *left]))
 
 
-def answers(account: "Account", ask: Callable[["Account"], None]) -> Finding:
+def spotify_answers(account: "Account", ask: Callable[["Account"], None]) -> Finding:
     """Whether Spotify answers this account."""
     check = f"Spotify as {account.spotify_user_id}"
     try:
@@ -246,7 +245,7 @@ def _refusal(check: str, error: SpotisyncError) -> Finding:
     return Finding(check, "failed", str(error))
 
 
-def limits(blocks: Sequence["Block"], now: datetime, zone: str) -> list[Finding]:
+def limits(blocks: Sequence["Cooldown"], now: datetime, zone: str) -> list[Finding]:
     if not blocks:
         return [Finding("limits", "ok", "nothing has to wait")]
     document = {"as_of": now.isoformat(), "time_zone": zone}
@@ -254,7 +253,7 @@ def limits(blocks: Sequence["Block"], now: datetime, zone: str) -> list[Finding]
         Finding(
             "limits",
             "warning",
-            cooldown(document, Cooldown(each.until, each.family, each.reason)),
+            describe_cooldown(document, WaitState(each.until, each.family, each.reason)),
             "none: it passes. If you know that it is over: spotisync limits clear",
         )
         for each in blocks

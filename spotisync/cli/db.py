@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spotisync.cli.output import say
+from spotisync.cli.output import print_text
 
 app = typer.Typer(help="The tables: bring them up to date, or back.", no_args_is_help=True)
 
@@ -41,11 +41,11 @@ def current() -> None:
     from spotisync.settings import settings
     from spotisync.store import migrate
 
-    there, needed = migrate.current(settings().database)
+    there, needed = migrate.revisions(settings().database)
     if there == needed:
-        say(f"The tables are at {there}, as this version needs them.")
+        print_text(f"The tables are at {there}, as this version needs them.")
     else:
-        say(f"The tables are at {there or 'nothing'}, this version needs {needed}: spotisync db upgrade")
+        print_text(f"The tables are at {there or 'nothing'}, this version needs {needed}: spotisync db upgrade")
 
 
 @app.command(epilog="Example: spotisync db reader")
@@ -57,18 +57,20 @@ def reader(
     drop: Annotated[bool, typer.Option("--drop", help="Remove the role.")] = False,
 ) -> None:
     """Make a role for dashboards, `spotisync_reader`: it reads the library, no login, and changes nothing."""
-    from spotisync.cli.opened import library
-    from spotisync.store import readers
+    from spotisync.cli.resources import open_database
+    from spotisync.store import reader_role
 
     if drop:
-        with library() as database, database.begin() as connection:
-            gone = readers.drop(connection)
-        say(f"{readers.NAME} is gone." if gone else f"There is no {readers.NAME}.")
+        with open_database() as database, database.begin() as connection:
+            gone = reader_role.drop(connection)
+        print_text(f"{reader_role.NAME} is gone." if gone else f"There is no {reader_role.NAME}.")
         return
     password = _password(asked=password_stdin)
-    with library() as database, database.begin() as connection:
-        readers.make(connection, password)
-    say(f"{readers.NAME} can read the library" + ("." if password_stdin else f", with this password: {password}"))
+    with open_database() as database, database.begin() as connection:
+        reader_role.create_or_update(connection, password)
+    print_text(
+        f"{reader_role.NAME} can read the library" + ("." if password_stdin else f", with this password: {password}")
+    )
 
 
 def _password(*, asked: bool) -> str:

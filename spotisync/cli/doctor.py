@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from spotisync.cli.endings import DONE, FAILED, LOGIN_NEEDED, UNREACHABLE
+from spotisync.cli.exit_codes import DONE, FAILED, LOGIN_NEEDED, UNREACHABLE
 from spotisync.cli.options import AsJson
-from spotisync.cli.output import console, document, say
+from spotisync.cli.output import console, print_json, print_text
 
 if TYPE_CHECKING:
     from spotisync.cli.checks import Finding
     from spotisync.settings import Settings
     from spotisync.store.database import Database
-    from spotisync.sync import Sync
+    from spotisync.sync import Context
 
 QUEUES: Final = ("spotisync.sync", "spotisync.control", "spotisync.playback")
 STYLES: Final = {"ok": "green", "warning": "yellow", "failed": "red"}
@@ -41,10 +41,10 @@ def doctor(
             _print(finding)
     code = exit_code(found)
     if json:
-        document({"ok": code == DONE, "findings": [_plain(each) for each in found]})
+        print_json({"ok": code == DONE, "findings": [_plain(each) for each in found]})
     else:
         failed = sum(each.state == "failed" for each in found)
-        say(f"\n{failed} of {len(found)} checks failed." if failed else "\nNothing has failed.")
+        print_text(f"\n{failed} of {len(found)} checks failed." if failed else "\nNothing has failed.")
     raise typer.Exit(code)
 
 
@@ -66,10 +66,10 @@ def findings(settings: "Settings", *, online: bool) -> "Iterator[Finding]":
         if current:
             yield _schedule(settings, database)
     if current and settings.client_id and key.state == "ok":
-        with _use_cases(settings) as sync:
-            yield from _accounts(sync, online=online)
-            yield _look_ups(sync)
-            yield from _limits(sync)
+        with _use_cases(settings) as context:
+            yield from _accounts(context, online=online)
+            yield _look_ups(context)
+            yield from _limits(context)
 
 
 @contextmanager
@@ -84,14 +84,14 @@ def _opened(settings: "Settings") -> "Iterator[Database]":
 
 
 @contextmanager
-def _use_cases(settings: "Settings") -> "Iterator[Sync]":
-    from spotisync.sync import Sync
+def _use_cases(settings: "Settings") -> "Iterator[Context]":
+    from spotisync.sync import Context
 
-    sync = Sync.from_settings(settings)
+    context = Context.from_settings(settings)
     try:
-        yield sync
+        yield context
     finally:
-        sync.close()
+        context.close()
 
 
 def _database(settings: "Settings", database: "Database") -> "tuple[list[Finding], bool]":
@@ -101,12 +101,12 @@ def _database(settings: "Settings", database: "Database") -> "tuple[list[Finding
 
     def version() -> str:
         with database.begin() as connection:
-            return server.version(connection)
+            return server.server_version(connection)
 
     found = [checks.database(version, embedded=settings.embedded_postgres)]
     if found[0].state == "failed":
         return found, False
-    tables = checks.migrations(*migrate.current(settings.database))
+    tables = checks.migrations(*migrate.revisions(settings.database))
     return [*found, tables, checks.clock(_skew(database))], tables.state == "ok"
 
 
@@ -116,7 +116,7 @@ def _skew(database: "Database") -> float:
 
     with database.begin() as connection:
         began = time.time()
-        theirs = server.clock(connection).timestamp()
+        theirs = server.server_time(connection).timestamp()
         return theirs - (began + time.time()) / 2
 
 
@@ -136,49 +136,51 @@ def _schedule(settings: "Settings", database: "Database") -> "Finding":
     from spotisync.store import heartbeats, server
 
     with database.begin() as connection:
-        return checks.schedule(heartbeats.last(connection, "sweep"), server.clock(connection), settings.sweep_interval)
+        return checks.schedule(
+            heartbeats.last_heartbeat(connection, "sweep"), server.server_time(connection), settings.sweep_interval
+        )
 
 
-def _accounts(sync: "Sync", *, online: bool) -> "Iterator[Finding]":
+def _accounts(context: "Context", *, online: bool) -> "Iterator[Finding]":
     from spotisync.cli import checks
     from spotisync.store import accounts, server
     from spotisync.sync import probe
 
-    with sync.database.begin() as connection:
-        now = server.clock(connection)
-        stored = [(each, accounts.tokens(connection, each.id)) for each in accounts.every(connection)]
-        granted = {each.id: accounts.scope(connection, each.id) for each, _ in stored}
-    yield checks.there_are_accounts([each for each, _ in stored])
+    with context.database.begin() as connection:
+        now = server.server_time(connection)
+        stored = [(each, accounts.get_tokens(connection, each.id)) for each in accounts.list_accounts(connection)]
+        granted = {each.id: accounts.get_scope(connection, each.id) for each, _ in stored}
+    yield checks.accounts([each for each, _ in stored])
     for account, tokens in stored:
         if account.status == "disabled":
             continue
-        token = checks.token(account, tokens, sync.vault, now)
+        token = checks.token(account, tokens, context.vault, now)
         yield token
         yield from filter(None, [checks.scopes(account, granted[account.id])])
         if online and token.state != "failed":
-            yield checks.answers(account, lambda each: probe.ask(sync, each))
+            yield checks.spotify_answers(account, lambda each: probe.check_spotify_answers(context, each))
 
 
-def _look_ups(sync: "Sync") -> "Finding":
+def _look_ups(context: "Context") -> "Finding":
     from spotisync.cli import checks
     from spotisync.store import apps
 
-    settings = sync.settings
+    settings = context.settings
     client_id = settings.require_client_id()
-    with sync.database.begin() as connection:
-        regime = apps.regime(connection, client_id)
+    with context.database.begin() as connection:
+        regime = apps.get_regime(connection, client_id)
         found = apps.forecast(connection, client_id, settings.enrichment, settings.enrichment_budget)
-    return checks.look_ups(regime, found, settings.zone)
+    return checks.lookups(regime, found, settings.zone)
 
 
-def _limits(sync: "Sync") -> "list[Finding]":
+def _limits(context: "Context") -> "list[Finding]":
     from spotisync.cli import checks
     from spotisync.store import server
-    from spotisync.sync import limits
+    from spotisync.sync import cooldowns
 
-    with sync.database.begin() as connection:
-        now = server.clock(connection)
-    return checks.limits(limits.listed(sync), now, sync.settings.zone)
+    with context.database.begin() as connection:
+        now = server.server_time(connection)
+    return checks.limits(cooldowns.list_cooldowns(context), now, context.settings.zone)
 
 
 def _print(finding: "Finding") -> None:

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from spotisync.cli.opened import use_cases
 from spotisync.cli.options import AsJson
-from spotisync.cli.output import document, say
+from spotisync.cli.output import print_json, print_text
+from spotisync.cli.resources import open_context
 
 app = typer.Typer(help="Cooldowns: what Spotify has told us to wait for.", no_args_is_help=True)
 
@@ -28,17 +28,17 @@ WHY = {"rate": "too many requests in a short time", "quota": "the quota is used 
 @app.command("list", epilog="Example: spotisync limits list")
 def list_(*, json: AsJson = False) -> None:
     """Say which requests have to wait, until when, and why."""
-    from spotisync.sync import limits
+    from spotisync.sync import cooldowns
 
-    with use_cases() as sync:
-        blocks = limits.listed(sync)
+    with open_context() as context:
+        blocks = cooldowns.list_cooldowns(context)
     if json:
-        return document([_plain(block) for block in blocks])
+        return print_json([_plain(block) for block in blocks])
     for block in blocks:
         what = "every request" if block.family == "*" else f"requests of {block.family}"
-        say(f"{what} until {block.until.astimezone():%Y-%m-%d %H:%M:%S}: {WHY[block.reason]}")
+        print_text(f"{what} until {block.until.astimezone():%Y-%m-%d %H:%M:%S}: {WHY[block.reason]}")
     if not blocks:
-        say("Nothing has to wait.")
+        print_text("Nothing has to wait.")
     return None
 
 
@@ -49,11 +49,11 @@ def clear(
     ] = None,
 ) -> None:
     """End cooldowns, on your word that they are over; Spotify answers with longer ones if they are not."""
-    from spotisync.sync import limits
+    from spotisync.sync import cooldowns
 
-    with use_cases() as sync:
-        cleared = limits.clear(sync, family.value if family else None)
-    say(
+    with open_context() as context:
+        cleared = cooldowns.clear(context, family.value if family else None)
+    print_text(
         f"Cleared: {', '.join(cleared)}. Runs that waited go on within seconds."
         if cleared
         else "There was nothing to clear."

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spotisync.cli.endings import INTERRUPTED
-from spotisync.cli.opened import use_cases
-from spotisync.cli.output import console, say
-from spotisync.core import consent
+from spotisync.cli.exit_codes import INTERRUPTED
+from spotisync.cli.output import console, print_text
+from spotisync.cli.resources import open_context
+from spotisync.core import oauth
 from spotisync.errors import Misconfigured, NeedsLogin
 
 if TYPE_CHECKING:
-    from spotisync.cli.loopback import Loopback
+    from spotisync.cli.loopback import LoopbackServer
     from spotisync.store.accounts import Account
-    from spotisync.sync import Sync
+    from spotisync.sync import Context
 
 WAIT_SECONDS = 300
 LOOK_SECONDS = 0.5
@@ -42,96 +42,108 @@ def login(
 
     Asks for reading alone. Logging in again changes nothing of what was synced.
     """
-    from spotisync.sync import enrol
+    from spotisync.sync import accounts
 
-    with use_cases() as sync:
-        known = enrol.every(sync)  # whether there is a database is to be known before a person is asked anything
+    with open_context() as context:
+        known = accounts.list_accounts(
+            context
+        )  # whether there is a database is to be known before a person is asked anything
         try:
-            added = by_hand(sync, port, account) if no_browser else in_browser(sync, port, account, timeout)
+            added = (
+                log_in_by_hand(context, port, account)
+                if no_browser
+                else log_in_with_browser(context, port, account, timeout)
+            )
         except KeyboardInterrupt:
-            say("Not logged in; nothing is changed.", stderr=True)
+            print_text("Not logged in; nothing is changed.", stderr=True)
             raise typer.Exit(INTERRUPTED) from None
     again = added.id in {each.id for each in known}
-    say(
+    print_text(
         f"{added.spotify_user_id} is logged in{' again' if again else ''}. Sync the library: spotisync sync full --wait"
     )
 
 
-def in_browser(
-    sync: "Sync",
+def log_in_with_browser(
+    context: "Context",
     port: int | None,
     only: str | None,
     seconds: float,
     open_: Callable[[str], object] = webbrowser.open,
 ) -> "Account":
     """Open Spotify's page and wait for what comes back to this machine."""
-    from spotisync.cli.loopback import Loopback, PageIsThere
+    from spotisync.cli.loopback import LoopbackServer, PageHoldsPort
 
-    redirect = consent.redirect(sync.settings.redirect_uri)
+    redirect = oauth.parse_redirect_uri(context.settings.redirect_uri)
     if not redirect.is_loopback:
         raise Misconfigured(
-            f"Spotify would answer to {redirect.uri()}, which is not this machine: {consent.LOGIN} --no-browser"
+            f"Spotify would answer to {redirect.with_port()}, which is not this machine: {oauth.LOGIN} --no-browser"
         )
     try:
-        with Loopback(redirect, port) as server:
-            return _answered(sync, server, redirect.uri(server.port), only, seconds, open_)
-    except PageIsThere as there:
-        return _on_page(sync, there.url, only, seconds, open_)
+        with LoopbackServer(redirect, port) as server:
+            return _answered(context, server, redirect.with_port(server.port), only, seconds, open_)
+    except PageHoldsPort as there:
+        return _on_page(context, there.url, only, seconds, open_)
 
 
 def _answered(
-    sync: "Sync",
-    server: "Loopback",
+    context: "Context",
+    server: "LoopbackServer",
     redirect_uri: str,
     only: str | None,
     seconds: float,
     open_: Callable[[str], object],
 ) -> "Account":
-    from spotisync.sync import enrol
+    from spotisync.sync import accounts
 
-    attempt = enrol.begin(sync, redirect_uri, only)
+    attempt = accounts.begin_login(context, redirect_uri, only)
     server.state = attempt.state
-    say("Spotify asks you in your browser. If none opens, open this address on this machine:\n")
+    print_text("Spotify asks you in your browser. If none opens, open this address on this machine:\n")
     _show_address(attempt.url)
-    say(f"No browser on this machine? Ctrl-C, then: {consent.LOGIN} --no-browser")
+    print_text(f"No browser on this machine? Ctrl-C, then: {oauth.LOGIN} --no-browser")
     open_(attempt.url)
-    url = server.answer(seconds)
+    url = server.wait_for_redirect(seconds)
     if url is None:
         raise NeedsLogin(_no_answer(attempt.redirect_uri, seconds))
-    return enrol.complete(sync, attempt, url, only)
+    return accounts.complete_login(context, attempt, url, only)
 
 
-def _on_page(sync: "Sync", url: str, only: str | None, seconds: float, open_: Callable[[str], object]) -> "Account":
+def _on_page(
+    context: "Context", url: str, only: str | None, seconds: float, open_: Callable[[str], object]
+) -> "Account":
     """The page has the port, and takes Spotify's answer; what it has stored is seen in the database."""
-    from spotisync.sync import enrol
+    from spotisync.sync import accounts
 
-    before = {each.id: each.authorised_at for each in enrol.every(sync)}
-    say("spotisync's own page has the port that Spotify answers to. Connect the account there:\n")
+    before = {each.id: each.authorised_at for each in accounts.list_accounts(context)}
+    print_text("spotisync's own page has the port that Spotify answers to. Connect the account there:\n")
     _show_address(url)
-    say(f"This waits until it is done. Without a browser: Ctrl-C, then: {consent.LOGIN} --no-browser")
+    print_text(f"This waits until it is done. Without a browser: Ctrl-C, then: {oauth.LOGIN} --no-browser")
     open_(url)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        for each in enrol.every(sync):
+        for each in accounts.list_accounts(context):
             if each.authorised_at != before.get(each.id) and only in {None, each.spotify_user_id}:
                 return each
         time.sleep(LOOK_SECONDS)
-    raise NeedsLogin(f"no account was connected at {url} within {seconds:.0f} seconds; to try again: {consent.LOGIN}")
+    raise NeedsLogin(f"no account was connected at {url} within {seconds:.0f} seconds; to try again: {oauth.LOGIN}")
 
 
-def by_hand(sync: "Sync", port: int | None, only: str | None, ask: Callable[[str], str] = input) -> "Account":
+def log_in_by_hand(
+    context: "Context", port: int | None, only: str | None, ask: Callable[[str], str] = input
+) -> "Account":
     """The person takes both addresses across: to any browser, and back."""
-    from spotisync.sync import enrol
+    from spotisync.sync import accounts
 
-    attempt = enrol.begin(sync, consent.redirect(sync.settings.redirect_uri).uri(port), only)
-    say("Open this address in any browser, and answer Spotify there:\n")
+    attempt = accounts.begin_login(
+        context, oauth.parse_redirect_uri(context.settings.redirect_uri).with_port(port), only
+    )
+    print_text("Open this address in any browser, and answer Spotify there:\n")
     _show_address(attempt.url)
-    say("It then leads to a page that can't be shown; that is all right. Copy that page's whole address.")
+    print_text("It then leads to a page that can't be shown; that is all right. Copy that page's whole address.")
     try:
         url = ask("Paste it here: ")
     except EOFError:
-        raise NeedsLogin(f"no address was pasted; to try again: {consent.LOGIN} --no-browser") from None
-    return enrol.complete(sync, attempt, url, only)
+        raise NeedsLogin(f"no address was pasted; to try again: {oauth.LOGIN} --no-browser") from None
+    return accounts.complete_login(context, attempt, url, only)
 
 
 def _show_address(url: str) -> None:
@@ -142,5 +154,5 @@ def _show_address(url: str) -> None:
 def _no_answer(redirect_uri: str, seconds: float) -> str:
     return (
         f"no answer came from the browser within {seconds:.0f} seconds. If it said INVALID_CLIENT: "
-        f"{consent.app_must_list(redirect_uri)}, and SPOTIPY_CLIENT_ID must be its client id. Then: {consent.LOGIN}"
+        f"{oauth.unregistered_redirect_message(redirect_uri)}, and SPOTIPY_CLIENT_ID must be its client id. Then: {oauth.LOGIN}"
     )

@@ -13,11 +13,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from spotisync.core import consent
+from spotisync.core import oauth
 from spotisync.errors import Misconfigured
 
 if TYPE_CHECKING:
-    from spotisync.core.consent import Redirect
+    from spotisync.core.oauth import RedirectUri
 
 THANKS = "That was all", "spotisync has Spotify's answer. You can close this page, and look at the terminal."
 FOREIGN = (
@@ -28,7 +28,7 @@ PAGE = "/accounts"
 NOTHING = "Nothing here", "This waits for Spotify's answer, and for nothing else."
 
 
-class PageIsThere(Exception):
+class PageHoldsPort(Exception):
     """The port is taken by spotisync's own page, which can take the answer itself. `url` is its list of accounts."""
 
     def __init__(self, url: str) -> None:
@@ -36,13 +36,13 @@ class PageIsThere(Exception):
         self.url = url
 
 
-class Loopback(ThreadingTCPServer):
+class LoopbackServer(ThreadingTCPServer):
     """Listens from the start, so that its port is known; answers while in a `with` block."""
 
     allow_reuse_address = True
     daemon_threads = True  # a browser may open a connection ahead, and leave it open
 
-    def __init__(self, redirect: "Redirect", port: int | None) -> None:
+    def __init__(self, redirect: "RedirectUri", port: int | None) -> None:
         """`port` in place of the redirect URI's own; where neither names one, any that is free.
 
         Raises `PageIsThere` where the page listens already.
@@ -56,11 +56,11 @@ class Loopback(ThreadingTCPServer):
             super().__init__((redirect.host, wanted), _Page)
         except OSError as error:
             if error.errno == errno.EADDRINUSE and _is_our_page(redirect, wanted):
-                raise PageIsThere(redirect.uri(wanted).removesuffix(redirect.path) + PAGE) from None
+                raise PageHoldsPort(redirect.with_port(wanted).removesuffix(redirect.path) + PAGE) from None
             raise Misconfigured(
                 f"can't wait for Spotify's answer on {redirect.host}, port {wanted} ({error.strerror}). If another "
-                f"program has that port: {consent.LOGIN} --no-browser, which needs none; or --port with one that "
-                f"your app at {consent.DASHBOARD} lists"
+                f"program has that port: {oauth.LOGIN} --no-browser, which needs none; or --port with one that "
+                f"your app at {oauth.DASHBOARD} lists"
             ) from None
         self.port: int = self.server_address[1]
         self._thread = Thread(target=self.serve_forever, args=(0.05,), name="loopback", daemon=True)
@@ -74,7 +74,7 @@ class Loopback(ThreadingTCPServer):
         self._thread.join()
         self.server_close()
 
-    def answer(self, seconds: float) -> str | None:
+    def wait_for_redirect(self, seconds: float) -> str | None:
         """The address that the browser was sent to, with everything in it; None if none came in time."""
         try:
             return self.answers.get(timeout=seconds)
@@ -85,7 +85,7 @@ class Loopback(ThreadingTCPServer):
         """A browser that hangs up is nobody's error."""
 
 
-def _is_our_page(redirect: "Redirect", port: int) -> bool:
+def _is_our_page(redirect: "RedirectUri", port: int) -> bool:
     """Whether it answers there as it does when there is no login to answer to: it leads to the list of accounts."""
     connection = http.client.HTTPConnection(redirect.host, port, timeout=2)
     try:
@@ -99,13 +99,13 @@ def _is_our_page(redirect: "Redirect", port: int) -> bool:
 
 
 class _Page(BaseHTTPRequestHandler):
-    server: Loopback
+    server: LoopbackServer
     timeout = 10
 
     def do_GET(self) -> None:
         if urlsplit(self.path).path != self.server.path:
             self._show(HTTPStatus.NOT_FOUND, *NOTHING)
-        elif not consent.belongs(self.path, self.server.state):
+        elif not oauth.has_state(self.path, self.server.state):
             self._show(HTTPStatus.BAD_REQUEST, *FOREIGN)
         else:
             self._show(HTTPStatus.OK, *THANKS)

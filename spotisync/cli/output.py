@@ -25,13 +25,13 @@ def console(*, stderr: bool = False) -> "Console":
     return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=PIPE_WIDTH)
 
 
-def say(words: str = "", *, stderr: bool = False, markup: bool = False) -> None:
+def print_text(words: str = "", *, stderr: bool = False, markup: bool = False) -> None:
     """One line or several. Only with `markup` are `[bold]` and the like understood: names may hold brackets."""
     to = console(stderr=stderr)
     to.print(words, markup=markup, soft_wrap=not to.is_terminal)
 
 
-def program() -> str:
+def program_name() -> str:
     """How this program was called, for commands that are shown to be typed: it need not be on the PATH."""
     here = Path(sys.argv[0])
     if here.name == "__main__.py":
@@ -39,12 +39,12 @@ def program() -> str:
     return here.name if shutil.which(here.name) else os.path.relpath(here)
 
 
-def document(value: Any) -> None:
+def print_json(value: Any) -> None:
     """The one JSON document of a `--json` command."""
     print(json.dumps(value, indent=2, ensure_ascii=False, default=str))  # noqa: T201
 
 
-class Teller(logging.Handler):
+class ConsoleHandler(logging.Handler):
     """Log lines as plain words on a console, above whatever is drawn there."""
 
     def __init__(self, console: "Console", level: int) -> None:
@@ -60,12 +60,14 @@ class Teller(logging.Handler):
         )
 
 
-def tell_warnings() -> None:
+def show_warnings() -> None:
     """For every command: what is worth a warning goes to stderr."""
-    logging.basicConfig(level=logging.WARNING, handlers=[Teller(console(stderr=True), logging.WARNING)], force=True)
+    logging.basicConfig(
+        level=logging.WARNING, handlers=[ConsoleHandler(console(stderr=True), logging.WARNING)], force=True
+    )
 
 
-def tell_the_stack() -> None:
+def show_stack_events() -> None:
     """For `demo` and `up`: also what starts, ends and is started again."""
-    logging.basicConfig(level=logging.WARNING, handlers=[Teller(console(), logging.INFO)], force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[ConsoleHandler(console(), logging.INFO)], force=True)
     logging.getLogger("spotisync.stack").setLevel(logging.INFO)

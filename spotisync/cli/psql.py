@@ -25,14 +25,14 @@ def psql(
 
 
 def _check_reachable(*, demo: bool) -> None:
-    from spotisync.cli.demo.place import demo_library
-    from spotisync.cli.opened import library
+    from spotisync.cli.demo.environment import use_demo_data_dir
+    from spotisync.cli.resources import open_database
     from spotisync.errors import Unavailable
 
     if demo:
-        demo_library()
+        use_demo_data_dir()
     try:
-        with library() as database, database.begin():
+        with open_database() as database, database.begin():
             pass
     except Unavailable:
         if demo:

@@ -4,13 +4,13 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from spotisync.cli.opened import library
 from spotisync.cli.options import Account, AsJson
-from spotisync.cli.output import document, say
-from spotisync.core.consent import LOGIN
+from spotisync.cli.output import print_json, print_text
+from spotisync.cli.resources import open_database
+from spotisync.core.oauth import LOGIN
 
 if TYPE_CHECKING:
-    from spotisync.cli.words import Document
+    from spotisync.cli.formatting import Document
 
 
 def schedule(*, account: Account = None, json: AsJson = False) -> None:
@@ -19,29 +19,29 @@ def schedule(*, account: Account = None, json: AsJson = False) -> None:
     from spotisync.status import upcoming
     from spotisync.sync import schedule
 
-    with library() as database:
-        rows = schedule.listed(database, settings(), account)
+    with open_database() as database:
+        rows = schedule.list_schedule(database, settings(), account)
         with database.begin() as connection:
-            look_ups = upcoming.look_ups(connection, settings(), datetime.now(UTC)) if rows else []
+            look_ups = upcoming.lookup_forecast(connection, settings(), datetime.now(UTC)) if rows else []
     if json:
-        return document([*rows, *({"account": None, **each} for each in look_ups)])
+        return print_json([*rows, *({"account": None, **each} for each in look_ups)])
     for name, of_it in groupby(rows, lambda row: row["account"]):
-        say(name)
+        print_text(name)
         for row in of_it:
-            for line in lines(row, settings().zone):
-                say(line)
+            for line in format_entry(row, settings().zone):
+                print_text(line)
     for each in look_ups:
-        say(f"Look-ups that were put off: {each['words']}.")
+        print_text(f"Look-ups that were put off: {each['words']}.")
     if not rows:
-        say(f"There is no account yet. Log in: {LOGIN}")
+        print_text(f"There is no account yet. Log in: {LOGIN}")
     return None
 
 
-def lines(row: "Document", zone: str) -> list[str]:
+def format_entry(row: "Document", zone: str) -> list[str]:
     """When it comes; below it, what became of the last one, and why the next one is not where one would expect it."""
     from spotisync.status import upcoming
 
-    said = [upcoming.words(row, zone)]
+    said = [upcoming.describe_entry(row, zone)]
     if row["last_at"]:
         said.append(f"last: {_clock(row, 'last_at', zone)}{_outcome(row)}")
     if row["note"]:
@@ -56,6 +56,6 @@ def _outcome(row: "Document") -> str:
 
 
 def _clock(row: "Document", name: str, zone: str) -> str:
-    from spotisync.core.schedule import clock
+    from spotisync.core.schedule import format_clock
 
-    return clock(datetime.fromisoformat(row[name]), datetime.fromisoformat(row["as_of"]), zone)
+    return format_clock(datetime.fromisoformat(row[name]), datetime.fromisoformat(row["as_of"]), zone)

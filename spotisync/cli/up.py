@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from spotisync.cli.output import say, tell_the_stack
-from spotisync.core.consent import LOGIN
+from spotisync.cli.output import print_text, show_stack_events
+from spotisync.core.oauth import LOGIN
 
 if TYPE_CHECKING:
     from spotisync.settings import Settings
@@ -16,47 +16,52 @@ def up() -> None:
     Starts the embedded servers where no URL names others, brings the tables up to date, and keeps a worker and a
     scheduler running, and the web page. Needs SPOTIPY_CLIENT_ID, in the environment or in .env.
     """
-    from spotisync.cli import programs
+    from spotisync.cli import processes
     from spotisync.settings import settings
-    from spotisync.stack.lock import locked
+    from spotisync.stack.lock import lock_data_dir
     from spotisync.stack.supervisor import Supervisor
 
     chosen = settings()
     chosen.require_client_id()
     chosen.check_address()
-    tell_the_stack()
-    with locked(chosen.data_dir):
+    show_stack_events()
+    with lock_data_dir(chosen.data_dir):
         chosen.secret_keys()  # missing, that is to be said before anything starts
-        chosen = programs.take_port(chosen)
+        chosen = processes.choose_port(chosen)
         with Supervisor(_stages(chosen)) as supervisor:
             if supervisor.start():
                 _tell_what_next(chosen)
             supervisor.run_until(lambda: False)
-    say("Stopped.")
+    print_text("Stopped.")
 
 
 def _stages(chosen: "Settings") -> "list[Stage]":
-    from spotisync.cli import programs
+    from spotisync.cli import processes
     from spotisync.store import migrate
 
     return [
-        programs.servers(chosen),
+        processes.server_processes(chosen),
         lambda: migrate.upgrade(chosen.database),
-        [programs.worker(chosen), programs.beat(chosen), programs.web(chosen), *programs.flower(chosen)],
+        [
+            processes.worker_process(chosen),
+            processes.beat_process(chosen),
+            processes.web_process(chosen),
+            *processes.flower_process(chosen),
+        ],
     ]
 
 
 def _tell_what_next(chosen: "Settings") -> None:
-    from spotisync.cli import programs
-    from spotisync.sync import Sync, enrol
+    from spotisync.cli import processes
+    from spotisync.sync import Context, accounts
 
-    say(f"spotisync is up: {programs.address(chosen)}. Logs: {chosen.data_dir}/logs. Ctrl-C stops everything.")
-    sync = Sync.from_settings(chosen)
+    print_text(f"spotisync is up: {processes.page_url(chosen)}. Logs: {chosen.data_dir}/logs. Ctrl-C stops everything.")
+    sync = Context.from_settings(chosen)
     try:
-        names = [account.spotify_user_id for account in enrol.every(sync)]
+        names = [account.spotify_user_id for account in accounts.list_accounts(sync)]
     finally:
         sync.close()
     if names:
-        say(f"Accounts: {', '.join(names)}. In another terminal: spotisync status --watch")
+        print_text(f"Accounts: {', '.join(names)}. In another terminal: spotisync status --watch")
     else:
-        say(f"There is no account yet. In another terminal: {LOGIN}, then: spotisync sync full --wait")
+        print_text(f"There is no account yet. In another terminal: {LOGIN}, then: spotisync sync full --wait")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from spotisync.cli.output import say
+from spotisync.cli.output import print_text
 
 Host = Annotated[str | None, typer.Option("--host", help="Where to listen, instead of SPOTISYNC_HOST.")]
 Port = Annotated[
@@ -18,11 +18,11 @@ def web(*, host: Host = None, port: Port = None) -> None:
     Where others can reach it, it asks for SPOTISYNC_API_TOKEN, and does not start without.
     """
     from spotisync import logs
-    from spotisync.settings import impose
-    from spotisync.web.serving import serve
+    from spotisync.settings import override
+    from spotisync.web.server import serve
 
     given = {"SPOTISYNC_HOST": host, "SPOTISYNC_PORT": port}
-    chosen = impose({name: str(value) for name, value in given.items() if value is not None})
+    chosen = override({name: str(value) for name, value in given.items() if value is not None})
     logs.configure(chosen)
-    serve(chosen, lambda address: say(f"spotisync listens at {address}. The API: {address}/docs"))
-    say("Stopped.")
+    serve(chosen, lambda address: print_text(f"spotisync listens at {address}. The API: {address}/docs"))
+    print_text("Stopped.")

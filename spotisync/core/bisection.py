@@ -22,7 +22,7 @@ from spotisync.core.requests import PAGE
 
 
 @dataclass(frozen=True)
-class Entry:
+class ListRow:
     """One row of a list: the minute in which it was saved, and its track (None: no stored row stands for it)."""
 
     minute: datetime
@@ -30,7 +30,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Found:
+class Compared:
     """All that differs was read.
 
     `missing`: expected, and not there any more; `redated`: there once, at another date than the stored one; `excess`:
@@ -39,7 +39,7 @@ class Found:
 
     missing: frozenset[str]
     redated: frozenset[str]
-    excess: tuple[Entry, ...]
+    excess: tuple[ListRow, ...]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class Walk:
+class FullRead:
     """Cheaper, or the only way: read the whole list."""
 
     reason: str
@@ -74,14 +74,14 @@ class Interval:
     end: int
 
     @property
-    def even(self) -> bool:
+    def is_even(self) -> bool:
         return self.last - self.first == self.end - self.start
 
 
 class Expected:
     """The stored rows in Spotify's order."""
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
+    def __init__(self, entries: Iterable[ListRow]) -> None:
         self.entries = sorted(entries, key=lambda entry: entry.minute, reverse=True)
         # Ages grow along the list, as bisect wants it.
         self._ages = [-entry.minute.timestamp() for entry in self.entries]
@@ -90,52 +90,52 @@ class Expected:
         return len(self.entries)
 
     @property
-    def excess(self) -> tuple[Entry, ...]:
+    def excess(self) -> tuple[ListRow, ...]:
         return tuple(entry for entry in self.entries if entry.track_id is None)
 
-    def newer_than(self, minute: datetime) -> int:
+    def count_newer_than(self, minute: datetime) -> int:
         return bisect_left(self._ages, -minute.timestamp())
 
-    def not_older_than(self, minute: datetime) -> int:
+    def count_not_older_than(self, minute: datetime) -> int:
         return bisect_right(self._ages, -minute.timestamp())
 
 
-def differences(expected: Expected, read: Mapping[int, Entry], total: int) -> Found | Probe | Walk:
+def find_differences(expected: Expected, read: Mapping[int, ListRow], total: int) -> Compared | Probe | FullRead:
     """What to do next, from the rows read so far (by their place in Spotify's list) and its total."""
     if any(before.minute < after.minute for before, after in _neighbours(read)):
-        return Walk("Spotify's list is not in the order of its dates")
+        return FullRead("Spotify's list is not in the order of its dates")
     boundaries = _boundaries(expected, read, total)
     if any(after.here < before.here for before, after in pairwise(boundaries)):
-        return Walk("the pages contradict each other")
+        return FullRead("the pages contradict each other")
     intervals = [Interval(a.there, b.there, a.here, b.here) for a, b in pairwise(boundaries)]
-    open_ = [each for each in intervals if not each.even and _unread(each, read)]
+    open_ = [each for each in intervals if not each.is_even and _unread(each, read)]
     if not open_:
         return _compare(expected, read, [each for each in intervals if not _unread(each, read)])
     if _cost(open_) > ceil(total / PAGE):
-        return Walk("so much has changed that reading everything costs less")
+        return FullRead("so much has changed that reading everything costs less")
     return Probe(tuple(_probe(each, read) for each in open_))
 
 
-def _neighbours(read: Mapping[int, Entry]) -> list[tuple[Entry, Entry]]:
+def _neighbours(read: Mapping[int, ListRow]) -> list[tuple[ListRow, ListRow]]:
     return [(read[place - 1], read[place]) for place in read if place - 1 in read]
 
 
-def _boundaries(expected: Expected, read: Mapping[int, Entry], total: int) -> list[Boundary]:
+def _boundaries(expected: Expected, read: Mapping[int, ListRow], total: int) -> list[Boundary]:
     """In order. Expected rows of minutes that lie between two neighbours are shut in between two boundaries there."""
     found = [Boundary(0, 0)]
     for place in sorted(read):
         if place == 0:
-            found.append(Boundary(0, expected.newer_than(read[0].minute)))
+            found.append(Boundary(0, expected.count_newer_than(read[0].minute)))
         elif place - 1 in read and read[place - 1].minute > read[place].minute:
-            found.append(Boundary(place, expected.not_older_than(read[place - 1].minute)))
-            found.append(Boundary(place, expected.newer_than(read[place].minute)))
+            found.append(Boundary(place, expected.count_not_older_than(read[place - 1].minute)))
+            found.append(Boundary(place, expected.count_newer_than(read[place].minute)))
     if total - 1 in read:
-        found.append(Boundary(total, expected.not_older_than(read[total - 1].minute)))
+        found.append(Boundary(total, expected.count_not_older_than(read[total - 1].minute)))
     found.append(Boundary(total, len(expected)))
     return found
 
 
-def _unread(interval: Interval, read: Mapping[int, Entry]) -> bool:
+def _unread(interval: Interval, read: Mapping[int, ListRow]) -> bool:
     return any(place not in read for place in range(interval.first, interval.last))
 
 
@@ -151,21 +151,21 @@ def _cost_of(interval: Interval) -> int:
     return min(2 * pages - 1, changes * (1 + ceil(log2(pages / changes))) + changes - 1)
 
 
-def _probe(interval: Interval, read: Mapping[int, Entry]) -> int:
+def _probe(interval: Interval, read: Mapping[int, ListRow]) -> int:
     """The middle of the widest stretch that is unread: what it shows rules out one half or the other."""
     first, last = max(_gaps(interval, read), key=lambda gap: gap[1] - gap[0])
     return max(0, first + (last - first - PAGE) // 2) if last - first > PAGE else first
 
 
-def _gaps(interval: Interval, read: Mapping[int, Entry]) -> list[tuple[int, int]]:
+def _gaps(interval: Interval, read: Mapping[int, ListRow]) -> list[tuple[int, int]]:
     unread = [place for place in range(interval.first, interval.last) if place not in read]
     breaks = [at for at, (before, after) in enumerate(pairwise(unread), start=1) if after - before > 1]
     return [(unread[a], unread[b - 1] + 1) for a, b in pairwise([0, *breaks, len(unread)])]
 
 
-def _compare(expected: Expected, read: Mapping[int, Entry], intervals: Sequence[Interval]) -> Found:
+def _compare(expected: Expected, read: Mapping[int, ListRow], intervals: Sequence[Interval]) -> Compared:
     missing: set[str] = set()
-    surplus: dict[str, Entry] = {}
+    surplus: dict[str, ListRow] = {}
     excess = Counter(expected.excess)
     for each in intervals:
         wanted = expected.entries[each.start : each.end]
@@ -176,12 +176,12 @@ def _compare(expected: Expected, read: Mapping[int, Entry], intervals: Sequence[
         for entry in there:
             left[entry.track_id] -= 1
             if entry.track_id is None or left[entry.track_id] < 0:
-                excess[Entry(entry.minute, None)] += 1
+                excess[ListRow(entry.minute, None)] += 1
                 surplus |= {entry.track_id: entry} if entry.track_id else {}
     redated = {id_: entry for id_, entry in surplus.items() if id_ in missing}
-    excess.subtract(Entry(entry.minute, None) for entry in redated.values())
-    return Found(frozenset(missing - set(redated)), frozenset(redated), tuple(sorted(excess.elements(), key=_age)))
+    excess.subtract(ListRow(entry.minute, None) for entry in redated.values())
+    return Compared(frozenset(missing - set(redated)), frozenset(redated), tuple(sorted(excess.elements(), key=_age)))
 
 
-def _age(entry: Entry) -> float:
+def _age(entry: ListRow) -> float:
     return -entry.minute.timestamp()

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Literal
 
 from spotisync.core import bisection
-from spotisync.core.bisection import Entry, Expected, Found, Probe
+from spotisync.core.bisection import Compared, Expected, ListRow, Probe
 from spotisync.core.parse import EPOCH, SavedTracksPage
 from spotisync.core.requests import PAGE
 from spotisync.core.walk import TIES
@@ -37,7 +37,7 @@ class Incremental:
 
 
 @dataclass(frozen=True)
-class Row:
+class PlacedRow:
     """A row of Spotify's list, at its place. `track_id` is None where the row is null."""
 
     place: int
@@ -45,12 +45,12 @@ class Row:
     added_at: datetime
 
     @property
-    def entry(self) -> Entry:
-        return Entry(minute_of(self.added_at), self.track_id)
+    def entry(self) -> ListRow:
+        return ListRow(truncate_to_minute(self.added_at), self.track_id)
 
 
 @dataclass(frozen=True)
-class Library:
+class KnownLibrary:
     """What is known: the rows that are expected, those that were read in this search, and where the patrol is.
 
     `walked`: a proved walk has been over it, and every row has its date. `hidden`: the stored rows that null rows may
@@ -58,7 +58,7 @@ class Library:
     """
 
     expected: Expected
-    read: Mapping[int, Entry] = field(default_factory=dict)
+    read: Mapping[int, ListRow] = field(default_factory=dict)
     patrol: int = 0
     walked: bool = True
     newest: datetime | None = None
@@ -66,19 +66,19 @@ class Library:
 
 
 @dataclass(frozen=True)
-class Read:
+class ReadPages:
     """Pages to read. `check`: the head once more, and if it is still the same, `found` is true."""
 
     offsets: tuple[int, ...]
     kind: Literal["head", "probe", "patrol", "check"]
-    found: Found | None = None
+    found: Compared | None = None
 
 
 @dataclass(frozen=True)
 class Conclude:
     """The library is known to be as Spotify has it, once this is written."""
 
-    found: Found
+    found: Compared
 
 
 @dataclass(frozen=True)
@@ -89,49 +89,49 @@ class Rewalk:
 
 
 @dataclass(frozen=True)
-class After:
+class PagesRead:
     """What pages came to. `rows` are new; `again`: nothing that was read before belongs to them."""
 
     cursor: Incremental
-    rows: tuple[Row, ...] = ()
+    rows: tuple[PlacedRow, ...] = ()
     again: bool = False
-    found: Found | None = None
+    found: Compared | None = None
 
 
-def minute_of(moment: datetime) -> datetime:
+def truncate_to_minute(moment: datetime) -> datetime:
     return moment.replace(second=0, microsecond=0)
 
 
-def plan(cursor: Incremental, library: Library) -> Read | Conclude | Rewalk:
+def plan(cursor: Incremental, library: KnownLibrary) -> ReadPages | Conclude | Rewalk:
     if not library.walked:
         return Rewalk("no walk over the library has been proved yet")
     if cursor.beginnings > MOST_BEGINNINGS:
         return Rewalk("the library changes while it is read")
     if cursor.stage == "head":
-        return Read((cursor.position,), "head")
+        return ReadPages((cursor.position,), "head")
     assert cursor.total is not None  # noqa: S101 (the head is in)
-    step = bisection.differences(library.expected, library.read, cursor.total)
+    step = bisection.find_differences(library.expected, library.read, cursor.total)
     match step:
-        case bisection.Walk(reason):
+        case bisection.FullRead(reason):
             return Rewalk(reason)
         case Probe(offsets):
-            return Read(offsets[:MOST_PROBES], "probe")
-        case Found():
+            return ReadPages(offsets[:MOST_PROBES], "probe")
+        case Compared():
             return _found(cursor, library, step)
 
 
-def _found(cursor: Incremental, library: Library, found: Found) -> Read | Conclude:
+def _found(cursor: Incremental, library: KnownLibrary, found: Compared) -> ReadPages | Conclude:
     """Rows that are gone from a single page are gone; from several pages, only if nothing moved between these."""
     differs = bool(found.missing or found.redated) or found.excess != library.expected.excess
     if differs and cursor.pages > 1:
-        return Read((0,), "check", found)
+        return ReadPages((0,), "check", found)
     unread = cursor.total is not None and len(library.read) < cursor.total
     if unread and not differs and not cursor.patrolled:
-        return Read((library.patrol,), "patrol")
+        return ReadPages((library.patrol,), "patrol")
     return Conclude(found)
 
 
-def fold(cursor: Incremental, step: Read, pages: Sequence[SavedTracksPage], library: Library) -> After:
+def fold(cursor: Incremental, step: ReadPages, pages: Sequence[SavedTracksPage], library: KnownLibrary) -> PagesRead:
     """What the pages say. Those behind the first one that does not fit are not looked at."""
     if any(page.total != (cursor.total if cursor.total is not None else page.total) for page in pages):
         return _begin_again(cursor)
@@ -139,13 +139,13 @@ def fold(cursor: Incremental, step: Read, pages: Sequence[SavedTracksPage], libr
     if any(library.read.get(row.place, row.entry) != row.entry for row in rows):
         return _begin_again(cursor)
     if step.kind == "check":
-        return After(cursor, found=step.found)
+        return PagesRead(cursor, found=step.found)
     new = tuple(row for row in rows if row.place not in library.read)
     newest = cursor.newest or (library.newest if cursor.total is None else None)
     after = replace(cursor, total=pages[0].total, pages=cursor.pages + len(pages), newest=newest)
     if step.kind == "head":
-        return After(_after_head(after, pages[-1]), new)
-    return After(replace(after, patrolled=cursor.patrolled or step.kind == "patrol"), new)
+        return PagesRead(_after_head(after, pages[-1]), new)
+    return PagesRead(replace(after, patrolled=cursor.patrolled or step.kind == "patrol"), new)
 
 
 def _after_head(cursor: Incremental, page: SavedTracksPage) -> Incremental:
@@ -155,24 +155,24 @@ def _after_head(cursor: Incremental, page: SavedTracksPage) -> Incremental:
     return replace(cursor, position=position, stage="search" if over else "head")
 
 
-def _begin_again(cursor: Incremental) -> After:
-    return After(Incremental(newest=cursor.newest, beginnings=cursor.beginnings + 1), again=True)
+def _begin_again(cursor: Incremental) -> PagesRead:
+    return PagesRead(Incremental(newest=cursor.newest, beginnings=cursor.beginnings + 1), again=True)
 
 
-def _rows(pages: Sequence[SavedTracksPage], read: Mapping[int, Entry]) -> tuple[Row, ...]:
+def _rows(pages: Sequence[SavedTracksPage], read: Mapping[int, ListRow]) -> tuple[PlacedRow, ...]:
     """A row without a date takes that of the row before it, or else that of the next one that has one."""
-    found: list[Row] = []
+    found: list[PlacedRow] = []
     for page in pages:
         before = read.get(page.offset - 1)
         date = before.minute if before else next((each for each in page.dates if each > EPOCH), EPOCH)
         for place, (row, own) in enumerate(zip(page.rows, page.dates, strict=True), start=page.offset):
             date = own if own > EPOCH else date
-            found.append(Row(place, row.track_id if row else None, date))
+            found.append(PlacedRow(place, row.track_id if row else None, date))
     return tuple(found)
 
 
 @dataclass(frozen=True)
-class Settled:
+class LibraryChanges:
     """What is to be written at the end: rows that are gone, rows that a null row may hide, those with another date."""
 
     removed: frozenset[str]
@@ -181,7 +181,7 @@ class Settled:
     excess: Counter[datetime]
 
 
-def settle(found: Found, library: Library) -> Settled:
+def resolve_changes(found: Compared, library: KnownLibrary) -> LibraryChanges:
     """A row that is missing where there is a null row more, of the same minute, is hidden rather than gone (law 6)."""
     now = Counter(entry.minute for entry in found.excess)
     more = now - Counter(entry.minute for entry in library.expected.excess)
@@ -189,7 +189,7 @@ def settle(found: Found, library: Library) -> Settled:
     hidden = {id_ for id_, minute in dates.items() if id_ and more[minute]}
     # What had been hidden, and has no null row left to be behind, has been removed meanwhile.
     lost = {id_ for id_, minute in library.hidden.items() if not now[minute]}
-    return Settled(
+    return LibraryChanges(
         removed=frozenset(found.missing - hidden) | lost,
         hidden=frozenset(library.hidden.keys() - lost) | hidden,
         redated=found.redated,
@@ -197,7 +197,7 @@ def settle(found: Found, library: Library) -> Settled:
     )
 
 
-def next_patrol(offset: int, library: Library, total: int) -> int:
+def next_patrol_offset(offset: int, library: KnownLibrary, total: int) -> int:
     """Where the patrol goes on: at the last boundary of its page, so that rows of one minute are seen together."""
     last = min(offset + PAGE, total) - 1
     place = last

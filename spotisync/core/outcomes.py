@@ -25,7 +25,7 @@ class BatchResult:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """How far its phase is, for a list of tasks."""
         if self.error_message or self.next_offset is None:
             return self.error_message or ("soon again" if self.has_more else "complete")
@@ -43,7 +43,7 @@ class More:
 
 
 @dataclass(frozen=True)
-class End:
+class PhaseEnded:
     """The batch is in, and with it the phase."""
 
     result: BatchResult
@@ -74,11 +74,11 @@ class Stale:
 
 
 @dataclass(frozen=True)
-class Over:
+class RunEnded:
     """The run is over: whoever waits for it can be told."""
 
     status: Status
     result: BatchResult
 
 
-Outcome = More | End | Retry | Parked | Stale | Over
+Outcome = More | PhaseEnded | Retry | Parked | Stale | RunEnded

@@ -7,8 +7,18 @@ from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
 from spotisync.core.plays import Play, RecentPage
-from spotisync.core.regimes import Regime, told_by_lookup, told_by_playlists
-from spotisync.core.rows import Album, Artist, Catalogue, NullRow, Playlist, PlaylistItem, SavedRow, SavedTrack, Track
+from spotisync.core.regimes import Regime, regime_of_lookup, regime_of_playlists
+from spotisync.core.rows import (
+    AlbumRow,
+    ArtistRow,
+    CatalogueRows,
+    ListingRow,
+    NullRow,
+    PlaylistItemRow,
+    PlaylistRow,
+    SavedTrackRow,
+    TrackRow,
+)
 from spotisync.errors import Transient
 
 T = TypeVar("T")
@@ -85,13 +95,13 @@ def _is(kind: str, found: dict[str, Any]) -> bool:
 # ---- catalogue objects ----------------------------------------------------------------------------------------------
 
 
-def artist(found: dict[str, Any]) -> Artist | None:
+def artist(found: dict[str, Any]) -> ArtistRow | None:
     id_ = text(found.get("id"))
     # An episode dressed as a track has its show where the artist belongs.
     if not id_ or not _is("artist", found):
         return None
     genres = found.get("genres")
-    return Artist(
+    return ArtistRow(
         id=id_,
         name=text(found.get("name")),
         uri=text(found.get("uri")) or f"spotify:artist:{id_}",
@@ -102,13 +112,13 @@ def artist(found: dict[str, Any]) -> Artist | None:
     )
 
 
-def album(found: dict[str, Any], into: Catalogue) -> Album | None:
+def album(found: dict[str, Any], into: CatalogueRows) -> AlbumRow | None:
     """The album as a row, its artists put into the catalogue."""
     id_ = text(found.get("id"))
     if not id_ or not _is("album", found):
         return None
     release_date = text(found.get("release_date"))
-    row = Album(
+    row = AlbumRow(
         id=id_,
         name=text(found.get("name")),
         uri=text(found.get("uri")) or f"spotify:album:{id_}",
@@ -127,13 +137,13 @@ def album(found: dict[str, Any], into: Catalogue) -> Album | None:
     return row
 
 
-def track(found: dict[str, Any], into: Catalogue) -> Track | None:
+def track(found: dict[str, Any], into: CatalogueRows) -> TrackRow | None:
     """The track as a row, it, its album and all artists put into the catalogue."""
     id_ = text(found.get("id"))
     if not id_ or not _is("track", found):
         return None
     on = album(_object(found.get("album")), into)
-    row = Track(
+    row = TrackRow(
         id=id_,
         name=text(found.get("name")),
         uri=text(found.get("uri")) or f"spotify:track:{id_}",
@@ -150,7 +160,7 @@ def track(found: dict[str, Any], into: Catalogue) -> Track | None:
     return row
 
 
-def _artists(found: dict[str, Any], into: Catalogue) -> tuple[str, ...] | None:
+def _artists(found: dict[str, Any], into: CatalogueRows) -> tuple[str, ...] | None:
     if not isinstance(found.get("artists"), list):
         return None
     rows = [row for row in map(artist, _objects(found["artists"])) if row]
@@ -163,45 +173,45 @@ def _artists(found: dict[str, Any], into: Catalogue) -> tuple[str, ...] | None:
 
 
 @dataclass(frozen=True)
-class Page:
+class ListPage:
     """One page of a list: where it began, how many rows Spotify sent (null ones too), and how many there are in all."""
 
     offset: int
     length: int
     total: int
-    catalogue: Catalogue = field(default_factory=Catalogue)
+    catalogue: CatalogueRows = field(default_factory=CatalogueRows)
 
 
 @dataclass(frozen=True)
-class SavedTracksPage(Page):
+class SavedTracksPage(ListPage):
     """`dates`: of all rows, null ones too; EPOCH where there is none."""
 
-    rows: tuple[SavedTrack | None, ...] = ()
+    rows: tuple[SavedTrackRow | None, ...] = ()
     dates: tuple[datetime, ...] = ()
     nulls: tuple[NullRow, ...] = ()
 
 
 @dataclass(frozen=True)
-class PlaylistsPage(Page):
-    rows: tuple[Playlist | None, ...] = ()
+class PlaylistsPage(ListPage):
+    rows: tuple[PlaylistRow | None, ...] = ()
     regime: Regime | None = None
 
 
 @dataclass(frozen=True)
-class SavedPage(Page):
+class SavedPage(ListPage):
     """Saved albums or followed artists. `full`: those that came with all that a look-up would tell.
 
     `after`: where a list without offsets goes on; None at its end.
     """
 
-    rows: tuple[SavedRow | None, ...] = ()
+    rows: tuple[ListingRow | None, ...] = ()
     full: frozenset[str] = frozenset()
     after: str | None = None
 
 
 @dataclass(frozen=True)
-class PlaylistItemsPage(Page):
-    rows: tuple[PlaylistItem, ...] = ()
+class PlaylistItemsPage(ListPage):
+    rows: tuple[PlaylistItemRow, ...] = ()
 
 
 def _page(body: Any) -> tuple[list[Any], int]:
@@ -216,7 +226,7 @@ def _page(body: Any) -> tuple[list[Any], int]:
 
 def saved_tracks(body: Any, offset: int) -> SavedTracksPage:
     items, total = _page(body)
-    catalogue = Catalogue()
+    catalogue = CatalogueRows()
     rows = tuple(_saved_track(_object(item), catalogue) for item in items)
     nulls = tuple(
         NullRow(_added_at(_object(item)), total - position)
@@ -227,9 +237,9 @@ def saved_tracks(body: Any, offset: int) -> SavedTracksPage:
     return SavedTracksPage(offset, len(items), total, catalogue, rows, dates, nulls)
 
 
-def _saved_track(item: dict[str, Any], into: Catalogue) -> SavedTrack | None:
+def _saved_track(item: dict[str, Any], into: CatalogueRows) -> SavedTrackRow | None:
     row = track(_object(item.get("track")), into)
-    return SavedTrack(row.id, _added_at(item)) if row else None
+    return SavedTrackRow(row.id, _added_at(item)) if row else None
 
 
 def _added_at(item: dict[str, Any]) -> datetime:
@@ -238,11 +248,11 @@ def _added_at(item: dict[str, Any]) -> datetime:
 
 def saved_albums(body: Any, offset: int) -> SavedPage:
     items, total = _page(body)
-    catalogue = Catalogue()
+    catalogue = CatalogueRows()
     found = [_object(_object(item).get("album")) for item in items]
     met = [album(each, catalogue) for each in found]
     rows = tuple(
-        SavedRow(row.id, _added_at(_object(item))) if row else None for item, row in zip(items, met, strict=True)
+        ListingRow(row.id, _added_at(_object(item))) if row else None for item, row in zip(items, met, strict=True)
     )
     return SavedPage(offset, len(items), total, catalogue, rows, _full(rows, found))
 
@@ -255,33 +265,33 @@ def followed_artists(body: Any, offset: int) -> SavedPage:
     after = text(_object(cursors).get("after")) or None
     if after is None and offset + len(items) < total and "after" not in _object(cursors):
         raise Unreadable("Spotify sent a page of followed artists that does not say where the next one begins")
-    catalogue = Catalogue()
+    catalogue = CatalogueRows()
     rows = tuple(_followed(_object(item), catalogue) for item in items)
     return SavedPage(offset, len(items), total, catalogue, rows, _full(rows, items), after)
 
 
-def _followed(found: dict[str, Any], into: Catalogue) -> SavedRow | None:
+def _followed(found: dict[str, Any], into: CatalogueRows) -> ListingRow | None:
     id_ = _artist_into(found, into)
-    return SavedRow(id_) if id_ else None
+    return ListingRow(id_) if id_ else None
 
 
-def _full(rows: Sequence[SavedRow | None], found: Sequence[Any]) -> frozenset[str]:
-    return frozenset(row.id for row, each in zip(rows, found, strict=True) if row and told_by_lookup(each) == "full")
+def _full(rows: Sequence[ListingRow | None], found: Sequence[Any]) -> frozenset[str]:
+    return frozenset(row.id for row, each in zip(rows, found, strict=True) if row and regime_of_lookup(each) == "full")
 
 
 def playlists(body: Any, offset: int) -> PlaylistsPage:
     items, total = _page(body)
     rows = tuple(playlist(_object(item)) for item in items)
-    return PlaylistsPage(offset, len(items), total, rows=rows, regime=told_by_playlists(items))
+    return PlaylistsPage(offset, len(items), total, rows=rows, regime=regime_of_playlists(items))
 
 
-def playlist(found: dict[str, Any]) -> Playlist | None:
+def playlist(found: dict[str, Any]) -> PlaylistRow | None:
     id_ = text(found.get("id"))
     if not id_:
         return None
     owner = _object(found.get("owner"))
     contents = _object(found.get("items")) or _object(found.get("tracks"))
-    return Playlist(
+    return PlaylistRow(
         id=id_,
         name=text(found.get("name")),
         description=text(found.get("description")),
@@ -297,19 +307,19 @@ def playlist(found: dict[str, Any]) -> Playlist | None:
 
 def playlist_items(body: Any, offset: int) -> PlaylistItemsPage:
     items, total = _page(body)
-    catalogue = Catalogue()
+    catalogue = CatalogueRows()
     rows = tuple(
         _playlist_item(_object(item), position, catalogue) for position, item in enumerate(items, start=offset)
     )
     return PlaylistItemsPage(offset, len(items), total, catalogue, rows)
 
 
-def _playlist_item(item: dict[str, Any], position: int, into: Catalogue) -> PlaylistItem:
+def _playlist_item(item: dict[str, Any], position: int, into: CatalogueRows) -> PlaylistItemRow:
     # New replies say `item`, older ones `track`; the full regime sends both. (The object within has an own
     # boolean called `track`: only an object counts.)
     found = _object(item.get("item")) or _object(item.get("track"))
     uri = text(found.get("uri"))
-    row = PlaylistItem(
+    row = PlaylistItemRow(
         position=position,
         kind="unavailable",
         uri=uri,
@@ -329,20 +339,20 @@ def _is_episode(found: dict[str, Any], uri: str | None) -> bool:
     return found.get("type") == "episode" or found.get("episode") is True or (uri or "").startswith("spotify:episode:")
 
 
-def _of_kind(row: PlaylistItem, kind: Any, track_id: str | None = None) -> PlaylistItem:
-    return PlaylistItem(**{**vars(row), "kind": kind, "track_id": track_id})
+def _of_kind(row: PlaylistItemRow, kind: Any, track_id: str | None = None) -> PlaylistItemRow:
+    return PlaylistItemRow(**{**vars(row), "kind": kind, "track_id": track_id})
 
 
 def recently_played(body: Any) -> RecentPage:
     """It has no total, and no cursors when it is empty."""
     if not isinstance(body, dict) or not isinstance(body.get("items"), list):
         raise Unreadable("Spotify sent plays without rows")
-    items, catalogue = body["items"], Catalogue()
+    items, catalogue = body["items"], CatalogueRows()
     plays = tuple(play for play in (_play(_object(item), catalogue) for item in items) if play)
     return RecentPage(len(items), catalogue, plays)
 
 
-def _play(item: dict[str, Any], into: Catalogue) -> Play | None:
+def _play(item: dict[str, Any], into: CatalogueRows) -> Play | None:
     played_at = moment(item.get("played_at"))
     row = track(_object(item.get("track")), into) if played_at else None
     context_uri = text(_object(item.get("context")).get("uri")) or None
@@ -350,59 +360,63 @@ def _play(item: dict[str, Any], into: Catalogue) -> Play | None:
 
 
 @dataclass(frozen=True)
-class Found:
+class LookupResult:
     """What a look-up by ids brought: rows, and the ids that Spotify no longer knows."""
 
-    catalogue: Catalogue
+    catalogue: CatalogueRows
     known: frozenset[str]
     gone: frozenset[str]
 
 
-def artists_by_id(body: Any, asked: Sequence[str]) -> Found:
+def artists_by_id(body: Any, asked: Sequence[str]) -> LookupResult:
     return _by_id(body, "artists", asked, _artist_into)
 
 
-def albums_by_id(body: Any, asked: Sequence[str]) -> Found:
+def albums_by_id(body: Any, asked: Sequence[str]) -> LookupResult:
     return _by_id(body, "albums", asked, _album_into)
 
 
-def artist_by_id(body: Any, asked: Sequence[str]) -> Found:
+def artist_by_id(body: Any, asked: Sequence[str]) -> LookupResult:
     return _one_by_id(body, asked, _artist_into)
 
 
-def album_by_id(body: Any, asked: Sequence[str]) -> Found:
+def album_by_id(body: Any, asked: Sequence[str]) -> LookupResult:
     return _one_by_id(body, asked, _album_into)
 
 
-def _artist_into(found: dict[str, Any], catalogue: Catalogue) -> str | None:
+def _artist_into(found: dict[str, Any], catalogue: CatalogueRows) -> str | None:
     row = artist(found)
     if row:
         catalogue.add_artist(row)
     return row.id if row else None
 
 
-def _album_into(found: dict[str, Any], catalogue: Catalogue) -> str | None:
+def _album_into(found: dict[str, Any], catalogue: CatalogueRows) -> str | None:
     row = album(found, catalogue)
     return row.id if row else None
 
 
-def _one_by_id(body: Any, asked: Sequence[str], into: Callable[[dict[str, Any], Catalogue], str | None]) -> Found:
+def _one_by_id(
+    body: Any, asked: Sequence[str], into: Callable[[dict[str, Any], CatalogueRows], str | None]
+) -> LookupResult:
     """An object without an id answers nothing, and proves nothing either; what is gone is refused (404)."""
     if not isinstance(body, dict):
         raise Unreadable("Spotify answered a look-up with something else than an object")
-    catalogue = Catalogue()
-    return Found(catalogue, frozenset(asked) if into(body, catalogue) else frozenset(), frozenset())
+    catalogue = CatalogueRows()
+    return LookupResult(catalogue, frozenset(asked) if into(body, catalogue) else frozenset(), frozenset())
 
 
-def _by_id(body: Any, key: str, asked: Sequence[str], into: Callable[[dict[str, Any], Catalogue], str | None]) -> Found:
+def _by_id(
+    body: Any, key: str, asked: Sequence[str], into: Callable[[dict[str, Any], CatalogueRows], str | None]
+) -> LookupResult:
     """Entries answer the ids in order; null says that the id is gone. A list of another length proves nothing."""
     entries: Iterable[Any] | None = _object(body).get(key)
     if not isinstance(entries, list) or len(entries) != len(asked):
         raise Unreadable(f"Spotify answered {len(asked)} {key} with something else")
-    catalogue = Catalogue()
+    catalogue = CatalogueRows()
     known: set[str] = set()
     for id_, entry in zip(asked, entries, strict=True):
         if isinstance(entry, dict) and into(entry, catalogue):
             known.add(id_)
     gone = {id_ for id_, entry in zip(asked, entries, strict=True) if entry is None}
-    return Found(catalogue, frozenset(known), frozenset(gone))
+    return LookupResult(catalogue, frozenset(known), frozenset(gone))

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from spotisync.core import incremental, parse, walk
-from spotisync.core.bisection import Found
+from spotisync.core.bisection import Compared
 from spotisync.core.cursors import Contents, Cursor, Listing, Reading
-from spotisync.core.incremental import Conclude, Incremental, Library, Read, Rewalk, Row, Settled
-from spotisync.core.regimes import Regime, told_by_lookup
+from spotisync.core.incremental import Conclude, Incremental, KnownLibrary, LibraryChanges, PlacedRow, ReadPages, Rewalk
+from spotisync.core.regimes import Regime, regime_of_lookup
 from spotisync.core.requests import IDS_A_CALL, PAGE, Kind, Request
-from spotisync.core.rows import Catalogue, NullRow, Playlist, PlaylistItem, SavedRow, SavedTrack
+from spotisync.core.rows import CatalogueRows, ListingRow, NullRow, PlaylistItemRow, PlaylistRow, SavedTrackRow
 from spotisync.core.walk import TracksWalk
 from spotisync.errors import Refused
 
@@ -68,7 +68,7 @@ class SavedRead:
     `first`: the fingerprint of the page, if it is the first one; `listed`: the list has been read to its end.
     """
 
-    rows: tuple[SavedRow, ...]
+    rows: tuple[ListingRow, ...]
     full: frozenset[str]
     partial: frozenset[str]
     total: int
@@ -81,14 +81,14 @@ class Step:
     """What one batch brings: rows to write, and the cursor after it (`None`: the phase is over)."""
 
     cursor: Cursor | None
-    catalogue: Catalogue = field(default_factory=Catalogue)
+    catalogue: CatalogueRows = field(default_factory=CatalogueRows)
     total: int | None = None
-    saved: tuple[SavedTrack, ...] = ()
+    saved: tuple[SavedTrackRow, ...] = ()
     nulls: tuple[NullRow, ...] = ()
     walk_done: bool = False
-    read: tuple[Row, ...] = ()
+    read: tuple[PlacedRow, ...] = ()
     read_again: bool = False
-    differences: Settled | None = None
+    differences: LibraryChanges | None = None
     patrol: int | None = None
     put_off: bool = False
     why: str = ""
@@ -102,9 +102,9 @@ class Step:
     # What was looked up is as much as a restricted app gets; and: so is what the pages told of all other stubs.
     partial: bool = False
     settled: bool = False
-    listed: tuple[tuple[int, Playlist], ...] = ()
+    listed: tuple[tuple[int, PlaylistRow], ...] = ()
     listing: Listed | None = None
-    items: tuple[tuple[str, PlaylistItem], ...] = ()
+    items: tuple[tuple[str, PlaylistItemRow], ...] = ()
     contents: tuple[tuple[Reading, Access], ...] = ()
 
 
@@ -132,7 +132,7 @@ def plan_tracks(cursor: TracksWalk, batch_size: int) -> list[Request]:
 def fold_tracks(cursor: TracksWalk, answers: Sequence[Answer]) -> Step:
     pages = _read(answers, lambda answer: parse.saved_tracks(answer.body, answer.request.offset))
     after, accepted = walk.accept_tracks(cursor, pages)
-    catalogue = Catalogue()
+    catalogue = CatalogueRows()
     for page in accepted:
         catalogue.add(page.catalogue)
     return Step(
@@ -146,20 +146,20 @@ def fold_tracks(cursor: TracksWalk, answers: Sequence[Answer]) -> Step:
     )
 
 
-def _newest_of_twins(rows: Any) -> tuple[SavedTrack, ...]:
-    newest: dict[str, SavedTrack] = {}
+def _newest_of_twins(rows: Any) -> tuple[SavedTrackRow, ...]:
+    newest: dict[str, SavedTrackRow] = {}
     for row in rows:
         if row.track_id not in newest or newest[row.track_id].added_at < row.added_at:
             newest[row.track_id] = row
     return tuple(newest.values())
 
 
-def plan_incremental(step: Read | Conclude | Rewalk) -> list[Request]:
-    return [Request("saved_tracks", offset=offset) for offset in step.offsets] if isinstance(step, Read) else []
+def plan_incremental(step: ReadPages | Conclude | Rewalk) -> list[Request]:
+    return [Request("saved_tracks", offset=offset) for offset in step.offsets] if isinstance(step, ReadPages) else []
 
 
 def fold_incremental(
-    cursor: Incremental, step: Read | Conclude | Rewalk, library: Library, answers: Sequence[Answer]
+    cursor: Incremental, step: ReadPages | Conclude | Rewalk, library: KnownLibrary, answers: Sequence[Answer]
 ) -> Step:
     if isinstance(step, Rewalk):
         return Step(cursor=TracksWalk(), read_again=True)
@@ -169,17 +169,17 @@ def fold_incremental(
     after = incremental.fold(cursor, step, pages, library)
     if after.found:
         return _concluded(cursor, after.found, library)
-    catalogue = Catalogue()
+    catalogue = CatalogueRows()
     for page in pages:
         catalogue.add(page.catalogue)
     saved = _newest_of_twins(row for page in pages for row in page.rows if row)
     return Step(cursor=after.cursor, catalogue=catalogue, saved=saved, read=after.rows, read_again=after.again)
 
 
-def _concluded(cursor: Incremental, found: Found, library: Library) -> Step:
+def _concluded(cursor: Incremental, found: Compared, library: KnownLibrary) -> Step:
     assert cursor.total is not None  # noqa: S101 (the head is in)
-    patrol = incremental.next_patrol(library.patrol, library, cursor.total) if cursor.patrolled else None
-    return Step(cursor=None, total=cursor.total, differences=incremental.settle(found, library), patrol=patrol)
+    patrol = incremental.next_patrol_offset(library.patrol, library, cursor.total) if cursor.patrolled else None
+    return Step(cursor=None, total=cursor.total, differences=incremental.resolve_changes(found, library), patrol=patrol)
 
 
 # ---- artists, albums ------------------------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ def plan_lookups(entity: Entity, ids: Sequence[str], alone: Collection[str] = ()
 
 
 SINGLY: dict[Entity, Kind] = {"artists": "artist", "albums": "album"}
-BY_ID: dict[str, Callable[[Any, Sequence[str]], parse.Found]] = {
+BY_ID: dict[str, Callable[[Any, Sequence[str]], parse.LookupResult]] = {
     "artists": parse.artists_by_id,
     "albums": parse.albums_by_id,
     "artist": parse.artist_by_id,
@@ -216,7 +216,7 @@ def fold_lookups(cursor: Cursor, entity: Entity, answers: Sequence[Answer]) -> S
         [answer for answer in answers if not answer.refused],
         lambda answer: BY_ID[answer.request.kind](answer.body, answer.request.ids),
     )
-    catalogue = Catalogue()
+    catalogue = CatalogueRows()
     for each in found:
         catalogue.add(each.catalogue)
     known = frozenset().union(*(each.known for each in found))
@@ -246,7 +246,7 @@ def _refused_lookups(cursor: Cursor, entity: Entity, refused: Answer) -> Step:
 def _told(entity: Entity, answers: Sequence[Answer]) -> Regime | None:
     if any(answer.request.kind != SINGLY[entity] for answer in answers):
         return "full"
-    return next((regime for answer in answers if (regime := told_by_lookup(answer.body))), None)
+    return next((regime for answer in answers if (regime := regime_of_lookup(answer.body))), None)
 
 
 def _forbidden(answer: Answer) -> bool:
@@ -341,9 +341,9 @@ class _Fold:
     readings: dict[str, Reading]
     current: Reading | None = None
     refused: str = ""
-    items: list[tuple[str, PlaylistItem]] = field(default_factory=list)
+    items: list[tuple[str, PlaylistItemRow]] = field(default_factory=list)
     contents: list[tuple[Reading, Access]] = field(default_factory=list)
-    catalogue: Catalogue = field(default_factory=Catalogue)
+    catalogue: CatalogueRows = field(default_factory=CatalogueRows)
 
     def take(self, answer: Answer) -> bool:
         """False: this answer does not follow what is in; it and the rest are asked for again."""

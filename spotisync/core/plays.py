@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from spotisync.core.rows import Catalogue
+from spotisync.core.rows import CatalogueRows
 
 Source = Literal["recent", "import"]
 
@@ -31,7 +31,7 @@ class Play:
     context_uri: str | None = None
 
     @property
-    def heard(self) -> timedelta:
+    def min_listened(self) -> timedelta:
         """For how long at least."""
         return WINDOW if self.ms_played is None else timedelta(milliseconds=self.ms_played)
 
@@ -41,12 +41,12 @@ class RecentPage:
     """What recently played told: how many rows, and those of them that are plays of a track."""
 
     length: int
-    catalogue: Catalogue
+    catalogue: CatalogueRows
     plays: tuple[Play, ...]
 
 
 @dataclass(frozen=True)
-class Gap:
+class PlayGap:
     """After `since` and before `until` there may have been plays that nobody told."""
 
     since: datetime
@@ -54,7 +54,7 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Settled:
+class MergedPlays:
     """What reports come to: plays not known before, and known ones that are known better now."""
 
     added: list[Play]
@@ -66,19 +66,19 @@ class Settled:
         return [*self.added, *self.filled]
 
 
-def is_same(one: Play, other: Play) -> bool:
+def is_same_play(one: Play, other: Play) -> bool:
     """Whether two reports of a track are of one play."""
     first, last = sorted((one, other), key=_time)
     apart = last.played_at - first.played_at
     if not apart:
         return True
-    if one.source != other.source and min(one.heard, other.heard) < WINDOW:
+    if one.source != other.source and min(one.min_listened, other.min_listened) < WINDOW:
         return False  # recently played would not have told it
-    shortest = last.heard - PRECISION if one.source == other.source == "import" else last.heard
+    shortest = last.min_listened - PRECISION if one.source == other.source == "import" else last.min_listened
     return apart < min(WINDOW, shortest)
 
 
-def settle(known: Iterable[Play], told: Iterable[Play]) -> Settled:
+def merge_reports(known: Iterable[Play], told: Iterable[Play]) -> MergedPlays:
     """Hold reports against what is known. A play keeps its time; what a report adds to it is filled in."""
     plays: defaultdict[str, list[Play]] = defaultdict(list)  # each list in order of time
     stored = set()
@@ -99,7 +99,7 @@ def settle(known: Iterable[Play], told: Iterable[Play]) -> Settled:
         changed[_key(play)] = play
     added = [play for key, play in changed.items() if key not in stored]
     filled = [play for key, play in changed.items() if key in stored]
-    return Settled(added, filled, matched)
+    return MergedPlays(added, filled, matched)
 
 
 def _key(play: Play) -> tuple[str, datetime]:
@@ -114,7 +114,7 @@ def _match(plays: list[Play], report: Play) -> Play | None:
     """Only what is near is looked at: there are people who hear one track all night, every night."""
     first = bisect_left(plays, report.played_at - WINDOW, key=_time)
     last = bisect_right(plays, report.played_at + WINDOW, key=_time)
-    same = [play for play in plays[first:last] if is_same(play, report)]
+    same = [play for play in plays[first:last] if is_same_play(play, report)]
     return min(same, key=lambda play: abs(play.played_at - report.played_at), default=None)
 
 
@@ -126,14 +126,14 @@ def _filled(play: Play, report: Play) -> Play:
     )
 
 
-def gap(page: RecentPage, newest_known: datetime | None, settled: Settled) -> Gap | None:
+def find_gap(page: RecentPage, newest_known: datetime | None, settled: MergedPlays) -> PlayGap | None:
     """A full page that meets nothing known leaves room for plays before its oldest one. Nothing known: no gap."""
     if newest_known is None or page.length < REMEMBERED or settled.known or not page.plays:
         return None
     oldest = min(play.played_at for play in page.plays)
-    return Gap(newest_known, oldest) if oldest > newest_known else None
+    return PlayGap(newest_known, oldest) if oldest > newest_known else None
 
 
-def covers(spans: Sequence[tuple[datetime, datetime]], gap: Gap) -> bool:
+def is_covered(spans: Sequence[tuple[datetime, datetime]], gap: PlayGap) -> bool:
     """Whether one of the spans, of each of which every play is known, reaches from end to end of the gap."""
     return any(first - WINDOW < gap.since and gap.until < last + WINDOW for first, last in spans)

@@ -11,10 +11,10 @@ Regime = Literal["full", "restricted"]
 Enrichment = Literal["auto", "always", "off"]
 # How stubs are dealt with: looked up many a call, one a call within the budget, declared `partial` without a call,
 # or left as they are.
-Way = Literal["together", "singly", "partial", "off"]
+LookupMode = Literal["together", "singly", "partial", "off"]
 
 
-def way(enrichment: Enrichment, regime: Regime | None) -> Way:
+def lookup_mode(enrichment: Enrichment, regime: Regime | None) -> LookupMode:
     """Of an app that is not known yet the full regime is supposed: one call tells."""
     if enrichment == "off":
         return "off"
@@ -25,7 +25,7 @@ def way(enrichment: Enrichment, regime: Regime | None) -> Way:
     return "singly" if enrichment == "always" else "partial"
 
 
-def told_by_playlists(rows: Iterable[Any]) -> Regime | None:
+def regime_of_playlists(rows: Iterable[Any]) -> Regime | None:
     """Rows of the full regime's list of playlists say `tracks` (and `items`), those of the restricted one `items`."""
     contents = [row for row in rows if isinstance(row, dict)]
     if any(isinstance(row.get("tracks"), dict) for row in contents):
@@ -33,11 +33,11 @@ def told_by_playlists(rows: Iterable[Any]) -> Regime | None:
     return "restricted" if any(isinstance(row.get("items"), dict) for row in contents) else None
 
 
-def told_by_lookup(body: Any) -> Regime | None:
+def regime_of_lookup(body: Any) -> Regime | None:
     """Artists and albums that are asked for one at a time have a popularity in the full regime alone."""
     return "full" if isinstance(body, dict) and "popularity" in body else None
 
 
-def days_left(left: int, budget: int, used: int) -> int:
+def days_until_done(left: int, budget: int, used: int) -> int:
     """In how many days the last of `left` look-ups is done, one day's budget after the other."""
     return -(-max(0, left - max(0, budget - used)) // budget)

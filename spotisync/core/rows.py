@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 
 
 @dataclass(frozen=True)
-class Artist:
+class ArtistRow:
     id: str
     name: str | None
     uri: str
@@ -17,7 +17,7 @@ class Artist:
 
 
 @dataclass(frozen=True)
-class Album:
+class AlbumRow:
     id: str
     name: str | None
     uri: str
@@ -34,7 +34,7 @@ class Album:
 
 
 @dataclass(frozen=True)
-class Track:
+class TrackRow:
     id: str
     name: str | None
     uri: str
@@ -49,13 +49,13 @@ class Track:
 
 
 @dataclass(frozen=True)
-class SavedTrack:
+class SavedTrackRow:
     track_id: str
     added_at: datetime
 
 
 @dataclass(frozen=True)
-class SavedRow:
+class ListingRow:
     """A saved album, or a followed artist, which has no date."""
 
     id: str
@@ -74,7 +74,7 @@ class NullRow:
 
 
 @dataclass(frozen=True)
-class Playlist:
+class PlaylistRow:
     id: str
     name: str | None
     description: str | None
@@ -91,7 +91,7 @@ ItemKind = Literal["track", "episode", "local", "unavailable"]
 
 
 @dataclass(frozen=True)
-class PlaylistItem:
+class PlaylistItemRow:
     position: int
     kind: ItemKind
     track_id: str | None = None
@@ -101,7 +101,7 @@ class PlaylistItem:
     added_by: str | None = None
 
 
-Row = TypeVar("Row", Artist, Album, Track)
+Row = TypeVar("Row", ArtistRow, AlbumRow, TrackRow)
 
 
 def _known(newer: Row, older: Row | None) -> Row:
@@ -112,23 +112,23 @@ def _known(newer: Row, older: Row | None) -> Row:
 
 
 @dataclass
-class Catalogue:
+class CatalogueRows:
     """Artists, albums and tracks met in some replies, one row an id however often it was met."""
 
-    artists: dict[str, Artist] = field(default_factory=dict)
-    albums: dict[str, Album] = field(default_factory=dict)
-    tracks: dict[str, Track] = field(default_factory=dict)
+    artists: dict[str, ArtistRow] = field(default_factory=dict)
+    albums: dict[str, AlbumRow] = field(default_factory=dict)
+    tracks: dict[str, TrackRow] = field(default_factory=dict)
 
-    def add_artist(self, artist: Artist) -> None:
+    def add_artist(self, artist: ArtistRow) -> None:
         self.artists[artist.id] = _known(artist, self.artists.get(artist.id))
 
-    def add_album(self, album: Album) -> None:
+    def add_album(self, album: AlbumRow) -> None:
         self.albums[album.id] = _known(album, self.albums.get(album.id))
 
-    def add_track(self, track: Track) -> None:
+    def add_track(self, track: TrackRow) -> None:
         self.tracks[track.id] = _known(track, self.tracks.get(track.id))
 
-    def add(self, other: "Catalogue") -> None:
+    def add(self, other: "CatalogueRows") -> None:
         for artist in other.artists.values():
             self.add_artist(artist)
         for album in other.albums.values():

@@ -55,7 +55,7 @@ class Every:
 Rule = Cron | Every
 
 
-def rules(settings: Settings) -> dict[Kind, Rule]:
+def schedule_rules(settings: Settings) -> dict[Kind, Rule]:
     """The kinds that are on."""
     found: dict[Kind, Rule] = {}
     if settings.full_sync_schedule:
@@ -67,7 +67,7 @@ def rules(settings: Settings) -> dict[Kind, Rule]:
     return found
 
 
-def place(account_id: int) -> float:
+def position_in_interval(account_id: int) -> float:
     """The account's place in 0..1, by its id alone: 0, 1/2, 1/4, 3/4, 1/8 … so that any number is spread evenly."""
     found, step, rest = 0.0, 0.5, max(0, account_id - 1)
     while rest:
@@ -79,8 +79,8 @@ def place(account_id: int) -> float:
 def next_time(rule: Rule, after: datetime, account_id: int, factor: int = 1) -> datetime:
     """The rule's next time for the account. However many were missed before `after`, they are over."""
     if isinstance(rule, Cron):
-        return _by_cron(rule, after, timedelta(seconds=int(CRON_SPREAD * place(account_id))))
-    return _by_interval(stretched(rule, factor), after, place(account_id))
+        return _by_cron(rule, after, timedelta(seconds=int(CRON_SPREAD * position_in_interval(account_id))))
+    return _by_interval(stretched_interval(rule, factor), after, position_in_interval(account_id))
 
 
 def _by_cron(rule: Cron, after: datetime, later: timedelta) -> datetime:
@@ -101,14 +101,14 @@ def _by_interval(step: int, after: datetime, where: float) -> datetime:
 
 
 @dataclass(frozen=True)
-class Spent:
+class FamilyUsage:
     """Requests of one family in the last 24 hours, and how many Spotify allows in that time, if that is known."""
 
     used: int
     budget: int | None
 
 
-def calls_left(families: Iterable[Spent]) -> float | None:
+def budget_left(families: Iterable[FamilyUsage]) -> float | None:
     """The share, 0..1, that is left of the budget of the family that is shortest. None: no budget is known."""
     shares = [
         max(0.0, 1 - each.used / each.budget) if each.budget else 0.0 for each in families if each.budget is not None
@@ -116,7 +116,7 @@ def calls_left(families: Iterable[Spent]) -> float | None:
     return min(shares, default=None)
 
 
-def stretch(left: float | None, *, quota_met: bool) -> int:
+def stretch_factor(left: float | None, *, quota_met: bool) -> int:
     """How many times longer the interval is: doubled with each halving of what is left below a quarter, to 8 times.
 
     Without a budget to go by: whether Spotify has said in the last day that it was used up.
@@ -126,11 +126,11 @@ def stretch(left: float | None, *, quota_met: bool) -> int:
     return next((factor for factor, share in ((1, 1 / 4), (2, 1 / 8), (4, 1 / 16)) if left >= share), 8)
 
 
-def stretched(rule: Every, factor: int) -> int:
+def stretched_interval(rule: Every, factor: int) -> int:
     return max(rule.seconds, min(LONGEST, rule.seconds * factor))
 
 
-def free_at(blocks: Mapping[str, datetime]) -> datetime | None:
+def unblocked_at(blocks: Mapping[str, datetime]) -> datetime | None:
     """When an incremental sync, all of whose families are blocked, can read something. None: now.
 
     `blocks`: until when each family is blocked, `*` for all of them.
@@ -142,15 +142,17 @@ def free_at(blocks: Mapping[str, datetime]) -> datetime | None:
     return None if None in untils else min(until for until in untils if until)
 
 
-def put_off_to(free: datetime, next_one: datetime, account_id: int) -> datetime:
+def deferred_time(free: datetime, next_one: datetime, account_id: int) -> datetime:
     """When to look again: as soon as Spotify allows it, account after account; at the next time, if that is earlier.
 
     A person can end a limit, and nobody would notice until it is looked at again.
     """
-    return min(free + timedelta(seconds=int(60 * place(account_id))), next_one)
+    return min(free + timedelta(seconds=int(60 * position_in_interval(account_id))), next_one)
 
 
-def document(account: dict[str, Any], kind: Kind, rule: Rule | None, row: dict[str, Any] | None) -> dict[str, Any]:
+def schedule_document(
+    account: dict[str, Any], kind: Kind, rule: Rule | None, row: dict[str, Any] | None
+) -> dict[str, Any]:
     """What is known of one kind of an account: when it comes, how often, what became of the last one."""
     row = row or {}
     return {
@@ -179,7 +181,7 @@ def _iso(at: datetime | None) -> str | None:
 # ---- in words -------------------------------------------------------------------------------------------------------
 
 
-def clock(moment: datetime, now: datetime, zone: str) -> str:
+def format_clock(moment: datetime, now: datetime, zone: str) -> str:
     """The time of day, with its day when that is not today: `10:32`, `Sunday 04:00`, `3 March 04:00`."""
     local, today = moment.astimezone(ZoneInfo(zone)), now.astimezone(ZoneInfo(zone))
     days = (local.date() - today.date()).days

@@ -25,7 +25,7 @@ BIGGEST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True)
-class Cursor:
+class PageCursor:
     """The last row of a page: by when it was added or by its name (None: not known), then by what parts equals."""
 
     at: datetime | str | None
@@ -38,7 +38,7 @@ class Cursor:
         return base64.urlsafe_b64encode(plain.encode()).decode().rstrip("=")
 
 
-def cursor(text: str, sort: Sort) -> Cursor | None:
+def parse_cursor(text: str, sort: Sort) -> PageCursor | None:
     """None for what is none of ours, or of another order."""
     try:
         at, account_id, id_ = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
@@ -47,7 +47,7 @@ def cursor(text: str, sort: Sort) -> Cursor | None:
         return None
     sound = isinstance(account_id, int) and 0 <= account_id <= BIGGEST_ID and _is_text(id_)
     dated = at.tzinfo is not None if isinstance(at, datetime) else at is None or _is_text(at)
-    return Cursor(at, int(account_id), id_) if sound and dated else None
+    return PageCursor(at, int(account_id), id_) if sound and dated else None
 
 
 def _is_text(value: Any) -> bool:
@@ -61,7 +61,7 @@ def _clean(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Question:
+class Query:
     kind: Kind = "tracks"
     text: str = ""
     account: str | None = None
@@ -72,10 +72,10 @@ class Question:
     playlist: str | None = None
     removed: bool = False
     sort: Sort = "added"
-    after: Cursor | None = None
+    after: PageCursor | None = None
 
     @classmethod
-    def read(cls, given: Mapping[str, str]) -> Self:
+    def from_parameters(cls, given: Mapping[str, str]) -> Self:
         """What makes no sense is as if it had not been said."""
 
         def said(name: str) -> str | None:
@@ -92,7 +92,7 @@ class Question:
             account=said("account"),
             removed=given.get("removed") in {"1", "on", "true"},
             sort=sort,
-            after=cursor(given.get("after", ""), sort),
+            after=parse_cursor(given.get("after", ""), sort),
             **narrowed,
         )
 
@@ -110,7 +110,7 @@ class Question:
         return {name: str(value) for name, value in named.items() if value not in (None, "")}
 
     @property
-    def narrowed(self) -> dict[str, Any]:
+    def active_filters(self) -> dict[str, Any]:
         """The filters that are set."""
         return {name: value for name in FILTERS[self.kind] if (value := getattr(self, name)) is not None}
 

@@ -34,7 +34,7 @@ def check_move(current: Status, to: Status) -> None:
     raise IllegalMove(f"a run that is {current} can't become {to}; it can become {allowed}")
 
 
-def sources(to: Status) -> tuple[Status, ...]:
+def allowed_sources(to: Status) -> tuple[Status, ...]:
     """The states from which a run may become `to`: the guard of every UPDATE of a status."""
     return tuple(current for current, targets in MOVES.items() if to in targets)
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from spotisync.core.parse import EPOCH, Page, SavedTracksPage, Unreadable
+from spotisync.core.parse import EPOCH, ListPage, SavedTracksPage, Unreadable
 from spotisync.core.requests import PAGE
 
 STRIDE = PAGE - 1
@@ -58,10 +58,10 @@ def offsets(walk: Walk, pages: int) -> list[int]:
 
 
 def accept(
-    walk: Walk, pages: Sequence[Page], rows: Callable[[Any], Sequence[Hashable | None]]
-) -> tuple[Walk, list[Page]]:
+    walk: Walk, pages: Sequence[ListPage], rows: Callable[[Any], Sequence[Hashable | None]]
+) -> tuple[Walk, list[ListPage]]:
     """The pages that prove that nothing was skipped, and where the walk is after them."""
-    accepted: list[Page] = []
+    accepted: list[ListPage] = []
     for page in pages:
         if accepted and not _joins(rows(accepted[-1]), rows(page)):
             break
@@ -73,7 +73,7 @@ def accept(
     return walk, accepted
 
 
-def _check_plausible(page: Page) -> None:
+def _check_plausible(page: ListPage) -> None:
     """A page that contradicts itself proves nothing, least of all that the list is at its end."""
     if (page.length == 0 and page.offset < page.total) or (page.length and page.offset + page.length > page.total):
         raise Unreadable(f"Spotify sent {page.length} rows at {page.offset} of {page.total}")

@@ -1,7 +1,6 @@
 """May a request be sent now? Cooldowns in Postgres, the pace in Redis."""
 
-from spotisync.gate.cooldowns import Block, clear, read
 from spotisync.gate.gate import Gate
 from spotisync.gate.pace import Pace
 
-__all__ = ["Block", "Gate", "Pace", "clear", "read"]
+__all__ = ["Gate", "Pace"]

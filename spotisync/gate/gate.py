@@ -9,9 +9,9 @@ from typing import Any
 
 from spotisync.core.requests import Family
 from spotisync.errors import Wait
-from spotisync.gate import cooldowns
-from spotisync.gate.cooldowns import Block
 from spotisync.gate.pace import UNPACED, Pace
+from spotisync.store import cooldowns
+from spotisync.store.cooldowns import Cooldown
 
 # Tests and people may move a cooldown in SQL, and other processes meet new ones: nothing is believed for longer.
 CACHE_SECONDS = 0.5
@@ -30,7 +30,7 @@ class Gate:
         self._pace = pace
         self._lock = threading.Lock()
         self._read_at = float("-inf")
-        self._blocks: list[Block] = []
+        self._blocks: list[Cooldown] = []
 
     def enter(self, family: Family) -> None:
         """Return when a request of the family may be sent, which has to be at once. Raises `Wait` if that takes long.
@@ -39,32 +39,32 @@ class Gate:
         """
         deadline = time.monotonic() + PATIENCE
         while True:
-            self.check(family)
-            seconds = self._pace.take(family)
+            self.check_cooldown(family)
+            seconds = self._pace.take_turn(family)
             if not seconds:
                 return
             if time.monotonic() + seconds > deadline:
                 raise Wait(family, datetime.now(UTC) + timedelta(seconds=seconds), "pace", seconds)
             time.sleep(seconds)
 
-    def check(self, family: Family) -> None:
+    def check_cooldown(self, family: Family) -> None:
         """Raise `Wait` if requests of the family are blocked."""
-        if self.block(family) and (block := self.block(family, fresh=True)):
+        if self.find_block(family) and (block := self.find_block(family, fresh=True)):
             raise Wait(family, block.until, block.reason, block.seconds)
 
-    def block(self, family: str, *, fresh: bool = False) -> Block | None:
+    def find_block(self, family: str, *, fresh: bool = False) -> Cooldown | None:
         """The longest cooldown that covers the family now, or None. `fresh`: as Postgres has it at this moment."""
         with self._lock:
             if fresh or time.monotonic() - self._read_at > CACHE_SECONDS:
                 began = time.monotonic()
                 with self._begin() as connection:
-                    self._blocks = cooldowns.read(connection, self._client_id)
+                    self._blocks = cooldowns.list_active(connection, self._client_id)
                 self._read_at = began
             age = time.monotonic() - self._read_at
             covering = [each for each in self._blocks if each.family in {family, "*"} and each.seconds > age]
         return max(covering, key=lambda each: each.until, default=None)
 
-    def throttled(self, family: Family, header: str | None, *, quota: bool) -> Wait:
+    def record_429(self, family: Family, header: str | None, *, quota: bool) -> Wait:
         """A 429 came: commit its cooldown, extended and never shortened. Returns the `Wait` to raise."""
         with self._begin() as connection:
             until, reason = cooldowns.record(connection, self._client_id, family, header, quota=quota)

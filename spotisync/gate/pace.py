@@ -32,14 +32,14 @@ KEPT = 60
 
 
 @dataclass(frozen=True)
-class Share:
+class RateShare:
     """Some of the ceiling, with its windows; what is in one window does not count in another one's."""
 
     name: str
     windows: tuple[RateLimitItemPerSecond, ...]
 
     @classmethod
-    def of(cls, name: str, requests: int, window: int) -> "Share":
+    def of(cls, name: str, requests: int, window: int) -> "RateShare":
         """So many requests in so many seconds."""
         burst = -(-requests * SPREAD * 6 // (window * 5))
         short = RateLimitItemPerSecond(burst, SPREAD)
@@ -57,8 +57,8 @@ class Pace:
         kept = max(1, rate // KEPT) if rate > 1 else 0
         self._client_id = client_id
         self._rate = rate
-        self._sync = Share.of("sync", rate - kept, window) if rate else None
-        self._kept = Share.of("kept", kept, window) if kept else self._sync
+        self._sync = RateShare.of("sync", rate - kept, window) if rate else None
+        self._kept = RateShare.of("kept", kept, window) if kept else self._sync
         self._together = MovingWindowRateLimiter(_storage(redis_url)) if redis_url and rate else None
         self._away_until = float("-inf")
 
@@ -66,12 +66,12 @@ class Pace:
     def _alone(self) -> MovingWindowRateLimiter:
         return MovingWindowRateLimiter(MemoryStorage())  # it starts a thread, so not before it is needed
 
-    def take(self, family: Family) -> float:
+    def take_turn(self, family: Family) -> float:
         """Take a turn: 0.0 when the request may be sent at once, else in how many seconds it is worth asking again."""
         share = self._kept if family == "player" else self._sync
         return self._ask(lambda limiter: self._take(limiter, share)) if share else 0.0
 
-    def _take(self, limiter: MovingWindowRateLimiter, share: Share) -> float:
+    def _take(self, limiter: MovingWindowRateLimiter, share: RateShare) -> float:
         """Both windows are looked at before either counts: a turn that one refuses is not to be lost in the other."""
         key = (self._client_id, share.name)
         for take in (limiter.test, limiter.hit):
@@ -93,7 +93,7 @@ class Pace:
 UNPACED = Pace(None, "", 0)
 
 
-def redis_of(url: str) -> str | None:
+def redis_url(url: str) -> str | None:
     """Celery's URL of a Redis as redis-py wants it; None if it names something else."""
     parts = urlsplit(url)
     if parts.scheme in {"redis", "rediss"}:

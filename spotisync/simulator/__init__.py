@@ -5,9 +5,9 @@ of this one; `Control(url)` steers either.
 """
 
 from spotisync.simulator.control import Control
-from spotisync.simulator.faults import Fault
+from spotisync.simulator.http.faults import Fault
 from spotisync.simulator.server import Server, start
 from spotisync.simulator.settings import Settings
-from spotisync.simulator.world import World
+from spotisync.simulator.world.world import World
 
 __all__ = ["Control", "Fault", "Server", "Settings", "World", "start"]

@@ -9,10 +9,10 @@ import signal
 import sys
 from pathlib import Path
 
-from spotisync.simulator.app import App
+from spotisync.simulator.http.app import App
 from spotisync.simulator.server import serve
 from spotisync.simulator.settings import Settings
-from spotisync.simulator.world import PRESETS, World
+from spotisync.simulator.world.world import PRESETS, World
 
 TEACH = """
 When it is ready it prints one line of JSON: where it is, and each account's id and refresh token.

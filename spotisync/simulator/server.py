@@ -8,10 +8,10 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from spotisync.simulator.app import App
 from spotisync.simulator.control import Control
+from spotisync.simulator.http.app import App
 from spotisync.simulator.settings import Settings
-from spotisync.simulator.world import World
+from spotisync.simulator.world.world import World
 
 
 async def serve(app: App, host: str, port: int) -> web.ServerRunner:

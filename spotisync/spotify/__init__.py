@@ -1,6 +1,6 @@
 """Spotify over HTTP, through spotipy: the only room that knows status codes."""
 
-from spotisync.spotify.client import Client
-from spotisync.spotify.login import Attempt, Grant, Login
+from spotisync.spotify.client import SpotifyClient
+from spotisync.spotify.login import AccountsClient, LoginAttempt, TokenGrant
 
-__all__ = ["Attempt", "Client", "Grant", "Login"]
+__all__ = ["AccountsClient", "LoginAttempt", "SpotifyClient", "TokenGrant"]

@@ -14,7 +14,7 @@ from spotisync.spotify import http
 warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"spotipy\.client")
 
 
-class Client:
+class SpotifyClient:
     """One per process; each thread has a session of its own, kept open from batch to batch."""
 
     def __init__(self, api_url: str, timeout: float) -> None:
@@ -48,7 +48,7 @@ class Client:
                 # All that there is, without a cursor: plays come late, and are sorted in where they ended.
                 return self._answer(spotify.current_user_recently_played, limit=PAGE)
 
-    def me(self, access_token: str) -> dict[str, Any]:
+    def get_profile(self, access_token: str) -> dict[str, Any]:
         """The profile that a token belongs to."""
         profile = self._answer(self._spotify(access_token).current_user)
         if not isinstance(profile, dict) or not profile.get("id"):
@@ -59,7 +59,7 @@ class Client:
         spotify: spotipy.Spotify | None = getattr(self._threads, "spotify", None)
         if spotify is None:
             spotify = spotipy.Spotify(
-                auth=access_token, requests_session=http.session(http.check_api), requests_timeout=self._timeout
+                auth=access_token, requests_session=http.make_session(http.check_api), requests_timeout=self._timeout
             )
             spotify.prefix = self._prefix
             self._threads.spotify = spotify
@@ -69,7 +69,7 @@ class Client:
     @staticmethod
     def _answer(method: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            with http.transient():
+            with http.translate_connection_errors():
                 body = method(*args, **kwargs)
         except spotipy.SpotifyException as error:
             # Its own: it does not send an id that has not the usual letters. What Spotify says never comes this way.

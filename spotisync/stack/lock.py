@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from spotisync.errors import Fatal
-from spotisync.stack.directories import data_home
+from spotisync.stack.directories import prepare_data_dir
 
 
 @contextmanager
-def locked(data_dir: Path) -> Iterator[None]:
+def lock_data_dir(data_dir: Path) -> Iterator[None]:
     """Hold the data dir for this process. Raises `Fatal`, with the holder's pid, when another one has it."""
-    with (data_home(data_dir) / "lock").open("a+", encoding="utf-8") as file:
+    with (prepare_data_dir(data_dir) / "lock").open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

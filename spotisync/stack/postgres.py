@@ -15,8 +15,8 @@ import psycopg
 
 from spotisync.errors import Fatal
 from spotisync.stack.binaries import postgres_binaries, postgres_version
-from spotisync.stack.directories import check_owner, data_home, private, server_user
-from spotisync.stack.process import Child, Process, leashed
+from spotisync.stack.directories import check_owner, make_private, prepare_data_dir, server_user
+from spotisync.stack.process import ChildSpec, Process, child_command
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Postgres(Process):
         self._socket_dir = socket_dir.absolute()
         self._user = server_user()
         self._options = {"unix_socket_directories": str(self._socket_dir), **OPTIONS, **(options or {})}
-        data_home(self._data_dir)
+        prepare_data_dir(self._data_dir)
         self._binaries = postgres_binaries(self._data_dir, self._user)
         super().__init__(self._child(), self._data_dir)
 
@@ -86,17 +86,17 @@ class Postgres(Process):
         return self.exit_code == 1 and any("is still in use" in line for line in said)
 
     def prepare(self) -> None:
-        private(self._socket_dir, self._user)
+        make_private(self._socket_dir, self._user)
         if self.cluster.exists():
             check_owner(self.cluster, self._user)
             self._check_version()
         else:
             self._create()
 
-    def _child(self) -> Child:
+    def _child(self) -> ChildSpec:
         # The whole path comes first: the server finds its other files from it.
         settings = [f"--{name}={value}" for name, value in self._options.items()]
-        return Child(
+        return ChildSpec(
             name="postgres",
             argv=[self._binaries / "postgres", "-D", self.cluster, *settings],
             env=ENVIRONMENT,
@@ -115,7 +115,7 @@ class Postgres(Process):
         log.info("making a PostgreSQL database in %s", self.cluster)
         for half in self._data_dir.glob("postgres.half-*"):
             shutil.rmtree(half)
-        half = private(Path(tempfile.mkdtemp(prefix="postgres.half-", dir=self._data_dir)), self._user)
+        half = make_private(Path(tempfile.mkdtemp(prefix="postgres.half-", dir=self._data_dir)), self._user)
         quick = ["--no-sync"] if self._options.get("fsync") == "off" else []
         self._run(["initdb", "-D", half, *INITDB, *quick])
         self._run(
@@ -124,7 +124,7 @@ class Postgres(Process):
         half.rename(self.cluster)
 
     def _run(self, argv: list[str | Path], typed: str = "") -> None:
-        command = leashed([self._binaries / argv[0], *argv[1:]], self._user)
+        command = child_command([self._binaries / argv[0], *argv[1:]], self._user)
         done = subprocess.run(
             command,
             input=f"{typed}\n",

@@ -14,8 +14,8 @@ from signal import SIGKILL, SIGTERM, Signals
 from typing import Self
 
 from spotisync.errors import Fatal
-from spotisync.stack import leash, leftovers
-from spotisync.stack.directories import User
+from spotisync.stack import exec_child, pidfiles
+from spotisync.stack.directories import SystemUser
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ HURRIED = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Child:
+class ChildSpec:
     """What to run, and how to treat it.
 
     `ready` is asked until it is true once: it answers soon and never raises. Without it, running is being ready.
@@ -39,7 +39,7 @@ class Child:
     env: Mapping[str, str] = field(default_factory=dict)
     bare_env: bool = False
     """Whether `env` is all there is, instead of an addition to ours."""
-    user: User | None = None
+    user: SystemUser | None = None
     cwd: Path | None = None
     ready: Callable[[], bool] | None = None
     ready_within: float = 60.0
@@ -50,18 +50,18 @@ class Child:
     vital: bool = True
 
 
-def leashed(argv: Sequence[str | Path], user: User | None, orphan_signal: Signals = SIGKILL) -> list[str]:
+def child_command(argv: Sequence[str | Path], user: SystemUser | None, orphan_signal: Signals = SIGKILL) -> list[str]:
     """Make the command line of a program that gets this signal when the *thread* that started it ends.
 
     So start it from the main thread, or from one that lives as long as the process. Linux only: elsewhere it lives on.
     """
     uid, gid = (user.uid, user.gid) if user else (-1, -1)
     numbers = (os.getpid(), int(orphan_signal), uid, gid)
-    return [sys.executable, "-I", "-S", leash.__file__, *map(str, numbers), *map(str, argv)]
+    return [sys.executable, "-I", "-S", exec_child.__file__, *map(str, numbers), *map(str, argv)]
 
 
 class Process:
-    def __init__(self, child: Child, data_dir: Path) -> None:
+    def __init__(self, child: ChildSpec, data_dir: Path) -> None:
         self.child = child
         self.name = child.name
         self.log = data_dir / "logs" / f"{child.name}.log"
@@ -93,7 +93,7 @@ class Process:
         """
         if self.running:
             return self
-        leftovers.end(self._note, (*self.child.stop_signals, SIGKILL), self.child.stop_grace)
+        pidfiles.end_process(self._note, (*self.child.stop_signals, SIGKILL), self.child.stop_grace)
         self.prepare()
         if self._popen is None:
             self._rotate_log()
@@ -111,15 +111,15 @@ class Process:
         deadline = time.monotonic() + within
         while not self.ready():
             if not self.running:
-                if not self.worth_another_start():
-                    raise Fatal(f"{self.name} ended at once ({self.ending}){self.last_words()}")
+                if not self.should_retry_start():
+                    raise Fatal(f"{self.name} ended at once ({self.describe_exit}){self.quote_log()}")
                 self._launch()
             if time.monotonic() > deadline:
-                raise Fatal(f"{self.name} was not ready within {within:g} s{self.last_words()}")
+                raise Fatal(f"{self.name} was not ready within {within:g} s{self.quote_log()}")
             time.sleep(0.02)
         return self
 
-    def worth_another_start(self) -> bool:
+    def should_retry_start(self) -> bool:
         """For a server: whether it ended only because something passing was in its way."""
         return False
 
@@ -136,9 +136,9 @@ class Process:
         if self._popen:
             self.send(SIGKILL)
             self._popen.wait()
-            self.sweep()
+            self.kill_process_group()
 
-    def sweep(self) -> None:
+    def kill_process_group(self) -> None:
         """Once it has ended: end what it left in its process group. Once only, the number may be another's later."""
         if self._group and not self.running:
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -152,11 +152,11 @@ class Process:
             os.truncate(self.log, 0)
 
     @property
-    def ending(self) -> str:
+    def describe_exit(self) -> str:
         code = self.exit_code
         return Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
 
-    def last_words(self) -> str:
+    def quote_log(self) -> str:
         """Quote the end of its log, for an error's text."""
         lines = self.tail().strip().splitlines()[-5:]
         return "\n".join([f"; see {self.log}", *(f"  {line}" for line in lines)])
@@ -180,7 +180,7 @@ class Process:
         inherited = {} if child.bare_env else os.environ  # noqa: TID251 (handed on whole, nothing is read)
         with self.log.open("ab") as output:
             self._popen = subprocess.Popen(
-                leashed(child.argv, child.user, child.orphan_signal),
+                child_command(child.argv, child.user, child.orphan_signal),
                 env={**inherited, **child.env},
                 cwd=child.cwd,
                 stdin=subprocess.DEVNULL,
@@ -189,7 +189,7 @@ class Process:
                 start_new_session=True,  # Ctrl-C reaches us alone, and we stop the others in order
             )
         self._group = self._popen.pid
-        leftovers.note(self._note, self._popen.pid)
+        pidfiles.write(self._note, self._popen.pid)
         log.debug("%s started as pid %d", self.name, self._popen.pid)
 
 
@@ -205,7 +205,7 @@ def stop_all(processes: Sequence[Process], hurry: Callable[[], bool] = lambda: F
         if process.running:
             log.warning("%s did not stop in time and was killed", process.name)
             process.kill()
-        process.sweep()
+        process.kill_process_group()
 
 
 def _await_end(processes: Sequence[Process], hurry: Callable[[], bool]) -> None:

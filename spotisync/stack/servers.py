@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from spotisync.stack.lock import locked
+from spotisync.stack.lock import lock_data_dir
 from spotisync.stack.postgres import Postgres
 from spotisync.stack.process import stop_all
 from spotisync.stack.valkey import Valkey
@@ -15,7 +15,7 @@ def start_servers(
     data_dir: Path, socket_dir: Path, options: Mapping[str, str] | None = None
 ) -> Iterator[tuple[Postgres, Valkey]]:
     """Hold the data dir, and yield them when they answer. Enter it in the main thread: they end with that thread."""
-    with locked(data_dir):
+    with lock_data_dir(data_dir):
         postgres, valkey = Postgres(data_dir, socket_dir, options), Valkey(data_dir, socket_dir)
         try:
             valkey.start()

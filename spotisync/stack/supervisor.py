@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 from spotisync.stack.process import Process, stop_all
-from spotisync.stack.stopsignals import StopSignals
-from spotisync.stack.watch import Patience, Watch
+from spotisync.stack.restarts import ProcessWatch, RestartPolicy
+from spotisync.stack.signals import StopSignals
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +29,10 @@ class Supervisor:
     `tick` a few times a second. A thread of ours would not do: on Linux children end with the thread that started them.
     """
 
-    def __init__(self, stages: Sequence[Stage], patience: Patience | None = None) -> None:
-        self._patience = patience or Patience()
+    def __init__(self, stages: Sequence[Stage], patience: RestartPolicy | None = None) -> None:
+        self._patience = patience or RestartPolicy()
         self._to_come = deque(stages)
-        self._begun: list[list[Watch]] = []
+        self._begun: list[list[ProcessWatch]] = []
         self._signals = StopSignals()
 
     def __enter__(self) -> Self:
@@ -52,7 +52,7 @@ class Supervisor:
     @property
     def interrupted(self) -> bool:
         """Whether Ctrl-C, SIGTERM or SIGHUP asked for the end. They raise nothing: who loops looks here."""
-        return self._signals.asked
+        return self._signals.is_stop_requested
 
     def pids(self) -> dict[str, int]:
         return {watch.process.name: pid for watch in self._watches() if (pid := watch.process.pid)}
@@ -75,7 +75,7 @@ class Supervisor:
     def tick(self) -> None:
         """Look after the processes once. Raises `Fatal`, naming the log file, when it gives one of them up."""
         for watch in self._watches():
-            watch.look()
+            watch.check()
         while self._to_come and all(watch.up for watch in self._watches()):
             self._begin(self._to_come.popleft())
 
@@ -85,15 +85,15 @@ class Supervisor:
         while self._begun:
             watches = self._begun.pop()
             log.info("stopping %s", ", ".join(watch.process.name for watch in watches))
-            stop_all([watch.process for watch in watches], lambda: self._signals.hurried)
+            stop_all([watch.process for watch in watches], lambda: self._signals.is_hurried)
 
     def _begin(self, stage: Stage) -> None:
         if callable(stage):
             stage()
             return
-        self._begun.append([Watch(process, self._patience) for process in stage])
+        self._begun.append([ProcessWatch(process, self._patience) for process in stage])
         for watch in self._begun[-1]:
-            watch.begin()
+            watch.start()
 
-    def _watches(self) -> list[Watch]:
+    def _watches(self) -> list[ProcessWatch]:
         return [watch for stage in self._begun for watch in stage]

@@ -9,8 +9,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from spotisync.stack.binaries import valkey_server
-from spotisync.stack.directories import data_home, private, server_user
-from spotisync.stack.process import Child, Process
+from spotisync.stack.directories import make_private, prepare_data_dir, server_user
+from spotisync.stack.process import ChildSpec, Process
 
 
 class Valkey(Process):
@@ -18,7 +18,7 @@ class Valkey(Process):
         self._files = data_dir.absolute() / "valkey"
         self._socket_dir = socket_dir.absolute()
         self._user = server_user()
-        data_home(data_dir.absolute())
+        prepare_data_dir(data_dir.absolute())
         super().__init__(self._child(valkey_server(data_dir.absolute(), self._user)), data_dir.absolute())
 
     @property
@@ -40,10 +40,10 @@ class Valkey(Process):
             return False
 
     def prepare(self) -> None:
-        private(self._socket_dir, self._user)
-        private(self._files, self._user)
+        make_private(self._socket_dir, self._user)
+        make_private(self._files, self._user)
 
-    def _child(self, program: Path) -> Child:
+    def _child(self, program: Path) -> ChildSpec:
         options = {
             "dir": str(self._files),
             "port": "0",
@@ -55,7 +55,7 @@ class Valkey(Process):
             "maxmemory-policy": "noeviction",
             "shutdown-on-sigterm": "force",  # it would stay when it can't write its files, on a full disk for one
         }
-        return Child(
+        return ChildSpec(
             name="valkey",
             argv=[program, *(word for name, value in options.items() for word in (f"--{name}", value))],
             env={"LC_ALL": "C", "PATH": os.defpath},
@@ -63,5 +63,5 @@ class Valkey(Process):
             cwd=Path("/"),
             user=self._user,
             stop_grace=10,
-            orphan_signal=Child.stop_signals[0],  # it flushes its log before it ends
+            orphan_signal=ChildSpec.stop_signals[0],  # it flushes its log before it ends
         )

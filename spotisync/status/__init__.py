@@ -3,8 +3,18 @@
 A status document holds the numbers (`read`), when it will be done (`forecast`) and all of it in words (`words`).
 """
 
-from spotisync.status.read import Document, documents, history, look, run, summary
-from spotisync.status.story import fold
+from spotisync.status.read import Document, documents, history, run, status_document, summary
+from spotisync.status.story import fold_batches
 from spotisync.status.timeline import timeline, totals
 
-__all__ = ["Document", "documents", "fold", "history", "look", "run", "summary", "timeline", "totals"]
+__all__ = [
+    "Document",
+    "documents",
+    "fold_batches",
+    "history",
+    "run",
+    "status_document",
+    "summary",
+    "timeline",
+    "totals",
+]

@@ -5,11 +5,10 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from spotisync import gate
 from spotisync.core.states import UNFINISHED
 from spotisync.settings import Settings
-from spotisync.status import around, can, forecast, times, upcoming, words
-from spotisync.store import accounts, heartbeats, plays
+from spotisync.status import actions, changes, forecast, messages, times, upcoming
+from spotisync.store import accounts, cooldowns, heartbeats, plays
 from spotisync.store.accounts import Account
 from spotisync.store.runs import CLAIMANT_GONE
 
@@ -47,7 +46,9 @@ NO_RUN: dict[str, Any] = {
 Document = dict[str, Any]
 
 
-def look(connection: Connection, settings: Settings, account: str | None = None) -> Document | list[Document]:
+def status_document(
+    connection: Connection, settings: Settings, account: str | None = None
+) -> Document | list[Document]:
     """The status document; a list of them when no account is named and there are several."""
     found = documents(connection, settings, account)
     return found[0] if len(found) == 1 else found
@@ -55,7 +56,7 @@ def look(connection: Connection, settings: Settings, account: str | None = None)
 
 def documents(connection: Connection, settings: Settings, account: str | None = None) -> list[Document]:
     """One for this account, or for each that there is; one all the same while there is none."""
-    chosen = [accounts.named(connection, account)] if account else accounts.every(connection)
+    chosen = [accounts.find_account(connection, account)] if account else accounts.list_accounts(connection)
     common = _common(connection, settings)
     if not chosen:
         nobody = dict.fromkeys(("display_name", "account_status", "account_error", "playback"))
@@ -70,7 +71,7 @@ def run(connection: Connection, settings: Settings, sync_id: int) -> Document | 
     row = connection.execute(text(f"{LIVE_RUN} WHERE r.id = :id"), {"id": sync_id}).one_or_none()
     if row is None:
         return None
-    account = accounts.named(connection, row.account)
+    account = accounts.find_account(connection, row.account)
     common = _common(connection, settings)
     beside = _around(connection, settings, [account], common)[account.id]
     return _of_run(connection, account, _plain(row), {**common, **beside}, alone=True)
@@ -104,8 +105,8 @@ def summary(connection: Connection, sync_id: int) -> Document:
 def _common(connection: Connection, settings: Settings) -> Document:
     """What holds for all accounts. `blocked` is null while it is not known which app's cooldowns to look at."""
     now = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
-    blocks = gate.read(connection, settings.client_id) if settings.client_id else None
-    swept = heartbeats.last(connection, "sweep")
+    blocks = cooldowns.list_active(connection, settings.client_id) if settings.client_id else None
+    swept = heartbeats.last_heartbeat(connection, "sweep")
     common = {
         "as_of": now.isoformat(),
         "time_zone": settings.zone,
@@ -113,7 +114,7 @@ def _common(connection: Connection, settings: Settings) -> Document:
         "schedule": {"last_sweep": swept.isoformat() if swept else None, "sweep_interval": settings.sweep_interval},
         "playback_interval": settings.playback_interval,
     }
-    return {**common, "calls": around.calls(connection, settings, common)}
+    return {**common, "calls": changes.calls_document(connection, settings, common)}
 
 
 def _around(connection: Connection, settings: Settings, chosen: list[Account], common: Document) -> dict[int, Document]:
@@ -124,8 +125,8 @@ def _around(connection: Connection, settings: Settings, chosen: list[Account], c
     ids = [account.id for account in chosen]
     name = chosen[0].spotify_user_id if len(chosen) == 1 else None
     comes = upcoming.read(connection, settings, name, times.now(common))
-    changed, newest = around.changes(connection, ids), around.newest(connection, ids)
-    fresh = around.read_at(connection, ids, common)
+    changed, newest = changes.recent_changes(connection, ids), changes.newest_runs(connection, ids)
+    fresh = changes.list_times(connection, ids, common)
     return {
         account.id: {
             "upcoming": comes.get(account.spotify_user_id, []),
@@ -137,7 +138,7 @@ def _around(connection: Connection, settings: Settings, chosen: list[Account], c
     }
 
 
-def _block(block: gate.Block) -> Document:
+def _block(block: cooldowns.Cooldown) -> Document:
     return {
         "family": block.family,
         "blocked_until": block.until.isoformat(),
@@ -177,17 +178,17 @@ def _of_run(
         "to_look_up": _to_look_up(connection, phases),
         "lists_put_off": _lists_put_off(connection, account.id, found["sync_id"]),
         "other_runs": _other_runs(connection, account.id, found["sync_id"]),
-        "error": words.error(found["last_error"]),
+        "error": messages.describe_error(found["last_error"]),
         # What the run has saved is counted with the run.
         "calls": {**common["calls"], "saved": found.get("calls_saved")},
     }
-    return _told(forecast.add(document, _earlier(connection, account.id, found)), alone=alone)
+    return _told(forecast.add_eta(document, _earlier(connection, account.id, found)), alone=alone)
 
 
 def _told(document: Document, *, alone: bool = False) -> Document:
     newest = document.pop("newest")
-    document = {**document, "can": can.actions(document, newest, of_run=alone)}
-    return {**document, **words.told(document)}
+    document = {**document, "can": actions.actions(document, newest, of_run=alone)}
+    return {**document, **messages.describe(document)}
 
 
 def _of_its_account(connection: Connection, account: Account) -> Document:
@@ -196,7 +197,7 @@ def _of_its_account(connection: Connection, account: Account) -> Document:
         "display_name": account.display_name,
         "account_status": account.status,
         "account_error": account.last_error,
-        "playback": plays.lane(connection, account.spotify_user_id),
+        "playback": plays.playback_status(connection, account.spotify_user_id),
     }
 
 

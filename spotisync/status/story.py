@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, Final
 
-from spotisync.core.spans import span
-from spotisync.status.words import REQUESTS, Wait, reason
+from spotisync.core.durations import format_duration
+from spotisync.status.messages import REQUESTS, WaitState, describe_reason
 
 Event = dict[str, Any]
 # Why something waits or is put off, where Spotify did not say so.
@@ -24,7 +24,7 @@ TRIGGERS: Final = {
 }
 
 
-def told(event: Event) -> Event:
+def describe_event(event: Event) -> Event:
     """The event with its sentence, and until when a wait was to last."""
     until = None
     if event["seconds"] and (event["kind"] == "parked" or (event["kind"] == "wait" and event["attempt"] == 1)):
@@ -37,7 +37,7 @@ def told(event: Event) -> Event:
 # ---- in short -------------------------------------------------------------------------------------------------------
 
 
-def fold(events: Iterable[Event]) -> list[Event]:
+def fold_batches(events: Iterable[Event]) -> list[Event]:
     """Ordinary batches that follow each other are one entry, of kind `batches`; whatever else happened stands alone.
 
     Nothing is lost by it: the sums of items and calls are those of the events.
@@ -61,11 +61,11 @@ def _together(batches: list[Event]) -> Event:
     return {**entry, "text": f"{_many(len(batches), 'batch', 'batches')}, {_brought(entry)}."}
 
 
-def totals(sums: Event) -> Event:
+def describe_totals(sums: Event) -> Event:
     """All of a run's events in one line."""
     spent = [
         f"worked {_seconds(sums['seconds'])}",
-        *([f"waited {span(sums['waited'])}"] if sums["waited"] >= 1 else []),
+        *([f"waited {format_duration(sums['waited'])}"] if sums["waited"] >= 1 else []),
     ]
     trouble = [
         *([f"{_many(sums['retried'], 'failed try', 'failed tries')}"] if sums["retried"] else []),
@@ -96,7 +96,7 @@ def _items(event: Event) -> str:
 def _wait(event: Event) -> str:
     times = f", in {event['attempt']} goes" if (event["attempt"] or 1) > 1 else ""
     if event["message"] in {"rate", "quota"}:
-        return f"Told to wait {span(event['seconds'])}{times}: {_why(event)}."
+        return f"Told to wait {format_duration(event['seconds'])}{times}: {_why(event)}."
     return f"Waited {_seconds(event['seconds'])}{times}: {_why(event)}."
 
 
@@ -123,7 +123,7 @@ def _put_off(event: Event) -> str:
 
 def _why(event: Event) -> str:
     if event["message"] in {"rate", "quota"}:
-        return reason(Wait(datetime.fromisoformat(event["at"]), event["family"], event["message"]))
+        return describe_reason(WaitState(datetime.fromisoformat(event["at"]), event["family"], event["message"]))
     return OURS.get(event["message"]) or str(event["message"]).rstrip(".")
 
 
@@ -135,7 +135,7 @@ TEXTS: Final[dict[str, Callable[[Event], str]]] = {
     "begun": lambda event: f"Begun {TRIGGERS.get(event['message'], '')}".strip() + ".",
     "batch": _batch,
     "wait": _wait,
-    "parked": lambda event: f"Paused by Spotify for {span(event['seconds'])}: {_why(event)}.",
+    "parked": lambda event: f"Paused by Spotify for {format_duration(event['seconds'])}: {_why(event)}.",
     "woken": _woken,
     "retried": _retried,
     "lost": _lost,
@@ -148,7 +148,7 @@ TEXTS: Final[dict[str, Callable[[Event], str]]] = {
 
 
 def _seconds(seconds: float | None) -> str:
-    return f"{max(0.1, seconds or 0):.1f} s" if (seconds or 0) < 10 else span(seconds or 0)
+    return f"{max(0.1, seconds or 0):.1f} s" if (seconds or 0) < 10 else format_duration(seconds or 0)
 
 
 def _ended(words: str) -> str:

@@ -18,7 +18,7 @@ def timeline(connection: Connection, sync_id: int, limit: int = 200, before: int
         ),
         {"sync_id": sync_id, "limit": limit, "before": before},
     )
-    return [story.told({**row._mapping, "at": row.at.isoformat()}) for row in reversed(rows.all())]  # noqa: SLF001
+    return [story.describe_event({**row._mapping, "at": row.at.isoformat()}) for row in reversed(rows.all())]  # noqa: SLF001
 
 
 def totals(connection: Connection, sync_id: int) -> dict[str, Any]:
@@ -38,4 +38,4 @@ def totals(connection: Connection, sync_id: int) -> dict[str, Any]:
         {"sync_id": sync_id},
     ).one()
     sums = row._mapping.items()  # noqa: SLF001
-    return story.totals({name: value if isinstance(value, int) else float(value) for name, value in sums})
+    return story.describe_totals({name: value if isinstance(value, int) else float(value) for name, value in sums})

@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from spotisync.core.spans import SOON
+from spotisync.core.durations import SOON
 
 
-def at(iso: str | None) -> datetime | None:
+def parse(iso: str | None) -> datetime | None:
     return datetime.fromisoformat(iso) if iso else None
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from spotisync.core import schedule
-from spotisync.core.spans import span
+from spotisync.core.durations import format_duration
 from spotisync.settings import Settings
 from spotisync.store import apps, schedules
 
@@ -21,15 +21,15 @@ RESTS: Final = {
 
 def read(connection: Connection, settings: Settings, account: str | None, now: datetime) -> dict[str, list[Document]]:
     """By account, of this one or of all: what comes next of each kind, and of the look-ups that were put off."""
-    on = schedule.rules(settings)
-    rows = schedules.listed(connection, account)
+    on = schedule.schedule_rules(settings)
+    rows = schedules.list_entries(connection, account)
     known = {(row["account"], row["kind"]): row for row in rows}
     by_account = {row["account"]: row for row in rows}
-    rest = look_ups(connection, settings, now) if by_account else []
+    rest = lookup_forecast(connection, settings, now) if by_account else []
     return {
         name: [
             *(
-                _kind(schedule.document(row, kind, on.get(kind), known.get((name, kind))), settings.zone)
+                _kind(schedule.schedule_document(row, kind, on.get(kind), known.get((name, kind))), settings.zone)
                 for kind in schedule.VARIABLES
             ),
             *rest,
@@ -44,12 +44,12 @@ def _kind(row: Document, zone: str) -> Document:
         "kind": row["kind"],
         "on": row["on"],
         "at": row["due_at"] if comes else None,
-        "words": words(row, zone),
+        "words": describe_entry(row, zone),
         "note": row["note"] if row["on"] else None,
     }
 
 
-def words(row: Document, zone: str) -> str:
+def describe_entry(row: Document, zone: str) -> str:
     """When it comes, and how often."""
     if not row["on"]:
         return f"off; {row['variable']} turns it on"
@@ -62,22 +62,22 @@ def _next(row: Document, zone: str) -> str:
     if row["due_at"] is None:
         return "planned within seconds, once beat and a worker run"
     due, now = (datetime.fromisoformat(row[name]) for name in ("due_at", "as_of"))
-    seconds, clock = (due - now).total_seconds(), schedule.clock(due, now, zone)
+    seconds, clock = (due - now).total_seconds(), schedule.format_clock(due, now, zone)
     if seconds < -LATE:
         return f"due since {clock}: do beat and a worker run?"
-    return f"{f'in {span(seconds)}' if seconds > 0 else 'now'} ({clock})"
+    return f"{f'in {format_duration(seconds)}' if seconds > 0 else 'now'} ({clock})"
 
 
 def _how_often(row: Document) -> str:
     if row["cron"]:
         return f"by {row['cron']}, {row['time_zone']}"
-    return f"every {span(row['stretched_to_seconds'] or row['every_seconds'])}"
+    return f"every {format_duration(row['stretched_to_seconds'] or row['every_seconds'])}"
 
 
 # ---- look-ups that were put off -------------------------------------------------------------------------------------
 
 
-def look_ups(connection: Connection, settings: Settings, now: datetime) -> list[Document]:
+def lookup_forecast(connection: Connection, settings: Settings, now: datetime) -> list[Document]:
     """For all accounts together; none if it is not known which app does them.
 
     Whenever calls are free and no run goes; `at` is when the last of it will be done, where a budget says so.
@@ -97,5 +97,5 @@ def look_ups(connection: Connection, settings: Settings, now: datetime) -> list[
     if not ends:
         return [{**entry, "words": f"{what}: when no sync is going and Spotify allows it"}]
     done = max(ends)
-    clock = schedule.clock(done, now, settings.zone)
+    clock = schedule.format_clock(done, now, settings.zone)
     return [{**entry, "at": done.isoformat(), "words": f"{what}: done by about {clock}, within the day's budget"}]

@@ -8,7 +8,7 @@ from uuid import UUID
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import Connection, text
 
-from spotisync.core import consent
+from spotisync.core import oauth
 from spotisync.errors import Fatal, Misconfigured, Unknown
 
 # Refreshing takes a second; a worker that claimed it and has not finished after this long has died.
@@ -33,7 +33,7 @@ _ACCOUNT = """SELECT id, spotify_user_id, spotify_account_id, display_name, stat
     created_at FROM accounts"""
 
 
-class Vault:
+class TokenVault:
     """Encrypts with the first key, decrypts with any: prepending a key rotates it."""
 
     def __init__(self, keys: list[str]) -> None:
@@ -44,10 +44,10 @@ class Vault:
                 "SPOTISYNC_SECRET_KEY is not a list of Fernet keys (each 32 bytes, url-safe base64)"
             ) from None
 
-    def seal(self, clear: str) -> str:
+    def encrypt(self, clear: str) -> str:
         return self._fernet.encrypt(clear.encode()).decode()
 
-    def open(self, sealed: str) -> str:
+    def decrypt(self, sealed: str) -> str:
         try:
             return self._fernet.decrypt(sealed).decode()
         except (InvalidToken, ValueError):
@@ -56,20 +56,20 @@ class Vault:
             ) from None
 
 
-def every(connection: Connection, *, active: bool = False) -> list[Account]:
+def list_accounts(connection: Connection, *, active: bool = False) -> list[Account]:
     where = "WHERE status = 'active'" if active else ""
     rows = connection.execute(text(f"{_ACCOUNT} {where} ORDER BY id"))
     return [Account(**row._mapping) for row in rows]  # noqa: SLF001
 
 
-def named(connection: Connection, name: str | None) -> Account:
+def find_account(connection: Connection, name: str | None) -> Account:
     """The account with this Spotify user id (or `account_id`); the only one there is if no name is given.
 
     Raises `Fatal` in words.
     """
-    found = every(connection)
+    found = list_accounts(connection)
     if not found:
-        raise Unknown(f"there is no account yet; log in: {consent.LOGIN}")
+        raise Unknown(f"there is no account yet; log in: {oauth.LOGIN}")
     if name is None and len(found) > 1:
         raise Fatal(f"which account? There are {', '.join(each.spotify_user_id for each in found)}")
     for each in found:
@@ -78,7 +78,7 @@ def named(connection: Connection, name: str | None) -> Account:
     raise Unknown(f"there is no account {name!r}; there are {', '.join(each.spotify_user_id for each in found)}")
 
 
-def standing(connection: Connection) -> list[consent.Standing]:
+def login_states(connection: Connection) -> list[oauth.LoginState]:
     """How each account's login stands, by the database's clock: when it ends, what it lacks, what to do."""
     rows = connection.execute(
         text(
@@ -86,10 +86,10 @@ def standing(connection: Connection) -> list[consent.Standing]:
             FROM accounts ORDER BY id"""
         )
     )
-    return [consent.standing(**row._mapping) for row in rows]  # noqa: SLF001
+    return [oauth.login_state(**row._mapping) for row in rows]  # noqa: SLF001
 
 
-def is_of(account: Account, profile: dict[str, Any]) -> bool:
+def is_profile_of(account: Account, profile: dict[str, Any]) -> bool:
     """Whether the profile is this account's. A user id may change hands, an `account_id` does not."""
     if account.spotify_account_id and profile["spotify_account_id"]:
         return bool(account.spotify_account_id == profile["spotify_account_id"])
@@ -111,15 +111,17 @@ def add(connection: Connection, profile: dict[str, Any], sealed: dict[str, Any])
 def _known(connection: Connection, profile: dict[str, Any]) -> int | None:
     """The row of this account: by its `account_id`, which never changes, else by its user id."""
     near = [
-        each for each in every(connection) if each.spotify_user_id == profile["spotify_user_id"] or is_of(each, profile)
+        each
+        for each in list_accounts(connection)
+        if each.spotify_user_id == profile["spotify_user_id"] or is_profile_of(each, profile)
     ]
-    if len(near) == 1 and is_of(near[0], profile):
+    if len(near) == 1 and is_profile_of(near[0], profile):
         return near[0].id
     if near:
         raise Fatal(
             f"Spotify gives the user id {profile['spotify_user_id']} to another account now than when it was added "
             f"here. Remove the one that is not needed any more: spotisync accounts remove, one of "
-            f"{', '.join(each.spotify_user_id for each in near)}; then: {consent.LOGIN}"
+            f"{', '.join(each.spotify_user_id for each in near)}; then: {oauth.LOGIN}"
         )
     return None
 
@@ -138,7 +140,7 @@ _UPDATE = """UPDATE accounts SET spotify_user_id = :spotify_user_id, display_nam
 
 
 @dataclass(frozen=True)
-class Tokens:
+class StoredTokens:
     """Sealed as they are stored. `fresh`: the access token has some life left."""
 
     status: str
@@ -148,7 +150,7 @@ class Tokens:
     last_error: str | None
 
 
-def tokens(connection: Connection, account_id: int) -> Tokens:
+def get_tokens(connection: Connection, account_id: int) -> StoredTokens:
     row = connection.execute(
         text(
             f"""SELECT status, refresh_token, access_token, last_error, COALESCE(access_token_expires_at >
@@ -158,16 +160,16 @@ def tokens(connection: Connection, account_id: int) -> Tokens:
         ),
         {"id": account_id},
     ).one()
-    return Tokens(**row._mapping)  # noqa: SLF001
+    return StoredTokens(**row._mapping)  # noqa: SLF001
 
 
-def check_key(connection: Connection, vault: Vault) -> None:
+def check_key(connection: Connection, vault: TokenVault) -> None:
     """Raises `Misconfigured` if a stored login can't be opened with these keys."""
     for (sealed,) in connection.execute(text("SELECT refresh_token FROM accounts WHERE refresh_token IS NOT NULL")):
-        vault.open(sealed)
+        vault.decrypt(sealed)
 
 
-def scope(connection: Connection, account_id: int) -> str | None:
+def get_scope(connection: Connection, account_id: int) -> str | None:
     """What was granted, as Spotify said it; None if that was never noted."""
     found: str | None = connection.execute(
         text("SELECT scope FROM accounts WHERE id = :id"), {"id": account_id}
@@ -222,7 +224,7 @@ def end_refresh(connection: Connection, account_id: int, token: UUID) -> None:
     )
 
 
-def needs_login(connection: Connection, account_id: int, used: str, why: str) -> bool:
+def mark_needs_login(connection: Connection, account_id: int, used: str, why: str) -> bool:
     """Spotify refused the refresh token `used` (sealed). False: another one is stored meanwhile, and may be good."""
     return (
         connection.execute(

@@ -7,22 +7,22 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from spotisync.core.phases import Entity
-from spotisync.core.regimes import Enrichment, Regime, Way, days_left, way
-from spotisync.store import catalogue, ledger, playlists
+from spotisync.core.regimes import Enrichment, LookupMode, Regime, days_until_done, lookup_mode
+from spotisync.store import call_ledger, catalogue, playlists
 from spotisync.store.database import Claimant
 
 ENTITIES: tuple[Entity, ...] = ("artists", "albums")
 
 
-def regime(connection: Connection, client_id: str) -> Regime | None:
+def get_regime(connection: Connection, client_id: str) -> Regime | None:
     found = connection.execute(text("SELECT regime FROM apps WHERE client_id = :id"), {"id": client_id})
     known: Regime | None = found.scalar_one_or_none()
     return known
 
 
-def learn(connection: Connection, client_id: str, told: Regime) -> bool:
+def record_regime(connection: Connection, client_id: str, told: Regime) -> bool:
     """Remember what calls tell. Returns whether it is news; what may bring more now is due again then."""
-    if regime(connection, client_id) == told:
+    if get_regime(connection, client_id) == told:
         return False
     connection.execute(
         text(
@@ -33,15 +33,15 @@ def learn(connection: Connection, client_id: str, told: Regime) -> bool:
     )
     if told == "full":
         for entity in ENTITIES:
-            catalogue.reopen(connection, entity)
-        playlists.reread_poor(connection)
+            catalogue.reopen_partial(connection, entity)
+        playlists.mark_restricted_reads_stale(connection)
     return True
 
 
-def room(connection: Connection, client_id: str, family: Entity, budget: int) -> int:
+def lookup_budget_left(connection: Connection, client_id: str, family: Entity, budget: int) -> int:
     """How many look-ups of the budget may be made now. One transaction at a time: together they take what there is."""
     connection.execute(text("SELECT 1 FROM apps WHERE client_id = :id FOR NO KEY UPDATE"), {"id": client_id})
-    return max(0, budget - ledger.used(connection, client_id, family))
+    return max(0, budget - call_ledger.count_last_day(connection, client_id, family))
 
 
 # ---- the backlog ----------------------------------------------------------------------------------------------------
@@ -60,12 +60,12 @@ class Backlog:
     # Looked up long ago; empty while calls are not plentiful.
     stale: frozenset[Entity] = frozenset()
 
-    def due(self, by: Way) -> list[Entity]:
+    def entities_due(self, by: LookupMode) -> list[Entity]:
         open_ = {"together": self.stubs | self.partial | self.poor, "singly": self.stubs | self.partial}
         return [entity for entity in ENTITIES if entity in open_.get(by, self.stubs)]
 
 
-def backlog(connection: Connection, client_id: str, refresh_days: int = 0) -> Backlog:
+def get_backlog(connection: Connection, client_id: str, refresh_days: int = 0) -> Backlog:
     """One query, and a quick one: nearly always there is nothing to do."""
     row = connection.execute(text(_BACKLOG), {"id": client_id, "days": refresh_days}).one()._mapping  # noqa: SLF001
 
@@ -97,7 +97,7 @@ _BACKLOG = f"""SELECT (SELECT regime FROM apps WHERE client_id = :id) AS regime,
 
 
 @dataclass(frozen=True)
-class Forecast:
+class BacklogForecast:
     """Look-ups of one family: how many are left, how many calls of its budget were made in 24 hours, when it is done.
 
     `budget` is None where there is none: the full regime takes many ids a call. `done_at` is None where nothing is
@@ -105,24 +105,24 @@ class Forecast:
     """
 
     family: Entity
-    way: Way
+    way: LookupMode
     left: int
     budget: int | None
     used: int
     done_at: datetime | None
 
 
-def forecast(connection: Connection, client_id: str, enrichment: Enrichment, budget: int) -> list[Forecast]:
-    by = way(enrichment, regime(connection, client_id))
+def forecast(connection: Connection, client_id: str, enrichment: Enrichment, budget: int) -> list[BacklogForecast]:
+    by = lookup_mode(enrichment, get_regime(connection, client_id))
     return [_forecast(connection, client_id, entity, by, budget) for entity in ENTITIES]
 
 
-def _forecast(connection: Connection, client_id: str, entity: Entity, by: Way, budget: int) -> Forecast:
+def _forecast(connection: Connection, client_id: str, entity: Entity, by: LookupMode, budget: int) -> BacklogForecast:
     left = connection.execute(text(_counted(entity, by))).scalar_one()
-    used = ledger.used(connection, client_id, entity)
-    days = days_left(left, budget, used) if by == "singly" else 0
+    used = call_ledger.count_last_day(connection, client_id, entity)
+    days = days_until_done(left, budget, used) if by == "singly" else 0
     done_at = connection.execute(text(_DONE), {"id": client_id, "family": entity, "days": days}).scalar_one()
-    return Forecast(
+    return BacklogForecast(
         family=entity,
         way=by,
         left=left,
@@ -132,13 +132,13 @@ def _forecast(connection: Connection, client_id: str, entity: Entity, by: Way, b
     )
 
 
-def _counted(entity: Entity, by: Way) -> str:
+def _counted(entity: Entity, by: LookupMode) -> str:
     """Each kind by the index it has: together they would be looked for in the whole catalogue."""
     counts = (f"(SELECT count(*) FROM {entity} WHERE {condition})" for condition in _LEFT[by])
     return f"SELECT {' + '.join(counts)}"
 
 
-_LEFT: dict[Way, tuple[str, ...]] = {
+_LEFT: dict[LookupMode, tuple[str, ...]] = {
     "together": ("enrichment = 'stub'", "enrichment = 'partial'"),
     "singly": ("enrichment = 'stub'", "enrichment = 'partial' AND enriched_at IS NULL"),
     "partial": ("enrichment = 'stub'",),
@@ -152,7 +152,7 @@ _DONE = """SELECT GREATEST(now() + make_interval(days => :days), (SELECT max(blo
 # ---- who drains it --------------------------------------------------------------------------------------------------
 
 
-def claim(connection: Connection, client_id: str, token: UUID, claimant: Claimant, lease_seconds: int) -> bool:
+def claim_backlog(connection: Connection, client_id: str, token: UUID, claimant: Claimant, lease_seconds: int) -> bool:
     """One at a time drains the backlog of an app; whose lease is over, or whose process is gone, does not count."""
     taken = connection.execute(
         text(
@@ -171,12 +171,12 @@ def claim(connection: Connection, client_id: str, token: UUID, claimant: Claiman
     return taken.one_or_none() is not None
 
 
-def refreshed(connection: Connection, client_id: str) -> None:
+def schedule_next_refresh(connection: Connection, client_id: str) -> None:
     """Stale rows are being read again: next time in a while."""
     connection.execute(text("UPDATE apps SET refreshed_at = now() WHERE client_id = :id"), {"id": client_id})
 
 
-def renew(connection: Connection, client_id: str, token: UUID, lease_seconds: int) -> bool:
+def renew_backlog_claim(connection: Connection, client_id: str, token: UUID, lease_seconds: int) -> bool:
     """A sign of life; in a commit, the fence. False: somebody else drains it by now."""
     return (
         connection.execute(
@@ -190,7 +190,7 @@ def renew(connection: Connection, client_id: str, token: UUID, lease_seconds: in
     )
 
 
-def release(connection: Connection, client_id: str, token: UUID, pause: float) -> None:
+def release_backlog(connection: Connection, client_id: str, token: UUID, pause: float) -> None:
     """Give the claim back; for `pause` seconds nobody takes it."""
     connection.execute(
         text(

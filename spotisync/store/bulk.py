@@ -56,7 +56,7 @@ def _statement(table: Table, columns: tuple[str, ...], *, keep_unknown: bool, al
     return (
         f"INSERT INTO {table.name} AS t ({_list(columns)}) "
         f"SELECT {_list(columns, 'r')} FROM {recordset(table, columns)} "
-        f"LEFT JOIN {one_by_one(table, same_key)} AS t ON true "
+        f"LEFT JOIN {lookup_by_key(table, same_key)} AS t ON true "
         f"WHERE t.{key[0]} IS NULL {'OR ' + changed('r') if free else ''} ORDER BY {_list(key, 'r')} "
         f"ON CONFLICT ({_list(key)}) DO {action if free else 'NOTHING'} RETURNING {_list(key, 't')}, t.xmax = 0"
     )
@@ -66,7 +66,7 @@ def _list(names: Iterable[str], source: str = "") -> str:
     return ", ".join(f"{source}.{name}" if source else name for name in names)
 
 
-def one_by_one(table: Table, whole_key: str) -> str:
+def lookup_by_key(table: Table, whole_key: str) -> str:
     """A FROM item: the row of `table`, called `k` in the condition, for each row of what stands before it.
 
     LIMIT keeps it from being made a join. Postgres knows nothing of a table that has just been filled, and keeps the
@@ -108,7 +108,7 @@ def _cut(connection: Connection, table: Table, parent: str, sizes: Mapping[str, 
         connection.execute(
             text(
                 "SELECT r.id FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id text, size int), "
-                + one_by_one(table, f"k.{parent} = r.id AND k.position = r.size")
+                + lookup_by_key(table, f"k.{parent} = r.id AND k.position = r.size")
                 + " AS t"
             ),
             {"rows": dumps([{"id": id_, "size": size} for id_, size in sizes.items()])},

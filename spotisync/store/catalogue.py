@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, text
 
 from spotisync.core.phases import Entity
-from spotisync.core.rows import Catalogue
+from spotisync.core.rows import CatalogueRows
 from spotisync.store import schema
 from spotisync.store.bulk import replace_children, upsert
 
@@ -15,7 +15,7 @@ MOST_ATTEMPTS = 5
 Row = TypeVar("Row")
 
 
-def save(connection: Connection, met: Catalogue) -> set[str]:
+def save_rows(connection: Connection, met: CatalogueRows) -> set[str]:
     """Write what was met, unknown ids as stubs; returns the ids of tracks that changed."""
     upsert(connection, schema.artists, [_plain(row) for row in met.artists.values()])
     upsert(connection, schema.albums, [_plain(row) for row in met.albums.values()])
@@ -84,15 +84,15 @@ STALE = """enrichment = 'full' AND enriched_at < now() - make_interval(days => :
     AND (lookup_until IS NULL OR lookup_until <= now())"""
 
 
-def refreshed(
+def mark_refreshed(
     connection: Connection, entity: Entity, known: Iterable[str], gone: Collection[str], missed: Iterable[str]
 ) -> int:
     """Mark what was read again; returns how many. What was known is gone when Spotify says so twice, days apart.
 
     Until then, as with what brought no answer, it stays what it is; the next try is twice as far away each time.
     """
-    twice = missed_before(connection, entity, gone)
-    marked = enriched(connection, entity, known, twice)
+    twice = find_missed(connection, entity, gone)
+    marked = mark_enriched(connection, entity, known, twice)
     connection.execute(
         text(
             f"""UPDATE {entity} SET lookup_sync_id = NULL, lookup_attempts = lookup_attempts + 1,
@@ -104,14 +104,14 @@ def refreshed(
     return marked
 
 
-def missed(connection: Connection, entity: Entity, ids: Iterable[str]) -> None:
+def record_misses(connection: Connection, entity: Entity, ids: Iterable[str]) -> None:
     """An answer came, but not for these: that counts. What a limit, an outage or a death kept from them does not."""
     connection.execute(
         text(f"UPDATE {entity} SET lookup_attempts = lookup_attempts + 1 WHERE id = ANY(:ids)"), {"ids": sorted(ids)}
     )
 
 
-def missed_before(connection: Connection, entity: Entity, ids: Iterable[str]) -> set[str]:
+def find_missed(connection: Connection, entity: Entity, ids: Iterable[str]) -> set[str]:
     """Which of them had no answer among others; they are asked for alone, so that they spoil it for no one else."""
     found = connection.execute(
         text(f"SELECT id FROM {entity} WHERE id = ANY(:ids) AND lookup_attempts > 0"), {"ids": list(ids)}
@@ -119,7 +119,7 @@ def missed_before(connection: Connection, entity: Entity, ids: Iterable[str]) ->
     return set(found.scalars())
 
 
-def let_go(connection: Connection, entity: Entity, sync_id: int) -> None:
+def release_stubs(connection: Connection, entity: Entity, sync_id: int) -> None:
     """This run does not look up what it has claimed, or not soon; whoever can may have it."""
     connection.execute(
         text(
@@ -130,26 +130,26 @@ def let_go(connection: Connection, entity: Entity, sync_id: int) -> None:
     )
 
 
-def any_left(connection: Connection, entity: Entity) -> bool:
+def has_stubs(connection: Connection, entity: Entity) -> bool:
     """Whether there are stubs to look up, another run's included: it may die, and then they are ours."""
     # In the order of the index, so that the index is what is read, up to its first row.
     found = connection.execute(text(f"SELECT 1 FROM {entity} WHERE {_LEFT} ORDER BY saves DESC, id LIMIT 1"))
     return found.one_or_none() is not None
 
 
-def left(connection: Connection, entity: Entity) -> int:
+def count_claimable_stubs(connection: Connection, entity: Entity) -> int:
     """How many stubs there are to look up. It reads them all."""
     found = connection.execute(text(f"SELECT count(*) FROM {entity} WHERE {_LEFT}"))
     return int(found.scalar_one())
 
 
-def put_off(connection: Connection, entity: Entity) -> int:
+def count_stubs(connection: Connection, entity: Entity) -> int:
     """How many stubs stay behind if nobody looks up any more. It reads them all."""
     found = connection.execute(text(f"SELECT count(*) FROM {entity} WHERE enrichment = 'stub'"))
     return int(found.scalar_one())
 
 
-def enriched(
+def mark_enriched(
     connection: Connection, entity: Entity, known: Iterable[str], gone: Iterable[str], *, partial: bool = False
 ) -> int:
     """Mark what was looked up, `partial` if the restricted regime answered; returns how many were stubs until now."""
@@ -164,7 +164,7 @@ def enriched(
     ).rowcount
 
 
-def told(connection: Connection, entity: Entity, ids: Iterable[str], *, partial: bool = False) -> set[str]:
+def mark_listed(connection: Connection, entity: Entity, ids: Iterable[str], *, partial: bool = False) -> set[str]:
     """Mark what a list told as a look-up would have. Returns the ids that were stubs until now.
 
     What is full already is noted as read again, once a week: it need not be looked up for its age.
@@ -185,7 +185,7 @@ def told(connection: Connection, entity: Entity, ids: Iterable[str], *, partial:
     return {row.id for row in found if row.enrichment == "stub"}
 
 
-def settle(connection: Connection, entity: Entity) -> int:
+def mark_stubs_partial(connection: Connection, entity: Entity) -> int:
     """Stubs become `partial`: what the pages told is all that is wanted of them. Returns how many."""
     return connection.execute(
         text(
@@ -195,7 +195,7 @@ def settle(connection: Connection, entity: Entity) -> int:
     ).rowcount
 
 
-def reopen(connection: Connection, entity: Entity, *, looked_up: bool = True) -> int:
+def reopen_partial(connection: Connection, entity: Entity, *, looked_up: bool = True) -> int:
     """What is `partial` becomes a stub again; `looked_up`: even what the restricted regime has answered already."""
     never = "" if looked_up else "AND enriched_at IS NULL"
     return connection.execute(

@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as NoneFree
 
 from spotisync.errors import Unavailable
 
-__all__ = ["Claimant", "Connection", "Database", "is_lost"]
+__all__ = ["Claimant", "Connection", "Database", "is_unavailable"]
 
 T = TypeVar("T")
 RETRIED = {"40001": "serialization failure", "40P01": "deadlock"}
@@ -60,7 +60,7 @@ class Database:
         except NoneFree:
             raise Unavailable(ALL_BUSY) from None
         except DBAPIError as error:
-            if is_lost(error):
+            if is_unavailable(error):
                 raise Unavailable(_words(error)) from error
             raise
 
@@ -75,22 +75,22 @@ class Database:
                     raise
         raise AssertionError("unreachable")
 
-    def presence(self) -> Claimant:
+    def claimant(self) -> Claimant:
         """The session that stands for this process; opened anew when Postgres has ended it."""
         if self._presence is not None:
             try:
                 return _claimant(self._presence)
             except SQLAlchemyError:
-                self.leave()
+                self.drop_claims()
         try:
             self._presence = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             self._presence.execute(text(NEVER_IDLE_OUT))
             return _claimant(self._presence)
         except DBAPIError as error:
-            self.leave()
+            self.drop_claims()
             raise Unavailable(_words(error)) from error
 
-    def leave(self) -> None:
+    def drop_claims(self) -> None:
         """End that session: what this process has claimed is free."""
         if self._presence is not None:
             self._presence.invalidate()
@@ -98,7 +98,7 @@ class Database:
             self._presence = None
 
     def close(self) -> None:
-        self.leave()
+        self.drop_claims()
         self._engine.dispose()
 
 
@@ -118,7 +118,7 @@ def address_and_password(url: str) -> tuple[str, str | None]:
     return address.replace("+", "%20"), password  # libpq takes a plus for a plus
 
 
-def is_lost(error: DBAPIError) -> bool:
+def is_unavailable(error: DBAPIError) -> bool:
     """Whether the server is away, out of room or read-only after a failover, rather than unhappy with a statement."""
     state = _sqlstate(error)
     return (

@@ -50,7 +50,7 @@ class Event:
     calls: int | None = None
 
 
-def tell(connection: Connection, sync_id: int, event: Event) -> None:
+def add_event(connection: Connection, sync_id: int, event: Event) -> None:
     told = {**vars(event), "sync_id": sync_id, "message": event.message[:LONGEST] if event.message else None}
     if event.kind == "wait":
         connection.execute(text(_WAITS), {**told, "attempt": 1})
@@ -58,7 +58,7 @@ def tell(connection: Connection, sync_id: int, event: Event) -> None:
         connection.execute(text(_TELL), told)
 
 
-def sent(connection: Connection, sync_id: int, calls: int) -> None:
+def add_unsuccessful_calls(connection: Connection, sync_id: int, calls: int) -> None:
     """Requests that brought nothing."""
     connection.execute(
         text(

@@ -67,19 +67,21 @@ _ROWS: dict[Table, tuple[str, str, str | None, str]] = {
 _LIST, _TIME = 1009, 1184  # pg_type: text[], timestamptz
 
 
-def freeze(connection: Connection) -> None:
+def begin_snapshot(connection: Connection) -> None:
     """First in a transaction: all of it sees the same moment, however long it takes, and writes nothing."""
     connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
     connection.execute(text("SET LOCAL timezone = 'UTC'"))
 
 
-def count(connection: Connection, table: Table, account_id: int, *, removed: bool) -> int:
+def count_rows(connection: Connection, table: Table, account_id: int, *, removed: bool) -> int:
     _, source, gone, _ = _ROWS[table]
     found = connection.execute(text(f"SELECT count(*) FROM {source} {_where(gone, account_id, removed=removed)}"))
     return int(found.scalar_one())
 
 
-def rows(connection: Connection, table: Table, format_: Format, account_id: int, *, removed: bool) -> Iterator[bytes]:
+def iter_rows(
+    connection: Connection, table: Table, format_: Format, account_id: int, *, removed: bool
+) -> Iterator[bytes]:
     """Each row as a line; in CSV a line of names comes first."""
     cursor = connection.connection.cursor()
     chosen = _chosen(table, account_id, removed=removed)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 EVERY_SECONDS = 3
 
 
-def beat(connection: Connection, name: str) -> None:
+def record_heartbeat(connection: Connection, name: str) -> None:
     connection.execute(
         text(
             f"""INSERT INTO heartbeats AS h (name) VALUES (:name) ON CONFLICT (name) DO UPDATE SET beat_at = now()
@@ -18,7 +18,7 @@ def beat(connection: Connection, name: str) -> None:
     )
 
 
-def last(connection: Connection, name: str) -> datetime | None:
+def last_heartbeat(connection: Connection, name: str) -> datetime | None:
     found: datetime | None = connection.execute(
         text("SELECT beat_at FROM heartbeats WHERE name = :name"), {"name": name}
     ).scalar_one_or_none()

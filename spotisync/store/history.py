@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 PIECE = 5_000
 
 
-def changes_are_of(connection: Connection, sync_id: int) -> None:
+def set_current_run(connection: Connection, sync_id: int) -> None:
     """For the rest of this transaction: the triggers that keep the spans write the run down."""
     connection.execute(text("SELECT set_config('spotisync.sync_id', CAST(:id AS text), true)"), {"id": str(sync_id)})
 
@@ -52,7 +52,7 @@ def keep_versions(connection: Connection, sync_id: int, ids: Sequence[str]) -> N
     )
 
 
-def is_due(connection: Connection) -> bool:
+def claim_hourly_trim(connection: Connection) -> bool:
     """Whether nobody has trimmed for an hour; who is told so, does."""
     return bool(
         connection.execute(

@@ -4,15 +4,15 @@ from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, text
 
-from spotisync.core.bisection import Entry, Expected
-from spotisync.core.incremental import Library, Row, Settled, minute_of
+from spotisync.core.bisection import Expected, ListRow
+from spotisync.core.incremental import KnownLibrary, LibraryChanges, PlacedRow, truncate_to_minute
 from spotisync.core.parse import EPOCH
-from spotisync.core.rows import SavedTrack
+from spotisync.core.rows import SavedTrackRow
 from spotisync.store import schema
 from spotisync.store.bulk import upsert
 
 
-def library(connection: Connection, account_id: int, sync_id: int) -> Library:
+def load_library(connection: Connection, account_id: int, sync_id: int) -> KnownLibrary:
     walked, patrol = connection.execute(
         text("SELECT walked_total IS NOT NULL, patrol_offset FROM accounts WHERE id = :id"), {"id": account_id}
     ).one()
@@ -23,32 +23,32 @@ def library(connection: Connection, account_id: int, sync_id: int) -> Library:
         ),
         {"id": account_id},
     ).all()
-    entries = [Entry(minute_of(row.added_at), row.track_id) for row in saved if not row.hidden]
-    return Library(
+    entries = [ListRow(truncate_to_minute(row.added_at), row.track_id) for row in saved if not row.hidden]
+    return KnownLibrary(
         expected=Expected([*entries, *_excess(connection, account_id)]),
         read=_read(connection, sync_id),
         patrol=patrol,
         walked=walked and all(row.added_at > EPOCH for row in saved),
         newest=max((row.added_at for row in saved), default=None),
-        hidden={row.track_id: minute_of(row.added_at) for row in saved if row.hidden},
+        hidden={row.track_id: truncate_to_minute(row.added_at) for row in saved if row.hidden},
     )
 
 
-def _excess(connection: Connection, account_id: int) -> list[Entry]:
+def _excess(connection: Connection, account_id: int) -> list[ListRow]:
     rows = connection.execute(
         text("SELECT minute, rows FROM excess_rows WHERE account_id = :id"), {"id": account_id}
     ).all()
-    return [Entry(row.minute, None) for row in rows for _ in range(row.rows)]
+    return [ListRow(row.minute, None) for row in rows for _ in range(row.rows)]
 
 
-def _read(connection: Connection, sync_id: int) -> dict[int, Entry]:
+def _read(connection: Connection, sync_id: int) -> dict[int, ListRow]:
     rows = connection.execute(
         text("SELECT place, track_id, added_at FROM read_rows WHERE sync_id = :id"), {"id": sync_id}
     )
-    return {row.place: Entry(minute_of(row.added_at), row.track_id) for row in rows}
+    return {row.place: ListRow(truncate_to_minute(row.added_at), row.track_id) for row in rows}
 
 
-def note(connection: Connection, sync_id: int, account_id: int, rows: Sequence[Row]) -> None:
+def save_read_rows(connection: Connection, sync_id: int, account_id: int, rows: Sequence[PlacedRow]) -> None:
     """Rows of the list, at their places. A track that is shown again is not hidden any more."""
     upsert(connection, schema.read_rows, [{"sync_id": sync_id, **vars(row)} for row in rows])
     connection.execute(
@@ -60,11 +60,11 @@ def note(connection: Connection, sync_id: int, account_id: int, rows: Sequence[R
     )
 
 
-def forget(connection: Connection, sync_id: int) -> None:
+def clear_read_rows(connection: Connection, sync_id: int) -> None:
     connection.execute(text("DELETE FROM read_rows WHERE sync_id = :id"), {"id": sync_id})
 
 
-def newer(connection: Connection, account_id: int, rows: Sequence[SavedTrack]) -> list[SavedTrack]:
+def filter_newest(connection: Connection, account_id: int, rows: Sequence[SavedTrackRow]) -> list[SavedTrackRow]:
     """Those to write: of twins the newest counts, and that may be the stored one."""
     stored = connection.execute(
         text(
@@ -77,7 +77,7 @@ def newer(connection: Connection, account_id: int, rows: Sequence[SavedTrack]) -
     return [row for row in rows if row.track_id not in dates or row.added_at >= dates[row.track_id]]
 
 
-def settle(connection: Connection, account_id: int, sync_id: int, settled: Settled) -> int:
+def apply_changes(connection: Connection, account_id: int, sync_id: int, settled: LibraryChanges) -> int:
     """Write what the search has found. Returns how many tracks are no longer saved."""
     bound = {"account_id": account_id, "sync_id": sync_id}
     removed = connection.execute(
@@ -99,7 +99,7 @@ def settle(connection: Connection, account_id: int, sync_id: int, settled: Settl
     connection.execute(text("DELETE FROM excess_rows WHERE account_id = :account_id"), bound)
     rows = [{"account_id": account_id, "minute": minute, "rows": rows} for minute, rows in settled.excess.items()]
     upsert(connection, schema.excess_rows, rows)
-    forget(connection, sync_id)
+    clear_read_rows(connection, sync_id)
     return removed
 
 
@@ -113,14 +113,14 @@ def _hide(connection: Connection, account_id: int, hidden: Collection[str]) -> N
     )
 
 
-def patrolled(connection: Connection, account_id: int, offset: int) -> None:
+def save_patrol_offset(connection: Connection, account_id: int, offset: int) -> None:
     """Where the next patrol reads."""
     connection.execute(
         text("UPDATE accounts SET patrol_offset = :offset WHERE id = :id"), {"id": account_id, "offset": offset}
     )
 
 
-def walked(connection: Connection, account_id: int, total: int) -> None:
+def record_excess(connection: Connection, account_id: int, total: int) -> None:
     """A walk was proved: what Spotify counts beyond the stored rows. Those of no known date are looked for later."""
     bound = {"id": account_id, "total": total, "epoch": EPOCH}
     connection.execute(text("DELETE FROM excess_rows WHERE account_id = :id"), bound)

@@ -13,15 +13,15 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from spotisync.errors import Unavailable
-from spotisync.settings import bundled
-from spotisync.store import readers
-from spotisync.store.database import CONNECT, is_lost
+from spotisync.settings import bundled_path
+from spotisync.store import reader_role
+from spotisync.store.database import CONNECT, is_unavailable
 
 
 def _config() -> Config:
     config = Config()
     # A % in a path would be taken for an interpolation.
-    config.set_main_option("script_location", str(bundled("migrations")).replace("%", "%%"))
+    config.set_main_option("script_location", str(bundled_path("migrations")).replace("%", "%%"))
     return config
 
 
@@ -38,7 +38,7 @@ def _connected(url: str) -> Iterator[Config]:
     except CommandError as error:
         raise LookupError(str(error)) from None
     except DBAPIError as error:
-        if is_lost(error):
+        if is_unavailable(error):
             raise Unavailable(f"the database can't be reached: {str(error.orig).strip().splitlines()[0]}") from error
         raise
     finally:
@@ -58,7 +58,7 @@ def upgrade(url: str, revision: str = "head") -> None:
         if revision == "head":
             connection: Connection = config.attributes["connection"]
             with connection.begin():
-                readers.grant(connection)
+                reader_role.grant_select(connection)
 
     _run(url, go)
 
@@ -73,18 +73,18 @@ def check(url: str) -> None:
     _run(url, command.check)
 
 
-def there(connection: Connection) -> str | None:
+def current_revision(connection: Connection) -> str | None:
     """The revision the database is at."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
 @cache
-def head() -> str | None:
+def needed_revision() -> str | None:
     """The revision this version needs."""
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 
-def current(url: str) -> tuple[str | None, str | None]:
+def revisions(url: str) -> tuple[str | None, str | None]:
     """The revision the database is at, and the one this version needs."""
     with _connected(url) as config:
-        return there(config.attributes["connection"]), head()
+        return current_revision(config.attributes["connection"]), needed_revision()

@@ -7,15 +7,15 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from spotisync.core.cursors import Reading
-from spotisync.core.nulls import Nulls, Row
+from spotisync.core.null_rows import NullCount, SuspectRow
 from spotisync.core.phases import Access, Wanted
-from spotisync.core.rows import Playlist, PlaylistItem
+from spotisync.core.rows import PlaylistItemRow, PlaylistRow
 from spotisync.store import history, schema
 from spotisync.store.bulk import upsert
 
 
 def save_listed(
-    connection: Connection, account_id: int, sync_id: int, listed: Sequence[tuple[int, Playlist]], reading: int = 1
+    connection: Connection, account_id: int, sync_id: int, listed: Sequence[tuple[int, PlaylistRow]], reading: int = 1
 ) -> tuple[set[str], set[str]]:
     """Playlists as the list tells them. Returns the ids that are new to the account, and those that changed."""
     rows = {row.id: (position, row) for position, row in listed}
@@ -47,7 +47,7 @@ def save_listed(
     return added, changed - added
 
 
-def _save_rows(connection: Connection, rows: Sequence[Playlist]) -> set[str]:
+def _save_rows(connection: Connection, rows: Sequence[PlaylistRow]) -> set[str]:
     """Playlists, whoever has them; what a row does not say stays as it is. Returns the ids that changed."""
     stored = _stored(connection, [row.id for row in rows if None in {row.collaborative, row.snapshot_id}])
     inserted, updated = upsert(connection, schema.playlists, [vars(_completed(row, stored)) for row in rows])
@@ -72,7 +72,7 @@ def _stored(connection: Connection, ids: Sequence[str]) -> Mapping[str, Any]:
     return {row.id: row for row in found}
 
 
-def _completed(row: Playlist, stored: Mapping[str, Any]) -> Playlist:
+def _completed(row: PlaylistRow, stored: Mapping[str, Any]) -> PlaylistRow:
     """These two columns are never NULL: what is unknown of a playlist met for the first time is `false` and ''."""
     known = stored.get(row.id)
     return replace(
@@ -93,7 +93,7 @@ def _missing(connection: Connection, account_id: int, ids: list[str]) -> set[str
     return set(ids) - set(there)
 
 
-def listed(connection: Connection, account_id: int, sync_id: int, reading: int = 3) -> int:
+def count_listed(connection: Connection, account_id: int, sync_id: int, reading: int = 3) -> int:
     """How many playlists this run's list has, in that reading or in either."""
     found = connection.execute(
         text(
@@ -105,7 +105,7 @@ def listed(connection: Connection, account_id: int, sync_id: int, reading: int =
     return int(found.scalar_one())
 
 
-def met_as_before(connection: Connection, account_id: int, sync_id: int) -> bool:
+def met_same_rows(connection: Connection, account_id: int, sync_id: int) -> bool:
     """Both readings of the list had the same playlists."""
     found = connection.execute(
         text(
@@ -121,7 +121,7 @@ _NOT_LISTED = "listed_sync_id IS DISTINCT FROM :sync_id"
 _UNLISTED = f"account_id = :account_id AND removed_at IS NULL AND {_NOT_LISTED}"
 
 
-def unlisted(connection: Connection, account_id: int, sync_id: int, reading: int = 1) -> list[Row]:
+def find_unlisted(connection: Connection, account_id: int, sync_id: int, reading: int = 1) -> list[SuspectRow]:
     """What this reading of the account's list did not have, and what it had though it was hidden."""
     not_met = f"({_NOT_LISTED} OR listed_readings & :reading = 0)"
     found = connection.execute(
@@ -132,10 +132,10 @@ def unlisted(connection: Connection, account_id: int, sync_id: int, reading: int
         ),
         {"account_id": account_id, "sync_id": sync_id, "reading": reading},
     )
-    return [Row(row.playlist_id, hidden=row.hidden, shown=row.shown) for row in found]
+    return [SuspectRow(row.playlist_id, hidden=row.hidden, shown=row.shown) for row in found]
 
 
-def unproved(connection: Connection, account_id: int, sync_id: int) -> int:
+def count_unproved(connection: Connection, account_id: int, sync_id: int) -> int:
     """How many playlists are kept though this run's list does not have them."""
     found = connection.execute(
         text(f"SELECT count(*) FROM account_playlists WHERE {_UNLISTED}"),
@@ -144,12 +144,12 @@ def unproved(connection: Connection, account_id: int, sync_id: int) -> int:
     return int(found.scalar_one())
 
 
-def last_nulls(connection: Connection, account_id: int) -> Nulls | None:
+def last_nulls(connection: Connection, account_id: int) -> NullCount | None:
     """The null rows of the last list that was proved; None if there was none."""
     rows, idle = connection.execute(
         text("SELECT null_playlists, idle_null_playlists FROM accounts WHERE id = :id"), {"id": account_id}
     ).one()
-    return None if rows is None else Nulls(rows, idle)
+    return None if rows is None else NullCount(rows, idle)
 
 
 def remove_unlisted(connection: Connection, account_id: int, sync_id: int, hidden: Collection[str] = ()) -> int:
@@ -168,7 +168,7 @@ def remove_unlisted(connection: Connection, account_id: int, sync_id: int, hidde
     ).rowcount
 
 
-def note_nulls(connection: Connection, account_id: int, nulls: Nulls) -> None:
+def record_read(connection: Connection, account_id: int, nulls: NullCount) -> None:
     connection.execute(
         text(
             """UPDATE accounts SET null_playlists = :rows, idle_null_playlists = :idle, playlists_proved_at = now()
@@ -210,7 +210,7 @@ _OTHERS = """(NOT p.collaborative AND p.owner_id IS DISTINCT FROM
     (SELECT o.spotify_user_id FROM accounts o WHERE o.id = a.account_id))"""
 
 
-def reread_poor(connection: Connection) -> int:
+def mark_restricted_reads_stale(connection: Connection) -> int:
     """What was read in the restricted regime lacks what tracks have in the full one: read it once more."""
     return connection.execute(
         text(
@@ -221,7 +221,7 @@ def reread_poor(connection: Connection) -> int:
     ).rowcount
 
 
-def wanted(connection: Connection, account_id: int, sync_id: int, first: str | None, limit: int) -> list[Wanted]:
+def find_wanted(connection: Connection, account_id: int, sync_id: int, first: str | None, limit: int) -> list[Wanted]:
     """Playlists whose contents this run has still to read, in the account's order; the half-read one before all."""
     rows = connection.execute(
         text(
@@ -237,7 +237,7 @@ def wanted(connection: Connection, account_id: int, sync_id: int, first: str | N
     return [Wanted(**row._mapping) for row in rows]  # noqa: SLF001
 
 
-def stage(connection: Connection, sync_id: int, items: Sequence[tuple[str, PlaylistItem]]) -> None:
+def stage_items(connection: Connection, sync_id: int, items: Sequence[tuple[str, PlaylistItemRow]]) -> None:
     upsert(
         connection,
         schema.staged_items,
@@ -246,7 +246,9 @@ def stage(connection: Connection, sync_id: int, items: Sequence[tuple[str, Playl
     )
 
 
-def conclude(connection: Connection, account_id: int, sync_id: int, contents: Sequence[tuple[Reading, Access]]) -> None:
+def finish_contents(
+    connection: Connection, account_id: int, sync_id: int, contents: Sequence[tuple[Reading, Access]]
+) -> None:
     """Swap in what is complete, and note what this account may read. A refusal touches nobody's contents."""
     complete = [reading for reading, access in contents if access == "synced"]
     if complete:

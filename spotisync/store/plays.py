@@ -8,8 +8,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from spotisync.core.plays import WINDOW, Gap, Play
-from spotisync.core.rows import Track
+from spotisync.core.plays import WINDOW, Play, PlayGap
+from spotisync.core.rows import TrackRow
 from spotisync.store import schema
 from spotisync.store.bulk import recordset, upsert
 from spotisync.store.params import dumps
@@ -21,7 +21,7 @@ READ_SECONDS = 120
 # ---- one read at a time ---------------------------------------------------------------------------------------------
 
 
-def claim(connection: Connection, account_id: int, token: UUID) -> bool:
+def claim_read(connection: Connection, account_id: int, token: UUID) -> bool:
     """Not a row lock: no transaction is open while Spotify is asked."""
     return (
         connection.execute(
@@ -37,7 +37,7 @@ def claim(connection: Connection, account_id: int, token: UUID) -> bool:
     )
 
 
-def renew(connection: Connection, account_id: int, token: UUID) -> bool:
+def renew_claim(connection: Connection, account_id: int, token: UUID) -> bool:
     return (
         connection.execute(
             text(
@@ -50,7 +50,7 @@ def renew(connection: Connection, account_id: int, token: UUID) -> bool:
     )
 
 
-def end(connection: Connection, account_id: int, token: UUID, error: str | None) -> None:
+def finish_read(connection: Connection, account_id: int, token: UUID, error: str | None) -> None:
     """The read is over; with an error, the last good one stays the last one."""
     connection.execute(
         text(
@@ -65,7 +65,7 @@ def end(connection: Connection, account_id: int, token: UUID, error: str | None)
 # ---- plays ----------------------------------------------------------------------------------------------------------
 
 
-def lock(connection: Connection, account_id: int) -> None:
+def lock_plays(connection: Connection, account_id: int) -> None:
     """What is held against the plays of an account must not change before it is written: one writer at a time."""
     connection.execute(
         text(
@@ -76,7 +76,7 @@ def lock(connection: Connection, account_id: int) -> None:
     )
 
 
-def newest(connection: Connection, account_id: int) -> datetime | None:
+def newest_play(connection: Connection, account_id: int) -> datetime | None:
     found = connection.execute(
         text("SELECT max(played_at) FROM play_history WHERE account_id = :account_id"), {"account_id": account_id}
     )
@@ -84,7 +84,7 @@ def newest(connection: Connection, account_id: int) -> datetime | None:
     return at
 
 
-def around(connection: Connection, account_id: int, told: Iterable[Play]) -> list[Play]:
+def find_near(connection: Connection, account_id: int, told: Iterable[Play]) -> list[Play]:
     """The plays that these reports may be of."""
     rows = [{"played_at": play.played_at, "track_id": play.track_id} for play in told]
     found = connection.execute(
@@ -104,7 +104,7 @@ def save(connection: Connection, account_id: int, plays: Sequence[Play]) -> None
     upsert(connection, schema.play_history, [{"account_id": account_id, **vars(play)} for play in plays])
 
 
-def unknown(connection: Connection, tracks: Iterable[Track]) -> list[Track]:
+def filter_unknown(connection: Connection, tracks: Iterable[TrackRow]) -> list[TrackRow]:
     """Those that the catalogue has not; of the others it knows more than an export does."""
     by_id = {track.id: track for track in tracks}
     found = connection.execute(text("SELECT id FROM tracks WHERE id = ANY(:ids)"), {"ids": list(by_id)})
@@ -119,7 +119,7 @@ def unknown(connection: Connection, tracks: Iterable[Track]) -> list[Track]:
 class OpenGap:
     id: int
     account: str
-    gap: Gap
+    gap: PlayGap
     noticed_at: datetime
 
     def as_dict(self) -> dict[str, Any]:
@@ -131,7 +131,7 @@ class OpenGap:
         }
 
 
-def note_gap(connection: Connection, account_id: int, gap: Gap) -> None:
+def note_gap(connection: Connection, account_id: int, gap: PlayGap) -> None:
     connection.execute(
         text("INSERT INTO playback_gaps (account_id, from_at, to_at) VALUES (:account_id, :since, :until)"),
         {"account_id": account_id, "since": gap.since, "until": gap.until},
@@ -149,7 +149,7 @@ def open_gaps(connection: Connection, account: str | None = None) -> list[OpenGa
         ),
         {"account": account},
     )
-    return [OpenGap(row.id, row.spotify_user_id, Gap(row.from_at, row.to_at), row.noticed_at) for row in rows]
+    return [OpenGap(row.id, row.spotify_user_id, PlayGap(row.from_at, row.to_at), row.noticed_at) for row in rows]
 
 
 def close_gaps(connection: Connection, ids: Iterable[int]) -> int:
@@ -162,7 +162,7 @@ def close_gaps(connection: Connection, ids: Iterable[int]) -> int:
 # ---- how it stands --------------------------------------------------------------------------------------------------
 
 
-def lane(connection: Connection, account: str) -> dict[str, Any]:
+def playback_status(connection: Connection, account: str) -> dict[str, Any]:
     """For whoever shows it: the last read, what keeps it from being newer, plays of the last day, open gaps."""
     row = connection.execute(
         text(

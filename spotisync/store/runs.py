@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from spotisync.core.states import PHASES, UNFINISHED, Phase, Status, sources
+from spotisync.core.states import PHASES, UNFINISHED, Phase, Status, allowed_sources
 from spotisync.store import events, history
 from spotisync.store.database import Claimant
 from spotisync.store.events import Event
@@ -127,7 +127,7 @@ def create(
         [{"sync_id": sync_id, "key": f"sync_{sync_id}_{phase}", "phase": phase} for phase in PHASES],
     )
     _drop_staging_of_older_runs(connection, account_id, sync_type, sync_id)
-    events.tell(connection, sync_id, Event("begun", trigger))
+    events.add_event(connection, sync_id, Event("begun", trigger))
     return int(sync_id)
 
 
@@ -193,7 +193,7 @@ def claim(connection: Connection, run: Run, token: UUID, claimant: Claimant, lea
         if taken.lost:
             _tell_lost(connection, run.id, run.phase, run.seq, taken.attempts - 1)
         if run.status == "rate_limited":
-            events.tell(connection, run.id, Event("woken", run.status))
+            events.add_event(connection, run.id, Event("woken", run.status))
         connection.execute(
             text(
                 """UPDATE sync_state SET status = 'in_progress', rate_limit_reset_at = NULL, updated_at = now()
@@ -207,10 +207,10 @@ def claim(connection: Connection, run: Run, token: UUID, claimant: Claimant, lea
 
 def _tell_lost(connection: Connection, sync_id: int, phase: str, seq: int, attempt: int) -> None:
     """Whoever had claimed the batch has neither committed it nor given it back: killed, stuck, or cut off."""
-    events.tell(connection, sync_id, Event("lost", phase=phase, seq=seq, attempt=attempt))
+    events.add_event(connection, sync_id, Event("lost", phase=phase, seq=seq, attempt=attempt))
 
 
-def checkpoint(connection: Connection, sync_id: int, phase: Phase) -> Checkpoint:
+def get_checkpoint(connection: Connection, sync_id: int, phase: Phase) -> Checkpoint:
     row = connection.execute(
         text(
             """SELECT cursor, current_offset, total_items, items_processed, failures FROM sync_state
@@ -235,7 +235,7 @@ def renew(connection: Connection, sync_id: int, token: UUID, lease_seconds: int)
     )
 
 
-def holds(connection: Connection, sync_id: int, token: UUID) -> bool:
+def lock_claim(connection: Connection, sync_id: int, token: UUID) -> bool:
     """Whether the claim is still ours; the run row stays locked until the transaction ends, so it remains so."""
     found = connection.execute(
         text(
@@ -320,7 +320,7 @@ def save_checkpoint(
     )
 
 
-def count(connection: Connection, sync_id: int, phase: Phase, counts: Counts, api_calls: int) -> None:
+def add_counts(connection: Connection, sync_id: int, phase: Phase, counts: Counts, api_calls: int) -> None:
     """Add to the counters of a phase and of its run."""
     added = {**vars(counts), "api_calls": api_calls, "id": sync_id, "phase": phase}
     connection.execute(
@@ -341,7 +341,7 @@ def count(connection: Connection, sync_id: int, phase: Phase, counts: Counts, ap
     )
 
 
-def defer(connection: Connection, sync_id: int, phase: Phase, put_off: int) -> None:
+def set_deferred(connection: Connection, sync_id: int, phase: Phase, put_off: int) -> None:
     """Late look-ups count for the phase of their kind, though that one is over."""
     connection.execute(
         text(
@@ -352,13 +352,13 @@ def defer(connection: Connection, sync_id: int, phase: Phase, put_off: int) -> N
     )
 
 
-def sent(connection: Connection, sync_id: int, api_calls: int) -> None:
+def add_unsuccessful_calls(connection: Connection, sync_id: int, api_calls: int) -> None:
     """Requests of a batch that brought nothing; they count all the same. The run's row first, as everywhere."""
     connection.execute(
         text("UPDATE sync_history SET api_calls = api_calls + :calls WHERE id = :id"),
         {"calls": api_calls, "id": sync_id},
     )
-    events.sent(connection, sync_id, api_calls)
+    events.add_unsuccessful_calls(connection, sync_id, api_calls)
 
 
 # ---- a batch that can't go on now -----------------------------------------------------------------------------------
@@ -423,7 +423,7 @@ def end(
             WHERE id = :id AND status = ANY(:sources) AND (:status <> 'success' OR phase = 'finish')
             AND (CAST(:token AS uuid) IS NULL OR claim = :token) RETURNING id"""
         ),
-        {"status": status, "error": error, "id": sync_id, "sources": list(sources(status)), "token": token},
+        {"status": status, "error": error, "id": sync_id, "sources": list(allowed_sources(status)), "token": token},
     ).one_or_none()
     if ended is not None and status == "success":
         for table in STAGING:
@@ -439,7 +439,7 @@ def end(
         )
     if ended is not None:
         history.count_changes(connection, sync_id)
-        events.tell(connection, sync_id, Event(ENDS[status], error))
+        events.add_event(connection, sync_id, Event(ENDS[status], error))
     return ended is not None
 
 
@@ -464,11 +464,11 @@ def reopen(connection: Connection, sync_id: int, *, stall: float = STALL_SECONDS
             ),
             {"id": sync_id},
         )
-        events.tell(connection, sync_id, Event("resumed"))
+        events.add_event(connection, sync_id, Event("resumed"))
     return reopened is not None
 
 
-def unfinished(connection: Connection, account_id: int) -> list[int]:
+def list_unfinished(connection: Connection, account_id: int) -> list[int]:
     found = connection.execute(
         text("SELECT id FROM sync_history WHERE account_id = :id AND status = ANY(:unfinished) ORDER BY id"),
         {"id": account_id, "unfinished": list(UNFINISHED)},
@@ -479,7 +479,7 @@ def unfinished(connection: Connection, account_id: int) -> list[int]:
 # ---- sweep ----------------------------------------------------------------------------------------------------------
 
 
-def wake_now(connection: Connection, sync_id: int) -> None:
+def set_due_now(connection: Connection, sync_id: int) -> None:
     connection.execute(
         text("UPDATE sync_history SET wake_at = now() WHERE id = :id AND claim IS NULL AND status = 'in_progress'"),
         {"id": sync_id},
@@ -493,7 +493,7 @@ _DUE = f"""r.status IN ('pending', 'in_progress', 'rate_limited') AND {ACCOUNT_F
     OR r.status = 'pending')"""
 
 
-def accounts_due(connection: Connection, client_id: str) -> list[int]:
+def list_accounts_due(connection: Connection, client_id: str) -> list[int]:
     """Accounts that may have a run to publish; `take_due` decides, in a transaction for each."""
     found = connection.execute(
         text(f"SELECT DISTINCT r.account_id FROM sync_history r WHERE {_DUE} ORDER BY 1"), {"client_id": client_id}
@@ -529,5 +529,5 @@ def take_due(connection: Connection, account_id: int, client_id: str, *, stall: 
     if taken.lost:
         _tell_lost(connection, taken.id, taken.phase, taken.seq, taken.attempts)
     if taken.was != "in_progress":
-        events.tell(connection, taken.id, Event("woken", taken.was))
+        events.add_event(connection, taken.id, Event("woken", taken.was))
     return get(connection, taken.id)

@@ -11,7 +11,7 @@ from spotisync.core.schedule import Kind
 
 
 @dataclass(frozen=True)
-class New:
+class UnplannedEntry:
     """An account's kind that has no time yet, or one by another rule. `now` is the transaction's."""
 
     account_id: int
@@ -20,7 +20,7 @@ class New:
 
 
 @dataclass(frozen=True)
-class Due:
+class DueEntry:
     """A time that has come."""
 
     account_id: int
@@ -30,7 +30,7 @@ class Due:
     now: datetime
 
 
-def unplanned(connection: Connection, rules: Mapping[Kind, str]) -> list[New]:
+def find_unplanned(connection: Connection, rules: Mapping[Kind, str]) -> list[UnplannedEntry]:
     """Of active accounts; a time that has come already is not moved by a new rule."""
     rows = connection.execute(
         text(
@@ -42,10 +42,10 @@ def unplanned(connection: Connection, rules: Mapping[Kind, str]) -> list[New]:
         ),
         {"kinds": list(rules), "rules": list(rules.values())},
     )
-    return [New(**row._mapping) for row in rows]  # noqa: SLF001
+    return [UnplannedEntry(**row._mapping) for row in rows]  # noqa: SLF001
 
 
-def plan(connection: Connection, new: New, rule: str, due_at: datetime) -> None:
+def set_first_time(connection: Connection, new: UnplannedEntry, rule: str, due_at: datetime) -> None:
     """Note the first time by this rule. Whoever comes second, or finds the account gone, changes nothing."""
     connection.execute(
         text(
@@ -59,12 +59,12 @@ def plan(connection: Connection, new: New, rule: str, due_at: datetime) -> None:
     )
 
 
-def drop_others(connection: Connection, kinds: list[Kind]) -> None:
+def delete_other_kinds(connection: Connection, kinds: list[Kind]) -> None:
     """Kinds that are off have no times; when they are on again they begin anew."""
     connection.execute(text("DELETE FROM schedules WHERE kind <> ALL(:kinds)"), {"kinds": kinds})
 
 
-def due(connection: Connection) -> list[Due]:
+def list_due(connection: Connection) -> list[DueEntry]:
     """What may be taken. A full sync first: it does what an incremental one would."""
     rows = connection.execute(
         text(
@@ -73,10 +73,10 @@ def due(connection: Connection) -> list[Due]:
             WHERE s.due_at <= now() AND a.status = 'active' ORDER BY s.kind <> 'full', s.due_at, s.account_id"""
         )
     )
-    return [Due(**row._mapping) for row in rows]  # noqa: SLF001
+    return [DueEntry(**row._mapping) for row in rows]  # noqa: SLF001
 
 
-def take(connection: Connection, wanted: Due) -> Due | None:
+def lock_due(connection: Connection, wanted: DueEntry) -> DueEntry | None:
     """Hold this very time, and the account, until the transaction ends. None: somebody else has it, or had it.
 
     Never waits: whoever holds the account is about to let it go, and the next tick is seconds away.
@@ -90,12 +90,12 @@ def take(connection: Connection, wanted: Due) -> Due | None:
         ),
         {"account_id": wanted.account_id, "kind": wanted.kind, "due_at": wanted.due_at},
     ).one_or_none()
-    return Due(**row._mapping) if row else None  # noqa: SLF001
+    return DueEntry(**row._mapping) if row else None  # noqa: SLF001
 
 
-def done(
+def mark_done(
     connection: Connection,
-    taken: Due,
+    taken: DueEntry,
     rule: str,
     due_at: datetime,
     *,
@@ -121,7 +121,7 @@ def done(
     )
 
 
-def put_off(connection: Connection, taken: Due, rule: str, due_at: datetime, note: str) -> None:
+def mark_deferred(connection: Connection, taken: DueEntry, rule: str, due_at: datetime, note: str) -> None:
     """It was not done; the last one stays the last one."""
     connection.execute(
         text(
@@ -132,7 +132,7 @@ def put_off(connection: Connection, taken: Due, rule: str, due_at: datetime, not
     )
 
 
-def quota_met(connection: Connection, client_id: str) -> bool:
+def has_recent_quota_429(connection: Connection, client_id: str) -> bool:
     """Whether in the last day Spotify has said that there were too many calls of what an incremental sync reads."""
     found = connection.execute(
         text(
@@ -144,7 +144,7 @@ def quota_met(connection: Connection, client_id: str) -> bool:
     return bool(found.scalar_one())
 
 
-def listed(connection: Connection, account: str | None) -> list[dict[str, Any]]:
+def list_entries(connection: Connection, account: str | None) -> list[dict[str, Any]]:
     """Every account with each of its rows, if it has any, and what became of the last time's run."""
     rows = connection.execute(
         text(

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from spotisync.core.search import MOST_WORDS, Cursor, Kind, Question
+from spotisync.core.search import MOST_WORDS, Kind, PageCursor, Query
 
 PAGE = 50
 FACET = 12
@@ -21,13 +21,13 @@ NEAR = 2_000
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedId:
     id: str
     name: str | None
 
 
 @dataclass(frozen=True)
-class Item:
+class LibraryItem:
     """A saved track or album, a followed artist, a playlist. None: unknown, or no such thing for its kind."""
 
     kind: Kind
@@ -40,8 +40,8 @@ class Item:
     sorted_name: str | None
     added_at: datetime | None
     removed_at: datetime | None
-    artists: tuple[Named, ...] = ()
-    album: Named | None = None
+    artists: tuple[NamedId, ...] = ()
+    album: NamedId | None = None
     released_on: date | None = None
     label: str | None = None
     genres: tuple[str, ...] = ()
@@ -50,9 +50,9 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Page:
-    items: list[Item]
-    after: Cursor | None
+class ResultPage:
+    items: list[LibraryItem]
+    after: PageCursor | None
 
 
 @dataclass(frozen=True)
@@ -123,23 +123,23 @@ _HAS_WORD: Final[dict[Kind, str]] = {
 
 
 @dataclass(frozen=True)
-class _Asked:
+class SqlFilter:
     """A question in SQL: conditions on `s` (the row of the account) and `e` (what it is of)."""
 
-    question: Question
+    question: Query
     words: tuple[str, ...]
 
     @property
     def values(self) -> dict[str, Any]:
         words = {f"word{n}": f"%{_literally(word)}%" for n, word in enumerate(self.words)}
-        return {**words, **self.question.narrowed, "account": self.question.account}
+        return {**words, **self.question.active_filters, "account": self.question.account}
 
     @property
     def filters(self) -> list[str]:
         """All but the words."""
         of = [] if self.question.account is None else ["s.account_id = " + _ACCOUNT]
         live = [] if self.question.removed else ["s.removed_at IS NULL"]
-        return [*of, *live, *(_NARROWED[self.question.kind][name] for name in self.question.narrowed)]
+        return [*of, *live, *(_NARROWED[self.question.kind][name] for name in self.question.active_filters)]
 
     @property
     def brief(self) -> bool:
@@ -162,11 +162,11 @@ def _literally(word: str) -> str:
     return word.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
 
 
-def _asked(connection: Connection, question: Question) -> _Asked:
+def _asked(connection: Connection, question: Query) -> SqlFilter:
     # A plan for any value would be a poor one for most: how common a word is decides.
     connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
     plain = connection.execute(text("SELECT plain(CAST(:text AS text))"), {"text": question.text}).scalar_one()
-    return _Asked(question, tuple(dict.fromkeys(plain.split()))[:MOST_WORDS])
+    return SqlFilter(question, tuple(dict.fromkeys(plain.split()))[:MOST_WORDS])
 
 
 # ---- a page ---------------------------------------------------------------------------------------------------------
@@ -177,17 +177,17 @@ _NAME = """left(COALESCE({}, ''), 200) COLLATE "C" """
 _SEARCHED: Final[dict[Kind, str]] = {"playlists": "plain(e.name)"}
 
 
-def page(connection: Connection, question: Question, size: int = PAGE) -> Page:
+def search_page(connection: Connection, question: Query, size: int = PAGE) -> ResultPage:
     """The rows after the question's cursor, and the cursor after them if there are more."""
     asked = _asked(connection, question)
     items = _near(connection, asked, size) if asked.brief and question.sort == "added" else []
     if len(items) <= size:
         items = _items(connection, asked, _FROM[question.kind], asked.having(), size)
     more = len(items) > size
-    return Page(items[:size], _cursor(question, items[size - 1]) if more else None)
+    return ResultPage(items[:size], _cursor(question, items[size - 1]) if more else None)
 
 
-def _near(connection: Connection, asked: _Asked, size: int) -> list[Item]:
+def _near(connection: Connection, asked: SqlFilter, size: int) -> list[LibraryItem]:
     """Look for words that no index knows among the next rows."""
     conditions = _and(*asked.filters, *_beyond(asked.question))
     nearest = f"""(SELECT s.* FROM {_FROM["tracks"]} WHERE {conditions} ORDER BY {_order(asked.question)}
@@ -195,7 +195,9 @@ def _near(connection: Connection, asked: _Asked, size: int) -> list[Item]:
     return _items(connection, asked, nearest, asked.having(_NEARBY), size)
 
 
-def _items(connection: Connection, asked: _Asked, source: str, having: Sequence[str], size: int) -> list[Item]:
+def _items(
+    connection: Connection, asked: SqlFilter, source: str, having: Sequence[str], size: int
+) -> list[LibraryItem]:
     question = asked.question
     searched = _SEARCHED.get(question.kind, "e.search")
     added = _ADDED.get(question.kind, "CAST(NULL AS timestamptz)")
@@ -210,7 +212,7 @@ def _items(connection: Connection, asked: _Asked, source: str, having: Sequence[
     return [_item(question.kind, dict(row._mapping)) for row in connection.execute(text(statement), bound)]  # noqa: SLF001
 
 
-def _order(question: Question, added: str = "s.added_at", name: str = "", keys: str = "s.account_id, e.id") -> str:
+def _order(question: Query, added: str = "s.added_at", name: str = "", keys: str = "s.account_id, e.id") -> str:
     """Newest first; names from A on, the unknown ones last."""
     if question.sort == "added":
         first, second = keys.split(", ")
@@ -219,7 +221,7 @@ def _order(question: Question, added: str = "s.added_at", name: str = "", keys: 
     return f"{name} IS NULL, {_NAME.format(name)}, {keys}"
 
 
-def _beyond(question: Question) -> list[str]:
+def _beyond(question: Query) -> list[str]:
     """Behind the row that the last page ended with."""
     if question.after is None:
         return []
@@ -233,13 +235,13 @@ def _beyond(question: Question) -> list[str]:
     ]
 
 
-def _after(question: Question) -> dict[str, Any]:
+def _after(question: Query) -> dict[str, Any]:
     after = question.after
     return {} if after is None else {"after": after.at, "after_account": after.account_id, "after_id": after.id}
 
 
-def _cursor(question: Question, last: Item) -> Cursor:
-    return Cursor(last.added_at if question.sort == "added" else last.sorted_name, last.account_id, last.id)
+def _cursor(question: Query, last: LibraryItem) -> PageCursor:
+    return PageCursor(last.added_at if question.sort == "added" else last.sorted_name, last.account_id, last.id)
 
 
 def _and(*conditions: str) -> str:
@@ -264,11 +266,11 @@ _DETAILS: Final[dict[Kind, str]] = {
 }
 
 
-def _item(kind: Kind, row: dict[str, Any]) -> Item:
+def _item(kind: Kind, row: dict[str, Any]) -> LibraryItem:
     album_id, album_name = row.pop("album_id", None), row.pop("album_name", None)
-    row["artists"] = tuple(Named(*each) for each in row.get("artists") or ())
+    row["artists"] = tuple(NamedId(*each) for each in row.get("artists") or ())
     row["genres"] = tuple(row.get("genres") or ())
-    return Item(kind, album=Named(album_id, album_name) if album_id else None, **row)
+    return LibraryItem(kind, album=NamedId(album_id, album_name) if album_id else None, **row)
 
 
 # ---- facets ---------------------------------------------------------------------------------------------------------
@@ -295,7 +297,7 @@ _COUNTED: Final[dict[Kind, tuple[str, ...]]] = {
 }
 
 
-def facets(connection: Connection, question: Question) -> Facets:
+def count_facets(connection: Connection, question: Query) -> Facets:
     """How many rows were found, and the most common values among them."""
     asked = _asked(connection, question)
     album = {"tracks": "e.album_id", "albums": "e.id"}.get(question.kind, "NULL")
@@ -314,7 +316,7 @@ def facets(connection: Connection, question: Question) -> Facets:
 # ---- what there is to choose from -----------------------------------------------------------------------------------
 
 
-def playlists(connection: Connection, account: str | None) -> list[Named]:
+def list_playlists(connection: Connection, account: str | None) -> list[NamedId]:
     """Those that an account has, or any; by name."""
     rows = connection.execute(
         text(
@@ -324,10 +326,10 @@ def playlists(connection: Connection, account: str | None) -> list[Named]:
         ),
         {"account": account},
     )
-    return [Named(*row) for row in rows]
+    return [NamedId(*row) for row in rows]
 
 
-def artist(connection: Connection, id_: str) -> Named:
+def find_artist(connection: Connection, id_: str) -> NamedId:
     """What to call the artist that is filtered by."""
     name = connection.execute(text("SELECT name FROM artists WHERE id = :id"), {"id": id_}).scalar_one_or_none()
-    return Named(id_, name)
+    return NamedId(id_, name)

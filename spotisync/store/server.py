@@ -5,10 +5,10 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 
-def version(connection: Connection) -> str:
+def server_version(connection: Connection) -> str:
     return str(connection.execute(text("SELECT current_setting('server_version')")).scalar_one())
 
 
-def clock(connection: Connection) -> datetime:
+def server_time(connection: Connection) -> datetime:
     now: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
     return now

@@ -38,17 +38,17 @@ _WAITER = """w.task_id, w.sync_id, w.envelope, w.tries, w.ended AS status, w.err
     CAST(EXTRACT(epoch FROM now() - w.created_at) AS float) AS waited, w.restore_at"""
 
 
-def known(connection: Connection, task_id: str) -> bool:
+def is_known(connection: Connection, task_id: str) -> bool:
     found = connection.execute(text("SELECT 1 FROM waiters WHERE task_id = :task_id"), {"task_id": task_id})
     return found.one_or_none() is not None
 
 
-def run_of(connection: Connection, task_id: str) -> int | None:
+def find_run_id(connection: Connection, task_id: str) -> int | None:
     found = connection.execute(text("SELECT sync_id FROM waiters WHERE task_id = :task_id"), {"task_id": task_id})
     return found.scalar_one_or_none()
 
 
-def waiting(connection: Connection, sync_id: int) -> list[str]:
+def list_task_ids(connection: Connection, sync_id: int) -> list[str]:
     """The task ids of those who wait for this run."""
     found = connection.execute(
         text("SELECT task_id FROM waiters WHERE sync_id = :sync_id AND answered_at IS NULL"), {"sync_id": sync_id}
@@ -56,7 +56,7 @@ def waiting(connection: Connection, sync_id: int) -> list[str]:
     return list(found.scalars())
 
 
-def add(connection: Connection, task_id: str, sync_id: int, envelope: dict[str, Any]) -> None:
+def add_waiter(connection: Connection, task_id: str, sync_id: int, envelope: dict[str, Any]) -> None:
     """In the transaction that makes or joins the run, so that none is added to a run that is just ending."""
     connection.execute(
         text(
@@ -70,7 +70,7 @@ def add(connection: Connection, task_id: str, sync_id: int, envelope: dict[str, 
 # ---- telling --------------------------------------------------------------------------------------------------------
 
 
-def take(connection: Connection, limit: int = 50) -> list[Waiter]:
+def claim_unanswered(connection: Connection, limit: int = 50) -> list[Waiter]:
     """Waiters of runs that are over, not yet answered, each taken by one process at a time."""
     rows = connection.execute(
         text(
@@ -93,7 +93,7 @@ def _waiter(row: Any) -> Waiter:
     return Waiter(**{**row, "envelope": json.loads(row["envelope"])})
 
 
-def later(connection: Connection, task_id: str) -> None:
+def postpone(connection: Connection, task_id: str) -> None:
     """It could not be told now: again in a while, which grows."""
     connection.execute(
         text(
@@ -103,13 +103,13 @@ def later(connection: Connection, task_id: str) -> None:
     )
 
 
-def answered(connection: Connection, task_id: str) -> None:
+def mark_answered(connection: Connection, task_id: str) -> None:
     """Told. Whose account is gone is forgotten with it."""
     connection.execute(text("DELETE FROM waiters WHERE task_id = :task_id AND sync_id IS NULL"), {"task_id": task_id})
     connection.execute(text("UPDATE waiters SET answered_at = now() WHERE task_id = :task_id"), {"task_id": task_id})
 
 
-def part(connection: Connection, account_id: int, error: str) -> None:
+def detach_account(connection: Connection, account_id: int, error: str) -> None:
     """The account's runs are going to be deleted: who still has to be told stays, and knows what."""
     connection.execute(
         text(
@@ -123,7 +123,7 @@ def part(connection: Connection, account_id: int, error: str) -> None:
 # ---- what lies in the result backend --------------------------------------------------------------------------------
 
 
-def to_keep(connection: Connection, limit: int = 500) -> list[tuple[str, dict[str, Any]]]:
+def claim_for_renewal(connection: Connection, limit: int = 500) -> list[tuple[str, dict[str, Any]]]:
     """Task ids and envelopes of those who wait, each once an hour, by whichever process comes first."""
     rows = connection.execute(
         text(
@@ -137,7 +137,7 @@ def to_keep(connection: Connection, limit: int = 500) -> list[tuple[str, dict[st
     return [(row.task_id, json.loads(row.envelope)) for row in rows]
 
 
-def lost(connection: Connection, seconds: float) -> None:
+def record_loss(connection: Connection, seconds: float) -> None:
     """The result backend has lost everything: what was stored within `seconds` has to be stored again.
 
     Also for those who are being told just now; their result may have been lost before that is noted.
@@ -152,7 +152,7 @@ def lost(connection: Connection, seconds: float) -> None:
     connection.execute(text("UPDATE waiters SET kept_at = '-infinity' WHERE answered_at IS NULL"))
 
 
-def to_restore(connection: Connection, limit: int = 200) -> list[Waiter]:
+def claim_lost_results(connection: Connection, limit: int = 200) -> list[Waiter]:
     """Answered ones whose result was lost, each taken by one process at a time."""
     rows = connection.execute(
         text(
@@ -167,7 +167,7 @@ def to_restore(connection: Connection, limit: int = 200) -> list[Waiter]:
     return [_waiter(row._mapping) for row in rows]  # noqa: SLF001
 
 
-def restored(connection: Connection, waiter: Waiter) -> None:
+def mark_restored(connection: Connection, waiter: Waiter) -> None:
     """Unless the backend has lost it once more meanwhile."""
     connection.execute(
         text("UPDATE waiters SET restore_at = NULL WHERE task_id = :task_id AND restore_at = :restore_at"),
@@ -175,7 +175,7 @@ def restored(connection: Connection, waiter: Waiter) -> None:
     )
 
 
-def trim(connection: Connection) -> int:
+def delete_old(connection: Connection) -> int:
     """Forget who was answered long ago."""
     return connection.execute(
         text(f"DELETE FROM waiters WHERE answered_at < now() - make_interval(secs => {TRIM_SECONDS})")

@@ -1,5 +1,5 @@
 """The use cases: what a trigger, a batch, a sweep do. The only room that opens transactions."""
 
-from spotisync.sync.context import Sync
+from spotisync.sync.context import Context
 
-__all__ = ["Sync"]
+__all__ = ["Context"]

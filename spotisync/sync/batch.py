@@ -10,10 +10,11 @@ from typing import Literal
 from uuid import UUID, uuid4
 
 from spotisync import logs
-from spotisync.core import cursors, incremental, phases, saved, waiting
+from spotisync.core import backoff, cursors, incremental, phases
+from spotisync.core import listing as saved
 from spotisync.core.cursors import Contents, Cursor, Late, Listing, Lookups, SavedList
 from spotisync.core.incremental import Incremental
-from spotisync.core.outcomes import BatchResult, End, More, Outcome, Over, Parked, Retry, Stale
+from spotisync.core.outcomes import BatchResult, More, Outcome, Parked, PhaseEnded, Retry, RunEnded, Stale
 from spotisync.core.phases import Answer, Entity, Step
 from spotisync.core.regimes import Regime
 from spotisync.core.requests import Request
@@ -24,13 +25,14 @@ from spotisync.store import accounts, apps, catalogue, playlists, runs
 from spotisync.store import incremental as stored
 from spotisync.store.database import Connection
 from spotisync.store.runs import Checkpoint, Run
-from spotisync.sync import enrol, lookups
-from spotisync.sync.calls import Calls
+from spotisync.sync import accounts as enrol
+from spotisync.sync import lookups
+from spotisync.sync.batch_events import BatchEvents
+from spotisync.sync.calls import BatchCalls
 from spotisync.sync.commit import ENTITIES, Committed, commit, late_entity
-from spotisync.sync.context import Sync
+from spotisync.sync.context import Context
 from spotisync.sync.fetch import ClaimLost, Fetched, fetch
-from spotisync.sync.telling import Telling
-from spotisync.sync.tokens import CURE, Access
+from spotisync.sync.tokens import CURE, AccountAccess
 
 log = logging.getLogger(__name__)
 
@@ -40,71 +42,71 @@ STAND_BY_SECONDS = 1.0  # a batch of look-ups takes about as long
 
 
 @dataclass(frozen=True)
-class Claimed:
+class ClaimedBatch:
     run: Run
     token: UUID
     at: Checkpoint
     cursor: Cursor
-    telling: Telling
+    telling: BatchEvents
 
 
-class StandBy(SpotisyncError):
+class NothingClaimable(SpotisyncError):
     """There is nothing to do just now: other runs are looking up all that is left."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class BatchPlan:
     """A batch's requests, and what their answers come to."""
 
     requests: tuple[Request, ...]
     fold: Callable[[list[Answer]], Step]
 
 
-def run_batch(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Outcome:
+def run_batch(context: Context, sync_id: int, phase: Phase, seq: int) -> Outcome:
     """Do the batch if it is due. Raises `Unavailable` alone: the same message is to come again in a while.
 
     The claim can't be given back then; with this process's session gone, the next try finds it free at once.
     """
-    if sync.stopping():
+    if context.stopping():
         return Retry(0, BatchResult(has_more=True))
     try:
-        return _run_batch(sync, sync_id, phase, seq)
+        return _run_batch(context, sync_id, phase, seq)
     except Unavailable:
-        sync.database.leave()
+        context.database.drop_claims()
         raise
     except Exception as error:  # the edge of the process: a bug must not leave the run hanging
         log.exception("batch %d of %s of run %d broke off", seq, phase, sync_id)
-        sync.database.leave()
+        context.database.drop_claims()
         raise Unavailable(f"the batch broke off ({type(error).__name__}, see the worker's log)") from error
 
 
-def _run_batch(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Outcome:
-    claimed = _claim(sync, sync_id, phase, seq)
-    if not isinstance(claimed, Claimed):
+def _run_batch(context: Context, sync_id: int, phase: Phase, seq: int) -> Outcome:
+    claimed = _claim(context, sync_id, phase, seq)
+    if not isinstance(claimed, ClaimedBatch):
         return claimed
-    calls = sync.book.open(sync_id, claimed.run.account_id)
-    logs.learn(account=claimed.run.account)
+    calls = context.recorder.open(sync_id, claimed.run.account_id)
+    logs.add_task_fields(account=claimed.run.account)
     with logs.bind(run=sync_id, phase=phase, batch=seq, account=claimed.run.account):
         try:
-            return _work(sync, claimed, calls)
+            return _work(context, claimed, calls)
         except Unavailable:
             raise
         except SpotisyncError as told:
-            return _told(sync, claimed, calls, told)
+            return _told(context, claimed, calls, told)
         except Exception as error:  # a bug, or a row that Postgres does not take: counted, and tried again
             log.exception("batch failed")
-            return _again(sync, claimed, calls, f"{type(error).__name__} (see the worker's log)")
+            return _again(context, claimed, calls, f"{type(error).__name__} (see the worker's log)")
         finally:
-            sync.book.close(calls)
+            context.recorder.close(calls)
 
 
 # ---- 1 claim --------------------------------------------------------------------------------------------------------
 
 
-def _claim(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Claimed | Outcome:
+def _claim(context: Context, sync_id: int, phase: Phase, seq: int) -> ClaimedBatch | Outcome:
     token, since = uuid4(), time.monotonic()
-    claimant = sync.database.presence()
-    with sync.database.begin() as connection:
+    claimant = context.database.claimant()
+    with context.database.begin() as connection:
         run = runs.get(connection, sync_id)
         if run is None or run.status not in UNFINISHED:
             return Stale(orphaned=False, result=_failed("the run is over"))
@@ -115,13 +117,15 @@ def _claim(sync: Sync, sync_id: int, phase: Phase, seq: int) -> Claimed | Outcom
             return _give_up(connection, run)
         if run.waits and run.status == "in_progress" and not run.claimed:
             return Retry(run.waits, BatchResult(has_more=True))
-        attempts = runs.claim(connection, run, token, claimant, sync.settings.lease_seconds)
+        attempts = runs.claim(connection, run, token, claimant, context.settings.lease_seconds)
         if attempts is None:
             return Stale(orphaned=False, result=_failed("another worker has this batch, or the run waits"))
-        at = runs.checkpoint(connection, sync_id, phase)
-    claimed = Claimed(run, token, at, cursors.load(phase, at.cursor, run.sync_type), Telling(run, attempts, since))
+        at = runs.get_checkpoint(connection, sync_id, phase)
+    claimed = ClaimedBatch(
+        run, token, at, cursors.load(phase, at.cursor, run.sync_type), BatchEvents(run, attempts, since)
+    )
     if attempts > MOST_ATTEMPTS:
-        return _fail(sync, claimed, f"this batch has killed its worker {MOST_ATTEMPTS} times", Calls(sync_id))
+        return _fail(context, claimed, f"this batch has killed its worker {MOST_ATTEMPTS} times", BatchCalls(sync_id))
     return claimed
 
 
@@ -129,46 +133,50 @@ def _give_up(connection: Connection, run: Run) -> Outcome:
     """The account can't be synced any more. The run ends in words; it can be resumed when that is cured."""
     status: Status = "cancelled" if run.account_status == "disabled" else "failed"
     if status == "cancelled":
-        why = enrol.disabled_words(run.account)
+        why = enrol.disabled_message(run.account)
     else:
-        why = f"{accounts.tokens(connection, run.account_id).last_error or 'the account has to log in again'}; {CURE}"
+        why = (
+            f"{accounts.get_tokens(connection, run.account_id).last_error or 'the account has to log in again'}; {CURE}"
+        )
     if not runs.end(connection, run.id, status, error=why):
         return Stale(orphaned=False, result=_failed("the run is over"))
     log.warning("run %d has %s: %s", run.id, "failed" if status == "failed" else "been cancelled", why)
-    return Over(status, _failed(why))
+    return RunEnded(status, _failed(why))
 
 
 # ---- 2 fetch, 3 parse, 4 commit -------------------------------------------------------------------------------------
 
 
-def _work(sync: Sync, claimed: Claimed, calls: Calls) -> Outcome:
+def _work(context: Context, claimed: ClaimedBatch, calls: BatchCalls) -> Outcome:
     try:
-        plan = _plan(sync, claimed, calls)
-    except StandBy as nothing:
-        return _stand_by(sync, claimed, str(nothing))
-    fetched = fetch(sync, Access(sync, claimed.run.account_id), plan.requests, calls, lambda: _alive(sync, claimed))
-    return _commit(sync, claimed, _fold(plan, fetched), calls)
+        plan = _plan(context, claimed, calls)
+    except NothingClaimable as nothing:
+        return _stand_by(context, claimed, str(nothing))
+    fetched = fetch(
+        context, AccountAccess(context, claimed.run.account_id), plan.requests, calls, lambda: _alive(context, claimed)
+    )
+    return _commit(context, claimed, _fold(plan, fetched), calls)
 
 
-def _fold(plan: Plan, fetched: Fetched) -> Step:
+def _fold(plan: BatchPlan, fetched: Fetched) -> Step:
     """What came before a trouble is committed; without anything, the trouble is the outcome."""
     if fetched.trouble and not fetched.answers:
         raise fetched.trouble
     return plan.fold(fetched.answers)
 
 
-def _alive(sync: Sync, claimed: Claimed) -> bool:
-    with sync.database.begin() as connection:
-        return runs.renew(connection, claimed.run.id, claimed.token, sync.settings.lease_seconds)
+def _alive(context: Context, claimed: ClaimedBatch) -> bool:
+    with context.database.begin() as connection:
+        return runs.renew(connection, claimed.run.id, claimed.token, context.settings.lease_seconds)
 
 
-def _commit(sync: Sync, claimed: Claimed, step: Step, calls: Calls) -> Outcome:
+def _commit(context: Context, claimed: ClaimedBatch, step: Step, calls: BatchCalls) -> Outcome:
     run = claimed.run
     noted = calls.unwritten()
 
     def write(connection: Connection) -> Committed:
         if step.regime:
-            _learn(connection, sync, step.regime)
+            _learn(connection, context, step.regime)
         done = commit(
             connection,
             run,
@@ -177,21 +185,21 @@ def _commit(sync: Sync, claimed: Claimed, step: Step, calls: Calls) -> Outcome:
             claimed.cursor,
             step,
             api_calls=noted.sent,
-            stall=sync.settings.stall_seconds,
+            stall=context.settings.stall_seconds,
         )
-        claimed.telling.is_in(connection, step, done.written, noted.sent)
-        sync.book.write(connection, calls, noted, run=False)
+        claimed.telling.committed(connection, step, done.written, noted.sent)
+        context.recorder.write(connection, calls, noted, run=False)
         return done
 
-    done = sync.database.transact(write)
-    calls.written(noted)
+    done = context.database.transact(write)
+    calls.mark_written(noted)
     result = _result(done)
     log.info("batch in: %d items, %d calls", result.items_processed, calls.sent)
-    return End(result) if done.phase != run.phase else More(done.phase, done.seq, result, run.account)
+    return PhaseEnded(result) if done.phase != run.phase else More(done.phase, done.seq, result, run.account)
 
 
-def _learn(connection: Connection, sync: Sync, regime: Regime) -> None:
-    if apps.learn(connection, sync.settings.require_client_id(), regime):
+def _learn(connection: Connection, context: Context, regime: Regime) -> None:
+    if apps.record_regime(connection, context.settings.require_client_id(), regime):
         log.info("this app has the %s Spotify API", regime)
 
 
@@ -210,106 +218,106 @@ def _result(done: Committed) -> BatchResult:
 # ---- what to ask for ------------------------------------------------------------------------------------------------
 
 
-def _plan(sync: Sync, claimed: Claimed, calls: Calls) -> Plan:
+def _plan(context: Context, claimed: ClaimedBatch, calls: BatchCalls) -> BatchPlan:
     match claimed.cursor:
         case TracksWalk() as cursor:
-            requests = phases.plan_tracks(cursor, sync.settings.tracks_batch_size)
-            return Plan(tuple(requests), lambda answers: phases.fold_tracks(cursor, answers))
+            requests = phases.plan_tracks(cursor, context.settings.tracks_batch_size)
+            return BatchPlan(tuple(requests), lambda answers: phases.fold_tracks(cursor, answers))
         case Incremental() as since:
-            return _plan_incremental(sync, claimed.run, since)
+            return _plan_incremental(context, claimed.run, since)
         case SavedList() as of:
-            return Plan(saved.plan(of), lambda answers: saved.fold(of, answers))
+            return BatchPlan(saved.plan(of), lambda answers: saved.fold(of, answers))
         case Listing() as listing:
             requests = phases.plan_listing(listing)
-            return Plan(tuple(requests), lambda answers: phases.fold_listing(listing, answers))
+            return BatchPlan(tuple(requests), lambda answers: phases.fold_listing(listing, answers))
         case Contents() as contents:
-            return _plan_contents(sync, claimed.run, contents)
+            return _plan_contents(context, claimed.run, contents)
         case Late() as late:
-            with sync.database.begin() as connection:
+            with context.database.begin() as connection:
                 entity = late_entity(connection, late)
-            return _plan_lookups(sync, claimed, entity, calls) if entity else Plan((), lambda _: Step(late))
+            return _plan_lookups(context, claimed, entity, calls) if entity else BatchPlan((), lambda _: Step(late))
         case Lookups():
             entity = "artists" if claimed.run.phase == "artists" else "albums"
-            return _plan_lookups(sync, claimed, entity, calls)
+            return _plan_lookups(context, claimed, entity, calls)
 
 
-def _plan_incremental(sync: Sync, run: Run, cursor: Incremental) -> Plan:
-    with sync.database.begin() as connection:
-        library = stored.library(connection, run.account_id, run.id)
+def _plan_incremental(context: Context, run: Run, cursor: Incremental) -> BatchPlan:
+    with context.database.begin() as connection:
+        library = stored.load_library(connection, run.account_id, run.id)
     step = incremental.plan(cursor, library)
     requests = phases.plan_incremental(step)
-    return Plan(tuple(requests), lambda answers: phases.fold_incremental(cursor, step, library, answers))
+    return BatchPlan(tuple(requests), lambda answers: phases.fold_incremental(cursor, step, library, answers))
 
 
-def _plan_lookups(sync: Sync, claimed: Claimed, entity: Entity, calls: Calls) -> Plan:
+def _plan_lookups(context: Context, claimed: ClaimedBatch, entity: Entity, calls: BatchCalls) -> BatchPlan:
     cursor = claimed.cursor
 
-    def put_off(why: str) -> Plan:
-        return Plan((), lambda _: Step(cursor, looked_up=entity, deferred=True, why=why))
+    def put_off(why: str) -> BatchPlan:
+        return BatchPlan((), lambda _: Step(cursor, looked_up=entity, deferred=True, why=why))
 
-    regime, by = lookups.way(sync)
+    regime, by = lookups.get_lookup_mode(context)
     if by == "partial":
-        return Plan((), lambda _: Step(cursor, looked_up=entity, settled=True))
-    block = sync.gate.block(entity)
-    if by == "off" or (block and block.seconds > sync.settings.max_countdown):
+        return BatchPlan((), lambda _: Step(cursor, looked_up=entity, settled=True))
+    block = context.gate.find_block(entity)
+    if by == "off" or (block and block.seconds > context.settings.max_countdown):
         # The run does not wait for look-ups: what they would add is put off, and counted.
         return put_off(block.reason if block and by != "off" else "off")
-    sync.gate.check(entity)
-    requests = lookups.plan(sync, entity, claimed.run.id, by, regime, calls)
+    context.gate.check_cooldown(entity)
+    requests = lookups.plan_lookups(context, entity, claimed.run.id, by, regime, calls)
     if requests is None:
         return put_off("budget")
     if not requests:
-        _stand_by_for_others(sync, entity)
-    return Plan(requests, lambda answers: phases.fold_lookups(cursor, entity, answers))
+        _stand_by_for_others(context, entity)
+    return BatchPlan(requests, lambda answers: phases.fold_lookups(cursor, entity, answers))
 
 
-def _stand_by_for_others(sync: Sync, entity: Entity) -> None:
-    with sync.database.begin() as connection:
-        if catalogue.any_left(connection, entity):
-            raise StandBy(f"other runs are looking up the {entity} that are left")
+def _stand_by_for_others(context: Context, entity: Entity) -> None:
+    with context.database.begin() as connection:
+        if catalogue.has_stubs(connection, entity):
+            raise NothingClaimable(f"other runs are looking up the {entity} that are left")
 
 
-def _plan_contents(sync: Sync, run: Run, cursor: Contents) -> Plan:
+def _plan_contents(context: Context, run: Run, cursor: Contents) -> BatchPlan:
     first = cursor.reading.playlist_id if cursor.reading else None
-    with sync.database.begin() as connection:
-        wanted = playlists.wanted(connection, run.account_id, run.id, first, sync.settings.playlists_batch_size)
+    with context.database.begin() as connection:
+        wanted = playlists.find_wanted(connection, run.account_id, run.id, first, context.settings.playlists_batch_size)
     plan = phases.plan_contents(cursor, wanted)
-    return Plan(plan.requests, lambda answers: phases.fold_contents(plan, answers))
+    return BatchPlan(plan.requests, lambda answers: phases.fold_contents(plan, answers))
 
 
 # ---- when it can't go on --------------------------------------------------------------------------------------------
 
 
-def _told(sync: Sync, claimed: Claimed, calls: Calls, told: SpotisyncError) -> Outcome:
+def _told(context: Context, claimed: ClaimedBatch, calls: BatchCalls, told: SpotisyncError) -> Outcome:
     match told:
         case ClaimLost():
             log.info("batch dropped: %s", told)
             return Stale(orphaned=False, result=_failed(str(told)))
         case Stopping():
-            return _hand_back(sync, claimed, calls, str(told))
+            return _hand_back(context, claimed, calls, str(told))
         case Wait():
-            return _wait(sync, claimed, calls, told)
+            return _wait(context, claimed, calls, told)
         case Fatal():
-            return _fail(sync, claimed, str(told), calls)
+            return _fail(context, claimed, str(told), calls)
         case _:
-            return _again(sync, claimed, calls, str(told))
+            return _again(context, claimed, calls, str(told))
 
 
-def _wait(sync: Sync, claimed: Claimed, calls: Calls, wait: Wait) -> Outcome:
+def _wait(context: Context, claimed: ClaimedBatch, calls: BatchCalls, wait: Wait) -> Outcome:
     """Told to wait: no failure. For long: look-ups are put off, anything else is parked in Postgres."""
-    block = sync.gate.block(wait.family)
+    block = context.gate.find_block(wait.family)
     # Where no cooldown stands any more, what is left is a turn of our own pace.
     ours = block is None and wait.reason == "pace"
     seconds = block.seconds if block else wait.seconds if ours else 0.0
-    park = seconds > sync.settings.max_countdown
+    park = seconds > context.settings.max_countdown
     if park and isinstance(claimed.cursor, Lookups | Late):
         return _commit(
-            sync, claimed, Step(claimed.cursor, looked_up=_entity(wait), deferred=True, why=wait.reason), calls
+            context, claimed, Step(claimed.cursor, looked_up=_entity(wait), deferred=True, why=wait.reason), calls
         )
     if park and claimed.run.sync_type == "incremental":
         # It never waits for long: what it could not read is read by the next one.
-        return _commit(sync, claimed, Step(None, put_off=True, why=str(wait)), calls)
-    with sync.book.noting(calls) as connection:
+        return _commit(context, claimed, Step(None, put_off=True, why=str(wait)), calls)
+    with context.recorder.transaction(calls) as connection:
         released = runs.release(
             connection,
             claimed.run,
@@ -317,11 +325,11 @@ def _wait(sync: Sync, claimed: Claimed, calls: Calls, wait: Wait) -> Outcome:
             seconds,
             reset_at=None if ours else wait.until,
             park=park,
-            stall=sync.settings.stall_seconds,
+            stall=context.settings.stall_seconds,
         )
         if released is not None:
             kind: Literal["parked", "wait"] = "parked" if park else "wait"
-            claimed.telling.goes_back(connection, kind, seconds, wait.reason, wait.family)
+            claimed.telling.released(connection, kind, seconds, wait.reason, wait.family)
     result = BatchResult(
         has_more=True, rate_limited=not ours, rate_limit_reset_at=wait.until.isoformat(), error_message=str(wait)
     )
@@ -333,27 +341,27 @@ def _wait(sync: Sync, claimed: Claimed, calls: Calls, wait: Wait) -> Outcome:
     return Parked(wait.until, result) if park else Retry(seconds + jitter, result)
 
 
-def _stand_by(sync: Sync, claimed: Claimed, why: str) -> Outcome:
+def _stand_by(context: Context, claimed: ClaimedBatch, why: str) -> Outcome:
     """Look again soon: they will be in, or free. A claim lasts no longer than its lease, nor than its run goes."""
     seconds = STAND_BY_SECONDS * (0.5 + random.random())  # noqa: S311
-    with sync.database.begin() as connection:
-        released = runs.release(connection, claimed.run, claimed.token, seconds, stall=sync.settings.stall_seconds)
+    with context.database.begin() as connection:
+        released = runs.release(connection, claimed.run, claimed.token, seconds, stall=context.settings.stall_seconds)
         if released is not None:
-            claimed.telling.stands_by(connection, seconds, why)
+            claimed.telling.waiting_for_others(connection, seconds, why)
     if released is None:
         return Stale(orphaned=False, result=_failed(why))
     log.info("%s; again in %.1f s", why, seconds)
     return Retry(seconds, BatchResult(has_more=True))
 
 
-def _hand_back(sync: Sync, claimed: Claimed, calls: Calls, why: str) -> Outcome:
+def _hand_back(context: Context, claimed: ClaimedBatch, calls: BatchCalls, why: str) -> Outcome:
     """To whoever is there. Not a failure, nor one of the attempts that cost a worker its life."""
-    with sync.book.noting(calls) as connection:
-        released = runs.release(connection, claimed.run, claimed.token, 0, stall=sync.settings.stall_seconds)
+    with context.recorder.transaction(calls) as connection:
+        released = runs.release(connection, claimed.run, claimed.token, 0, stall=context.settings.stall_seconds)
     if released is None:
         return Stale(orphaned=False, result=_failed(why))
     if isinstance(claimed.cursor, Lookups | Late):
-        _let_go(sync, claimed.run)
+        _let_go(context, claimed.run)
     log.info("batch handed back: %s", why)
     return Retry(0, BatchResult(has_more=True))
 
@@ -362,37 +370,37 @@ def _entity(wait: Wait) -> Entity:
     return "artists" if wait.family == "artists" else "albums"
 
 
-def _again(sync: Sync, claimed: Claimed, calls: Calls, error: str) -> Outcome:
+def _again(context: Context, claimed: ClaimedBatch, calls: BatchCalls, error: str) -> Outcome:
     """Something that may pass: the same batch again after a while, a limited number of times since the last advance."""
-    seconds = waiting.backoff(claimed.at.failures + 1, random.random())  # noqa: S311
+    seconds = backoff.backoff_seconds(claimed.at.failures + 1, random.random())  # noqa: S311
     if claimed.at.failures + 1 >= MOST_FAILURES:
-        return _fail(sync, claimed, f"{error}; {MOST_FAILURES} tries in a row failed", calls)
-    with sync.book.noting(calls) as connection:
+        return _fail(context, claimed, f"{error}; {MOST_FAILURES} tries in a row failed", calls)
+    with context.recorder.transaction(calls) as connection:
         failures = runs.release(
-            connection, claimed.run, claimed.token, seconds, error=error, stall=sync.settings.stall_seconds
+            connection, claimed.run, claimed.token, seconds, error=error, stall=context.settings.stall_seconds
         )
         if failures is not None:
-            claimed.telling.goes_back(connection, "retried", seconds, error)
+            claimed.telling.released(connection, "retried", seconds, error)
     if failures is None:
         return Stale(orphaned=False, result=_failed(error))
     if isinstance(claimed.cursor, Lookups | Late):
-        _let_go(sync, claimed.run)
+        _let_go(context, claimed.run)
     log.warning("try %d of %d failed, again in %.1f s: %s", failures, MOST_FAILURES, seconds, error)
     return Retry(seconds, BatchResult(has_more=True, error_message=error, success=False))
 
 
-def _let_go(sync: Sync, run: Run) -> None:
+def _let_go(context: Context, run: Run) -> None:
     """It may be this account's trouble alone, or a stop: another run need not wait for ours to get over it."""
     for entity in ENTITIES:
-        sync.database.transact(partial(catalogue.let_go, entity=entity, sync_id=run.id))
+        context.database.transact(partial(catalogue.release_stubs, entity=entity, sync_id=run.id))
 
 
-def _fail(sync: Sync, claimed: Claimed, error: str, calls: Calls) -> Outcome:
-    with sync.book.noting(calls) as connection:
+def _fail(context: Context, claimed: ClaimedBatch, error: str, calls: BatchCalls) -> Outcome:
+    with context.recorder.transaction(calls) as connection:
         ended = runs.end(connection, claimed.run.id, "failed", error=error, token=claimed.token)
     if ended:
         log.error("the run has failed: %s", error)
-    return Over("failed", _failed(error)) if ended else Stale(orphaned=False, result=_failed(error))
+    return RunEnded("failed", _failed(error)) if ended else Stale(orphaned=False, result=_failed(error))
 
 
 def _failed(error: str) -> BatchResult:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from spotisync.core.requests import Family
 from spotisync.errors import Fatal, Refused, Transient, Unavailable
 from spotisync.spotify.http import Throttled, Unauthorised
-from spotisync.store import counts, ledger, runs
+from spotisync.store import call_ledger, counters, runs
 from spotisync.store.database import Connection, Database
 
 Told = tuple[Family, str]
@@ -29,7 +29,7 @@ def outcome(error: BaseException) -> str:
 
 
 @dataclass(frozen=True)
-class Noted:
+class UnwrittenCalls:
     """What is to be written down: for the run, for the ledger by family, for the totals by family and outcome."""
 
     sent: int
@@ -41,7 +41,7 @@ class Noted:
 
 
 @dataclass
-class Calls:
+class BatchCalls:
     """The requests of one batch, retries too."""
 
     sync_id: int | None = None
@@ -64,7 +64,7 @@ class Calls:
             self._sent[family] += 1
 
     @contextmanager
-    def asking(self, family: Family) -> Iterator[None]:
+    def record_request(self, family: Family) -> Iterator[None]:
         """One request goes out in here."""
         self.count(family)
         became = "2xx"
@@ -77,59 +77,59 @@ class Calls:
             with self._lock:
                 self._told[family, became] += 1
 
-    def reserved(self, family: Family, calls: int) -> None:
+    def mark_reserved(self, family: Family, calls: int) -> None:
         """These stand in the ledger already."""
         with self._lock:
             self._in_ledger[family] += calls
 
-    def unwritten(self) -> Noted:
+    def unwritten(self) -> UnwrittenCalls:
         with self._lock:
             difference = Counter(self._sent)
             difference.subtract(self._in_ledger)
-            return Noted(self._sent.total() - self._in_run, difference, self._told - self._in_totals)
+            return UnwrittenCalls(self._sent.total() - self._in_run, difference, self._told - self._in_totals)
 
-    def written(self, noted: Noted) -> None:
+    def mark_written(self, noted: UnwrittenCalls) -> None:
         with self._lock:
             self._in_run += noted.sent
             self._in_ledger.update(noted.ledger)
             self._in_totals.update(noted.told)
 
 
-class Book:
+class CallRecorder:
     """One per process. Keeps the counts of batches that are over for a while, for what comes in late."""
 
     def __init__(self, database: Database, client_id: str) -> None:
         self._database = database
         self._client_id = client_id
-        self._calls: deque[Calls] = deque(maxlen=32)
+        self._calls: deque[BatchCalls] = deque(maxlen=32)
 
-    def open(self, sync_id: int | None, account_id: int) -> Calls:
-        calls = Calls(sync_id, account_id)
+    def open(self, sync_id: int | None, account_id: int) -> BatchCalls:
+        calls = BatchCalls(sync_id, account_id)
         self._calls.append(calls)
         return calls
 
     @contextmanager
-    def noting(self, calls: Calls) -> Iterator[Connection]:
+    def transaction(self, calls: BatchCalls) -> Iterator[Connection]:
         """A transaction that writes the calls down at its end."""
         noted = calls.unwritten()
         with self._database.begin() as connection:
             yield connection
             self.write(connection, calls, noted)
-        calls.written(noted)
+        calls.mark_written(noted)
 
-    def write(self, connection: Connection, calls: Calls, noted: Noted, *, run: bool = True) -> None:
+    def write(self, connection: Connection, calls: BatchCalls, noted: UnwrittenCalls, *, run: bool = True) -> None:
         """The run's row first, as everybody does: who took them the other way round would wait for ever."""
         if run and calls.sync_id is not None and noted.sent:
-            runs.sent(connection, calls.sync_id, noted.sent)
-        counts.add(connection, "api_calls", {(family, became): n for (family, became), n in noted.told.items()})
-        ledger.add(connection, self._client_id, calls.account_id, noted.ledger)
+            runs.add_unsuccessful_calls(connection, calls.sync_id, noted.sent)
+        counters.add(connection, "api_calls", {(family, became): n for (family, became), n in noted.told.items()})
+        call_ledger.add(connection, self._client_id, calls.account_id, noted.ledger)
 
-    def _write_down(self, calls: Calls) -> None:
+    def _write_down(self, calls: BatchCalls) -> None:
         noted = calls.unwritten()
         self._database.transact(lambda connection: self.write(connection, calls, noted))
-        calls.written(noted)
+        calls.mark_written(noted)
 
-    def close(self, calls: Calls) -> None:
+    def close(self, calls: BatchCalls) -> None:
         """The batch is over: write down what nobody has."""
         calls.over = True
         try:

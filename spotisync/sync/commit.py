@@ -4,13 +4,13 @@ import logging
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from spotisync.core import cursors, nulls, phases
-from spotisync.core import saved as saved_lists
+from spotisync.core import cursors, null_rows, phases
+from spotisync.core import listing as saved_lists
 from spotisync.core.cursors import Contents, Cursor, Late, Listing, Lookups, Reading, SavedList
-from spotisync.core.incremental import Incremental, Settled
+from spotisync.core.incremental import Incremental, LibraryChanges
 from spotisync.core.phases import Entity, Listed, SavedRead, Step
 from spotisync.core.states import Phase, next_phase
-from spotisync.store import catalogue, history, incremental, library, playlists, runs, saved
+from spotisync.store import catalogue, history, incremental, listings, playlists, runs, saved_tracks
 from spotisync.store.database import Connection
 from spotisync.store.runs import Checkpoint, Counts, Run
 from spotisync.sync.fetch import ClaimLost
@@ -55,13 +55,13 @@ def commit(
     stall: float,
 ) -> Committed:
     """Raises `ClaimLost`, and writes nothing, when the batch is not ours any more."""
-    if not runs.holds(connection, run.id, token):
+    if not runs.lock_claim(connection, run.id, token):
         raise ClaimLost("another worker has the batch, or the run is over")
-    history.changes_are_of(connection, run.id)
+    history.set_current_run(connection, run.id)
     written = _write(connection, run, at, cursor, step)
-    runs.count(connection, run.id, written.counts_for or run.phase, written.counts, api_calls)
+    runs.add_counts(connection, run.id, written.counts_for or run.phase, written.counts, api_calls)
     if written.counts_for:
-        runs.defer(connection, run.id, written.counts_for, written.deferred + _of_list(connection, run, written))
+        runs.set_deferred(connection, run.id, written.counts_for, written.deferred + _of_list(connection, run, written))
     over = written.cursor is None
     offset = cursors.offset(written.cursor) if written.cursor else written.total or at.current_offset
     runs.save_checkpoint(
@@ -88,14 +88,14 @@ def _put_off(connection: Connection, run: Run, written: Written) -> int:
     if isinstance(written.cursor, Listing):
         return 0
     unread = 0 if written.counts_for else written.deferred
-    return unread + playlists.unproved(connection, run.account_id, run.id)
+    return unread + playlists.count_unproved(connection, run.account_id, run.id)
 
 
 def _of_list(connection: Connection, run: Run, written: Written) -> int:
     """What this run has put off of the list that the phase began with: it stays so while stubs are looked up."""
     phase = written.counts_for or run.phase
     name = saved_lists.OF_PHASE.get(phase) if phase in ENTITIES else None
-    return saved.put_off_by(connection, run.account_id, run.id, name) if name else 0
+    return listings.put_off_by(connection, run.account_id, run.id, name) if name else 0
 
 
 def _family(connection: Connection, phase: Phase, cursor: Cursor | None) -> str:
@@ -130,7 +130,7 @@ def _write(connection: Connection, run: Run, at: Checkpoint, cursor: Cursor, ste
 def _left_unread(connection: Connection, run: Run, cursor: Cursor) -> int:
     """What a phase that is put off leaves: the playlists still to be read, or the list that nobody has counted."""
     if isinstance(cursor, Contents):
-        return len(playlists.wanted(connection, run.account_id, run.id, None, MOST_PLAYLISTS))
+        return len(playlists.find_wanted(connection, run.account_id, run.id, None, MOST_PLAYLISTS))
     return 1
 
 
@@ -138,10 +138,10 @@ def _left_unread(connection: Connection, run: Run, cursor: Cursor) -> int:
 
 
 def _write_tracks(connection: Connection, run: Run, step: Step) -> Written:
-    changed = catalogue.save(connection, step.catalogue)
-    new, rows = library.see(connection, run.id, run.account_id, step.saved)
-    added, updated = library.save_tracks(connection, run.account_id, rows)
-    library.see_nulls(connection, run.id, step.nulls)
+    changed = catalogue.save_rows(connection, step.catalogue)
+    new, rows = saved_tracks.mark_seen(connection, run.id, run.account_id, step.saved)
+    added, updated = saved_tracks.save_tracks(connection, run.account_id, rows)
+    saved_tracks.mark_nulls_seen(connection, run.id, step.nulls)
     removed, hidden = _end_walk(connection, run, step.total or 0) if step.walk_done else (0, 0)
     updated |= changed & {row.track_id for row in step.saved}
     counts = Counts(len(new), len(added), len(updated - added), removed)
@@ -150,37 +150,39 @@ def _write_tracks(connection: Connection, run: Run, step: Step) -> Written:
 
 def _end_walk(connection: Connection, run: Run, total: int) -> tuple[int, int]:
     """The walk is proved. Returns how many tracks are no longer saved, and how many a null row may hide."""
-    since = library.walk_began(connection, run.id)
-    met = library.nulls_met(connection, run.id)
-    last = library.last_nulls(connection, run.account_id)
-    hidden, now = set[str](), nulls.unheard(met)
+    since = saved_tracks.get_walk_start(connection, run.id)
+    met = saved_tracks.count_nulls_seen(connection, run.id)
+    last = saved_tracks.get_last_nulls(connection, run.account_id)
+    hidden, now = set[str](), null_rows.first_count(met)
     if last is not None and (met or last):
-        rows = library.unseen(connection, run.id, run.account_id, since, nulls.grown(met, last))
-        hidden, now = nulls.behind(rows, met, last)
-    removed = library.remove_unseen(connection, run.id, run.account_id, since, hidden)
-    library.note_walk(connection, run.account_id, total, now)
-    incremental.walked(connection, run.account_id, total)
+        rows = saved_tracks.find_unseen(
+            connection, run.id, run.account_id, since, null_rows.dates_with_new_nulls(met, last)
+        )
+        hidden, now = null_rows.find_hidden(rows, met, last)
+    removed = saved_tracks.remove_unseen(connection, run.id, run.account_id, since, hidden)
+    saved_tracks.record_walk(connection, run.account_id, total, now)
+    incremental.record_excess(connection, run.account_id, total)
     catalogue.rank_stubs(connection)
     return removed, len(hidden)
 
 
 def _write_incremental(connection: Connection, run: Run, step: Step) -> Written:
-    changed = catalogue.save(connection, step.catalogue)
-    rows = incremental.newer(connection, run.account_id, step.saved)
-    added, updated = library.save_tracks(connection, run.account_id, rows)
+    changed = catalogue.save_rows(connection, step.catalogue)
+    rows = incremental.filter_newest(connection, run.account_id, step.saved)
+    added, updated = saved_tracks.save_tracks(connection, run.account_id, rows)
     if step.read_again:
-        incremental.forget(connection, run.id)
-    incremental.note(connection, run.id, run.account_id, step.read)
+        incremental.clear_read_rows(connection, run.id)
+    incremental.save_read_rows(connection, run.id, run.account_id, step.read)
     updated |= changed & {row.track_id for row in step.saved}
     removed = _settle(connection, run, step.differences, step.patrol) if step.differences else 0
     counts = Counts(len(step.read), len(added), len(updated - added), removed)
     return Written(counts, step.cursor, deferred=len(step.differences.hidden) if step.differences else 0)
 
 
-def _settle(connection: Connection, run: Run, found: Settled, patrol: int | None) -> int:
+def _settle(connection: Connection, run: Run, found: LibraryChanges, patrol: int | None) -> int:
     if patrol is not None:
-        incremental.patrolled(connection, run.account_id, patrol)
-    removed = incremental.settle(connection, run.account_id, run.id, found)
+        incremental.save_patrol_offset(connection, run.account_id, patrol)
+    removed = incremental.apply_changes(connection, run.account_id, run.id, found)
     catalogue.rank_stubs(connection, try_again=False)
     return removed
 
@@ -191,23 +193,23 @@ def _settle(connection: Connection, run: Run, found: Settled, patrol: int | None
 def _write_saved(connection: Connection, run: Run, cursor: SavedList, step: Step) -> Written:
     """Its end is where the look-ups begin."""
     if step.put_off:
-        saved.put_off(connection, run.account_id, run.id, cursor.name, 1, step.why)
+        listings.put_off(connection, run.account_id, run.id, cursor.name, 1, step.why)
         log.warning("%s put off: %s", cursor.name.replace("_", " "), step.why)
         return Written(Counts(), Lookups())
     read = step.saved_list
     if read is None:
         return Written(Counts(), step.cursor)
-    last = saved.last_read(connection, run.account_id, cursor.name)
+    last = listings.last_read(connection, run.account_id, cursor.name)
     ids = _save_told(connection, cursor, step, read)
     if (
         run.sync_type == "incremental"
         and cursor.reading == 1
-        and saved_lists.unchanged(last, read, saved.now(connection))
+        and saved_lists.unchanged(last, read, listings.now(connection))
     ):
         return Written(Counts(len(ids), len(ids)), Lookups())
     if read.first:
-        saved.begin(connection, run.account_id, cursor.name)
-    ids |= saved.save(connection, run.account_id, run.id, cursor.name, read.rows, cursor.reading)
+        listings.begin(connection, run.account_id, cursor.name)
+    ids |= listings.save(connection, run.account_id, run.id, cursor.name, read.rows, cursor.reading)
     counts = Counts(len(ids), len(ids))
     if read.listed is None:
         return Written(counts, step.cursor)
@@ -221,30 +223,32 @@ def _write_saved(connection: Connection, run: Run, cursor: SavedList, step: Step
 def _save_told(connection: Connection, cursor: SavedList, step: Step, read: SavedRead) -> set[str]:
     """The catalogue, as the page tells it. Returns the ids that need no look-up any more."""
     entity = saved_lists.ENTITY[cursor.name]
-    catalogue.save(connection, step.catalogue)
-    full = catalogue.told(connection, entity, read.full)
-    return full | catalogue.told(connection, entity, read.partial, partial=True)
+    catalogue.save_rows(connection, step.catalogue)
+    full = catalogue.mark_listed(connection, entity, read.full)
+    return full | catalogue.mark_listed(connection, entity, read.partial, partial=True)
 
 
 def _end_saved(connection: Connection, run: Run, cursor: SavedList, listed: Listed) -> int | None:
     """How many are gone; None if the list is to be read once more, to see whether they are."""
     name, account = cursor.name, run.account_id
-    rows = saved.unlisted(connection, account, run.id, name, listed.reading)
-    met = saved.met(connection, account, run.id, name, listed.reading)
-    as_before = listed.reading == 2 and saved.met_as_before(connection, account, run.id, name)
-    last = saved.last_read(connection, account, name)
+    rows = listings.unlisted(connection, account, run.id, name, listed.reading)
+    met = listings.met(connection, account, run.id, name, listed.reading)
+    as_before = listed.reading == 2 and listings.met_as_before(connection, account, run.id, name)
+    last = listings.last_read(connection, account, name)
     proved = saved_lists.proves(listed, met, last.nulls.rows if last else 0, as_before=as_before)
-    there = {nulls.UNDATED: listed.nulls}
-    hidden, now = nulls.behind(rows, there, {nulls.UNDATED: last.nulls} if last else nulls.unheard(there))
-    if not listed.last and (nulls.removable(rows, hidden) or not proved):
+    there = {null_rows.UNDATED: listed.nulls}
+    hidden, now = null_rows.find_hidden(
+        rows, there, {null_rows.UNDATED: last.nulls} if last else null_rows.first_count(there)
+    )
+    if not listed.last and (null_rows.has_removable(rows, hidden) or not proved):
         return None
     removed = 0
     if proved:
-        removed = saved.remove_unlisted(connection, account, run.id, name, hidden)
-        known = now.get(nulls.UNDATED, nulls.Nulls())
-        saved.note_read(connection, account, name, listed.total, cursor.first, known)
-    unproved = saved.unproved(connection, account, run.id, name)
-    saved.put_off(connection, account, run.id, name, unproved, None)
+        removed = listings.remove_unlisted(connection, account, run.id, name, hidden)
+        known = now.get(null_rows.UNDATED, null_rows.NullCount())
+        listings.note_read(connection, account, name, listed.total, cursor.first, known)
+    unproved = listings.unproved(connection, account, run.id, name)
+    listings.put_off(connection, account, run.id, name, unproved, None)
     return removed
 
 
@@ -255,24 +259,24 @@ def _write_lookups(connection: Connection, run: Run, at: Checkpoint, step: Step)
     assert step.looked_up  # noqa: S101 (by construction)
     counts = _save_looked_up(connection, run, step)
     processed = at.items_processed + counts.processed
-    if not step.deferred and catalogue.any_left(connection, step.looked_up):
+    if not step.deferred and catalogue.has_stubs(connection, step.looked_up):
         return Written(counts, step.cursor, total=_lookups_total(connection, step.looked_up, at, processed))
-    return Written(counts, None, total=processed, deferred=catalogue.put_off(connection, step.looked_up))
+    return Written(counts, None, total=processed, deferred=catalogue.count_stubs(connection, step.looked_up))
 
 
 def _lookups_total(connection: Connection, entity: Entity, at: Checkpoint, processed: int) -> int:
     """Counted at the first batch, and again when there turn out to be more: counting reads every stub."""
     if at.total_items and at.total_items > processed:
         return at.total_items
-    return processed + catalogue.left(connection, entity)
+    return processed + catalogue.count_claimable_stubs(connection, entity)
 
 
 def _save_looked_up(connection: Connection, run: Run, step: Step) -> Counts:
     assert step.looked_up  # noqa: S101 (by construction)
     if step.deferred:
-        catalogue.let_go(connection, step.looked_up, run.id)
+        catalogue.release_stubs(connection, step.looked_up, run.id)
     if step.settled:
-        settled = catalogue.settle(connection, step.looked_up)
+        settled = catalogue.mark_stubs_partial(connection, step.looked_up)
         return Counts(processed=settled, added=settled)
     enriched = save_looked_up(connection, step.looked_up, step)
     return Counts(processed=enriched, added=enriched)
@@ -280,16 +284,16 @@ def _save_looked_up(connection: Connection, run: Run, step: Step) -> Counts:
 
 def save_looked_up(connection: Connection, entity: Entity, step: Step) -> int:
     """What look-ups brought; returns how many stubs are none any more."""
-    catalogue.save(connection, step.catalogue)
-    enriched = catalogue.enriched(connection, entity, step.known, step.gone, partial=step.partial)
-    catalogue.missed(connection, entity, step.missed)
+    catalogue.save_rows(connection, step.catalogue)
+    enriched = catalogue.mark_enriched(connection, entity, step.known, step.gone, partial=step.partial)
+    catalogue.record_misses(connection, entity, step.missed)
     return enriched
 
 
 def late_entity(connection: Connection, cursor: Late) -> Entity | None:
     """Which late stubs to look up now: artists, then albums (whose artists may be new), until none is left."""
     for entity in ENTITIES:
-        if entity not in cursor.deferred and catalogue.any_left(connection, entity):
+        if entity not in cursor.deferred and catalogue.has_stubs(connection, entity):
             return entity
     return None
 
@@ -302,7 +306,7 @@ def _write_late(connection: Connection, run: Run, cursor: Late, step: Step) -> W
         cursor = replace(cursor, deferred=(*cursor.deferred, step.looked_up))
     put_off = 0  # until its last batch is in: counting reads every stub
     if late_entity(connection, cursor) != step.looked_up:
-        put_off = catalogue.put_off(connection, step.looked_up)
+        put_off = catalogue.count_stubs(connection, step.looked_up)
     return Written(counts, _late_or_over(connection, cursor), deferred=put_off, counts_for=step.looked_up)
 
 
@@ -328,37 +332,39 @@ def _write_listing(connection: Connection, run: Run, cursor: Listing, step: Step
         restricted=step.regime == "restricted",
         incremental=run.sync_type == "incremental",
     )
-    total = playlists.listed(connection, run.account_id, run.id)
+    total = playlists.count_listed(connection, run.account_id, run.id)
     counts = replace(counts, removed=removed, processed=settled)
     return Written(counts, _contents_or_late(connection, run, None), total)
 
 
 def _end_listing(connection: Connection, run: Run, listed: Listed) -> int | None:
     """How many playlists are gone; None if the list is to be read once more, to see whether they are."""
-    rows = playlists.unlisted(connection, run.account_id, run.id, listed.reading)
-    met = playlists.listed(connection, run.account_id, run.id, listed.reading)
-    as_before = listed.reading == 2 and playlists.met_as_before(connection, run.account_id, run.id)
+    rows = playlists.find_unlisted(connection, run.account_id, run.id, listed.reading)
+    met = playlists.count_listed(connection, run.account_id, run.id, listed.reading)
+    as_before = listed.reading == 2 and playlists.met_same_rows(connection, run.account_id, run.id)
     last = playlists.last_nulls(connection, run.account_id)
     proved = listed.proves(met, last.rows if last else 0, as_before=as_before)
-    there = {nulls.UNDATED: listed.nulls}
-    hidden, now = nulls.behind(rows, there, {nulls.UNDATED: last} if last else nulls.unheard(there))
-    if not listed.last and (nulls.removable(rows, hidden) or not proved):
+    there = {null_rows.UNDATED: listed.nulls}
+    hidden, now = null_rows.find_hidden(
+        rows, there, {null_rows.UNDATED: last} if last else null_rows.first_count(there)
+    )
+    if not listed.last and (null_rows.has_removable(rows, hidden) or not proved):
         return None
     if not proved:
         return 0
-    playlists.note_nulls(connection, run.account_id, now.get(nulls.UNDATED, nulls.Nulls()))
+    playlists.record_read(connection, run.account_id, now.get(null_rows.UNDATED, null_rows.NullCount()))
     return playlists.remove_unlisted(connection, run.account_id, run.id, hidden)
 
 
 def _write_contents(connection: Connection, run: Run, step: Step) -> Written:
-    catalogue.save(connection, step.catalogue)
-    playlists.stage(connection, run.id, step.items)
-    playlists.conclude(connection, run.account_id, run.id, step.contents)
+    catalogue.save_rows(connection, step.catalogue)
+    playlists.stage_items(connection, run.id, step.items)
+    playlists.finish_contents(connection, run.account_id, run.id, step.contents)
     reading = step.cursor.reading if isinstance(step.cursor, Contents) else None
     return Written(Counts(processed=len(step.contents)), _contents_or_late(connection, run, reading))
 
 
 def _contents_or_late(connection: Connection, run: Run, reading: Reading | None) -> Cursor | None:
-    if reading or playlists.wanted(connection, run.account_id, run.id, None, 1):
+    if reading or playlists.find_wanted(connection, run.account_id, run.id, None, 1):
         return Contents(reading)
     return _late_or_over(connection, Late())

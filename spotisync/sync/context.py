@@ -6,24 +6,24 @@ from dataclasses import dataclass
 from typing import Self
 
 from spotisync.gate import Gate, Pace
-from spotisync.gate.pace import redis_of
+from spotisync.gate.pace import redis_url
 from spotisync.settings import Settings
-from spotisync.spotify import Client, Login
-from spotisync.store.accounts import Vault
+from spotisync.spotify import AccountsClient, SpotifyClient
+from spotisync.store.accounts import TokenVault
 from spotisync.store.database import Database
-from spotisync.sync.calls import Book
+from spotisync.sync.calls import CallRecorder
 
 
 @dataclass(frozen=True)
-class Sync:
+class Context:
     settings: Settings
     database: Database
     gate: Gate
-    client: Client
-    login: Login
-    vault: Vault
+    spotify: SpotifyClient
+    accounts_client: AccountsClient
+    vault: TokenVault
     threads: ThreadPoolExecutor
-    book: Book
+    recorder: CallRecorder
     stopping: Callable[[], bool]
     """Whether this process is asked to end: what takes long looks at it, and hands back what it has begun."""
 
@@ -35,12 +35,12 @@ class Sync:
         return cls(
             settings=settings,
             database=database,
-            gate=Gate(database.begin, client_id, Pace(redis_of(settings.backend), client_id, settings.api_rate)),
-            client=Client(settings.spotify_api_url, settings.api_timeout),
-            login=Login(settings.spotify_accounts_url, client_id, settings.client_secret),
-            vault=Vault(settings.secret_keys()),
+            gate=Gate(database.begin, client_id, Pace(redis_url(settings.backend), client_id, settings.api_rate)),
+            spotify=SpotifyClient(settings.spotify_api_url, settings.api_timeout),
+            accounts_client=AccountsClient(settings.spotify_accounts_url, client_id, settings.client_secret),
+            vault=TokenVault(settings.secret_keys()),
             threads=ThreadPoolExecutor(settings.api_concurrency, thread_name_prefix="spotify"),
-            book=Book(database, client_id),
+            recorder=CallRecorder(database, client_id),
             stopping=stopping,
         )
 

@@ -10,9 +10,9 @@ from spotisync.core.phases import Answer
 from spotisync.core.requests import Request
 from spotisync.errors import Fatal, NeedsLogin, Refused, SpotisyncError, Stopping, Transient, Unavailable
 from spotisync.spotify.http import Throttled, Unauthorised
-from spotisync.sync.calls import Calls
-from spotisync.sync.context import Sync
-from spotisync.sync.tokens import Access
+from spotisync.sync.calls import BatchCalls
+from spotisync.sync.context import Context
+from spotisync.sync.tokens import AccountAccess
 
 # Where Spotify may refuse one thing without meaning the rest. Elsewhere a refusal is for a person to read.
 REFUSABLE = {"artists", "artist", "albums", "album", "playlist_items", "saved_albums", "followed_artists"}
@@ -34,15 +34,19 @@ class Fetched:
     trouble: SpotisyncError | None
 
 
-def fetch(sync: Sync, access: Access, requests: Sequence[Request], calls: Calls, alive: Callable[[], bool]) -> Fetched:
+def fetch(
+    context: Context, access: AccountAccess, requests: Sequence[Request], calls: BatchCalls, alive: Callable[[], bool]
+) -> Fetched:
     """`alive` renews the lease while we wait; when it says no, `ClaimLost` is raised.
 
     A stop is a trouble like any other: what came before it counts, what has not come yet is not waited for.
     """
     # Each in a copy of this context, so that its log lines say whose they are.
-    futures = [sync.threads.submit(copy_context().run, _answer, sync, access, request, calls) for request in requests]
+    futures = [
+        context.threads.submit(copy_context().run, _answer, context, access, request, calls) for request in requests
+    ]
     answers: list[Answer] = []
-    lease = _Lease(alive, sync.stopping, sync.settings.lease_seconds / 3)
+    lease = _Lease(alive, context.stopping, context.settings.lease_seconds / 3)
     try:
         for future in futures:
             answers.append(lease.await_result(future))  # noqa: PERF401 (a prefix is kept)
@@ -53,8 +57,8 @@ def fetch(sync: Sync, access: Access, requests: Sequence[Request], calls: Calls,
     finally:
         for future in futures:
             future.cancel()
-        if sync.stopping():
-            access.settle()
+        if context.stopping():
+            access.wait_for_refresh()
     return Fetched(answers, None)
 
 
@@ -80,26 +84,26 @@ class _Lease:
                 raise Stopping
 
 
-def _answer(sync: Sync, access: Access, request: Request, calls: Calls) -> Answer:
+def _answer(context: Context, access: AccountAccess, request: Request, calls: BatchCalls) -> Answer:
     token = access.token()
     try:
-        return _ask(sync, token, request, calls)
+        return _ask(context, token, request, calls)
     except Unauthorised:
         try:
-            return _ask(sync, access.token(rejected=token), request, calls)
+            return _ask(context, access.token(rejected=token), request, calls)
         except Unauthorised as error:
             raise Transient(f"{error}, with a new token") from None
 
 
-def _ask(sync: Sync, token: str, request: Request, calls: Calls) -> Answer:
-    sync.gate.enter(request.family)
-    if sync.stopping():  # nobody waits for it any more
+def _ask(context: Context, token: str, request: Request, calls: BatchCalls) -> Answer:
+    context.gate.enter(request.family)
+    if context.stopping():  # nobody waits for it any more
         raise Stopping
     try:
-        with calls.asking(request.family):
-            return Answer(request, sync.client.get(request, token))
+        with calls.record_request(request.family):
+            return Answer(request, context.spotify.get(request, token))
     except Throttled as told:
-        raise sync.gate.throttled(request.family, told.retry_after, quota=told.quota) from None
+        raise context.gate.record_429(request.family, told.retry_after, quota=told.quota) from None
     except NeedsLogin as lacking:
         if request.kind not in OPTIONAL:
             raise

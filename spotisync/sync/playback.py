@@ -7,27 +7,27 @@ from uuid import UUID, uuid4
 
 from spotisync import logs
 from spotisync.core import parse, plays
-from spotisync.core.plays import Gap, RecentPage
+from spotisync.core.plays import PlayGap, RecentPage
 from spotisync.core.requests import Request
 from spotisync.errors import SpotisyncError, Stopping, Unavailable
 from spotisync.store import accounts, catalogue
 from spotisync.store import plays as stored
 from spotisync.store.accounts import Account
 from spotisync.store.database import Connection
-from spotisync.sync.context import Sync
+from spotisync.sync.context import Context
 from spotisync.sync.fetch import fetch
-from spotisync.sync.tokens import Access
+from spotisync.sync.tokens import AccountAccess
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Read:
+class PlaybackRead:
     """What a read came to. `why_not`: in words, what kept it from being one."""
 
     account: str
     added: int = 0
-    gap: Gap | None = None
+    gap: PlayGap | None = None
     why_not: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -35,15 +35,17 @@ class Read:
         return {"account": self.account, "plays_added": self.added, "gap": gap, "error": self.why_not}
 
 
-def track(sync: Sync, account: str | None = None) -> dict[str, Any]:
+def track_plays(context: Context, account: str | None = None) -> dict[str, Any]:
     """Read one account's plays, or those of every active one, whatever becomes of the others.
 
     Raises `Fatal` if there is no such account, `Unavailable` if the database is away, `Stopping` if another worker is
     to do it; nothing else.
     """
-    with sync.database.begin() as connection:
-        chosen = [accounts.named(connection, account)] if account else accounts.every(connection, active=True)
-    reads = [_read(sync, each).as_dict() for each in chosen]
+    with context.database.begin() as connection:
+        chosen = (
+            [accounts.find_account(connection, account)] if account else accounts.list_accounts(connection, active=True)
+        )
+    reads = [_read(context, each).as_dict() for each in chosen]
     gaps = [{"account": each["account"], **each["gap"]} for each in reads if each["gap"]]
     return {
         "plays_added": sum(each["plays_added"] for each in reads),
@@ -52,22 +54,22 @@ def track(sync: Sync, account: str | None = None) -> dict[str, Any]:
     }
 
 
-def _read(sync: Sync, account: Account) -> Read:
+def _read(context: Context, account: Account) -> PlaybackRead:
     name = account.spotify_user_id
     if account.status == "disabled":
-        return Read(name, why_not=f"{name} is disabled")
+        return PlaybackRead(name, why_not=f"{name} is disabled")
     token = uuid4()
-    with sync.database.begin() as connection:
-        claimed = stored.claim(connection, account.id, token)
+    with context.database.begin() as connection:
+        claimed = stored.claim_read(connection, account.id, token)
     if not claimed:
-        return Read(name, why_not="another worker is reading these plays")
+        return PlaybackRead(name, why_not="another worker is reading these plays")
     with logs.bind(account=name):
         try:
-            return _ask(sync, account, token)
+            return _ask(context, account, token)
         except Unavailable:
             raise
         except Stopping as stop:
-            _end(sync, account, token, str(stop))
+            _end(context, account, token, str(stop))
             raise
         except SpotisyncError as error:
             why_not = str(error)
@@ -75,42 +77,42 @@ def _read(sync: Sync, account: Account) -> Read:
         except Exception as error:  # a bug, or a row that Postgres does not take: the others are read all the same
             why_not = f"{type(error).__name__} (see the worker's log)"
             log.exception("the read of plays broke off")
-        _end(sync, account, token, why_not)
-        return Read(name, why_not=why_not)
+        _end(context, account, token, why_not)
+        return PlaybackRead(name, why_not=why_not)
 
 
-def _end(sync: Sync, account: Account, token: UUID, why_not: str) -> None:
-    with sync.database.begin() as connection:
-        stored.end(connection, account.id, token, why_not)
+def _end(context: Context, account: Account, token: UUID, why_not: str) -> None:
+    with context.database.begin() as connection:
+        stored.finish_read(connection, account.id, token, why_not)
 
 
-def _ask(sync: Sync, account: Account, token: UUID) -> Read:
+def _ask(context: Context, account: Account, token: UUID) -> PlaybackRead:
     def alive() -> bool:
-        with sync.database.begin() as connection:
-            return stored.renew(connection, account.id, token)
+        with context.database.begin() as connection:
+            return stored.renew_claim(connection, account.id, token)
 
-    calls = sync.book.open(None, account.id)
+    calls = context.recorder.open(None, account.id)
     try:
-        fetched = fetch(sync, Access(sync, account.id), [Request("recently_played")], calls, alive)
+        fetched = fetch(context, AccountAccess(context, account.id), [Request("recently_played")], calls, alive)
     finally:
-        sync.book.close(calls)
+        context.recorder.close(calls)
     if fetched.trouble:
         raise fetched.trouble
     page = parse.recently_played(fetched.answers[0].body)
-    added, gap = sync.database.transact(lambda connection: _record(connection, account.id, token, page))
+    added, gap = context.database.transact(lambda connection: _record(connection, account.id, token, page))
     log.info("%d new plays", added)
     if gap:
         log.warning("plays between %s and %s may be missing; Spotify's extended export has them", gap.since, gap.until)
-    return Read(account.spotify_user_id, added, gap)
+    return PlaybackRead(account.spotify_user_id, added, gap)
 
 
-def _record(connection: Connection, account_id: int, token: UUID, page: RecentPage) -> tuple[int, Gap | None]:
-    stored.lock(connection, account_id)
-    settled = plays.settle(stored.around(connection, account_id, page.plays), page.plays)
-    gap = plays.gap(page, stored.newest(connection, account_id), settled)
-    catalogue.save(connection, page.catalogue)
+def _record(connection: Connection, account_id: int, token: UUID, page: RecentPage) -> tuple[int, PlayGap | None]:
+    stored.lock_plays(connection, account_id)
+    settled = plays.merge_reports(stored.find_near(connection, account_id, page.plays), page.plays)
+    gap = plays.find_gap(page, stored.newest_play(connection, account_id), settled)
+    catalogue.save_rows(connection, page.catalogue)
     stored.save(connection, account_id, settled.rows)
     if gap:
         stored.note_gap(connection, account_id, gap)
-    stored.end(connection, account_id, token, None)
+    stored.finish_read(connection, account_id, token, None)
     return len(settled.added), gap

@@ -4,11 +4,11 @@ import threading
 import time
 from uuid import UUID, uuid4
 
-from spotisync.core.consent import LOGIN
+from spotisync.core.oauth import LOGIN
 from spotisync.errors import NeedsLogin, SpotisyncError, Stopping, Transient, Unavailable
-from spotisync.spotify import Grant
+from spotisync.spotify import TokenGrant
 from spotisync.store import accounts
-from spotisync.sync.context import Sync
+from spotisync.sync.context import Context
 
 LOOK_AGAIN_SECONDS = 0.05
 PATIENCE_SECONDS = 45
@@ -16,11 +16,11 @@ OUTAGE_SECONDS = 120
 CURE = f"log in again: {LOGIN}"
 
 
-class Access:
+class AccountAccess:
     """An account's access token for the length of a batch; safe to share between threads."""
 
-    def __init__(self, sync: Sync, account_id: int) -> None:
-        self._sync = sync
+    def __init__(self, context: Context, account_id: int) -> None:
+        self._sync = context
         self._account_id = account_id
         self._lock = threading.Lock()
         self._token: str | None = None
@@ -32,38 +32,38 @@ class Access:
                 self._token = access_token(self._sync, self._account_id, rejected)
             return self._token
 
-    def settle(self) -> None:
+    def wait_for_refresh(self) -> None:
         """Wait for a refresh that is under way: a rotated token that nobody stored would be a login lost."""
         with self._lock:
             return
 
 
-def access_token(sync: Sync, account_id: int, rejected: str | None = None) -> str:
+def access_token(context: Context, account_id: int, rejected: str | None = None) -> str:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        found = _stored(sync, account_id, rejected)
+        found = _stored(context, account_id, rejected)
         if found is not None:
             return found
         claim = uuid4()
-        with sync.database.begin() as connection:
+        with context.database.begin() as connection:
             claimed = accounts.claim_refresh(connection, account_id, claim)
         if claimed:
             # Somebody else may have finished between our look and our claim.
-            return _stored(sync, account_id, rejected, claim) or _refresh(sync, account_id, claim)
-        if sync.stopping():
+            return _stored(context, account_id, rejected, claim) or _refresh(context, account_id, claim)
+        if context.stopping():
             raise Stopping
         time.sleep(LOOK_AGAIN_SECONDS)
     raise Transient("another worker has been refreshing the access token for too long")
 
 
-def _stored(sync: Sync, account_id: int, rejected: str | None, claim: UUID | None = None) -> str | None:
-    with sync.database.begin() as connection:
-        stored = accounts.tokens(connection, account_id)
+def _stored(context: Context, account_id: int, rejected: str | None, claim: UUID | None = None) -> str | None:
+    with context.database.begin() as connection:
+        stored = accounts.get_tokens(connection, account_id)
         if stored.refresh_token is None or stored.status == "needs_login":
             raise NeedsLogin(f"{stored.last_error or 'the account has no refresh token'}; {CURE}")
         if not stored.fresh or stored.access_token is None:
             return None
-        token = sync.vault.open(stored.access_token)
+        token = context.vault.decrypt(stored.access_token)
         if token == rejected:
             return None
         if claim:
@@ -71,36 +71,36 @@ def _stored(sync: Sync, account_id: int, rejected: str | None, claim: UUID | Non
         return token
 
 
-def _refresh(sync: Sync, account_id: int, claim: UUID) -> str:
-    with sync.database.begin() as connection:
-        used = accounts.tokens(connection, account_id).refresh_token or ""
+def _refresh(context: Context, account_id: int, claim: UUID) -> str:
+    with context.database.begin() as connection:
+        used = accounts.get_tokens(connection, account_id).refresh_token or ""
     try:
-        grant = sync.login.refresh(sync.vault.open(used))
+        grant = context.accounts_client.refresh(context.vault.decrypt(used))
     except NeedsLogin as error:
-        with sync.database.begin() as connection:
-            if not accounts.needs_login(connection, account_id, used, str(error)):
+        with context.database.begin() as connection:
+            if not accounts.mark_needs_login(connection, account_id, used, str(error)):
                 raise Transient("the refresh token was replaced while it was used") from None
         raise NeedsLogin(f"{error}; {CURE}") from None
     except SpotisyncError:
-        with sync.database.begin() as connection:
+        with context.database.begin() as connection:
             accounts.end_refresh(connection, account_id, claim)
         raise
-    _store(sync, account_id, used, grant)
+    _store(context, account_id, used, grant)
     return grant.access_token
 
 
-def _store(sync: Sync, account_id: int, used: str, grant: Grant) -> None:
+def _store(context: Context, account_id: int, used: str, grant: TokenGrant) -> None:
     """A rotated token exists nowhere else, so an outage of Postgres is waited for."""
     sealed = {
-        "access_token": sync.vault.seal(grant.access_token),
-        "refresh_token": sync.vault.seal(grant.refresh_token) if grant.refresh_token else None,
+        "access_token": context.vault.encrypt(grant.access_token),
+        "refresh_token": context.vault.encrypt(grant.refresh_token) if grant.refresh_token else None,
         "expires_in": grant.expires_in,
         "scope": grant.scope,
     }
     deadline = time.monotonic() + OUTAGE_SECONDS
     while True:
         try:
-            with sync.database.begin() as connection:
+            with context.database.begin() as connection:
                 accounts.store_refreshed(connection, account_id, used, sealed)
         except Unavailable:
             if time.monotonic() > deadline:

@@ -10,9 +10,14 @@ from fastapi.staticfiles import StaticFiles
 from spotisync import workflow
 from spotisync.settings import Settings
 from spotisync.store.runs import Run
-from spotisync.sync import Sync
-from spotisync.web import accounts, api, events, home, library, openapi, probes, problems, runs, safety, turns
-from spotisync.web.acts import Acts
+from spotisync.sync import Context
+from spotisync.web import errors
+from spotisync.web.actions import SyncActions
+from spotisync.web.api import openapi, sync
+from spotisync.web.live import events
+from spotisync.web.middleware import concurrency, guard
+from spotisync.web.ops import health
+from spotisync.web.pages import accounts, home, library, runs
 
 STATIC = Path(__file__).parent / "static"
 
@@ -21,21 +26,21 @@ def create_app(
     settings: Settings,
     *,
     publish: Callable[[Run], bool] = workflow.publish,
-    sweep_soon: Callable[[], None] = workflow.sweep_soon,
+    sweep_soon: Callable[[], None] = workflow.request_sweep,
 ) -> FastAPI:
     """One process' worth of it. Raises `Misconfigured` where it must not listen, or a setting is missing."""
     app = FastAPI(lifespan=_while_it_runs, docs_url=None, redoc_url=None, **openapi.ABOUT)
     app.state.settings = settings
-    app.state.sync = Sync.from_settings(settings)
-    app.state.acts = Acts(app.state.sync, publish, sweep_soon)
-    events.prepare(app)
-    home.prepare(app)
-    turns.take(app)
-    safety.guard(app, settings)
-    problems.install(app)
+    app.state.sync = Context.from_settings(settings)
+    app.state.acts = SyncActions(app.state.sync, publish, sweep_soon)
+    events.install(app)
+    home.install(app)
+    concurrency.install(app)
+    guard.install(app, settings)
+    errors.install(app)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     # Events before the API: its addresses hold the number of a run where theirs has a name.
-    for room in (events, api, probes, home, runs, library, accounts, safety, openapi):
+    for room in (events, sync, health, home, runs, library, accounts, guard, openapi):
         app.include_router(room.router)
     openapi.describe(app, settings)
     return app

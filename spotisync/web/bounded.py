@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Bounded(Generic[T]):
+class SingleFlight(Generic[T]):
     """One question at a time, in a thread of its own; who asks meanwhile gets the same answer."""
 
     def __init__(self, question: Callable[[], T]) -> None:

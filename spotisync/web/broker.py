@@ -8,13 +8,13 @@ from kombu import Connection, Queue
 PATIENCE_SECONDS = 1.5
 
 
-def ping(app: Celery) -> None:
+def ping_broker(app: Celery) -> None:
     """Raises what its transport raises, if it does not answer."""
     with _connected(app) as connection, connection.channel():
         pass
 
 
-def lengths(app: Celery) -> dict[str, int]:
+def queue_lengths(app: Celery) -> dict[str, int]:
     """Messages that no worker has taken, by queue."""
     with _connected(app) as connection:
         return {queue.name: _length(connection, queue.name) for queue in app.conf.task_queues}

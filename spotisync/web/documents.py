@@ -10,16 +10,16 @@ from spotisync.status import Document
 CLOCKS: Final = {"as_of", "seconds"}
 
 
-def one_or_all(documents: list[Document]) -> Document | list[Document]:
+def unwrap_single(documents: list[Document]) -> Document | list[Document]:
     """One document where there is one: a list only when there are several accounts."""
     return documents[0] if len(documents) == 1 else documents
 
 
 def as_json(documents: list[Document]) -> str:
-    return json.dumps(one_or_all(documents), ensure_ascii=False, separators=(",", ":"), default=str)
+    return json.dumps(unwrap_single(documents), ensure_ascii=False, separators=(",", ":"), default=str)
 
 
-def mark(documents: list[Document]) -> str:
+def version_key(documents: list[Document]) -> str:
     """The same, as long as they say the same."""
     lasting = json.dumps(_without_clocks(documents), sort_keys=True, default=str)
     return hashlib.sha256(lasting.encode()).hexdigest()[:32]

@@ -2,13 +2,13 @@
 
 from spotisync.core.states import OVER
 from spotisync.errors import Fatal, IllegalMove
-from spotisync.sync import lifecycle
-from spotisync.sync.lifecycle import SyncType
-from spotisync.web.acts import Acts
-from spotisync.web.signs import KINDS, STATES
+from spotisync.sync import runs
+from spotisync.sync.runs import SyncType
+from spotisync.web.actions import SyncActions
+from spotisync.web.labels import KINDS, STATES
 
 
-def start(acts: Acts, account: str | None, sync_type: SyncType) -> str | None:
+def start(acts: SyncActions, account: str | None, sync_type: SyncType) -> str | None:
     try:
         done = acts.start(account, sync_type, "web")
     except Fatal as error:
@@ -19,7 +19,7 @@ def start(acts: Acts, account: str | None, sync_type: SyncType) -> str | None:
     return f"Nothing new was begun: run {done.run.id}, {kind}, has not ended yet and reads all of that."
 
 
-def cancel(acts: Acts, sync_id: int) -> str | None:
+def cancel(acts: SyncActions, sync_id: int) -> str | None:
     try:
         acts.cancel(sync_id)
     except IllegalMove:
@@ -29,11 +29,11 @@ def cancel(acts: Acts, sync_id: int) -> str | None:
     return f"Run {sync_id} is cancelled. What it has read is stored; it can go on from there."
 
 
-def resume(acts: Acts, sync_id: int) -> str | None:
+def resume(acts: SyncActions, sync_id: int) -> str | None:
     try:
         done = acts.resume(sync_id)
     except IllegalMove as error:
-        run = lifecycle.look(acts.sync, sync_id)
+        run = runs.get_run(acts.sync, sync_id)
         over = run is not None and run.status == "success"
         return _came_late(acts, sync_id, "There was nothing to resume any more") if over else _said(error)
     except Fatal as error:
@@ -41,8 +41,8 @@ def resume(acts: Acts, sync_id: int) -> str | None:
     return done.note if done.begun else f"Run {sync_id} goes on already."
 
 
-def _came_late(acts: Acts, sync_id: int, words: str) -> str:
-    run = lifecycle.look(acts.sync, sync_id)
+def _came_late(acts: SyncActions, sync_id: int, words: str) -> str:
+    run = runs.get_run(acts.sync, sync_id)
     how = f"had ended before ({STATES[run.status]})" if run and run.status in OVER else "has moved on"
     return f"{words}: run {sync_id} {how}. This is how it stands now."
 

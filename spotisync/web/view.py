@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from spotisync.core.spans import span
+from spotisync.core.durations import format_duration
 from spotisync.core.states import OVER
-from spotisync.status import times, words
-from spotisync.web.signs import KINDS, LISTS, SIGNS, STANDING, STATES
+from spotisync.status import messages, times
+from spotisync.web.labels import KINDS, LISTS, SIGNS, STANDING, STATES
 
 Document = dict[str, Any]
 
@@ -38,17 +38,17 @@ def moment(document: Document, iso: str) -> str:
 
 
 def until(document: Document, iso: str) -> str:
-    return span(times.seconds_until(document, datetime.fromisoformat(iso)))
+    return format_duration(times.seconds_until(document, datetime.fromisoformat(iso)))
 
 
 def since(document: Document, iso: str) -> str:
-    return span(-times.seconds_until(document, datetime.fromisoformat(iso)))
+    return format_duration(-times.seconds_until(document, datetime.fromisoformat(iso)))
 
 
 def took(run: Document, now: str | None = None) -> str:
     """Until now, if it goes on; without a now, nothing is said of that."""
-    ended = times.at(run["completed_at"] or now)
-    return span((ended - datetime.fromisoformat(run["started_at"])).total_seconds()) if ended else ""
+    ended = times.parse(run["completed_at"] or now)
+    return format_duration((ended - datetime.fromisoformat(run["started_at"])).total_seconds()) if ended else ""
 
 
 # ---- the state of a run ---------------------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ class Sign:
 def sign(document: Document) -> Sign:
     if document["account_status"] == "needs_login":
         return Sign("failed", "failed")
-    found = words.situation(document)
+    found = messages.situation(document)
     look, icon = SIGNS.get(found, (found, found))
     return Sign(look, icon, moves=look == "in_progress")
 
@@ -79,9 +79,9 @@ def headline(document: Document) -> str:
 
 def announcement(document: Document) -> str:
     """For who hears the page: what has become different, not each number."""
-    match words.situation(document):
+    match messages.situation(document):
         case "going":
-            return f"{words.DOING[document['current_phase']]}."
+            return f"{messages.DOING[document['current_phase']]}."
         case "parked" | "waiting":
             return f"Waiting for Spotify until {clock(document, document['waiting_until'])}."
         case "retrying":
@@ -101,7 +101,7 @@ def is_over(run: Document) -> bool:
 
 def simply_goes(document: Document) -> bool:
     """Or went well: then there is no need to say what is safe."""
-    return words.situation(document) in {"going", "finishing", "success"}
+    return messages.situation(document) in {"going", "finishing", "success"}
 
 
 def name(run: Document) -> str:
@@ -147,7 +147,7 @@ def bars(document: Document) -> list[Bar]:
 
 
 def _bar(document: Document, label: str, phase: Document) -> Bar:
-    stands = phase["status"] in {"in_progress", "rate_limited"} and STANDING.get(words.situation(document))
+    stands = phase["status"] in {"in_progress", "rate_limited"} and STANDING.get(messages.situation(document))
     percent = 100.0 if phase["status"] == "success" else phase["percent_complete"]
     return Bar(
         label.capitalize(),
@@ -206,7 +206,7 @@ def _when_done(document: Document, phase: Document) -> str:
 class Button:
     """Pressing it posts to `path`."""
 
-    words: str
+    messages: str
     path: str
     icon: str
     value: str = ""
@@ -252,7 +252,7 @@ def resume(sync_id: int) -> Button:
 
 def title(documents: list[Document]) -> str:
     """Of the window: short, for it stands on a tab."""
-    moving = [each for each in documents if words.situation(each) in {"going", "finishing"}]
+    moving = [each for each in documents if messages.situation(each) in {"going", "finishing"}]
     paused = [each for each in documents if each["waiting_until"]]
     if len(documents) == 1 and moving:
         current = documents[0]["phases"].get(documents[0]["current_phase"]) or {}
@@ -273,7 +273,7 @@ class Meter:
     """So much of what may be. No percentage: nobody knows how much may be."""
 
     label: str
-    words: str
+    messages: str
     percent: float | None = None
     look: str = "in_progress"
 
@@ -287,7 +287,7 @@ def meters(document: Document) -> list[Meter]:
         *([Meter("Saved in this run", f"{saved:,}")] if saved else []),
         *([_meter(f"In the last {window['seconds']} s", window["used"], window["ceiling"])] if window else []),
         *(
-            _meter(f"{words.REQUESTS.get(family, family)} in 24 h".capitalize(), each["used"], each["budget"])
+            _meter(f"{messages.REQUESTS.get(family, family)} in 24 h".capitalize(), each["used"], each["budget"])
             for family, each in calls.get("day", {}).items()
             if each["used"] or each["budget"]
         ),

@@ -108,7 +108,7 @@ class Store:
         """The token, None if the claim was refused."""
         token = uuid4()
         with self.database.begin() as connection:
-            taken = runs.claim(connection, run, token, claimant or self.database.presence(), lease)
+            taken = runs.claim(connection, run, token, claimant or self.database.claimant(), lease)
         return token if taken is not None else None
 
     def advance(self, run: Run, token: UUID, phase: Phase = "tracks", seq: int = 1) -> bool:
@@ -117,7 +117,7 @@ class Store:
 
     def due(self) -> list[int]:
         with self.database.begin() as connection:
-            accounts = runs.accounts_due(connection, CLIENT)
+            accounts = runs.list_accounts_due(connection, CLIENT)
         return [id_ for account_id in accounts if (id_ := self.take_due(account_id))]
 
     def take_due(self, account_id: int) -> int | None:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
-from spotisync.core.rows import Album, Artist, Catalogue, Track
+from spotisync.core.rows import AlbumRow, ArtistRow, CatalogueRows, TrackRow
 from spotisync.errors import Unavailable
 from spotisync.store import bulk, catalogue, schema
 from spotisync.store.database import TRIES, Database
@@ -143,12 +143,12 @@ def test_rows_are_written_in_the_order_of_their_keys_so_that_two_bulk_writes_do_
         assert [id_ for (id_,) in written] == ids
 
 
-def met(names: str, ids: list[str]) -> Catalogue:
-    found = Catalogue()
+def met(names: str, ids: list[str]) -> CatalogueRows:
+    found = CatalogueRows()
     for id_ in ids:
-        found.add_artist(Artist(f"a{id_}", names, "u"))
-        found.add_album(Album(f"b{id_}", names, "u", artist_ids=(f"a{id_}",)))
-        found.add_track(Track(f"t{id_}", names, "u", album_id=f"b{id_}", artist_ids=(f"a{id_}", "a01")))
+        found.add_artist(ArtistRow(f"a{id_}", names, "u"))
+        found.add_album(AlbumRow(f"b{id_}", names, "u", artist_ids=(f"a{id_}",)))
+        found.add_track(TrackRow(f"t{id_}", names, "u", album_id=f"b{id_}", artist_ids=(f"a{id_}", "a01")))
     return found
 
 
@@ -167,10 +167,10 @@ def test_workers_that_write_the_same_catalogue_in_opposite_order(
 
             def work(connection: Connection, names: str = f"{who} {number}") -> None:
                 tries.append(names)
-                catalogue.save(connection, met(names, order))
+                catalogue.save_rows(connection, met(names, order))
                 if look_up:
-                    catalogue.enriched(connection, "artists", [f"a{id_}" for id_ in order], [])
-                    catalogue.save(connection, met(f"{names} again", order))
+                    catalogue.mark_enriched(connection, "artists", [f"a{id_}" for id_ in order], [])
+                    catalogue.save_rows(connection, met(f"{names} again", order))
 
             meet.wait()
             try:
@@ -219,7 +219,7 @@ def test_a_server_that_is_away_is_unavailable() -> None:
     with pytest.raises(Unavailable, match="the database can't be reached"), away.begin():
         pass
     with pytest.raises(Unavailable):
-        away.presence()
+        away.claimant()
     away.close()
 
 

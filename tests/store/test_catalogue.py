@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from spotisync.core.phases import Entity
-from spotisync.core.rows import Album, Artist, Catalogue, Track
+from spotisync.core.rows import AlbumRow, ArtistRow, CatalogueRows, TrackRow
 from spotisync.store import catalogue
 from spotisync.store.catalogue import MOST_ATTEMPTS
 from tests.store.conftest import Store
@@ -34,9 +34,9 @@ def claim(store: Store, sync_id: int, limit: int, entity: Entity = "artists", le
 
 def left(store: Store) -> tuple[int, int]:
     with store.database.begin() as connection:
-        found = catalogue.left(connection, "artists")
-        assert catalogue.any_left(connection, "artists") == (found > 0)
-        return found, catalogue.put_off(connection, "artists")
+        found = catalogue.count_claimable_stubs(connection, "artists")
+        assert catalogue.has_stubs(connection, "artists") == (found > 0)
+        return found, catalogue.count_stubs(connection, "artists")
 
 
 def test_the_most_saved_are_looked_up_first(store: Store) -> None:
@@ -53,7 +53,7 @@ def test_two_runs_never_claim_the_same_stub(store: Store, going: tuple[int, ...]
         while ids := claim(store, sync_id, 10):
             claimed[sync_id] += ids
             with store.database.begin() as connection:
-                catalogue.enriched(connection, "artists", ids, [])
+                catalogue.mark_enriched(connection, "artists", ids, [])
 
     threads = [Thread(target=run, args=(sync_id,)) for sync_id in claimed]
     for thread in threads:
@@ -114,7 +114,7 @@ def test_what_another_run_has_is_left_until_it_is_in(store: Store, going: tuple[
     ids = claim(store, going[0], 2)
     assert left(store) == (5, 5)
     with store.database.begin() as connection:
-        catalogue.enriched(connection, "artists", ids, [])
+        catalogue.mark_enriched(connection, "artists", ids, [])
     assert left(store) == (3, 3)
 
 
@@ -124,7 +124,7 @@ def test_what_a_run_lets_go_is_anybodys_at_once(store: Store, going: tuple[int, 
     claim(store, one, 2)
     kept = claim(store, three, 1)
     with store.database.begin() as connection:
-        catalogue.let_go(connection, "artists", one)
+        catalogue.release_stubs(connection, "artists", one)
     assert len(claim(store, two, 5)) == 4
     assert claim(store, three, 5) == kept
 
@@ -134,8 +134,8 @@ def test_a_stub_that_no_answer_comes_for_is_left_alone_and_counted_as_put_off(st
     for _ in range(MOST_ATTEMPTS):
         assert claim(store, 1, 1) == ["x001"]
         with store.database.begin() as connection:
-            catalogue.missed(connection, "artists", ["x001"])
-            assert catalogue.missed_before(connection, "artists", ["x001"]) == {"x001"}
+            catalogue.record_misses(connection, "artists", ["x001"])
+            assert catalogue.find_missed(connection, "artists", ["x001"]) == {"x001"}
     assert claim(store, 1, 1) == []
     assert left(store) == (0, 1)
     with store.database.begin() as connection:
@@ -148,31 +148,31 @@ def test_what_was_looked_up_is_full_or_gone_and_no_stub_any_more(store: Store, e
     stubs(store, 3, entity)
     claim(store, 1, 3, entity)
     with store.database.begin() as connection:
-        assert catalogue.enriched(connection, entity, ["x001"], ["x002"]) == 2
+        assert catalogue.mark_enriched(connection, entity, ["x001"], ["x002"]) == 2
     found = store.sql(f"SELECT enrichment, enriched_at IS NULL, lookup_sync_id FROM {entity} ORDER BY id")
     assert found == [("full", False, None), ("gone", False, None), ("stub", True, 1)]
     assert claim(store, 1, 3, entity) == ["x003"]
 
 
 def test_an_artist_without_genres_is_no_stub_for_ever(store: Store) -> None:
-    met = Catalogue()
-    met.add_artist(Artist("a1", "Umber", "spotify:artist:a1", genres=()))
+    met = CatalogueRows()
+    met.add_artist(ArtistRow("a1", "Umber", "spotify:artist:a1", genres=()))
     with store.database.begin() as connection:
-        catalogue.save(connection, met)
-        catalogue.enriched(connection, "artists", ["a1"], [])
+        catalogue.save_rows(connection, met)
+        catalogue.mark_enriched(connection, "artists", ["a1"], [])
     assert claim(store, 1, 9) == []
     assert store.sql("SELECT genres, enrichment FROM artists") == [([], "full")]
 
 
 def test_stubs_are_ranked_by_how_many_saved_tracks_they_have(store: Store) -> None:
-    met = Catalogue()
+    met = CatalogueRows()
     for id_ in ("a1", "a2"):
-        met.add_artist(Artist(id_, id_, id_))
-        met.add_album(Album(f"b{id_}", id_, id_))
+        met.add_artist(ArtistRow(id_, id_, id_))
+        met.add_album(AlbumRow(f"b{id_}", id_, id_))
     for id_, artist in (("t1", "a2"), ("t2", "a2"), ("t3", "a1"), ("t4", "a1")):
-        met.add_track(Track(id_, id_, id_, album_id=f"b{artist}", artist_ids=(artist,)))
+        met.add_track(TrackRow(id_, id_, id_, album_id=f"b{artist}", artist_ids=(artist,)))
     with store.database.begin() as connection:
-        catalogue.save(connection, met)
+        catalogue.save_rows(connection, met)
     store.sql(
         """INSERT INTO saved_tracks (account_id, track_id, added_at, removed_at)
         VALUES (:a, 't1', now(), NULL), (:a, 't2', now(), NULL), (:a, 't3', now(), NULL), (:a, 't4', now(), now())""",
@@ -186,10 +186,10 @@ def test_stubs_are_ranked_by_how_many_saved_tracks_they_have(store: Store) -> No
 
 def test_a_sighting_without_artists_keeps_the_ones_that_are_stored(store: Store) -> None:
     for artists in (("a1", "a2"), None):
-        met = Catalogue()
+        met = CatalogueRows()
         for id_ in artists or ():
-            met.add_artist(Artist(id_, id_, id_))
-        met.add_track(Track("t1", "Kettle", "u", artist_ids=artists))
+            met.add_artist(ArtistRow(id_, id_, id_))
+        met.add_track(TrackRow("t1", "Kettle", "u", artist_ids=artists))
         with store.database.begin() as connection:
-            catalogue.save(connection, met)
+            catalogue.save_rows(connection, met)
     assert store.sql("SELECT artist_id FROM track_artists ORDER BY position") == [("a1",), ("a2",)]

@@ -10,11 +10,11 @@ from sqlalchemy import text
 from spotisync.errors import Refused, SpotisyncError, Transient
 from spotisync.simulator import Server
 from spotisync.spotify.http import Throttled, Unauthorised
-from spotisync.store import counts, events, migrate, runs
+from spotisync.store import counters, events, migrate, runs
 from spotisync.store.database import Database
 from spotisync.store.events import Event
-from spotisync.sync import Sync
-from spotisync.web import metrics
+from spotisync.sync import Context
+from spotisync.web.ops import metrics
 from tests import drive
 from tests.drive import Account
 from tests.store.conftest import GONE, Store
@@ -28,7 +28,7 @@ def _nothing_counted(database_url: str, database: Database) -> None:
 
 def total(database: Database, name: str) -> dict[tuple[str, ...], float]:
     with database.begin() as connection:
-        return {labels: value for (each, labels), value in counts.totals(connection).items() if each == name}
+        return {labels: value for (each, labels), value in counters.read_totals(connection).items() if each == name}
 
 
 def exposed(database: Database) -> dict[tuple[str, ...], float]:
@@ -43,16 +43,16 @@ def exposed(database: Database) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_after_a_run_the_metrics_equal_the_tables(sync: Sync, account: Account, simulator: Server) -> None:
+def test_after_a_run_the_metrics_equal_the_tables(context: Context, account: Account, simulator: Server) -> None:
     simulator.control.add_fault(status=502, path="/v1/me/tracks")
     simulator.control.add_fault(status=429, path="/v1/me/playlists", retry_after=1)
-    drive.full_sync(sync, account)
-    drive.incremental_sync(sync, account)
-    found = exposed(sync.database)
+    drive.full_sync(context, account)
+    drive.incremental_sync(context, account)
+    found = exposed(context.database)
     assert found["spotisync_runs_total", "full", "success"] == 1
     assert found["spotisync_runs_total", "incremental", "success"] == 1
     assert found["spotisync_runs_started_total", "full", "cli"] == 1
-    with sync.database.begin() as connection:
+    with context.database.begin() as connection:
         for row in connection.execute(
             text(
                 """SELECT entity_type, sum(batches) AS batches, sum(items_processed) AS processed,
@@ -85,8 +85,8 @@ def _counts(request: dict[str, object]) -> bool:
     return path.startswith("/v1/") and path != "/v1/me"
 
 
-def test_what_became_of_a_request_is_counted(sync: Sync, account: Account) -> None:
-    calls = sync.book.open(None, 0)
+def test_what_became_of_a_request_is_counted(context: Context, account: Account) -> None:
+    calls = context.recorder.open(None, 0)
     errors: tuple[Exception | None, ...] = (
         None,
         Throttled("3", quota=False),
@@ -97,13 +97,13 @@ def test_what_became_of_a_request_is_counted(sync: Sync, account: Account) -> No
         KeyError("a bug"),
     )
     for error in errors:
-        with suppress(SpotisyncError, KeyError), calls.asking("library"):
+        with suppress(SpotisyncError, KeyError), calls.record_request("library"):
             if error:
                 raise error
     for _ in range(2):  # what is written down is not written twice
-        sync.book.close(calls)
+        context.recorder.close(calls)
     became = {"2xx": 1, "429": 1, "4xx": 2, "5xx": 1, "error": 2}
-    assert total(sync.database, "api_calls") == {("library", each): n for each, n in became.items()}
+    assert total(context.database, "api_calls") == {("library", each): n for each, n in became.items()}
     assert calls.sent == 7
 
 
@@ -155,15 +155,15 @@ def test_what_is_rolled_back_or_trimmed_or_folded_changes_no_total(store: Store)
     with store.database.begin() as connection:
         runs.end(connection, run.id, "failed", error="x")
     with suppress(LookupError), store.database.begin() as connection:
-        counts.add(connection, "runs", {("full", "failed"): 5})
+        counters.add(connection, "runs", {("full", "failed"): 5})
         raise LookupError
     before = total(store.database, "runs")
     store.sql("DELETE FROM sync_history")
     with store.database.begin() as connection:
         for _ in range(20):
-            counts.add(connection, "batches", {("tracks",): 1, ("albums",): 2})
-        assert not counts.fold(connection)
-        assert counts.fold(connection, most=10)
+            counters.add(connection, "batches", {("tracks",): 1, ("albums",): 2})
+        assert not counters.compact(connection)
+        assert counters.compact(connection, most=10)
     assert total(store.database, "runs") == before == {("full", "failed"): 1}
     assert total(store.database, "batches") == {("tracks",): 20, ("albums",): 40}
     assert store.one("SELECT count(*) FROM tallies") == 4  # runs, runs_started, and these two
@@ -176,13 +176,13 @@ def test_many_count_and_fold_at_once_and_nothing_is_lost(database: Database) -> 
         begin.wait()
         for _ in range(50):
             with database.begin() as connection:
-                counts.add(connection, "batches", {("tracks",): 1})
+                counters.add(connection, "batches", {("tracks",): 1})
 
     def fold() -> None:
         begin.wait()
         for _ in range(25):
             with database.begin() as connection:
-                counts.fold(connection, most=5)
+                counters.compact(connection, most=5)
             seen.append(total(database, "batches").get(("tracks",), 0))
 
     threads = [Thread(target=target) for target in (count, count, fold, fold)]
@@ -217,24 +217,24 @@ def test_waits_that_are_one_event_are_counted_each(store: Store) -> None:
     for seconds in (1.5, 2.0, 0.5):
         with store.database.begin() as connection:
             waits = Event("wait", "pace", phase="tracks", seq=0, family="library", seconds=seconds)
-            events.tell(connection, run.id, waits)
+            events.add_event(connection, run.id, waits)
     assert store.one("SELECT count(*) FROM run_events WHERE kind = 'wait'") == 1
     assert total(store.database, "waits") == {("library", "pace"): 3}
     assert total(store.database, "wait_seconds") == {("library", "pace"): 4.0}
 
 
-def test_the_waits_of_a_run_are_counted_from_its_events(sync: Sync, account: Account, simulator: Server) -> None:
+def test_the_waits_of_a_run_are_counted_from_its_events(context: Context, account: Account, simulator: Server) -> None:
     """As the events come: each wait or parking that a run wrote down is counted, and nothing else."""
     simulator.control.add_fault(status=429, path="/v1/me/playlists", retry_after=1)
-    drive.full_sync(sync, account)
-    with sync.database.begin() as connection:
+    drive.full_sync(context, account)
+    with context.database.begin() as connection:
         written = connection.execute(
             text("SELECT sum(COALESCE(attempt, 1)) FROM run_events WHERE kind IN ('wait', 'parked') AND family <> ''")
         ).scalar_one()
         if not connection.execute(text("SELECT count(*) FROM run_events")).scalar_one():
             pytest.skip("no events are written yet")
     assert written > 0
-    assert sum(total(sync.database, "waits").values()) == written
+    assert sum(total(context.database, "waits").values()) == written
 
 
 def test_what_there_was_before_anything_was_counted_is_in_the_totals(empty_database_url: str) -> None:

@@ -12,7 +12,8 @@ from spotisync.errors import IllegalMove
 from spotisync.simulator import Server, start
 from spotisync.store import runs
 from spotisync.store.runs import Run
-from spotisync.sync import Sync, enrol, lifecycle
+from spotisync.sync import Context, accounts
+from spotisync.sync import runs as lifecycle
 from tests import drive
 from tests.drive import Account
 from tests.store.conftest import GONE, Store
@@ -30,10 +31,10 @@ def looked_up(simulator: Server, path: str) -> Counter[str]:
     return Counter(id_ for each in asked(simulator, path) for id_ in parse_qs(each["query"])["ids"][0].split(","))
 
 
-def test_a_run_that_failed_goes_on_where_it_was(make_sync: Callable[..., Sync], store: Store) -> None:
+def test_a_run_that_failed_goes_on_where_it_was(make_sync: Callable[..., Context], store: Store) -> None:
     with start(400, seed=3) as simulator:
         sync = make_sync(simulator, tracks_batch_size=50)
-        run = drive.start(sync, Account(enrol.add(sync, simulator.refresh_token(), None).spotify_user_id))
+        run = drive.start(sync, Account(accounts.add(sync, simulator.refresh_token(), None).spotify_user_id))
         for _ in range(3):
             drive.step(sync, run)
         before = checkpoints(store, run)
@@ -54,20 +55,22 @@ def checkpoints(store: Store, run: Run) -> list[Any]:
 
 
 def test_after_a_crash_a_trigger_joins_the_run_and_sweep_brings_it_back(
-    sync: Sync, account: Account, store: Store
+    context: Context, account: Account, store: Store
 ) -> None:
-    run = drive.start(sync, account)
+    run = drive.start(context, account)
     assert store.claim(run, GONE)
-    again = lifecycle.trigger(sync, account.name, "full", "cli")
+    again = lifecycle.trigger(context, account.name, "full", "cli")
     assert (again.run.id, again.created) == (run.id, False)
-    assert [each.id for each in lifecycle.due(sync)] == [run.id]
-    assert drive.run_to_end(sync, run)["status"] == "success"
-    assert lifecycle.trigger(sync, account.name, "full", "cli").created
+    assert [each.id for each in lifecycle.take_due_runs(context)] == [run.id]
+    assert drive.run_to_end(context, run)["status"] == "success"
+    assert lifecycle.trigger(context, account.name, "full", "cli").created
 
 
-def test_every_stub_is_looked_up_and_none_twice(sync: Sync, simulator: Server, account: Account, store: Store) -> None:
+def test_every_stub_is_looked_up_and_none_twice(
+    context: Context, simulator: Server, account: Account, store: Store
+) -> None:
     simulator.control.reset_log()
-    assert drive.full_sync(sync, account)["status"] == "success"
+    assert drive.full_sync(context, account)["status"] == "success"
     for entity in ("artists", "albums"):
         times = looked_up(simulator, f"/{entity}")
         assert set(times.values()) == {1}
@@ -77,22 +80,22 @@ def test_every_stub_is_looked_up_and_none_twice(sync: Sync, simulator: Server, a
 
 
 def test_what_was_looked_up_is_not_looked_up_again_by_the_next_run(
-    sync: Sync, simulator: Server, account: Account, store: Store
+    context: Context, simulator: Server, account: Account, store: Store
 ) -> None:
-    drive.full_sync(sync, account)
+    drive.full_sync(context, account)
     assert store.one("SELECT count(*) FROM artists WHERE genres = '{}'") > 0
     simulator.control.reset_log()
-    drive.full_sync(sync, account)
+    drive.full_sync(context, account)
     assert asked(simulator, "/artists") == []
     assert asked(simulator, "/albums") == []
 
 
 def test_a_run_that_waits_for_long_says_so_and_until_when(
-    sync: Sync, simulator: Server, account: Account, store: Store
+    context: Context, simulator: Server, account: Account, store: Store
 ) -> None:
     simulator.control.add_fault(status=429, retry_after=3600, family="library")
-    run = drive.start(sync, account)
-    outcome = drive.step(sync, run)
+    run = drive.start(context, account)
+    outcome = drive.step(context, run)
     assert isinstance(outcome, Parked)
     assert outcome.result.rate_limited
     assert store.column(run, "status") == "rate_limited"
@@ -104,72 +107,72 @@ def test_a_run_that_waits_for_long_says_so_and_until_when(
     assert status == "rate_limited"
     assert 3_500 < wait < 3_700
     assert store.one("SELECT max(failures) FROM sync_state") == 0
-    assert drive.run_to_end(sync, run)["status"] == "success"
+    assert drive.run_to_end(context, run)["status"] == "success"
 
 
-def test_a_seven_second_limit_is_a_wait_of_seven_seconds(sync: Sync, simulator: Server, account: Account) -> None:
+def test_a_seven_second_limit_is_a_wait_of_seven_seconds(context: Context, simulator: Server, account: Account) -> None:
     simulator.control.add_fault(status=429, retry_after=7, family="library")
-    outcome = drive.step(sync, drive.start(sync, account))
+    outcome = drive.step(context, drive.start(context, account))
     assert isinstance(outcome, Retry)
     assert 6 < outcome.seconds <= 8
 
 
 def test_a_copy_of_the_message_waits_as_long_as_the_message_itself(
-    sync: Sync, simulator: Server, account: Account
+    context: Context, simulator: Server, account: Account
 ) -> None:
     simulator.control.add_fault(status=429, retry_after=7, family="library")
-    run = drive.start(sync, account)
-    drive.step(sync, run)
+    run = drive.start(context, account)
+    drive.step(context, run)
     simulator.control.reset_log()
-    outcome = drive.step(sync, run)
+    outcome = drive.step(context, run)
     assert isinstance(outcome, Retry)
     assert 5 < outcome.seconds <= 7
     assert simulator.control.requests() == []
 
 
 def test_items_of_a_playlist_survive_a_reading_that_breaks_off(
-    sync: Sync, simulator: Server, account: Account, store: Store
+    context: Context, simulator: Server, account: Account, store: Store
 ) -> None:
-    drive.full_sync(sync, account)
+    drive.full_sync(context, account)
     items = "SELECT playlist_id, position, uri FROM playlist_items ORDER BY 1, 2"
     before = store.sql(items)
     assert before
     store.sql("UPDATE playlists SET items_snapshot_id = 'old'")
-    run = drive.start(sync, account)
+    run = drive.start(context, account)
     simulator.control.add_fault(status=500, path="/items", times=None, after=1)
     for _ in range(20):
-        if drive.look(sync, run).phase == "playlists":
+        if drive.look(context, run).phase == "playlists":
             break
-        drive.step(sync, run)
+        drive.step(context, run)
     for _ in range(3):
-        drive.step(sync, run)
-        drive.time_passes(sync, run)
+        drive.step(context, run)
+        drive.time_passes(context, run)
     assert store.sql(items) == before
     simulator.control.clear_faults()
-    drive.run_to_end(sync, run)
+    drive.run_to_end(context, run)
     assert store.sql(items) == before
 
 
 @pytest.mark.parametrize("family", ["artists", "albums"])
 def test_being_told_to_wait_any_number_of_times_puts_nothing_off(
-    sync: Sync, simulator: Server, account: Account, store: Store, family: str
+    context: Context, simulator: Server, account: Account, store: Store, family: str
 ) -> None:
     """Law 4: a wait is no failure, so it does not count as a failed look-up either."""
     simulator.control.add_fault(status=429, retry_after=1, family=family, times=25)
-    summary = drive.full_sync(sync, account)
+    summary = drive.full_sync(context, account)
     assert (summary["status"], summary["items_deferred"]) == ("success", 0)
     assert store.one(f"SELECT count(*) FROM {family} WHERE enrichment = 'stub'") == 0
 
 
-def test_a_bug_in_one_batch_leaves_no_run_hanging(sync: Sync, simulator: Server, account: Account) -> None:
+def test_a_bug_in_one_batch_leaves_no_run_hanging(context: Context, simulator: Server, account: Account) -> None:
     """Ten tries, then failed in words; and it can be resumed."""
     simulator.control.add_fault(kind="null", family="library", times=None)
-    run = drive.start(sync, account)
-    summary = drive.run_to_end(sync, run)
+    run = drive.start(context, account)
+    summary = drive.run_to_end(context, run)
     assert summary["status"] == "failed"
     assert "10 tries in a row failed" in summary["last_error"]
     simulator.control.clear_faults()
-    lifecycle.resume(sync, run.id)
-    assert drive.run_to_end(sync, run)["status"] == "success"
+    lifecycle.resume(context, run.id)
+    assert drive.run_to_end(context, run)["status"] == "success"
     with pytest.raises(IllegalMove, match="can't become"):
-        lifecycle.resume(sync, run.id)
+        lifecycle.resume(context, run.id)

@@ -12,7 +12,7 @@ import pytest
 from spotisync.core.tables import TABLES, Format
 from spotisync.errors import Fatal
 from spotisync.simulator import Server
-from spotisync.sync import Sync, exporting, playback
+from spotisync.sync import Context, export, playback
 from tests.drive import Account, full_sync, incremental_sync
 from tests.store.conftest import Store
 from tests.store.test_playback import sql
@@ -24,8 +24,12 @@ def silent(*_: object) -> None:
     pass
 
 
-def exported(sync: Sync, directory: Path, format_: Format = "jsonl", *, removed: bool = True) -> dict[str, list[Any]]:
-    written = exporting.to_directory(sync.database, None, list(TABLES), format_, directory, silent, removed=removed)
+def exported(
+    context: Context, directory: Path, format_: Format = "jsonl", *, removed: bool = True
+) -> dict[str, list[Any]]:
+    written = export.export_to_directory(
+        context.database, None, list(TABLES), format_, directory, silent, removed=removed
+    )
     found = {path.stem: list(_read(path)) for path in written}
     assert {path.stem: rows for path, rows in written.items()} == {name: len(rows) for name, rows in found.items()}
     return found
@@ -39,17 +43,17 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def synced(sync: Sync, simulator: Server, account: Account) -> Sync:
+def synced(context: Context, simulator: Server, account: Account) -> Context:
     """A library with a track that was removed, names that files could stumble over, plays."""
-    full_sync(sync, account)
-    first = sql(sync, "SELECT track_id FROM saved_tracks ORDER BY 1 LIMIT 1")[0].track_id
+    full_sync(context, account)
+    first = sql(context, "SELECT track_id FROM saved_tracks ORDER BY 1 LIMIT 1")[0].track_id
     simulator.world.edit("unlike", track=first)
-    incremental_sync(sync, account)
-    playback.track(sync)
+    incremental_sync(context, account)
+    playback.track_plays(context)
     hard = 'a "quoted"; name, with\na line, a \\ backslash\tand ü'
-    sql(sync, "UPDATE tracks SET name = :name WHERE id = (SELECT max(track_id) FROM saved_tracks)", name=hard)
-    sql(sync, "UPDATE artists SET name = '', genres = '{}' WHERE id = (SELECT min(artist_id) FROM followed_artists)")
-    return sync
+    sql(context, "UPDATE tracks SET name = :name WHERE id = (SELECT max(track_id) FROM saved_tracks)", name=hard)
+    sql(context, "UPDATE artists SET name = '', genres = '{}' WHERE id = (SELECT min(artist_id) FROM followed_artists)")
+    return context
 
 
 # Of each table: what tells its rows apart and says what they are.
@@ -75,19 +79,19 @@ COLUMNS = {
 }
 
 
-def stored(sync: Sync, table: str) -> list[tuple[Any, ...]]:
-    sql(sync, "SET timezone = 'UTC'")
-    return sorted((tuple(row) for row in sql(sync, STORED[table])), key=str)
+def stored(context: Context, table: str) -> list[tuple[Any, ...]]:
+    sql(context, "SET timezone = 'UTC'")
+    return sorted((tuple(row) for row in sql(context, STORED[table])), key=str)
 
 
-def test_lines_of_json_read_back_equal_the_tables(synced: Sync, tmp_path: Path) -> None:
+def test_lines_of_json_read_back_equal_the_tables(synced: Context, tmp_path: Path) -> None:
     found = exported(synced, tmp_path)
     for table in TABLES:
         assert sorted((tuple(row[c] for c in COLUMNS[table]) for row in found[table]), key=str) == stored(synced, table)
         assert found[table]
 
 
-def test_a_table_of_text_read_back_equals_the_tables(synced: Sync, tmp_path: Path) -> None:
+def test_a_table_of_text_read_back_equals_the_tables(synced: Context, tmp_path: Path) -> None:
     def text(value: Any, column: str) -> str:
         if isinstance(value, list):
             return (" " if column.endswith("_ids") else "; ").join(value)
@@ -99,15 +103,15 @@ def test_a_table_of_text_read_back_equals_the_tables(synced: Sync, tmp_path: Pat
         assert sorted(tuple(row[column] for column in COLUMNS[table]) for row in found[table]) == sorted(wanted)
 
 
-def test_unknown_and_empty_are_told_apart(synced: Sync, tmp_path: Path) -> None:
+def test_unknown_and_empty_are_told_apart(synced: Context, tmp_path: Path) -> None:
     sql(synced, "UPDATE artists SET genres = NULL WHERE id = (SELECT max(artist_id) FROM followed_artists)")
-    exporting.to_directory(synced.database, None, ["followed_artists"], "csv", tmp_path, silent, removed=True)
+    export.export_to_directory(synced.database, None, ["followed_artists"], "csv", tmp_path, silent, removed=True)
     lines = (tmp_path / "followed_artists.csv").read_text().splitlines()
     assert any(',"",' in line for line in lines)
     assert any(",," in line for line in lines)
 
 
-def test_what_was_removed_is_there_for_those_who_ask(synced: Sync, tmp_path: Path) -> None:
+def test_what_was_removed_is_there_for_those_who_ask(synced: Context, tmp_path: Path) -> None:
     without, all_ = (exported(synced, tmp_path, removed=removed)["saved_tracks"] for removed in (False, True))
     assert len(all_) == len(without) + 1
     assert [row["track_id"] for row in all_ if row["removed_at"]] == [
@@ -115,7 +119,7 @@ def test_what_was_removed_is_there_for_those_who_ask(synced: Sync, tmp_path: Pat
     ]
 
 
-def test_a_broken_off_export_leaves_the_last_one(synced: Sync, tmp_path: Path) -> None:
+def test_a_broken_off_export_leaves_the_last_one(synced: Context, tmp_path: Path) -> None:
     exported(synced, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
@@ -124,11 +128,11 @@ def test_a_broken_off_export_leaves_the_last_one(synced: Sync, tmp_path: Path) -
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        exporting.to_directory(synced.database, None, ["plays"], "jsonl", tmp_path, enough, removed=False)
+        export.export_to_directory(synced.database, None, ["plays"], "jsonl", tmp_path, enough, removed=False)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_directory_that_can_not_be_written_is_told(synced: Sync, tmp_path: Path) -> None:
+def test_a_directory_that_can_not_be_written_is_told(synced: Context, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(Fatal, match="can't be made"):
         exported(synced, tmp_path / "file" / "below")
@@ -144,7 +148,7 @@ def test_a_hundred_thousand_tracks_need_no_more_memory_than_one(store: Store, tm
     tracemalloc.start()
     try:
         told: list[int] = []
-        written = exporting.to_directory(
+        written = export.export_to_directory(
             store.database, None, ["saved_tracks"], "jsonl", tmp_path, lambda *now: told.append(now[1]), removed=False
         )
         _, peak = tracemalloc.get_traced_memory()
@@ -157,7 +161,7 @@ def test_a_hundred_thousand_tracks_need_no_more_memory_than_one(store: Store, tm
     assert len(told) > 50
 
 
-def test_the_command(synced: Sync, tmp_path: Path, make_settings: Callable[..., Any], simulator: Server) -> None:
+def test_the_command(synced: Context, tmp_path: Path, make_settings: Callable[..., Any], simulator: Server) -> None:
     spotisync = Here(environment(make_settings(simulator.url)))
     done = spotisync("export", str(tmp_path / "out"), "--json")
     assert done.code == 0

@@ -28,7 +28,7 @@ def test_a_batch_is_taken_once(store: Store) -> None:
 
 
 def test_of_many_that_claim_at_once_one_gets_the_batch(store: Store) -> None:
-    run, presence = store.run(), store.database.presence()
+    run, presence = store.run(), store.database.claimant()
     tokens: list[object] = []
     threads = [Thread(target=lambda: tokens.append(store.claim(run, presence))) for _ in range(8)]
     for thread in threads:
@@ -66,7 +66,7 @@ def test_a_claim_whose_worker_is_gone_can_be_taken_at_once(store: Store) -> None
 def test_a_claimant_is_gone_when_its_database_session_is(store: Store, database_url: str) -> None:
     worker = Database(database_url)
     run = store.run()
-    assert store.claim(run, worker.presence())
+    assert store.claim(run, worker.claimant())
     assert store.claim(run) is None
     worker.close()
     until(lambda: store.claim(run) is not None, 5)
@@ -74,7 +74,7 @@ def test_a_claimant_is_gone_when_its_database_session_is(store: Store, database_
 
 def test_a_process_id_that_was_given_to_another_session_is_not_the_claimant(store: Store) -> None:
     run = store.run()
-    here = store.database.presence()
+    here = store.database.claimant()
     assert store.claim(run, Claimant(here.pid, GONE.started))
     assert store.claim(run, here)
 
@@ -120,10 +120,10 @@ def test_a_sign_of_life_extends_the_lease_of_the_claimant_alone(store: Store) ->
 
 
 def test_a_restarted_session_is_another_claimant(database: Database, store: Store) -> None:
-    first = database.presence()
-    assert database.presence() == first
+    first = database.claimant()
+    assert database.claimant() == first
     store.sql("SELECT pg_terminate_backend(:pid)", pid=first.pid)
-    second = database.presence()
+    second = database.claimant()
     assert second != first
 
 
@@ -192,7 +192,7 @@ def test_a_trigger_that_comes_while_a_parked_run_is_claimed_makes_a_pending_one(
             made.append(runs.create(connection, store.account_id, "incremental", "cli", None, None))
 
     triggering = Thread(target=trigger)
-    presence = store.database.presence()
+    presence = store.database.claimant()
     with store.database.begin() as connection:
         assert runs.claim(connection, parked, uuid4(), presence, 100)
         triggering.start()
@@ -206,12 +206,12 @@ def test_a_session_that_stands_for_a_process_outlives_what_the_server_does_to_id
 ) -> None:
     impatient = Database(f"{database_url}&options=-c%20idle_session_timeout%3D50")
     try:
-        presence = impatient.presence()
+        presence = impatient.claimant()
         with impatient.begin() as connection:
             (idle,) = connection.execute(text("SELECT pg_backend_pid()")).one()
         until(lambda: not store.sql("SELECT 1 FROM pg_stat_activity WHERE pid = :pid", pid=idle), 10)
         assert store.sql("SELECT 1 FROM pg_stat_activity WHERE pid = :pid", pid=presence.pid)
-        assert impatient.presence() == presence
+        assert impatient.claimant() == presence
     finally:
         impatient.close()
 
@@ -227,7 +227,7 @@ def test_the_commit_of_a_stale_claimant_is_refused(store: Store) -> None:
     assert fresh
     assert not store.advance(run, stale)
     with store.database.begin() as connection:
-        assert not runs.holds(connection, run.id, stale)
+        assert not runs.lock_claim(connection, run.id, stale)
         assert runs.release(connection, run, stale, 1) is None
         assert not runs.end(connection, run.id, "failed", token=stale)
     assert store.advance(run, fresh, seq=1)
@@ -266,7 +266,7 @@ def test_a_cancel_during_a_commit_waits_for_it_and_then_holds(store: Store) -> N
 
     cancelling = Thread(target=cancel)
     with store.database.begin() as connection:
-        assert runs.holds(connection, run.id, token)
+        assert runs.lock_claim(connection, run.id, token)
         cancelling.start()
         until(lambda: waits_for_a_lock(store), 5)
         assert runs.advance(connection, run, token, "tracks", 1, "library")
@@ -289,9 +289,9 @@ def test_success_is_only_for_a_run_whose_phases_are_over(store: Store) -> None:
 def test_counters_add_up_in_the_run_and_in_its_phase(store: Store) -> None:
     run = store.run()
     with store.database.begin() as connection:
-        runs.count(connection, run.id, "tracks", Counts(5, 3, 1, 1), 2)
-        runs.count(connection, run.id, "albums", Counts(1, 0, 0, 0), 1)
-        runs.sent(connection, run.id, 4)
+        runs.add_counts(connection, run.id, "tracks", Counts(5, 3, 1, 1), 2)
+        runs.add_counts(connection, run.id, "albums", Counts(1, 0, 0, 0), 1)
+        runs.add_unsuccessful_calls(connection, run.id, 4)
     assert store.sql(
         "SELECT items_processed, items_added, items_updated, items_removed, api_calls FROM sync_history"
     ) == [(6, 3, 1, 1, 7)]
@@ -303,7 +303,7 @@ def test_percent_complete_is_null_while_the_total_is_unknown_and_never_falls(sto
     shown = []
     for processed, total in ((10, None), (40, 100), (0, 500), (50, None), (0, 60)):
         with store.database.begin() as connection:
-            runs.count(connection, run.id, "tracks", Counts(processed), 0)
+            runs.add_counts(connection, run.id, "tracks", Counts(processed), 0)
             runs.save_checkpoint(connection, run, cursor={}, offset=0, total=total, deferred=0, over=False)
         shown.append(store.one("SELECT percent_complete FROM sync_state WHERE entity_type = 'tracks'"))
     assert shown == [None, 50, 50, 50, 100]
@@ -322,7 +322,7 @@ def test_failures_count_since_the_last_advance(store: Store) -> None:
         assert runs.release(connection, run, token, 5) == 2  # told to wait: no failure
     with store.database.begin() as connection:
         runs.save_checkpoint(connection, run, cursor={}, offset=0, total=None, deferred=0, over=False)
-        assert runs.checkpoint(connection, run.id, "tracks").failures == 0
+        assert runs.get_checkpoint(connection, run.id, "tracks").failures == 0
 
 
 # ---- resume ---------------------------------------------------------------------------------------------------------
@@ -465,7 +465,7 @@ def test_a_run_that_began_since_a_sweep_looked_is_seen_by_it(store: Store, parke
     other = "incremental" if parked == "full" else "full"
     waiting = store.run(parked, status="rate_limited")
     with store.database.begin() as sweep:
-        assert runs.accounts_due(sweep, CLIENT) == [store.account_id]
+        assert runs.list_accounts_due(sweep, CLIENT) == [store.account_id]
         store.run(other)
         assert runs.take_due(sweep, store.account_id, CLIENT) is None
     assert store.look(waiting.id).status == "rate_limited"
@@ -481,7 +481,7 @@ def test_an_account_that_is_busy_keeps_no_other_one_waiting(store: Store) -> Non
 
 def test_sweeps_triggers_claims_and_ends_all_at_once_trip_nobody(store: Store) -> None:
     """Every way in which a run begins, in six threads: each ends in a result, none in an error of the database."""
-    presence, errors = store.database.presence(), []
+    presence, errors = store.database.claimant(), []
     runs_by_type = {kind: store.run(kind, status="rate_limited", wake_at=PAST) for kind in ("full", "incremental")}
 
     def begin(kind: str, number: int) -> None:
@@ -556,7 +556,7 @@ WAITS_FOR_LOCK = """SELECT 1 FROM pg_stat_activity
 
 def _sent(store: Store, sync_id: int) -> None:
     with store.database.begin() as connection:
-        runs.sent(connection, sync_id, 3)
+        runs.add_unsuccessful_calls(connection, sync_id, 3)
 
 
 def test_a_process_whose_connections_all_wait_says_that_the_database_is_away(

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from spotisync.simulator import start
 from spotisync.stack.postgres import OPTIONS
 from spotisync.store.database import Database
-from spotisync.sync import Sync, enrol
+from spotisync.sync import Context, accounts
 from tests import drive
 from tests.drive import Account
 from tests.store.conftest import Store
@@ -63,11 +63,11 @@ def counting(database_url: str) -> Iterator[CountingDatabase]:
 
 
 def test_a_batch_reads_no_more_of_a_large_library_than_of_a_small_one(
-    make_sync: Callable[..., Sync], counting: CountingDatabase, store: Store
+    make_sync: Callable[..., Context], counting: CountingDatabase, store: Store
 ) -> None:
     with start(600, seed=5) as simulator:
         sync = make_sync(simulator, tracks_batch_size=50, artists_batch_size=50, albums_batch_size=40)
-        account = Account(enrol.add(sync, simulator.refresh_token(), None).spotify_user_id)
+        account = Account(accounts.add(sync, simulator.refresh_token(), None).spotify_user_id)
         old, run = store.run(status="failed"), drive.start(sync, account)
         counted = replace(sync, database=counting)
         for _ in range(7):  # psycopg prepares a statement when it meets it for the sixth time

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from spotisync.simulator import Server
-from spotisync.sync import Sync, enrol, lifecycle
+from spotisync.sync import Context, accounts
+from spotisync.sync import runs as lifecycle
 from tests import drive
 from tests.drive import Account
 from tests.store.conftest import Store
@@ -18,8 +19,8 @@ Truth = dict[str, Any]
 
 
 @pytest.fixture
-def store(sync: Sync, account: Account) -> Store:
-    made = Store(sync.database)
+def store(context: Context, account: Account) -> Store:
+    made = Store(context.database)
     made.account_id = made.one("SELECT id FROM accounts WHERE spotify_user_id = :name", name=account.name)
     return made
 
@@ -53,7 +54,7 @@ def counted(store: Store) -> list[Any]:
 
 
 def test_as_of_answers_equal_the_truth_of_five_earlier_runs(
-    sync: Sync, simulator: Server, account: Account, store: Store
+    context: Context, simulator: Server, account: Account, store: Store
 ) -> None:
     first = simulator.world.truth(account.name)
     mine = next(row["id"] for row in first["playlists"] if row["owner_id"] == account.name and row["access"] == "ok")
@@ -68,11 +69,11 @@ def test_as_of_answers_equal_the_truth_of_five_earlier_runs(
     for number, before in enumerate(edits):
         for op, args in before:
             simulator.world.edit(op, account.name, **args)
-        summary = (drive.full_sync if number in {0, 3} else drive.incremental_sync)(sync, account)
+        summary = (drive.full_sync if number in {0, 3} else drive.incremental_sync)(context, account)
         assert summary["status"] == "success"
         then.append((store.one("SELECT clock_timestamp()"), simulator.world.truth(account.name)))
     simulator.world.edit("unlike", account.name)
-    drive.incremental_sync(sync, account)
+    drive.incremental_sync(context, account)
     for at, truth in then:
         assert library(store, at) == expected(truth)["saved_tracks"]
         for row in truth["playlists"]:
@@ -80,45 +81,45 @@ def test_as_of_answers_equal_the_truth_of_five_earlier_runs(
                 assert playlist(store, row["id"], at) == items_of(truth, row["id"])
 
 
-def test_what_a_run_changed(sync: Sync, simulator: Server, account: Account, store: Store) -> None:
-    drive.full_sync(sync, account)
+def test_what_a_run_changed(context: Context, simulator: Server, account: Account, store: Store) -> None:
+    drive.full_sync(context, account)
     liked = simulator.world.edit("like", account.name)["track_id"]
     saved = [row["track_id"] for row in simulator.world.truth(account.name)["saved_tracks"]]
     gone = simulator.world.edit("unlike", account.name, track=saved[5])["track_id"]
     mine = simulator.world.edit("create_playlist", account.name)["playlist_id"]
-    run = drive.full_sync(sync, account)["sync_id"]
+    run = drive.full_sync(context, account)["sync_id"]
     assert changes(store, run) == {("track", "added", liked), ("track", "removed", gone), ("playlist", "new", mine)}
     simulator.world.edit("add_items", account.name, playlist=mine)
     simulator.world.edit("unlike", account.name, track=liked)
-    run = drive.full_sync(sync, account)["sync_id"]
+    run = drive.full_sync(context, account)["sync_id"]
     assert changes(store, run) == {("track", "removed", liked), ("playlist", "changed", mine)}
     simulator.world.edit("delete_playlist", account.name, playlist=mine)
-    assert changes(store, drive.full_sync(sync, account)["sync_id"]) == {("playlist", "gone", mine)}
+    assert changes(store, drive.full_sync(context, account)["sync_id"]) == {("playlist", "gone", mine)}
     found = store.sql("SELECT * FROM saved_between(:id, now() - interval '1 hour', 'infinity')", id=store.account_id)
     assert {row.track_id: row.still_saved for row in found}[liked] is False
 
 
-def test_what_is_liked_again_has_two_spans(sync: Sync, simulator: Server, account: Account, store: Store) -> None:
-    drive.full_sync(sync, account)
+def test_what_is_liked_again_has_two_spans(context: Context, simulator: Server, account: Account, store: Store) -> None:
+    drive.full_sync(context, account)
     track = simulator.world.edit("unlike", account.name)["track_id"]
-    away = drive.incremental_sync(sync, account)["sync_id"]
+    away = drive.incremental_sync(context, account)["sync_id"]
     simulator.world.edit("like", account.name, track=track)
-    back = drive.incremental_sync(sync, account)["sync_id"]
+    back = drive.incremental_sync(context, account)["sync_id"]
     old, new = spans(store, track)
     assert (old.to_run, new.from_run, new.to_run) == (away, back, None)
     assert old.added_at < new.added_at
 
 
-def test_a_sync_of_what_is_unchanged_writes_no_history(sync: Sync, account: Account, store: Store) -> None:
-    drive.full_sync(sync, account)
+def test_a_sync_of_what_is_unchanged_writes_no_history(context: Context, account: Account, store: Store) -> None:
+    drive.full_sync(context, account)
     before = counted(store)
     for each in (drive.incremental_sync, drive.full_sync):
-        each(sync, account)
+        each(context, account)
         assert counted(store) == before
 
 
 def test_a_run_that_was_killed_half_way_has_right_spans(
-    make_sync: Callable[..., Sync], simulator: Server, sync: Sync, account: Account, store: Store
+    make_sync: Callable[..., Context], simulator: Server, context: Context, account: Account, store: Store
 ) -> None:
     small = make_sync(simulator, tracks_batch_size=50)
     run = drive.start(small, account)
@@ -128,17 +129,17 @@ def test_a_run_that_was_killed_half_way_has_right_spans(
     truth = expected(simulator.world.truth(account.name))["saved_tracks"]
     assert library(store, store.one("SELECT clock_timestamp()")) == truth
     assert store.sql("SELECT DISTINCT from_run, to_at FROM saved_spans") == [(run.id, None)]
-    enrol.remove(sync, account.name)
+    accounts.remove(context, account.name)
     assert [store.one(f"SELECT count(*) FROM {table}") for table in ("saved_spans", "playlist_spans")] == [0, 0]
 
 
 def test_what_stands_for_the_present_is_never_trimmed(
-    make_sync: Callable[..., Sync], simulator: Server, sync: Sync, account: Account, store: Store
+    make_sync: Callable[..., Context], simulator: Server, context: Context, account: Account, store: Store
 ) -> None:
     store.sql("DELETE FROM heartbeats WHERE name IN ('trim', 'history kept since')")
-    runs = [drive.full_sync(sync, account)["sync_id"]]
+    runs = [drive.full_sync(context, account)["sync_id"]]
     gone = simulator.world.edit("unlike", account.name)["track_id"]
-    runs.append(drive.full_sync(sync, account)["sync_id"])
+    runs.append(drive.full_sync(context, account)["sync_id"])
     open_spans = store.one("SELECT count(*) FROM saved_spans WHERE to_at IS NULL")
     versions = store.one("SELECT count(*) FROM playlist_versions")
     store.sql("UPDATE sync_history SET completed_at = completed_at - interval '90 days'")
@@ -154,13 +155,13 @@ def test_what_stands_for_the_present_is_never_trimmed(
 
 
 def test_a_time_that_is_kept_is_kept_whole_and_an_older_one_is_refused(
-    make_sync: Callable[..., Sync], simulator: Server, sync: Sync, account: Account, store: Store
+    make_sync: Callable[..., Context], simulator: Server, context: Context, account: Account, store: Store
 ) -> None:
     """Three runs, a month apart, the second one just before the time that is kept begins."""
     mine = simulator.world.edit("create_playlist", account.name)["playlist_id"]
     truths, runs = [], []
     for _ in range(3):
-        runs.append(drive.full_sync(sync, account)["sync_id"])
+        runs.append(drive.full_sync(context, account)["sync_id"])
         truths.append(expected(simulator.world.truth(account.name))["saved_tracks"])
         for table, column in OLDER:
             store.sql(f"UPDATE {table} SET {column} = {column} - interval '31 days'")
@@ -188,13 +189,13 @@ OLDER = (
 )  # fmt: skip
 
 
-def trimmed(make_sync: Callable[..., Sync], simulator: Server, store: Store) -> int:
+def trimmed(make_sync: Callable[..., Context], simulator: Server, store: Store) -> int:
     store.sql("DELETE FROM heartbeats WHERE name IN ('trim', 'history kept since')")
     return lifecycle.trim(make_sync(simulator, retention_days=30))
 
 
 def test_who_was_told_long_ago_goes_with_the_run_and_who_was_not_keeps_it(
-    make_sync: Callable[..., Sync], simulator: Server, store: Store
+    make_sync: Callable[..., Context], simulator: Server, store: Store
 ) -> None:
     told, waits, *_ = [store.run(status="success", phase="finish", completed_at="now()").id for _ in range(4)]
     store.sql("UPDATE sync_history SET completed_at = now() - interval '90 days' + id * interval '1 second'")
@@ -210,7 +211,7 @@ def test_who_was_told_long_ago_goes_with_the_run_and_who_was_not_keeps_it(
 
 
 def test_of_old_versions_the_one_that_held_is_kept(
-    make_sync: Callable[..., Sync], simulator: Server, store: Store
+    make_sync: Callable[..., Context], simulator: Server, store: Store
 ) -> None:
     store.sql("INSERT INTO playlists (id, collaborative, snapshot_id) VALUES ('p', false, 's')")
     for days in (50, 40, 35, 20):

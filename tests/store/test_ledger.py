@@ -9,9 +9,9 @@ import pytest
 
 from spotisync.core.regimes import Regime
 from spotisync.errors import Unavailable
-from spotisync.store import apps, ledger
+from spotisync.store import apps, call_ledger
 from spotisync.store.database import Connection, Database
-from spotisync.sync.calls import Book
+from spotisync.sync.calls import CallRecorder
 from tests.store.conftest import CLIENT, GONE, LEASE, Store
 
 
@@ -37,12 +37,12 @@ def moody(database_url: str) -> Iterator[Moody]:
 
 def used(store: Store, family: str = "artists") -> int:
     with store.database.begin() as connection:
-        return ledger.used(connection, CLIENT, family)
+        return call_ledger.count_last_day(connection, CLIENT, family)
 
 
 def add(store: Store, calls: int, account_id: int = 1) -> None:
     with store.database.begin() as connection:
-        ledger.add(connection, CLIENT, account_id, {"artists": calls, "library": 1})
+        call_ledger.add(connection, CLIENT, account_id, {"artists": calls, "library": 1})
 
 
 def test_a_day_is_counted_by_family_over_all_accounts(store: Store) -> None:
@@ -65,12 +65,12 @@ def test_old_minutes_are_forgotten(store: Store) -> None:
     add(store, 1)
     store.sql("UPDATE call_ledger SET minute = minute - interval '3 days 1 minute' WHERE family = 'library'")
     with store.database.begin() as connection:
-        assert ledger.trim(connection) == 1
+        assert call_ledger.trim(connection) == 1
     assert store.one("SELECT count(*) FROM call_ledger") == 1
 
 
 def test_what_could_not_be_written_is_written_with_a_later_batch(moody: Moody, store: Store) -> None:
-    book, run = Book(moody, CLIENT), store.run()
+    book, run = CallRecorder(moody, CLIENT), store.run()
     lost = book.open(run.id, store.account_id)
     lost.count("artists")
     moody.away = True
@@ -86,7 +86,7 @@ def test_what_could_not_be_written_is_written_with_a_later_batch(moody: Moody, s
 
 
 def test_calls_of_a_run_that_is_gone_are_counted_all_the_same(store: Store) -> None:
-    book, run = Book(store.database, CLIENT), store.run()
+    book, run = CallRecorder(store.database, CLIENT), store.run()
     calls = book.open(run.id, store.account_id)
     calls.count("library")
     store.sql("DELETE FROM accounts")
@@ -96,14 +96,14 @@ def test_calls_of_a_run_that_is_gone_are_counted_all_the_same(store: Store) -> N
 
 def test_what_is_left_of_a_budget_is_taken_by_one_at_a_time(store: Store) -> None:
     with store.database.begin() as connection:
-        apps.learn(connection, CLIENT, "restricted")
+        apps.record_regime(connection, CLIENT, "restricted")
     taken: list[int] = []
 
     def take() -> None:
         for _ in range(5):
             with store.database.begin() as connection:
-                room = min(3, apps.room(connection, CLIENT, "artists", 20))
-                ledger.add(connection, CLIENT, 1, {"artists": room})
+                room = min(3, apps.lookup_budget_left(connection, CLIENT, "artists", 20))
+                call_ledger.add(connection, CLIENT, 1, {"artists": room})
                 taken.append(room)
 
     threads = [Thread(target=take) for _ in range(4)]
@@ -119,7 +119,7 @@ def test_what_is_left_of_a_budget_is_taken_by_one_at_a_time(store: Store) -> Non
 
 def learn(store: Store, regime: Regime) -> bool:
     with store.database.begin() as connection:
-        return apps.learn(connection, CLIENT, regime)
+        return apps.record_regime(connection, CLIENT, regime)
 
 
 def test_a_regime_is_news_once(store: Store) -> None:
@@ -159,16 +159,16 @@ def test_contents_read_without_popularities_are_read_again(store: Store) -> None
 
 def test_one_at_a_time_drains_the_backlog(store: Store) -> None:
     one, two = uuid4(), uuid4()
-    here = store.database.presence()
+    here = store.database.claimant()
     with store.database.begin() as connection:
-        assert apps.claim(connection, CLIENT, one, here, LEASE)
-        assert not apps.claim(connection, CLIENT, two, here, LEASE)
-        assert apps.renew(connection, CLIENT, one, LEASE)
-        apps.release(connection, CLIENT, one, 0)
-        assert apps.claim(connection, CLIENT, two, GONE, LEASE)
-        assert not apps.renew(connection, CLIENT, one, LEASE)
+        assert apps.claim_backlog(connection, CLIENT, one, here, LEASE)
+        assert not apps.claim_backlog(connection, CLIENT, two, here, LEASE)
+        assert apps.renew_backlog_claim(connection, CLIENT, one, LEASE)
+        apps.release_backlog(connection, CLIENT, one, 0)
+        assert apps.claim_backlog(connection, CLIENT, two, GONE, LEASE)
+        assert not apps.renew_backlog_claim(connection, CLIENT, one, LEASE)
     with store.database.begin() as connection:
-        assert apps.claim(connection, CLIENT, one, here, LEASE), "who had it is gone"
-        apps.release(connection, CLIENT, one, 900)
+        assert apps.claim_backlog(connection, CLIENT, one, here, LEASE), "who had it is gone"
+        apps.release_backlog(connection, CLIENT, one, 900)
     with store.database.begin() as connection:
-        assert not apps.claim(connection, CLIENT, two, here, LEASE), "a pause"
+        assert not apps.claim_backlog(connection, CLIENT, two, here, LEASE), "a pause"

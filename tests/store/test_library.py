@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 import pytest
 
 from spotisync.core.parse import EPOCH
-from spotisync.core.rows import SavedTrack
-from spotisync.store import library
+from spotisync.core.rows import SavedTrackRow
+from spotisync.store import saved_tracks
 from tests.store.conftest import Store
 
 
-def saved(id_: str, day: int = 1) -> SavedTrack:
-    return SavedTrack(id_, datetime(2026, 1, day, tzinfo=UTC))
+def saved(id_: str, day: int = 1) -> SavedTrackRow:
+    return SavedTrackRow(id_, datetime(2026, 1, day, tzinfo=UTC))
 
 
 @pytest.fixture(autouse=True)
@@ -19,23 +19,23 @@ def _tracks(store: Store) -> None:
     store.sql("INSERT INTO tracks (id, uri) SELECT x, '' FROM unnest(ARRAY['a', 'b', 'c', 'd']) x")
 
 
-def save(store: Store, *rows: SavedTrack) -> tuple[set[str], set[str]]:
+def save(store: Store, *rows: SavedTrackRow) -> tuple[set[str], set[str]]:
     with store.database.begin() as connection:
-        return library.save_tracks(connection, store.account_id, rows)
+        return saved_tracks.save_tracks(connection, store.account_id, rows)
 
 
-def walk(store: Store, sync_id: int, *rows: SavedTrack) -> set[str]:
+def walk(store: Store, sync_id: int, *rows: SavedTrackRow) -> set[str]:
     """One page; gives the ids met for the first time."""
     with store.database.begin() as connection:
-        new, to_write = library.see(connection, sync_id, store.account_id, rows)
-        library.save_tracks(connection, store.account_id, to_write)
+        new, to_write = saved_tracks.mark_seen(connection, sync_id, store.account_id, rows)
+        saved_tracks.save_tracks(connection, store.account_id, to_write)
     return new
 
 
 def prove(store: Store, sync_id: int) -> int:
     with store.database.begin() as connection:
-        since = library.walk_began(connection, sync_id)
-        return library.remove_unseen(connection, sync_id, store.account_id, since)
+        since = saved_tracks.get_walk_start(connection, sync_id)
+        return saved_tracks.remove_unseen(connection, sync_id, store.account_id, since)
 
 
 def live(store: Store) -> dict[str, int]:
@@ -101,9 +101,11 @@ def test_one_account_does_not_see_the_other(store: Store) -> None:
     other = store.account("other")
     run = store.run(account_id=other)
     with store.database.begin() as connection:
-        library.see(connection, run.id, other, [saved("b")])
-        library.save_tracks(connection, other, [saved("b")])
-        assert library.remove_unseen(connection, run.id, other, library.walk_began(connection, run.id)) == 0
+        saved_tracks.mark_seen(connection, run.id, other, [saved("b")])
+        saved_tracks.save_tracks(connection, other, [saved("b")])
+        assert (
+            saved_tracks.remove_unseen(connection, run.id, other, saved_tracks.get_walk_start(connection, run.id)) == 0
+        )
     assert live(store) == {"a": 1, "b": 1}
 
 
@@ -111,6 +113,6 @@ def test_a_row_that_comes_without_its_date_keeps_the_one_that_is_stored(store: S
     store.sql("INSERT INTO tracks (id, uri) VALUES ('t1', 'u')")
     known = datetime(2017, 7, 2, tzinfo=UTC)
     with store.database.begin() as connection:
-        library.save_tracks(connection, store.account_id, [SavedTrack("t1", known)])
-        assert library.save_tracks(connection, store.account_id, [SavedTrack("t1", EPOCH)]) == (set(), set())
+        saved_tracks.save_tracks(connection, store.account_id, [SavedTrackRow("t1", known)])
+        assert saved_tracks.save_tracks(connection, store.account_id, [SavedTrackRow("t1", EPOCH)]) == (set(), set())
     assert store.one("SELECT added_at FROM saved_tracks") == known

@@ -10,16 +10,17 @@ from typing import Any
 import pytest
 import requests
 
-from spotisync.cli.endings import LOGIN_NEEDED
-from spotisync.cli.login import by_hand, in_browser
-from spotisync.cli.syncs import _exit_code
-from spotisync.core.consent import LIFE, SCOPES
+from spotisync.cli.exit_codes import LOGIN_NEEDED
+from spotisync.cli.login import log_in_by_hand, log_in_with_browser
+from spotisync.cli.sync import _exit_code
+from spotisync.core.oauth import LIFE, SCOPES
 from spotisync.errors import Fatal, Misconfigured, NeedsLogin, Unavailable
 from spotisync.simulator import Server, start
 from spotisync.store import accounts
 from spotisync.store.accounts import Account
 from spotisync.store.database import Database
-from spotisync.sync import Sync, enrol, lifecycle
+from spotisync.sync import Context, runs
+from spotisync.sync import accounts as enrol
 from spotisync.sync.tokens import access_token
 from tests import drive
 from tests.store.conftest import Store
@@ -35,7 +36,7 @@ def simulator() -> Iterator[Server]:
 
 
 @pytest.fixture
-def sync(make_sync: Callable[..., Sync], simulator: Server) -> Sync:
+def context(make_sync: Callable[..., Context], simulator: Server) -> Context:
     return make_sync(simulator, redirect_uri=ANYWHERE)
 
 
@@ -73,10 +74,10 @@ class Browser:
         assert not self._thread.is_alive()
 
 
-def login(sync: Sync, click: str = "user01", only: str | None = None) -> Account:
+def login(context: Context, click: str = "user01", only: str | None = None) -> Account:
     browser = Browser(click)
     try:
-        return in_browser(sync, None, only, SECONDS, browser.open)
+        return log_in_with_browser(context, None, only, SECONDS, browser.open)
     finally:
         browser.close()
 
@@ -90,25 +91,25 @@ def names(store: Store) -> list[str]:
 
 @pytest.mark.parametrize("secret", ["hush", None])
 def test_a_login_in_the_browser(
-    make_sync: Callable[..., Sync], simulator: Server, store: Store, secret: str | None
+    make_sync: Callable[..., Context], simulator: Server, store: Store, secret: str | None
 ) -> None:
     simulator.control.settings(client_secret="hush")
     sync = make_sync(simulator, redirect_uri=ANYWHERE, client_secret=secret)
     browser = Browser("user02")
-    added = in_browser(sync, None, None, SECONDS, browser.open)
+    added = log_in_with_browser(sync, None, None, SECONDS, browser.open)
     browser.close()
     assert (added.spotify_user_id, added.status) == ("user02", "active")
     assert added.spotify_account_id == simulator.world.library("user02").account_id
     assert store.one("SELECT scope FROM accounts WHERE id = :id", id=added.id) == " ".join(SCOPES)
     assert store.one("SELECT now() - authorised_at < '1 minute' FROM accounts WHERE id = :id", id=added.id)
-    assert sync.client.me(access_token(sync, added.id))["id"] == "user02"
+    assert sync.spotify.get_profile(access_token(sync, added.id))["id"] == "user02"
     last = browser.pages[-1]
     assert (last.status_code, last.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert "You can close this page" in last.text
     assert last.headers["Referrer-Policy"] == "no-referrer"
 
 
-def test_what_else_a_browser_asks_for_ends_nothing(sync: Sync) -> None:
+def test_what_else_a_browser_asks_for_ends_nothing(context: Context) -> None:
     browser = Browser()
 
     class Busy(Browser):
@@ -125,38 +126,38 @@ def test_what_else_a_browser_asks_for_ends_nothing(sync: Sync) -> None:
                 return self.look(address)
 
     browser = Busy()
-    assert in_browser(sync, None, None, SECONDS, browser.open).spotify_user_id == "user01"
+    assert log_in_with_browser(context, None, None, SECONDS, browser.open).spotify_user_id == "user01"
     browser.close()
 
 
-def test_a_browser_that_keeps_the_terminal_to_itself(sync: Sync) -> None:
+def test_a_browser_that_keeps_the_terminal_to_itself(context: Context) -> None:
     """A text browser: opening it ends when the person is through."""
-    assert in_browser(sync, None, None, SECONDS, Browser().answer).spotify_user_id == "user01"
+    assert log_in_with_browser(context, None, None, SECONDS, Browser().answer).spotify_user_id == "user01"
 
 
-def test_a_login_by_hand(sync: Sync, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_login_by_hand(context: Context, capsys: pytest.CaptureFixture[str]) -> None:
     def ask(_: str) -> str:
         (url,) = [line for line in capsys.readouterr().out.splitlines() if "/authorize?" in line]
         return f" {Browser('user02').consent(url)} \n"
 
-    assert by_hand(sync, None, None, ask).spotify_user_id == "user02"
+    assert log_in_by_hand(context, None, None, ask).spotify_user_id == "user02"
 
 
-def test_the_address_is_as_spotify_knows_it(make_sync: Callable[..., Sync], simulator: Server) -> None:
+def test_the_address_is_as_spotify_knows_it(make_sync: Callable[..., Context], simulator: Server) -> None:
     """By hand nothing listens, so any redirect URI will do."""
     simulator.control.settings(redirect_uri="https://example.com/cb")
     sync = make_sync(simulator, redirect_uri="https://example.com/cb")
     with pytest.raises(Misconfigured, match="--no-browser"):
-        in_browser(sync, None, None, SECONDS, Browser().open)
-    attempt = enrol.begin(sync, "https://example.com/cb")
-    assert enrol.complete(sync, attempt, Browser().consent(attempt.url)).spotify_user_id == "user01"
+        log_in_with_browser(sync, None, None, SECONDS, Browser().open)
+    attempt = enrol.begin_login(sync, "https://example.com/cb")
+    assert enrol.complete_login(sync, attempt, Browser().consent(attempt.url)).spotify_user_id == "user01"
 
 
-def test_a_port_of_ones_own(sync: Sync) -> None:
+def test_a_port_of_ones_own(context: Context) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     browser = Browser()
-    in_browser(sync, port, None, SECONDS, browser.open)
+    log_in_with_browser(context, port, None, SECONDS, browser.open)
     browser.close()
     assert browser.address.startswith(f"http://127.0.0.1:{port}/accounts/callback?")
 
@@ -164,51 +165,51 @@ def test_a_port_of_ones_own(sync: Sync) -> None:
 # ---- it does not ----------------------------------------------------------------------------------------------------
 
 
-def test_a_person_who_says_no(sync: Sync, store: Store) -> None:
+def test_a_person_who_says_no(context: Context, store: Store) -> None:
     with pytest.raises(NeedsLogin, match=r"told not to let.*spotisync login"):
-        login(sync, "cancel")
+        login(context, "cancel")
     assert names(store) == []
 
 
-def test_an_address_of_another_attempt_is_not_taken(sync: Sync, store: Store) -> None:
-    first, second = (enrol.begin(sync, "http://127.0.0.1:9/accounts/callback") for _ in range(2))
+def test_an_address_of_another_attempt_is_not_taken(context: Context, store: Store) -> None:
+    first, second = (enrol.begin_login(context, "http://127.0.0.1:9/accounts/callback") for _ in range(2))
     address = Browser().consent(first.url)
     for pasted in (address, "", "AQ-just-the-code", first.url.replace(first.state, "")):
         with pytest.raises(NeedsLogin, match=r"another attempt.*spotisync login"):
-            enrol.complete(sync, second, pasted)
+            enrol.complete_login(context, second, pasted)
     assert names(store) == []
-    assert enrol.complete(sync, first, address).spotify_user_id == "user01"
+    assert enrol.complete_login(context, first, address).spotify_user_id == "user01"
     with pytest.raises(NeedsLogin, match="good once"):
-        enrol.complete(sync, first, address)
+        enrol.complete_login(context, first, address)
 
 
-def test_nothing_pasted(sync: Sync) -> None:
+def test_nothing_pasted(context: Context) -> None:
     def ask(_: str) -> str:
         raise EOFError
 
     with pytest.raises(NeedsLogin, match="no address was pasted"):
-        by_hand(sync, None, None, ask)
+        log_in_by_hand(context, None, None, ask)
 
 
-def test_a_code_that_comes_too_late(sync: Sync, simulator: Server) -> None:
-    attempt = enrol.begin(sync, "http://127.0.0.1:9/accounts/callback")
+def test_a_code_that_comes_too_late(context: Context, simulator: Server) -> None:
+    attempt = enrol.begin_login(context, "http://127.0.0.1:9/accounts/callback")
     address = Browser().consent(attempt.url)
     simulator.control.settings(clock_offset=700)
     with pytest.raises(NeedsLogin, match=r"for a few minutes .*expired.*spotisync login"):
-        enrol.complete(sync, attempt, address)
+        enrol.complete_login(context, attempt, address)
 
 
-def test_an_answer_that_does_not_come(sync: Sync) -> None:
+def test_an_answer_that_does_not_come(context: Context) -> None:
     """As when Spotify shows INVALID_CLIENT, and sends the browser nowhere."""
     with pytest.raises(NeedsLogin, match=r"INVALID_CLIENT.* must list exactly http://127.0.0.1:\d+/accounts/callback"):
-        in_browser(sync, None, None, 0.05, lambda _: False)
+        log_in_with_browser(context, None, None, 0.05, lambda _: False)
 
 
-def test_a_port_that_is_taken(sync: Sync) -> None:
+def test_a_port_that_is_taken(context: Context) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(Misconfigured, match=rf"port {port} \(.*--no-browser"):
-            in_browser(sync, port, None, SECONDS, Browser().open)
+            log_in_with_browser(context, port, None, SECONDS, Browser().open)
 
 
 @pytest.mark.parametrize(
@@ -221,19 +222,19 @@ def test_a_port_that_is_taken(sync: Sync) -> None:
     ],
 )
 def test_a_spotify_that_does_not_say_whose_login_it_is(
-    sync: Sync, simulator: Server, store: Store, fault: dict[str, Any], kind: type[Exception], words: str
+    context: Context, simulator: Server, store: Store, fault: dict[str, Any], kind: type[Exception], words: str
 ) -> None:
     simulator.control.add_fault(path=r"/v1/me/?\?", **fault)
     with pytest.raises(kind, match=words):
-        login(sync)
+        login(context)
     assert names(store) == []
 
 
 # ---- accounts -------------------------------------------------------------------------------------------------------
 
 
-def test_several_people_log_in(sync: Sync, store: Store) -> None:
-    assert [login(sync, who).spotify_user_id for who in ("user01", "user02", "user01")] == [
+def test_several_people_log_in(context: Context, store: Store) -> None:
+    assert [login(context, who).spotify_user_id for who in ("user01", "user02", "user01")] == [
         "user01",
         "user02",
         "user01",
@@ -241,28 +242,30 @@ def test_several_people_log_in(sync: Sync, store: Store) -> None:
     assert sorted(names(store)) == ["user01", "user02"]
 
 
-def test_only_the_one_that_was_meant_is_let_in(sync: Sync, store: Store) -> None:
-    first = login(sync, "user01")
+def test_only_the_one_that_was_meant_is_let_in(context: Context, store: Store) -> None:
+    first = login(context, "user01")
     with pytest.raises(Fatal, match="that was user02, not user01"):
-        login(sync, "user02", only="user01")
+        login(context, "user02", only="user01")
     assert names(store) == ["user01"]
-    assert login(sync, "user01", only="user01").id == first.id
+    assert login(context, "user01", only="user01").id == first.id
     with pytest.raises(Fatal, match="there is no account 'nobody'"):
-        in_browser(sync, None, "nobody", SECONDS, pytest.fail)
+        log_in_with_browser(context, None, "nobody", SECONDS, pytest.fail)
 
 
-def test_a_login_that_was_over_is_good_again_and_keeps_its_data(sync: Sync, simulator: Server, store: Store) -> None:
-    first = login(sync)
+def test_a_login_that_was_over_is_good_again_and_keeps_its_data(
+    context: Context, simulator: Server, store: Store
+) -> None:
+    first = login(context)
     store.run(account_id=first.id)
     simulator.control.revoke("user01")
     store.sql("UPDATE accounts SET access_token_expires_at = now(), authorised_at = now() - interval '1 year'")
     with pytest.raises(NeedsLogin, match="spotisync login"):
-        access_token(sync, first.id)
-    again = login(sync)
+        access_token(context, first.id)
+    again = login(context)
     assert (again.id, again.status, again.last_error) == (first.id, "active", None)
     assert store.one("SELECT now() - authorised_at < '1 minute' FROM accounts WHERE id = :id", id=first.id)
     assert store.one("SELECT count(*) FROM sync_history WHERE account_id = :id", id=first.id) == 1
-    assert sync.client.me(access_token(sync, first.id))
+    assert context.spotify.get_profile(access_token(context, first.id))
 
 
 def stored(database: Database, user: str, account: str | None, name: str = "somebody") -> int:
@@ -285,7 +288,7 @@ def test_an_account_id_is_learned_and_not_forgotten(database: Database, store: S
     assert stored(database, "one", None) == first
     assert store.one("SELECT spotify_account_id FROM accounts WHERE id = :id", id=first) == "A"
     with database.begin() as connection:
-        assert accounts.named(connection, "A").id == accounts.named(connection, "one").id == first
+        assert accounts.find_account(connection, "A").id == accounts.find_account(connection, "one").id == first
 
 
 def test_a_user_id_that_changed_hands_never_mixes_two_libraries(database: Database, store: Store) -> None:
@@ -310,20 +313,20 @@ def test_two_logins_of_one_account_at_once_make_one_row(database: Database, stor
 # ---- scopes ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_whose_login_lacks_a_scope_fails_naming_it_and_its_cure(sync: Sync, store: Store) -> None:
-    attempt = enrol.begin(sync, "http://127.0.0.1:9/accounts/callback")
+def test_a_run_whose_login_lacks_a_scope_fails_naming_it_and_its_cure(context: Context, store: Store) -> None:
+    attempt = enrol.begin_login(context, "http://127.0.0.1:9/accounts/callback")
     narrow = re.sub("scope=[^&]+", "scope=user-library-read", attempt.url)
-    added = enrol.complete(sync, attempt, Browser().consent(narrow))
-    run = drive.start(sync, drive.Account(added.spotify_user_id))
-    summary = drive.run_to_end(sync, run)
+    added = enrol.complete_login(context, attempt, Browser().consent(narrow))
+    run = drive.start(context, drive.Account(added.spotify_user_id))
+    summary = drive.run_to_end(context, run)
     assert summary["status"] == "failed"
     assert "lacks the scope playlist-read-private, needed to read playlists" in summary["last_error"]
     assert summary["phases"]["tracks"]["status"] == "success"
-    assert _exit_code(sync, summary) == LOGIN_NEEDED
+    assert _exit_code(context, summary) == LOGIN_NEEDED
     assert store.one("SELECT count(*) FROM account_playlists") == 0, "what was not told is not forbidden"
-    login(sync)
-    lifecycle.resume(sync, run.id)
-    assert drive.run_to_end(sync, run)["status"] == "success"
+    login(context)
+    runs.resume(context, run.id)
+    assert drive.run_to_end(context, run)["status"] == "success"
 
 
 # ---- half a year ----------------------------------------------------------------------------------------------------
@@ -337,8 +340,8 @@ def test_how_each_login_stands(database: Database, store: Store) -> None:
     store.sql("UPDATE accounts SET status = 'needs_login', last_error = 'gone' WHERE spotify_user_id = 'over'")
     store.sql("UPDATE accounts SET scope = 'user-library-read' WHERE spotify_user_id = 'narrow'")
     with database.begin() as connection:
-        standing = {each.account: each for each in accounts.standing(connection)}
-        now = accounts.every(connection)[0].authorised_at
+        standing = {each.account: each for each in accounts.login_states(connection)}
+        now = accounts.list_accounts(connection)[0].authorised_at
     assert standing["fresh"].warning is None
     assert now
     assert standing["fresh"].expires_at == now + LIFE
@@ -348,12 +351,12 @@ def test_how_each_login_stands(database: Database, store: Store) -> None:
 
 
 def test_what_was_granted_is_kept_through_a_refresh_and_learned_by_it(
-    sync: Sync, simulator: Server, store: Store
+    context: Context, simulator: Server, store: Store
 ) -> None:
     simulator.control.settings(refresh_reply="rotate")
-    account = enrol.add(sync, simulator.refresh_token(), None)
+    account = enrol.add(context, simulator.refresh_token(), None)
     granted = store.one("SELECT scope FROM accounts WHERE id = :id", id=account.id)
     assert "user-top-read" in granted, "all that the consent covers, not what we would ask for"
     store.sql("UPDATE accounts SET scope = NULL, access_token_expires_at = now()")
-    access_token(sync, account.id)
+    access_token(context, account.id)
     assert store.one("SELECT scope FROM accounts WHERE id = :id", id=account.id) == granted

@@ -30,7 +30,7 @@ def test_up_and_down_and_up_again(empty_database_url: str) -> None:
     for _ in range(2):
         migrate.upgrade(empty_database_url)
         migrate.check(empty_database_url)
-        there, head = migrate.current(empty_database_url)
+        there, head = migrate.revisions(empty_database_url)
         assert there == head is not None
         migrate.downgrade(empty_database_url, "base")
         left = {name for (name,) in query(empty_database_url, OURS)}

@@ -21,10 +21,11 @@ from sqlalchemy import text
 from spotisync.core import bisection, incremental, phases, walk
 from spotisync.core.requests import Request
 from spotisync.errors import Refused
-from spotisync.simulator import World, routes
-from spotisync.simulator.ask import Ask, Refusal
-from spotisync.simulator.shapes import Shapes
-from spotisync.sync import Sync
+from spotisync.simulator import World
+from spotisync.simulator.http import routes
+from spotisync.simulator.http.request import Ask, Refusal
+from spotisync.simulator.http.shapes import Shapes
+from spotisync.sync import Context
 from tests import drive
 from tests.drive import Account
 from tests.truth import assert_equal, assert_tables_equal_truth, expected, tables
@@ -189,7 +190,7 @@ def make_world(size: int, playlists: int) -> World:
 
 
 def check(
-    sync: Sync,
+    context: Context,
     account: Account,
     *,
     size: int,
@@ -201,47 +202,47 @@ def check(
     moved: str,
     calm: str,
 ) -> None:
-    _forget(sync)
+    _forget(context)
     world = make_world(size, playlists)
     world.snapshot_lag = lag
     spotify = Spotify(world)
-    object.__setattr__(sync.settings, "tracks_batch_size", pages * ROWS)
-    sync.client.get = spotify.get  # type: ignore[method-assign]
+    object.__setattr__(context.settings, "tracks_batch_size", pages * ROWS)
+    context.spotify.get = spotify.get  # type: ignore[method-assign]
     if known:
-        assert drive.full_sync(sync, account)["status"] == "success"
+        assert drive.full_sync(context, account)["status"] == "success"
     spotify.between = Person(world, dict(moments), list(world.first.saved) if known else []).between
-    assert RUN[moved](sync, account)["status"] == "success"
+    assert RUN[moved](context, account)["status"] == "success"
     spotify.between = lambda: None
     world.clock_offset += 60
-    summary = RUN[calm](sync, account)
+    summary = RUN[calm](context, account)
     if calm == "incremental":
         if summary["items_deferred"] == len(world.first.hidden):
-            _assert_equal_but_for_lists(sync, account, world)
+            _assert_equal_but_for_lists(context, account, world)
         # Of the lists that have no order of time, what goes and what comes beyond the first page is seen once a day.
-        _let_a_day_pass(sync)
-        summary = RUN[calm](sync, account)
+        _let_a_day_pass(context)
+        summary = RUN[calm](context, account)
     if calm == "incremental" and summary["items_deferred"] != len(world.first.hidden):
         # What null rows may hide is kept, and looked at again by a walk alone.
-        summary = drive.full_sync(sync, account)
+        summary = drive.full_sync(context, account)
     assert (summary["status"], summary["items_deferred"]) == ("success", len(world.first.hidden))
-    assert_tables_equal_truth(sync, account, world.truth(account.name))
+    assert_tables_equal_truth(context, account, world.truth(account.name))
 
 
-def _assert_equal_but_for_lists(sync: Sync, account: Account, world: World) -> None:
-    with sync.database.begin() as connection:
+def _assert_equal_but_for_lists(context: Context, account: Account, world: World) -> None:
+    with context.database.begin() as connection:
         found = tables(connection, account)
     wanted = expected(world.truth(account.name))
     names = ("saved_tracks", "playlists", "playlist_items")
     assert_equal({name: found[name] for name in names}, {name: wanted[name] for name in names})
 
 
-def _let_a_day_pass(sync: Sync) -> None:
-    with sync.database.begin() as connection:
+def _let_a_day_pass(context: Context) -> None:
+    with context.database.begin() as connection:
         connection.execute(text("UPDATE saved_lists SET read_at = read_at - interval '1 day'"))
 
 
-def _forget(sync: Sync) -> None:
-    with sync.database.begin() as connection:
+def _forget(context: Context) -> None:
+    with context.database.begin() as connection:
         for table in (
             "sync_history",
             "saved_tracks",
@@ -266,8 +267,8 @@ QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.
 @pytest.mark.usefixtures("_small_pages")
 @settings(max_examples=15, suppress_health_check=QUIET, phases=[Phase.explicit, Phase.generate])
 @given(**CASES)
-def test_a_library_that_moves_is_right_after_one_calm_sync(sync: Sync, account: Account, **case: Any) -> None:
-    check(sync, account, **case)
+def test_a_library_that_moves_is_right_after_one_calm_sync(context: Context, account: Account, **case: Any) -> None:
+    check(context, account, **case)
 
 
 @pytest.mark.chaos
@@ -275,5 +276,5 @@ def test_a_library_that_moves_is_right_after_one_calm_sync(sync: Sync, account: 
 @pytest.mark.usefixtures("_small_pages")
 @settings(max_examples=3_000, suppress_health_check=QUIET)
 @given(**CASES)
-def test_a_library_that_moves_is_right_thousands_of_times(sync: Sync, account: Account, **case: Any) -> None:
-    check(sync, account, **case)
+def test_a_library_that_moves_is_right_thousands_of_times(context: Context, account: Account, **case: Any) -> None:
+    check(context, account, **case)

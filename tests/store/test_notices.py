@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import typer
 
-from spotisync import notices
+from spotisync import notifications
 from spotisync.cli.notify import notify
 from spotisync.errors import Misconfigured
 from spotisync.settings import Settings, settings
 from spotisync.store import runs
-from spotisync.sync import Sync
+from spotisync.sync import Context
 from tests.store.conftest import Store
 
 DEAD = "json://127.0.0.1:9/t0ps3cret"
@@ -63,11 +63,13 @@ def hook() -> Iterator[Hook]:
 
 
 @pytest.fixture
-def telling(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., Sync]]:
-    made: list[Sync] = []
+def telling(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., Context]]:
+    made: list[Context] = []
 
-    def make(notify: str, **changes: Any) -> Sync:
-        made.append(Sync.from_settings(make_settings("http://127.0.0.1:9", notify=notify, timezone="UTC", **changes)))
+    def make(notify: str, **changes: Any) -> Context:
+        made.append(
+            Context.from_settings(make_settings("http://127.0.0.1:9", notify=notify, timezone="UTC", **changes))
+        )
         return made[-1]
 
     yield make
@@ -76,7 +78,7 @@ def telling(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., Sy
 
 
 @pytest.fixture
-def sync(hook: Hook, telling: Callable[..., Sync]) -> Sync:
+def context(hook: Hook, telling: Callable[..., Context]) -> Context:
     return telling(hook.url)
 
 
@@ -89,9 +91,9 @@ def end(store: Store, status: Any, error: str | None = None, sync_type: str = "f
     return run.id
 
 
-def at_once(sync: Sync, number: int = 3) -> None:
+def at_once(context: Context, number: int = 3) -> None:
     """As several sweeps would."""
-    threads = [threading.Thread(target=notices.tell, args=(sync,)) for _ in range(number)]
+    threads = [threading.Thread(target=notifications.send_due, args=(context,)) for _ in range(number)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -108,40 +110,40 @@ def park(store: Store, seconds: int) -> runs.Run:
     return store.look(run.id)
 
 
-def test_a_failed_run_is_told_once_and_once_when_it_is_well_again(store: Store, sync: Sync, hook: Hook) -> None:
+def test_a_failed_run_is_told_once_and_once_when_it_is_well_again(store: Store, context: Context, hook: Hook) -> None:
     failed = end(store, "failed", "Spotify answered 500")
-    at_once(sync)
-    notices.tell(sync)
+    at_once(context)
+    notifications.send_due(context)
     end(store, "failed", "and again")  # until it is well, once is enough
-    notices.tell(sync)
+    notifications.send_due(context)
     assert hook.titles == ["a sync of me has failed"]
     assert "Spotify answered 500" in hook.told[0]["message"]
     assert f"spotisync resume {failed}" in hook.told[0]["message"]
     assert hook.told[0]["type"] == "failure"
     end(store, "success")
-    at_once(sync)
+    at_once(context)
     end(store, "failed", "another day")
-    notices.tell(sync)
+    notifications.send_due(context)
     assert hook.titles[1:] == ["me is synced again", "a sync of me has failed"]
 
 
-def test_a_login_that_is_over_is_told_once_and_not_as_a_failure_too(store: Store, sync: Sync, hook: Hook) -> None:
+def test_a_login_that_is_over_is_told_once_and_not_as_a_failure_too(store: Store, context: Context, hook: Hook) -> None:
     store.sql("UPDATE accounts SET status = 'needs_login', last_error = 'revoked', authorised_at = now()")
     end(store, "failed", "revoked; log in again")
-    at_once(sync)
-    notices.tell(sync)
+    at_once(context)
+    notifications.send_due(context)
     assert hook.titles == ["me has to log in again"]
     assert "spotisync login" in hook.told[0]["message"]
     store.sql("UPDATE accounts SET status = 'active', last_error = NULL")
-    notices.tell(sync)
-    notices.tell(sync)
+    notifications.send_due(context)
+    notifications.send_due(context)
     assert hook.titles[1:] == ["me is logged in again"]
 
 
-def test_the_end_of_a_login_is_told_a_month_and_three_days_before(store: Store, sync: Sync, hook: Hook) -> None:
+def test_the_end_of_a_login_is_told_a_month_and_three_days_before(store: Store, context: Context, hook: Hook) -> None:
     for days in (140, 151, 152, 178, 179):
         store.sql("UPDATE accounts SET authorised_at = date_trunc('day', now()) - make_interval(days => :d)", d=days)
-        notices.tell(sync)
+        notifications.send_due(context)
         # The same login, some days later.
         store.sql(
             """UPDATE notices SET key = 'login_ends:' || a.id || ':' || CAST(EXTRACT(epoch FROM a.authorised_at
@@ -152,71 +154,71 @@ def test_the_end_of_a_login_is_told_a_month_and_three_days_before(store: Store, 
     assert hook.titles == ["the login of me ends soon"] * 2
     assert "log in again before that" in hook.told[0]["message"]
     store.sql("UPDATE accounts SET authorised_at = now()")
-    notices.tell(sync)
+    notifications.send_due(context)
     assert len(hook.told) == 2
 
 
-def test_a_long_wait_is_told_once_and_once_when_it_goes_on(store: Store, sync: Sync, hook: Hook) -> None:
+def test_a_long_wait_is_told_once_and_once_when_it_goes_on(store: Store, context: Context, hook: Hook) -> None:
     run = park(store, 7200)
-    at_once(sync)
+    at_once(context)
     assert hook.titles == ["the sync of me is paused"]
     assert "Paused by Spotify until" in hook.told[0]["message"]
     store.block("library", -1)
     assert store.due() == [run.id]
-    notices.tell(sync)
+    notifications.send_due(context)
     token = store.claim(store.look(run.id))
     assert token
     with store.database.begin() as connection:  # told off once more: the same wait goes on
         runs.release(connection, store.look(run.id), token, 9000, park=True)
     store.block("library", 9000)
-    notices.tell(sync)
+    notifications.send_due(context)
     assert len(hook.told) == 1
     store.block("library", -1)
     assert store.due() == [run.id]
     token = store.claim(store.look(run.id))
     assert token
     assert store.advance(run, token)
-    at_once(sync)
-    notices.tell(sync)
+    at_once(context)
+    notifications.send_due(context)
     assert hook.titles[1:] == ["the sync of me goes on"]
 
 
 def test_a_wait_that_is_short_is_nobodys_business(
-    store: Store, telling: Callable[..., Sync], sync: Sync, hook: Hook
+    store: Store, telling: Callable[..., Context], context: Context, hook: Hook
 ) -> None:
     run = park(store, 1800)
-    notices.tell(sync)
+    notifications.send_due(context)
     assert hook.told == []
-    notices.tell(telling(hook.url, notify_after=900))
+    notifications.send_due(telling(hook.url, notify_after=900))
     assert len(hook.told) == 1
     with store.database.begin() as connection:
         runs.end(connection, run.id, "cancelled")
-    notices.tell(sync)
+    notifications.send_due(context)
     assert len(hook.told) == 1
 
 
-def test_a_run_that_nobody_takes_is_told_once(store: Store, sync: Sync, hook: Hook) -> None:
+def test_a_run_that_nobody_takes_is_told_once(store: Store, context: Context, hook: Hook) -> None:
     run = store.run()
-    notices.tell(sync)
+    notifications.send_due(context)
     store.sql("UPDATE sync_state SET updated_at = now() - interval '20 minutes'")
     store.set(run.id, started_at="now() - interval '1 hour'")
-    at_once(sync)
-    notices.tell(sync)
+    at_once(context)
+    notifications.send_due(context)
     assert hook.titles == ["the sync of me does not move"]
     assert "none has taken it for 20 min" in hook.told[0]["message"]
 
 
 def test_a_service_that_is_down_is_told_later_and_the_others_once(
-    store: Store, telling: Callable[..., Sync], hook: Hook, caplog: pytest.LogCaptureFixture
+    store: Store, telling: Callable[..., Context], hook: Hook, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = Hook()
     sync = telling(f"{hook.url}?a=1, {other.url} nonsense://t0ps3cret")
     hook.up = False
     end(store, "failed", "x")
     for _ in range(3):  # not before its time
-        notices.tell(sync)
+        notifications.send_due(sync)
     store.sql("UPDATE notices SET wake_at = now()")
-    notices.tell(sync)
+    notifications.send_due(sync)
     assert (len(hook.told), len(other.told)) == (0, 1)
     hook.up = True
     store.sql("UPDATE notices SET wake_at = now()")
@@ -231,13 +233,13 @@ def test_a_service_that_is_down_is_told_later_and_the_others_once(
 
 
 def test_what_is_over_before_anybody_heard_of_it_is_not_told(
-    store: Store, telling: Callable[..., Sync], hook: Hook
+    store: Store, telling: Callable[..., Context], hook: Hook
 ) -> None:
     end(store, "failed", "x")
-    notices.tell(telling(DEAD))
+    notifications.send_due(telling(DEAD))
     end(store, "success")
     store.sql("UPDATE notices SET wake_at = now()")
-    notices.tell(telling(hook.url))
+    notifications.send_due(telling(hook.url))
     assert hook.told == []
 
 

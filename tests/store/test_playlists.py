@@ -3,33 +3,35 @@
 import pytest
 
 from spotisync.core.cursors import Reading
-from spotisync.core.nulls import Row
+from spotisync.core.null_rows import SuspectRow
 from spotisync.core.phases import Access
-from spotisync.core.rows import Playlist, PlaylistItem
+from spotisync.core.rows import PlaylistItemRow, PlaylistRow
 from spotisync.store import playlists
 from tests.store.conftest import Store
 
 
-def playlist(id_: str, snapshot_id: str = "s1", total: int = 2) -> Playlist:
-    return Playlist(id_, id_, None, None, None, None, False, snapshot_id, total, None)
+def playlist(id_: str, snapshot_id: str = "s1", total: int = 2) -> PlaylistRow:
+    return PlaylistRow(id_, id_, None, None, None, None, False, snapshot_id, total, None)
 
 
-def listed(store: Store, sync_id: int, *rows: Playlist, account_id: int | None = None) -> tuple[set[str], set[str]]:
+def listed(store: Store, sync_id: int, *rows: PlaylistRow, account_id: int | None = None) -> tuple[set[str], set[str]]:
     with store.database.begin() as connection:
         return playlists.save_listed(connection, account_id or store.account_id, sync_id, list(enumerate(rows)))
 
 
 def stage(store: Store, sync_id: int, id_: str, names: str) -> None:
-    rows = [(id_, PlaylistItem(position, "local", name=name)) for position, name in enumerate(names)]
+    rows = [(id_, PlaylistItemRow(position, "local", name=name)) for position, name in enumerate(names)]
     with store.database.begin() as connection:
-        playlists.stage(connection, sync_id, rows)
+        playlists.stage_items(connection, sync_id, rows)
 
 
 def conclude(
     store: Store, sync_id: int, id_: str, access: Access = "synced", snapshot_id: str = "s1", account_id: int = 0
 ) -> None:
     with store.database.begin() as connection:
-        playlists.conclude(connection, account_id or store.account_id, sync_id, [(Reading(id_, snapshot_id), access)])
+        playlists.finish_contents(
+            connection, account_id or store.account_id, sync_id, [(Reading(id_, snapshot_id), access)]
+        )
 
 
 def contents(store: Store, id_: str) -> str:
@@ -39,7 +41,7 @@ def contents(store: Store, id_: str) -> str:
 
 def wanted(store: Store, sync_id: int, first: str | None = None) -> list[str]:
     with store.database.begin() as connection:
-        return [each.playlist_id for each in playlists.wanted(connection, store.account_id, sync_id, first, 50)]
+        return [each.playlist_id for each in playlists.find_wanted(connection, store.account_id, sync_id, first, 50)]
 
 
 def settle(store: Store, sync_id: int) -> int:
@@ -147,9 +149,9 @@ def test_what_is_not_listed_any_more_keeps_its_row_and_its_contents(store: Store
     later = store.run(status="success").id
     assert listed(store, later, playlist("p2"), playlist("p2")) == (set(), set())
     with store.database.begin() as connection:
-        assert playlists.unlisted(connection, store.account_id, later) == [Row("p1")]
+        assert playlists.find_unlisted(connection, store.account_id, later) == [SuspectRow("p1")]
         assert playlists.remove_unlisted(connection, store.account_id, later) == 1
-        assert playlists.listed(connection, store.account_id, later) == 1
+        assert playlists.count_listed(connection, store.account_id, later) == 1
     assert store.one("SELECT removed_at IS NOT NULL FROM account_playlists WHERE playlist_id = 'p1'")
     assert contents(store, "p1") == "abc"
     again = store.run(status="success").id

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from spotisync.store import migrate, readers
+from spotisync.store import migrate, reader_role
 from spotisync.store.schema import metadata
 from tests.store.conftest import Store
 from tests.system.cli import Here
@@ -40,9 +40,9 @@ def test_the_reader(store: Store, make_settings: Callable[..., Any]) -> None:
                     reader.execute(text(refused))
                 reader.rollback()
         engine.dispose()
-        store.sql(f"REVOKE ALL ON artists FROM {readers.NAME}")
+        store.sql(f"REVOKE ALL ON artists FROM {reader_role.NAME}")
         migrate.upgrade(make_settings("http://unused").database)
-        assert store.sql(f"SELECT has_table_privilege('{readers.NAME}', 'artists', 'SELECT')") == [(True,)]
+        assert store.sql(f"SELECT has_table_privilege('{reader_role.NAME}', 'artists', 'SELECT')") == [(True,)]
     finally:
         assert spotisync("db", "reader", "--drop").out == "spotisync_reader is gone.\n"
     assert spotisync("db", "reader", "--drop").out == "There is no spotisync_reader.\n"

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from spotisync.simulator import Server
-from spotisync.sync import Sync
+from spotisync.sync import Context
 from spotisync.sync.enrich import enrich
 from tests.drive import Account, full_sync, incremental_sync
 from tests.store.test_regimes import looked_up, sql, truth
@@ -16,34 +16,34 @@ LATER = "UPDATE apps SET refreshed_at = refreshed_at - interval '30 minutes 1 se
 
 
 @pytest.fixture
-def aged(sync: Sync, simulator: Server, account: Account) -> Sync:
+def aged(context: Context, simulator: Server, account: Account) -> Context:
     """A synced library in a world that has moved on since."""
-    full_sync(sync, account)
+    full_sync(context, account)
     simulator.world.edit("drift")
     simulator.control.reset_log()
-    return sync
+    return context
 
 
-def age(sync: Sync, days: int) -> None:
+def age(context: Context, days: int) -> None:
     for table in ("artists", "albums"):
-        sql(sync, f"UPDATE {table} SET enriched_at = enriched_at - make_interval(days => :days)", days=days)
+        sql(context, f"UPDATE {table} SET enriched_at = enriched_at - make_interval(days => :days)", days=days)
 
 
-def refresh_all(sync: Sync) -> int:
+def refresh_all(context: Context) -> int:
     rounds = 0
-    while enrich(sync).looked_up:
-        sql(sync, LATER)
+    while enrich(context).looked_up:
+        sql(context, LATER)
         rounds += 1
     return rounds
 
 
-def test_nothing_is_spent_before_it_is_stale(aged: Sync, simulator: Server) -> None:
+def test_nothing_is_spent_before_it_is_stale(aged: Context, simulator: Server) -> None:
     age(aged, 179)
     enrich(aged)
     assert looked_up(simulator) == []
 
 
-def test_one_call_each_half_hour_until_all_is_fresh(aged: Sync, simulator: Server, account: Account) -> None:
+def test_one_call_each_half_hour_until_all_is_fresh(aged: Context, simulator: Server, account: Account) -> None:
     age(aged, 181)
     assert enrich(aged).looked_up
     assert len(looked_up(simulator)) == 1
@@ -61,7 +61,7 @@ def test_one_call_each_half_hour_until_all_is_fresh(aged: Sync, simulator: Serve
     )
 
 
-def test_not_while_a_run_is_going_nor_within_a_day_of_a_quota(aged: Sync, simulator: Server) -> None:
+def test_not_while_a_run_is_going_nor_within_a_day_of_a_quota(aged: Context, simulator: Server) -> None:
     age(aged, 181)
     sql(aged, "UPDATE sync_history SET status = 'in_progress'")
     assert not enrich(aged).looked_up
@@ -77,28 +77,28 @@ def test_not_while_a_run_is_going_nor_within_a_day_of_a_quota(aged: Sync, simula
     assert enrich(aged).looked_up
 
 
-def test_an_app_of_the_restricted_regime_does_not(aged: Sync, simulator: Server) -> None:
+def test_an_app_of_the_restricted_regime_does_not(aged: Context, simulator: Server) -> None:
     age(aged, 181)
     sql(aged, "UPDATE apps SET regime = 'restricted'")
     assert not enrich(aged).looked_up
     assert looked_up(simulator) == []
 
 
-def known(sync: Sync, id_: str) -> tuple[Any, ...]:
-    return tuple(sql(sync, "SELECT name, genres, enrichment FROM artists WHERE id = :id", id=id_)[0])
+def known(context: Context, id_: str) -> tuple[Any, ...]:
+    return tuple(sql(context, "SELECT name, genres, enrichment FROM artists WHERE id = :id", id=id_)[0])
 
 
-def unlisted(sync: Sync) -> str:
+def unlisted(context: Context) -> str:
     """An artist that no list tells, and a look-up alone."""
     found: str = sql(
-        sync,
+        context,
         """SELECT id FROM artists WHERE enrichment = 'full' AND id NOT IN (SELECT artist_id FROM followed_artists)
         ORDER BY enriched_at, id LIMIT 1""",
     )[0].id
     return found
 
 
-def test_what_was_known_is_gone_when_spotify_says_so_twice_days_apart(aged: Sync, simulator: Server) -> None:
+def test_what_was_known_is_gone_when_spotify_says_so_twice_days_apart(aged: Context, simulator: Server) -> None:
     age(aged, 181)
     gone = unlisted(aged)
     before = known(aged, gone)
@@ -117,15 +117,15 @@ def test_what_was_known_is_gone_when_spotify_says_so_twice_days_apart(aged: Sync
 
 
 def test_what_brings_no_answer_costs_one_call_and_is_left_alone_for_longer_each_time(
-    aged: Sync, simulator: Server
+    aged: Context, simulator: Server
 ) -> None:
-    ask = aged.client.get
+    ask = aged.spotify.get
 
     def get(request: Any, token: str) -> Any:
         body = ask(request, token)
         return {"artists": []} if request.kind == "artists" else body
 
-    aged.client.get = get  # type: ignore[method-assign, assignment, unused-ignore]
+    aged.spotify.get = get  # type: ignore[method-assign, assignment, unused-ignore]
     sql(aged, "UPDATE artists SET enriched_at = now() - interval '181 days' WHERE enrichment = 'full'")
     waits = "SELECT round(extract(epoch FROM max(lookup_until) - now()) / 86400) FROM artists"
     for asked, days in enumerate((1, 2, 4, 8), start=1):
@@ -139,9 +139,9 @@ def test_what_brings_no_answer_costs_one_call_and_is_left_alone_for_longer_each_
     assert not sql(aged, "SELECT 1 FROM artists WHERE enrichment = 'stub'")
 
 
-def test_what_is_missing_in_an_answer_blanks_nothing(aged: Sync) -> None:
+def test_what_is_missing_in_an_answer_blanks_nothing(aged: Context) -> None:
     before = sql(aged, "SELECT id, name, genres, popularity, followers, image_url FROM artists ORDER BY id")
-    ask = aged.client.get
+    ask = aged.spotify.get
 
     def get(request: Any, token: str) -> Any:
         body = ask(request, token)
@@ -153,13 +153,13 @@ def test_what_is_missing_in_an_answer_blanks_nothing(aged: Sync) -> None:
                     each.pop(name)
         return body
 
-    aged.client.get = get  # type: ignore[method-assign, assignment, unused-ignore]
+    aged.spotify.get = get  # type: ignore[method-assign, assignment, unused-ignore]
     age(aged, 181)
     assert refresh_all(aged)
     assert before == sql(aged, "SELECT id, name, genres, popularity, followers, image_url FROM artists ORDER BY id")
 
 
-def test_what_a_list_tells_is_not_looked_up_for_its_age(aged: Sync, simulator: Server, account: Account) -> None:
+def test_what_a_list_tells_is_not_looked_up_for_its_age(aged: Context, simulator: Server, account: Account) -> None:
     age(aged, 181)
     full_sync(aged, account)
     for kind, listed in (("artists", "followed_artists f ON f.artist_id"), ("albums", "saved_albums f ON f.album_id")):
@@ -172,7 +172,7 @@ def test_what_a_list_tells_is_not_looked_up_for_its_age(aged: Sync, simulator: S
         assert all(row.new for row in rows)
 
 
-def test_not_beside_a_run_that_waits(aged: Sync, simulator: Server) -> None:
+def test_not_beside_a_run_that_waits(aged: Context, simulator: Server) -> None:
     age(aged, 181)
     for status in ("pending", "rate_limited"):
         sql(aged, "UPDATE sync_history SET status = :status", status=status)
@@ -180,15 +180,15 @@ def test_not_beside_a_run_that_waits(aged: Sync, simulator: Server) -> None:
     assert looked_up(simulator) == []
 
 
-def test_looking_for_what_is_stale_reads_an_index(sync: Sync, account: Account) -> None:
+def test_looking_for_what_is_stale_reads_an_index(context: Context, account: Account) -> None:
     from spotisync.store import catalogue
 
     sql(
-        sync,
+        context,
         """INSERT INTO artists (id, uri, enrichment, enriched_at)
         SELECT g::text, '', 'full', now() FROM generate_series(1, 20000) g""",
     )
-    with sync.database.begin() as connection:
+    with context.database.begin() as connection:
         connection.execute(text("ANALYZE artists"))
         plan = connection.execute(
             text(f"EXPLAIN SELECT EXISTS (SELECT 1 FROM artists WHERE {catalogue.STALE})"), {"days": 180}

@@ -12,30 +12,30 @@ from spotisync.simulator import Server, start
 from spotisync.store import apps
 from spotisync.store.catalogue import MOST_ATTEMPTS
 from spotisync.store.runs import Run
-from spotisync.sync import Sync, enrol, lifecycle
+from spotisync.sync import Context, accounts, runs
 from spotisync.sync.enrich import enrich
 from tests import drive
 from tests.drive import Account
 from tests.store.conftest import CLIENT, LEASE
 from tests.truth import Tables, assert_equal, assert_tables_equal_truth, expected, tables
 
-MakeSync = Callable[..., Sync]
+MakeSync = Callable[..., Context]
 CATALOGUE = ("artists", "albums")
 KEPT = ("tracks", "track_artists", "artists", "albums", "album_artists", "playlist_items")
 
 
-def enrolled(sync: Sync, simulator: Server, name: str | None = None) -> Account:
-    return Account(enrol.add(sync, simulator.refresh_token(name), None).spotify_user_id)
+def enrolled(context: Context, simulator: Server, name: str | None = None) -> Account:
+    return Account(accounts.add(context, simulator.refresh_token(name), None).spotify_user_id)
 
 
-def sql(sync: Sync, statement: str, **values: Any) -> list[Any]:
-    with sync.database.begin() as connection:
+def sql(context: Context, statement: str, **values: Any) -> list[Any]:
+    with context.database.begin() as connection:
         result = connection.execute(text(statement), values)
         return list(result) if result.returns_rows else []
 
 
-def stored(sync: Sync, account: Account) -> Tables:
-    with sync.database.begin() as connection:
+def stored(context: Context, account: Account) -> Tables:
+    with context.database.begin() as connection:
         return tables(connection, account, closed=True)
 
 
@@ -48,13 +48,13 @@ def looked_up(simulator: Server) -> list[str]:
     return [each["path"] for each in simulator.control.requests() if each["family"] in CATALOGUE]
 
 
-def stubs(sync: Sync) -> int:
-    return sum(sql(sync, f"SELECT count(*) FROM {each} WHERE enrichment = 'stub'")[0][0] for each in CATALOGUE)
+def stubs(context: Context) -> int:
+    return sum(sql(context, f"SELECT count(*) FROM {each} WHERE enrichment = 'stub'")[0][0] for each in CATALOGUE)
 
 
-def regime(sync: Sync) -> str | None:
-    with sync.database.begin() as connection:
-        return apps.regime(connection, "simulated")
+def regime(context: Context) -> str | None:
+    with context.database.begin() as connection:
+        return apps.get_regime(connection, "simulated")
 
 
 # ---- the same library in both ---------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ def test_a_restricted_app_looks_up_one_by_one_if_told_to(make_sync: MakeSync) ->
         assert looked_up(simulator) == [], "what was looked up is looked up"
 
 
-def test_off_looks_nothing_up_and_says_so(sync: Sync, simulator: Server, make_sync: MakeSync) -> None:
+def test_off_looks_nothing_up_and_says_so(context: Context, simulator: Server, make_sync: MakeSync) -> None:
     off = make_sync(simulator, enrichment="off")
     account = enrolled(off, simulator)
     summary = drive.full_sync(off, account)
@@ -105,9 +105,9 @@ def test_off_looks_nothing_up_and_says_so(sync: Sync, simulator: Server, make_sy
     assert summary["items_deferred"] == stubs(off) > 0
     assert not enrich(off).looked_up
     assert looked_up(simulator) == []
-    while enrich(sync).more:
+    while enrich(context).more:
         pass
-    assert_tables_equal_truth(sync, account, truth(simulator, account))
+    assert_tables_equal_truth(context, account, truth(simulator, account))
 
 
 # ---- an app that changes --------------------------------------------------------------------------------------------
@@ -215,15 +215,15 @@ def spent(simulator: Server) -> dict[str, int]:
     return {each: counters["families"].get(each, 0) for each in CATALOGUE}
 
 
-def forecast(sync: Sync) -> dict[str, apps.Forecast]:
-    with sync.database.begin() as connection:
-        found = apps.forecast(connection, "simulated", sync.settings.enrichment, sync.settings.enrichment_budget)
+def forecast(context: Context) -> dict[str, apps.BacklogForecast]:
+    with context.database.begin() as connection:
+        found = apps.forecast(connection, "simulated", context.settings.enrichment, context.settings.enrichment_budget)
     return {each.family: each for each in found}
 
 
-def a_day_passes(sync: Sync, simulator: Server) -> None:
-    sql(sync, "DELETE FROM call_ledger WHERE minute < now() - interval '1 day'")
-    sql(sync, "UPDATE call_ledger SET minute = minute - interval '1 day 2 minutes'")
+def a_day_passes(context: Context, simulator: Server) -> None:
+    sql(context, "DELETE FROM call_ledger WHERE minute < now() - interval '1 day'")
+    sql(context, "UPDATE call_ledger SET minute = minute - interval '1 day 2 minutes'")
     simulator.control.reset_limits()
     simulator.control.reset_log()
 
@@ -239,34 +239,36 @@ def test_several_accounts_share_one_budget(make_sync: MakeSync) -> None:
 # ---- what is counted ------------------------------------------------------------------------------------------------
 
 
-def test_every_request_is_in_the_ledger_and_in_its_run(sync: Sync, simulator: Server, account: Account) -> None:
+def test_every_request_is_in_the_ledger_and_in_its_run(context: Context, simulator: Server, account: Account) -> None:
     for path in ("/v1/me/tracks", "/v1/artists", "/v1/albums", "/v1/playlists/"):
         simulator.control.add_fault(kind="status", status=502, path=path, after=1)
     simulator.control.reset_log()
-    summary = drive.full_sync(sync, account)
+    summary = drive.full_sync(context, account)
     assert summary["status"] == "success"
-    assert ledger(sync) == simulator.control.counters()["families"]
+    assert ledger(context) == simulator.control.counters()["families"]
     assert summary["api_calls"] == simulator.control.counters()["total"]
 
 
-def ledger(sync: Sync) -> dict[str, int]:
-    return {row.family: row.sum for row in sql(sync, "SELECT family, sum(calls) FROM call_ledger GROUP BY family")}
+def ledger(context: Context) -> dict[str, int]:
+    return {row.family: row.sum for row in sql(context, "SELECT family, sum(calls) FROM call_ledger GROUP BY family")}
 
 
-def test_requests_of_a_batch_that_lost_its_claim_are_counted(sync: Sync, simulator: Server, account: Account) -> None:
+def test_requests_of_a_batch_that_lost_its_claim_are_counted(
+    context: Context, simulator: Server, account: Account
+) -> None:
     simulator.control.reset_log()
-    run = drive.start(sync, account)
-    ask = sync.client.get
+    run = drive.start(context, account)
+    ask = context.spotify.get
 
     def get(*args: Any, **_: Any) -> Any:
-        lifecycle.cancel(sync, run.id)
+        runs.cancel(context, run.id)
         return ask(*args)
 
-    sync.client.get = get  # type: ignore[method-assign, assignment, unused-ignore]
-    drive.step(sync, run)
-    sync.client.get = ask  # type: ignore[method-assign]
+    context.spotify.get = get  # type: ignore[method-assign, assignment, unused-ignore]
+    drive.step(context, run)
+    context.spotify.get = ask  # type: ignore[method-assign]
     total = simulator.control.counters()["total"]
-    assert drive.summary(sync, run)["api_calls"] == ledger(sync)["library"] == total > 0
+    assert drive.summary(context, run)["api_calls"] == ledger(context)["library"] == total > 0
 
 
 def test_look_ups_count_before_they_are_sent(make_sync: MakeSync) -> None:
@@ -276,14 +278,14 @@ def test_look_ups_count_before_they_are_sent(make_sync: MakeSync) -> None:
         account = enrolled(sync, simulator)
         run = drive.start(sync, account)
         seen: list[int] = []
-        ask = sync.client.get
+        ask = sync.spotify.get
 
         def get(request: Any, token: str) -> Any:
             if request.kind == "artist":
                 seen.append(ledger(sync)["artists"])
             return ask(request, token)
 
-        sync.client.get = get  # type: ignore[method-assign, assignment, unused-ignore]
+        sync.spotify.get = get  # type: ignore[method-assign, assignment, unused-ignore]
         assert drive.run_to_end(sync, run)["status"] == "success"
         assert seen[0] == 1 + 5, "the call that told the regime, and a batch"
         assert ledger(sync)["artists"] == spent(simulator)["artists"] == 10
@@ -293,9 +295,9 @@ def test_look_ups_count_before_they_are_sent(make_sync: MakeSync) -> None:
 
 
 @pytest.fixture
-def backlog(sync: Sync, simulator: Server, make_sync: MakeSync) -> Account:
+def backlog(context: Context, simulator: Server, make_sync: MakeSync) -> Account:
     """A library is in, but for its look-ups."""
-    account = enrolled(sync, simulator)
+    account = enrolled(context, simulator)
     drive.full_sync(make_sync(simulator, enrichment="off"), account)
     simulator.control.reset_log()
     return account
@@ -306,70 +308,72 @@ def test_beat_asks_twice_a_minute() -> None:
     assert (entry["task"], entry["schedule"]) == ("spotisync.enrich", 30)
 
 
-def test_unreadable_answers_do_not_bar_the_way(sync: Sync, simulator: Server, backlog: Account) -> None:
+def test_unreadable_answers_do_not_bar_the_way(context: Context, simulator: Server, backlog: Account) -> None:
     """A list of another length than was asked for, each time: these are asked for alone, and in the end left alone."""
-    ask = sync.client.get
+    ask = context.spotify.get
 
     def get(request: Any, token: str) -> Any:
         body = ask(request, token)
         return {"artists": []} if request.kind == "artists" else body
 
-    sync.client.get = get  # type: ignore[method-assign, assignment, unused-ignore]
-    for _ in range(MOST_ATTEMPTS * (1 + len(stored(sync, backlog)["artists"]))):
-        enrich(sync)
-    assert not sql(sync, "SELECT 1 FROM albums WHERE enrichment = 'stub'")
+    context.spotify.get = get  # type: ignore[method-assign, assignment, unused-ignore]
+    for _ in range(MOST_ATTEMPTS * (1 + len(stored(context, backlog)["artists"]))):
+        enrich(context)
+    assert not sql(context, "SELECT 1 FROM albums WHERE enrichment = 'stub'")
 
 
-def test_nothing_is_looked_up_while_its_family_is_blocked(sync: Sync, simulator: Server, backlog: Account) -> None:
-    sql(sync, "INSERT INTO rate_limits VALUES ('simulated', 'artists', now() + interval '1 hour', 'quota')")
-    while enrich(sync).more:
+def test_nothing_is_looked_up_while_its_family_is_blocked(
+    context: Context, simulator: Server, backlog: Account
+) -> None:
+    sql(context, "INSERT INTO rate_limits VALUES ('simulated', 'artists', now() + interval '1 hour', 'quota')")
+    while enrich(context).more:
         pass
     assert {path for path in looked_up(simulator) if "artists" in path} == set()
-    assert sql(sync, "SELECT 1 FROM artists WHERE enrichment = 'stub'")
-    assert not sql(sync, "SELECT 1 FROM albums WHERE enrichment = 'stub'")
-    waits = forecast(sync)["artists"].done_at
-    assert waits == sql(sync, "SELECT blocked_until FROM rate_limits")[0][0]
-    sql(sync, "UPDATE rate_limits SET blocked_until = now()")
-    sync.gate._read_at = float("-inf")
-    while enrich(sync).more:
+    assert sql(context, "SELECT 1 FROM artists WHERE enrichment = 'stub'")
+    assert not sql(context, "SELECT 1 FROM albums WHERE enrichment = 'stub'")
+    waits = forecast(context)["artists"].done_at
+    assert waits == sql(context, "SELECT blocked_until FROM rate_limits")[0][0]
+    sql(context, "UPDATE rate_limits SET blocked_until = now()")
+    context.gate._read_at = float("-inf")
+    while enrich(context).more:
         pass
-    assert_tables_equal_truth(sync, backlog, truth(simulator, backlog))
+    assert_tables_equal_truth(context, backlog, truth(simulator, backlog))
 
 
-def test_a_429_ends_the_turn(sync: Sync, simulator: Server, backlog: Account) -> None:
+def test_a_429_ends_the_turn(context: Context, simulator: Server, backlog: Account) -> None:
     simulator.control.add_fault(kind="status", status=429, retry_after=86_400, path="/v1/artists", times=None)
-    assert not enrich(sync).looked_up
-    assert len(looked_up(simulator)) <= sync.settings.api_concurrency
-    assert enrich(sync).family == "albums"
+    assert not enrich(context).looked_up
+    assert len(looked_up(simulator)) <= context.settings.api_concurrency
+    assert enrich(context).family == "albums"
 
 
-def test_runs_come_first(sync: Sync, simulator: Server, backlog: Account) -> None:
-    drive.start(sync, backlog)
-    assert not enrich(sync).looked_up
+def test_runs_come_first(context: Context, simulator: Server, backlog: Account) -> None:
+    drive.start(context, backlog)
+    assert not enrich(context).looked_up
     assert looked_up(simulator) == []
 
 
-def test_one_at_a_time(sync: Sync, simulator: Server, make_sync: MakeSync, backlog: Account) -> None:
+def test_one_at_a_time(context: Context, simulator: Server, make_sync: MakeSync, backlog: Account) -> None:
     other = make_sync(simulator)
-    ask = sync.client.get
+    ask = context.spotify.get
     meanwhile: list[int] = []
 
     def get(*args: Any, **_: Any) -> Any:
         meanwhile.append(enrich(other).looked_up)
         return ask(*args)
 
-    sync.client.get = get  # type: ignore[method-assign, assignment, unused-ignore]
-    assert enrich(sync).looked_up
+    context.spotify.get = get  # type: ignore[method-assign, assignment, unused-ignore]
+    assert enrich(context).looked_up
     assert set(meanwhile) == {0}
     assert enrich(other).looked_up
 
 
-def test_a_turn_of_a_process_that_is_gone_does_not_count(sync: Sync, backlog: Account) -> None:
-    with sync.database.begin() as connection:
-        assert apps.claim(connection, CLIENT, uuid4(), sync.database.presence(), LEASE)
-    assert not enrich(sync).looked_up
-    sql(sync, "UPDATE apps SET enrich_started = enrich_started - interval '1 second'")
-    assert enrich(sync).looked_up
+def test_a_turn_of_a_process_that_is_gone_does_not_count(context: Context, backlog: Account) -> None:
+    with context.database.begin() as connection:
+        assert apps.claim_backlog(connection, CLIENT, uuid4(), context.database.claimant(), LEASE)
+    assert not enrich(context).looked_up
+    sql(context, "UPDATE apps SET enrich_started = enrich_started - interval '1 second'")
+    assert enrich(context).looked_up
 
 
 def test_any_account_will_do(make_sync: MakeSync) -> None:
@@ -384,49 +388,49 @@ def test_any_account_will_do(make_sync: MakeSync) -> None:
 
 
 def test_an_app_that_is_refused_altogether_is_left_alone_for_a_while(
-    sync: Sync, simulator: Server, backlog: Account
+    context: Context, simulator: Server, backlog: Account
 ) -> None:
     simulator.control.settings(premium=False)
     for _ in range(3):
-        assert not enrich(sync).looked_up
-    assert len(looked_up(simulator)) <= sync.settings.api_concurrency
+        assert not enrich(context).looked_up
+    assert len(looked_up(simulator)) <= context.settings.api_concurrency
     simulator.control.settings(premium=True)
-    sql(sync, "UPDATE apps SET enrich_until = now()")
-    assert enrich(sync).looked_up
+    sql(context, "UPDATE apps SET enrich_until = now()")
+    assert enrich(context).looked_up
 
 
-def test_an_app_that_turns_out_to_be_restricted(sync: Sync, simulator: Server, backlog: Account) -> None:
+def test_an_app_that_turns_out_to_be_restricted(context: Context, simulator: Server, backlog: Account) -> None:
     simulator.control.settings(regime="restricted")
-    while enrich(sync).more:
+    while enrich(context).more:
         pass
-    enrich(sync)
+    enrich(context)
     assert len(looked_up(simulator)) <= 2
-    assert stubs(sync) == 0
-    assert [each.left for each in forecast(sync).values()] == [0, 0]
+    assert stubs(context) == 0
+    assert [each.left for each in forecast(context).values()] == [0, 0]
 
 
 # ---- four kinds of 403 ----------------------------------------------------------------------------------------------
 
 
 def test_without_premium_a_run_fails_in_spotifys_words_and_goes_on_later(
-    sync: Sync, simulator: Server, account: Account
+    context: Context, simulator: Server, account: Account
 ) -> None:
     def lapse(due: Run) -> None:
         if (due.phase, due.seq) == ("playlists", 1):
             simulator.control.settings(premium=False)
 
-    run = drive.start(sync, account)
-    summary = drive.run_to_end(sync, run, before=lapse)
+    run = drive.start(context, account)
+    summary = drive.run_to_end(context, run, before=lapse)
     assert summary["status"] == "failed"
     assert "Active premium subscription required for the owner of the app" in summary["last_error"]
-    assert {row.items_status for row in sql(sync, "SELECT items_status FROM account_playlists")} <= {
+    assert {row.items_status for row in sql(context, "SELECT items_status FROM account_playlists")} <= {
         "pending",
         "synced",
     }
     simulator.control.settings(premium=True)
-    lifecycle.resume(sync, run.id)
-    assert drive.run_to_end(sync, run)["status"] == "success"
-    assert_tables_equal_truth(sync, account, truth(simulator, account))
+    runs.resume(context, run.id)
+    assert drive.run_to_end(context, run)["status"] == "success"
+    assert_tables_equal_truth(context, account, truth(simulator, account))
 
 
 def test_a_user_that_is_not_on_the_apps_list_fails_alone(make_sync: MakeSync) -> None:
@@ -441,20 +445,24 @@ def test_a_user_that_is_not_on_the_apps_list_fails_alone(make_sync: MakeSync) ->
         assert_tables_equal_truth(sync, two, truth(simulator, two))
 
 
-def test_a_missing_scope_is_named_and_no_playlist_is_blamed(sync: Sync, simulator: Server, account: Account) -> None:
+def test_a_missing_scope_is_named_and_no_playlist_is_blamed(
+    context: Context, simulator: Server, account: Account
+) -> None:
     simulator.control.add_fault(
         kind="status", status=403, message="Insufficient client scope", path="/v1/playlists/", times=None
     )
-    summary = drive.full_sync(sync, account)
+    summary = drive.full_sync(context, account)
     assert summary["status"] == "failed"
     assert "playlist-read-private" in summary["last_error"]
     assert "log in again" in summary["last_error"]
-    assert not sql(sync, "SELECT 1 FROM account_playlists WHERE items_status = 'forbidden'")
+    assert not sql(context, "SELECT 1 FROM account_playlists WHERE items_status = 'forbidden'")
 
 
-def test_one_playlist_that_is_refused_is_that_playlists_matter(sync: Sync, simulator: Server, account: Account) -> None:
+def test_one_playlist_that_is_refused_is_that_playlists_matter(
+    context: Context, simulator: Server, account: Account
+) -> None:
     one = next(row["id"] for row in truth(simulator, account)["playlists"] if row["access"] == "ok")
     simulator.world.library(account.name).refusals[one] = "forbidden"
-    assert drive.full_sync(sync, account)["status"] == "success"
-    assert_tables_equal_truth(sync, account, truth(simulator, account))
-    assert regime(sync) == "full"
+    assert drive.full_sync(context, account)["status"] == "success"
+    assert_tables_equal_truth(context, account, truth(simulator, account))
+    assert regime(context) == "full"

@@ -13,7 +13,7 @@ from spotisync.core.requests import PAGE, Request
 from spotisync.simulator import Server, start
 from spotisync.spotify import client
 from spotisync.store.runs import Run
-from spotisync.sync import Sync, enrol, lifecycle
+from spotisync.sync import Context, accounts, runs
 from tests import drive
 from tests.drive import Account
 from tests.store.conftest import Store
@@ -25,20 +25,20 @@ EDITS = ("save_album", "unsave_album", "follow", "unfollow")
 
 
 @pytest.fixture
-def store(sync: Sync) -> Store:
-    return Store(sync.database)
+def store(context: Context) -> Store:
+    return Store(context.database)
 
 
 @pytest.fixture
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two rows, for these lists alone: so that a small library has many."""
-    get = client.Client.get
+    get = client.SpotifyClient.get
 
-    def small(self: client.Client, request: Request, access_token: str) -> Any:
+    def small(self: client.SpotifyClient, request: Request, access_token: str) -> Any:
         monkeypatch.setattr(client, "PAGE", 2 if request.kind in KINDS else PAGE)
         return get(self, request, access_token)
 
-    monkeypatch.setattr(client.Client, "get", small)
+    monkeypatch.setattr(client.SpotifyClient, "get", small)
 
 
 def asked(server: Server) -> Counter[str]:
@@ -61,22 +61,22 @@ def try_(server: Server, op: str, rng: Random) -> None:
         server.world.edit(op, rng=rng)
 
 
-def right(sync: Sync, account: Account, server: Server) -> None:
-    assert_tables_equal_truth(sync, account, server.control.truth(account.name))
+def right(context: Context, account: Account, server: Server) -> None:
+    assert_tables_equal_truth(context, account, server.control.truth(account.name))
 
 
-def incremental(sync: Sync, account: Account, server: Server) -> Counter[str]:
+def incremental(context: Context, account: Account, server: Server) -> Counter[str]:
     server.control.reset_log()
-    assert drive.incremental_sync(sync, account)["status"] == "success"
+    assert drive.incremental_sync(context, account)["status"] == "success"
     return asked(server)
 
 
 @pytest.mark.usefixtures("_small_pages")
 @pytest.mark.parametrize("regime", ["full", "restricted"])
-def test_full_and_incremental_runs_have_what_spotify_has(make_sync: Callable[..., Sync], regime: Any) -> None:
+def test_full_and_incremental_runs_have_what_spotify_has(make_sync: Callable[..., Context], regime: Any) -> None:
     with start("tiny", seed=7, regime=regime) as server:
         sync = make_sync(server, enrichment="always")
-        account = Account(enrol.add(sync, server.refresh_token(), None).spotify_user_id)
+        account = Account(accounts.add(sync, server.refresh_token(), None).spotify_user_id)
         grow(server)
         rng = Random(4)
         edits = iter(EDITS * 4)
@@ -96,32 +96,32 @@ def test_full_and_incremental_runs_have_what_spotify_has(make_sync: Callable[...
 
 
 @pytest.mark.usefixtures("_small_pages")
-def test_the_whole_list_is_read_once_a_day(sync: Sync, simulator: Server, account: Account, store: Store) -> None:
+def test_the_whole_list_is_read_once_a_day(context: Context, simulator: Server, account: Account, store: Store) -> None:
     grow(simulator)
-    drive.full_sync(sync, account)
+    drive.full_sync(context, account)
     store.sql("UPDATE saved_lists SET read_at = read_at - interval '25 hours'")
-    assert all(calls > 1 for calls in incremental(sync, account, simulator).values())
-    assert set(incremental(sync, account, simulator).values()) == {1}
+    assert all(calls > 1 for calls in incremental(context, account, simulator).values())
+    assert set(incremental(context, account, simulator).values()) == {1}
 
 
 @pytest.mark.usefixtures("_small_pages")
-def test_a_reading_goes_on_where_it_was(sync: Sync, simulator: Server, account: Account, store: Store) -> None:
+def test_a_reading_goes_on_where_it_was(context: Context, simulator: Server, account: Account, store: Store) -> None:
     grow(simulator, 6)
-    run = drive.start(sync, account)
-    while drive.look(sync, run).phase != "albums":
-        drive.step(sync, run)
-    drive.step(sync, run)
+    run = drive.start(context, account)
+    while drive.look(context, run).phase != "albums":
+        drive.step(context, run)
+    drive.step(context, run)
     assert store.one("SELECT count(*) FROM saved_albums") in (1, 2), "one may be null"
-    lifecycle.cancel(sync, run.id)
+    runs.cancel(context, run.id)
     simulator.control.reset_log()
-    lifecycle.resume(sync, run.id)
-    assert drive.run_to_end(sync, run)["status"] == "success"
+    runs.resume(context, run.id)
+    assert drive.run_to_end(context, run)["status"] == "success"
     assert asked(simulator)["/v1/me/albums"] in (2, 2 + 3), "with a null row, it is read a second time"
-    right(sync, account, simulator)
+    right(context, account, simulator)
 
 
 @pytest.mark.usefixtures("_small_pages")
-def test_percent_complete_never_falls(sync: Sync, simulator: Server, account: Account, store: Store) -> None:
+def test_percent_complete_never_falls(context: Context, simulator: Server, account: Account, store: Store) -> None:
     grow(simulator)
     seen: dict[str, list[float]] = {"artists": [], "albums": []}
 
@@ -133,7 +133,7 @@ def test_percent_complete_never_falls(sync: Sync, simulator: Server, account: Ac
                 if value is not None
             ]
 
-    drive.run_to_end(sync, drive.start(sync, account), before=look)
+    drive.run_to_end(context, drive.start(context, account), before=look)
     for percents in seen.values():
         assert percents == sorted(percents)
         assert 0 <= percents[0] <= percents[-1] == 100
@@ -142,23 +142,23 @@ def test_percent_complete_never_falls(sync: Sync, simulator: Server, account: Ac
 @pytest.mark.parametrize("message", ["Insufficient client scope", "Forbidden"])
 @pytest.mark.parametrize("sync_type", ["full", "incremental"])
 def test_a_login_that_may_not_read_them_puts_them_off_in_words(
-    sync: Sync, simulator: Server, account: Account, store: Store, message: str, sync_type: Any
+    context: Context, simulator: Server, account: Account, store: Store, message: str, sync_type: Any
 ) -> None:
     simulator.control.add_fault(status=403, message=message, path="/v1/me/following", times=None)
-    run = lifecycle.trigger(sync, account.name, sync_type, "cli").run
-    summary = drive.run_to_end(sync, run)
+    run = runs.trigger(context, account.name, sync_type, "cli").run
+    summary = drive.run_to_end(context, run)
     assert (summary["status"], summary["items_deferred"]) == ("success", 1)
     assert store.one("SELECT items_deferred FROM sync_state WHERE entity_type = 'artists'") == 1
-    with sync.database.begin() as connection:
-        document = status.run(connection, sync.settings, run.id)
+    with context.database.begin() as connection:
+        document = status.run(connection, context.settings, run.id)
     assert document
     assert any("Followed artists were not read" in note for note in document["notes"])
 
 
 def test_an_incremental_does_not_wait_for_the_lists(
-    sync: Sync, simulator: Server, account: Account, store: Store
+    context: Context, simulator: Server, account: Account, store: Store
 ) -> None:
-    drive.full_sync(sync, account)
+    drive.full_sync(context, account)
     simulator.control.add_fault(status=429, retry_after=86_400, path="/v1/me/albums", times=None)
-    summary = drive.incremental_sync(sync, account)
+    summary = drive.incremental_sync(context, account)
     assert (summary["status"], summary["items_deferred"]) == ("success", 1)

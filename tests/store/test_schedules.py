@@ -14,23 +14,23 @@ from spotisync.core.schedule import Every, next_time
 from spotisync.simulator import Server
 from spotisync.store import schedules
 from spotisync.store.runs import Run
-from spotisync.store.schedules import Due
-from spotisync.sync import Sync, lifecycle, schedule
-from spotisync.sync.schedule import Reading
+from spotisync.store.schedules import DueEntry
+from spotisync.sync import Context, runs, schedule
+from spotisync.sync.schedule import PlaybackDue
 from tests import drive
 from tests.drive import Account
 from tests.store.conftest import Store
 from tests.system.cli import Here
 from tests.system.programs import environment
 
-Make = Callable[..., Sync]
+Make = Callable[..., Context]
 
 
 @pytest.fixture
-def make(make_sync: Callable[..., Sync], simulator: Server) -> Make:
+def make(make_sync: Callable[..., Context], simulator: Server) -> Make:
     """A process with these settings; what is not named is off."""
 
-    def made(**changes: Any) -> Sync:
+    def made(**changes: Any) -> Context:
         off = {"full_sync_schedule": "", "incremental_interval": 0, "playback_interval": 0, "timezone": "Europe/Berlin"}
         return make_sync(simulator, **{**off, **changes})
 
@@ -38,15 +38,15 @@ def make(make_sync: Callable[..., Sync], simulator: Server) -> Make:
 
 
 @pytest.fixture
-def often(make: Make, store: Store) -> Sync:
+def often(make: Make, store: Store) -> Context:
     """An incremental sync every half hour, planned."""
     sync = make(incremental_interval=1800)
     assert tick(sync) == []
     return sync
 
 
-def tick(sync: Sync) -> list[Run | Reading]:
-    return list(schedule.tick(sync))
+def tick(context: Context) -> list[Run | PlaybackDue]:
+    return list(schedule.take_due(context))
 
 
 def due(store: Store, late: str = "1 second", kind: str = "incremental") -> None:
@@ -74,7 +74,7 @@ def over(store: Store) -> None:
 # ---- due ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_time_that_has_come_makes_one_run_and_the_next_time(often: Sync, store: Store) -> None:
+def test_a_time_that_has_come_makes_one_run_and_the_next_time(often: Context, store: Store) -> None:
     assert tick(often) == []
     due(store)
     (run,) = tick(often)
@@ -88,7 +88,7 @@ def test_a_time_that_has_come_makes_one_run_and_the_next_time(often: Sync, store
 
 
 @pytest.mark.parametrize("late", ["1 second", "3 hours", "40 days"])
-def test_what_was_missed_is_caught_up_once(late: str, often: Sync, store: Store) -> None:
+def test_what_was_missed_is_caught_up_once(late: str, often: Context, store: Store) -> None:
     due(store, late)
     assert [len(tick(often)) for _ in range(3)] == [1, 0, 0]
     over(store)
@@ -96,7 +96,7 @@ def test_what_was_missed_is_caught_up_once(late: str, often: Sync, store: Store)
     assert seconds(store) > 890  # and the next one not at once
 
 
-def test_a_clock_that_is_put_back_doubles_nothing(often: Sync, store: Store) -> None:
+def test_a_clock_that_is_put_back_doubles_nothing(often: Context, store: Store) -> None:
     """The same time becomes due again, as if what was noted had been lost: its run is known by it."""
     due(store)
     at = of(store, "due_at")
@@ -108,7 +108,7 @@ def test_a_clock_that_is_put_back_doubles_nothing(often: Sync, store: Store) -> 
     assert seconds(store) > 0
 
 
-def test_a_run_that_is_not_over_is_joined_and_it_says_so(often: Sync, store: Store) -> None:
+def test_a_run_that_is_not_over_is_joined_and_it_says_so(often: Context, store: Store) -> None:
     run = store.run("incremental")
     due(store)
     assert tick(often) == []
@@ -129,7 +129,7 @@ def test_an_incremental_joins_a_full_sync_that_is_going(make: Make, store: Store
     assert [of(store, "sync_id", kind) for kind in ("full", "incremental")] == [run.id, run.id]
 
 
-def test_it_does_not_join_one_that_is_parked(often: Sync, store: Store) -> None:
+def test_it_does_not_join_one_that_is_parked(often: Context, store: Store) -> None:
     store.run("full", status="rate_limited")
     due(store)
     assert len(tick(often)) == 1
@@ -151,18 +151,18 @@ def test_plays_are_a_message_for_each_account(make: Make, store: Store) -> None:
     sync = make(playback_interval=600)
     assert tick(sync) == []
     due(store, kind="playback")
-    assert sorted(str(each) for each in tick(sync)) == [str(Reading("me", 600)), str(Reading("user02", 600))]
+    assert sorted(str(each) for each in tick(sync)) == [str(PlaybackDue("me", 600)), str(PlaybackDue("user02", 600))]
     assert tick(sync) == []
     assert types(store) == []
 
 
-def test_a_run_whose_message_was_never_sent_is_found_by_sweep(often: Sync, store: Store) -> None:
+def test_a_run_whose_message_was_never_sent_is_found_by_sweep(often: Context, store: Store) -> None:
     due(store)
     (run,) = tick(often)  # and the worker dies before it publishes
     assert isinstance(run, Run)
-    assert lifecycle.due(often) == []
+    assert runs.take_due_runs(often) == []
     store.set(run.id, wake_at="now()")
-    assert [each.id for each in lifecycle.due(often)] == [run.id]
+    assert [each.id for each in runs.take_due_runs(often)] == [run.id]
 
 
 def test_a_scheduled_run_reads_the_library(make: Make, store: Store, account: Account) -> None:
@@ -184,9 +184,9 @@ def test_two_that_tick_at_once_make_one_run_each_account(make: Make, store: Stor
     processes = [make(incremental_interval=1800) for _ in range(4)]
     start = threading.Barrier(len(processes))
 
-    def ticks(sync: Sync) -> list[Any]:
+    def ticks(context: Context) -> list[Any]:
         start.wait(10)
-        return [*tick(sync), *tick(sync)]
+        return [*tick(context), *tick(context)]
 
     with ThreadPoolExecutor(len(processes)) as threads:
         assert list(threads.map(ticks, processes)) == [[]] * 4
@@ -200,19 +200,19 @@ def test_two_that_tick_at_once_make_one_run_each_account(make: Make, store: Stor
             over(store)
 
 
-def test_what_somebody_holds_is_left_to_them(often: Sync, store: Store) -> None:
+def test_what_somebody_holds_is_left_to_them(often: Context, store: Store) -> None:
     due(store)
     with often.database.begin() as connection:
-        (wanted,) = schedules.due(connection)
-        assert schedules.take(connection, wanted)
+        (wanted,) = schedules.list_due(connection)
+        assert schedules.lock_due(connection, wanted)
         assert tick(often) == []  # and does not wait
         connection.rollback()
     assert len(tick(often)) == 1
     with often.database.begin() as connection:
-        assert schedules.take(connection, wanted) is None  # that very time is over
+        assert schedules.lock_due(connection, wanted) is None  # that very time is over
 
 
-def test_an_account_that_is_busy_keeps_no_other_waiting(often: Sync, store: Store) -> None:
+def test_an_account_that_is_busy_keeps_no_other_waiting(often: Context, store: Store) -> None:
     store.account("user02")
     tick(often)
     due(store)
@@ -226,7 +226,7 @@ def test_an_account_that_is_busy_keeps_no_other_waiting(often: Sync, store: Stor
 
 
 @pytest.mark.parametrize("status", ["disabled", "needs_login"])
-def test_an_account_that_rests_goes_on_at_once(status: str, often: Sync, store: Store) -> None:
+def test_an_account_that_rests_goes_on_at_once(status: str, often: Context, store: Store) -> None:
     store.sql("UPDATE accounts SET status = :status", status=status)
     due(store, "9 days")
     assert tick(often) == []
@@ -235,7 +235,7 @@ def test_an_account_that_rests_goes_on_at_once(status: str, often: Sync, store: 
     assert len(tick(often)) == 1
 
 
-def test_each_account_has_a_place_of_its_own(often: Sync, store: Store) -> None:
+def test_each_account_has_a_place_of_its_own(often: Context, store: Store) -> None:
     store.sql("DELETE FROM accounts")
     store.sql("INSERT INTO accounts (id, spotify_user_id) SELECT n, n FROM generate_series(1, 10) n")
     tick(often)
@@ -245,13 +245,13 @@ def test_each_account_has_a_place_of_its_own(often: Sync, store: Store) -> None:
     assert times[-1] - times[0] < timedelta(seconds=1800)
 
 
-def test_an_account_that_goes_takes_its_times_with_it(often: Sync, store: Store) -> None:
+def test_an_account_that_goes_takes_its_times_with_it(often: Context, store: Store) -> None:
     store.sql("DELETE FROM accounts")
     assert store.one("SELECT count(*) FROM schedules") == 0
     assert tick(often) == []
 
 
-def test_a_run_that_goes_takes_no_time_with_it(often: Sync, store: Store) -> None:
+def test_a_run_that_goes_takes_no_time_with_it(often: Context, store: Store) -> None:
     due(store)
     tick(often)
     store.sql("DELETE FROM sync_history")
@@ -261,7 +261,7 @@ def test_a_run_that_goes_takes_no_time_with_it(often: Sync, store: Store) -> Non
 # ---- settings -------------------------------------------------------------------------------------------------------
 
 
-def test_another_interval_holds_from_the_next_tick(make: Make, often: Sync, store: Store) -> None:
+def test_another_interval_holds_from_the_next_tick(make: Make, often: Context, store: Store) -> None:
     for interval in (60, 86_400, 300):
         tick(make(incremental_interval=interval))
         assert interval / 2 - 5 < seconds(store) <= interval * 1.5
@@ -278,7 +278,7 @@ def test_another_expression_or_time_zone_holds_from_the_next_tick(make: Make, st
     assert [(each.hour, each.minute // 10) for each in at] == [(13, 0), (4, 0), (5, 3)]
 
 
-def test_a_time_that_has_come_is_not_lost_to_a_new_rule(make: Make, often: Sync, store: Store) -> None:
+def test_a_time_that_has_come_is_not_lost_to_a_new_rule(make: Make, often: Context, store: Store) -> None:
     """Workers of two releases may even take turns."""
     other = make(incremental_interval=7200)
     due(store)
@@ -287,7 +287,7 @@ def test_a_time_that_has_come_is_not_lost_to_a_new_rule(make: Make, often: Sync,
     assert 3590 < seconds(store) <= 10_800
 
 
-def test_a_kind_is_switched_off_and_on(make: Make, often: Sync, store: Store) -> None:
+def test_a_kind_is_switched_off_and_on(make: Make, often: Context, store: Store) -> None:
     due(store)
     assert tick(make()) == []
     assert store.one("SELECT count(*) FROM schedules") == 0
@@ -300,7 +300,7 @@ def test_a_kind_is_switched_off_and_on(make: Make, often: Sync, store: Store) ->
 
 @pytest.mark.parametrize("families", [("*",), ("library", "playlists")])
 def test_while_all_is_blocked_no_run_starts_and_it_says_so(
-    families: tuple[str, ...], often: Sync, store: Store
+    families: tuple[str, ...], often: Context, store: Store
 ) -> None:
     due(store)
     for family in families:
@@ -319,14 +319,14 @@ def test_while_all_is_blocked_no_run_starts_and_it_says_so(
 
 
 @pytest.mark.parametrize("families", [("library",), ("playlists",), ("artists", "albums", "player")])
-def test_while_some_can_be_read_it_starts(families: tuple[str, ...], often: Sync, store: Store) -> None:
+def test_while_some_can_be_read_it_starts(families: tuple[str, ...], often: Context, store: Store) -> None:
     due(store)
     for family in families:
         store.block(family, 300)
     assert len(tick(often)) == 1
 
 
-def test_a_day_long_limit_is_looked_at_again_at_the_next_time(often: Sync, store: Store) -> None:
+def test_a_day_long_limit_is_looked_at_again_at_the_next_time(often: Context, store: Store) -> None:
     """A person may end it."""
     due(store)
     store.block("*", 86_000)
@@ -354,7 +354,7 @@ def test_a_full_sync_starts_during_a_limit_and_parks(make: Make, store: Store) -
     ],
 )
 def test_after_a_quota_the_interval_is_stretched_and_it_says_so(
-    family: str, reason: str, ended: str, stretched: bool, often: Sync, store: Store
+    family: str, reason: str, ended: str, stretched: bool, often: Context, store: Store
 ) -> None:
     store.block(family)
     store.sql(
@@ -378,9 +378,9 @@ def test_after_a_quota_the_interval_is_stretched_and_it_says_so(
 # ---- what is told ---------------------------------------------------------------------------------------------------
 
 
-def told(sync: Sync, account: str | None = None) -> dict[tuple[str, str], str]:
-    rows = schedule.listed(sync.database, sync.settings, account)
-    return {(row["account"], row["kind"]): " | ".join(words.lines(row, "Europe/Berlin")) for row in rows}
+def told(context: Context, account: str | None = None) -> dict[tuple[str, str], str]:
+    rows = schedule.list_schedule(context.database, context.settings, account)
+    return {(row["account"], row["kind"]): " | ".join(words.format_entry(row, "Europe/Berlin")) for row in rows}
 
 
 def test_it_is_told_when_how_often_how_it_ended_and_what_is_off(make: Make, store: Store) -> None:
@@ -436,16 +436,16 @@ def test_no_line_is_wider_than_a_terminal(make: Make, store: Store) -> None:
     assert max(map(len, lines)) <= 80
 
 
-def test_a_new_time_is_the_rules(often: Sync, store: Store) -> None:
+def test_a_new_time_is_the_rules(often: Context, store: Store) -> None:
     with often.database.begin() as connection:
         now = connection.exec_driver_sql("SELECT now()").scalar_one()
     found = next_time(Every(1800), now, store.account_id)
     assert abs(of(store, "due_at") - found) in {timedelta(0), timedelta(seconds=1800)}
 
 
-def test_removed_while_it_is_planned(often: Sync, store: Store) -> None:
+def test_removed_while_it_is_planned(often: Context, store: Store) -> None:
     with often.database.begin() as connection:
         now = connection.exec_driver_sql("SELECT now()").scalar_one()
-        gone = schedules.New(10**9, "full", now)
-        schedules.plan(connection, gone, "rule", now)
-        assert schedules.take(connection, Due(10**9, "gone", "full", now, now)) is None
+        gone = schedules.UnplannedEntry(10**9, "full", now)
+        schedules.set_first_time(connection, gone, "rule", now)
+        assert schedules.lock_due(connection, DueEntry(10**9, "gone", "full", now, now)) is None

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from spotisync.core.search import Cursor, Question, cursor
+from spotisync.core.search import PageCursor, Query, parse_cursor
 from spotisync.store import migrate, schema, search
 from spotisync.store.bulk import upsert
 from spotisync.store.database import Database
@@ -63,7 +63,7 @@ def shelves(draw: st.DrawFn) -> Shelf:
 
 
 QUESTIONS = st.builds(
-    Question,
+    Query,
     text=st.just("") | st.text(LETTERS, max_size=3) | st.sampled_from(("ss", "e", "n ab")),
     artist=st.none() | st.sampled_from(("r0", "r1")),
     genre=st.none() | st.sampled_from(GENRES),
@@ -133,7 +133,7 @@ def plain(words: str) -> str:
     return "".join(letters).lower().replace("ß", "ss")
 
 
-def fits(shelf: Shelf, song: Song, asked: Question) -> bool:
+def fits(shelf: Shelf, song: Song, asked: Query) -> bool:
     album = (None, None, None) if song.album is None else shelf.albums[song.album]
     artists = [shelf.artists[each] for each in song.artists]
     names = [plain(name) for name in (song.name, album[0], *(artist[0] for artist in artists)) if name is not None]
@@ -150,7 +150,7 @@ def fits(shelf: Shelf, song: Song, asked: Question) -> bool:
     )
 
 
-def naive(shelf: Shelf, asked: Question) -> list[str]:
+def naive(shelf: Shelf, asked: Query) -> list[str]:
     found = [song for song in shelf.songs if fits(shelf, song, asked)]
     if asked.sort == "added":
         found.sort(key=lambda song: (song.minute, song.number), reverse=True)
@@ -159,16 +159,16 @@ def naive(shelf: Shelf, asked: Question) -> list[str]:
     return [f"t{song.number}" for song in found]
 
 
-def walked(database: Database, asked: Question, size: int) -> list[str]:
+def walked(database: Database, asked: Query, size: int) -> list[str]:
     """All pages, one after the other."""
     found: list[str] = []
     while True:
         with database.begin() as connection:
-            page = search.page(connection, asked, size)
+            page = search.search_page(connection, asked, size)
         found += [item.id for item in page.items]
         if page.after is None:
             return found
-        again = cursor(str(page.after), asked.sort)
+        again = parse_cursor(str(page.after), asked.sort)
         assert again == page.after
         asked = replace(asked, after=again)
 
@@ -180,7 +180,7 @@ ASKED = {"shelf": shelves(), "questions": st.lists(QUESTIONS, min_size=3, max_si
 @settings(max_examples=15, suppress_health_check=QUIET)
 @given(**ASKED)
 def test_what_is_found_is_what_a_plain_look_at_each_row_finds(
-    store: Store, shelf: Shelf, questions: list[Question], size: int
+    store: Store, shelf: Shelf, questions: list[Query], size: int
 ) -> None:
     compare(store, shelf, questions, size)
 
@@ -188,17 +188,17 @@ def test_what_is_found_is_what_a_plain_look_at_each_row_finds(
 @pytest.mark.slow
 @settings(max_examples=120, suppress_health_check=QUIET)
 @given(**ASKED)
-def test_what_is_found_is_that_at_length(store: Store, shelf: Shelf, questions: list[Question], size: int) -> None:
+def test_what_is_found_is_that_at_length(store: Store, shelf: Shelf, questions: list[Query], size: int) -> None:
     compare(store, shelf, questions, size)
 
 
-def compare(store: Store, shelf: Shelf, questions: list[Question], size: int) -> None:
+def compare(store: Store, shelf: Shelf, questions: list[Query], size: int) -> None:
     put(store, shelf)
     for asked in questions:
         expected = naive(shelf, asked)
         assert walked(store.database, asked, size) == expected
         with store.database.begin() as connection:
-            counted = search.facets(connection, asked)
+            counted = search.count_facets(connection, asked)
         assert counted.total == len(expected)
         found = [song for song in shelf.songs if f"t{song.number}" in expected]
         for genre in GENRES:
@@ -236,19 +236,19 @@ def library(store: Store) -> Store:
     ],
 )
 def test_albums_artists_and_playlists_are_found_too(library: Store, asked: dict[str, str], found: list[str]) -> None:
-    assert walked(library.database, Question.read(asked), 1) == found
+    assert walked(library.database, Query.from_parameters(asked), 1) == found
     with library.database.begin() as connection:
-        assert search.facets(connection, Question.read(asked)).total == len(found)
+        assert search.count_facets(connection, Query.from_parameters(asked)).total == len(found)
 
 
 def test_an_item_tells_what_is_known(library: Store) -> None:
     with library.database.begin() as connection:
-        (album,) = search.page(connection, Question.read({"kind": "albums"})).items
-        (album_again,) = search.facets(connection, Question.read({"kind": "albums"})).by["decade"]
-        choices = search.playlists(connection, "me")
-    assert (album.artists, album.label, album.account) == ((search.Named("r0", "Sigur Rós"),), "Sub", "me")
+        (album,) = search.search_page(connection, Query.from_parameters({"kind": "albums"})).items
+        (album_again,) = search.count_facets(connection, Query.from_parameters({"kind": "albums"})).by["decade"]
+        choices = search.list_playlists(connection, "me")
+    assert (album.artists, album.label, album.account) == ((search.NamedId("r0", "Sigur Rós"),), "Sub", "me")
     assert album_again == search.Facet("1990", "1990s", 1)
-    assert choices == [search.Named("p", "P")]
+    assert choices == [search.NamedId("p", "P")]
 
 
 # ---- odd questions --------------------------------------------------------------------------------------------------
@@ -260,25 +260,26 @@ def test_an_item_tells_what_is_known(library: Store) -> None:
         st.text(max_size=300)
         | st.sampled_from(("tracks", "albums", "artists", "playlists", "name", "1", "1990s", "0")),
     ),
-    st.text(max_size=60) | st.builds(str, st.builds(Cursor, st.none() | st.text(max_size=9), st.integers(), st.text())),
+    st.text(max_size=60)
+    | st.builds(str, st.builds(PageCursor, st.none() | st.text(max_size=9), st.integers(), st.text())),
 )
 @settings(max_examples=20, suppress_health_check=QUIET)
 def test_whatever_is_asked_is_answered(store: Store, asked: dict[str, str], after: str) -> None:
-    question = Question.read({**asked, "after": after})
+    question = Query.from_parameters({**asked, "after": after})
     with store.database.begin() as connection:
-        assert search.page(connection, question).items == []
-        assert search.facets(connection, question).total == 0
+        assert search.search_page(connection, question).items == []
+        assert search.count_facets(connection, question).total == 0
 
 
 @given(QUESTIONS)
-def test_a_question_is_the_same_after_its_address(asked: Question) -> None:
-    clean = Question.read({"q": asked.text}).text
-    assert Question.read(asked.parameters()) == replace(asked, text=clean)
+def test_a_question_is_the_same_after_its_address(asked: Query) -> None:
+    clean = Query.from_parameters({"q": asked.text}).text
+    assert Query.from_parameters(asked.parameters()) == replace(asked, text=clean)
 
 
 @pytest.mark.parametrize("nonsense", ["", "x", "W10", "bnVsbA", "WzEsMiwzXQ", "WyJ4IiwxLCJ5Il0", "W" * 5000, "é"])
 def test_a_cursor_that_is_none_is_the_beginning(nonsense: str) -> None:
-    assert cursor(nonsense, "added") is None
+    assert parse_cursor(nonsense, "added") is None
 
 
 @pytest.mark.parametrize("table", ["tracks", "albums", "artists"])
@@ -305,7 +306,7 @@ def test_a_server_without_trigrams_finds_the_same(empty_database_url: str) -> No
         query(url, "INSERT INTO accounts (spotify_user_id) VALUES ('me')")
         query(url, "INSERT INTO followed_artists SELECT id, 'r' FROM accounts")
         database = Database(url)
-        assert walked(database, Question.read({"kind": "artists", "q": "bjork"}), 1) == ["r"]
+        assert walked(database, Query.from_parameters({"kind": "artists", "q": "bjork"}), 1) == ["r"]
         database.close()
         migrate.downgrade(url, "base")
     finally:

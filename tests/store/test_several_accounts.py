@@ -9,14 +9,14 @@ from urllib.parse import parse_qs
 import pytest
 from sqlalchemy import Connection, text
 
-from spotisync.core.outcomes import End, More, Over, Retry
+from spotisync.core.outcomes import More, PhaseEnded, Retry, RunEnded
 from spotisync.core.phases import Entity
 from spotisync.core.states import OVER
 from spotisync.errors import Fatal
 from spotisync.simulator import Server, start
 from spotisync.store import catalogue
 from spotisync.store.runs import Run
-from spotisync.sync import Sync, enrol, lifecycle
+from spotisync.sync import Context, accounts, runs
 from tests import drive
 from tests.drive import Account
 from tests.store.conftest import Store, until
@@ -34,25 +34,25 @@ def simulator() -> Iterator[Server]:
 
 
 @pytest.fixture
-def sync(simulator: Server, make_sync: Callable[..., Sync]) -> Sync:
+def context(simulator: Server, make_sync: Callable[..., Context]) -> Context:
     sync = make_sync(simulator, artists_batch_size=20, albums_batch_size=20, tracks_batch_size=50)
     for account in (ONE, TWO):
-        enrol.add(sync, simulator.refresh_token(account.name), None)
+        accounts.add(sync, simulator.refresh_token(account.name), None)
     return sync
 
 
-def in_turn(sync: Sync, *going: Run, before: Callable[[], None] = lambda: None) -> list[dict[str, Any]]:
+def in_turn(context: Context, *going: Run, before: Callable[[], None] = lambda: None) -> list[dict[str, Any]]:
     """A batch of each, until all are over; returns their summaries."""
     for _ in range(500):
-        unfinished = [run for run in going if drive.look(sync, run).status not in OVER]
+        unfinished = [run for run in going if drive.look(context, run).status not in OVER]
         if not unfinished:
-            return [drive.summary(sync, run) for run in going]
+            return [drive.summary(context, run) for run in going]
         before()
         for run in unfinished:
-            if drive.look(sync, run).phase == "finish":
-                lifecycle.finish(sync, run.id)
-            elif not isinstance(drive.step(sync, run), More | End | Over):
-                drive.time_passes(sync, run)
+            if drive.look(context, run).phase == "finish":
+                runs.finish(context, run.id)
+            elif not isinstance(drive.step(context, run), More | PhaseEnded | RunEnded):
+                drive.time_passes(context, run)
     raise AssertionError("they do not end")
 
 
@@ -61,17 +61,17 @@ def looked_up(simulator: Server) -> Counter[str]:
     return Counter(id_ for each in asked for id_ in parse_qs(each["query"])["ids"][0].split(","))
 
 
-def to_phase(sync: Sync, run: Run, phase: str) -> None:
+def to_phase(context: Context, run: Run, phase: str) -> None:
     for _ in range(100):
-        if drive.look(sync, run).phase == phase:
+        if drive.look(context, run).phase == phase:
             return
-        assert isinstance(drive.step(sync, run), More | End)
+        assert isinstance(drive.step(context, run), More | PhaseEnded)
     raise AssertionError(f"{phase} is not reached")
 
 
-def take_all(sync: Sync, run: Run, lease: int = 100) -> None:
+def take_all(context: Context, run: Run, lease: int = 100) -> None:
     """The run's batch in flight has all the stubs there are."""
-    with sync.database.begin() as connection:
+    with context.database.begin() as connection:
         for entity in ENTITIES:
             assert catalogue.claim_stubs(connection, entity, run.id, 10_000, lease)
 
@@ -84,13 +84,13 @@ def stubs(store: Store) -> int:
 
 
 def test_no_id_is_looked_up_twice_and_each_account_has_its_whole_library(
-    sync: Sync, simulator: Server, store: Store
+    context: Context, simulator: Server, store: Store
 ) -> None:
-    going = [drive.start(sync, account) for account in (ONE, TWO)]
-    for summary in in_turn(sync, *going):
+    going = [drive.start(context, account) for account in (ONE, TWO)]
+    for summary in in_turn(context, *going):
         assert (summary["status"], summary["items_deferred"]) == ("success", 0)
     for account in (ONE, TWO):
-        assert_tables_equal_truth(sync, account, simulator.world.truth(account.name))
+        assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
     times = looked_up(simulator)
     assert set(times.values()) == {1}
     there = {id_ for entity in ENTITIES for (id_,) in store.sql(f"SELECT id FROM {entity}")}
@@ -100,19 +100,19 @@ def test_no_id_is_looked_up_twice_and_each_account_has_its_whole_library(
     assert store.one(shared) > 10, "they have little in common, so this shows little"
 
 
-def test_what_another_run_is_looking_up_is_waited_for(sync: Sync, simulator: Server, store: Store) -> None:
-    one, two = (drive.start(sync, account) for account in (ONE, TWO))
-    to_phase(sync, one, "artists")
-    assert isinstance(drive.step(sync, one), More), "followed artists are read first"
-    take_all(sync, two)
+def test_what_another_run_is_looking_up_is_waited_for(context: Context, simulator: Server, store: Store) -> None:
+    one, two = (drive.start(context, account) for account in (ONE, TWO))
+    to_phase(context, one, "artists")
+    assert isinstance(drive.step(context, one), More), "followed artists are read first"
+    take_all(context, two)
     simulator.control.reset_log()
-    outcome = drive.step(sync, one)
+    outcome = drive.step(context, one)
     assert isinstance(outcome, Retry)
     assert 0 < outcome.seconds < 3
     assert looked_up(simulator) == Counter()
-    assert (drive.look(sync, one).phase, store.one("SELECT max(failures) FROM sync_state")) == ("artists", 0)
-    in_turn(sync, two)
-    for summary in in_turn(sync, one):
+    assert (drive.look(context, one).phase, store.one("SELECT max(failures) FROM sync_state")) == ("artists", 0)
+    in_turn(context, two)
+    for summary in in_turn(context, one):
         assert (summary["status"], summary["items_deferred"]) == ("success", 0)
     assert set(looked_up(simulator).values()) == {1}
     assert stubs(store) == 0
@@ -121,56 +121,56 @@ def test_what_another_run_is_looking_up_is_waited_for(sync: Sync, simulator: Ser
 @pytest.mark.parametrize("phase", ["artists", "playlists"])
 @pytest.mark.parametrize("way", ["lease", "failed", "disabled"])
 def test_what_another_run_does_not_look_up_after_all_is_taken_over(
-    sync: Sync, store: Store, phase: str, way: str
+    context: Context, store: Store, phase: str, way: str
 ) -> None:
     """Wherever it was met: early, or when this run has nothing else left to do."""
-    one, two = (drive.start(sync, account) for account in (ONE, TWO))
-    drive.step(sync, two)
-    to_phase(sync, one, phase)
+    one, two = (drive.start(context, account) for account in (ONE, TWO))
+    drive.step(context, two)
+    to_phase(context, one, phase)
     if phase == "playlists":
         store.sql("INSERT INTO artists (id, uri) VALUES ('not-an-id', 'u')")
         store.sql("INSERT INTO albums (id, uri) VALUES ('not-an-id', 'u')")
-    take_all(sync, two)
-    outcomes = [drive.step(sync, one)]
+    take_all(context, two)
+    outcomes = [drive.step(context, one)]
     while not isinstance(outcomes[-1], Retry):
-        outcomes.append(drive.step(sync, one))
+        outcomes.append(drive.step(context, one))
     if way == "lease":
         for entity in ENTITIES:
             store.sql(f"UPDATE {entity} SET lookup_until = now()")
     elif way == "failed":
         store.set(two.id, status="failed")
     else:
-        enrol.set_status(sync, TWO.name, "disabled")
-    summary = drive.run_to_end(sync, one)
+        accounts.set_status(context, TWO.name, "disabled")
+    summary = drive.run_to_end(context, one)
     assert (summary["status"], summary["items_deferred"]) == ("success", 0)
     assert stubs(store) == 0
 
 
 def test_when_look_ups_are_put_off_what_another_run_had_is_counted_too(
-    sync: Sync, simulator: Server, store: Store
+    context: Context, simulator: Server, store: Store
 ) -> None:
-    one, two = (drive.start(sync, account) for account in (ONE, TWO))
-    to_phase(sync, one, "artists")
-    take_all(sync, two)
+    one, two = (drive.start(context, account) for account in (ONE, TWO))
+    to_phase(context, one, "artists")
+    take_all(context, two)
     store.block("artists", 86_400)
     store.block("albums", 86_400)
-    sync.gate._read_at = float("-inf")
+    context.gate._read_at = float("-inf")
     simulator.control.reset_log()
-    (summary,) = in_turn(sync, one)
+    (summary,) = in_turn(context, one)
     assert summary["status"] == "success"
     assert summary["items_deferred"] == stubs(store) > 0
     assert looked_up(simulator) == Counter()
 
 
-def test_a_run_in_trouble_keeps_no_stub_from_another_one(sync: Sync, simulator: Server) -> None:
+def test_a_run_in_trouble_keeps_no_stub_from_another_one(context: Context, simulator: Server) -> None:
     simulator.control.add_fault(status=500, family="artists", account=TWO.name, times=None)
-    one, two = (drive.start(sync, account) for account in (ONE, TWO))
-    to_phase(sync, two, "artists")
-    assert isinstance(drive.step(sync, two), More), "followed artists are read first"
-    assert isinstance(drive.step(sync, two), Retry)
+    one, two = (drive.start(context, account) for account in (ONE, TWO))
+    to_phase(context, two, "artists")
+    assert isinstance(drive.step(context, two), More), "followed artists are read first"
+    assert isinstance(drive.step(context, two), Retry)
     waits = 0
-    while drive.look(sync, one).phase in ("tracks", "artists"):
-        waits += isinstance(drive.step(sync, one), Retry)
+    while drive.look(context, one).phase in ("tracks", "artists"):
+        waits += isinstance(drive.step(context, one), Retry)
     assert waits == 0
 
 
@@ -178,12 +178,12 @@ def test_a_run_in_trouble_keeps_no_stub_from_another_one(sync: Sync, simulator: 
 
 
 def test_a_batch_that_postgres_ends_to_break_a_deadlock_is_committed_all_the_same(
-    simulator: Server, make_sync: Callable[..., Sync], sync: Sync, store: Store
+    simulator: Server, make_sync: Callable[..., Context], context: Context, store: Store
 ) -> None:
     quick_to_see_it = f"{store.database._engine.url.render_as_string(hide_password=False)}&options="
     victim = make_sync(simulator, database_url=f"{quick_to_see_it}-c%20deadlock_timeout%3D20", tracks_batch_size=50)
-    run = drive.start(sync, ONE)
-    drive.step(sync, run)
+    run = drive.start(context, ONE)
+    drive.step(context, run)
     first, last = store.sql("SELECT min(id), max(id) FROM artists")[0]
     store.sql("UPDATE artists SET name = 'old'")  # so that the same page writes them again
     store.sql("UPDATE sync_state SET cursor = NULL WHERE entity_type = 'tracks'")
@@ -208,18 +208,18 @@ def test_a_batch_that_postgres_ends_to_break_a_deadlock_is_committed_all_the_sam
         connection.execute(text("UPDATE artists SET name = 'held' WHERE id = :id"), {"id": first})
     other.join()
     assert len(tries) == 2, "they did not meet in a deadlock"
-    assert isinstance(outcomes[0], More | End)
+    assert isinstance(outcomes[0], More | PhaseEnded)
     assert store.one("SELECT count(*) FROM artists WHERE name IN ('old', 'held')") == 0
 
 
 def test_workers_that_write_the_same_rows_at_once_commit_them_all(
-    simulator: Server, make_sync: Callable[..., Sync], sync: Sync, store: Store
+    simulator: Server, make_sync: Callable[..., Context], context: Context, store: Store
 ) -> None:
     """Two whole runs over one list, in two threads."""
-    two = enrol.add(sync, simulator.refresh_token(ONE.name), None)  # the same library, as the second account's
+    two = accounts.add(context, simulator.refresh_token(ONE.name), None)  # the same library, as the second account's
     store.sql("UPDATE accounts SET refresh_token = (SELECT refresh_token FROM accounts WHERE id = :id)", id=two.id)
     store.sql("UPDATE accounts SET access_token = (SELECT access_token FROM accounts WHERE id = :id)", id=two.id)
-    going = [drive.start(sync, account) for account in (ONE, TWO)]
+    going = [drive.start(context, account) for account in (ONE, TWO)]
     workers = [make_sync(simulator, tracks_batch_size=50, artists_batch_size=20) for _ in going]
     summaries: list[dict[str, Any]] = []
     threads = [
@@ -239,21 +239,21 @@ def test_workers_that_write_the_same_rows_at_once_commit_them_all(
 # ---- trouble --------------------------------------------------------------------------------------------------------
 
 
-def revoked(_: Sync, simulator: Server) -> None:
+def revoked(_: Context, simulator: Server) -> None:
     simulator.control.revoke(TWO.name, access=True)
 
 
-def refused(_: Sync, simulator: Server) -> None:
+def refused(_: Context, simulator: Server) -> None:
     simulator.control.add_fault(status=403, message="no Premium", account=TWO.name, family="library", times=None)
 
 
-def disabled(sync: Sync, _: Server) -> None:
-    enrol.set_status(sync, TWO.name, "disabled")
+def disabled(context: Context, _: Server) -> None:
+    accounts.set_status(context, TWO.name, "disabled")
 
 
-def noted_elsewhere(sync: Sync, _: Server) -> None:
+def noted_elsewhere(context: Context, _: Server) -> None:
     """Another worker has just met a refusal."""
-    with sync.database.begin() as connection:
+    with context.database.begin() as connection:
         connection.exec_driver_sql("UPDATE accounts SET status = 'needs_login' WHERE spotify_user_id = 'user02'")
 
 
@@ -267,39 +267,39 @@ def noted_elsewhere(sync: Sync, _: Server) -> None:
     ],
 )
 def test_one_accounts_trouble_ends_its_own_run_in_words_and_no_other(
-    sync: Sync, simulator: Server, trouble: Callable[[Sync, Server], None], status: str, words: str
+    context: Context, simulator: Server, trouble: Callable[[Context, Server], None], status: str, words: str
 ) -> None:
-    one, two = (drive.start(sync, account) for account in (ONE, TWO))
-    drive.step(sync, two)
-    trouble(sync, simulator)
-    first, second = in_turn(sync, one, two)
+    one, two = (drive.start(context, account) for account in (ONE, TWO))
+    drive.step(context, two)
+    trouble(context, simulator)
+    first, second = in_turn(context, one, two)
     assert (first["status"], first["items_deferred"]) == ("success", 0)
-    assert_tables_equal_truth(sync, ONE, simulator.world.truth(ONE.name))
+    assert_tables_equal_truth(context, ONE, simulator.world.truth(ONE.name))
     assert second["status"] == status
     assert words in second["last_error"]
 
 
 def test_a_run_that_began_while_its_account_was_being_disabled_ends_at_its_first_claim(
-    sync: Sync, store: Store
+    context: Context, store: Store
 ) -> None:
-    run = drive.start(sync, TWO)
+    run = drive.start(context, TWO)
     store.sql("UPDATE accounts SET status = 'disabled' WHERE spotify_user_id = 'user02'")
-    outcome = drive.step(sync, run)
-    assert isinstance(outcome, Over)
-    assert outcome.status == drive.look(sync, run).status == "cancelled"
+    outcome = drive.step(context, run)
+    assert isinstance(outcome, RunEnded)
+    assert outcome.status == drive.look(context, run).status == "cancelled"
 
 
 @pytest.mark.parametrize("state", ["in_progress", "rate_limited", "pending"])
 def test_disabling_ends_what_is_unfinished_at_once_and_enabling_lets_it_be_resumed(
-    sync: Sync, store: Store, state: str
+    context: Context, store: Store, state: str
 ) -> None:
-    run = drive.start(sync, TWO)
-    drive.step(sync, run)
+    run = drive.start(context, TWO)
+    drive.step(context, run)
     store.set(run.id, status=state)
-    disabled(sync, None)  # type: ignore[arg-type]
-    assert drive.look(sync, run).status == "cancelled"
+    disabled(context, None)  # type: ignore[arg-type]
+    assert drive.look(context, run).status == "cancelled"
     with pytest.raises(Fatal, match="disabled"):
-        drive.start(sync, TWO)
-    enrol.set_status(sync, TWO.name, "active")
-    assert lifecycle.resume(sync, run.id).created
-    assert drive.run_to_end(sync, run)["status"] == "success"
+        drive.start(context, TWO)
+    accounts.set_status(context, TWO.name, "active")
+    assert runs.resume(context, run.id).created
+    assert drive.run_to_end(context, run)["status"] == "success"

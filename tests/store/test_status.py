@@ -13,10 +13,10 @@ from spotisync.errors import Fatal
 from spotisync.settings import Settings
 from spotisync.simulator import Server
 from spotisync.store import accounts, heartbeats, runs
-from spotisync.store.accounts import Vault
+from spotisync.store.accounts import TokenVault
 from spotisync.store.database import Database
 from spotisync.store.runs import Run
-from spotisync.sync import Sync, probe
+from spotisync.sync import Context, probe
 from tests.conftest import SECRET_KEY
 from tests.drive import Account, full_sync, start, step
 from tests.store.conftest import CLIENT, GONE, Store
@@ -35,7 +35,7 @@ def look(store: Store, make_settings: Callable[..., Settings]) -> Callable[..., 
 
     def look(account: str | None = None, client_id: str | None = CLIENT) -> Any:
         with store.database.begin() as connection:
-            return status.look(connection, settings.model_copy(update={"client_id": client_id}), account)
+            return status.status_document(connection, settings.model_copy(update={"client_id": client_id}), account)
 
     return look
 
@@ -154,9 +154,9 @@ def test_the_schedule_leaves_a_sign_every_few_seconds(store: Store, look: Callab
 
     def beat() -> datetime:
         with store.database.begin() as connection:
-            heartbeats.beat(connection, "sweep")
+            heartbeats.record_heartbeat(connection, "sweep")
         with store.database.begin() as connection:
-            found = heartbeats.last(connection, "sweep")
+            found = heartbeats.last_heartbeat(connection, "sweep")
         assert found
         return found
 
@@ -171,27 +171,27 @@ def test_the_schedule_leaves_a_sign_every_few_seconds(store: Store, look: Callab
 
 
 def test_batches_note_how_long_they_were_and_a_wait_does_not_count(
-    sync: Sync, account: Account, look: Callable[..., Any], store: Store
+    context: Context, account: Account, look: Callable[..., Any], store: Store
 ) -> None:
-    run = start(sync, account)
+    run = start(context, account)
     store.sql("UPDATE sync_state SET updated_at = now() - interval '1 day'")
-    step(sync, run)
+    step(context, run)
     busy = look(account.name)["phases"]["tracks"]["busy_seconds"]
     assert 0 < busy < 60, "the claim of the first batch is when it began"
     store.sql("UPDATE sync_state SET updated_at = now() - interval '1 day'")
     store.sql("UPDATE sync_state SET rate_limit_reset_at = now() WHERE status = 'in_progress'")
-    step(sync, run)
+    step(context, run)
     assert look(account.name)["phases"]["tracks"]["busy_seconds"] < 60, "the claim after a wait is"
 
 
 def test_the_second_run_is_forecast_from_the_first(
-    sync: Sync, account: Account, look: Callable[..., Any], store: Store
+    context: Context, account: Account, look: Callable[..., Any], store: Store
 ) -> None:
     store.sql("DELETE FROM accounts WHERE spotify_user_id = 'me'")
-    full_sync(sync, account)
+    full_sync(context, account)
     assert look()["eta"] is None, "it is over"
-    run = start(sync, account)
-    step(sync, run)
+    run = start(context, account)
+    step(context, run)
     eta = look()["eta"]
     assert eta["earliest"] <= eta["latest"]
     assert "It will be complete" in look()["notes"][0]
@@ -200,35 +200,37 @@ def test_the_second_run_is_forecast_from_the_first(
 # ---- what the doctor asks of an account -----------------------------------------------------------------------------
 
 
-def token(sync: Sync, name: str, vault: Vault | None = None) -> checks.Finding:
-    with sync.database.begin() as connection:
-        found = accounts.named(connection, name)
-        stored = accounts.tokens(connection, found.id)
-    return checks.token(found, stored, vault or sync.vault, datetime.now(UTC))
+def token(context: Context, name: str, vault: TokenVault | None = None) -> checks.Finding:
+    with context.database.begin() as connection:
+        found = accounts.find_account(connection, name)
+        stored = accounts.get_tokens(connection, found.id)
+    return checks.token(found, stored, vault or context.vault, datetime.now(UTC))
 
 
-def test_the_token_of_an_account(sync: Sync, account: Account, store: Store) -> None:
-    assert token(sync, account.name).state == "ok"
-    other = Vault([SECRET_KEY[::-1].replace("=", "") + "="])
-    wrong = token(sync, account.name, other)
+def test_the_token_of_an_account(context: Context, account: Account, store: Store) -> None:
+    assert token(context, account.name).state == "ok"
+    other = TokenVault([SECRET_KEY[::-1].replace("=", "") + "="])
+    wrong = token(context, account.name, other)
     assert (wrong.state, "SPOTISYNC_SECRET_KEY" in str(wrong.cure)) == ("failed", True)
     store.sql("UPDATE accounts SET authorised_at = now() - interval '170 days'")
-    old = token(sync, account.name)
+    old = token(context, account.name)
     assert (old.state, "in 9 days" in old.words or "in 10 days" in old.words) == ("warning", True)
     store.sql("UPDATE accounts SET authorised_at = now() - interval '190 days'")
-    assert "any moment" in token(sync, account.name).words
+    assert "any moment" in token(context, account.name).words
     store.sql("UPDATE accounts SET status = 'needs_login'")
-    assert (token(sync, account.name).state, token(sync, account.name).code) == ("failed", 4)
-    assert token(sync, "me").code == 4, "it has none"
+    assert (token(context, account.name).state, token(context, account.name).code) == ("failed", 4)
+    assert token(context, "me").code == 4, "it has none"
 
 
-def test_spotify_is_asked_once_for_an_account(sync: Sync, account: Account, simulator: Server, store: Store) -> None:
-    with sync.database.begin() as connection:
-        found = accounts.named(connection, account.name)
+def test_spotify_is_asked_once_for_an_account(
+    context: Context, account: Account, simulator: Server, store: Store
+) -> None:
+    with context.database.begin() as connection:
+        found = accounts.find_account(connection, account.name)
 
     def asked() -> checks.Finding:
         simulator.control.reset_log()
-        return checks.answers(found, lambda each: probe.ask(sync, each))
+        return checks.spotify_answers(found, lambda each: probe.check_spotify_answers(context, each))
 
     assert asked().state == "ok"
     assert [each["path"] for each in simulator.control.requests()] == ["/v1/me/"]
@@ -239,10 +241,10 @@ def test_spotify_is_asked_once_for_an_account(sync: Sync, account: Account, simu
     simulator.control.add_fault(kind="status", status=403, path="/v1/me", times=1)
     assert (asked().state, asked().state) == ("failed", "ok")
     store.block("*")
-    sync.gate._read_at = float("-inf")
+    context.gate._read_at = float("-inf")
     assert (asked().state, simulator.control.requests()) == ("warning", [])
     store.sql("DELETE FROM rate_limits")
-    sync.gate._read_at = float("-inf")
+    context.gate._read_at = float("-inf")
     simulator.control.revoke(access=True)
     assert (asked().state, asked().code) == ("failed", 4)
 

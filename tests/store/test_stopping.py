@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from spotisync.core.outcomes import End, More, Outcome, Retry
+from spotisync.core.outcomes import More, Outcome, PhaseEnded, Retry
 from spotisync.errors import Stopping
 from spotisync.simulator import Server, start
 from spotisync.store.runs import Run
-from spotisync.sync import Sync, playback
+from spotisync.sync import Context, playback
 from spotisync.sync.enrich import enrich
 from tests import drive
 from tests.drive import Account
@@ -25,7 +25,7 @@ from tests.truth import assert_tables_equal_truth
 class Worker:
     """One that can be asked to stop, as its signal does it."""
 
-    sync: Sync
+    sync: Context
     simulator: Server
     asked: threading.Event
 
@@ -52,64 +52,68 @@ def simulator(library: str | int) -> Iterator[Server]:
 
 
 @pytest.fixture
-def worker(sync: Sync, simulator: Server) -> Iterator[Worker]:
+def worker(context: Context, simulator: Server) -> Iterator[Worker]:
     asked = threading.Event()
-    yield Worker(replace(sync, stopping=asked.is_set), simulator, asked)
+    yield Worker(replace(context, stopping=asked.is_set), simulator, asked)
     simulator.control.release()
 
 
-def row(sync: Sync, sql: str) -> Any:
-    with sync.database.begin() as connection:
+def row(context: Context, sql: str) -> Any:
+    with context.database.begin() as connection:
         return connection.execute(text(sql)).one()
 
 
 def test_the_batch_is_free_at_once_and_nothing_is_counted_against_it(
-    worker: Worker, sync: Sync, simulator: Server, account: Account
+    worker: Worker, context: Context, simulator: Server, account: Account
 ) -> None:
-    run = drive.start(sync, account)
+    run = drive.start(context, account)
     handed_back: Outcome = worker.stopped_while(lambda: drive.step(worker.sync, run), path="/me/tracks").result()
     assert isinstance(handed_back, Retry)
     assert handed_back.seconds == 0
-    found = row(sync, "SELECT attempts, claim, claim_pid, last_error, status, api_calls FROM sync_history")
+    found = row(context, "SELECT attempts, claim, claim_pid, last_error, status, api_calls FROM sync_history")
     assert (found.attempts, found.claim, found.claim_pid, found.last_error) == (0, None, None, None)
     assert found.status == "in_progress"
-    assert row(sync, "SELECT sum(failures) AS failures FROM sync_state").failures == 0
+    assert row(context, "SELECT sum(failures) AS failures FROM sync_state").failures == 0
     # What it sent is counted, though nobody waited for the reply.
     assert found.api_calls == 1
     # A message that reaches it now claims nothing, and goes on to somebody else.
     assert isinstance(drive.step(worker.sync, run), Retry)
-    assert isinstance(drive.step(sync, run), End)
-    assert drive.run_to_end(sync, run)["status"] == "success"
-    assert_tables_equal_truth(sync, account, simulator.world.truth(account.name))
+    assert isinstance(drive.step(context, run), PhaseEnded)
+    assert drive.run_to_end(context, run)["status"] == "success"
+    assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
 
 
 @pytest.mark.parametrize("library", [260])
-def test_pages_that_came_before_the_stop_are_kept(worker: Worker, sync: Sync, account: Account) -> None:
-    run = drive.start(sync, account)
-    drive.step(sync, run)
-    before = row(sync, "SELECT count(*) FROM saved_tracks")[0]
+def test_pages_that_came_before_the_stop_are_kept(worker: Worker, context: Context, account: Account) -> None:
+    run = drive.start(context, account)
+    drive.step(context, run)
+    before = row(context, "SELECT count(*) FROM saved_tracks")[0]
     half = worker.stopped_while(lambda: drive.step(worker.sync, run), path="offset=1[0-9][0-9]")
     assert isinstance(half.result(), More)
-    assert row(sync, "SELECT seq, claim FROM sync_history") == (2, None)
-    assert row(sync, "SELECT count(*) FROM saved_tracks")[0] > before
+    assert row(context, "SELECT seq, claim FROM sync_history") == (2, None)
+    assert row(context, "SELECT count(*) FROM saved_tracks")[0] > before
 
 
-def test_look_ups_are_free_for_whoever_can(worker: Worker, sync: Sync, simulator: Server, account: Account) -> None:
-    run = drive.start(sync, account)
+def test_look_ups_are_free_for_whoever_can(
+    worker: Worker, context: Context, simulator: Server, account: Account
+) -> None:
+    run = drive.start(context, account)
     worker.stopped_while(lambda: _go_on(worker.sync, run), path="/v1/artists").result()
-    assert row(sync, "SELECT count(*) FROM artists WHERE lookup_until IS NOT NULL")[0] == 0
+    assert row(context, "SELECT count(*) FROM artists WHERE lookup_until IS NOT NULL")[0] == 0
 
 
-def _go_on(sync: Sync, run: Run) -> None:
-    while not isinstance(drive.step(sync, run), Retry):
+def _go_on(context: Context, run: Run) -> None:
+    while not isinstance(drive.step(context, run), Retry):
         pass
 
 
-def test_a_refresh_under_way_is_waited_for(worker: Worker, sync: Sync, simulator: Server, account: Account) -> None:
+def test_a_refresh_under_way_is_waited_for(
+    worker: Worker, context: Context, simulator: Server, account: Account
+) -> None:
     """The rotated token exists nowhere else."""
     simulator.control.settings(refresh_reply="rotate")
-    before = row(sync, "UPDATE accounts SET access_token = NULL RETURNING refresh_token").refresh_token
-    run = drive.start(sync, account)
+    before = row(context, "UPDATE accounts SET access_token = NULL RETURNING refresh_token").refresh_token
+    run = drive.start(context, account)
     simulator.control.add_fault(kind="hold", path="/api/token", when="reply")
     with ThreadPoolExecutor(1) as threads:
         done = threads.submit(drive.step, worker.sync, run)
@@ -119,19 +123,19 @@ def test_a_refresh_under_way_is_waited_for(worker: Worker, sync: Sync, simulator
             done.result(0.6)
         simulator.control.release()
         assert isinstance(done.result(20), Retry)
-    assert row(sync, "SELECT refresh_token FROM accounts").refresh_token != before
-    assert drive.run_to_end(sync, run)["status"] == "success"
+    assert row(context, "SELECT refresh_token FROM accounts").refresh_token != before
+    assert drive.run_to_end(context, run)["status"] == "success"
 
 
-def test_a_read_of_plays_is_left_to_another_worker(worker: Worker, sync: Sync, account: Account) -> None:
-    stopped = worker.stopped_while(lambda: playback.track(worker.sync), path="recently-played")
+def test_a_read_of_plays_is_left_to_another_worker(worker: Worker, context: Context, account: Account) -> None:
+    stopped = worker.stopped_while(lambda: playback.track_plays(worker.sync), path="recently-played")
     assert isinstance(stopped.exception(), Stopping)
-    assert playback.track(sync)["plays_added"] > 0
+    assert playback.track_plays(context)["plays_added"] > 0
 
 
-def test_the_backlog_is_left_to_another_worker(worker: Worker, sync: Sync, account: Account) -> None:
-    with sync.database.begin() as connection:
+def test_the_backlog_is_left_to_another_worker(worker: Worker, context: Context, account: Account) -> None:
+    with context.database.begin() as connection:
         connection.execute(text("INSERT INTO artists (id, uri) VALUES ('0' || repeat('a', 21), 'spotify:artist:x')"))
     assert worker.stopped_while(lambda: enrich(worker.sync), path="/v1/artists").result().looked_up == 0
-    assert row(sync, "SELECT lookup_until FROM artists").lookup_until is None
-    assert enrich(sync).family == "artists"
+    assert row(context, "SELECT lookup_until FROM artists").lookup_until is None
+    assert enrich(context).family == "artists"

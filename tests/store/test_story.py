@@ -19,7 +19,8 @@ from spotisync.core.states import OVER, PHASES
 from spotisync.simulator import Server
 from spotisync.store import heartbeats, runs
 from spotisync.store.runs import Run
-from spotisync.sync import Sync, lifecycle
+from spotisync.sync import Context
+from spotisync.sync import runs as lifecycle
 from tests import drive
 from tests.drive import Account
 from tests.store.conftest import GONE, LEASE, Store
@@ -30,26 +31,26 @@ QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 MISHAPS = ("500", "short", "long", "killed", "killed and swept", "late", "cancelled")
 
 
-def look(sync: Sync, account: str | None = None) -> Any:
-    with sync.database.begin() as connection:
-        return status.look(connection, sync.settings, account)
+def look(context: Context, account: str | None = None) -> Any:
+    with context.database.begin() as connection:
+        return status.status_document(connection, context.settings, account)
 
 
-def events(sync: Sync, sync_id: int) -> list[dict[str, Any]]:
-    with sync.database.begin() as connection:
+def events(context: Context, sync_id: int) -> list[dict[str, Any]]:
+    with context.database.begin() as connection:
         return status.timeline(connection, sync_id, limit=1000)
 
 
-def kinds(sync: Sync, sync_id: int) -> list[str]:
-    return [each["kind"] for each in events(sync, sync_id)]
+def kinds(context: Context, sync_id: int) -> list[str]:
+    return [each["kind"] for each in events(context, sync_id)]
 
 
 # ---- a legal story --------------------------------------------------------------------------------------------------
 
 
-def befall(mishap: str, simulator: Server, sync: Sync, store: Store, run: Run) -> None:
+def befall(mishap: str, simulator: Server, context: Context, store: Store, run: Run) -> None:
     """Before the batch that is due."""
-    due = drive.look(sync, run)
+    due = drive.look(context, run)
     match mishap:
         case "500":
             simulator.control.add_fault(kind="status", status=500, times=1)
@@ -61,16 +62,16 @@ def befall(mishap: str, simulator: Server, sync: Sync, store: Store, run: Run) -
             store.sql("UPDATE sync_history SET not_before = NULL WHERE id = :id", id=run.id)
             assert store.claim(due, GONE)
             if mishap == "killed and swept":
-                lifecycle.due(sync)
+                lifecycle.take_due_runs(context)
         case "late" if due.status == "in_progress":
             # Its lease is over while it works: another one has the batch when it wants to commit.
-            begin(sync, store, due)
+            begin(context, store, due)
         case "cancelled":
-            lifecycle.cancel(sync, run.id)
-            lifecycle.resume(sync, run.id)
+            lifecycle.cancel(context, run.id)
+            lifecycle.resume(context, run.id)
 
 
-def begin(sync: Sync, store: Store, due: Run) -> None:
+def begin(context: Context, store: Store, due: Run) -> None:
     token = store.claim(due)
     if token is None:
         return
@@ -83,35 +84,37 @@ def begin(sync: Sync, store: Store, due: Run) -> None:
 @settings(max_examples=6, deadline=None, suppress_health_check=QUIET, phases=[Phase.explicit, Phase.generate])
 @given(mishaps=st.lists(st.sampled_from(("", *MISHAPS)), max_size=12))
 def test_the_story_of_a_run_is_what_it_has_counted(
-    mishaps: list[str], sync: Sync, account: Account, simulator: Server, store: Store
+    mishaps: list[str], context: Context, account: Account, simulator: Server, store: Store
 ) -> None:
-    tells_a_legal_story(mishaps, sync, account, simulator, store)
+    tells_a_legal_story(mishaps, context, account, simulator, store)
 
 
-def test_the_story_of_a_run_that_met_everything(sync: Sync, account: Account, simulator: Server, store: Store) -> None:
-    run = tells_a_legal_story([*MISHAPS, *MISHAPS], sync, account, simulator, store)
-    told = Counter(kinds(sync, run.id))
+def test_the_story_of_a_run_that_met_everything(
+    context: Context, account: Account, simulator: Server, store: Store
+) -> None:
+    run = tells_a_legal_story([*MISHAPS, *MISHAPS], context, account, simulator, store)
+    told = Counter(kinds(context, run.id))
     assert told.keys() >= {"begun", "batch", "wait", "parked", "woken", "retried", "lost", "resumed", "success"}
     assert (told["begun"], told["success"], told["cancelled"], told["resumed"]) == (1, 1, 2, 2)
 
 
-def tells_a_legal_story(mishaps: list[str], sync: Sync, account: Account, simulator: Server, store: Store) -> Run:
-    run, rest = drive.start(sync, account), iter(mishaps)
+def tells_a_legal_story(mishaps: list[str], context: Context, account: Account, simulator: Server, store: Store) -> Run:
+    run, rest = drive.start(context, account), iter(mishaps)
 
     def before(_: Run) -> None:
-        befall(next(rest, ""), simulator, sync, store, run)
+        befall(next(rest, ""), simulator, context, store, run)
 
     try:
-        summary = drive.run_to_end(sync, run, before=before)
+        summary = drive.run_to_end(context, run, before=before)
     finally:
         simulator.control.clear_faults()
         store.sql("DELETE FROM rate_limits")
     assert summary["status"] == "success"
-    told = events(sync, run.id)
+    told = events(context, run.id)
     in_order(told)
     adds_up(told, summary)
-    adds_up(status.fold(told), summary)
-    with sync.database.begin() as connection:
+    adds_up(status.fold_batches(told), summary)
+    with context.database.begin() as connection:
         totals = status.totals(connection, run.id)
     assert (totals["items"], totals["calls"]) == (summary["items_processed"], summary["api_calls"])
     assert all(each["text"].endswith((".", "!", "?")) for each in told)
@@ -142,18 +145,18 @@ def adds_up(told: list[dict[str, Any]], summary: dict[str, Any]) -> None:
 
 
 def test_a_run_that_fails_and_one_that_is_cancelled_say_so_once(
-    sync: Sync, account: Account, simulator: Server
+    context: Context, account: Account, simulator: Server
 ) -> None:
     simulator.control.add_fault(kind="status", status=403, message="no", path="/v1/me/tracks", times=None)
-    run = drive.start(sync, account)
-    assert drive.run_to_end(sync, run)["status"] == "failed"
-    last = events(sync, run.id)[-1]
+    run = drive.start(context, account)
+    assert drive.run_to_end(context, run)["status"] == "failed"
+    last = events(context, run.id)[-1]
     assert (last["kind"], last["calls"]) == ("failed", 1)
     assert "no" in last["text"]
-    lifecycle.resume(sync, run.id)
+    lifecycle.resume(context, run.id)
     for _ in range(2):
-        lifecycle.cancel(sync, run.id)
-    assert kinds(sync, run.id)[-3:] == ["failed", "resumed", "cancelled"]
+        lifecycle.cancel(context, run.id)
+    assert kinds(context, run.id)[-3:] == ["failed", "resumed", "cancelled"]
 
 
 def test_waits_of_one_batch_in_a_row_are_one_event(store: Store) -> None:
@@ -171,47 +174,49 @@ def runs_wait(connection: Any, run: Run, why: str, seq: int = 0) -> None:
     from spotisync.store import events as stored
 
     event = stored.Event("wait", why, phase=run.phase, seq=seq, family=run.family, seconds=1.5)
-    stored.tell(connection, run.id, event)
+    stored.add_event(connection, run.id, event)
 
 
-def test_a_timeline_is_read_page_by_page(sync: Sync, account: Account) -> None:
-    run = drive.full_sync(sync, account)["sync_id"]
-    whole, pages, before = events(sync, run), list[dict[str, Any]](), None
-    with sync.database.begin() as connection:
+def test_a_timeline_is_read_page_by_page(context: Context, account: Account) -> None:
+    run = drive.full_sync(context, account)["sync_id"]
+    whole, pages, before = events(context, run), list[dict[str, Any]](), None
+    with context.database.begin() as connection:
         while page := status.timeline(connection, run, limit=3, before=before):
             pages, before = page + pages, page[0]["id"]
         assert status.timeline(connection, 10**9) == []
     assert pages == whole
 
 
-def test_an_incremental_says_what_it_has_put_off(sync: Sync, account: Account, store: Store) -> None:
-    drive.full_sync(sync, account)
-    looked = look(sync, account.name)["read_at"]["playlists"]["looked"]
-    run = lifecycle.trigger(sync, account.name, "incremental", "cli").run
-    while drive.look(sync, run).phase == "tracks":
-        drive.step(sync, run)
+def test_an_incremental_says_what_it_has_put_off(context: Context, account: Account, store: Store) -> None:
+    drive.full_sync(context, account)
+    looked = look(context, account.name)["read_at"]["playlists"]["looked"]
+    run = lifecycle.trigger(context, account.name, "incremental", "cli").run
+    while drive.look(context, run).phase == "tracks":
+        drive.step(context, run)
     store.block("playlists")
-    sync.gate._read_at = float("-inf")
-    while (due := drive.look(sync, run)).phase != "finish":
-        drive.step(sync, due)
-    lifecycle.finish(sync, run.id)
-    (put_off,) = [each for each in events(sync, run.id) if each["kind"] == "put_off"]
+    context.gate._read_at = float("-inf")
+    while (due := drive.look(context, run)).phase != "finish":
+        drive.step(context, due)
+    lifecycle.finish(context, run.id)
+    (put_off,) = [each for each in events(context, run.id) if each["kind"] == "put_off"]
     assert (put_off["phase"], put_off["family"]) == ("playlists", "playlists")
     assert put_off["text"].startswith("Playlist reads put off, 1 left: ")
-    read_at = look(sync, account.name)["read_at"]
+    read_at = look(context, account.name)["read_at"]
     assert read_at["playlists"]["looked"] == looked < read_at["tracks"]["looked"]
 
 
 # ---- beside the run -------------------------------------------------------------------------------------------------
 
 
-def test_what_the_last_runs_changed_by_name(sync: Sync, account: Account, simulator: Server, store: Store) -> None:
-    first = drive.full_sync(sync, account)["sync_id"]
+def test_what_the_last_runs_changed_by_name(
+    context: Context, account: Account, simulator: Server, store: Store
+) -> None:
+    first = drive.full_sync(context, account)["sync_id"]
     simulator.world.edit("like")
     simulator.world.edit("unlike")
-    second = drive.incremental_sync(sync, account)["sync_id"]
-    drive.incremental_sync(sync, account)
-    changes = look(sync, account.name)["changes"]
+    second = drive.incremental_sync(context, account)["sync_id"]
+    drive.incremental_sync(context, account)
+    changes = look(context, account.name)["changes"]
     assert [each["sync_id"] for each in changes] == [second, first], "one that changed nothing is not named"
     told = {(name["kind"], name["change"], name["id"], name["name"]) for name in changes[0]["names"]}
     assert told == {tuple(row) for row in store.sql("SELECT kind, change, id, name FROM changes_of_run(:r)", r=second)}
@@ -223,11 +228,11 @@ def test_what_the_last_runs_changed_by_name(sync: Sync, account: Account, simula
 
 
 def test_runs_of_an_older_release_are_counted_alike(
-    sync: Sync, account: Account, simulator: Server, store: Store
+    context: Context, account: Account, simulator: Server, store: Store
 ) -> None:
-    drive.full_sync(sync, account)
+    drive.full_sync(context, account)
     simulator.world.edit("unlike")
-    drive.incremental_sync(sync, account)
+    drive.incremental_sync(context, account)
     kept = "SELECT changes FROM sync_history ORDER BY id"
     changes = store.sql(kept)
     proved = "SELECT tracks_proved_at, playlists_proved_at FROM accounts WHERE spotify_user_id = :name"
@@ -241,14 +246,14 @@ def test_runs_of_an_older_release_are_counted_alike(
     assert all(store.sql(proved, name=account.name)[0])
 
 
-def test_what_can_be_done(sync: Sync, store: Store) -> None:
+def test_what_can_be_done(context: Context, store: Store) -> None:
     def can() -> dict[str, Any]:
-        found: dict[str, Any] = look(sync, "me")["can"]
+        found: dict[str, Any] = look(context, "me")["can"]
         return found
 
     def of(run: Run) -> dict[str, Any]:
         with store.database.begin() as connection:
-            document = status.run(connection, sync.settings, run.id)
+            document = status.run(connection, context.settings, run.id)
         assert document
         found: dict[str, Any] = document["can"]
         return found
@@ -275,11 +280,11 @@ def test_what_can_be_done(sync: Sync, store: Store) -> None:
     )
 
 
-def test_calls_of_a_day_and_what_comes(sync: Sync, account: Account, store: Store) -> None:
+def test_calls_of_a_day_and_what_comes(context: Context, account: Account, store: Store) -> None:
     store.sql("DELETE FROM accounts WHERE spotify_user_id = 'me'")
-    summary = drive.full_sync(sync, account)
+    summary = drive.full_sync(context, account)
     store.block("artists")
-    document = look(sync)
+    document = look(context)
     day = document["calls"]["day"]
     assert sum(each["used"] for each in day.values()) == summary["api_calls"]
     assert [name for name, each in day.items() if each["blocked_until"]] == ["artists"]
@@ -317,12 +322,12 @@ def counting(database_url: str) -> Iterator[CountingDatabase]:
     made.close()
 
 
-def test_a_document_reads_no_more_of_a_long_history(sync: Sync, counting: CountingDatabase, store: Store) -> None:
+def test_a_document_reads_no_more_of_a_long_history(context: Context, counting: CountingDatabase, store: Store) -> None:
     for statement in FILL.split(";"):
         store.sql(statement.replace(":n", str(RUNS)))
     store.sql("UPDATE sync_history SET changes = '{\"added\": 4000}' WHERE id = (SELECT max(id) FROM sync_history)")
     with counting.begin() as connection:
-        documents = status.documents(connection, sync.settings)
+        documents = status.documents(connection, context.settings)
     with counting.begin() as connection:
         status.timeline(connection, documents[0]["sync_id"])
         status.totals(connection, documents[0]["sync_id"])
@@ -352,26 +357,26 @@ def listening(database_url: str) -> Iterator[Callable[[], int]]:
 
 
 def test_a_commit_wakes_who_looks_on_and_what_changes_nothing_does_not(
-    sync: Sync, account: Account, store: Store, database_url: str
+    context: Context, account: Account, store: Store, database_url: str
 ) -> None:
-    run = drive.start(sync, account)
+    run = drive.start(context, account)
     with listening(database_url) as heard:
-        drive.step(sync, run)
+        drive.step(context, run)
         assert heard() == 2, "the claim, and the commit: each once"
-        token = store.claim(drive.look(sync, run))
+        token = store.claim(drive.look(context, run))
         assert heard() == 1
         assert token
         for _ in range(2):  # the second sweep has nothing to do but to leave a sign of life
             store.sql("UPDATE heartbeats SET beat_at = now() - interval '1 hour'")
-            lifecycle.due(sync, scheduled=True)
+            lifecycle.take_due_runs(context, scheduled=True)
         with store.database.begin() as connection:
-            heartbeats.beat(connection, "sweep")
+            heartbeats.record_heartbeat(connection, "sweep")
             assert runs.renew(connection, run.id, token, LEASE)
-            runs.wake_now(connection, run.id)
+            runs.set_due_now(connection, run.id)
         store.sql("UPDATE sync_state SET failures = 0 WHERE false")
         store.sql("UPDATE accounts SET access_token = NULL, access_token_expires_at = NULL")
         assert heard() == 0
         store.block("library")
         assert heard() == 1
-        lifecycle.cancel(sync, run.id)
+        lifecycle.cancel(context, run.id)
         assert heard() == 1

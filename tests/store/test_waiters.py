@@ -10,12 +10,12 @@ from tests.store.conftest import Store
 
 def add(store: Store, task_id: str, sync_id: int, envelope: dict[str, object] | None = None) -> None:
     with store.database.begin() as connection:
-        waiters.add(connection, task_id, sync_id, envelope or {"id": task_id})
+        waiters.add_waiter(connection, task_id, sync_id, envelope or {"id": task_id})
 
 
 def take(store: Store, limit: int = 50) -> list[waiters.Waiter]:
     with store.database.begin() as connection:
-        return waiters.take(connection, limit)
+        return waiters.claim_unanswered(connection, limit)
 
 
 def test_a_message_that_comes_twice_is_noted_once(store: Store) -> None:
@@ -24,10 +24,10 @@ def test_a_message_that_comes_twice_is_noted_once(store: Store) -> None:
     add(store, "one", run.id, {"first": False})
     assert store.sql("SELECT envelope FROM waiters") == [('{"first": true}',)]
     with store.database.begin() as connection:
-        assert waiters.known(connection, "one")
-        assert waiters.run_of(connection, "one") == run.id
-        assert not waiters.known(connection, "two")
-        assert waiters.run_of(connection, "two") is None
+        assert waiters.is_known(connection, "one")
+        assert waiters.find_run_id(connection, "one") == run.id
+        assert not waiters.is_known(connection, "two")
+        assert waiters.find_run_id(connection, "two") is None
 
 
 @pytest.mark.parametrize("status", ["pending", "in_progress", "rate_limited"])
@@ -50,8 +50,8 @@ def test_all_that_wait_for_a_run_are_told_how_it_ended(store: Store, status: Sta
 def test_one_process_at_a_time_takes_a_waiter(store: Store) -> None:
     add(store, "one", store.run(status="success").id)
     with store.database.begin() as one, store.database.begin() as other:
-        assert len(waiters.take(one)) == 1
-        assert waiters.take(other) == []
+        assert len(waiters.claim_unanswered(one)) == 1
+        assert waiters.claim_unanswered(other) == []
 
 
 def test_who_was_not_told_in_time_is_taken_again_and_the_tries_are_counted(store: Store) -> None:
@@ -65,7 +65,7 @@ def test_who_was_told_is_never_taken_again(store: Store) -> None:
     add(store, "one", store.run(status="success").id)
     take(store)
     with store.database.begin() as connection:
-        waiters.answered(connection, "one")
+        waiters.mark_answered(connection, "one")
     store.sql("UPDATE waiters SET wake_at = now()")
     assert take(store) == []
 
@@ -77,7 +77,7 @@ def test_no_more_are_taken_than_asked_for_however_postgres_plans_it(store: Store
     with store.database.begin() as connection:
         for way in ("hashjoin", "hashagg", "sort", "material"):
             connection.execute(text(f"SET LOCAL enable_{way} = off"))
-        assert len(waiters.take(connection, 3)) == 3
+        assert len(waiters.claim_unanswered(connection, 3)) == 3
 
 
 def test_those_who_wait_longest_are_taken_first(store: Store) -> None:
@@ -90,18 +90,18 @@ def test_those_who_wait_longest_are_taken_first(store: Store) -> None:
 
 def restore(store: Store) -> list[waiters.Waiter]:
     with store.database.begin() as connection:
-        return waiters.to_restore(connection)
+        return waiters.claim_lost_results(connection)
 
 
 def lose(store: Store, seconds: float = 3600) -> None:
     with store.database.begin() as connection:
-        waiters.lost(connection, seconds)
+        waiters.record_loss(connection, seconds)
 
 
 def tell(store: Store, task_id: str) -> None:
     with store.database.begin() as connection:
-        waiters.take(connection)
-        waiters.answered(connection, task_id)
+        waiters.claim_unanswered(connection)
+        waiters.mark_answered(connection, task_id)
 
 
 def test_what_is_told_first_is_told_at_every_later_attempt(store: Store) -> None:
@@ -120,7 +120,7 @@ def test_who_waits_outlives_a_run_that_goes_until_it_is_told(store: Store) -> No
         add(store, task_id, run.id)
     store.sql("UPDATE waiters SET answered_at = now() WHERE task_id = 'told'")
     with store.database.begin() as connection:
-        waiters.part(connection, store.account_id, "gone")
+        waiters.detach_account(connection, store.account_id, "gone")
     store.sql("DELETE FROM accounts")
     assert [(each.task_id, each.sync_id, each.status, each.last_error) for each in take(store)] == [
         ("waits", None, "cancelled", "gone")
@@ -134,7 +134,7 @@ def test_those_who_wait_are_looked_after_once_an_hour(store: Store) -> None:
 
     def keep() -> list[tuple[str, dict[str, object]]]:
         with store.database.begin() as connection:
-            return waiters.to_keep(connection)
+            return waiters.claim_for_renewal(connection)
 
     assert keep() == [("one", {"group": "g"})]
     assert keep() == []
@@ -158,7 +158,7 @@ def test_results_that_were_lost_are_to_be_stored_again_once(store: Store) -> Non
     assert (lost.task_id, lost.status) == ("new", "success")
     assert restore(store) == [], "another process has it"
     with store.database.begin() as connection:
-        waiters.restored(connection, lost)
+        waiters.mark_restored(connection, lost)
     store.sql("UPDATE waiters SET answered_at = now() WHERE task_id = 'being told'")
     assert [each.task_id for each in restore(store)] == ["being told"]
 
@@ -170,7 +170,7 @@ def test_a_result_that_is_lost_again_while_it_is_stored_is_stored_once_more(stor
     (first,) = restore(store)
     lose(store)
     with store.database.begin() as connection:
-        waiters.restored(connection, first)
+        waiters.mark_restored(connection, first)
     assert [each.task_id for each in restore(store)] == ["one"]
 
 
@@ -181,5 +181,5 @@ def test_who_was_told_long_ago_is_forgotten(store: Store) -> None:
     store.sql("UPDATE waiters SET answered_at = now() - interval '8 days' WHERE task_id = 'old'")
     store.sql("UPDATE waiters SET answered_at = now() - interval '6 days' WHERE task_id = 'new'")
     with store.database.begin() as connection:
-        assert waiters.trim(connection) == 1
+        assert waiters.delete_old(connection) == 1
     assert {task_id for (task_id,) in store.sql("SELECT task_id FROM waiters")} == {"new", "waits"}

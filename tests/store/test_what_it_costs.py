@@ -8,7 +8,7 @@ import pytest
 
 from spotisync import status
 from spotisync.simulator import Server, start
-from spotisync.sync import Sync, enrol
+from spotisync.sync import Context, accounts
 from tests import drive
 from tests.drive import Account
 from tests.truth import assert_tables_equal_truth
@@ -18,9 +18,9 @@ def requests(server: Server) -> list[str]:
     return [each["path"] for each in server.control.requests() if each["path"].startswith("/v1/")]
 
 
-def incremental(server: Server, sync: Sync, account: Account) -> Counter[str]:
+def incremental(server: Server, context: Context, account: Account) -> Counter[str]:
     server.control.reset_log()
-    assert drive.incremental_sync(sync, account)["status"] == "success"
+    assert drive.incremental_sync(context, account)["status"] == "success"
     return Counter(path.removeprefix("/v1").partition("?")[0] for path in requests(server))
 
 
@@ -38,19 +38,19 @@ def fifteen_ties(server: Server) -> list[str]:
     return [server.world.edit("insert_old", at=at)["track_id"] for _ in range(15)]
 
 
-def saved(sync: Sync, account: Account) -> int:
+def saved(context: Context, account: Account) -> int:
     """Calls that the last run saved, by what it says itself."""
-    with sync.database.begin() as connection:
+    with context.database.begin() as connection:
         newest = status.history(connection, account.name, 1)[0]
         return int(status.summary(connection, newest["sync_id"])["calls_saved"])
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_what_an_incremental_costs(make_sync: Callable[..., Sync]) -> None:
+def test_what_an_incremental_costs(make_sync: Callable[..., Context]) -> None:
     with start("medium", seed=11) as server:
         sync = make_sync(server)
-        account = Account(enrol.add(sync, server.refresh_token(), None).spotify_user_id)
+        account = Account(accounts.add(sync, server.refresh_token(), None).spotify_user_id)
         del server.world.first.playlists[100:]
         ties = fifteen_ties(server)
         drive.full_sync(sync, account)

@@ -22,7 +22,7 @@ import yaml
 
 from spotisync.stack.binaries import postgres_binaries, valkey_server
 from spotisync.stack.directories import server_user
-from spotisync.stack.process import leashed
+from spotisync.stack.process import child_command
 from tests.system.programs import Program, until
 
 ROOT = Path(__file__).parents[2]
@@ -239,11 +239,11 @@ class Stack:
         password.chmod(0o644)
         cluster, name = place / "data" / "cluster", env["POSTGRES_USER"]
         options = ("--username", name, "--pwfile", str(password), "--auth", "scram-sha-256", "--no-sync")
-        _run(leashed([self.postgres / "initdb", "-D", cluster, *options], user))
-        single = leashed([self.postgres / "postgres", "--single", "-F", "-D", cluster, "postgres"], user)
+        _run(child_command([self.postgres / "initdb", "-D", cluster, *options], user))
+        single = child_command([self.postgres / "postgres", "--single", "-F", "-D", cluster, "postgres"], user)
         _run(single, f"CREATE DATABASE {env['POSTGRES_DB']}\n")
         listen = ("-p", env["PGPORT"], "-h", "127.0.0.1", "-k", str(place / "tmp"), "-F")
-        return leashed([self.postgres / "postgres", "-D", cluster, *listen], user)
+        return child_command([self.postgres / "postgres", "-D", cluster, *listen], user)
 
 
 def _run(argv: list[str], typed: str = "") -> None:

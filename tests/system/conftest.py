@@ -12,7 +12,7 @@ from spotisync.settings import Settings
 from spotisync.simulator import start
 from spotisync.stack.postgres import Postgres
 from spotisync.stack.valkey import Valkey
-from spotisync.sync import Sync
+from spotisync.sync import Context
 from tests.system.programs import Deployment
 
 _numbers = itertools.count(1)
@@ -54,7 +54,7 @@ def deployed(
             **changes,
         },
     )
-    return Deployment(settings, simulator, Sync.from_settings(settings), directory)
+    return Deployment(settings, simulator, Context.from_settings(settings), directory)
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from typing import Any
 from celery.signals import task_postrun
 
 import spotisync.tasks
-from spotisync import results, tasks, workflow
+from spotisync import result_backend, tasks, workflow
 from spotisync.celery import app
-from spotisync.sync import batch, lifecycle
+from spotisync.sync import batch, runs
 
 __all__ = ["app"]
 
@@ -29,12 +29,12 @@ def crash(point: str, phase: str | None = None) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _noting_the_phase(sync: Any, sync_id: int, phase: Any, seq: int) -> Any:
+def _noting_the_phase(context: Any, sync_id: int, phase: Any, seq: int) -> Any:
     _at["phase"] = phase
-    return batch.run_batch(sync, sync_id, phase, seq)
+    return batch.run_batch(context, sync_id, phase, seq)
 
 
-_fetch, _go_on = batch.fetch, workflow.go_on  # type: ignore[attr-defined]
+_fetch, _go_on = batch.fetch, workflow.publish_next  # type: ignore[attr-defined]
 
 
 def _fetching(*args: Any) -> Any:
@@ -51,10 +51,10 @@ def _going_on(*args: Any) -> Any:
 
 batch.fetch = _fetching  # type: ignore[assignment, attr-defined]
 tasks.run_batch = _noting_the_phase  # type: ignore[attr-defined]
-workflow.go_on = _going_on  # type: ignore[assignment]
+workflow.publish_next = _going_on  # type: ignore[assignment]
 
 
-_tell, _store, _told = workflow._tell, results.store, lifecycle.told
+_tell, _store, _told = workflow._answer_one, result_backend.store_result, runs.mark_answered
 
 
 def _telling(*args: Any) -> None:
@@ -72,9 +72,9 @@ def _noting(*args: Any) -> None:
     _told(*args)
 
 
-workflow._tell = _telling  # type: ignore[assignment]
-results.store = _storing  # type: ignore[assignment]
-lifecycle.told = _noting  # type: ignore[assignment]
+workflow._answer_one = _telling  # type: ignore[assignment]
+result_backend.store_result = _storing  # type: ignore[assignment]
+runs.mark_answered = _noting  # type: ignore[assignment]
 
 
 @task_postrun.connect

@@ -19,7 +19,7 @@ from sqlalchemy import text
 
 from spotisync.settings import Settings
 from spotisync.simulator import Server
-from spotisync.sync import Sync, enrol
+from spotisync.sync import Context, accounts
 from tests.drive import Account
 
 # Where a worker of `crashing.py` can be told to die.
@@ -88,7 +88,7 @@ class Deployment:
 
     settings: Settings
     simulator: Server
-    sync: Sync
+    sync: Context
     directory: Path
     programs: list[Program] = field(default_factory=list)
 
@@ -102,7 +102,7 @@ class Deployment:
     def account(self, which: str | int = 0) -> Account:
         """An account of the simulator, by its name or its number, with its token imported."""
         name = which if isinstance(which, str) else list(self.simulator.world.accounts)[which]
-        return Account(enrol.add(self.sync, self.simulator.refresh_token(name), None).spotify_user_id)
+        return Account(accounts.add(self.sync, self.simulator.refresh_token(name), None).spotify_user_id)
 
     def worker(
         self, app: str = "spotisync", concurrency: int = 2, options: tuple[str, ...] = (), **env: str

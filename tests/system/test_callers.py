@@ -14,7 +14,7 @@ from celery.result import AsyncResult
 
 from spotisync.stack.postgres import Postgres
 from spotisync.stack.valkey import Valkey
-from spotisync.sync import enrol
+from spotisync.sync import accounts
 from tests.conftest import _administer, _url, settings_for
 from tests.drive import Account
 from tests.system.conftest import deployed, empty_broker
@@ -300,7 +300,7 @@ REFUSED: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
 def test_a_door_refuses_in_words_that_name_the_cure(deployment: Deployment, others: Others) -> None:
     one, two = deployment.account(), deployment.account(1)
     refused = [*REFUSED, ("full_sync", (), {"account": two.name}, "enable it: spotisync accounts enable")]
-    enrol.set_status(deployment.sync, two.name, "disabled")
+    accounts.set_status(deployment.sync, two.name, "disabled")
     results = [
         deployment.foreign.send_task(
             f"spotisync.{name}", args, kwargs, queue="spotisync.sync", link_error=others.on_error(f"e{number}")
@@ -332,7 +332,7 @@ def test_a_removed_account_tells_who_waits_and_leaves_nothing(deployment: Deploy
     until(control.held, "a batch in flight")
     until(lambda: deployment.scalar("SELECT count(*) FROM waiters") == 3, "three waiters")
     sync_id = deployment.scalar("SELECT id FROM sync_history")
-    enrol.remove(deployment.sync, account.name)
+    accounts.remove(deployment.sync, account.name)
     late = [_send_batch(deployment, {"sync_id": sync_id, "phase": "tracks", "seq": seq}) for seq in range(3)]
     control.release()
     for end in ends:

@@ -10,7 +10,7 @@ import pytest
 
 from spotisync.settings import Settings
 from spotisync.simulator import Control
-from spotisync.sync import Sync
+from spotisync.sync import Context
 from tests.drive import Account
 from tests.system.compose import ROOT, Stack, commands_of, dotenv
 from tests.system.programs import until
@@ -60,7 +60,7 @@ def test_a_rolling_restart_of_all_services_in_mid_sync_loses_nothing(stack: Stac
 
 def _compare(stack: Stack, secrets: Path, spotify: Control) -> None:
     account = spotify.info()["accounts"][0]["id"]
-    sync = Sync.from_settings(
+    sync = Context.from_settings(
         Settings(
             _env_file=None,
             database_url=(secrets / "database_url").read_text().strip(),

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from spotisync.cli.demo import place as demo_place
+from spotisync.cli.demo import environment as demo_place
 from spotisync.simulator import start
 from tests.system.cli import SPOTISYNC, Said, bare_environment
 from tests.system.stack.processes import processes_of, wait_for
@@ -127,10 +127,10 @@ def test_after_a_finished_demo_the_library_is_empty_again(tmp_path: Path) -> Non
         (tmp_path / dropped).mkdir()
         (tmp_path / dropped / "file").touch()
     (tmp_path / "beat-schedule.db").touch()
-    demo_place.begin(tmp_path)
+    demo_place.prepare_library(tmp_path)
     assert (tmp_path / "postgres" / "file").exists(), "it was cut short"
-    demo_place.finished(tmp_path)
-    demo_place.begin(tmp_path)
+    demo_place.mark_finished(tmp_path)
+    demo_place.prepare_library(tmp_path)
     assert {each.name for each in tmp_path.iterdir()} == {"postgresql-18", "logs"}
 
 

@@ -5,31 +5,31 @@ from collections.abc import Callable
 from sqlalchemy import text
 
 from spotisync.simulator import Server, start
-from spotisync.sync import Sync, enrol
+from spotisync.sync import Context, accounts
 from tests import drive
 from tests.drive import Account
 from tests.truth import assert_tables_equal_truth
 
 
-def test_tables_equal_truth(sync: Sync, simulator: Server, account: Account) -> None:
-    summary = drive.full_sync(sync, account)
+def test_tables_equal_truth(context: Context, simulator: Server, account: Account) -> None:
+    summary = drive.full_sync(context, account)
     assert summary["status"] == "success"
     assert summary["items_deferred"] == 0
-    assert_tables_equal_truth(sync, account, simulator.world.truth(account.name))
+    assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
 
 
-def test_a_second_sync_writes_nothing(sync: Sync, account: Account) -> None:
-    first = drive.full_sync(sync, account)
-    before = _versions(sync)
-    second = drive.full_sync(sync, account)
-    assert _versions(sync) == before
+def test_a_second_sync_writes_nothing(context: Context, account: Account) -> None:
+    first = drive.full_sync(context, account)
+    before = _versions(context)
+    second = drive.full_sync(context, account)
+    assert _versions(context) == before
     assert (second["items_added"], second["items_updated"], second["items_removed"]) == (0, 0, 0)
     assert second["api_calls"] < first["api_calls"]
 
 
-def _versions(sync: Sync) -> dict[str, list[tuple[str, ...]]]:
+def _versions(context: Context) -> dict[str, list[tuple[str, ...]]]:
     """Which transaction wrote each row; a row written anew, though the same, has another."""
-    with sync.database.begin() as connection:
+    with context.database.begin() as connection:
         return {
             table: sorted(tuple(row) for row in connection.execute(text(f"SELECT xmin::text, ctid::text FROM {table}")))
             for table in (
@@ -44,21 +44,23 @@ def _versions(sync: Sync) -> dict[str, list[tuple[str, ...]]]:
         }
 
 
-def test_an_id_that_spotify_refuses_spoils_it_for_no_other(sync: Sync, simulator: Server, account: Account) -> None:
-    with sync.database.begin() as connection:
+def test_an_id_that_spotify_refuses_spoils_it_for_no_other(
+    context: Context, simulator: Server, account: Account
+) -> None:
+    with context.database.begin() as connection:
         connection.execute(text("INSERT INTO artists (id, uri) VALUES ('not-an-id', 'spotify:artist:not-an-id')"))
-    summary = drive.full_sync(sync, account)
+    summary = drive.full_sync(context, account)
     assert (summary["status"], summary["items_deferred"]) == ("success", 0)
-    assert_tables_equal_truth(sync, account, simulator.world.truth(account.name))
-    with sync.database.begin() as connection:
+    assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
+    with context.database.begin() as connection:
         found = connection.execute(text("SELECT enrichment FROM artists WHERE id = 'not-an-id'"))
         assert found.scalar_one() == "gone"
 
 
-def test_edits_between_two_syncs(make_sync: Callable[..., Sync]) -> None:
+def test_edits_between_two_syncs(make_sync: Callable[..., Context]) -> None:
     with start("tiny", seed=11) as simulator:
         sync = make_sync(simulator)
-        account = Account(enrol.add(sync, simulator.refresh_token(), None).spotify_user_id)
+        account = Account(accounts.add(sync, simulator.refresh_token(), None).spotify_user_id)
         drive.full_sync(sync, account)
         for _ in range(30):
             simulator.world.random_edit()
@@ -66,11 +68,11 @@ def test_edits_between_two_syncs(make_sync: Callable[..., Sync]) -> None:
         assert_tables_equal_truth(sync, account, simulator.world.truth(account.name))
 
 
-def test_a_library_of_thousands_equals_the_truth_row_by_row(make_sync: Callable[..., Sync]) -> None:
+def test_a_library_of_thousands_equals_the_truth_row_by_row(make_sync: Callable[..., Context]) -> None:
     """The demo's library: what `make demo` counts is compared here in every column."""
     with start("small") as simulator:
         sync = make_sync(simulator)
-        account = Account(enrol.add(sync, simulator.refresh_token(), None).spotify_user_id)
+        account = Account(accounts.add(sync, simulator.refresh_token(), None).spotify_user_id)
         summary = drive.full_sync(sync, account)
         processed = {name: phase["items_processed"] for name, phase in summary["phases"].items()}
         assert processed["tracks"] >= 3_000

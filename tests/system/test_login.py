@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from spotisync.sync import enrol
+from spotisync.sync import accounts
 from tests.drive import Account
 from tests.system.cli import Here, Shell
 from tests.system.programs import Deployment, environment, until
@@ -73,7 +73,7 @@ def test_four_workers_with_short_lived_rotating_tokens_lose_none_and_one_revoked
     control.settings(token_life=TOKEN_LIFE, refresh_reply="rotate", latency_ms=40)
     names = list(deployment.simulator.world.accounts)
     for name in names:
-        enrol.add(deployment.sync, deployment.simulator.refresh_token(name), None)
+        accounts.add(deployment.sync, deployment.simulator.refresh_token(name), None)
     deployment.worker(concurrency=4)
     *good, revoked = names
     control.revoke(revoked, access=True)
@@ -98,7 +98,7 @@ def test_four_workers_with_short_lived_rotating_tokens_lose_none_and_one_revoked
     assert {row[0]: row[1] for row in stored} == {**dict.fromkeys(good, "active"), revoked: "needs_login"}
     for name, _, sealed in stored:
         if name != revoked:
-            assert deployment.sync.vault.open(sealed) == deployment.simulator.refresh_token(name)
+            assert deployment.sync.vault.decrypt(sealed) == deployment.simulator.refresh_token(name)
             assert _saved(deployment, name) == expected(deployment.simulator.world.truth(name))["saved_tracks"]
 
     cli = Here(environment(deployment.settings))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotisync.core.requests import Family
-from spotisync.gate.pace import KEPT, Pace, redis_of
+from spotisync.gate.pace import KEPT, Pace, redis_url
 from tests.drive import Account
 from tests.system.programs import Deployment, until
 from tests.truth import assert_tables_equal_truth
@@ -27,7 +27,7 @@ def most_in(times: list[float], seconds: float) -> int:
 def turns(pace: Pace, family: Family, until_then: float) -> list[float]:
     taken: list[float] = []
     while (now := time.time()) < until_then:
-        if seconds := pace.take(family):
+        if seconds := pace.take_turn(family):
             time.sleep(min(seconds, max(0.0, until_then - now)))
         else:
             taken.append(now)
@@ -47,7 +47,7 @@ def together(paces: list[Pace], family: Family, seconds: float) -> list[float]:
 
 
 def test_several_processes_keep_one_ceiling_and_use_it(broker_url: str) -> None:
-    paces = [Pace(redis_of(broker_url), "shared", rate=60, window=WINDOW) for _ in range(6)]
+    paces = [Pace(redis_url(broker_url), "shared", rate=60, window=WINDOW) for _ in range(6)]
     taken = together(paces, "library", 2 * WINDOW)
     kept = 60 - 60 // KEPT
     # A client notes its time before it asks, so the edge of a window is a little blurred.
@@ -56,19 +56,19 @@ def test_several_processes_keep_one_ceiling_and_use_it(broker_url: str) -> None:
 
 
 def test_playback_has_turns_of_its_own(broker_url: str) -> None:
-    pace = Pace(redis_of(broker_url), "own", rate=60)
-    assert pace.take("library") == 0.0
-    while not pace.take("library"):
+    pace = Pace(redis_url(broker_url), "own", rate=60)
+    assert pace.take_turn("library") == 0.0
+    while not pace.take_turn("library"):
         pass
-    assert pace.take("artists") > 0
-    assert pace.take("player") == 0.0
+    assert pace.take_turn("artists") > 0
+    assert pace.take_turn("player") == 0.0
 
 
 def test_another_app_has_another_pace(broker_url: str) -> None:
-    one, other = (Pace(redis_of(broker_url), client, rate=1) for client in ("one", "other"))
-    assert one.take("library") == 0.0
-    assert one.take("library") > 0
-    assert other.take("library") == 0.0
+    one, other = (Pace(redis_url(broker_url), client, rate=1) for client in ("one", "other"))
+    assert one.take_turn("library") == 0.0
+    assert one.take_turn("library") > 0
+    assert other.take_turn("library") == 0.0
 
 
 @pytest.mark.parametrize("url", [None, "redis+unix:///nowhere/valkey.sock?db=0"])
@@ -79,7 +79,7 @@ def test_without_redis_each_process_paces_itself(url: str | None) -> None:
 
 def test_without_a_ceiling_nothing_is_counted() -> None:
     pace = Pace("redis://nowhere.invalid", "free", rate=0)
-    assert not any(pace.take("library") for _ in range(1_000))
+    assert not any(pace.take_turn("library") for _ in range(1_000))
 
 
 @given(st.integers(1, 400))
@@ -107,7 +107,7 @@ def test_a_ceiling_is_never_more_than_was_asked_for(rate: int) -> None:
     ],
 )
 def test_the_redis_of_a_result_backend(celery: str, ours: str | None) -> None:
-    assert redis_of(celery) == ours
+    assert redis_url(celery) == ours
 
 
 def trigger(deployment: Deployment, account: Account) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 from sqlalchemy import event as sql_event
 
-from spotisync.core.outcomes import End, More, Outcome, Retry, Stale
+from spotisync.core.outcomes import More, Outcome, PhaseEnded, Retry, Stale
 from spotisync.core.requests import Request
 from spotisync.core.states import PHASES, Phase
 from spotisync.gate import Gate
@@ -26,9 +26,9 @@ from spotisync.settings import Settings
 from spotisync.simulator import Server, start
 from spotisync.store.database import Database
 from spotisync.store.runs import Run
-from spotisync.sync import Sync, enrol, lifecycle
+from spotisync.sync import Context, accounts, runs
 from spotisync.sync.batch import run_batch
-from spotisync.sync.calls import Book
+from spotisync.sync.calls import CallRecorder
 from tests import drive
 from tests.drive import Account
 from tests.truth import assert_tables_equal_truth
@@ -98,12 +98,12 @@ class Worker:
     def __init__(self, configured: Settings) -> None:
         self.pauses = Pauses()
         database = PausingDatabase(configured.database, self.pauses)
-        made = Sync.from_settings(configured)
+        made = Context.from_settings(configured)
         made.database.close()
         gate = Gate(Database.begin.__get__(database), "simulated")
-        self.sync = replace(made, database=database, gate=gate, book=Book(database, "simulated"))
-        self._client_get = made.client.get
-        made.client.get = self._get  # type: ignore[method-assign]
+        self.sync = replace(made, database=database, gate=gate, recorder=CallRecorder(database, "simulated"))
+        self._client_get = made.spotify.get
+        made.spotify.get = self._get  # type: ignore[method-assign]
         self.message: Message | None = None
         self.outcome: Outcome | None = None
         self._thread: threading.Thread | None = None
@@ -154,8 +154,8 @@ class Worker:
 class Cluster:
     """Two workers, the messages between them, and what must hold after each event."""
 
-    def __init__(self, sync: Sync, run: Run, configured: Settings) -> None:
-        self.sync, self.run, self.configured = sync, run, configured
+    def __init__(self, context: Context, run: Run, configured: Settings) -> None:
+        self.sync, self.run, self.configured = context, run, configured
         self.messages = [Message(run.phase, run.seq)]
         self.workers = [Worker(configured), Worker(configured)]
         self.due = (0, 0)
@@ -205,7 +205,7 @@ class Cluster:
 
     def deliver(self, worker: Worker, message: Message) -> None:
         if message.phase == "finish":
-            lifecycle.finish(self.sync, self.run.id)
+            runs.finish(self.sync, self.run.id)
         else:
             worker.take(message, self.run.id)
 
@@ -215,7 +215,7 @@ class Cluster:
         match worker.outcome:
             case More(phase, seq, _):
                 self.messages.append(Message(phase, seq))
-            case End():
+            case PhaseEnded():
                 at = ORDER.index(worker.message.phase) + 1
                 self.messages.append(Message(ORDER[at], 0))
             case Retry():
@@ -235,7 +235,7 @@ class Cluster:
         self.workers[self.workers.index(worker)] = Worker(self.configured)
 
     def sweep(self) -> None:
-        self.messages += [Message(run.phase, run.seq) for run in lifecycle.due(self.sync)]
+        self.messages += [Message(run.phase, run.seq) for run in runs.take_due_runs(self.sync)]
 
     def drain(self) -> None:
         """No more faults: it ends by itself."""
@@ -259,7 +259,7 @@ class Cluster:
     def resume(self, run: Run) -> None:
         """So many deaths in one batch end a run; a person goes on with it."""
         assert "has killed its worker" in str(run.last_error)
-        resumed = lifecycle.resume(self.sync, run.id).run
+        resumed = runs.resume(self.sync, run.id).run
         self.messages.append(Message(resumed.phase, resumed.seq))
 
     def close(self) -> None:
@@ -286,10 +286,10 @@ def check(data: Any, simulators: dict[int, Server], make_settings: Callable[...,
         albums_batch_size=20,
         api_concurrency=1,
     )
-    sync = Sync.from_settings(configured)
+    sync = Context.from_settings(configured)
     try:
         _forget(sync)
-        account = Account(enrol.add(sync, simulator.refresh_token(), None).spotify_user_id)
+        account = Account(accounts.add(sync, simulator.refresh_token(), None).spotify_user_id)
         run = drive.start(sync, account)
         cluster = Cluster(sync, run, configured)
         try:
@@ -305,8 +305,8 @@ def check(data: Any, simulators: dict[int, Server], make_settings: Callable[...,
         sync.close()
 
 
-def _forget(sync: Sync) -> None:
-    with sync.database.begin() as connection:
+def _forget(context: Context) -> None:
+    with context.database.begin() as connection:
         connection.execute(text("TRUNCATE accounts, artists, albums, tracks, playlists, rate_limits CASCADE"))
 
 

@@ -17,10 +17,10 @@ from urllib.request import Request, urlopen
 import pytest
 from redis import Redis, RedisError
 
-from spotisync.cli import programs
+from spotisync.cli import processes
 from spotisync.client import Client, Fatal, SyncCancelled
 from spotisync.stack.postgres import Postgres
-from spotisync.stack.process import Child
+from spotisync.stack.process import ChildSpec
 from spotisync.stack.valkey import Valkey
 from tests.conftest import _administer, _url, settings_for
 from tests.drive import Account
@@ -63,7 +63,7 @@ class TcpValkey(Valkey):
         except RedisError:
             return False
 
-    def _child(self, program: Path) -> Child:
+    def _child(self, program: Path) -> ChildSpec:
         child = super()._child(program)
         here = ("--port", str(self.port), "--bind", "127.0.0.1", "--requirepass", PASSWORD)
         words = [*child.argv, *here]
@@ -214,7 +214,7 @@ def test_curl_follows_a_run_to_its_end(deployment: Deployment) -> None:
 def flower(deployment: Deployment) -> Iterator[str]:
     changes = {"flower_port": free_port(), "flower_auth": FLOWER, "data_dir": deployment.directory}
     settings = deployment.settings.model_copy(update=changes)
-    (process,) = programs.flower(settings)
+    (process,) = processes.flower_process(settings)
     program = deployment._start("flower", [str(word) for word in process.child.argv], dict(process.child.env))
     assert settings.flower_url
     assert FLOWER not in str(process.child.argv)

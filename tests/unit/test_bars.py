@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from spotisync.cli import bars, follow
-from spotisync.cli.follow import Look
+from spotisync.cli import polling, progress
+from spotisync.cli.polling import Observation
 from spotisync.errors import Unavailable
-from spotisync.status import words
+from spotisync.status import messages
 from tests.documents import AT_WORK, NO_RUN, PHASES, block, document
 
 BEGUN = datetime(2024, 11, 22, 20, 0, tzinfo=UTC)
@@ -28,7 +28,7 @@ STATES: dict[str, dict[str, Any]] = {
 
 
 def told(of: dict[str, Any]) -> dict[str, Any]:
-    return {**of, **words.told(of)}
+    return {**of, **messages.describe(of)}
 
 
 def drawn(what: RenderableType, width: int) -> list[str]:
@@ -41,7 +41,7 @@ def drawn(what: RenderableType, width: int) -> list[str]:
 @pytest.mark.parametrize("state", STATES)
 def test_a_picture_fits_and_loses_no_word(state: str, width: int) -> None:
     of = told(STATES[state])
-    lines = drawn(bars.picture(of), width)
+    lines = drawn(progress.render_run(of), width)
     assert max(map(len, lines)) <= width
     assert "…" not in "".join(lines)
     assert "\x1b" not in "".join(lines), "this is no terminal"
@@ -78,7 +78,7 @@ RUNS = [
 @pytest.mark.parametrize("width", [44, 60, 80, 120])
 @pytest.mark.parametrize("runs", [RUNS, RUNS[:1], RUNS[1:2]])
 def test_a_line_a_run_at_any_width(runs: list[dict[str, Any]], width: int) -> None:
-    head, *lines = drawn(bars.runs_table(runs, "UTC", width), width)
+    head, *lines = drawn(progress.runs_table(runs, "UTC", width), width)
     assert len(lines) == len(runs), "no line is broken"
     assert max(map(len, [head, *lines])) <= width
     assert all(str(each["sync_id"]) in line for each, line in zip(runs, lines, strict=True))
@@ -89,27 +89,27 @@ def test_a_line_a_run_at_any_width(runs: list[dict[str, Any]], width: int) -> No
 
 
 def test_eighty_columns_have_room_for_what_was_put_off_the_calls_and_the_error() -> None:
-    (line,) = drawn(bars.runs_table(RUNS[:1], "UTC", 80), 80)[1:]
+    (line,) = drawn(progress.runs_table(RUNS[:1], "UTC", 80), 80)[1:]
     assert all(word in line for word in ("failed", "12m 34s", "123,456", "12,345", "403: Active"))
 
 
 # ---- live -----------------------------------------------------------------------------------------------------------
 
 
-def lines_of(looks: list[Look[list[dict[str, Any]]]]) -> list[str]:
+def lines_of(looks: list[Observation[list[dict[str, Any]]]]) -> list[str]:
     out = io.StringIO()
-    bars.draw_all(looks, Console(file=out, width=200))
+    progress.draw_runs(looks, Console(file=out, width=200))
     return out.getvalue().splitlines()
 
 
 def test_a_pipe_gets_a_line_when_there_is_news(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bars, "LINE_EVERY_SECONDS", 0)
+    monkeypatch.setattr(progress, "LINE_EVERY_SECONDS", 0)
     going = [told(document(worker=AT_WORK))]
     on = [told(document(worker=AT_WORK, api_calls=27))]
     later = [{**going[0], "as_of": "2026-11-23T08:50:01+00:00"}]
     done = [told(document("success", completed_at="2026-11-23T08:52:00+00:00"))]
-    looks = [Look(each) for each in (going, later, later, on)]
-    lines = lines_of([*looks, Look(on, away=0.6), Look(on, away=0.8), Look(on), Look(done)])
+    looks = [Observation(each) for each in (going, later, later, on)]
+    lines = lines_of([*looks, Observation(on, away=0.6), Observation(on, away=0.8), Observation(on), Observation(done)])
     assert [line[:40] for line in lines] == [
         "tracks 1,247 / 3,500 · Reading saved tra",
         "tracks 1,247 / 3,500 · Reading saved tra",
@@ -120,19 +120,22 @@ def test_a_pipe_gets_a_line_when_there_is_news(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_terminal_is_drawn_on_and_a_dumb_one_gets_lines() -> None:
-    looks = [Look([told(STATES["going"]), told(STATES["parked"])]), Look([told(STATES["parked"])], away=5.0)]
+    looks = [
+        Observation([told(STATES["going"]), told(STATES["parked"])]),
+        Observation([told(STATES["parked"])], away=5.0),
+    ]
     out = io.StringIO()
-    bars.draw_all(looks, Console(file=out, force_terminal=True, width=80, _environ={"TERM": "xterm"}))
+    progress.draw_runs(looks, Console(file=out, force_terminal=True, width=80, _environ={"TERM": "xterm"}))
     assert "\x1b[" in out.getvalue()
     assert "The database can't be reached for 5 s" in out.getvalue()
     out = io.StringIO()
-    bars.draw_all(looks, Console(file=out, force_terminal=True, width=80, _environ={"TERM": "dumb"}))
+    progress.draw_runs(looks, Console(file=out, force_terminal=True, width=80, _environ={"TERM": "dumb"}))
     assert "\x1b[2K" not in out.getvalue()
     assert "Reading saved tracks" in out.getvalue()
 
 
 def test_a_database_that_is_away_for_a_moment_does_not_end_the_watching(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow, "PACE", 0)
+    monkeypatch.setattr(polling, "PACE", 0)
     answers: Iterator[str | None] = iter(["one", None, None, "two"])
 
     def look() -> str:
@@ -140,13 +143,13 @@ def test_a_database_that_is_away_for_a_moment_does_not_end_the_watching(monkeypa
             raise Unavailable("away")
         return answer
 
-    seen = list(itertools.islice(follow.looks(look), 4))
+    seen = list(itertools.islice(polling.poll(look), 4))
     assert [each.seen for each in seen] == ["one", "one", "one", "two"]
     assert [each.away is None for each in seen] == [True, False, False, True]
 
 
 def test_one_that_stays_away_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow, "PACE", 0)
+    monkeypatch.setattr(polling, "PACE", 0)
     answers = itertools.chain(["one"], itertools.repeat(None))
 
     def look() -> str:
@@ -155,5 +158,5 @@ def test_one_that_stays_away_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
         return answer
 
     with pytest.raises(Unavailable):
-        for _ in follow.looks(look, patience=0.01):
+        for _ in polling.poll(look, patience=0.01):
             pass

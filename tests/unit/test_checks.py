@@ -10,11 +10,11 @@ from celery import Celery
 from spotisync.cli import checks
 from spotisync.cli.checks import Finding
 from spotisync.cli.doctor import QUEUES, exit_code
-from spotisync.core import consent
+from spotisync.core import oauth
 from spotisync.errors import Fatal, NeedsLogin, Refused, SpotisyncError, Transient, Unavailable, Wait
-from spotisync.gate import Block
 from spotisync.settings import Settings
-from spotisync.store.apps import Forecast
+from spotisync.store.apps import BacklogForecast
+from spotisync.store.cooldowns import Cooldown
 
 NOW = datetime(2026, 11, 23, 8, 50, tzinfo=UTC)
 
@@ -115,7 +115,7 @@ def test_the_schedule() -> None:
 
 
 def test_no_account() -> None:
-    is_(checks.there_are_accounts([]), "warning", "there is none yet", "spotisync login")
+    is_(checks.accounts([]), "warning", "there is none yet", "spotisync login")
 
 
 class Somebody:
@@ -145,16 +145,16 @@ def test_what_spotify_answers(error: SpotisyncError, state: str, code: int, word
         raise error
 
     somebody: Any = Somebody()
-    found = checks.answers(somebody, ask)
+    found = checks.spotify_answers(somebody, ask)
     is_(found, state, words)
     assert exit_code([found]) == code
-    assert checks.answers(somebody, lambda _: None).state == "ok"
+    assert checks.spotify_answers(somebody, lambda _: None).state == "ok"
 
 
 def test_scopes() -> None:
     somebody: Any = Somebody()
     assert checks.scopes(somebody, None) is None, "nobody knows"
-    all_ = checks.scopes(somebody, " ".join(consent.SCOPES))
+    all_ = checks.scopes(somebody, " ".join(oauth.SCOPES))
     assert all_
     is_(all_, "ok")
     some = checks.scopes(somebody, "user-library-read")
@@ -165,7 +165,7 @@ def test_scopes() -> None:
 def test_limits() -> None:
     assert [each.state for each in checks.limits([], NOW, "UTC")] == ["ok"]
     until = NOW + timedelta(hours=3)
-    (found,) = checks.limits([Block("library", until, "quota", 10_800)], NOW, "UTC")
+    (found,) = checks.limits([Cooldown("library", until, "quota", 10_800)], NOW, "UTC")
     is_(found, "warning", "Library reads wait until 11:50 (3 h): the quota is used up", "limits clear")
 
 
@@ -180,8 +180,8 @@ def test_the_worst_decides_how_it_ends() -> None:
 
 def test_what_is_left_to_look_up() -> None:
     done = datetime(2026, 11, 26, 23, 30, tzinfo=UTC)
-    left = Forecast("artists", "singly", 1_400, 500, 20, done)
-    found = checks.look_ups("restricted", [left, Forecast("albums", "singly", 0, 500, 0, None)], "Europe/Berlin")
+    left = BacklogForecast("artists", "singly", 1_400, 500, 20, done)
+    found = checks.lookups("restricted", [left, BacklogForecast("albums", "singly", 0, 500, 0, None)], "Europe/Berlin")
     is_(found, "ok", "the restricted one", "1,400 artists to look up, done about 2026-11-27")
     assert "albums" not in found.words
-    is_(checks.look_ups(None, [], "UTC"), "ok", "not known yet")
+    is_(checks.lookups(None, [], "UTC"), "ok", "not known yet")

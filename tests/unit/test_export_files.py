@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from spotisync.errors import Fatal
 from spotisync.simulator import World
-from spotisync.sync import exports
-from spotisync.sync.exports import look_through, members, opened
+from spotisync.sync import streaming_history
+from spotisync.sync.streaming_history import iter_array, open_history, scan_file
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 NAME = "Streaming_History_Audio_2024_0.json"
@@ -37,18 +37,18 @@ class Dribble(io.StringIO):
 @given(st.lists(st.dictionaries(st.text(max_size=5), VALUES, max_size=4), max_size=4), st.sampled_from([None, 2]))
 @settings(max_examples=40)
 def test_members_come_one_by_one_wherever_the_text_is_cut(rows: list[Any], indent: int | None) -> None:
-    assert list(members(Dribble(json.dumps(rows, indent=indent)))) == rows
+    assert list(iter_array(Dribble(json.dumps(rows, indent=indent)))) == rows
 
 
 @pytest.mark.parametrize("text", ["", "{}", "null", "[", '[{"a": 1}', '[{"a": 1}, {"a"', "[}", "[nope]"])
 def test_what_is_no_whole_array_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"Expecting|array|Unterminated"):
-        list(members(io.StringIO(text)))
+        list(iter_array(io.StringIO(text)))
 
 
 def read(path: Path) -> list[tuple[str, int]]:
-    with opened(path) as files:
-        return [(file.name, look_through(file, NOW).rows) for file in files]
+    with open_history(path) as files:
+        return [(file.name, scan_file(file, NOW).rows) for file in files]
 
 
 def zipped(path: Path, files: Mapping[str, str | bytes]) -> Path:
@@ -127,7 +127,7 @@ def test_a_wrong_file_is_named_with_what_to_ask_for(make: Callable[[Path], Path]
 
 
 def test_a_file_that_grows_beyond_all_measure_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exports, "LARGEST_FILE", 1_000)
+    monkeypatch.setattr(streaming_history, "LARGEST_FILE", 1_000)
     with pytest.raises(Fatal, match="no export of Spotify's has such a file"):
         read(zipped(tmp_path / "bomb.zip", {NAME: b"[" + b" " * 2_000 + b"]"}))
 
@@ -137,10 +137,10 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
 
     path = tmp_path / NAME
     path.write_text(json.dumps([ROW | {"platform": "x" * 500}] * 20_000))
-    with opened(path) as files:
+    with open_history(path) as files:
         tracemalloc.start()
         try:
-            assert look_through(files[0], NOW).rows == 20_000
+            assert scan_file(files[0], NOW).rows == 20_000
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

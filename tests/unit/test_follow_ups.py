@@ -7,7 +7,7 @@ import pytest
 from celery import Celery, chain, chord, group
 from celery.canvas import Signature
 
-from spotisync import results, workflow
+from spotisync import result_backend, workflow
 from spotisync.celery import app as celery_app
 
 others = Celery("foreign", set_as_current=False)
@@ -43,17 +43,17 @@ CANVASES: dict[str, Any] = {
 @pytest.mark.parametrize("canvas", CANVASES)
 def test_every_attempt_gives_the_same_ids(canvas: str) -> None:
     first, second = sent(CANVASES[canvas]()), sent(CANVASES[canvas]())
-    workflow.name(first, "waiter:callback:0")
-    workflow.name(second, "waiter:callback:0")
+    workflow.assign_task_ids(first, "waiter:callback:0")
+    workflow.assign_task_ids(second, "waiter:callback:0")
     assert ids(first) == ids(second) != []
     other = sent(CANVASES[canvas]())
-    workflow.name(other, "waiter:callback:1")
+    workflow.assign_task_ids(other, "waiter:callback:1")
     assert not set(ids(other)) & set(ids(first))
 
 
 def test_an_id_that_was_promised_stays() -> None:
     link = sent(task("a", options={"task_id": "promised"}))
-    workflow.name(link, "waiter:callback:0")
+    workflow.assign_task_ids(link, "waiter:callback:0")
     assert ids(link) == ["promised"]
 
 
@@ -112,5 +112,5 @@ def test_the_groups_of_a_caller_are_found_however_deep_they_are() -> None:
     inner = task("inner", options={"group_id": "outer group", "chord": sent(outer)})
     last = task("last", options={"group_id": "of the chain", "chord": sent(inner)})
     envelope = {"group": "own", "chord": sent(inner), "chain": [sent(last), sent(task("next"))], "kwargs": {"a": 1}}
-    assert results.groups_in(envelope) == {"own", "outer group", "of the chain"}
-    assert results.groups_in({"group": None, "chain": None, "args": []}) == set()
+    assert result_backend.groups_in(envelope) == {"own", "outer group", "of the chain"}
+    assert result_backend.groups_in({"group": None, "chain": None, "args": []}) == set()

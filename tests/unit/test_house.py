@@ -148,13 +148,13 @@ def test_an_installed_wheel_finds_its_celeryconfig_and_migrations(wheel: Path, t
 import sys
 sys.path.insert(0, sys.argv[1])
 import spotisync.celery
-from spotisync.settings import bundled
+from spotisync.settings import bundled_path
 from spotisync.store import migrate
 from alembic.script import ScriptDirectory
 assert spotisync.celery.__file__.startswith(sys.argv[1]), spotisync.celery.__file__
 assert spotisync.celery.app.conf.task_default_queue == "spotisync.sync"
-print(bundled("celeryconfig.py"))
-print(bundled("migrations"))
+print(bundled_path("celeryconfig.py"))
+print(bundled_path("migrations"))
 print(ScriptDirectory.from_config(migrate._config()).get_current_head())
 """
     ran = subprocess.run(

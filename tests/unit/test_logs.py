@@ -86,12 +86,12 @@ def test_all_lines_of_a_task_say_whose_they_are_and_later_ones_do_not() -> None:
     @app.task(name="one")
     def one(**_: Any) -> None:
         with logs.bind(run=7):
-            logs.learn(account="user01")
+            logs.add_task_fields(account="user01")
         log.info("in the task")
 
     stream = configured(io.StringIO(), "json")
     one.apply(kwargs={"sync_id": 7, "phase": "tracks", "seq": 0, "account": None}, task_id="id-1")
-    logs.learn(account="nobody")
+    logs.add_task_fields(account="nobody")
     log.info("after it")
     *lines, after = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [line["logger"] for line in lines] == ["spotisync.test_logs", "celery.app.trace"]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
-from spotisync.cli.demo import place
+from spotisync.cli.demo import environment
 from spotisync.errors import Misconfigured
 from spotisync.settings import LONGEST_SOCKET_DIR, Settings, default_data_dir, settings
 
@@ -237,11 +237,11 @@ def test_a_value_and_a_file_are_one_too_many(having: Set, tmp_path: Path) -> Non
 
 def test_the_demo_reads_nobodys_secrets(having: Set, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "secret").write_text("postgresql://theirs/library")
-    for name in (*place.PERSONAL, "SPOTIPY_CLIENT_ID", "SPOTISYNC_DATA_DIR"):
+    for name in (*environment.PERSONAL, "SPOTIPY_CLIENT_ID", "SPOTISYNC_DATA_DIR"):
         monkeypatch.setenv(name, "")  # what is imposed is undone
         monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "secret"))
     having(SPOTISYNC_DATA_DIR_FILE="", SPOTISYNC_DATA_DIR=str(tmp_path))
-    chosen = place.demo_library()
+    chosen = environment.use_demo_data_dir()
     assert chosen.embedded_postgres
     assert chosen.embedded_broker
     assert (chosen.client_id, chosen.client_secret, chosen.secret_key) == ("demo", None, None)

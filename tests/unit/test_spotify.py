@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from spotisync import logs
-from spotisync.core.consent import SCOPES
+from spotisync.core.oauth import SCOPES
 from spotisync.core.requests import Request
 from spotisync.errors import (
     AppBlocked,
@@ -31,9 +31,9 @@ from spotisync.errors import (
 )
 from spotisync.settings import Settings
 from spotisync.simulator import Server, start
-from spotisync.spotify import Attempt, Client, Grant, Login
+from spotisync.spotify import AccountsClient, LoginAttempt, SpotifyClient, TokenGrant
 from spotisync.spotify.http import Throttled, Unauthorised
-from spotisync.spotify.login import challenge
+from spotisync.spotify.login import pkce_challenge
 
 SAVED = Request("saved_tracks")
 BODIES = ["json", "text", "html", "empty", "list", "string", "error_string", "error_null", "quota"]
@@ -52,12 +52,12 @@ def fault(spotify: Server) -> Iterator[Callable[..., int]]:
 
 
 @pytest.fixture
-def client(spotify: Server) -> Client:
-    return Client(spotify.api_url, 10)
+def client(spotify: Server) -> SpotifyClient:
+    return SpotifyClient(spotify.api_url, 10)
 
 
 @pytest.fixture
-def ask(spotify: Server, client: Client) -> Callable[..., Any]:
+def ask(spotify: Server, client: SpotifyClient) -> Callable[..., Any]:
     token = spotify.access_token()
     return lambda request=SAVED: client.get(request, token)
 
@@ -100,16 +100,16 @@ def test_episodes_are_asked_for_as_episodes(spotify: Server, ask: Callable[..., 
     assert "episode" in spotify.control.requests()[-1]["query"]
 
 
-def test_me_says_whose_token_it_is(spotify: Server, client: Client) -> None:
-    assert client.me(spotify.access_token())["id"] == spotify.world.first.id
+def test_me_says_whose_token_it_is(spotify: Server, client: SpotifyClient) -> None:
+    assert client.get_profile(spotify.access_token())["id"] == spotify.world.first.id
 
 
 def test_threads_have_sessions_and_tokens_of_their_own() -> None:
     with start("tiny", accounts=2) as two, ThreadPoolExecutor(8) as threads:
-        client = Client(two.api_url, 10)
+        client = SpotifyClient(two.api_url, 10)
         tokens = {id_: two.access_token(id_) for id_ in two.world.accounts}
         asked = list(tokens) * 20
-        assert list(threads.map(lambda id_: client.me(tokens[id_])["id"], asked)) == asked
+        assert list(threads.map(lambda id_: client.get_profile(tokens[id_])["id"], asked)) == asked
 
 
 # ---- what goes wrong ------------------------------------------------------------------------------------------------
@@ -202,11 +202,11 @@ def test_a_broken_reply_is_transient_and_the_next_one_is_read(fault: Any, ask: A
 def test_a_reply_that_does_not_come_is_transient(spotify: Server, fault: Any) -> None:
     fault(kind="hang", seconds=0.4)
     token = spotify.access_token()
-    error_of(lambda: Client(spotify.api_url, 0.2).get(SAVED, token), Transient)
+    error_of(lambda: SpotifyClient(spotify.api_url, 0.2).get(SAVED, token), Transient)
 
 
 def test_a_server_that_is_not_there_is_transient() -> None:
-    error_of(lambda: Client("http://127.0.0.1:9/v1", 1).get(SAVED, "BQ"), Transient)
+    error_of(lambda: SpotifyClient("http://127.0.0.1:9/v1", 1).get(SAVED, "BQ"), Transient)
 
 
 def test_a_long_retry_after_is_told_at_once_and_asked_once(spotify: Server, fault: Any, ask: Any) -> None:
@@ -234,7 +234,7 @@ def test_long_words_are_cut(fault: Any, ask: Any) -> None:
 
 def test_no_error_and_no_log_line_tells_a_token(spotify: Server, fault: Any, ask: Any) -> None:
     token, refresh_token = spotify.access_token(), spotify.refresh_token()
-    client, login = Client(spotify.api_url, 0.2), Login(spotify.url, "me", "sw0rdfish")
+    client, login = SpotifyClient(spotify.api_url, 0.2), AccountsClient(spotify.url, "me", "sw0rdfish")
     told = io.StringIO()
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
@@ -266,27 +266,29 @@ def test_no_error_and_no_log_line_tells_a_token(spotify: Server, fault: Any, ask
 
 
 @pytest.fixture
-def login(spotify: Server) -> Login:
-    return Login(spotify.url, "me", "hush")
+def login(spotify: Server) -> AccountsClient:
+    return AccountsClient(spotify.url, "me", "hush")
 
 
-def test_a_refresh_gives_an_access_token_that_is_good(spotify: Server, login: Login, client: Client) -> None:
+def test_a_refresh_gives_an_access_token_that_is_good(
+    spotify: Server, login: AccountsClient, client: SpotifyClient
+) -> None:
     grant = login.refresh(spotify.refresh_token())
     assert grant.expires_in == 3600
     assert grant.refresh_token is None
-    assert client.me(grant.access_token)["id"] == spotify.world.first.id
+    assert client.get_profile(grant.access_token)["id"] == spotify.world.first.id
 
 
-def test_without_a_secret_the_refresh_goes_by_pkce(spotify: Server, client: Client) -> None:
-    grant = Login(spotify.url, "me", None).refresh(spotify.refresh_token())
-    assert client.me(grant.access_token)
+def test_without_a_secret_the_refresh_goes_by_pkce(spotify: Server, client: SpotifyClient) -> None:
+    grant = AccountsClient(spotify.url, "me", None).refresh(spotify.refresh_token())
+    assert client.get_profile(grant.access_token)
 
 
 @pytest.mark.parametrize(("reply", "rotated"), [("none", False), ("same", False), ("rotate", True)])
 def test_a_rotated_refresh_token_is_told_and_the_same_one_is_not(reply: str, rotated: bool) -> None:
     with start("tiny", refresh_reply=reply) as server:
         old = server.refresh_token()
-        grant = Login(server.url, "me", "hush").refresh(old)
+        grant = AccountsClient(server.url, "me", "hush").refresh(old)
         assert (grant.refresh_token is not None) is rotated
         assert grant.refresh_token == (server.refresh_token() if rotated else None)
 
@@ -297,14 +299,14 @@ def test_a_refresh_token_that_has_ended_needs_a_login(how: str) -> None:
         token = server.refresh_token()
         server.control.revoke(how=how)
         with pytest.raises(NeedsLogin, match=how):
-            Login(server.url, "me", "hush").refresh(token)
+            AccountsClient(server.url, "me", "hush").refresh(token)
 
 
 def test_a_wrong_client_is_fatal_and_names_the_variables() -> None:
     with start("tiny", client_id="me", client_secret="hush") as server:
         for client_id, secret in (("you", "hush"), ("me", "wrong"), ("you", None)):
             with pytest.raises(Fatal, match="SPOTIPY_CLIENT_ID") as told:
-                Login(server.url, client_id, secret).refresh(server.refresh_token())
+                AccountsClient(server.url, client_id, secret).refresh(server.refresh_token())
             assert not isinstance(told.value, NeedsLogin)
 
 
@@ -315,14 +317,14 @@ def test_a_wrong_client_is_fatal_and_names_the_variables() -> None:
     + [{"kind": kind} for kind in ("reset", "cut", "garbage", "null", "empty")],
 )
 def test_a_login_service_in_trouble_is_transient_and_ends_no_login(
-    spotify: Server, login: Login, fault: Any, rule: dict[str, Any]
+    spotify: Server, login: AccountsClient, fault: Any, rule: dict[str, Any]
 ) -> None:
     fault(path="/api/token", **rule)
     error_of(lambda: login.refresh(spotify.refresh_token()), Transient)
     assert login.refresh(spotify.refresh_token())
 
 
-def test_a_login_service_that_hangs_is_transient(spotify: Server, login: Login, fault: Any) -> None:
+def test_a_login_service_that_hangs_is_transient(spotify: Server, login: AccountsClient, fault: Any) -> None:
     fault(path="/api/token", kind="hang", seconds=0.4)
     error_of(lambda: login.refresh(spotify.refresh_token(), timeout=0.2), Transient)
 
@@ -330,7 +332,7 @@ def test_a_login_service_that_hangs_is_transient(spotify: Server, login: Login, 
 # ---- logging in -----------------------------------------------------------------------------------------------------
 
 
-def agree(attempt: Attempt, user: str = "user01", **changed: str) -> dict[str, str]:
+def agree(attempt: LoginAttempt, user: str = "user01", **changed: str) -> dict[str, str]:
     """What comes back when this person agrees."""
     query = dict(parse_qsl(urlsplit(attempt.url).query)) | {"as": user} | changed
     page = attempt.url.partition("?")[0]
@@ -339,7 +341,7 @@ def agree(attempt: Attempt, user: str = "user01", **changed: str) -> dict[str, s
     return dict(parse_qsl(urlsplit(reply.headers["Location"]).query))
 
 
-def test_the_address_asks_for_the_fewest_scopes_and_for_the_dialog(login: Login) -> None:
+def test_the_address_asks_for_the_fewest_scopes_and_for_the_dialog(login: AccountsClient) -> None:
     attempt = login.begin("http://127.0.0.1/cb")
     asked = dict(parse_qsl(urlsplit(attempt.url).query))
     assert asked.pop("state") == attempt.state
@@ -357,29 +359,31 @@ def test_the_address_asks_for_the_fewest_scopes_and_for_the_dialog(login: Login)
 
 
 def test_the_challenge_is_that_of_rfc_7636() -> None:
-    assert challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk") == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+    assert (
+        pkce_challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk") == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+    )
 
 
 def test_without_a_secret_the_address_holds_a_challenge_and_not_its_verifier(spotify: Server) -> None:
-    attempt = Login(spotify.url, "me", None).begin("http://127.0.0.1/cb")
+    attempt = AccountsClient(spotify.url, "me", None).begin("http://127.0.0.1/cb")
     asked = dict(parse_qsl(urlsplit(attempt.url).query))
     assert attempt.verifier
     assert 43 <= len(attempt.verifier) <= 128
-    assert (asked["code_challenge_method"], asked["code_challenge"]) == ("S256", challenge(attempt.verifier))
+    assert (asked["code_challenge_method"], asked["code_challenge"]) == ("S256", pkce_challenge(attempt.verifier))
     assert attempt.verifier not in attempt.url + repr(attempt)
 
 
 @pytest.mark.parametrize("secret", ["hush", None])
-def test_a_code_becomes_tokens(spotify: Server, client: Client, secret: str | None) -> None:
-    login = Login(spotify.url, "me", secret)
+def test_a_code_becomes_tokens(spotify: Server, client: SpotifyClient, secret: str | None) -> None:
+    login = AccountsClient(spotify.url, "me", secret)
     attempt = login.begin("http://127.0.0.1/cb")
     grant = login.exchange(attempt, agree(attempt)["code"])
-    assert client.me(grant.access_token)["id"] == "user01"
+    assert client.get_profile(grant.access_token)["id"] == "user01"
     assert grant.refresh_token
     assert login.refresh(grant.refresh_token).access_token
 
 
-def test_the_scope_that_was_granted_is_told_not_the_one_that_was_asked_for(login: Login) -> None:
+def test_the_scope_that_was_granted_is_told_not_the_one_that_was_asked_for(login: AccountsClient) -> None:
     attempt = login.begin("http://127.0.0.1/cb")
     grant = login.exchange(attempt, agree(attempt, scope="user-library-read")["code"])
     assert grant.scope == "user-library-read"
@@ -388,7 +392,7 @@ def test_the_scope_that_was_granted_is_told_not_the_one_that_was_asked_for(login
 
 def test_a_code_is_good_once_and_for_its_own_attempt(spotify: Server) -> None:
     for secret in ("hush", None):
-        login = Login(spotify.url, "me", secret)
+        login = AccountsClient(spotify.url, "me", secret)
         attempt = login.begin("http://127.0.0.1/cb")
         code = agree(attempt)["code"]
         login.exchange(attempt, code)
@@ -399,7 +403,7 @@ def test_a_code_is_good_once_and_for_its_own_attempt(spotify: Server) -> None:
         login.exchange(login.begin("http://127.0.0.1/cb"), agree(attempt)["code"])
 
 
-def test_a_wrong_redirect_uri_at_the_token_endpoint_says_what_the_app_must_list(login: Login) -> None:
+def test_a_wrong_redirect_uri_at_the_token_endpoint_says_what_the_app_must_list(login: AccountsClient) -> None:
     attempt = login.begin("http://127.0.0.1/cb")
     code = agree(attempt)["code"]
     with pytest.raises(NeedsLogin, match=r"must list exactly http://127\.0\.0\.1/other"):
@@ -408,18 +412,18 @@ def test_a_wrong_redirect_uri_at_the_token_endpoint_says_what_the_app_must_list(
 
 def test_a_wrong_client_at_a_login_is_fatal_and_names_the_variables() -> None:
     with start("tiny", client_id="me", client_secret="hush") as server:
-        attempt = Login(server.url, "me", "wrong").begin("http://127.0.0.1/cb")
-        error_of(lambda: Login(server.url, "me", "wrong").exchange(attempt, agree(attempt)["code"]), Fatal)
+        attempt = AccountsClient(server.url, "me", "wrong").begin("http://127.0.0.1/cb")
+        error_of(lambda: AccountsClient(server.url, "me", "wrong").exchange(attempt, agree(attempt)["code"]), Fatal)
 
 
 @pytest.mark.parametrize("rule", [{"status": 503}, {"status": 429}, {"kind": "reset"}, {"kind": "garbage"}])
-def test_a_login_service_in_trouble_is_transient_for_a_code_too(login: Login, fault: Any, rule: Any) -> None:
+def test_a_login_service_in_trouble_is_transient_for_a_code_too(login: AccountsClient, fault: Any, rule: Any) -> None:
     attempt = login.begin("http://127.0.0.1/cb")
     fault(path="/api/token", **rule)
     error_of(lambda: login.exchange(attempt, "AQ"), Transient)
 
 
-def test_a_missing_scope_is_named_with_its_cure(spotify: Server, login: Login, client: Client) -> None:
+def test_a_missing_scope_is_named_with_its_cure(spotify: Server, login: AccountsClient, client: SpotifyClient) -> None:
     attempt = login.begin("http://127.0.0.1/cb")
     token = login.exchange(attempt, agree(attempt, scope="user-library-read")["code"]).access_token
     assert client.get(SAVED, token)["items"]
@@ -432,7 +436,7 @@ def test_a_missing_scope_is_named_with_its_cure(spotify: Server, login: Login, c
 
 
 @pytest.fixture
-def saying() -> Iterator[Callable[[Any], Login]]:
+def saying() -> Iterator[Callable[[Any], AccountsClient]]:
     """A login service that answers every request with this."""
     said: list[bytes] = []
 
@@ -451,9 +455,9 @@ def saying() -> Iterator[Callable[[Any], Login]]:
         thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
 
-        def answer(body: Any) -> Login:
+        def answer(body: Any) -> AccountsClient:
             said[:] = [json.dumps(body).encode()]
-            return Login(f"http://127.0.0.1:{server.server_port}", "me", "hush")
+            return AccountsClient(f"http://127.0.0.1:{server.server_port}", "me", "hush")
 
         yield answer
         server.shutdown()
@@ -474,24 +478,26 @@ def saying() -> Iterator[Callable[[Any], Login]]:
         None,
     ],
 )
-def test_a_grant_without_a_token_or_its_life_is_transient(saying: Callable[[Any], Login], body: Any) -> None:
+def test_a_grant_without_a_token_or_its_life_is_transient(saying: Callable[[Any], AccountsClient], body: Any) -> None:
     error_of(lambda: saying(body).refresh("AQ"), Transient)
 
 
 @pytest.mark.parametrize("rotated", [None, "", "AQ", 3])
-def test_no_new_refresh_token_means_that_the_old_one_stays(saying: Callable[[Any], Login], rotated: Any) -> None:
+def test_no_new_refresh_token_means_that_the_old_one_stays(
+    saying: Callable[[Any], AccountsClient], rotated: Any
+) -> None:
     login = saying({"access_token": "BQ", "expires_in": 3600, "refresh_token": rotated})
-    assert login.refresh("AQ") == Grant("BQ", 3600, None)
+    assert login.refresh("AQ") == TokenGrant("BQ", 3600, None)
 
 
 def test_a_scope_that_is_not_told_is_unknown_after_a_refresh_and_as_asked_for_after_a_login(
-    saying: Callable[[Any], Login],
+    saying: Callable[[Any], AccountsClient],
 ) -> None:
     login = saying({"access_token": "BQ", "expires_in": 3600, "refresh_token": "AQnew"})
     assert login.refresh("AQ").scope is None
     assert login.exchange(login.begin("http://127.0.0.1/cb"), "AQ").scope == " ".join(SCOPES)
 
 
-def test_a_login_without_a_refresh_token_is_none(saying: Callable[[Any], Login]) -> None:
+def test_a_login_without_a_refresh_token_is_none(saying: Callable[[Any], AccountsClient]) -> None:
     login = saying({"access_token": "BQ", "expires_in": 3600})
     error_of(lambda: login.exchange(login.begin("http://127.0.0.1/cb"), "AQ"), Transient)

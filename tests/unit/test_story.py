@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotisync.core.states import UNFINISHED, Status
-from spotisync.status import around, can, story, words
+from spotisync.status import actions, messages, story
+from spotisync.status import changes as around
 from spotisync.store.events import Kind
 
 AT = "2026-11-23T08:50:00+00:00"
@@ -68,17 +69,17 @@ def event(kind: str, message: str | None = None, **changes: Any) -> dict[str, An
     ],
 )
 def test_what_is_said_of_an_event(told: dict[str, Any], text: str) -> None:
-    assert story.told(told)["text"] == text
+    assert story.describe_event(told)["text"] == text
 
 
 def test_every_kind_has_words_and_a_wait_has_its_end() -> None:
     assert set(story.TEXTS) == set(get_args(Kind))
-    assert story.told(event("parked", "quota", seconds=7200.0))["until"] == "2026-11-23T10:50:00+00:00"
-    assert story.told(event("wait", "pace", attempt=2))["until"] is None
+    assert story.describe_event(event("parked", "quota", seconds=7200.0))["until"] == "2026-11-23T10:50:00+00:00"
+    assert story.describe_event(event("wait", "pace", attempt=2))["until"] is None
 
 
 batches = st.builds(
-    lambda kind, phase, attempt, items: story.told(event(kind, phase=phase, attempt=attempt, items=items)),
+    lambda kind, phase, attempt, items: story.describe_event(event(kind, phase=phase, attempt=attempt, items=items)),
     st.sampled_from(["batch", "batch", "batch", "retried", "lost"]),
     st.sampled_from(["tracks", "albums"]),
     st.sampled_from([1, 1, 1, 2]),
@@ -88,7 +89,7 @@ batches = st.builds(
 
 @given(told=st.lists(batches, max_size=30))
 def test_what_is_folded_adds_up_and_hides_nothing_but_ordinary_batches(told: list[dict[str, Any]]) -> None:
-    folded = story.fold(told)
+    folded = story.fold_batches(told)
     for name in ("items", "calls", "number"):
         assert sum(each[name] for each in folded) == sum(each[name] for each in told)
     assert [each for each in folded if each["kind"] in {"retried", "lost"}] == [
@@ -99,10 +100,10 @@ def test_what_is_folded_adds_up_and_hides_nothing_but_ordinary_batches(told: lis
 
 
 def test_a_fold_and_a_whole_run_in_words() -> None:
-    (folded,) = story.fold([story.told(event("batch", seq=seq, seconds=3.0)) for seq in range(12)])
+    (folded,) = story.fold_batches([story.describe_event(event("batch", seq=seq, seconds=3.0)) for seq in range(12)])
     assert folded["text"] == "12 batches, 2,400 tracks in 36 s, 48 calls."
     sums = {"batches": 12, "items": 2400, "calls": 49, "seconds": 36.0, "waited": 7200.0}
-    whole = story.totals({**sums, "retried": 1, "lost": 2, "resumed": 0})
+    whole = story.describe_totals({**sums, "retried": 1, "lost": 2, "resumed": 0})
     assert whole["text"] == (
         "12 batches, 2,400 items, 49 calls, 1 failed try, 2 lost workers; worked 36 s, waited 2 h."
     )
@@ -110,14 +111,14 @@ def test_a_fold_and_a_whole_run_in_words() -> None:
 
 @given(elapsed=st.floats(0, 60), now=st.integers(0, 500), before=st.integers(0, 500))
 def test_what_a_window_holds_is_no_more_than_two_minutes_do(elapsed: float, now: int, before: int) -> None:
-    assert 0 <= around.in_window(elapsed, now, before) <= now + before / 2
+    assert 0 <= around.estimate_in_window(elapsed, now, before) <= now + before / 2
 
 
 def test_some_of_each_kind_of_change() -> None:
     kinds: list[list[dict[str, Any]]] = [
         [{"id": f"{kind}{n}"} for n in range(many)] for kind, many in (("a", 20), ("b", 2))
     ]
-    assert [each["id"] for each in around.some_of(kinds)] == [*(f"a{n}" for n in range(8)), "b0", "b1"]
+    assert [each["id"] for each in around.sample_of(kinds)] == [*(f"a{n}" for n in range(8)), "b0", "b1"]
 
 
 @pytest.mark.parametrize("account", ["active", "needs_login", "disabled", None])
@@ -132,7 +133,7 @@ def test_whatever_can_not_be_done_has_its_reason(
         if status
     }
     run = newest.get(("full", "incremental")[shown]) or {"sync_id": None, "sync_type": None, "status": None}
-    found = can.actions({**run, "account": "me", "account_status": account}, newest, of_run=of_run)
+    found = actions.actions({**run, "account": "me", "account_status": account}, newest, of_run=of_run)
     why = found["why_not"]
     assert {name for name in ("full", "incremental", "cancel", "resume") if not found[name]} == set(why)
     by_id = {each["sync_id"]: each["status"] for each in newest.values()}
@@ -154,4 +155,4 @@ def test_whatever_can_not_be_done_has_its_reason(
     ],
 )
 def test_the_cause_and_the_cure_of_an_error(last_error: str | None, error: dict[str, Any] | None) -> None:
-    assert words.error(last_error) == error
+    assert messages.describe_error(last_error) == error

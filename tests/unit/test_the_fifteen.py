@@ -88,8 +88,8 @@ def test_the_schedule_goes_through_the_same_door_as_everybody() -> None:
     scheduled = {entry["task"] for entry in app.conf.beat_schedule.values()}
     assert scheduled <= set(app.tasks)
     assert scheduled <= {"spotisync.tick", "spotisync.sweep", "spotisync.enrich"}
-    assert "schedule.tick(" in (TESTS.parent / "spotisync/tasks.py").read_text().partition("def tick(")[2]
-    for module in ("lifecycle", "schedule"):
+    assert "schedule.take_due(" in (TESTS.parent / "spotisync/tasks.py").read_text().partition("def tick(")[2]
+    for module in ("runs", "schedule"):
         source = (TESTS.parent / f"spotisync/sync/{module}.py").read_text()
         assert "runs.find(" in source
         assert "runs.create(" in source

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from spotisync.core.states import MOVES
-from spotisync.status import can, words
-from spotisync.web import signs, view
-from spotisync.web.home import fragment
+from spotisync.status import actions, messages
+from spotisync.web import labels, view
+from spotisync.web.pages.home import render_status
 from tests.documents import AT_WORK, NO_RUN, block, document, phase
 
 LATER = "2026-11-23T12:02:00+00:00"
@@ -17,8 +17,8 @@ def shown(status: str | None = "in_progress", **changes: Any) -> dict[str, Any]:
     made = document(status, **{"playback": None, "worker": AT_WORK, **changes})
     runs = [{name: made[name] for name in ("sync_id", "sync_type", "status")}, *made["other_runs"]]
     newest = {run["sync_type"]: run for run in runs if run["sync_id"]}
-    made["can"] = can.actions(made, newest)
-    return {**made, **words.told(made)}
+    made["can"] = actions.actions(made, newest)
+    return {**made, **messages.describe(made)}
 
 
 def pressed(shown_one: dict[str, Any]) -> list[str]:
@@ -46,7 +46,7 @@ def test_a_wait_is_counted_down_beside_the_sentence_which_does_not_age() -> None
     waits = shown("rate_limited", blocked=[block("library", LATER)], worker={**AT_WORK, "has_it": False})
     assert "(3 h 12 min)" in waits["message"]
     assert view.headline(waits).startswith("Paused by Spotify until 13:02: quota of library reads.")
-    html = fragment([waits])
+    html = render_status([waits])
     assert f'data-until="{LATER}"' in html
     assert ">3 h 12 min</time>" in html
 
@@ -71,16 +71,16 @@ def test_a_bar_says_what_is_known_and_no_more() -> None:
 
 
 def test_what_others_wrote_is_shown_and_does_nothing() -> None:
-    html = fragment([shown("failed", last_error='<script>alert("x")</script>', display_name="<b>")])
+    html = render_status([shown("failed", last_error='<script>alert("x")</script>', display_name="<b>")])
     assert "<script" not in html
     assert "&lt;script&gt;" in html
     assert "style=" not in html
 
 
 def test_every_state_has_a_word_and_an_icon() -> None:
-    assert set(signs.STATES) == set(MOVES)
+    assert set(labels.STATES) == set(MOVES)
     for status in MOVES:
-        assert "<h1" in fragment([shown(status)])
+        assert "<h1" in render_status([shown(status)])
 
 
 def test_a_phase_does_not_go_while_its_worker_is_gone() -> None:

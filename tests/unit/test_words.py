@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotisync.cli import words as labels
-from spotisync.status import forecast, times, words
+from spotisync.cli import formatting as labels
+from spotisync.status import forecast, messages, times
 from tests.documents import AT_WORK, NO_RUN, NOW, PHASES, block, document, phase
 
 TODAY, TOMORROW = "2026-11-23T12:02:00+00:00", "2026-11-24T08:00:00+00:00"
@@ -29,7 +29,7 @@ def over(status: str, **changes: Any) -> dict[str, Any]:
 
 
 # What is told, what is to be done, and the situation that it is said of.
-TABLE: list[tuple[words.Situation, dict[str, Any], str, str]] = [
+TABLE: list[tuple[messages.Situation, dict[str, Any], str, str]] = [
     (
         "nobody",
         document(**NO_RUN, account=None, account_status=None),
@@ -141,54 +141,56 @@ TABLE: list[tuple[words.Situation, dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("situation", "of", "message", "to_do"), TABLE, ids=lambda each: str(each)[:30])
-def test_what_is_said(situation: words.Situation, of: dict[str, Any], message: str, to_do: str) -> None:
-    told = words.told(of)
-    assert words.situation(of) == situation
+def test_what_is_said(situation: messages.Situation, of: dict[str, Any], message: str, to_do: str) -> None:
+    told = messages.describe(of)
+    assert messages.situation(of) == situation
     assert message in told["message"]
     assert to_do in told["to_do"]
 
 
 def test_the_table_has_every_situation() -> None:
-    assert {row[0] for row in TABLE} == set(get_args(words.Situation))
-    assert set(words.MESSAGES) == set(words.TO_DO) == set(get_args(words.Situation))
+    assert {row[0] for row in TABLE} == set(get_args(messages.Situation))
+    assert set(messages.MESSAGES) == set(messages.TO_DO) == set(get_args(messages.Situation))
 
 
 def test_what_still_runs_and_what_is_safe() -> None:
     other = [{"sync_id": 13, "sync_type": "incremental", "status": "in_progress"}]
-    parked = words.told(document("rate_limited", blocked=[block("library", TODAY)], other_runs=other))
+    parked = messages.describe(document("rate_limited", blocked=[block("library", TODAY)], other_runs=other))
     assert parked["still_runs"] == "Only library reads wait. Run 13, an incremental sync, goes on."
     assert parked["safe"] == "All that was read is stored."
     assert (parked["waiting_for"], parked["waiting_until"]) == ("quota of library reads", TODAY)
-    everything = words.told(document("rate_limited", blocked=[block("*", TODAY)]))
+    everything = messages.describe(document("rate_limited", blocked=[block("*", TODAY)]))
     assert everything["still_runs"] == "Nothing is asked of Spotify meanwhile."
-    assert words.told(document(worker=AT_WORK))["waiting_until"] is None
-    assert words.told(document(**NO_RUN))["safe"] is None
+    assert messages.describe(document(worker=AT_WORK))["waiting_until"] is None
+    assert messages.describe(document(**NO_RUN))["safe"] is None
 
 
 def test_what_was_put_off_and_what_waits_beside_the_run() -> None:
-    told = words.told(over("success", to_look_up={"artists": 1200, "albums": 0}, blocked=[block("artists", TODAY)]))
+    told = messages.describe(
+        over("success", to_look_up={"artists": 1200, "albums": 0}, blocked=[block("artists", TODAY)])
+    )
     assert told["notes"] == [
         "1,200 artists still to be looked up: they were put off until Spotify allows it.",
         "Artist look-ups wait until 13:02 (3 h 12 min): the quota is used up.",
     ]
-    parked = words.told(document("rate_limited", blocked=[block("library", TODAY)]))
+    parked = messages.describe(document("rate_limited", blocked=[block("library", TODAY)]))
     assert parked["notes"] == [], "that is the headline"
 
 
 @pytest.mark.parametrize(("swept", "said"), [(None, "No sweep has run ever"), (OLD, "No sweep has run for 10 min")])
 def test_a_park_that_nothing_would_end_is_told(swept: str | None, said: str) -> None:
     schedule = {"last_sweep": swept, "sweep_interval": 10}
-    told = words.told(document("rate_limited", blocked=[block("library", TODAY)], schedule=schedule))
+    told = messages.describe(document("rate_limited", blocked=[block("library", TODAY)], schedule=schedule))
     assert said in told["notes"][0]
     assert "celery -A spotisync beat" in told["to_do"]
-    assert words.told(document(schedule=schedule))["notes"] == [], "a run that goes needs none"
+    assert messages.describe(document(schedule=schedule))["notes"] == [], "a run that goes needs none"
 
 
 def test_when_it_will_be_done() -> None:
     eta = {"earliest": "2026-11-23T09:40:00+00:00", "latest": "2026-11-23T09:46:00+00:00"}
-    assert words.notes(document(eta=eta)) == ["It will be complete between 10:40 and 10:46."]
+    assert messages.notes(document(eta=eta)) == ["It will be complete between 10:40 and 10:46."]
     same = {**eta, "latest": "2026-11-23T09:40:50+00:00"}
-    assert words.notes(document(phases=tracks(eta=same))) == ["Tracks will be complete at about 10:40."]
+    assert messages.notes(document(phases=tracks(eta=same))) == ["Tracks will be complete at about 10:40."]
 
 
 # ---- anything at all ------------------------------------------------------------------------------------------------
@@ -241,22 +243,22 @@ DOCUMENTS = st.builds(
 
 @given(DOCUMENTS, st.dictionaries(st.sampled_from(PHASES), st.floats(0, 10**6)))
 def test_there_are_words_for_anything(of: dict[str, Any], earlier: dict[str, float]) -> None:
-    made = forecast.add(of, earlier)
-    told = {**made, **words.told(made)}
+    made = forecast.add_eta(of, earlier)
+    told = {**made, **messages.describe(made)}
     said = [told["message"], told["to_do"], *told["notes"], *filter(None, (told["safe"], told["still_runs"]))]
-    for sentence in [*said, labels.line(told), *labels.below(told), labels.headline(told)]:
+    for sentence in [*said, labels.format_line(told), *labels.footnotes(told), labels.headline(told)]:
         assert sentence
         assert not re.search(r"None|\bnull\b|\{|\.\.|  |^ | $", sentence), sentence
     for each in told["phases"].values():
-        assert "None" not in labels.state(told, each) + labels.amount(each)
+        assert "None" not in labels.format_state(told, each) + labels.format_amount(each)
 
 
 @given(DOCUMENTS)
 def test_a_wait_is_said_with_its_time_in_the_configured_zone_and_the_day_if_that_is_not_today(
     of: dict[str, Any],
 ) -> None:
-    told = words.told(of)
-    if words.situation(of) not in {"parked", "waiting"}:
+    told = messages.describe(of)
+    if messages.situation(of) not in {"parked", "waiting"}:
         assert told["waiting_until"] is None
         return
     until = datetime.fromisoformat(told["waiting_until"])
@@ -271,14 +273,14 @@ def test_a_wait_is_said_with_its_time_in_the_configured_zone_and_the_day_if_that
 
 @given(DOCUMENTS, st.dictionaries(st.sampled_from(PHASES), st.floats(0, 10**6)))
 def test_a_forecast_is_a_range_that_begins_when_the_wait_is_over(of: dict[str, Any], earlier: dict[str, float]) -> None:
-    made = forecast.add(of, earlier)
-    waits = words.waited_for(of)
+    made = forecast.add_eta(of, earlier)
+    waits = messages.find_wait(of)
     begin = waits.until if waits else times.now(of)
     for eta in (made["eta"], *(each["eta"] for each in made["phases"].values())):
         if eta:
             earliest, latest = (datetime.fromisoformat(eta[name]) for name in ("earliest", "latest"))
             assert begin <= earliest <= latest
-    if words.situation(of) in {"failed", "pending", "orphaned", "unclaimed", "retrying", "success"}:
+    if messages.situation(of) in {"failed", "pending", "orphaned", "unclaimed", "retrying", "success"}:
         assert made["eta"] is None, "nobody can say"
 
 
@@ -287,7 +289,7 @@ def test_a_forecast_is_a_range_that_begins_when_the_wait_is_over(of: dict[str, A
 
 def test_the_pace_of_the_batches_tells_when_a_phase_is_in() -> None:
     tenth = {"items_processed": 350, "batches": 25, "busy_seconds": 10.0}
-    made = forecast.add(document(worker=AT_WORK, phases=tracks(**tenth)), {})
+    made = forecast.add_eta(document(worker=AT_WORK, phases=tracks(**tenth)), {})
     eta = made["phases"]["tracks"]["eta"]
     left = [(datetime.fromisoformat(eta[each]) - times.now(made)).total_seconds() for each in ("earliest", "latest")]
     assert left == pytest.approx([81, 99])  # 90 s at that pace
@@ -297,15 +299,15 @@ def test_the_pace_of_the_batches_tells_when_a_phase_is_in() -> None:
 
 def test_phases_to_come_take_about_as_long_as_in_the_last_good_run() -> None:
     earlier = dict.fromkeys(PHASES, 100.0)
-    made = forecast.add(document(worker=AT_WORK, phases={name: phase() for name in PHASES}), earlier)
-    left = [times.at(made["eta"][each]) for each in ("earliest", "latest")]
+    made = forecast.add_eta(document(worker=AT_WORK, phases={name: phase() for name in PHASES}), earlier)
+    left = [times.parse(made["eta"][each]) for each in ("earliest", "latest")]
     assert left == [times.now(made) + timedelta(seconds=each) for each in (240, 640)]
     waits = document("rate_limited", blocked=[block("library", TODAY)])
-    assert forecast.add(waits, earlier)["eta"]["earliest"] > TODAY
+    assert forecast.add_eta(waits, earlier)["eta"]["earliest"] > TODAY
 
 
 def test_one_batch_is_no_measure() -> None:
-    made = forecast.add(document(worker=AT_WORK, phases=tracks(batches=1)), {})
+    made = forecast.add_eta(document(worker=AT_WORK, phases=tracks(batches=1)), {})
     assert made["phases"]["tracks"]["eta"] is None
 
 
@@ -328,12 +330,12 @@ def playback(read_at: str | None = "2026-11-23T08:45:00+00:00", **changes: Any) 
 )
 def test_whether_plays_are_recorded_while_the_library_waits(lane: Any, family: str, recorded: bool) -> None:
     blocked = [block("library", TODAY), block(family, TODAY)]
-    told = words.told(document("rate_limited", blocked=blocked, playback=lane, playback_interval=600))
+    told = messages.describe(document("rate_limited", blocked=blocked, playback=lane, playback_interval=600))
     assert ("Plays are still recorded." in told["still_runs"]) is recorded
 
 
 def test_where_plays_may_be_missing() -> None:
     gap = {"from": "2026-11-23T01:00:00+00:00", "to": "2026-11-23T06:30:00+00:00"}
-    told = words.told(over("success", playback=playback(gaps=[gap, gap])))
+    told = messages.describe(over("success", playback=playback(gaps=[gap, gap])))
     assert told["notes"][-1].startswith("Between 02:00 and 07:30, and in 1 more gap plays may be missing.")
     assert "spotisync import" in told["notes"][-1]

@@ -10,15 +10,15 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-from spotisync.web.events import hub
-from spotisync.web.serving import Listening, listen
+from spotisync.web.live.events import get_broadcast
+from spotisync.web.server import Listening, listen
 
 
 @contextmanager
 def served(app: FastAPI) -> Iterator[str]:
     """Its address. It ends with the block, whoever still looks on."""
     with listen("127.0.0.1", 0) as socket:
-        server = Listening(uvicorn.Config(app, log_config=None, lifespan="on", ws="none"), hub(app).close)
+        server = Listening(uvicorn.Config(app, log_config=None, lifespan="on", ws="none"), get_broadcast(app).close)
         thread = threading.Thread(target=server.run, args=([socket],))
         thread.start()
         try:

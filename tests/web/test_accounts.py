@@ -13,14 +13,14 @@ from urllib.parse import urlsplit
 import pytest
 import uvicorn
 
-from spotisync.cli.login import in_browser
+from spotisync.cli.login import log_in_with_browser
 from spotisync.errors import NeedsLogin
 from spotisync.settings import Settings
 from spotisync.simulator import Server, start
 from spotisync.store.database import Database
-from spotisync.sync import Sync, enrol
+from spotisync.sync import Context, accounts
 from spotisync.web import create_app
-from spotisync.web.returning import returning
+from spotisync.web.pages.redirect_uri import find_redirect_target
 from tests.store.conftest import Store, until
 from tests.store.test_login import Browser
 
@@ -180,7 +180,7 @@ def test_a_cookie_that_is_not_ours_is_no_attempt(client: TestClient) -> None:
 def test_where_spotify_answers(
     redirect_uri: str, host: str, uri: str | None, elsewhere: str | None, words: str | None
 ) -> None:
-    here = returning(Settings(_env_file=None, redirect_uri=redirect_uri), host)
+    here = find_redirect_target(Settings(_env_file=None, redirect_uri=redirect_uri), host)
     assert (here.uri, here.elsewhere) == (uri, elsewhere)
     assert (words or "") in (here.words or "")
 
@@ -244,7 +244,7 @@ def served(settings: Settings) -> Iterator[str]:
 
 
 def test_a_login_on_the_command_line_while_the_page_has_the_port(
-    make_sync: Callable[..., Sync],
+    make_sync: Callable[..., Context],
     make_settings: Callable[..., Settings],
     simulator: Server,
     capsys: pytest.CaptureFixture[str],
@@ -256,11 +256,11 @@ def test_a_login_on_the_command_line_while_the_page_has_the_port(
 
         def click(address: str) -> None:
             opened.append(address)
-            enrol.add(sync, simulator.refresh_token("user02"), None)
+            accounts.add(sync, simulator.refresh_token("user02"), None)
 
         port = urlsplit(url).port
-        assert in_browser(sync, port, None, 60, click).spotify_user_id == "user02"
+        assert log_in_with_browser(sync, port, None, 60, click).spotify_user_id == "user02"
         assert opened == [f"{url}/accounts"]
         assert f"{url}/accounts" in capsys.readouterr().out
         with pytest.raises(NeedsLogin, match="no account was connected at"):
-            in_browser(sync, port, None, 0.01, lambda _: None)
+            log_in_with_browser(sync, port, None, 0.01, lambda _: None)

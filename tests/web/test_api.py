@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from spotisync.web import models
+from spotisync.web.api import models
 from tests.store.conftest import Store
 from tests.web.conftest import Broker, TestClient
 

@@ -15,9 +15,9 @@ from sqlalchemy import event
 
 from spotisync.errors import Unavailable
 from spotisync.status import Document
-from spotisync.store import listening
+from spotisync.store import notify_channel
 from spotisync.store.database import Database
-from spotisync.web.events import hub
+from spotisync.web.live.events import get_broadcast
 from tests.store.conftest import Store, until
 from tests.web.conftest import Broker
 from tests.web.served import Viewer, served
@@ -94,7 +94,7 @@ def test_what_is_read_does_not_grow_with_who_looks_on(
         assert len(seen) <= 3 + (time.monotonic() - began) * 4
         for viewer in viewers:
             viewer.close()
-        until(lambda: hub(app).viewers == 0, 20)
+        until(lambda: get_broadcast(app).viewers == 0, 20)
         left = len(seen)
         store.run("incremental")
         assert web.get(f"{url}/healthz").status_code == 200
@@ -113,7 +113,7 @@ def test_a_page_is_made_once_for_all_who_look_at_it(
         return f"<p>{documents[0]['status']}</p>\n<p>two lines</p>"
 
     app = make_app()
-    hub(app).register("page", make)
+    get_broadcast(app).register("page", make)
     with served(app) as url:
         viewers = [Viewer(web, f"{url}/events/page") for _ in range(5)]
         assert {viewer.next() for viewer in viewers} == {("page", "<p>None</p>")}
@@ -133,7 +133,7 @@ def test_while_the_database_is_away_it_is_said(
     make_app: Callable[..., FastAPI], store: Store, web: httpx.Client, broker: Broker
 ) -> None:
     app = make_app()
-    read, away = hub(app)._read, threading.Event()
+    read, away = get_broadcast(app)._read, threading.Event()
 
     def look() -> list[Document]:
         if away.is_set():
@@ -142,7 +142,7 @@ def test_while_the_database_is_away_it_is_said(
             raise Unavailable("it is away")
         return read()
 
-    hub(app)._read = look
+    get_broadcast(app)._read = look
     with served(app) as url:
         viewer = Viewer(web, f"{url}{EVENTS}")
         assert viewer.next()[0] == "status"
@@ -175,10 +175,10 @@ def test_a_listener_that_was_cut_off_listens_again(
 
 def test_whatever_keeps_it_from_listening_is_tried_again(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A standby that has taken over refuses with an error of another kind than a lost connection's."""
-    monkeypatch.setattr(listening, "LISTEN", "DO $$ BEGIN RAISE read_only_sql_transaction; END $$")
+    monkeypatch.setattr(notify_channel, "LISTEN", "DO $$ BEGIN RAISE read_only_sql_transaction; END $$")
 
     async def listen() -> None:
-        async with aclosing(listening.changes(database_url)) as heard:
+        async with aclosing(notify_channel.listen(database_url)) as heard:
             await anext(heard)
 
     with pytest.raises(Unavailable, match="nothing can be heard"):

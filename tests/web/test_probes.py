@@ -21,9 +21,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from spotisync.celery import app as celery
 from spotisync.settings import Settings
 from spotisync.stack.valkey import Valkey
-from spotisync.web import broker, create_app, probes
-from spotisync.web.bounded import Bounded
-from spotisync.web.turns import AT_A_TIME, Turns
+from spotisync.web import broker, create_app
+from spotisync.web.bounded import SingleFlight
+from spotisync.web.middleware.concurrency import AT_A_TIME, ConcurrencyLimit
+from spotisync.web.ops import health
 
 
 @dataclass
@@ -75,7 +76,7 @@ def app(monkeypatch: pytest.MonkeyPatch, servers: Any, directory: Path) -> Celer
 def use(monkeypatch: pytest.MonkeyPatch, url: str) -> Celery:
     made = Celery("probed", broker=url, set_as_current=False)
     made.conf.task_queues = celery.conf.task_queues
-    monkeypatch.setattr(probes, "celery", made)
+    monkeypatch.setattr(health, "celery", made)
     return made
 
 
@@ -113,7 +114,7 @@ def test_a_database_that_is_away_or_old_is_told_with_the_cure(
 def test_a_database_that_takes_a_connection_and_never_answers_is_told_in_time(asking: Asking, app: Celery) -> None:
     with socket.create_server(("127.0.0.1", 0)) as hole:
         page = asking(database_url=f"postgresql://u@127.0.0.1:{hole.getsockname()[1]}/x")
-        for path, seconds in (("/readyz", probes.READY_SECONDS), ("/metrics", probes.SCRAPE_SECONDS)):
+        for path, seconds in (("/readyz", health.READY_SECONDS), ("/metrics", health.SCRAPE_SECONDS)):
             began = time.monotonic()
             assert page.get(path).status_code == 503
             assert time.monotonic() - began < seconds + 3
@@ -152,7 +153,7 @@ def test_a_server_that_never_answers_costs_one_thread_however_often_it_is_asked(
         asked.append(1)
         time.sleep(2)
 
-    bounded = Bounded(for_ever)
+    bounded = SingleFlight(for_ever)
     answers = {id(bounded.ask()) for _ in range(50)}
     assert len(answers) == len(asked) == 1
     with pytest.raises(TimeoutError):
@@ -192,7 +193,7 @@ def test_the_length_of_a_queue_is_asked_of_the_broker(app: Celery) -> None:
         channel.client.delete("spotisync.sync", "spotisync.control", "spotisync.playback")
         channel.client.rpush("spotisync.sync", "a", "b")
         try:
-            assert broker.lengths(app) == {"spotisync.sync": 2, "spotisync.control": 0, "spotisync.playback": 0}
+            assert broker.queue_lengths(app) == {"spotisync.sync": 2, "spotisync.control": 0, "spotisync.playback": 0}
         finally:
             channel.client.delete("spotisync.sync")
 
@@ -207,7 +208,7 @@ def test_probes_answer_while_every_turn_is_taken_by_what_hangs() -> None:
         answered.append(scope["path"])
 
     async def ask() -> None:
-        turns = Turns(app)
+        turns = ConcurrencyLimit(app)
         asking = [{"type": "http", "path": path} for path in ["/"] * AT_A_TIME + ["/readyz", "/metrics", "/healthz"]]
         tasks = [asyncio.ensure_future(turns(scope, None, None)) for scope in asking]  # type: ignore[arg-type]
         await asyncio.wait(tasks[AT_A_TIME:], timeout=5)

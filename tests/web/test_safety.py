@@ -14,10 +14,10 @@ from spotisync.errors import Misconfigured
 from spotisync.settings import Settings
 from spotisync.store.database import Database
 from spotisync.web import create_app
-from spotisync.web.csrf import FromThePage
-from spotisync.web.login import own_path
-from spotisync.web.safety import host_name
-from spotisync.web.tries import FEW
+from spotisync.web.middleware.guard import host_name
+from spotisync.web.middleware.login_attempts import FEW
+from spotisync.web.pages.login import own_path
+from spotisync.web.security.csrf import FromThePage
 from tests.store.conftest import Store
 from tests.web.conftest import HERE, TOKEN, TestClient
 from tests.web.test_api import problem

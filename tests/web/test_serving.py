@@ -16,7 +16,7 @@ from spotisync.errors import Fatal
 from spotisync.settings import Settings
 from spotisync.stack.postgres import Postgres
 from spotisync.store import migrate
-from spotisync.web.serving import address, listen
+from spotisync.web.server import address, listen
 from tests.conftest import QUICK
 from tests.store.conftest import until
 from tests.system.cli import Here

@@ -6,10 +6,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from spotisync.cli import words
-from spotisync.cli.output import console, say
-from spotisync.cli.words import Document
-from spotisync.store import showcase
+from spotisync.cli import formatting
+from spotisync.cli.formatting import Document
+from spotisync.cli.output import console, print_text
+from spotisync.store import demo_queries
 from spotisync.store.database import Database
 
 # The pages that a full sync reads. The simulator knows of artists, albums and tracks from others, too.
@@ -31,12 +31,15 @@ The README has each step in full."""
 def show(database: Database, run: Document, truth: Document) -> bool:
     """Print it all; false if the tables are not what the simulator says."""
     with database.begin() as connection:
-        stored = showcase.counts(connection)
-        answers = {title: showcase.ask(connection, sql) for title, sql in showcase.QUESTIONS.items()}
-    say(f"\n[bold]What came in[/], in {words.duration(run)} with {words.calls(run)}", markup=True)
+        stored = demo_queries.count_rows(connection)
+        answers = {title: demo_queries.run_query(connection, sql) for title, sql in demo_queries.QUESTIONS.items()}
+    print_text(
+        f"\n[bold]What came in[/], in {formatting.format_duration(run)} with {formatting.format_calls(run)}",
+        markup=True,
+    )
     _print(_summary(run))
     right = _compare(stored, _counts(truth))
-    for title, sql in showcase.QUESTIONS.items():
+    for title, sql in demo_queries.QUESTIONS.items():
         _show_answer(title, sql, answers[title])
     return right
 
@@ -72,17 +75,17 @@ def _compare(stored: dict[str, int], told: dict[str, int]) -> bool:
         table.add_row(
             name.replace("_", " "), f"{number:,}", Text(f"{stored[name]:,}", "" if stored[name] == number else "red")
         )
-    say("\n[bold]Is it right?[/] What the simulator has, and what is in Postgres", markup=True)
+    print_text("\n[bold]Is it right?[/] What the simulator has, and what is in Postgres", markup=True)
     _print(table)
     right = stored == told
-    say(
+    print_text(
         "[green]All counts are equal.[/]" if right else "[red]The counts differ: that is a bug, please report it.[/]",
         markup=True,
     )
     return right
 
 
-def _show_answer(title: str, sql: str, answer: showcase.Answer) -> None:
+def _show_answer(title: str, sql: str, answer: demo_queries.Answer) -> None:
     console().print(Text(f"\n{title}", "bold"))
     console().print(Text(f"{sql};", "dim"), soft_wrap=True)
     table = Table(box=None)

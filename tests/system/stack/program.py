@@ -9,9 +9,9 @@ from pathlib import Path
 from signal import SIGTERM
 
 from spotisync.errors import Fatal
-from spotisync.stack.lock import locked
+from spotisync.stack.lock import lock_data_dir
 from spotisync.stack.postgres import Postgres
-from spotisync.stack.process import Child, Process
+from spotisync.stack.process import ChildSpec, Process
 from spotisync.stack.supervisor import Stage, Supervisor
 from spotisync.stack.valkey import Valkey
 
@@ -21,7 +21,7 @@ SCRIPT = 'echo +{0} >>order; trap "{1}" TERM; while :; do sleep 0.05; done'
 def child(place: Path, name: str, on_term: str) -> Process:
     started = f"+{name}\n"
     return Process(
-        Child(
+        ChildSpec(
             name=name,
             argv=["sh", "-c", SCRIPT.format(name, on_term)],
             cwd=place,
@@ -48,7 +48,7 @@ def children(place: Path, *, stubborn: bool) -> list[Stage]:
 
 
 def main(place: Path, *words: str) -> None:
-    with locked(place / "data"):
+    with lock_data_dir(place / "data"):
         stages = children(place, stubborn="stubborn" in words)
         if "bare" not in words:
             stages = [*servers(place), *stages]

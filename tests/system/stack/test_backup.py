@@ -16,7 +16,7 @@ from spotisync.simulator import start
 from spotisync.stack.servers import start_servers
 from spotisync.store import migrate
 from spotisync.store.schema import metadata
-from spotisync.sync import Sync, enrol
+from spotisync.sync import Context, accounts
 from tests.drive import Account, full_sync
 
 pytestmark = pytest.mark.slow
@@ -56,9 +56,9 @@ def fill(settings: Settings) -> None:
         there = settings.model_copy(
             update={"spotify_api_url": f"{simulator.url}/v1", "spotify_accounts_url": simulator.url}
         )
-        sync = Sync.from_settings(there)
+        sync = Context.from_settings(there)
         try:
-            account = enrol.add(sync, simulator.refresh_token(), None)
+            account = accounts.add(sync, simulator.refresh_token(), None)
             full_sync(sync, Account(account.spotify_user_id))
         finally:
             sync.close()

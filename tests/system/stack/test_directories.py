@@ -9,17 +9,17 @@ import pytest
 
 from spotisync.errors import Misconfigured
 from spotisync.stack import binaries
-from spotisync.stack.directories import User, data_home, private, server_user
+from spotisync.stack.directories import SystemUser, make_private, prepare_data_dir, server_user
 from spotisync.stack.postgres import Postgres
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes nobody")
-NOBODY = User(65534, 65534)
+NOBODY = SystemUser(65534, 65534)
 
 
 def test_a_new_data_dir_is_made_whatever_the_umask(place: Path) -> None:
     before = os.umask(0o077)
     try:
-        home = data_home(place / "a" / "b")
+        home = prepare_data_dir(place / "a" / "b")
     finally:
         os.umask(before)
     assert home.stat().st_mode & 0o777 == (0o711 if server_user() else 0o700)
@@ -28,14 +28,14 @@ def test_a_new_data_dir_is_made_whatever_the_umask(place: Path) -> None:
 def test_a_data_dir_that_cannot_be_made(place: Path) -> None:
     (place / "file").touch()
     with pytest.raises(Misconfigured, match="set SPOTISYNC_DATA_DIR"):
-        data_home(place / "file" / "data")
+        prepare_data_dir(place / "file" / "data")
 
 
 def test_a_link_where_the_sockets_belong_is_refused(place: Path) -> None:
     (place / "elsewhere").mkdir()
     (place / "s").symlink_to(place / "elsewhere")
     with pytest.raises(Misconfigured, match="somebody else made"):
-        private(place / "s", server_user())
+        make_private(place / "s", server_user())
 
 
 @as_root
@@ -43,7 +43,7 @@ def test_a_socket_dir_of_another_user_is_refused(place: Path) -> None:
     (place / "s").mkdir()
     os.chown(place / "s", 12345, 12345)
     with pytest.raises(Misconfigured, match="somebody else made"):
-        private(place / "s", server_user())
+        make_private(place / "s", server_user())
 
 
 @as_root
@@ -86,8 +86,8 @@ def test_mode_bits_are_read_for_the_user_they_are_for(place: Path) -> None:
     assert NOBODY.may_enter(inner)
     inner.chmod(0o710)
     assert not NOBODY.may_enter(inner)
-    assert User(inner.stat().st_uid, 1).may_enter(inner)
-    assert User(12345, inner.stat().st_gid).may_enter(inner)
+    assert SystemUser(inner.stat().st_uid, 1).may_enter(inner)
+    assert SystemUser(12345, inner.stat().st_gid).may_enter(inner)
 
 
 def test_a_platform_without_wheels_is_told_what_to_set(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spotisync.stack import leftovers
+from spotisync.stack import pidfiles
 
 
 @pytest.fixture(params=["linux", "darwin"])
@@ -20,31 +20,31 @@ def _platform(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.usefixtures("_platform")
 def test_identity() -> None:
-    assert leftovers.identity(os.getpid()) == leftovers.identity(os.getpid()) is not None
+    assert pidfiles.start_time(os.getpid()) == pidfiles.start_time(os.getpid()) is not None
     with subprocess.Popen(["sleep", "1000"]) as process:
-        assert leftovers.identity(process.pid) != leftovers.identity(os.getpid())
+        assert pidfiles.start_time(process.pid) != pidfiles.start_time(os.getpid())
         process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        assert leftovers.identity(process.pid) is None, "a zombie"
-    assert leftovers.identity(process.pid) is None
+        assert pidfiles.start_time(process.pid) is None, "a zombie"
+    assert pidfiles.start_time(process.pid) is None
 
 
 @pytest.mark.usefixtures("_platform")
 def test_only_the_noted_process_is_ended(place: Path) -> None:
     note = place / "run" / "child.pid"
     with subprocess.Popen(["sleep", "1000"]) as process:
-        leftovers.note(note, process.pid)
-        assert leftovers.noted(note) == process.pid
+        pidfiles.write(note, process.pid)
+        assert pidfiles.read_running(note) == process.pid
         note.write_text(f"{process.pid}\nanother moment\n")
-        leftovers.end(note, [signal.SIGKILL], 60)
+        pidfiles.end_process(note, [signal.SIGKILL], 60)
         assert process.poll() is None
-        leftovers.note(note, process.pid)
-        leftovers.end(note, [signal.SIGCONT, signal.SIGTERM], 0.1)
+        pidfiles.write(note, process.pid)
+        pidfiles.end_process(note, [signal.SIGCONT, signal.SIGTERM], 0.1)
         assert process.wait() == -signal.SIGTERM
 
 
 @pytest.mark.parametrize("text", ["", "12", "x\ny\n", "1\n2\n3\n"])
 def test_a_note_that_says_nothing(place: Path, text: str) -> None:
     (place / "note").write_text(text)
-    assert leftovers.noted(place / "note") is None
-    assert leftovers.noted(place / "missing") is None
+    assert pidfiles.read_running(place / "note") is None
+    assert pidfiles.read_running(place / "missing") is None

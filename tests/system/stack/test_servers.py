@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, text
 
 from spotisync.errors import Fatal
 from spotisync.settings import Settings
-from spotisync.stack.lock import locked
+from spotisync.stack.lock import lock_data_dir
 from spotisync.stack.postgres import Postgres
 from spotisync.stack.process import Process
 from spotisync.stack.servers import start_servers
@@ -157,9 +157,9 @@ def test_a_bad_option_is_told_with_the_server_s_words(place: Path) -> None:
 
 def test_a_second_start_on_the_data_dir_is_refused(place: Path) -> None:
     refusal = rf"already running on {place}/data, as pid {os.getpid()} since 20"
-    with locked(place / "data"), pytest.raises(Fatal, match=refusal), start_servers(place / "data", place / "s"):
+    with lock_data_dir(place / "data"), pytest.raises(Fatal, match=refusal), start_servers(place / "data", place / "s"):
         pass
-    with locked(place / "data"):
+    with lock_data_dir(place / "data"):
         pass
 
 

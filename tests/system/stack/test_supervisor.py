@@ -11,18 +11,18 @@ import pytest
 
 from spotisync.errors import Fatal
 from spotisync.stack import process
-from spotisync.stack.process import Child, Process
+from spotisync.stack.process import ChildSpec, Process
+from spotisync.stack.restarts import RestartPolicy
 from spotisync.stack.supervisor import Stage, Supervisor
-from spotisync.stack.watch import Patience
 
 from .conftest import Start
 from .processes import processes_of, wait_for
 
-PATIENCE = Patience(first=0.02, longest=0.1)
+PATIENCE = RestartPolicy(first=0.02, longest=0.1)
 
 
 def shell(place: Path, script: str, name: str = "child", *, restart: bool = True, vital: bool = True) -> Process:
-    child = Child(name=name, argv=["sh", "-c", script], cwd=place, stop_grace=60, restart=restart, vital=vital)
+    child = ChildSpec(name=name, argv=["sh", "-c", script], cwd=place, stop_grace=60, restart=restart, vital=vital)
     return Process(child, place / "data")
 
 
@@ -70,18 +70,18 @@ def test_what_nothing_hangs_on_may_fail(place: Path) -> None:
 
 
 def test_pauses_double_up_to_the_longest() -> None:
-    assert [Patience().pause(failures) for failures in range(1, 8)] == [0.5, 1, 2, 4, 8, 10, 10]
+    assert [RestartPolicy().restart_delay(failures) for failures in range(1, 8)] == [0.5, 1, 2, 4, 8, 10, 10]
 
 
 def test_an_end_after_a_long_life_begins_the_count_anew(place: Path) -> None:
     child = shell(place, "echo go >>starts; exit 7")
-    with Supervisor([[child]], Patience(first=0.02, longest=0.02, quick=0)) as supervisor:
+    with Supervisor([[child]], RestartPolicy(first=0.02, longest=0.02, quick=0)) as supervisor:
         (place / "data").mkdir()
         supervisor.run_until(lambda: (place / "starts").exists() and len((place / "starts").read_text().split()) > 6)
 
 
 def test_a_program_that_does_not_exist(place: Path) -> None:
-    missing = Process(Child(name="child", argv=[place / "missing"]), place / "data")
+    missing = Process(ChildSpec(name="child", argv=[place / "missing"]), place / "data")
     with supervised(place, [missing]) as supervisor, pytest.raises(Fatal, match="No such file"):
         supervisor.run_until(lambda: False)
 
@@ -96,7 +96,7 @@ def test_a_child_that_need_not_be_restarted(place: Path) -> None:
 
 
 def test_a_child_that_never_gets_ready(place: Path) -> None:
-    child = Child(name="child", argv=["sleep", "1000"], cwd=place, ready=lambda: False, ready_within=0.2)
+    child = ChildSpec(name="child", argv=["sleep", "1000"], cwd=place, ready=lambda: False, ready_within=0.2)
     stage, reason = [Process(child, place / "data")], "child is not ready after"
     with supervised(place, stage) as supervisor, pytest.raises(Fatal, match=reason):
         supervisor.start()
@@ -134,7 +134,7 @@ def test_a_start_puts_the_old_log_aside(place: Path) -> None:
 def test_an_inherited_environment_and_what_is_added(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INHERITED", "yes")
     argv = [sys.executable, "-c", "import os; print(os.environ['INHERITED'], os.environ['ADDED'])"]
-    child = Process(Child(name="child", argv=argv, env={"ADDED": "too"}, restart=False), place / "data")
+    child = Process(ChildSpec(name="child", argv=argv, env={"ADDED": "too"}, restart=False), place / "data")
     with supervised(place, [child]) as supervisor:
         supervisor.run_until(lambda: supervisor.states() == {"child": "done"})
     assert child.log.read_text() == "yes too\n"

@@ -8,14 +8,14 @@ from itertools import count
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spotisync.core.bisection import Entry, Expected, Found, Probe, Walk, differences
+from spotisync.core.bisection import Compared, Expected, FullRead, ListRow, Probe, find_differences
 from spotisync.core.requests import PAGE
 
 BEGAN = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-def entry(minutes: int, track: str | None) -> Entry:
-    return Entry(BEGAN + timedelta(minutes=minutes), track)
+def entry(minutes: int, track: str | None) -> ListRow:
+    return ListRow(BEGAN + timedelta(minutes=minutes), track)
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Search:
     stored: dict[str, int]
     excess: list[int]
     there: list[tuple[int, str | None]]
-    read: dict[int, Entry] = field(default_factory=dict)
+    read: dict[int, ListRow] = field(default_factory=dict)
     calls: int = 0
 
     def page(self, offset: int) -> None:
@@ -47,10 +47,10 @@ class Search:
             if offset + PAGE >= len(self.there) or self.there[offset + PAGE - 1][0] < newest - 2:
                 return
 
-    def run(self) -> Found | Walk:
+    def run(self) -> Compared | FullRead:
         self.head()
         while True:
-            step = differences(self.expected(), self.read, len(self.there))
+            step = find_differences(self.expected(), self.read, len(self.there))
             if not isinstance(step, Probe):
                 return step
             assert step.offsets
@@ -68,7 +68,7 @@ def library(tracks: int, ties: int = 1) -> dict[str, int]:
     return {f"t{number:06}": 10 * (number // ties) for number in range(tracks)}
 
 
-def search(known: dict[str, int], now: dict[str, int]) -> tuple[Found | Walk, int]:
+def search(known: dict[str, int], now: dict[str, int]) -> tuple[Compared | FullRead, int]:
     found = Search(dict(known), [], listed(now))
     return found.run(), found.calls
 
@@ -79,13 +79,13 @@ def without(known: dict[str, int], gone: set[str]) -> dict[str, int]:
 
 def test_an_unchanged_library_costs_its_first_page() -> None:
     known = library(10_000)
-    assert search(known, known) == (Found(frozenset(), frozenset(), ()), 1)
+    assert search(known, known) == (Compared(frozenset(), frozenset(), ()), 1)
 
 
 def test_twenty_new_tracks_cost_one_page() -> None:
     known = library(10_000)
     now = known | {f"new{number}": 200_000 + number // 3 for number in range(20)}
-    assert search(known, now) == (Found(frozenset(), frozenset(), ()), 1)
+    assert search(known, now) == (Compared(frozenset(), frozenset(), ()), 1)
 
 
 @given(st.integers(0, 9_999), st.sampled_from([1, 2, 12]))
@@ -94,7 +94,7 @@ def test_one_removal_among_ten_thousand_costs_nine_pages(number: int, ties: int)
     known = library(10_000, ties)
     gone = {f"t{number:06}"}
     found, calls = search(known, without(known, gone))
-    assert isinstance(found, Found)
+    assert isinstance(found, Compared)
     assert found.missing == gone
     assert calls <= (9 if ties == 1 else 10)
 
@@ -105,7 +105,7 @@ def test_five_scattered_removals_cost_forty_pages(numbers: set[int], ties: int) 
     known = library(10_000, ties)
     gone = {f"t{number:06}" for number in numbers}
     found, calls = search(known, without(known, gone))
-    assert isinstance(found, Found)
+    assert isinstance(found, Compared)
     assert found.missing == gone
     assert calls <= 41
 
@@ -116,7 +116,7 @@ def test_a_whole_album_that_was_saved_in_one_minute(number: int) -> None:
     known = library(10_000, ties=15)
     gone = {track for track, minute in known.items() if minute == 10 * number}
     found, calls = search(known, without(known, gone))
-    assert isinstance(found, Found)
+    assert isinstance(found, Compared)
     assert found.missing == gone
     assert calls <= 11
 
@@ -124,13 +124,13 @@ def test_a_whole_album_that_was_saved_in_one_minute(number: int) -> None:
 def test_so_much_has_changed_that_a_walk_costs_less() -> None:
     known = library(3_000)
     gone = {f"t{number:06}" for number in range(0, 3_000, 25)}
-    assert isinstance(search(known, without(known, gone))[0], Walk)
+    assert isinstance(search(known, without(known, gone))[0], FullRead)
 
 
 def test_a_list_that_is_not_in_the_order_of_its_dates_is_walked() -> None:
     known = library(120)
     found = Search(known, [], listed(known)[::-1]).run()
-    assert isinstance(found, Walk)
+    assert isinstance(found, FullRead)
 
 
 minutes = st.integers(0, 40)
@@ -165,7 +165,7 @@ def test_whatever_was_liked_unliked_and_liked_again_is_found(
     there.sort(key=lambda row: -row[0])
     searched = Search(dict(known), [], there)
     found = searched.run()
-    if isinstance(found, Found):
+    if isinstance(found, Compared):
         assert without(searched.stored, set(found.missing)) == now
         assert not found.redated
         assert not found.excess
@@ -184,7 +184,7 @@ def test_rows_that_no_stored_row_stands_for(
     there = sorted([*listed(now), *((minute, None) for minute in stand + new)], key=lambda row: -row[0])
     searched = Search(dict(known), stand, there)
     found = searched.run()
-    if isinstance(found, Found):
+    if isinstance(found, Compared):
         kept = without(searched.stored, set(found.missing))
         # A null row more and a removal close by are one row less and one more: only what lies apart can be told.
         if not more:
@@ -204,6 +204,6 @@ def test_what_was_inserted_with_an_old_date_is_found_by_the_count(
     now = known | {f"old{number}": rng.randrange(span) for number in range(inserted)}
     searched = Search(dict(known), [], listed(now))
     found = searched.run()
-    if isinstance(found, Found):
+    if isinstance(found, Compared):
         assert searched.stored == now
         assert not found.missing

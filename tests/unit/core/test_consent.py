@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotisync.core import consent
-from spotisync.core.consent import LIFE, LOGIN, SCOPES, WARNED, Standing
+from spotisync.core import oauth
+from spotisync.core.oauth import LIFE, LOGIN, SCOPES, WARNED, LoginState
 from spotisync.errors import Misconfigured, NeedsLogin
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -30,15 +30,15 @@ DAY = timedelta(days=1)
 def test_a_redirect_uri_that_spotify_takes_is_kept_letter_by_letter(
     uri: str, host: str, port: int | None, path: str
 ) -> None:
-    found = consent.redirect(uri)
+    found = oauth.parse_redirect_uri(uri)
     assert (found.host, found.port, found.path) == (host, port, path)
-    assert found.uri() == uri
+    assert found.with_port() == uri
     assert found.is_loopback is uri.startswith("http:")
 
 
 def test_another_port_takes_the_place_of_its_own() -> None:
-    assert consent.redirect("http://127.0.0.1:8420/cb").uri(9) == "http://127.0.0.1:9/cb"
-    assert consent.redirect("http://[::1]/cb").uri(9) == "http://[::1]:9/cb"
+    assert oauth.parse_redirect_uri("http://127.0.0.1:8420/cb").with_port(9) == "http://127.0.0.1:9/cb"
+    assert oauth.parse_redirect_uri("http://[::1]/cb").with_port(9) == "http://[::1]:9/cb"
 
 
 @pytest.mark.parametrize(
@@ -62,14 +62,14 @@ def test_another_port_takes_the_place_of_its_own() -> None:
 )
 def test_any_other_is_refused_with_the_cure(uri: str, why: str) -> None:
     with pytest.raises(Misconfigured, match=f"SPOTIPY_REDIRECT_URI.*{why}") as told:
-        consent.redirect(uri)
+        oauth.parse_redirect_uri(uri)
     assert "http://127.0.0.1:8420/accounts/callback" in str(told.value)
 
 
 @given(st.text())
 def test_whatever_is_set_is_an_address_or_is_refused_in_words(uri: str) -> None:
     try:
-        assert consent.redirect(uri).host
+        assert oauth.parse_redirect_uri(uri).host
     except Misconfigured as told:
         assert "127.0.0.1:8420" in str(told)
 
@@ -84,18 +84,18 @@ def back(**answer: str) -> str:
 @given(st.text(min_size=1), st.text())
 def test_a_code_comes_back_whatever_letters_it_has(code: str, state: str) -> None:
     url = back(code=code, state=state)
-    assert consent.belongs(url, state)
-    assert consent.code(url) == code
+    assert oauth.has_state(url, state)
+    assert oauth.authorization_code(url) == code
 
 
 @given(st.text(), st.text(min_size=1))
 def test_what_is_no_answer_of_ours_is_never_taken_for_one(url: str, state: str) -> None:
-    assert not consent.belongs(url, f"{state}-ours")
+    assert not oauth.has_state(url, f"{state}-ours")
 
 
 def test_another_state_is_not_ours() -> None:
-    assert consent.belongs(back(code="AQ", state="mine"), "mine")
-    assert consent.belongs(f"  {back(code='AQ', state='mine')}\n", "mine"), "as it is pasted"
+    assert oauth.has_state(back(code="AQ", state="mine"), "mine")
+    assert oauth.has_state(f"  {back(code='AQ', state='mine')}\n", "mine"), "as it is pasted"
     for url in (
         back(code="AQ", state="other"),
         back(code="AQ"),
@@ -105,7 +105,7 @@ def test_another_state_is_not_ours() -> None:
         "http://[?state=mine",
         "?state=\udcff",
     ):
-        assert not consent.belongs(url, "mine")
+        assert not oauth.has_state(url, "mine")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_another_state_is_not_ours() -> None:
 )
 def test_an_answer_without_a_code_says_why_and_what_to_do(answer: dict[str, str], words: str) -> None:
     with pytest.raises(NeedsLogin, match=f"{words}.*{LOGIN}"):
-        consent.code(back(state="s", **answer))
+        oauth.authorization_code(back(state="s", **answer))
 
 
 # ---- scopes ---------------------------------------------------------------------------------------------------------
@@ -139,25 +139,25 @@ def test_an_answer_without_a_code_says_why_and_what_to_do(answer: dict[str, str]
 )
 def test_the_scope_that_a_call_lacks_is_named_with_its_cure(path: str, scope: str) -> None:
     assert scope in SCOPES
-    assert f"lacks the scope {scope}, " in consent.lacking(path)
-    assert LOGIN in consent.lacking(path)
+    assert f"lacks the scope {scope}, " in oauth.missing_scope_message(path)
+    assert LOGIN in oauth.missing_scope_message(path)
 
 
 def test_a_call_that_nobody_foresaw_is_named_itself() -> None:
-    assert "/v1/me/shows" in consent.lacking("/v1/me/shows")
-    assert LOGIN in consent.lacking("/v1/me/shows")
+    assert "/v1/me/shows" in oauth.missing_scope_message("/v1/me/shows")
+    assert LOGIN in oauth.missing_scope_message("/v1/me/shows")
 
 
 def test_only_words_about_a_scope_are_about_a_scope() -> None:
-    assert consent.is_about_scope("Insufficient client scope")
-    assert not any(consent.is_about_scope(words) for words in ("Forbidden", "", "User not registered", "scope"))
+    assert oauth.is_scope_error("Insufficient client scope")
+    assert not any(oauth.is_scope_error(words) for words in ("Forbidden", "", "User not registered", "scope"))
 
 
 def test_what_was_granted_is_compared_once_it_is_known() -> None:
-    assert consent.missing(None) == ()
-    assert consent.missing("") == tuple(SCOPES)
-    assert consent.missing(" ".join(SCOPES)) == ()
-    assert consent.missing("streaming user-follow-read user-library-read playlist-read-private") == (
+    assert oauth.missing_scopes(None) == ()
+    assert oauth.missing_scopes("") == tuple(SCOPES)
+    assert oauth.missing_scopes(" ".join(SCOPES)) == ()
+    assert oauth.missing_scopes("streaming user-follow-read user-library-read playlist-read-private") == (
         "playlist-read-collaborative",
         "user-read-recently-played",
     )
@@ -177,14 +177,14 @@ def test_what_was_granted_is_compared_once_it_is_known() -> None:
     ],
 )
 def test_a_profile_that_is_refused_says_why(said: str, words: str) -> None:
-    assert words in consent.refused_profile(said)
-    assert said in consent.refused_profile(said)
+    assert words in oauth.rejected_profile_message(said)
+    assert said in oauth.rejected_profile_message(said)
 
 
 def test_a_code_that_is_refused_says_why() -> None:
     uri = "http://127.0.0.1:8420/cb"
-    assert f"must list exactly {uri}" in consent.refused_code("invalid_grant: Invalid redirect URI", uri)
-    assert "good once" in consent.refused_code("invalid_grant: Invalid authorization code", uri)
+    assert f"must list exactly {uri}" in oauth.rejected_code_message("invalid_grant: Invalid redirect URI", uri)
+    assert "good once" in oauth.rejected_code_message("invalid_grant: Invalid authorization code", uri)
 
 
 # ---- half a year ----------------------------------------------------------------------------------------------------
@@ -192,8 +192,8 @@ def test_a_code_that_is_refused_says_why() -> None:
 
 def standing(
     age: timedelta | None, status: str = "active", scope: str | None = None, error: str | None = None
-) -> Standing:
-    return consent.standing("me", status, None if age is None else NOW - age, scope, error, NOW)
+) -> LoginState:
+    return oauth.login_state("me", status, None if age is None else NOW - age, scope, error, NOW)
 
 
 @given(st.timedeltas(timedelta(0), 3 * LIFE))
@@ -219,7 +219,7 @@ def test_it_says_when_the_login_ends(left: timedelta, words: str) -> None:
 
 
 def test_nothing_is_guessed_of_a_login_whose_day_is_unknown() -> None:
-    assert standing(None) == Standing("me", "active", None, (), None)
+    assert standing(None) == LoginState("me", "active", None, (), None)
 
 
 def test_a_login_that_is_over_says_so_once() -> None:

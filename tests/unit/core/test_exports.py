@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from spotisync.core import exports
-from spotisync.core.exports import Heard, Part
+from spotisync.core import streaming_history
+from spotisync.core.streaming_history import HistoryFileSummary, ImportedPlay
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 ID = "4rOoJ6Egrf8K2IrywzwOMk"
@@ -22,9 +22,9 @@ ROW: dict[str, Any] = {
 TS = datetime(2025, 4, 11, 0, 27, 53, tzinfo=UTC)
 
 
-def heard(**changes: Any) -> Heard:
-    found = exports.heard(ROW | changes, NOW)
-    assert isinstance(found, Heard)
+def heard(**changes: Any) -> ImportedPlay:
+    found = streaming_history.parse_play(ROW | changes, NOW)
+    assert isinstance(found, ImportedPlay)
     return found
 
 
@@ -52,7 +52,7 @@ def test_a_row_is_a_play_that_ended_at_its_ts() -> None:
     ],
 )
 def test_what_is_no_play_is_counted_by_what_it_is(changes: dict[str, Any], why: str) -> None:
-    assert exports.heard(ROW | changes, NOW) == why
+    assert streaming_history.parse_play(ROW | changes, NOW) == why
 
 
 @pytest.mark.parametrize("unit", [1, 1000])
@@ -85,16 +85,16 @@ def test_the_note_of_a_play_with_a_connection_means_nothing() -> None:
     ],
 )
 def test_files_are_known_by_their_names(name: str, extended: bool, number: int | None) -> None:
-    assert bool(exports.EXTENDED.fullmatch(name)) == extended
-    assert exports.file_number(name) == number
+    assert bool(streaming_history.EXTENDED.fullmatch(name)) == extended
+    assert streaming_history.file_number(name) == number
 
 
-def part(number: int | None, first: int, last: int, *, in_order: bool = True) -> Part:
-    return Part("x", number, 5, TS + timedelta(days=first), TS + timedelta(days=last), in_order)
+def part(number: int | None, first: int, last: int, *, in_order: bool = True) -> HistoryFileSummary:
+    return HistoryFileSummary("x", number, 5, TS + timedelta(days=first), TS + timedelta(days=last), in_order)
 
 
-def days(*parts: Part) -> list[tuple[int, int]]:
-    return [((first - TS).days, (last - TS).days) for first, last in exports.spans(parts)]
+def days(*parts: HistoryFileSummary) -> list[tuple[int, int]]:
+    return [((first - TS).days, (last - TS).days) for first, last in streaming_history.covered_spans(parts)]
 
 
 def test_files_that_follow_each_other_are_one_span() -> None:
@@ -102,7 +102,7 @@ def test_files_that_follow_each_other_are_one_span() -> None:
     assert days(part(0, 0, 9), part(2, 21, 30)) == [(0, 9), (21, 30)]
     assert days(part(None, 3, 5)) == [(3, 5)]
     assert days() == []
-    assert days(Part("x", 0, 0, None, None, True)) == []
+    assert days(HistoryFileSummary("x", 0, 0, None, None, True)) == []
 
 
 def test_shuffled_files_prove_something_only_from_the_first_one_on() -> None:

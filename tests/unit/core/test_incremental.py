@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spotisync.core import incremental
-from spotisync.core.bisection import Entry, Expected, Found
-from spotisync.core.incremental import Conclude, Incremental, Library, Read, Rewalk, minute_of
+from spotisync.core.bisection import Compared, Expected, ListRow
+from spotisync.core.incremental import Conclude, Incremental, KnownLibrary, ReadPages, Rewalk, truncate_to_minute
 from spotisync.core.parse import SavedTracksPage
 from spotisync.core.requests import PAGE
-from spotisync.core.rows import SavedTrack
+from spotisync.core.rows import SavedTrackRow
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -37,9 +37,9 @@ class Spotify:
         self.before(self)
         rows: list[tuple[datetime, str | None]] = [(date, track) for track, date in self.saved.items()]
         rows += [(date, None) for date in self.nulls]
-        rows.sort(key=lambda row: (-minute_of(row[0]).timestamp(), hash(row[1])))
+        rows.sort(key=lambda row: (-truncate_to_minute(row[0]).timestamp(), hash(row[1])))
         page = rows[offset : offset + PAGE]
-        found = tuple(SavedTrack(track, date) if track else None for date, track in page)
+        found = tuple(SavedTrackRow(track, date) if track else None for date, track in page)
         return SavedTracksPage(offset, len(page), len(rows), rows=found, dates=tuple(date for date, _ in page))
 
     def like(self, many: int = 1) -> None:
@@ -71,9 +71,9 @@ class Store:
     walks: int = 0
 
     def sync(self, spotify: Spotify) -> None:
-        cursor, read = Incremental(newest=max(self.saved.values(), default=None)), dict[int, Entry]()
+        cursor, read = Incremental(newest=max(self.saved.values(), default=None)), dict[int, ListRow]()
         while True:
-            library = Library(self._expected(), read, self.patrol)
+            library = KnownLibrary(self._expected(), read, self.patrol)
             step = incremental.plan(cursor, library)
             match step:
                 case Conclude(found):
@@ -82,7 +82,7 @@ class Store:
                 case Rewalk():
                     self._walk(spotify)
                     return
-                case Read(offsets):
+                case ReadPages(offsets):
                     pages = [spotify.page(offset) for offset in offsets]
                     after = incremental.fold(cursor, step, pages, library)
                     read = {} if after.again else read
@@ -96,10 +96,10 @@ class Store:
                             self.saved[row.track_id] = row.added_at
 
     def _expected(self) -> Expected:
-        rows = [Entry(minute_of(date), track) for track, date in self.saved.items()]
-        return Expected(rows + [Entry(date, None) for date in self.excess])
+        rows = [ListRow(truncate_to_minute(date), track) for track, date in self.saved.items()]
+        return Expected(rows + [ListRow(date, None) for date in self.excess])
 
-    def _conclude(self, found: Found, cursor: Incremental, library: Library) -> None:
+    def _conclude(self, found: Compared, cursor: Incremental, library: KnownLibrary) -> None:
         for track in found.missing:
             del self.saved[track]
         for entry in library.read.values():
@@ -107,12 +107,12 @@ class Store:
                 self.saved[entry.track_id] = entry.minute
         self.excess = [each.minute for each in found.excess]
         if cursor.patrolled and cursor.total:
-            self.patrol = incremental.next_patrol(self.patrol, library, cursor.total)
+            self.patrol = incremental.next_patrol_offset(self.patrol, library, cursor.total)
 
     def _walk(self, spotify: Spotify) -> None:
         self.walks += 1
         before, spotify.before = spotify.before, lambda _: None
-        self.saved, self.excess = dict(spotify.saved), [minute_of(each) for each in spotify.nulls]
+        self.saved, self.excess = dict(spotify.saved), [truncate_to_minute(each) for each in spotify.nulls]
         spotify.calls += -(-len(self.saved) // PAGE)
         spotify.before = before
 
@@ -125,7 +125,7 @@ def library(tracks: int, rng: random.Random, ties: int = 3) -> dict[str, datetim
 
 
 def stored(spotify: Spotify) -> Store:
-    return Store(dict(spotify.saved), [minute_of(each) for each in spotify.nulls])
+    return Store(dict(spotify.saved), [truncate_to_minute(each) for each in spotify.nulls])
 
 
 def _one_of_each(spotify: Spotify) -> None:
@@ -170,8 +170,8 @@ def check(tracks: int, before: list[str], meanwhile: list[str], nulls: int, seed
     spotify.before = lambda _: None
     spotify.now += timedelta(minutes=3)
     store.sync(spotify)
-    assert {track: minute_of(date) for track, date in store.saved.items()} == {
-        track: minute_of(date) for track, date in spotify.saved.items()
+    assert {track: truncate_to_minute(date) for track, date in store.saved.items()} == {
+        track: truncate_to_minute(date) for track, date in spotify.saved.items()
     }
 
 

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spotisync.core import nulls, phases, walk
+from spotisync.core import null_rows as nulls
+from spotisync.core import phases, walk
 from spotisync.core.cursors import Contents, Listing
 from spotisync.core.phases import Answer, Step, Wanted
 from spotisync.core.requests import Request
@@ -139,7 +140,7 @@ class Store:
     listed: dict[str, int] = field(default_factory=dict)
     contents: dict[str, tuple[str, list[str | None]]] = field(default_factory=dict)
     hidden: set[str] = field(default_factory=set)
-    counted: dict[str, dict[datetime, nulls.Nulls]] = field(default_factory=dict)
+    counted: dict[str, dict[datetime, nulls.NullCount]] = field(default_factory=dict)
 
     def run(self) -> None:
         self.run_tracks()
@@ -168,19 +169,19 @@ class Store:
             null_rows |= set(step.nulls)
             cursor = step.cursor
         met = Counter(row.added_at for row in null_rows)
-        grown = nulls.grown(met, self.counted.get("tracks", nulls.unheard(met)))
+        grown = nulls.dates_with_new_nulls(met, self.counted.get("tracks", nulls.first_count(met)))
         rows = [
-            nulls.Row(id_, id_ in self.hidden, at, shown=id_ in seen and id_ in self.hidden)
+            nulls.SuspectRow(id_, id_ in self.hidden, at, shown=id_ in seen and id_ in self.hidden)
             for id_, at in self.saved.items()
             if id_ not in seen or id_ in self.hidden or at in grown
         ]
         for id_ in self.decide("tracks", rows, met) - seen:
             del self.saved[id_]
 
-    def decide(self, kind: str, rows: Sequence[nulls.Row], met: dict[datetime, int]) -> set[str]:
+    def decide(self, kind: str, rows: Sequence[nulls.SuspectRow], met: dict[datetime, int]) -> set[str]:
         """Note what is hidden; returns what is gone."""
         last = self.counted.get(kind)
-        hidden, self.counted[kind] = nulls.behind(rows, met, nulls.unheard(met) if last is None else last)
+        hidden, self.counted[kind] = nulls.find_hidden(rows, met, nulls.first_count(met) if last is None else last)
         self.hidden = (self.hidden - {each.id for each in rows}) | hidden
         return {each.id for each in rows if not each.shown} - hidden
 
@@ -206,16 +207,16 @@ class Store:
 
     def end_listing(self, listed: phases.Listed, met: set[str], met_before: set[str], *, as_before: bool) -> bool:
         last = self.counted.get("playlists")
-        known = last.get(nulls.UNDATED, nulls.Nulls()).rows if last else 0
+        known = last.get(nulls.UNDATED, nulls.NullCount()).rows if last else 0
         proved = listed.proves(len(met), known, as_before=as_before)
         rows = [
-            nulls.Row(id_, id_ in self.hidden, shown=id_ in met)
+            nulls.SuspectRow(id_, id_ in self.hidden, shown=id_ in met)
             for id_ in self.listed
             if id_ not in met or id_ in self.hidden
         ]
         there = {nulls.UNDATED: listed.nulls}
-        hidden, _ = nulls.behind(rows, there, nulls.unheard(there) if last is None else last)
-        if not listed.last and (nulls.removable(rows, hidden) or not proved):
+        hidden, _ = nulls.find_hidden(rows, there, nulls.first_count(there) if last is None else last)
+        if not listed.last and (nulls.has_removable(rows, hidden) or not proved):
             return False
         if proved:
             for id_ in self.decide("playlists", rows, there) - met_before:
@@ -339,7 +340,7 @@ def test_the_model_finds_a_list_that_is_believed_at_once(monkeypatch: pytest.Mon
 
 
 def test_the_model_finds_null_rows_that_hide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nulls, "behind", lambda _, met, __: (set(), nulls.unheard(met)))
+    monkeypatch.setattr(nulls, "find_hidden", lambda _, met, __: (set(), nulls.first_count(met)))
     with pytest.raises(AssertionError):
         check_many()
 

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from spotisync.core import parse
 from spotisync.core.parse import EPOCH, Unreadable
-from spotisync.core.rows import Album, Artist, Catalogue, Playlist, PlaylistItem, SavedTrack, Track
+from spotisync.core.rows import (
+    AlbumRow,
+    ArtistRow,
+    CatalogueRows,
+    PlaylistItemRow,
+    PlaylistRow,
+    SavedTrackRow,
+    TrackRow,
+)
 
 ARTIST = {"id": "a1", "name": "Umber", "type": "artist", "uri": "spotify:artist:a1"}
 ALBUM = {"id": "b1", "name": "Tidal", "type": "album", "uri": "spotify:album:b1", "artists": [ARTIST]}
@@ -38,31 +46,31 @@ def saved(track: Any = TRACK, added_at: Any = ADDED) -> dict[str, Any]:
     return {"added_at": added_at, "track": track}
 
 
-def track_of(**changes: Any) -> Track:
-    found = parse.track({**TRACK, **changes}, Catalogue())
+def track_of(**changes: Any) -> TrackRow:
+    found = parse.track({**TRACK, **changes}, CatalogueRows())
     assert found
     return found
 
 
-def album_of(**changes: Any) -> Album:
-    found = parse.album({**ALBUM, **changes}, Catalogue())
+def album_of(**changes: Any) -> AlbumRow:
+    found = parse.album({**ALBUM, **changes}, CatalogueRows())
     assert found
     return found
 
 
-def artist_of(**changes: Any) -> Artist:
+def artist_of(**changes: Any) -> ArtistRow:
     found = parse.artist({**ARTIST, **changes})
     assert found
     return found
 
 
-def playlist_of(**changes: Any) -> Playlist:
+def playlist_of(**changes: Any) -> PlaylistRow:
     found = parse.playlist({"id": "p1", "name": "Drowsy", "snapshot_id": "s", **changes})
     assert found
     return found
 
 
-def item_of(item: Any, offset: int = 0) -> PlaylistItem:
+def item_of(item: Any, offset: int = 0) -> PlaylistItemRow:
     (row,) = parse.playlist_items(page(item, total=offset + 1), offset).rows
     return row
 
@@ -112,14 +120,14 @@ def test_a_total_sent_as_a_float_is_a_total(read: Any) -> None:
 
 def test_null_rows_keep_their_place() -> None:
     found = parse.saved_tracks(page(saved(), None, {"track": None, "added_at": ADDED}, {}, saved()), 50)
-    row = SavedTrack("t1", datetime(2025, 3, 1, 12, tzinfo=UTC))
+    row = SavedTrackRow("t1", datetime(2025, 3, 1, 12, tzinfo=UTC))
     assert found.rows == (row, None, None, None, row)
     assert (found.offset, found.length, found.total) == (50, 5, 5)
 
 
 @pytest.mark.parametrize("added_at", [None, "", "yesterday", 7, "0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z"])
 def test_a_date_that_is_none_counts_as_the_oldest(added_at: Any) -> None:
-    assert parse.saved_tracks(page(saved(added_at=added_at)), 0).rows == (SavedTrack("t1", EPOCH),)
+    assert parse.saved_tracks(page(saved(added_at=added_at)), 0).rows == (SavedTrackRow("t1", EPOCH),)
 
 
 def test_one_page_puts_tracks_albums_and_artists_into_the_catalogue() -> None:
@@ -137,7 +145,7 @@ def test_a_relinked_track_goes_by_the_id_that_spotify_lists() -> None:
 
 
 def test_what_one_sighting_knows_another_does_not_forget() -> None:
-    catalogue = Catalogue()
+    catalogue = CatalogueRows()
     parse.album({**ALBUM, "label": "Ninth Pier", "popularity": 3}, catalogue)
     parse.album({**ALBUM, "popularity": 5}, catalogue)
     assert (catalogue.albums["b1"].label, catalogue.albums["b1"].popularity) == ("Ninth Pier", 5)
@@ -286,7 +294,7 @@ def test_how_many_rows_a_playlist_has_comes_by_either_name(sent: dict[str, Any],
 
 def test_a_playlist_full_of_nulls_is_a_playlist() -> None:
     found = playlist_of(name=None, description=None, owner=None, public=None, snapshot_id=None, collaborative=None)
-    assert found == Playlist("p1", None, None, None, None, None, None, None, None, None)
+    assert found == PlaylistRow("p1", None, None, None, None, None, None, None, None, None)
     owner = {"id": None, "display_name": None}
     assert playlist_of(owner=owner).owner_id is None
 
@@ -311,14 +319,14 @@ def test_an_empty_description_is_not_an_unknown_one() -> None:
 def test_a_track_comes_as_item_or_as_track_or_as_both(item: dict[str, Any]) -> None:
     row = item_of({"added_at": ADDED, "added_by": {"id": "u1"}, "is_local": False, **item}, 100)
     moment = datetime(2025, 3, 1, 12, tzinfo=UTC)
-    assert row == PlaylistItem(100, "track", "t1", "spotify:track:t1", "Kettle", moment, "u1")
+    assert row == PlaylistItemRow(100, "track", "t1", "spotify:track:t1", "Kettle", moment, "u1")
 
 
 @pytest.mark.parametrize(
     "item", [None, {}, {"track": None, "added_by": {"id": ""}}, {"item": None}, {"track": True}, {"track": {}}]
 )
 def test_a_row_with_nothing_in_it_is_unavailable_and_keeps_its_place(item: Any) -> None:
-    assert item_of(item, 7) == PlaylistItem(7, "unavailable")
+    assert item_of(item, 7) == PlaylistItemRow(7, "unavailable")
 
 
 def test_a_local_file_has_no_id() -> None:
@@ -336,7 +344,7 @@ def test_a_local_file_has_no_id() -> None:
     assert [(row.kind, row.track_id, row.uri, row.name) for row in found.rows] == [
         ("local", None, "spotify:local:Artist::Title:273", "Title")
     ] * 2
-    assert found.catalogue == Catalogue()
+    assert found.catalogue == CatalogueRows()
 
 
 def test_an_episode_is_no_track_in_either_shape() -> None:
@@ -350,7 +358,7 @@ def test_an_episode_is_no_track_in_either_shape() -> None:
     }
     found = parse.playlist_items(page({"item": real}, {"track": dressed}, {"track": {**dressed, "type": "track"}}), 0)
     assert [(row.kind, row.track_id, row.uri) for row in found.rows] == [("episode", None, "spotify:episode:e1")] * 3
-    assert found.catalogue == Catalogue()
+    assert found.catalogue == CatalogueRows()
 
 
 @pytest.mark.parametrize("sign", [{"type": "episode"}, {"episode": True}, {"uri": "spotify:episode:e1"}])
@@ -366,8 +374,8 @@ def test_a_show_where_the_artist_belongs_makes_no_artist() -> None:
 @pytest.mark.parametrize("kind", ["chapter", "audiobook", "ad", 3])
 def test_a_kind_nobody_knows_is_unavailable_and_says_what_it_was_called(kind: Any) -> None:
     found = parse.playlist_items(page({"item": {**TRACK, "type": kind, "uri": "spotify:other:x"}}), 0)
-    assert found.rows == (PlaylistItem(0, "unavailable", None, "spotify:other:x", "Kettle"),)
-    assert found.catalogue == Catalogue()
+    assert found.rows == (PlaylistItemRow(0, "unavailable", None, "spotify:other:x", "Kettle"),)
+    assert found.catalogue == CatalogueRows()
 
 
 @pytest.mark.parametrize("kind", [None, "track"])
@@ -444,7 +452,7 @@ def strings(value: Any) -> Iterator[str]:
 
 
 def moments(value: Any) -> Iterator[datetime]:
-    if isinstance(value, SavedTrack | PlaylistItem) and value.added_at is not None:
+    if isinstance(value, SavedTrackRow | PlaylistItemRow) and value.added_at is not None:
         yield value.added_at
     for each in getattr(value, "rows", ()):
         yield from moments(each)

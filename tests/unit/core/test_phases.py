@@ -24,7 +24,7 @@ from spotisync.core.phases import (
     plan_contents,
 )
 from spotisync.core.requests import FAMILY, Request
-from spotisync.core.rows import PlaylistItem
+from spotisync.core.rows import PlaylistItemRow
 from spotisync.core.walk import TracksWalk, Walk
 from spotisync.errors import Refused
 
@@ -63,7 +63,7 @@ class Reader:
 
     spotify: Spotify
     cursor: Contents = field(default_factory=Contents)
-    staged: list[tuple[str, PlaylistItem]] = field(default_factory=list)
+    staged: list[tuple[str, PlaylistItemRow]] = field(default_factory=list)
     access: dict[str, str] = field(default_factory=dict)
     calls: int = 0
 

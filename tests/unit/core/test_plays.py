@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from spotisync.core import parse, plays
 from spotisync.core.parse import Unreadable
-from spotisync.core.plays import REMEMBERED, Gap, Play, RecentPage
-from spotisync.core.rows import Catalogue
+from spotisync.core.plays import REMEMBERED, Play, PlayGap, RecentPage
+from spotisync.core.rows import CatalogueRows
 
 # Half a second past: a time that Spotify tells is never by chance one of the whole seconds of an export.
 START = datetime(2026, 3, 1, 12, 0, 0, 500_000, tzinfo=UTC)
@@ -41,8 +41,8 @@ class Real:
 class Table:
     rows: dict[tuple[str, datetime], Play] = field(default_factory=dict)
 
-    def take(self, told: Iterable[Play]) -> plays.Settled:
-        settled = plays.settle(list(self.rows.values()), told)
+    def take(self, told: Iterable[Play]) -> plays.MergedPlays:
+        settled = plays.merge_reports(list(self.rows.values()), told)
         assert not {row for row in settled.added if (row.track_id, row.played_at) in self.rows}
         for row in settled.rows:
             self.rows[row.track_id, row.played_at] = row
@@ -123,18 +123,18 @@ def test_a_short_play_beside_a_long_one_is_a_play_of_its_own() -> None:
 @given(st.lists(st.integers(0, 130), min_size=1, max_size=6), st.data())
 @settings(max_examples=25)
 def test_plays_are_never_lost_without_a_gap_that_says_so(rounds: list[int], data: st.DataObject) -> None:
-    table, gaps, life = Table(), list[Gap](), list[Real]()
+    table, gaps, life = Table(), list[PlayGap](), list[Real]()
     for number, new in enumerate(rounds):
         for _ in range(new):
             life.append(Real("abcdefg"[len(life) % 7], START + timedelta(minutes=3 * len(life)), 180_000))
         visible = life[-REMEMBERED:]
         page = RecentPage(
             len(visible),
-            Catalogue(),
+            CatalogueRows(),
             tuple(real.recent(data.draw(st.integers(-SHIFT, SHIFT))) for real in visible),
         )
         newest = max((row.played_at for row in table.rows.values()), default=None)
-        gap = plays.gap(page, newest, table.take(page.plays))
+        gap = plays.find_gap(page, newest, table.take(page.plays))
         known_before = len(life) - new
         assert (gap is not None) or new <= REMEMBERED or not known_before, number
         assert (gap is None) or (new >= REMEMBERED and known_before)
@@ -146,20 +146,20 @@ def test_plays_are_never_lost_without_a_gap_that_says_so(rounds: list[int], data
 
 @pytest.mark.parametrize("length", [REMEMBERED - 1, REMEMBERED])
 def test_a_page_that_is_not_full_has_all_there_is(length: int) -> None:
-    page = RecentPage(length, Catalogue(), (Play("a", START, "recent"),))
-    settled = plays.settle([], page.plays)
-    gap = plays.gap(page, START - timedelta(days=1), settled)
+    page = RecentPage(length, CatalogueRows(), (Play("a", START, "recent"),))
+    settled = plays.merge_reports([], page.plays)
+    gap = plays.find_gap(page, START - timedelta(days=1), settled)
     assert (gap is None) == (length < REMEMBERED)
-    assert plays.gap(page, None, settled) is None
+    assert plays.find_gap(page, None, settled) is None
 
 
 def test_a_span_closes_a_gap_from_end_to_end() -> None:
-    gap = Gap(START, START + timedelta(hours=2))
+    gap = PlayGap(START, START + timedelta(hours=2))
     whole, begun = (START, gap.until), (START + timedelta(minutes=1), gap.until)
-    assert plays.covers([whole], gap)
-    assert not plays.covers([begun], gap)
-    assert not plays.covers([(START, START + timedelta(hours=1)), (START + timedelta(hours=1), gap.until)], gap)
-    assert not plays.covers([], gap)
+    assert plays.is_covered([whole], gap)
+    assert not plays.is_covered([begun], gap)
+    assert not plays.is_covered([(START, START + timedelta(hours=1)), (START + timedelta(hours=1), gap.until)], gap)
+    assert not plays.is_covered([], gap)
 
 
 def test_recently_played_with_all_its_oddities() -> None:

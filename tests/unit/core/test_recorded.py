@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from spotisync.core import parse
-from spotisync.core.rows import Catalogue
+from spotisync.core.rows import CatalogueRows
 
 RECORDED = Path(__file__).parents[4] / "shared/spotify/recorded"
 pytestmark = pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded replies are not here")
@@ -60,7 +60,7 @@ def test_playlist_items_parse_whole(name: str, within: str | None) -> None:
 
 def test_saved_albums_parse_whole() -> None:
     items = [item for item in recorded("me_albums")["items"] if item]
-    catalogue = Catalogue()
+    catalogue = CatalogueRows()
     rows = [parse.album(item["album"], catalogue) for item in items]
     assert [row and row.id for row in rows] == [item["album"]["id"] for item in items]
     assert all(row and row.artist_ids and row.label and row.upc and row.total_tracks for row in rows)
@@ -80,8 +80,8 @@ def test_artists_parse_whole() -> None:
 
 def test_plays_and_the_album_parse_whole() -> None:
     for item in recorded("recently_played")["items"]:
-        assert parse.track(item["track"], Catalogue())
-    assert parse.album(recorded("album"), Catalogue())
+        assert parse.track(item["track"], CatalogueRows())
+    assert parse.album(recorded("album"), CatalogueRows())
 
 
 PARSED = {

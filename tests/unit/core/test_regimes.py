@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotisync.core.regimes import days_left, told_by_lookup, told_by_playlists, way
+from spotisync.core.regimes import days_until_done, lookup_mode, regime_of_lookup, regime_of_playlists
 
 CONTENTS = {"href": "…", "total": 3}
 
@@ -26,7 +26,7 @@ CONTENTS = {"href": "…", "total": 3}
     ],
 )
 def test_how_stubs_are_dealt_with(enrichment: Any, regime: Any, expected: str) -> None:
-    assert way(enrichment, regime) == expected
+    assert lookup_mode(enrichment, regime) == expected
 
 
 @pytest.mark.parametrize(
@@ -43,18 +43,18 @@ def test_how_stubs_are_dealt_with(enrichment: Any, regime: Any, expected: str) -
     ],
 )
 def test_a_list_of_playlists_tells(rows: list[Any], told: str | None) -> None:
-    assert told_by_playlists(rows) == told
+    assert regime_of_playlists(rows) == told
 
 
 def test_a_popularity_tells() -> None:
-    assert told_by_lookup({"id": "a1", "popularity": 0}) == "full"
-    assert told_by_lookup({"id": "a1", "images": []}) is None
-    assert told_by_lookup(["popularity"]) is None
+    assert regime_of_lookup({"id": "a1", "popularity": 0}) == "full"
+    assert regime_of_lookup({"id": "a1", "images": []}) is None
+    assert regime_of_lookup(["popularity"]) is None
 
 
 @given(left=st.integers(0, 9_999), budget=st.integers(1, 700), used=st.integers(0, 2_000))
 def test_a_backlog_is_done_when_its_days_are_over_and_not_before(left: int, budget: int, used: int) -> None:
-    days = days_left(left, budget, used)
+    days = days_until_done(left, budget, used)
     now = max(0, budget - used)
     assert left <= now + days * budget
     assert days == 0 or left > now + (days - 1) * budget

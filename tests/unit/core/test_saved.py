@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotisync.core import parse, saved
+from spotisync.core import listing, parse
 from spotisync.core.cursors import SavedList
-from spotisync.core.nulls import Nulls
+from spotisync.core.listing import LastRead
+from spotisync.core.null_rows import NullCount
 from spotisync.core.parse import Unreadable
 from spotisync.core.phases import Answer, Listed, SavedRead, Step
-from spotisync.core.saved import LastRead
 from spotisync.core.walk import Walk
 from spotisync.errors import Refused
 
@@ -30,17 +30,17 @@ def albums(*ids: str | None, total: int) -> dict[str, Any]:
 
 
 def read(cursor: SavedList, body: Any) -> Step:
-    (request,) = saved.plan(cursor)
-    return saved.fold(cursor, [Answer(request, body)])
+    (request,) = listing.plan(cursor)
+    return listing.fold(cursor, [Answer(request, body)])
 
 
 def test_albums_go_on_by_offset_and_artists_after_an_id() -> None:
     step = read(SavedList("saved_albums"), albums("a", None, total=3))
     assert isinstance(step.cursor, SavedList)
-    assert saved.plan(step.cursor)[0].offset == 2
+    assert listing.plan(step.cursor)[0].offset == 2
     step = read(SavedList("followed_artists"), artists("a", "b", total=3, after="b"))
     assert isinstance(step.cursor, SavedList)
-    assert saved.plan(step.cursor)[0].after == "b"
+    assert listing.plan(step.cursor)[0].after == "b"
     last = read(step.cursor, artists("c", total=3))
     assert last.saved_list
     assert last.saved_list.listed == Listed(3, 0, steady=True, one_page=False, reading=1)
@@ -79,23 +79,23 @@ def test_a_cursor_that_leads_nowhere_is_no_page() -> None:
 
 def test_a_refusal_puts_the_list_off() -> None:
     cursor = SavedList("followed_artists")
-    (request,) = saved.plan(cursor)
-    step = saved.fold(cursor, [Answer(request, refused=Refused(403, "not for you"))])
+    (request,) = listing.plan(cursor)
+    step = listing.fold(cursor, [Answer(request, refused=Refused(403, "not for you"))])
     assert step.put_off
     assert "not for you" in step.why
 
 
 def test_it_is_the_same_while_total_and_first_page_are_and_not_for_longer_than_a_day() -> None:
     page = SavedRead((), frozenset(), frozenset(), 3, "x")
-    last = LastRead(3, "x", NOW, Nulls())
-    assert saved.unchanged(last, page, NOW + timedelta(hours=23))
-    assert not saved.unchanged(last, page, NOW + timedelta(hours=24))
-    assert not saved.unchanged(LastRead(4, "x", NOW, Nulls()), page, NOW)
-    assert not saved.unchanged(LastRead(3, "y", NOW, Nulls()), page, NOW)
-    assert not saved.unchanged(None, page, NOW)
+    last = LastRead(3, "x", NOW, NullCount())
+    assert listing.unchanged(last, page, NOW + timedelta(hours=23))
+    assert not listing.unchanged(last, page, NOW + timedelta(hours=24))
+    assert not listing.unchanged(LastRead(4, "x", NOW, NullCount()), page, NOW)
+    assert not listing.unchanged(LastRead(3, "y", NOW, NullCount()), page, NOW)
+    assert not listing.unchanged(None, page, NOW)
 
 
 @given(met=st.integers(0, 9), nulls=st.integers(0, 3), total=st.integers(0, 12), known=st.integers(0, 3))
 def test_rows_that_do_not_add_up_prove_nothing(met: int, nulls: int, total: int, known: int) -> None:
     listed = Listed(total, nulls, steady=True, one_page=False, reading=2, before=nulls)
-    assert saved.proves(listed, met, known, as_before=True) == (met + nulls == total)
+    assert listing.proves(listed, met, known, as_before=True) == (met + nulls == total)

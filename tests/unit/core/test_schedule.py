@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from spotisync.core import schedule
-from spotisync.core.schedule import Cron, Every, Rule, Spent
+from spotisync.core.schedule import Cron, Every, FamilyUsage, Rule
 
 # Clocks that change by an hour, by half of one, at midnight, backwards in winter, never; and a day that was left out.
 ZONES = (
@@ -148,7 +148,7 @@ def test_a_cron_time_is_one_that_the_expression_names(zone: str, expression: str
     rule = Cron(expression, "UTC")
     assert schedule.next_time(rule, now, 1) == found
     for account_id in (2, 3, 9):
-        later = timedelta(seconds=int(schedule.CRON_SPREAD * schedule.place(account_id)))
+        later = timedelta(seconds=int(schedule.CRON_SPREAD * schedule.position_in_interval(account_id)))
         assert schedule.next_time(rule, now + later, account_id) == schedule.next_time(rule, now, 1) + later
 
 
@@ -164,7 +164,7 @@ def test_sunday_at_four_is_in_the_time_zone_that_is_set() -> None:
 @given(st.integers(1, 200_000), moments, st.integers(1, 60), st.sampled_from((1, 2, 4, 8)))
 def test_an_interval_is_a_grid_and_never_too_soon(seconds: int, now: datetime, account_id: int, factor: int) -> None:
     rule = Every(seconds)
-    step = timedelta(seconds=schedule.stretched(rule, factor))
+    step = timedelta(seconds=schedule.stretched_interval(rule, factor))
     found = schedule.next_time(rule, now, account_id, factor)
     assert step / 2 < found - now <= step * 1.5
     assert schedule.next_time(rule, found, account_id, factor) == found + step
@@ -194,11 +194,11 @@ def test_accounts_do_not_come_all_at_once(accounts: int, rule: Rule) -> None:
 
 @given(st.integers(-5, 10**12))
 def test_a_place_is_a_share(account_id: int) -> None:
-    assert 0 <= schedule.place(account_id) < 1
+    assert 0 <= schedule.position_in_interval(account_id) < 1
 
 
 def test_the_first_account_comes_when_the_expression_says() -> None:
-    assert [schedule.place(id_) for id_ in (1, 2, 3, 4, 5)] == [0, 1 / 2, 1 / 4, 3 / 4, 1 / 8]
+    assert [schedule.position_in_interval(id_) for id_ in (1, 2, 3, 4, 5)] == [0, 1 / 2, 1 / 4, 3 / 4, 1 / 8]
 
 
 # ---- too few calls --------------------------------------------------------------------------------------------------
@@ -208,15 +208,15 @@ def test_the_first_account_comes_when_the_expression_says() -> None:
     ("spent", "left"),
     [
         ([], None),
-        ([Spent(900, None)], None),
-        ([Spent(0, 500), Spent(400, 500)], 0.2),
-        ([Spent(400, None), Spent(100, 400)], 0.75),
-        ([Spent(700, 500)], 0.0),
-        ([Spent(0, 0)], 0.0),
+        ([FamilyUsage(900, None)], None),
+        ([FamilyUsage(0, 500), FamilyUsage(400, 500)], 0.2),
+        ([FamilyUsage(400, None), FamilyUsage(100, 400)], 0.75),
+        ([FamilyUsage(700, 500)], 0.0),
+        ([FamilyUsage(0, 0)], 0.0),
     ],
 )
-def test_what_is_left_is_the_shortest_familys(spent: list[Spent], left: float | None) -> None:
-    found = schedule.calls_left(spent)
+def test_what_is_left_is_the_shortest_familys(spent: list[FamilyUsage], left: float | None) -> None:
+    found = schedule.budget_left(spent)
     assert found is None if left is None else found == pytest.approx(left)
 
 
@@ -225,17 +225,17 @@ def test_what_is_left_is_the_shortest_familys(spent: list[Spent], left: float | 
 )
 @pytest.mark.parametrize("quota_met", [True, False])
 def test_the_less_is_left_the_longer_the_interval(left: float, factor: int, quota_met: bool) -> None:
-    assert schedule.stretch(left, quota_met=quota_met) == factor
+    assert schedule.stretch_factor(left, quota_met=quota_met) == factor
 
 
 def test_without_a_budget_a_quota_that_was_met_stretches() -> None:
-    assert schedule.stretch(None, quota_met=False) == 1
-    assert schedule.stretch(None, quota_met=True) == schedule.AFTER_A_QUOTA
+    assert schedule.stretch_factor(None, quota_met=False) == 1
+    assert schedule.stretch_factor(None, quota_met=True) == schedule.AFTER_A_QUOTA
 
 
 @given(st.integers(1, 1_000_000), st.sampled_from((1, 2, 4, 8)))
 def test_an_interval_is_never_shortened_and_not_stretched_beyond_a_day(seconds: int, factor: int) -> None:
-    found = schedule.stretched(Every(seconds), factor)
+    found = schedule.stretched_interval(Every(seconds), factor)
     assert seconds <= found <= max(seconds, schedule.LONGEST)
     assert factor > 1 or found == seconds
 
@@ -260,14 +260,14 @@ AT = {minutes: NOON + timedelta(minutes=minutes) for minutes in (2, 5, 9)}
     ],
 )
 def test_it_is_put_off_while_nothing_of_it_can_be_read(blocks: dict[str, int], free: int | None) -> None:
-    found = schedule.free_at({family: AT[minutes] for family, minutes in blocks.items()})
+    found = schedule.unblocked_at({family: AT[minutes] for family, minutes in blocks.items()})
     assert found == (AT[free] if free else None)
 
 
 def test_it_looks_again_when_the_limit_ends_or_at_its_next_time() -> None:
-    assert schedule.put_off_to(AT[2], AT[9], 1) == AT[2]
-    assert schedule.put_off_to(AT[9], AT[2], 1) == AT[2]
-    assert schedule.put_off_to(AT[2], AT[9], 2) == AT[2] + timedelta(seconds=30)
+    assert schedule.deferred_time(AT[2], AT[9], 1) == AT[2]
+    assert schedule.deferred_time(AT[9], AT[2], 1) == AT[2]
+    assert schedule.deferred_time(AT[2], AT[9], 2) == AT[2] + timedelta(seconds=30)
 
 
 # ---- in words -------------------------------------------------------------------------------------------------------
@@ -284,4 +284,4 @@ def test_it_looks_again_when_the_limit_ends_or_at_its_next_time() -> None:
     ],
 )
 def test_a_moment_in_words(moment: datetime, said: str) -> None:
-    assert schedule.clock(moment, NOON, "Europe/Berlin") == said
+    assert schedule.format_clock(moment, NOON, "Europe/Berlin") == said

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spotisync.core.spans import span
+from spotisync.core.durations import format_duration
 
 
 @pytest.mark.parametrize(
@@ -15,4 +15,4 @@ from spotisync.core.spans import span
     ],
 )  # fmt: skip
 def test_a_span_in_words(seconds: float, said: str) -> None:
-    assert span(seconds) == said
+    assert format_duration(seconds) == said

@@ -11,10 +11,10 @@ from spotisync.core.states import (
     PHASES,
     UNFINISHED,
     Status,
+    allowed_sources,
     check_move,
     later_phases,
     next_phase,
-    sources,
 )
 from spotisync.errors import IllegalMove
 
@@ -32,7 +32,7 @@ def test_a_move_stands_in_the_table_or_is_refused_in_words(current: Status, to: 
 
 @pytest.mark.parametrize("to", STATUSES)
 def test_sources_are_the_table_read_backwards(to: Status) -> None:
-    assert set(sources(to)) == {current for current in STATUSES if to in MOVES[current]}
+    assert set(allowed_sources(to)) == {current for current in STATUSES if to in MOVES[current]}
 
 
 def test_every_status_is_either_unfinished_or_over() -> None:
@@ -43,12 +43,12 @@ def test_every_status_is_either_unfinished_or_over() -> None:
 def test_nothing_moves_to_itself_and_success_is_final() -> None:
     assert all(current not in targets for current, targets in MOVES.items())
     assert MOVES["success"] == ()
-    assert sources("success") == ("in_progress",)
+    assert allowed_sources("success") == ("in_progress",)
 
 
 def test_whatever_is_unfinished_can_be_cancelled_and_can_fail() -> None:
-    assert set(sources("cancelled")) == set(UNFINISHED)
-    assert set(sources("failed")) == set(UNFINISHED)
+    assert set(allowed_sources("cancelled")) == set(UNFINISHED)
+    assert set(allowed_sources("failed")) == set(UNFINISHED)
 
 
 def test_phases_follow_each_other_to_the_finish() -> None:

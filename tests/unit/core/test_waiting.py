@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotisync.core.waiting import GUESS, LONGEST_WAIT, Cooldown, backoff, cooldown, retry_after
+from spotisync.core.backoff import GUESS, LONGEST_WAIT, NewCooldown, backoff_seconds, cooldown, parse_retry_after
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -44,26 +44,26 @@ def http_date(seconds: float) -> str:
     ],
 )
 def test_retry_after_is_read_in_every_form(header: str | None, seconds: int | None) -> None:
-    assert retry_after(header, NOW) == seconds
+    assert parse_retry_after(header, NOW) == seconds
 
 
 @given(st.text() | st.floats().map(str) | st.integers().map(str))
 def test_retry_after_is_none_or_between_a_second_and_a_day_whatever_it_says(header: str) -> None:
-    seconds = retry_after(header, NOW)
+    seconds = parse_retry_after(header, NOW)
     assert seconds is None or 1 <= seconds <= LONGEST_WAIT
 
 
 def test_a_rolling_window_blocks_everything_for_as_long_as_it_says() -> None:
-    assert cooldown("artists", 7, quota=False, strikes=3) == Cooldown("*", 7, "rate", 7)
-    assert cooldown("artists", 60, quota=False, strikes=0) == Cooldown("*", 60, "rate", 60)
+    assert cooldown("artists", 7, quota=False, strikes=3) == NewCooldown("*", 7, "rate", 7)
+    assert cooldown("artists", 60, quota=False, strikes=0) == NewCooldown("*", 60, "rate", 60)
 
 
 def test_more_than_a_minute_is_a_quota_of_its_family() -> None:
-    assert cooldown("artists", 61, quota=False, strikes=0) == Cooldown("artists", 61, "quota", 61)
+    assert cooldown("artists", 61, quota=False, strikes=0) == NewCooldown("artists", 61, "quota", 61)
 
 
 def test_a_quota_by_name_blocks_its_family_however_short() -> None:
-    assert cooldown("library", 5, quota=True, strikes=0) == Cooldown("library", 5, "quota", 5)
+    assert cooldown("library", 5, quota=True, strikes=0) == NewCooldown("library", 5, "quota", 5)
 
 
 @pytest.mark.parametrize(("quota", "waits"), [(False, [30, 60, 120, 240, 480, 900, 900]), (True, [3600, 7200, 14400])])
@@ -74,6 +74,6 @@ def test_without_a_header_the_guess_doubles_with_each_strike(quota: bool, waits:
 
 
 def test_backoff_doubles_to_a_minute_and_is_spread_over_its_upper_half() -> None:
-    assert [backoff(n, 1) for n in range(9)] == [1, 1, 2, 4, 8, 16, 32, 60, 60]
-    assert backoff(4, 0) == 4
-    assert backoff(10_000, 1) == 60
+    assert [backoff_seconds(n, 1) for n in range(9)] == [1, 1, 2, 4, 8, 16, 32, 60, 60]
+    assert backoff_seconds(4, 0) == 4
+    assert backoff_seconds(10_000, 1) == 60

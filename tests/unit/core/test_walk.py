@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spotisync.core import walk
-from spotisync.core.parse import Page, SavedTracksPage, Unreadable
-from spotisync.core.rows import SavedTrack
+from spotisync.core.parse import ListPage, SavedTracksPage, Unreadable
+from spotisync.core.rows import SavedTrackRow
 from spotisync.core.walk import TracksWalk, Walk, accept, accept_tracks, tracks_offsets
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -25,7 +25,7 @@ class Library:
     rng: Random
     size: int
     now: datetime = START
-    rows: list[tuple[SavedTrack, bool]] = field(default_factory=list)
+    rows: list[tuple[SavedTrackRow, bool]] = field(default_factory=list)
     made: int = 0
     edits: int = 0
 
@@ -40,7 +40,7 @@ class Library:
     def like(self, *, null: bool = False, track_id: str | None = None) -> None:
         """Enter at the head, or behind some rows of the same minute."""
         self.made += 1
-        row = SavedTrack(track_id or f"t{self.made}", self.now)
+        row = SavedTrackRow(track_id or f"t{self.made}", self.now)
         ties = 0
         while ties < len(self.rows) and _minute(self.rows[ties][0]) == _minute(row) and self.rng.random() < 0.5:
             ties += 1
@@ -62,11 +62,11 @@ class Library:
         rows = tuple(None if null else row for row, null in part)
         return SavedTracksPage(offset, len(rows), len(self.rows), rows=rows)
 
-    def there(self) -> set[SavedTrack]:
+    def there(self) -> set[SavedTrackRow]:
         return {row for row, null in self.rows if not null}
 
 
-def _minute(row: SavedTrack) -> datetime:
+def _minute(row: SavedTrackRow) -> datetime:
     return row.added_at.replace(second=0)
 
 
@@ -79,9 +79,9 @@ class Reader:
     between: Callable[[], None] = lambda: None
     lost: Callable[[int], int] = lambda _: 0
     cursor: TracksWalk = field(default_factory=TracksWalk)
-    accepted: set[SavedTrack] = field(default_factory=set)
+    accepted: set[SavedTrackRow] = field(default_factory=set)
     requests: int = 0
-    stayed: set[SavedTrack] | None = None
+    stayed: set[SavedTrackRow] | None = None
 
     def read(self) -> None:
         with pytest.MonkeyPatch.context() as patch:
@@ -197,7 +197,7 @@ def calls_for(rows: int, pages: int) -> int:
 @given(rows=st.integers(0, 2_000), pages=st.integers(1, 8))
 def test_a_calm_list_costs_the_fewest_calls(rows: int, pages: int) -> None:
     library = Library(Random(1), 50, START)
-    library.rows = [(SavedTrack(f"t{n}", START - timedelta(hours=n)), False) for n in range(rows)]
+    library.rows = [(SavedTrackRow(f"t{n}", START - timedelta(hours=n)), False) for n in range(rows)]
     reader = Reader(library, pages)
     reader.read()
     assert reader.accepted == library.there()
@@ -214,11 +214,11 @@ def test_ten_thousand_tracks_cost_about_two_hundred_calls() -> None:
 
 def page(offset: int, rows: str, total: int) -> SavedTracksPage:
     """A page with one row a letter; a dot is a null row. `a` is the newest of all."""
-    made = tuple(None if each == "." else SavedTrack(each, START - timedelta(hours=ord(each))) for each in rows)
+    made = tuple(None if each == "." else SavedTrackRow(each, START - timedelta(hours=ord(each))) for each in rows)
     return SavedTracksPage(offset, len(rows), total, rows=made)
 
 
-def rows_of(page: Page) -> tuple[SavedTrack | None, ...]:
+def rows_of(page: ListPage) -> tuple[SavedTrackRow | None, ...]:
     assert isinstance(page, SavedTracksPage)
     return page.rows
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from spotisync.simulator import Control, Server, Settings, World
-from spotisync.simulator.app import App
+from spotisync.simulator.http.app import App
 
 from .reader import Reader
 

@@ -3,7 +3,7 @@
 import time
 
 from spotisync.simulator import Server
-from spotisync.simulator.limits import Limits
+from spotisync.simulator.http.limits import Limits
 from spotisync.simulator.settings import Settings
 
 from .reader import Reader

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from spotisync.simulator import Server, start
-from spotisync.simulator.logins import first_refresh_token
+from spotisync.simulator.http.logins import first_refresh_token
 
 from .reader import Reader
 

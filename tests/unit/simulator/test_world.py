@@ -6,9 +6,9 @@ from random import Random
 import pytest
 
 from spotisync.simulator import World
-from spotisync.simulator.ids import Ids
-from spotisync.simulator.library import SavedTracks
-from spotisync.simulator.world import EDITS, HABITS, ODDITIES, PATROL_EDITS
+from spotisync.simulator.world.ids import Ids
+from spotisync.simulator.world.library import SavedTracks
+from spotisync.simulator.world.world import EDITS, HABITS, ODDITIES, PATROL_EDITS
 
 
 def document(world: World, account: str | None = None) -> str:

@@ -1,0 +1,1 @@
+"""The HTTP API of the simulator: the same paths, replies and errors as api.spotify.com and accounts.spotify.com."""

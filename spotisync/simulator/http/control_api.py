@@ -1,0 +1,98 @@
+"""The control API under /_sim/: everything a test may do to a simulator that runs elsewhere, as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from spotisync.simulator.http.faults import Fault
+from spotisync.simulator.http.request import Reply
+from spotisync.simulator.http.text import dumps
+
+if TYPE_CHECKING:
+    from spotisync.simulator.http.app import App
+
+WORLD_SETTINGS = ("clock_offset", "snapshot_lag", "play_shift")
+
+
+class Steering:
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._calls: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
+            ("GET", "info"): lambda _: app.info(),
+            ("POST", "faults"): self._add_fault,
+            ("GET", "faults"): self._list_faults,
+            ("DELETE", "faults"): self._remove_faults,
+            ("GET", "held"): lambda _: app.hold.held(),
+            ("POST", "release"): lambda body: {"released": app.hold.release(body.get("hold"))},
+            ("POST", "edit"): self._edit,
+            ("GET", "truth"): self._truth,
+            ("GET", "requests"): self._requests,
+            ("GET", "counters"): lambda _: app.journal.counters(),
+            ("POST", "reset-log"): self._reset_log,
+            ("POST", "reset-limits"): self._reset_limits,
+            ("GET", "settings"): lambda _: self._settings(),
+            ("POST", "settings"): self._change_settings,
+            ("POST", "revoke"): self._revoke,
+            ("POST", "token"): self._token,
+        }
+
+    async def answer(self, request: web.BaseRequest) -> Reply:
+        call = self._calls.get((request.method, request.path.removeprefix("/_sim/").rstrip("/")))
+        if call is None:
+            return Reply(404, dumps({"error": f"no such call; there are {[' '.join(each) for each in self._calls]}"}))
+        text = await request.text()
+        try:
+            return Reply(200, dumps(call(json.loads(text) if text else dict(request.query))))
+        except (ValueError, TypeError, LookupError) as problem:
+            return Reply(400, dumps({"error": f"{type(problem).__name__}: {problem}"}))
+
+    def _add_fault(self, body: Mapping[str, Any]) -> dict[str, int]:
+        return {"id": self._app.faults.add(Fault.parse(body))}
+
+    def _list_faults(self, _: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [fault.public() for fault in self._app.faults]
+
+    def _remove_faults(self, body: Mapping[str, Any]) -> dict[str, int]:
+        return {"removed": self._app.faults.remove(int(body["id"]) if "id" in body else None)}
+
+    def _edit(self, body: Mapping[str, Any]) -> Any:
+        return self._app.world.edit(**body)
+
+    def _truth(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        return self._app.world.truth(body.get("account"), regime=body.get("regime", self._app.settings.regime))
+
+    def _requests(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return self._app.journal.requests(int(body["last"]) if "last" in body else None)
+
+    def _reset_log(self, _: Mapping[str, Any]) -> dict[str, bool]:
+        self._app.journal.reset()
+        return {"ok": True}
+
+    def _reset_limits(self, _: Mapping[str, Any]) -> dict[str, bool]:
+        self._app.api.limits.forget()
+        return {"ok": True}
+
+    def _settings(self) -> dict[str, Any]:
+        return vars(self._app.settings) | {name: getattr(self._app.world, name) for name in WORLD_SETTINGS}
+
+    def _change_settings(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        self._app.settings.change({name: value for name, value in body.items() if name not in WORLD_SETTINGS})
+        for name in WORLD_SETTINGS:
+            if name in body:
+                setattr(self._app.world, name, float(body[name]))
+        return self._settings()
+
+    def _revoke(self, body: Mapping[str, Any]) -> dict[str, int]:
+        account = self._app.world.library(body.get("account")).id
+        ended = self._app.logins.revoke(account, body.get("how", "revoked"), access=bool(body.get("access", False)))
+        return {"ended": ended}
+
+    def _token(self, body: Mapping[str, Any]) -> dict[str, str | None]:
+        """Give an access token, and the refresh token that is good now, without the token endpoint."""
+        account = self._app.world.library(body.get("account")).id
+        token = self._app.logins.access_token(account, body.get("life"))
+        return {"access_token": token, "refresh_token": self._app.logins.refresh_token(account)}

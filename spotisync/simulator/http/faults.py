@@ -1,0 +1,157 @@
+"""Faults on demand: rules that match requests and say what goes wrong with them."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from email.utils import formatdate
+from random import Random
+from typing import Any
+
+from spotisync.simulator.http.request import Reply, error
+from spotisync.simulator.http.text import dumps
+
+KINDS = ("status", "cut", "garbage", "null", "empty", "reset", "hang", "delay", "hold")
+BODIES = ("json", "text", "html", "empty", "quota", "list", "string", "error_string", "error_null")
+MESSAGES = {400: "Bad request", 401: "The access token expired", 403: "Forbidden", 404: "Resource not found"}
+MESSAGES |= {429: "API rate limit exceeded", 500: "Server error.", 502: "Bad gateway.", 503: "Service unavailable"}
+
+
+@dataclass
+class Fault:
+    """One rule.
+
+    It matches requests by method, path (a regular expression that is searched in path and query), family and
+    account. It lets `after` of them pass, then strikes `times` of them (None: for ever), each with `probability`.
+
+    kind     what happens
+    status   an error `status` with `body`, `message` and Retry-After (`retry_after`: seconds, or any text;
+             `retry_date`: as an HTTP date)
+    cut      the right reply, but the body ends half-way
+    garbage  200, not JSON;   null  200 `null`;   empty  204 without a body
+    reset    the connection is reset before the reply
+    hang     nothing for `seconds`, then the connection closes
+    delay    the right reply, `seconds` late
+    hold     nothing until `release` (or `seconds`); the reply is worked out after that, with `when="reply"` before
+    """
+
+    kind: str = "status"
+    status: int = 500
+    body: str = "json"
+    message: str | None = None
+    retry_after: int | str | None = None
+    retry_date: bool = False
+    seconds: float = 300.0
+    when: str = "request"  # hold: or "reply"
+    method: str | None = None
+    path: str | None = None
+    family: str | None = None
+    account: str | None = None
+    after: int = 0
+    times: int | None = 1
+    probability: float = 1.0
+    seed: int = 1
+    id: int = 0
+    matched: int = 0
+    struck: int = 0
+    _dice: Random = field(default_factory=Random, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS or self.body not in BODIES or self.when not in ("request", "reply"):
+            raise ValueError(
+                f"kind is one of {', '.join(KINDS)}; body one of {', '.join(BODIES)}; when request or reply"
+            )
+        re.compile(self.path or "")
+        self._dice = Random(self.seed)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> "Fault":
+        allowed = {each.name for each in fields(cls)} - {"id", "matched", "struck", "_dice"}
+        if wrong := set(values) - allowed:
+            raise ValueError(f"a fault has no {', '.join(sorted(wrong))}; it has {', '.join(sorted(allowed))}")
+        return cls(**values)
+
+    def strikes(self, method: str, target: str, family: str, account: str | None) -> bool:
+        if not self._matches(method, target, family, account):
+            return False
+        self.matched += 1
+        if self.matched <= self.after or (self.times is not None and self.struck >= self.times):
+            return False
+        if self._dice.random() >= self.probability:
+            return False
+        self.struck += 1
+        return True
+
+    def _matches(self, method: str, target: str, family: str, account: str | None) -> bool:
+        return (
+            self.method in (None, method)
+            and self.family in (None, family)
+            and self.account in (None, account)
+            and (self.path is None or re.search(self.path, target) is not None)
+        )
+
+    def reply(self, now: float) -> Reply:
+        """Give the reply of the kinds status, garbage, null and empty."""
+        match self.kind:
+            case "garbage":
+                return Reply(200, '{"items": [{"added_at": "2025-', {})
+            case "null":
+                return Reply(200, "null")
+            case "empty":
+                return Reply(204, "")
+        return self._refuse(self._headers(now))
+
+    def _headers(self, now: float) -> dict[str, str]:
+        if self.retry_after is None:
+            return {}
+        if self.retry_date:
+            return {"Retry-After": formatdate(now + float(self.retry_after), usegmt=True)}
+        return {"Retry-After": str(self.retry_after)}
+
+    def _refuse(self, headers: dict[str, str]) -> Reply:
+        message = self.message or MESSAGES.get(self.status, "Something went wrong")
+        match self.body:
+            case "json":
+                return error(self.status, message, headers)
+            case "quota":
+                return error(self.status, "Too many requests", headers, reason="QUOTA_EXCEEDED")
+            case "text":
+                text = "Too many requests" if self.status == 429 else message
+                return Reply(self.status, self.message or text, headers, "text/plain")
+            case "html":
+                page = f"<html><head><title>{self.status}</title></head><body><h1>{message}</h1></body></html>"
+                return Reply(self.status, page, headers, "text/html")
+            case "empty":
+                return Reply(self.status, "", headers)
+        odd = {"list": [message], "string": message, "error_string": {"error": message}, "error_null": {"error": None}}
+        return Reply(self.status, dumps(odd[self.body]), headers)
+
+    def public(self) -> dict[str, Any]:
+        values = asdict(self)
+        del values["_dice"]
+        return values
+
+
+class Faults:
+    """The rules in force. The first one that strikes decides."""
+
+    def __init__(self) -> None:
+        self._rules: list[Fault] = []
+        self._last = 0
+
+    def __iter__(self) -> Any:
+        return iter(self._rules)
+
+    def add(self, fault: Fault) -> int:
+        self._last += 1
+        fault.id = self._last
+        self._rules.append(fault)
+        return fault.id
+
+    def remove(self, id_: int | None = None) -> int:
+        """Remove one rule, or all of them; say how many went."""
+        before = len(self._rules)
+        self._rules = [] if id_ is None else [rule for rule in self._rules if rule.id != id_]
+        return before - len(self._rules)
+
+    def strike(self, method: str, target: str, family: str, account: str | None) -> Fault | None:
+        return next((rule for rule in self._rules if rule.strikes(method, target, family, account)), None)

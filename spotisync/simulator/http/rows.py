@@ -1,0 +1,161 @@
+"""Playlists and their rows as JSON: tracks, episodes in both shapes, local files, rows without anything."""
+
+from typing import Any
+from urllib.parse import quote_plus
+
+from spotisync.simulator.http.shapes import MARKETS, Shapes
+from spotisync.simulator.http.text import dumps, join
+from spotisync.simulator.world.catalogue import Episode, Local
+from spotisync.simulator.world.library import Playlist, Row
+from spotisync.simulator.world.pictures import images
+from spotisync.simulator.world.times import iso_or_none
+
+
+def playlist(shapes: Shapes, that: Playlist, now: float) -> dict[str, Any]:
+    """Give what a list of playlists and the playlist itself have in common."""
+    return {
+        **shapes.link("playlist", that.id),
+        "collaborative": that.collaborative,
+        "description": that.description,
+        "images": images("playlist", that.id, that.pictures),
+        "name": that.name,
+        "owner": {**shapes.link("user", that.owner_id), "display_name": that.owner_name},
+        "primary_color": None,
+        "public": that.public,
+        "snapshot_id": that.snapshot_id(now),
+    }
+
+
+def playlist_row(shapes: Shapes, row: Row, *, episodes: bool) -> str:
+    """Write a row; without `episodes` an episode comes in the shape of a track."""
+    members = {
+        "added_at": iso_or_none(row.added_at),
+        "added_by": None if row.added_by is None else shapes.link("user", row.added_by),
+        "is_local": row.kind == "local",
+        "primary_color": None,
+        "video_thumbnail": {"url": None},
+    }
+    inner = _inner(shapes, row, episodes=episodes)
+    return join(members, item=inner) if shapes.restricted else join(members, track=inner, item=inner)
+
+
+def _inner(shapes: Shapes, row: Row, *, episodes: bool) -> str:
+    match row.kind:
+        case "track":
+            return shapes.playlist_track(row.number)
+        case "local":
+            return dumps(shapes.allowed("track", _local(shapes.catalogue.local(row.number))))
+        case "episode":
+            episode = shapes.catalogue.episode(row.number)
+            return dumps(_episode(shapes, episode) if episodes else _episode_as_track(shapes, episode))
+    return "null"
+
+
+def local_uri(local: Local) -> str:
+    parts = (local.artist, local.album, local.title)
+    return "spotify:local:" + ":".join(quote_plus(part) for part in parts) + f":{local.seconds}"
+
+
+def _local(local: Local) -> dict[str, Any]:
+    nowhere: dict[str, Any] = {"external_urls": {}, "href": None, "id": None, "uri": None}
+    return {
+        "album": {
+            **nowhere,
+            "album_type": None,
+            "artists": [],
+            "available_markets": [],
+            "images": [],
+            "name": local.album,
+            "release_date": None,
+            "release_date_precision": None,
+            "type": "album",
+        },
+        "artists": [{**nowhere, "name": local.artist, "type": "artist"}],
+        "available_markets": [],
+        "disc_number": 0,
+        "duration_ms": local.seconds * 1000,
+        "explicit": False,
+        "external_ids": {},
+        **nowhere,
+        "is_local": True,
+        "name": local.title,
+        "popularity": 0,
+        "preview_url": None,
+        "track_number": 0,
+        "type": "track",
+        "uri": local_uri(local),
+    }
+
+
+def _episode(shapes: Shapes, episode: Episode) -> dict[str, Any]:
+    return {
+        **shapes.link("episode", episode.id),
+        "audio_preview_url": None,
+        "available_markets": MARKETS,
+        "description": "Two people talk.",
+        "duration_ms": episode.duration_ms,
+        "episode": True,
+        "explicit": False,
+        "html_description": "<p>Two people talk.</p>",
+        "images": images("show", episode.id, "full"),
+        "is_externally_hosted": False,
+        "is_playable": True,
+        "language": "en-US",
+        "languages": ["en-US"],
+        "name": episode.name,
+        "release_date": "2024-05-18",
+        "release_date_precision": "day",
+        "resume_point": {"fully_played": False, "resume_position_ms": 0},
+        "show": _show(shapes, episode),
+        "track": False,
+    }
+
+
+def _show(shapes: Shapes, episode: Episode) -> dict[str, Any]:
+    return {
+        **shapes.link("show", episode.show_id),
+        "available_markets": MARKETS,
+        "copyrights": [],
+        "description": "They talk every week.",
+        "explicit": False,
+        "html_description": None,
+        "images": images("show", episode.show_id, "full"),
+        "is_externally_hosted": False,
+        "languages": ["en"],
+        "media_type": "audio",
+        "name": episode.show_name,
+        "publisher": "Nobody",
+        "total_episodes": 5,
+    }
+
+
+def _episode_as_track(shapes: Shapes, episode: Episode) -> dict[str, Any]:
+    """Dress an episode as a track: album and artist carry the id of the show."""
+    show = {**shapes.link("show", episode.show_id), "name": episode.show_name}
+    album = {
+        "album_type": "show",
+        "artists": [show],
+        "available_markets": MARKETS,
+        "images": images("show", episode.show_id, "full"),
+        "release_date": "2024-05-18",
+        "release_date_precision": "day",
+        "total_tracks": 5,
+    }
+    members = {
+        **shapes.link("episode", episode.id),
+        "album": {**show, **shapes.allowed("album", album), "type": "album"},
+        "artists": [show],
+        "available_markets": MARKETS,
+        "disc_number": 0,
+        "duration_ms": episode.duration_ms,
+        "episode": True,
+        "explicit": False,
+        "external_ids": {},
+        "is_local": False,
+        "name": episode.name,
+        "popularity": 0,
+        "preview_url": None,
+        "track": False,
+        "track_number": 0,
+    }
+    return shapes.allowed("track", members)

@@ -1,0 +1,148 @@
+"""JSON as Spotify writes it, in both regimes. Fragments are strings, made once and kept, so that a page is a join."""
+
+from functools import lru_cache
+from typing import Any
+
+from spotisync.simulator.http.text import dumps, join, listed, page
+from spotisync.simulator.world.catalogue import TWIN, Album, Artist, Catalogue, Track
+from spotisync.simulator.world.pictures import images
+from spotisync.simulator.world.times import iso
+
+OPEN = "https://open.spotify.com"
+MARKETS = ["AR", "DE", "NL"]
+RESTRICTED = {
+    "artist": ("genres", "popularity", "followers"),
+    "album": ("available_markets", "label", "popularity", "genres"),
+    "track": ("available_markets", "linked_from", "popularity", "preview_url"),
+}
+
+
+class Shapes:
+    """The objects of one catalogue under one address and one regime."""
+
+    def __init__(self, catalogue: Catalogue, api_url: str, *, restricted: bool = False) -> None:
+        self.catalogue, self.api_url, self.restricted = catalogue, api_url, restricted
+        self.artist_stub = lru_cache(1 << 14)(self._artist_stub)
+        self.album_stub = lru_cache(1 << 14)(self._album_stub)
+        self.track = lru_cache(1 << 15)(self._track)
+        self.playlist_track = lru_cache(1 << 14)(self._playlist_track)
+        self.artist = lru_cache(1 << 13)(self._artist)
+        self.album = lru_cache(1 << 11)(self._album)
+
+    def link(self, kind: str, id_: str) -> dict[str, Any]:
+        return {
+            "external_urls": {"spotify": f"{OPEN}/{kind}/{id_}"},
+            "href": f"{self.api_url}/{kind}s/{id_}",
+            "id": id_,
+            "type": kind,
+            "uri": f"spotify:{kind}:{id_}",
+        }
+
+    def allowed(self, kind: str, members: dict[str, Any]) -> dict[str, Any]:
+        if not self.restricted:
+            return members
+        return {key: value for key, value in members.items() if key not in RESTRICTED[kind]}
+
+    def _artist_stub(self, number: int) -> str:
+        artist = self.catalogue.artist(number)
+        return dumps({**self.link("artist", artist.id), "name": artist.name})
+
+    def _artist(self, number: int) -> str:
+        return dumps(self.allowed("artist", self._artist_members(self.catalogue.artist(number))))
+
+    def _artist_members(self, artist: Artist) -> dict[str, Any]:
+        number = float if self.catalogue.quirks and artist.number % 11 == 4 else int  # both have been seen
+        return {
+            **self.link("artist", artist.id),
+            "name": artist.name,
+            "followers": {"href": None, "total": number(artist.followers)},
+            "genres": list(artist.genres),
+            "images": images("artist", artist.id, artist.pictures),
+            "popularity": number(artist.popularity),
+        }
+
+    def _album_stub(self, number: int) -> str:
+        album = self.catalogue.album(number)
+        return join(self._album_members(album), artists=self._artists(album.artists))
+
+    def _artists(self, numbers: tuple[int, ...]) -> str:
+        return listed([self.artist_stub(number) for number in numbers])
+
+    def _album_members(self, album: Album) -> dict[str, Any]:
+        return self.allowed(
+            "album",
+            {
+                **self.link("album", album.id),
+                "album_type": album.album_type,
+                "available_markets": MARKETS,
+                "images": images("album", album.id, album.pictures),
+                "is_playable": True,
+                "name": album.name,
+                "release_date": album.release_date,
+                "release_date_precision": album.release_date_precision,
+                "total_tracks": album.total_tracks,
+            },
+        )
+
+    def _album(self, number: int) -> str:
+        album = self.catalogue.album(number)
+        owner = album.label
+        extra = {
+            "copyrights": [{"text": f"{album.release_date[:4]} {owner}", "type": kind} for kind in "CP"],
+            "external_ids": {"upc": album.upc},
+            "genres": [],
+            "label": owner,
+            "popularity": album.popularity,
+        }
+        members = self._album_members(album) | self.allowed("album", extra)
+        return join(members, artists=self._artists(album.artists), tracks=self.album_tracks(number, 0, 50))
+
+    def album_tracks(self, number: int, offset: int, limit: int) -> str:
+        tracks = self.catalogue.tracks_of(number)
+        path = f"{self.api_url}/albums/{self.catalogue.album(number).id}/tracks"
+        rows = [self.album_track(track) for track in tracks[offset : offset + limit]]
+        return page(path, rows, len(tracks), offset, limit)
+
+    def album_track(self, number: int) -> str:
+        track = self.catalogue.track(number)
+        members = self._track_members(track)
+        if self.catalogue.quirks and number % 53 == 9:
+            members["restrictions"] = {"reason": "market"}
+        for key in ("external_ids", "popularity", "is_playable"):
+            members.pop(key, None)
+        return join(members, artists=self._artists(track.artists))
+
+    def _track_members(self, track: Track) -> dict[str, Any]:
+        members = {
+            **self.link("track", track.id),
+            "available_markets": MARKETS,
+            "disc_number": track.disc_number,
+            "duration_ms": track.duration_ms,
+            "explicit": track.explicit,
+            "external_ids": {} if track.isrc is None else {"isrc": track.isrc},
+            "is_local": False,
+            "is_playable": True,
+            "name": track.name,
+            "popularity": track.popularity,
+            "preview_url": None,
+            "track_number": track.track_number,
+        }
+        if track.number >= TWIN or (self.catalogue.quirks and track.number % 59 == 11):
+            original = track.number - TWIN if track.number >= TWIN else track.number + TWIN
+            members["linked_from"] = self.link("track", self.catalogue.ids.of("track", original))
+        return self.allowed("track", members)
+
+    def _track(self, number: int) -> str:
+        track = self.catalogue.track(number)
+        return join(
+            self._track_members(track), album=self.album_stub(track.album), artists=self._artists(track.artists)
+        )
+
+    def _playlist_track(self, number: int) -> str:
+        return self.track(number)[:-1] + ', "episode": false, "track": true}'
+
+    def saved_row(self, added_at: int, track: int) -> str:
+        return f'{{"added_at": "{iso(added_at)}", "track": {self.track(track) if track >= 0 else "null"}}}'
+
+    def album_row(self, added_at: int, album: int | None) -> str:
+        return "null" if album is None else f'{{"added_at": "{iso(added_at)}", "album": {self.album(album)}}}'

@@ -1,0 +1,143 @@
+"""The libraries that a seed gives: who saved, follows, plays what. Same seed and size, same library, byte for byte."""
+
+from collections.abc import Iterator
+from itertools import accumulate
+from random import Random
+
+from spotisync.simulator.world.catalogue import Catalogue
+from spotisync.simulator.world.library import NO_TRACK, Library, Play, SavedTracks
+
+EPOCH = 1_751_284_800  # 2025-06-30T12:00:00Z: the generated part of every library is older
+YEARS = 8 * 365 * 86_400
+
+
+class Region:
+    """The main artists that one account's taste covers; neighbours overlap by half."""
+
+    def __init__(self, catalogue: Catalogue, first: int, size: int) -> None:
+        self.artists = range(first, min(first + size, catalogue.main_artists))
+        self.albums = range(catalogue.albums_of(2 * first).start, catalogue.albums_of(2 * self.artists[-1]).stop)
+        self.tracks = range(catalogue.tracks_of(self.albums[0]).start, catalogue.tracks_of(self.albums[-1]).stop)
+
+
+def main_artists(tracks: int) -> int:
+    """How many main artists a library of this many saved tracks draws on."""
+    return max(6, tracks * 2 // 9)
+
+
+def extras(tracks: int) -> int:
+    """Count the main artists that nobody saved: first met in playlists."""
+    return max(2, tracks // 60)
+
+
+def sizes(tracks: int, accounts: int) -> list[int]:
+    """Give each account's number of saved tracks: the first has the full size, the others half."""
+    return [tracks] + [max(10, tracks // 2)] * (accounts - 1)
+
+
+def regions(tracks: int, accounts: int) -> list[tuple[int, int]]:
+    """First main artist and number of main artists of each account. The first one's do not depend on the others."""
+    width = main_artists(max(10, tracks // 2))
+    home = extras(tracks)
+    start = home + main_artists(tracks) - width // 2
+    return [(home, main_artists(tracks))] + [(start + n * (width // 2), width) for n in range(accounts - 1)]
+
+
+def library(catalogue: Catalogue, number: int, region: Region, tracks: int) -> Library:
+    """Build one account without playlists."""
+    rng = Random(f"{catalogue.seed}:library:{number}")
+    rows = list(_saved(catalogue, region, tracks, rng))
+    if catalogue.quirks:
+        rows += _oddities(rows, rng)
+    user = f"user{number + 1:02d}"
+    return Library(
+        id=user,
+        account_id=catalogue.ids.of("account", number),
+        display_name=f"User {number + 1:02d}",
+        saved=SavedTracks(rows, by_minute=catalogue.quirks),
+        albums=_albums(catalogue, region, tracks, rng),
+        followed=_followed(catalogue, region, rng),
+        playlists=[],
+        plays=_plays(catalogue, rows, 12 if tracks < 100 else 60, rng),
+    )
+
+
+def _saved(catalogue: Catalogue, region: Region, tracks: int, rng: Random) -> Iterator[tuple[int, int]]:
+    """Give exactly so many (added_at, track): whole albums in one go, single tracks one by one."""
+    likes = _likes(catalogue, region, tracks, rng)
+    steps = accumulate(rng.random() ** 3 for _ in likes)
+    times = list(steps)
+    for event, time in zip(likes, times, strict=True):
+        added = EPOCH - int(time / times[-1] * YEARS)
+        for place, track in enumerate(event):
+            yield added - place // 8, track
+
+
+def _likes(catalogue: Catalogue, region: Region, tracks: int, rng: Random) -> list[list[int]]:
+    """Group the wanted number of tracks by the moment of the like."""
+    groups, later = [[track] for track in _musts(catalogue, region)], []
+    taken = {group[0] for group in groups}
+    for album in rng.sample(region.albums, len(region.albums)):
+        fresh = [track for track in catalogue.tracks_of(album) if track not in taken]
+        if rng.random() < 0.25:
+            groups.append(fresh)
+        else:
+            picked = rng.sample(fresh, len(fresh) * 2 // 5 + 1) if len(fresh) > 1 else fresh
+            groups += [[track] for track in picked]
+            later += [[track] for track in fresh if track not in picked]
+    kept = _first(groups + later, tracks)
+    rng.shuffle(kept)
+    return kept
+
+
+def _first(groups: list[list[int]], wanted: int) -> list[list[int]]:
+    kept = []
+    for group in groups:
+        part = group[:wanted]
+        wanted -= len(part)
+        if part:
+            kept.append(part)
+    return kept
+
+
+def _musts(catalogue: Catalogue, region: Region) -> list[int]:
+    """One track of every oddity, so that the smallest library has them too."""
+    if not catalogue.quirks:
+        return []
+    gone_artist = next((n for n in region.artists if catalogue.gone("artist", 2 * n)), region.artists[0])
+    albums = [catalogue.albums_of(2 * gone_artist)[0]]
+    albums += [album for album in region.albums if catalogue.gone("album", album)][:1]
+    albums += [album for album in region.albums if catalogue.album(album).release_date == "0000"][:1]
+    return list(dict.fromkeys(catalogue.tracks_of(album)[0] for album in albums))
+
+
+def _oddities(rows: list[tuple[int, int]], rng: Random) -> list[tuple[int, int]]:
+    """Two rows without a track, and one track that stands there twice: twins that became one."""
+    places = rng.sample(range(len(rows)), 3)
+    (first, _), (second, _), (_, twin) = (rows[place] for place in places)
+    return [(first, NO_TRACK), (second, NO_TRACK - 1), (EPOCH - YEARS - 86_400, twin)]
+
+
+def _albums(catalogue: Catalogue, region: Region, tracks: int, rng: Random) -> list[tuple[int, int | None]]:
+    """Save albums, not sorted by date, with a null row as Spotify has them."""
+    wanted = min(max(4, tracks // 30), len(region.albums), 2_000)
+    known = [album for album in rng.sample(region.albums, wanted) if not catalogue.gone("album", album)]
+    rows: list[tuple[int, int | None]] = [(EPOCH - rng.randrange(YEARS), album) for album in known]
+    if catalogue.quirks:
+        rows.insert(2, (EPOCH, None))
+    return rows
+
+
+def _followed(catalogue: Catalogue, region: Region, rng: Random) -> list[tuple[str, int]]:
+    artists = rng.sample(region.artists, min(max(3, len(region.artists) // 4), 2_000))
+    known = [2 * artist for artist in artists if not catalogue.gone("artist", 2 * artist)]
+    return sorted((catalogue.ids.of("artist", artist), artist) for artist in known)
+
+
+def _plays(catalogue: Catalogue, rows: list[tuple[int, int]], count: int, rng: Random) -> list[Play]:
+    plays, time = [], EPOCH * 1000
+    for _ in range(count):
+        track = max(0, rng.choice(rows)[1])
+        time -= 30_000 + rng.randrange(400_000)
+        plays.append(Play(time, track, catalogue.album_of(track) if rng.random() < 0.7 else None))
+    return plays[::-1]

@@ -1,0 +1,219 @@
+"""The truth about one account: what the tables of a right sync hold, with Spotify's words for everything."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from spotisync.simulator.http.rows import local_uri
+from spotisync.simulator.world.catalogue import Album, Artist, Catalogue, Track
+from spotisync.simulator.world.library import Library, Playlist, Row
+from spotisync.simulator.world.pictures import largest
+from spotisync.simulator.world.streaming_history import heard_for
+from spotisync.simulator.world.times import iso, iso_ms, iso_or_none
+
+if TYPE_CHECKING:
+    from spotisync.simulator.world.world import World
+
+Document = dict[str, Any]
+
+
+def truth(world: "World", library: Library, *, restricted: bool) -> Document:
+    return Truth(world, library, restricted=restricted).document()
+
+
+class Truth:
+    """Collects what the account's pages mention, and by which kind of page (`seen_in`)."""
+
+    def __init__(self, world: "World", library: Library, *, restricted: bool) -> None:
+        self.world, self.library, self.restricted = world, library, restricted
+        self.catalogue: Catalogue = world.catalogue
+        self.tracks: dict[int, Track] = {}
+        self.albums: dict[int, Album] = {}
+        self.artists: dict[int, Artist] = {}
+        self.seen_in: defaultdict[str, set[str]] = defaultdict(set)
+
+    def document(self) -> Document:
+        readable = [each for each in self._listed() if self._access(each) == "ok"]
+        self._collect(readable)
+        saved: dict[int, int] = {}
+        for added, track in self.library.saved:
+            if track >= 0:
+                saved[track] = max(added, saved.get(track, added))
+        plays = self.library.plays
+        return {
+            "account": self.library.id,
+            "account_id": self.library.account_id,
+            "regime": "restricted" if self.restricted else "full",
+            "totals": self._totals(),
+            "saved_tracks": [{"track_id": self.tracks[each].id, "added_at": iso(at)} for each, at in saved.items()],
+            "tracks": {each.id: self._track(each) for each in self.tracks.values()},
+            "track_artists": {each.id: self._artist_ids(each.artists) for each in self.tracks.values()},
+            "artists": {each.id: self._artist(each) for each in self.artists.values()},
+            "albums": {each.id: self._album(each) for each in self.albums.values()},
+            "playlists": self._playlists(),
+            "playlist_items": {each.id: self._items(each.rows) for each in readable},
+            "saved_albums": [
+                {"album_id": self.albums[album].id, "added_at": iso(at)}
+                for at, album in self.library.albums
+                if album is not None
+            ],
+            "followed_artists": [id_ for id_, _ in self.library.followed],
+            "plays": [
+                {
+                    "played_at": iso_ms(each.played_at),
+                    "track_id": self.catalogue.track(each.track).id,
+                    "ms_played": heard_for(self.catalogue, each),
+                }
+                for each in plays
+            ],
+            "plays_visible": len(self.library.told_plays()),
+        }
+
+    def _listed(self) -> list[Playlist]:
+        return [self.world.playlists[id_] for id_ in self.library.playlists if id_ is not None]
+
+    def _access(self, that: Playlist) -> str:
+        return self.library.access(that, restricted=self.restricted)
+
+    def _totals(self) -> Document:
+        """Give the totals that Spotify reports: null rows and twins count."""
+        lists = {
+            "saved_tracks": len(self.library.saved),
+            "saved_albums": len(self.library.albums),
+            "playlists": len(self.library.playlists),
+            "followed_artists": len(self.library.followed),
+        }
+        return lists | {"playlist_items": {each.id: len(each.rows) for each in self._listed()}}
+
+    def _collect(self, readable: Iterable[Playlist]) -> None:
+        in_playlists = (row.number for that in readable for row in that.rows if row.kind == "track")
+        self._see_tracks((track for _, track in self.library.saved if track >= 0), "saved")
+        self._see_tracks(in_playlists, "playlist")
+        self._see_tracks((each.track for each in self.library.told_plays()), "play")
+        for _, album in self.library.albums:
+            if album is not None:
+                self._see_album(album, "saved_album")
+        for _, artist in self.library.followed:
+            self._see_artist(artist, "followed")
+
+    def _see_tracks(self, numbers: Iterable[int], where: str) -> None:
+        for number in numbers:
+            self._see_track(number, where)
+
+    def _see_track(self, number: int, where: str) -> None:
+        track = self.tracks.get(number) or self.catalogue.track(number)
+        if where in self.seen_in[track.id]:
+            return
+        self.tracks[number] = track
+        self.seen_in[track.id].add(where)
+        for artist in track.artists:
+            self._see_artist(artist, where)
+        self._see_album(track.album, where)
+
+    def _see_album(self, number: int, where: str) -> None:
+        album = self.albums[number] = self.albums.get(number) or self.catalogue.album(number)
+        self.seen_in[album.id].add(where)
+        for artist in album.artists:
+            self._see_artist(artist, where)
+
+    def _see_artist(self, number: int, where: str) -> None:
+        artist = self.artists[number] = self.artists.get(number) or self.catalogue.artist(number)
+        self.seen_in[artist.id].add(where)
+
+    def _artist_ids(self, numbers: Iterable[int]) -> list[str]:
+        return [self.artists[number].id for number in numbers]
+
+    def _track(self, track: Track) -> Document:
+        return {
+            "name": track.name,
+            "uri": f"spotify:track:{track.id}",
+            "album_id": self.albums[track.album].id,
+            "duration_ms": track.duration_ms,
+            "explicit": track.explicit,
+            "disc_number": track.disc_number,
+            "track_number": track.track_number,
+            "isrc": track.isrc,
+            "popularity": None if self.restricted else track.popularity,
+            "seen_in": sorted(self.seen_in[track.id]),
+        }
+
+    def _artist(self, artist: Artist) -> Document:
+        gone = self.catalogue.gone("artist", artist.number)
+        blank = gone or self.restricted
+        return {
+            "name": artist.name,
+            "uri": f"spotify:artist:{artist.id}",
+            "genres": None if blank else list(artist.genres),
+            "popularity": None if blank else artist.popularity,
+            "followers": None if blank else artist.followers,
+            "image_url": None if gone else largest("artist", artist.id, artist.pictures),
+            "gone": gone,
+            "seen_in": sorted(self.seen_in[artist.id]),
+        }
+
+    def _album(self, album: Album) -> Document:
+        gone = self.catalogue.gone("album", album.number)
+        blank = gone or self.restricted
+        return {
+            "name": album.name,
+            "uri": f"spotify:album:{album.id}",
+            "album_type": album.album_type,
+            "release_date": album.release_date,
+            "release_date_precision": album.release_date_precision,
+            "total_tracks": album.total_tracks,
+            "label": None if blank else album.label,
+            "popularity": None if blank else album.popularity,
+            "upc": None if gone else album.upc,
+            "image_url": largest("album", album.id, album.pictures),
+            "artists": self._artist_ids(album.artists),
+            "gone": gone,
+            "seen_in": sorted(self.seen_in[album.id]),
+        }
+
+    def _playlists(self) -> list[Document]:
+        """List them; `position` counts the rows that are not null, `offset` all rows."""
+        rows = [(offset, id_) for offset, id_ in enumerate(self.library.playlists) if id_ is not None]
+        return [
+            {"position": position, "offset": offset, **self._playlist(self.world.playlists[id_])}
+            for position, (offset, id_) in enumerate(rows)
+        ]
+
+    def _playlist(self, that: Playlist) -> Document:
+        return {
+            "id": that.id,
+            "name": that.name,
+            "description": that.description,
+            "owner_id": that.owner_id,
+            "owner_name": that.owner_name,
+            "public": that.public,
+            "collaborative": that.collaborative,
+            "snapshot_id": that.snapshot_id(self.world.now()),
+            "total_items": len(that.rows),
+            "image_url": largest("playlist", that.id, that.pictures),
+            "access": self._access(that),
+        }
+
+    def _items(self, rows: Iterable[Row]) -> list[Document]:
+        return [
+            {
+                "position": position,
+                "kind": row.kind,
+                **self._item(row),
+                "added_at": iso_or_none(row.added_at),
+                "added_by": row.added_by or None,
+            }
+            for position, row in enumerate(rows)
+        ]
+
+    def _item(self, row: Row) -> Document:
+        match row.kind:
+            case "track":
+                track = self.catalogue.track(row.number)
+                return {"track_id": track.id, "uri": f"spotify:track:{track.id}", "name": track.name}
+            case "local":
+                local = self.catalogue.local(row.number)
+                return {"track_id": None, "uri": local_uri(local), "name": local.title}
+            case "episode":
+                episode = self.catalogue.episode(row.number)
+                return {"track_id": None, "uri": f"spotify:episode:{episode.id}", "name": episode.name}
+        return {"track_id": None, "uri": None, "name": None}

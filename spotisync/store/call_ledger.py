@@ -1,0 +1,44 @@
+"""Web API requests by the minute, app, family and account: what budgets are measured by."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import Connection, text
+
+from spotisync.core.requests import Family
+
+# What Spotify counts rolls over a day. A minute counts until its last second is a day old.
+DAY = "interval '24 hours 1 minute'"
+KEPT = "interval '3 days'"
+
+
+def add(connection: Connection, client_id: str, account_id: int, calls: Mapping[Family, int]) -> None:
+    """Last in a transaction: the row of the minute is everybody's."""
+    rows = [
+        {"client_id": client_id, "family": family, "account_id": account_id, "calls": number}
+        for family, number in sorted(calls.items())
+        if number
+    ]
+    if rows:
+        connection.execute(
+            text(
+                """INSERT INTO call_ledger AS l (client_id, family, minute, account_id, calls)
+                VALUES (:client_id, :family, date_trunc('minute', clock_timestamp()), :account_id, :calls)
+                ON CONFLICT (client_id, family, minute, account_id) DO UPDATE SET calls = l.calls + excluded.calls"""
+            ),
+            rows,
+        )
+
+
+def count_last_day(connection: Connection, client_id: str, family: str) -> int:
+    """How many requests of the family were sent in the last 24 hours."""
+    found = connection.execute(text(USED), {"client_id": client_id, "family": family})
+    return int(found.scalar_one())
+
+
+USED = f"""SELECT GREATEST(0, COALESCE(sum(calls), 0)) FROM call_ledger
+    WHERE client_id = :client_id AND family = :family AND minute > now() - {DAY}"""
+
+
+def trim(connection: Connection) -> int:
+    """Forget what is too old to count for anything."""
+    return connection.execute(text(f"DELETE FROM call_ledger WHERE minute < now() - {KEPT}")).rowcount

@@ -1,0 +1,69 @@
+"""Cooldowns: what Spotify blocked, for whom and until when. They live in `rate_limits`; Postgres' clock decides."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from spotisync.core import backoff
+from spotisync.core.requests import Family
+
+
+@dataclass(frozen=True)
+class Cooldown:
+    family: str
+    until: datetime
+    reason: str
+    seconds: float
+
+
+def list_active(connection: Any, client_id: str) -> list[Cooldown]:
+    rows = connection.exec_driver_sql(
+        """SELECT family, blocked_until, reason, EXTRACT(epoch FROM blocked_until - clock_timestamp())
+        FROM rate_limits WHERE client_id = %s AND blocked_until > clock_timestamp()""",
+        (client_id,),
+    )
+    return [Cooldown(family, until, reason, float(seconds)) for family, until, reason, seconds in rows]
+
+
+def clear(connection: Any, client_id: str, family: str | None) -> list[str]:
+    """A person's word that a cooldown is over (None: all of them). Returns the families that had one."""
+    rows = connection.exec_driver_sql(
+        """DELETE FROM rate_limits WHERE client_id = %s AND family = COALESCE(%s, family)
+        RETURNING family, blocked_until > clock_timestamp()""",
+        (client_id, family),
+    )
+    return sorted(family for family, blocked in rows if blocked)
+
+
+def record(connection: Any, client_id: str, family: Family, header: str | None, *, quota: bool) -> tuple[datetime, str]:
+    """Write the cooldown that a 429 means; returns until when, and why."""
+    # Several requests in flight meet one limit: those after the first guess what it guessed, and no more.
+    now, strikes = connection.exec_driver_sql(
+        """SELECT clock_timestamp(), COALESCE((SELECT
+                max(strikes - (strikes > 0 AND blocked_until > clock_timestamp())::int) FROM rate_limits
+            WHERE client_id = %s AND family IN (%s, '*') AND blocked_until > now() - interval '10 minutes'), 0)""",
+        (client_id, family),
+    ).one()
+    cooldown = backoff.cooldown(family, backoff.parse_retry_after(header, now), quota=quota, strikes=strikes)
+    guessed = cooldown.retry_after is None
+    row = connection.exec_driver_sql(
+        """INSERT INTO rate_limits AS l (client_id, family, blocked_until, reason, retry_after, strikes, updated_at)
+        VALUES (%s, %s, clock_timestamp() + make_interval(secs => %s), %s, %s, %s, clock_timestamp())
+        ON CONFLICT (client_id, family) DO UPDATE SET
+            blocked_until = GREATEST(l.blocked_until, excluded.blocked_until),
+            reason = CASE WHEN excluded.blocked_until > l.blocked_until THEN excluded.reason ELSE l.reason END,
+            retry_after = excluded.retry_after, updated_at = excluded.updated_at,
+            strikes = CASE WHEN %s THEN CASE WHEN l.blocked_until > clock_timestamp() THEN l.strikes
+                ELSE excluded.strikes END ELSE 0 END
+        RETURNING blocked_until, reason""",
+        (
+            client_id,
+            cooldown.family,
+            cooldown.seconds,
+            cooldown.reason,
+            cooldown.retry_after,
+            strikes + 1 if guessed else 0,
+            guessed,
+        ),
+    ).one()
+    return row[0], row[1]

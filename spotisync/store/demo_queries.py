@@ -1,0 +1,56 @@
+"""Questions to a library: what the demo asks to show that there is one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, text
+
+QUESTIONS: Final = {
+    "Whom do I listen to most?": """\
+SELECT artists.name, count(*) AS saved_tracks
+FROM saved_tracks
+    JOIN track_artists USING (track_id)
+    JOIN artists ON artists.id = artist_id
+WHERE removed_at IS NULL
+GROUP BY artists.id ORDER BY saved_tracks DESC, name LIMIT 5""",
+    "How old is my music?": """\
+SELECT extract(decade FROM released_on) * 10 AS decade, count(*) AS saved_tracks
+FROM saved_tracks
+    JOIN tracks ON tracks.id = track_id
+    JOIN albums ON albums.id = album_id
+WHERE removed_at IS NULL AND released_on IS NOT NULL
+GROUP BY decade ORDER BY decade""",
+    "Which genres are in my playlists?": """\
+SELECT genre, count(DISTINCT track_id) AS tracks
+FROM playlist_items
+    JOIN track_artists USING (track_id)
+    JOIN artists ON artists.id = artist_id,
+    unnest(genres) AS genre
+GROUP BY genre ORDER BY tracks DESC, genre LIMIT 5""",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
+def run_query(connection: Connection, question: str) -> Answer:
+    result = connection.execute(text(question))
+    return Answer(list(result.keys()), [tuple(row) for row in result])
+
+
+def count_rows(connection: Connection) -> dict[str, int]:
+    """How many of each kind are stored, of all accounts together."""
+    row = connection.execute(
+        text(
+            """SELECT (SELECT count(*) FROM saved_tracks WHERE removed_at IS NULL) AS saved_tracks,
+                (SELECT count(*) FROM tracks) AS tracks,
+                (SELECT count(*) FROM artists) AS artists, (SELECT count(*) FROM albums) AS albums,
+                (SELECT count(*) FROM account_playlists WHERE removed_at IS NULL) AS playlists,
+                (SELECT count(*) FROM playlist_items) AS playlist_items"""
+        )
+    ).one()
+    return dict(row._mapping)  # noqa: SLF001 (SQLAlchemy's public name for it)

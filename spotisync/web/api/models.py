@@ -1,0 +1,203 @@
+"""The documents of the API, for whoever reads or generates from the OpenAPI document.
+
+The read model makes them, and may say more from one release to the next: what is named here stays.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from spotisync.core.states import Status
+from spotisync.sync.runs import SyncType, Trigger
+from spotisync.web.parameters import NO_NUL
+
+NOW: Final = "2026-11-23T08:50:00+00:00"
+LATER: Final = "2026-11-23T12:02:00+00:00"
+Count = Annotated[int, Field(ge=0)]
+
+
+class ExtensibleModel(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class Eta(ExtensibleModel):
+    """A range, waits included."""
+
+    earliest: datetime
+    latest: datetime
+
+
+class PhaseState(ExtensibleModel):
+    """How far one phase is."""
+
+    status: Status
+    current_offset: Count
+    total_items: Count | None = Field(description="Null while it is not known")
+    items_processed: Count
+    items_added: Count
+    items_updated: Count
+    items_removed: Count
+    items_deferred: Count = Field(description="Put off to a later run, or to the budget of look-ups")
+    percent_complete: float | None = Field(ge=0, le=100, description="Null while the total is unknown; never falls")
+    last_error: str | None
+    rate_limit_reset_at: datetime | None
+
+
+class LivePhase(PhaseState):
+    eta: Eta | None = Field(description="Null where it can't be known, and when it is over")
+
+
+class Phases(ExtensibleModel):
+    tracks: LivePhase
+    artists: LivePhase
+    albums: LivePhase
+    playlists: LivePhase
+
+
+class NoPhases(BaseModel):
+    model_config = ConfigDict(extra="forbid", title="No phases: no run yet")
+
+
+EXAMPLE_PHASE: Final[dict[str, Any]] = {
+    "status": "rate_limited",
+    "current_offset": 1250,
+    "total_items": 3500,
+    "items_processed": 1247,
+    "items_added": 1247,
+    "items_updated": 0,
+    "items_removed": 0,
+    "items_deferred": 0,
+    "percent_complete": 35.6,
+    "last_error": None,
+    "rate_limit_reset_at": LATER,
+    "eta": {"earliest": "2026-11-23T12:04:00+00:00", "latest": "2026-11-23T12:08:00+00:00"},
+}
+PENDING_PHASE: Final[dict[str, Any]] = {
+    **EXAMPLE_PHASE,
+    "status": "pending",
+    "current_offset": 0,
+    "total_items": None,
+    "items_processed": 0,
+    "items_added": 0,
+    "percent_complete": None,
+    "rate_limit_reset_at": None,
+    "eta": None,
+}
+EXAMPLE_RUN: Final[dict[str, Any]] = {
+    "sync_id": 12,
+    "account": "alice",
+    "sync_type": "full",
+    "status": "rate_limited",
+    "trigger": "api",
+    "started_at": "2026-11-23T08:49:00+00:00",
+    "completed_at": None,
+    "items_processed": 1247,
+    "items_added": 1247,
+    "items_updated": 0,
+    "items_removed": 0,
+    "items_deferred": 0,
+    "api_calls": 26,
+    "last_error": None,
+    "current_phase": "tracks",
+    "current_batch": 7,
+}
+EXAMPLE_STATUS: Final[dict[str, Any]] = {
+    **EXAMPLE_RUN,
+    "display_name": "Alice",
+    "account_status": "active",
+    "phases": {
+        "tracks": EXAMPLE_PHASE,
+        "artists": PENDING_PHASE,
+        "albums": PENDING_PHASE,
+        "playlists": PENDING_PHASE,
+    },
+    "eta": {"earliest": "2026-11-23T12:04:00+00:00", "latest": "2026-11-23T12:20:00+00:00"},
+    "message": "Paused by Spotify until 12:02 (3 h 12 min): too many requests.",
+    "waiting_for": "too many requests",
+    "waiting_until": LATER,
+    "safe": "All that was read is stored.",
+    "still_runs": "Plays are still recorded.",
+    "to_do": "Nothing.",
+    "notes": [],
+    "as_of": NOW,
+    "time_zone": "UTC",
+}
+
+
+class RunModel(ExtensibleModel):
+    """A run as it stands in the list."""
+
+    model_config = ConfigDict(json_schema_extra={"example": EXAMPLE_RUN})
+
+    sync_id: int
+    account: str
+    sync_type: SyncType
+    status: Status
+    trigger: Trigger
+    started_at: datetime
+    completed_at: datetime | None
+    items_processed: Count
+    items_added: Count
+    items_updated: Count
+    items_removed: Count
+    items_deferred: Count
+    api_calls: Count
+    last_error: str | None
+    current_phase: Literal["tracks", "artists", "albums", "playlists", "finish"]
+    current_batch: Count
+
+
+class StatusMessages(ExtensibleModel):
+    """What is said in words, and when."""
+
+    message: str = Field(description="A sentence or two that say how it stands")
+    waiting_for: str | None
+    waiting_until: datetime | None
+    safe: str | None
+    still_runs: str | None
+    to_do: str
+    notes: list[str]
+    as_of: datetime = Field(description="By the database's clock")
+    time_zone: str
+    eta: Eta | None
+
+
+class RunStatus(RunModel, StatusMessages):
+    """A run with its four phases, and all that can be said about it."""
+
+    model_config = ConfigDict(json_schema_extra={"example": EXAMPLE_STATUS}, extra="allow")
+
+    display_name: str | None
+    account_status: str
+    phases: Phases
+
+
+class NeverSynced(StatusMessages):
+    """What is said of an account that has had no run, or while there is no account."""
+
+    sync_id: None
+    status: None
+    account: str | None
+    account_status: str | None
+    phases: NoPhases
+
+
+class StartRequest(BaseModel):
+    """What is to be synced."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"sync_type": "incremental", "account": "alice"}}
+    )
+
+    sync_type: SyncType
+    account: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        pattern=NO_NUL,
+        description="Spotify user id; null: the only account there is",
+    )
+
+
+StatusDocument = RunStatus | NeverSynced

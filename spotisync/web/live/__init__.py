@@ -1,0 +1,1 @@
+"""Server-sent events: one broadcast of status documents to all viewers."""

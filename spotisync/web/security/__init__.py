@@ -1,0 +1,1 @@
+"""Cookies, signatures and CSRF tokens."""
