@@ -20,7 +20,7 @@ from spotisync.stack.servers import start_servers
 from spotisync.stack.valkey import Valkey
 from spotisync.store import migrate
 from spotisync.sync import Context, accounts
-from tests.drive import Account
+from tests.support.driver import Account
 
 hypothesis_settings.register_profile("spotisync", deadline=None, print_blob=True)
 hypothesis_settings.load_profile("spotisync")

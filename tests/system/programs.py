@@ -20,7 +20,7 @@ from sqlalchemy import text
 from spotisync.settings import Settings
 from spotisync.simulator import Server
 from spotisync.sync import Context, accounts
-from tests.drive import Account
+from tests.support.driver import Account
 
 # Where a worker of `crashing.py` can be told to die.
 POINTS = ("before_fetch", "after_fetch", "before_publish", "after_publish")

@@ -16,10 +16,10 @@ from spotisync.stack.postgres import Postgres
 from spotisync.stack.valkey import Valkey
 from spotisync.sync import accounts
 from tests.conftest import _administer, _url, settings_for
-from tests.drive import Account
+from tests.support.driver import Account
+from tests.support.truth import assert_tables_equal_truth
 from tests.system.conftest import deployed, empty_broker
 from tests.system.programs import Deployment, Others, until
-from tests.truth import assert_tables_equal_truth
 
 # One deployment for all of them: a worker takes longer to start than most of them last.
 pytestmark = [

@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from spotisync.cli.app import app
-from tests.system.cli import Here, Shell, bare_environment
+from tests.system.command_line import Here, Shell, bare_environment
 from tests.system.programs import Deployment, environment, until
 
 

@@ -11,10 +11,10 @@ import pytest
 from spotisync.settings import Settings
 from spotisync.simulator import Control
 from spotisync.sync import Context
-from tests.drive import Account
+from tests.support.driver import Account
+from tests.support.truth import assert_tables_equal_truth
 from tests.system.compose import ROOT, Stack, commands_of, dotenv
 from tests.system.programs import until
-from tests.truth import assert_tables_equal_truth
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 # They end by themselves, or play Spotify.

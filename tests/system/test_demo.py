@@ -15,7 +15,7 @@ import pytest
 
 from spotisync.cli.demo import environment as demo_place
 from spotisync.simulator import start
-from tests.system.cli import SPOTISYNC, Said, bare_environment
+from tests.system.command_line import SPOTISYNC, Said, bare_environment
 from tests.system.stack.processes import processes_of, wait_for
 
 

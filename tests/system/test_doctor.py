@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.cli import Said, Shell
+from tests.system.command_line import Said, Shell
 from tests.system.programs import Deployment, environment, until
 
 

@@ -6,22 +6,22 @@ from sqlalchemy import text
 
 from spotisync.simulator import Server, start
 from spotisync.sync import Context, accounts
-from tests import drive
-from tests.drive import Account
-from tests.truth import assert_tables_equal_truth
+from tests.support import driver
+from tests.support.driver import Account
+from tests.support.truth import assert_tables_equal_truth
 
 
 def test_tables_equal_truth(context: Context, simulator: Server, account: Account) -> None:
-    summary = drive.full_sync(context, account)
+    summary = driver.full_sync(context, account)
     assert summary["status"] == "success"
     assert summary["items_deferred"] == 0
     assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
 
 
 def test_a_second_sync_writes_nothing(context: Context, account: Account) -> None:
-    first = drive.full_sync(context, account)
+    first = driver.full_sync(context, account)
     before = _versions(context)
-    second = drive.full_sync(context, account)
+    second = driver.full_sync(context, account)
     assert _versions(context) == before
     assert (second["items_added"], second["items_updated"], second["items_removed"]) == (0, 0, 0)
     assert second["api_calls"] < first["api_calls"]
@@ -49,7 +49,7 @@ def test_an_id_that_spotify_refuses_spoils_it_for_no_other(
 ) -> None:
     with context.database.begin() as connection:
         connection.execute(text("INSERT INTO artists (id, uri) VALUES ('not-an-id', 'spotify:artist:not-an-id')"))
-    summary = drive.full_sync(context, account)
+    summary = driver.full_sync(context, account)
     assert (summary["status"], summary["items_deferred"]) == ("success", 0)
     assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
     with context.database.begin() as connection:
@@ -61,10 +61,10 @@ def test_edits_between_two_syncs(make_sync: Callable[..., Context]) -> None:
     with start("tiny", seed=11) as simulator:
         sync = make_sync(simulator)
         account = Account(accounts.add(sync, simulator.refresh_token(), None).spotify_user_id)
-        drive.full_sync(sync, account)
+        driver.full_sync(sync, account)
         for _ in range(30):
             simulator.world.random_edit()
-        drive.full_sync(sync, account)
+        driver.full_sync(sync, account)
         assert_tables_equal_truth(sync, account, simulator.world.truth(account.name))
 
 
@@ -73,7 +73,7 @@ def test_a_library_of_thousands_equals_the_truth_row_by_row(make_sync: Callable[
     with start("small") as simulator:
         sync = make_sync(simulator)
         account = Account(accounts.add(sync, simulator.refresh_token(), None).spotify_user_id)
-        summary = drive.full_sync(sync, account)
+        summary = driver.full_sync(sync, account)
         processed = {name: phase["items_processed"] for name, phase in summary["phases"].items()}
         assert processed["tracks"] >= 3_000
         assert processed["artists"] >= 800

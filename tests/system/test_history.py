@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.truth import expected
 from tests.system.programs import Deployment, until
-from tests.truth import expected
 
 KILLED = [("full", "after_fetch tracks"), ("incremental", "after_fetch tracks"), ("full", "before_publish tracks")]
 

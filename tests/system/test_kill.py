@@ -10,9 +10,9 @@ import pytest
 from celery.result import AsyncResult
 
 from spotisync.core.states import PHASES
-from tests.drive import Account
+from tests.support.driver import Account
+from tests.support.truth import assert_tables_equal_truth
 from tests.system.programs import POINTS, Deployment, until
-from tests.truth import assert_tables_equal_truth
 
 LARGEST_BATCH = 8  # requests
 SAMPLE = [

@@ -9,10 +9,10 @@ from collections.abc import Callable
 import pytest
 
 from spotisync.sync import accounts
-from tests.drive import Account
-from tests.system.cli import Here, Shell
+from tests.support.driver import Account
+from tests.support.truth import expected, tables
+from tests.system.command_line import Here, Shell
 from tests.system.programs import Deployment, environment, until
-from tests.truth import expected, tables
 
 Deploy = Callable[..., Deployment]
 ANYWHERE = "http://127.0.0.1/callback"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from spotisync.simulator import World
+from tests.support.truth import assert_tables_equal_truth
 from tests.system.programs import Deployment
-from tests.truth import assert_tables_equal_truth
 
 EDITS = ["like", "unlike", "relike", "like_album", "add_items", "remove_items", "reorder_items", "rename_playlist"]
 LIST_EDITS = ["create_playlist", "delete_playlist", "move_playlist"]

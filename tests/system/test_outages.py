@@ -17,9 +17,9 @@ from spotisync.stack.postgres import Postgres
 from spotisync.stack.valkey import Valkey
 from spotisync.store import migrate
 from tests.conftest import QUICK
-from tests.drive import Account
+from tests.support.driver import Account
+from tests.support.truth import assert_tables_equal_truth
 from tests.system.programs import Deployment, until
-from tests.truth import assert_tables_equal_truth
 
 Deploy = Callable[..., Deployment]
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from spotisync.core.requests import Family
 from spotisync.gate.pace import KEPT, Pace, redis_url
-from tests.drive import Account
+from tests.support.driver import Account
+from tests.support.truth import assert_tables_equal_truth
 from tests.system.programs import Deployment, until
-from tests.truth import assert_tables_equal_truth
 
 Deploy = Callable[..., Deployment]
 WINDOW = 2

@@ -6,7 +6,7 @@ from typing import Any
 from celery.result import AsyncResult
 
 from spotisync.celery import app
-from tests.plays import assert_plays_are_true
+from tests.support.plays import assert_plays_are_true
 from tests.system.programs import Deployment, until
 
 Deploy = Callable[..., Deployment]

@@ -29,9 +29,9 @@ from spotisync.store.runs import Run
 from spotisync.sync import Context, accounts, runs
 from spotisync.sync.batch import run_batch
 from spotisync.sync.calls import CallRecorder
-from tests import drive
-from tests.drive import Account
-from tests.truth import assert_tables_equal_truth
+from tests.support import driver
+from tests.support.driver import Account
+from tests.support.truth import assert_tables_equal_truth
 
 ACTIONS = ("go", "go", "go", "go", "run", "run", "kill", "die", "copy", "lose", "sweep", "time")
 EVENTS = st.lists(st.tuples(st.integers(0, 1), st.sampled_from(ACTIONS), st.integers(0, 999)), max_size=120)
@@ -161,7 +161,7 @@ class Cluster:
         self.due = (0, 0)
 
     def look(self) -> Run:
-        run = drive.look(self.sync, self.run)
+        run = driver.look(self.sync, self.run)
         due = (ORDER.index(run.phase), run.seq)
         assert due >= self.due, "the batch that is due has moved back"
         self.due = due
@@ -187,7 +187,7 @@ class Cluster:
             case "sweep":
                 self.sweep()
             case "time":
-                drive.time_passes(self.sync, self.run)
+                driver.time_passes(self.sync, self.run)
                 self.sweep()
         if (run := self.look()).status == "failed":
             self.resume(run)
@@ -251,7 +251,7 @@ class Cluster:
             for worker in self.workers:
                 self.go(worker)
             if not self.messages and all(worker.idle for worker in self.workers):
-                drive.time_passes(self.sync, self.run)
+                driver.time_passes(self.sync, self.run)
                 self.sweep()
         workers = [(worker.message, worker.outcome, worker.dead) for worker in self.workers]
         raise AssertionError(f"the run does not end: {self.look()}, {self.messages}, {workers}")
@@ -290,7 +290,7 @@ def check(data: Any, simulators: dict[int, Server], make_settings: Callable[...,
     try:
         _forget(sync)
         account = Account(accounts.add(sync, simulator.refresh_token(), None).spotify_user_id)
-        run = drive.start(sync, account)
+        run = driver.start(sync, account)
         cluster = Cluster(sync, run, configured)
         try:
             for event in events:
@@ -300,7 +300,7 @@ def check(data: Any, simulators: dict[int, Server], make_settings: Callable[...,
             cluster.close()
         truth = simulator.world.truth(account.name)
         assert_tables_equal_truth(sync, account, truth)
-        _check_counted_once(drive.summary(sync, run), truth)
+        _check_counted_once(driver.summary(sync, run), truth)
     finally:
         sync.close()
 

@@ -8,9 +8,9 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from tests.drive import Account
+from tests.support.driver import Account
+from tests.support.truth import assert_tables_equal_truth
 from tests.system.programs import Deployment, until
-from tests.truth import assert_tables_equal_truth
 
 Deploy = Callable[..., Deployment]
 QUEUE = "spotisync.sync"

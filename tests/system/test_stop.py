@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.support.truth import assert_tables_equal_truth
 from tests.system.programs import Deployment, until
-from tests.truth import assert_tables_equal_truth
 
 pytestmark = pytest.mark.slow
 GOES_ON = 10.0  # seconds; it is less than one, and a lease alone, or a stalled message, would take longer

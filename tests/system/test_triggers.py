@@ -23,7 +23,7 @@ from spotisync.stack.postgres import Postgres
 from spotisync.stack.process import ChildSpec
 from spotisync.stack.valkey import Valkey
 from tests.conftest import _administer, _url, settings_for
-from tests.drive import Account
+from tests.support.driver import Account
 from tests.system.conftest import deployed
 from tests.system.programs import Deployment, until
 

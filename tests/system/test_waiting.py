@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.truth import assert_tables_equal_truth
 from tests.system.programs import Deployment, until
-from tests.truth import assert_tables_equal_truth
 
 Deploy = Callable[..., Deployment]
 QUEUE = "spotisync.sync"

@@ -8,7 +8,7 @@ TESTS = Path(__file__).parents[1]
 WORLD = "unit/simulator/test_world.py::test_every_oddity_is_there"
 PARSE = "unit/core/test_parse.py::test_"
 WHOLE = "system/test_full_sync.py::test_tables_equal_truth"
-ODD = "store/test_oddities.py::test_"
+ODD = "integration/sync/test_oddities.py::test_"
 ODDITIES: dict[str, tuple[str, ...]] = {
     "null rows among saved tracks": (
         WORLD,
@@ -16,7 +16,7 @@ ODDITIES: dict[str, tuple[str, ...]] = {
         f"{PARSE}null_rows_keep_their_place",
         f"{ODD}a_track_behind_a_null_row_stays_until_the_null_row_is_gone",
         f"{ODD}a_removal_among_null_rows_that_were_always_there_is_a_removal",
-        "unit/core/test_moving.py::test_what_moves_is_right_after_one_calm_run",
+        "unit/core/test_moving_library.py::test_what_moves_is_right_after_one_calm_run",
     ),
     "null rows in the list of playlists": (
         WORLD,
@@ -51,7 +51,7 @@ ODDITIES: dict[str, tuple[str, ...]] = {
         WORLD,
         f"{PARSE}old_playlists_do_not_say_when_or_by_whom",
         f"{PARSE}a_date_that_is_none_counts_as_the_oldest",
-        "store/test_library.py::test_a_row_that_comes_without_its_date_keeps_the_one_that_is_stored",
+        "integration/store/test_saved_tracks.py::test_a_row_that_comes_without_its_date_keeps_the_one_that_is_stored",
         WHOLE,
     ),
     '"0000", years and months for a release date': (
@@ -69,7 +69,7 @@ ODDITIES: dict[str, tuple[str, ...]] = {
         f"{PARSE}a_relinked_track_goes_by_the_id_that_spotify_lists",
         "unit/simulator/test_world.py::test_relinking_keeps_isrc_and_date",
         "unit/core/test_phases.py::test_of_twins_the_newest_counts",
-        "store/test_library.py::test_of_twins_on_different_pages_the_newest_counts_in_whatever_order",
+        "integration/store/test_saved_tracks.py::test_of_twins_on_different_pages_the_newest_counts_in_whatever_order",
         f"{ODD}what_a_proved_walk_tells_is_stored",
     ),
     "empty and huge names, and letters that Postgres does not take": (
@@ -81,7 +81,7 @@ ODDITIES: dict[str, tuple[str, ...]] = {
     "no genres, no images, images without a size": (
         f"{PARSE}no_genres_is_not_the_same_as_unknown_genres",
         f"{PARSE}the_largest_image_counts_or_the_first_when_none_has_a_size",
-        "store/test_catalogue.py::test_an_artist_without_genres_is_no_stub_for_ever",
+        "integration/store/test_catalogue.py::test_an_artist_without_genres_is_no_stub_for_ever",
         WHOLE,
     ),
     "ids that are gone: null among many, 404 alone, from the first or while a run goes": (
@@ -98,24 +98,24 @@ ODDITIES: dict[str, tuple[str, ...]] = {
     "playlists that answer 403 and 404": (
         WORLD,
         "unit/core/test_phases.py::test_a_refused_playlist_does_not_keep_the_others_from_being_read",
-        "store/test_playlists.py::test_the_refusal_of_one_account_never_touches_what_another_one_read",
+        "integration/store/test_playlists.py::test_the_refusal_of_one_account_never_touches_what_another_one_read",
         f"{ODD}a_playlist_that_another_account_read_is_tried_by_this_one",
         WHOLE,
     ),
     "error bodies of any shape": (
         "unit/simulator/test_faults.py::test_bodies_of_errors",
-        "unit/test_spotify.py::test_other_refusals_are_refused_with_their_status_whatever_the_body",
-        "unit/test_spotify.py::test_a_5xx_is_transient_whatever_its_body",
-        "unit/test_spotify.py::test_a_429_is_throttled_whatever_its_body_and_only_quota_says_quota",
+        "unit/spotify/test_spotify.py::test_other_refusals_are_refused_with_their_status_whatever_the_body",
+        "unit/spotify/test_spotify.py::test_a_5xx_is_transient_whatever_its_body",
+        "unit/spotify/test_spotify.py::test_a_429_is_throttled_whatever_its_body_and_only_quota_says_quota",
     ),
     "a success without a usable body, or cut off": (
         "unit/simulator/test_faults.py::test_successes_without_a_usable_body",
-        "unit/test_spotify.py::test_a_broken_reply_is_transient_and_the_next_one_is_read",
+        "unit/spotify/test_spotify.py::test_a_broken_reply_is_transient_and_the_next_one_is_read",
         f"{PARSE}a_page_without_items_or_total_is_unreadable_and_never_empty",
     ),
     "lists that move while they are read": (
         "unit/core/test_walk.py::test_no_row_that_stayed_is_skipped_whatever_is_edited_between_requests",
-        "store/test_moving.py::test_a_library_that_moves_is_right_after_one_calm_sync",
+        "integration/sync/test_moving_library.py::test_a_library_that_moves_is_right_after_one_calm_sync",
         "system/test_moving.py::test_a_library_that_moves_under_real_workers",
     ),
     "snapshot ids that come late, by way of another": (
@@ -124,7 +124,7 @@ ODDITIES: dict[str, tuple[str, ...]] = {
     ),
     "`next` of the list of playlists leads elsewhere": (
         "unit/simulator/test_pages.py::test_the_next_page_of_playlists_is_at_the_user",
-        "unit/test_spotify.py::test_a_page_is_fifty_rows_from_the_offset",
+        "unit/spotify/test_spotify.py::test_a_page_is_fifty_rows_from_the_offset",
     ),
     "rows that say `track`, `item`, or both": (f"{PARSE}a_track_comes_as_item_or_as_track_or_as_both",),
     "all that was recorded of Spotify": (

@@ -21,8 +21,8 @@ from spotisync.store.database import Database
 from spotisync.sync import Context, accounts
 from spotisync.web import create_app
 from spotisync.web.pages.redirect_uri import find_redirect_target
-from tests.store.conftest import Store, until
-from tests.store.test_login import Browser
+from tests.integration.cli.test_login import Browser
+from tests.integration.conftest import Store, until
 
 with warnings.catch_warnings():
     # Starlette would rather have httpx2, which it takes for the same.

@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from spotisync.web.api import models
-from tests.store.conftest import Store
+from tests.integration.conftest import Store
 from tests.web.conftest import Broker, TestClient
 
 FULL = {"sync_type": "full", "account": "me"}

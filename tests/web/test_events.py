@@ -18,7 +18,7 @@ from spotisync.status import Document
 from spotisync.store import notify_channel
 from spotisync.store.database import Database
 from spotisync.web.live.events import get_broadcast
-from tests.store.conftest import Store, until
+from tests.integration.conftest import Store, until
 from tests.web.conftest import Broker
 from tests.web.served import Viewer, served
 

@@ -17,7 +17,7 @@ from spotisync.stack.servers import start_servers
 from spotisync.store import migrate
 from spotisync.store.schema import metadata
 from spotisync.sync import Context, accounts
-from tests.drive import Account, full_sync
+from tests.support.driver import Account, full_sync
 
 pytestmark = pytest.mark.slow
 CONTENTS = "SELECT count(*), md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {table} t"

@@ -20,7 +20,7 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from tests import conftest as root
-from tests.drive import Account
+from tests.support.driver import Account
 from tests.system import conftest as system
 from tests.system.programs import Deployment, Program, until
 

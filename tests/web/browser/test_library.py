@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests import drive
+from tests.support import driver
 from tests.web.browser.conftest import PHONE, Site, violations
 
 pytestmark = pytest.mark.browser
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture
 def site(make_site: Callable[..., Site]) -> Site:
     made = make_site(400, work=False)
-    assert drive.full_sync(made.deployment.sync, made.account())["status"] == "success"
+    assert driver.full_sync(made.deployment.sync, made.account())["status"] == "success"
     return made
 
 

@@ -1,0 +1,362 @@
+"""Whole logins against the simulator's own page: a browser, pasted addresses, and every way in which one ends."""
+
+import re
+import socket
+from collections.abc import Callable, Iterator
+from html import unescape
+from threading import Thread
+from typing import Any
+
+import pytest
+import requests
+
+from spotisync.cli.exit_codes import LOGIN_NEEDED
+from spotisync.cli.login import log_in_by_hand, log_in_with_browser
+from spotisync.cli.sync import _exit_code
+from spotisync.core.oauth import LIFE, SCOPES
+from spotisync.errors import Fatal, Misconfigured, NeedsLogin, Unavailable
+from spotisync.simulator import Server, start
+from spotisync.store import accounts
+from spotisync.store.accounts import Account
+from spotisync.store.database import Database
+from spotisync.sync import Context, runs
+from spotisync.sync import accounts as enrol
+from spotisync.sync.tokens import access_token
+from tests.integration.conftest import Store
+from tests.support import driver
+
+SECONDS = 30
+ANYWHERE = "http://127.0.0.1/accounts/callback"  # on any port that is free
+
+
+@pytest.fixture
+def simulator() -> Iterator[Server]:
+    with start("tiny", seed=7, accounts=2, client_id="simulated", redirect_uri=ANYWHERE) as server:
+        yield server
+
+
+@pytest.fixture
+def context(make_sync: Callable[..., Context], simulator: Server) -> Context:
+    return make_sync(simulator, redirect_uri=ANYWHERE)
+
+
+class Browser:
+    """A person in front of a browser, who clicks what they are told to click."""
+
+    def __init__(self, click: str = "user01") -> None:
+        self.click = click
+        self.pages: list[requests.Response] = []
+        self.address = ""
+
+    def open(self, url: str) -> None:
+        """As `webbrowser.open` does with a browser that has a window: it does not wait for the person."""
+        self._thread = Thread(target=self.answer, args=(url,))
+        self._thread.start()
+
+    def answer(self, url: str) -> requests.Response:
+        self.address = self.consent(url)
+        return self.look(self.address)
+
+    def consent(self, url: str) -> str:
+        """Where Spotify's page leads to."""
+        asked = self.look(url)
+        assert asked.status_code == 200, asked.text
+        (link,) = re.findall(f'id="{self.click}" href="([^"]+)"', asked.text)
+        answered = requests.get(requests.compat.urljoin(url, unescape(link)), timeout=10, allow_redirects=False)
+        return answered.headers["Location"]
+
+    def look(self, url: str) -> requests.Response:
+        self.pages.append(requests.get(url, timeout=10, allow_redirects=False))
+        return self.pages[-1]
+
+    def close(self) -> None:
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+
+def login(context: Context, click: str = "user01", only: str | None = None) -> Account:
+    browser = Browser(click)
+    try:
+        return log_in_with_browser(context, None, only, SECONDS, browser.open)
+    finally:
+        browser.close()
+
+
+def names(store: Store) -> list[str]:
+    return [row[0] for row in store.sql("SELECT spotify_user_id FROM accounts WHERE display_name IS NOT NULL")]
+
+
+# ---- it goes well ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("secret", ["hush", None])
+def test_a_login_in_the_browser(
+    make_sync: Callable[..., Context], simulator: Server, store: Store, secret: str | None
+) -> None:
+    simulator.control.settings(client_secret="hush")
+    sync = make_sync(simulator, redirect_uri=ANYWHERE, client_secret=secret)
+    browser = Browser("user02")
+    added = log_in_with_browser(sync, None, None, SECONDS, browser.open)
+    browser.close()
+    assert (added.spotify_user_id, added.status) == ("user02", "active")
+    assert added.spotify_account_id == simulator.world.library("user02").account_id
+    assert store.one("SELECT scope FROM accounts WHERE id = :id", id=added.id) == " ".join(SCOPES)
+    assert store.one("SELECT now() - authorised_at < '1 minute' FROM accounts WHERE id = :id", id=added.id)
+    assert sync.spotify.get_profile(access_token(sync, added.id))["id"] == "user02"
+    last = browser.pages[-1]
+    assert (last.status_code, last.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert "You can close this page" in last.text
+    assert last.headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_what_else_a_browser_asks_for_ends_nothing(context: Context) -> None:
+    browser = Browser()
+
+    class Busy(Browser):
+        def answer(self, url: str) -> requests.Response:
+            address = self.consent(url)
+            base = address.partition("/accounts")[0]
+            host, port = base.removeprefix("http://").split(":")
+            with socket.create_connection((host, int(port))):  # opened ahead, and left open
+                assert self.look(f"{base}/favicon.ico").status_code == 404
+                foreign = self.look(re.sub("state=[^&]+", "state=another", address))
+                assert (foreign.status_code, "another attempt" in foreign.text) == (400, True)
+                assert self.look(f"{base}/accounts/callback?error=access_denied").status_code == 400
+                assert requests.post(address, timeout=10).status_code == 501
+                return self.look(address)
+
+    browser = Busy()
+    assert log_in_with_browser(context, None, None, SECONDS, browser.open).spotify_user_id == "user01"
+    browser.close()
+
+
+def test_a_browser_that_keeps_the_terminal_to_itself(context: Context) -> None:
+    """A text browser: opening it ends when the person is through."""
+    assert log_in_with_browser(context, None, None, SECONDS, Browser().answer).spotify_user_id == "user01"
+
+
+def test_a_login_by_hand(context: Context, capsys: pytest.CaptureFixture[str]) -> None:
+    def ask(_: str) -> str:
+        (url,) = [line for line in capsys.readouterr().out.splitlines() if "/authorize?" in line]
+        return f" {Browser('user02').consent(url)} \n"
+
+    assert log_in_by_hand(context, None, None, ask).spotify_user_id == "user02"
+
+
+def test_the_address_is_as_spotify_knows_it(make_sync: Callable[..., Context], simulator: Server) -> None:
+    """By hand nothing listens, so any redirect URI will do."""
+    simulator.control.settings(redirect_uri="https://example.com/cb")
+    sync = make_sync(simulator, redirect_uri="https://example.com/cb")
+    with pytest.raises(Misconfigured, match="--no-browser"):
+        log_in_with_browser(sync, None, None, SECONDS, Browser().open)
+    attempt = enrol.begin_login(sync, "https://example.com/cb")
+    assert enrol.complete_login(sync, attempt, Browser().consent(attempt.url)).spotify_user_id == "user01"
+
+
+def test_a_port_of_ones_own(context: Context) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    browser = Browser()
+    log_in_with_browser(context, port, None, SECONDS, browser.open)
+    browser.close()
+    assert browser.address.startswith(f"http://127.0.0.1:{port}/accounts/callback?")
+
+
+# ---- it does not ----------------------------------------------------------------------------------------------------
+
+
+def test_a_person_who_says_no(context: Context, store: Store) -> None:
+    with pytest.raises(NeedsLogin, match=r"told not to let.*spotisync login"):
+        login(context, "cancel")
+    assert names(store) == []
+
+
+def test_an_address_of_another_attempt_is_not_taken(context: Context, store: Store) -> None:
+    first, second = (enrol.begin_login(context, "http://127.0.0.1:9/accounts/callback") for _ in range(2))
+    address = Browser().consent(first.url)
+    for pasted in (address, "", "AQ-just-the-code", first.url.replace(first.state, "")):
+        with pytest.raises(NeedsLogin, match=r"another attempt.*spotisync login"):
+            enrol.complete_login(context, second, pasted)
+    assert names(store) == []
+    assert enrol.complete_login(context, first, address).spotify_user_id == "user01"
+    with pytest.raises(NeedsLogin, match="good once"):
+        enrol.complete_login(context, first, address)
+
+
+def test_nothing_pasted(context: Context) -> None:
+    def ask(_: str) -> str:
+        raise EOFError
+
+    with pytest.raises(NeedsLogin, match="no address was pasted"):
+        log_in_by_hand(context, None, None, ask)
+
+
+def test_a_code_that_comes_too_late(context: Context, simulator: Server) -> None:
+    attempt = enrol.begin_login(context, "http://127.0.0.1:9/accounts/callback")
+    address = Browser().consent(attempt.url)
+    simulator.control.settings(clock_offset=700)
+    with pytest.raises(NeedsLogin, match=r"for a few minutes .*expired.*spotisync login"):
+        enrol.complete_login(context, attempt, address)
+
+
+def test_an_answer_that_does_not_come(context: Context) -> None:
+    """As when Spotify shows INVALID_CLIENT, and sends the browser nowhere."""
+    with pytest.raises(NeedsLogin, match=r"INVALID_CLIENT.* must list exactly http://127.0.0.1:\d+/accounts/callback"):
+        log_in_with_browser(context, None, None, 0.05, lambda _: False)
+
+
+def test_a_port_that_is_taken(context: Context) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(Misconfigured, match=rf"port {port} \(.*--no-browser"):
+            log_in_with_browser(context, port, None, SECONDS, Browser().open)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "words"),
+    [
+        ({"status": 403, "body": "text", "message": "Active premium subscription required"}, Fatal, "needs Premium"),
+        ({"status": 403, "message": "User not registered in the Developer Dashboard"}, Fatal, "User Management"),
+        ({"status": 503, "times": None}, Unavailable, "can't be asked just now"),
+        ({"status": 429}, Unavailable, "can't be asked just now"),
+    ],
+)
+def test_a_spotify_that_does_not_say_whose_login_it_is(
+    context: Context, simulator: Server, store: Store, fault: dict[str, Any], kind: type[Exception], words: str
+) -> None:
+    simulator.control.add_fault(path=r"/v1/me/?\?", **fault)
+    with pytest.raises(kind, match=words):
+        login(context)
+    assert names(store) == []
+
+
+# ---- accounts -------------------------------------------------------------------------------------------------------
+
+
+def test_several_people_log_in(context: Context, store: Store) -> None:
+    assert [login(context, who).spotify_user_id for who in ("user01", "user02", "user01")] == [
+        "user01",
+        "user02",
+        "user01",
+    ]
+    assert sorted(names(store)) == ["user01", "user02"]
+
+
+def test_only_the_one_that_was_meant_is_let_in(context: Context, store: Store) -> None:
+    first = login(context, "user01")
+    with pytest.raises(Fatal, match="that was user02, not user01"):
+        login(context, "user02", only="user01")
+    assert names(store) == ["user01"]
+    assert login(context, "user01", only="user01").id == first.id
+    with pytest.raises(Fatal, match="there is no account 'nobody'"):
+        log_in_with_browser(context, None, "nobody", SECONDS, pytest.fail)
+
+
+def test_a_login_that_was_over_is_good_again_and_keeps_its_data(
+    context: Context, simulator: Server, store: Store
+) -> None:
+    first = login(context)
+    store.run(account_id=first.id)
+    simulator.control.revoke("user01")
+    store.sql("UPDATE accounts SET access_token_expires_at = now(), authorised_at = now() - interval '1 year'")
+    with pytest.raises(NeedsLogin, match="spotisync login"):
+        access_token(context, first.id)
+    again = login(context)
+    assert (again.id, again.status, again.last_error) == (first.id, "active", None)
+    assert store.one("SELECT now() - authorised_at < '1 minute' FROM accounts WHERE id = :id", id=first.id)
+    assert store.one("SELECT count(*) FROM sync_history WHERE account_id = :id", id=first.id) == 1
+    assert context.spotify.get_profile(access_token(context, first.id))
+
+
+def stored(database: Database, user: str, account: str | None, name: str = "somebody") -> int:
+    sealed = {"refresh_token": "r", "access_token": "a", "expires_in": 9, "scope": None, "authorised_at": None}
+    profile = {"spotify_user_id": user, "spotify_account_id": account, "display_name": name}
+    with database.begin() as connection:
+        return accounts.add(connection, profile, sealed)
+
+
+def test_an_account_id_stays_when_the_user_id_changes(database: Database, store: Store) -> None:
+    first = stored(database, "old", "A")
+    assert stored(database, "new", "A", "renamed") == first
+    found = store.sql("SELECT spotify_user_id, display_name FROM accounts WHERE id = :id", id=first)
+    assert found == [("new", "renamed")]
+
+
+def test_an_account_id_is_learned_and_not_forgotten(database: Database, store: Store) -> None:
+    first = stored(database, "one", None)
+    assert stored(database, "one", "A") == first
+    assert stored(database, "one", None) == first
+    assert store.one("SELECT spotify_account_id FROM accounts WHERE id = :id", id=first) == "A"
+    with database.begin() as connection:
+        assert accounts.find_account(connection, "A").id == accounts.find_account(connection, "one").id == first
+
+
+def test_a_user_id_that_changed_hands_never_mixes_two_libraries(database: Database, store: Store) -> None:
+    stored(database, "one", "A")
+    with pytest.raises(Fatal, match=r"to another account now.*accounts remove, one of one"):
+        stored(database, "one", "B")
+    stored(database, "two", None)
+    with pytest.raises(Fatal, match="one of one, two"):
+        stored(database, "two", "A")
+    assert store.one("SELECT count(*) FROM accounts WHERE spotify_user_id IN ('one', 'two')") == 2
+
+
+def test_two_logins_of_one_account_at_once_make_one_row(database: Database, store: Store) -> None:
+    threads = [Thread(target=stored, args=(database, "one", "A")) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert names(store) == ["one"]
+
+
+# ---- scopes ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_whose_login_lacks_a_scope_fails_naming_it_and_its_cure(context: Context, store: Store) -> None:
+    attempt = enrol.begin_login(context, "http://127.0.0.1:9/accounts/callback")
+    narrow = re.sub("scope=[^&]+", "scope=user-library-read", attempt.url)
+    added = enrol.complete_login(context, attempt, Browser().consent(narrow))
+    run = driver.start(context, driver.Account(added.spotify_user_id))
+    summary = driver.run_to_end(context, run)
+    assert summary["status"] == "failed"
+    assert "lacks the scope playlist-read-private, needed to read playlists" in summary["last_error"]
+    assert summary["phases"]["tracks"]["status"] == "success"
+    assert _exit_code(context, summary) == LOGIN_NEEDED
+    assert store.one("SELECT count(*) FROM account_playlists") == 0, "what was not told is not forbidden"
+    login(context)
+    runs.resume(context, run.id)
+    assert driver.run_to_end(context, run)["status"] == "success"
+
+
+# ---- half a year ----------------------------------------------------------------------------------------------------
+
+
+def test_how_each_login_stands(database: Database, store: Store) -> None:
+    store.sql("DELETE FROM accounts")
+    for user in ("fresh", "old", "over", "narrow"):
+        stored(database, user, None)
+    store.sql("UPDATE accounts SET authorised_at = now() - interval '160 days 1 hour' WHERE spotify_user_id = 'old'")
+    store.sql("UPDATE accounts SET status = 'needs_login', last_error = 'gone' WHERE spotify_user_id = 'over'")
+    store.sql("UPDATE accounts SET scope = 'user-library-read' WHERE spotify_user_id = 'narrow'")
+    with database.begin() as connection:
+        standing = {each.account: each for each in accounts.login_states(connection)}
+        now = accounts.list_accounts(connection)[0].authorised_at
+    assert standing["fresh"].warning is None
+    assert now
+    assert standing["fresh"].expires_at == now + LIFE
+    assert "in 19 days" in (standing["old"].warning or "")
+    assert "over has to log in again (gone)" in (standing["over"].warning or "")
+    assert "lacks playlist-read-private (playlists)" in (standing["narrow"].warning or "")
+
+
+def test_what_was_granted_is_kept_through_a_refresh_and_learned_by_it(
+    context: Context, simulator: Server, store: Store
+) -> None:
+    simulator.control.settings(refresh_reply="rotate")
+    account = enrol.add(context, simulator.refresh_token(), None)
+    granted = store.one("SELECT scope FROM accounts WHERE id = :id", id=account.id)
+    assert "user-top-read" in granted, "all that the consent covers, not what we would ask for"
+    store.sql("UPDATE accounts SET scope = NULL, access_token_expires_at = now()")
+    access_token(context, account.id)
+    assert store.one("SELECT scope FROM accounts WHERE id = :id", id=account.id) == granted

@@ -1,0 +1,155 @@
+"""The gate: cooldowns are extended and never shortened, and everybody sees them within a second."""
+
+from typing import Any
+
+import pytest
+
+from spotisync.core.requests import Family
+from spotisync.errors import Wait
+from spotisync.gate import Gate
+from spotisync.store.cooldowns import clear
+from tests.integration.conftest import CLIENT, Store, until
+
+
+@pytest.fixture
+def gate(store: Store) -> Gate:
+    return Gate(store.database.begin, CLIENT)
+
+
+def seconds(store: Store, family: str) -> int:
+    """How long a family's own row blocks from now on, rounded."""
+    found = store.one(
+        "SELECT EXTRACT(epoch FROM blocked_until - clock_timestamp()) FROM rate_limits WHERE family = :f", f=family
+    )
+    return round(float(found))
+
+
+def over(store: Store) -> None:
+    store.sql("UPDATE rate_limits SET blocked_until = now() - interval '1 second'")
+
+
+def test_without_a_cooldown_every_family_is_free(gate: Gate) -> None:
+    for family in ("library", "artists", "albums", "playlists"):
+        gate.check_cooldown(family)
+
+
+def test_a_cooldown_of_the_window_covers_every_family(gate: Gate, store: Store) -> None:
+    told = gate.record_429("artists", "20", quota=False)
+    assert isinstance(told, Wait)
+    assert (told.family, told.reason) == ("artists", "rate")
+    for family in ("library", "artists", "albums", "playlists"):
+        with pytest.raises(Wait, match=f"requests of {family} wait until"):
+            gate.check_cooldown(family)
+    assert abs(seconds(store, "*") - 20) <= 1
+
+
+@pytest.mark.parametrize(("header", "quota"), [("3600", False), ("10", True), ("3600", True)])
+def test_a_quota_covers_its_family_alone(gate: Gate, header: str, quota: bool) -> None:
+    assert gate.record_429("artists", header, quota=quota).reason == "quota"
+    gate.check_cooldown("albums")
+    with pytest.raises(Wait, match="quota"):
+        gate.check_cooldown("artists")
+
+
+def test_a_cooldown_is_extended_and_never_shortened(gate: Gate, store: Store) -> None:
+    for header, stands in (("20", 20), ("50", 50), ("5", 50), ("55", 55)):
+        gate.record_429("library", header, quota=False)
+        assert abs(seconds(store, "*") - stands) <= 2
+    assert store.one("SELECT retry_after FROM rate_limits") == 55
+
+
+def test_a_shorter_cooldown_does_not_change_the_reason_of_a_longer_one(gate: Gate, store: Store) -> None:
+    gate.record_429("artists", "7200", quota=True)
+    told = gate.record_429("artists", None, quota=True)
+    assert told.reason == "quota"
+    assert abs(seconds(store, "artists") - 7200) <= 2
+
+
+def test_the_longest_of_two_cooldowns_counts(gate: Gate) -> None:
+    gate.record_429("artists", "7200", quota=True)
+    gate.record_429("library", "20", quota=False)
+    block = gate.find_block("artists")
+    assert block
+    assert block.seconds > 7000
+    library = gate.find_block("library")
+    assert library
+    assert library.seconds <= 20
+
+
+def test_a_cooldown_moved_in_sql_is_seen_within_a_second(gate: Gate, store: Store) -> None:
+    assert gate.find_block("library") is None
+    store.block("library")
+    until(lambda: gate.find_block("library") is not None, 1)
+    over(store)
+    until(lambda: gate.find_block("library") is None, 1)
+
+
+def test_another_process_sees_a_cooldown_within_a_second(gate: Gate, store: Store) -> None:
+    other = Gate(store.database.begin, CLIENT)
+    assert other.find_block("artists") is None
+    gate.record_429("artists", "30", quota=False)
+    assert gate.find_block("artists") is not None
+    until(lambda: other.find_block("artists") is not None, 1)
+
+
+def test_the_cooldown_of_another_app_is_none_of_ours(gate: Gate, store: Store) -> None:
+    Gate(store.database.begin, "another").record_429("library", "30", quota=False)
+    assert gate.find_block("library") is None
+
+
+def test_a_cooldown_survives_a_restart(gate: Gate, store: Store) -> None:
+    gate.record_429("library", "30", quota=False)
+    with pytest.raises(Wait):
+        Gate(store.database.begin, CLIENT).check_cooldown("library")
+
+
+@pytest.mark.parametrize(
+    ("quota", "family", "waits"), [(False, "*", (30, 60, 120, 240)), (True, "artists", (3600, 7200, 14400))]
+)
+def test_without_a_header_the_wait_doubles_when_it_was_too_short(
+    gate: Gate, store: Store, quota: bool, family: str, waits: Any
+) -> None:
+    for wanted in waits:
+        gate.record_429("artists", None, quota=quota)
+        assert abs(seconds(store, family) - wanted) <= 2
+        over(store)
+
+
+def test_requests_in_flight_that_meet_one_limit_do_not_double_it(gate: Gate, store: Store) -> None:
+    for family in ("artists", "artists", "albums", "library"):
+        gate.record_429(family, None, quota=False)
+    assert abs(seconds(store, "*") - 30) <= 2
+    over(store)
+    for _ in range(4):
+        gate.record_429("artists", None, quota=False)
+    assert abs(seconds(store, "*") - 60) <= 2
+
+
+def test_a_header_ends_the_doubling(gate: Gate, store: Store) -> None:
+    for header, wanted in ((None, 30), (None, 60), ("5", 5), (None, 30)):
+        gate.record_429("artists", header, quota=False)
+        assert abs(seconds(store, "*") - wanted) <= 2
+        over(store)
+
+
+def test_a_guess_that_was_long_ago_is_forgotten(gate: Gate, store: Store) -> None:
+    gate.record_429("artists", None, quota=False)
+    store.sql("UPDATE rate_limits SET blocked_until = now() - interval '1 hour'")
+    gate.record_429("artists", None, quota=False)
+    assert abs(seconds(store, "*") - 30) <= 2
+
+
+def test_a_person_ends_cooldowns_and_their_doubling(gate: Gate, store: Store) -> None:
+    families: tuple[Family, ...] = ("artists", "albums")
+    for family in families:
+        gate.record_429(family, None, quota=True)
+    with store.database.begin() as connection:
+        assert clear(connection, CLIENT, "artists") == ["artists"]
+        assert clear(connection, CLIENT, "library") == []
+    until(lambda: gate.find_block("artists") is None, 1)
+    assert gate.find_block("albums")
+    gate.record_429("artists", None, quota=True)
+    assert abs(seconds(store, "artists") - 3600) <= 2
+    with store.database.begin() as connection:
+        assert clear(connection, CLIENT, None) == ["albums", "artists"]
+    assert store.one("SELECT count(*) FROM rate_limits") == 0

@@ -1,0 +1,268 @@
+"""The read model on real tables."""
+
+import itertools
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from spotisync import status
+from spotisync.cli import checks, doctor
+from spotisync.errors import Fatal
+from spotisync.settings import Settings
+from spotisync.simulator import Server
+from spotisync.store import accounts, heartbeats, runs
+from spotisync.store.accounts import TokenVault
+from spotisync.store.database import Database
+from spotisync.store.runs import Run
+from spotisync.sync import Context, probe
+from tests.conftest import SECRET_KEY
+from tests.integration.conftest import CLIENT, GONE, Store
+from tests.support.driver import Account, full_sync, start, step
+
+CONTRACT = {
+    "status", "current_offset", "total_items", "items_processed", "percent_complete", "last_error",
+    "rate_limit_reset_at", "eta", "items_added", "items_updated", "items_removed", "items_deferred",
+}  # fmt: skip
+PHASES = ["tracks", "artists", "albums", "playlists"]
+
+
+@pytest.fixture
+def look(store: Store, make_settings: Callable[..., Settings]) -> Callable[..., Any]:
+    """The status document, or the list."""
+    settings = make_settings("http://127.0.0.1:1", timezone="UTC")
+
+    def look(account: str | None = None, client_id: str | None = CLIENT) -> Any:
+        with store.database.begin() as connection:
+            return status.status_document(connection, settings.model_copy(update={"client_id": client_id}), account)
+
+    return look
+
+
+def age(store: Store, seconds: int) -> None:
+    store.sql(f"UPDATE sync_state SET updated_at = now() - interval '{seconds} seconds'")
+    store.sql(f"UPDATE sync_history SET started_at = now() - interval '{seconds} seconds'")
+
+
+def claimed(store: Store, run: Run) -> None:
+    assert store.claim(run)
+
+
+def test_no_account_no_run_one_account_several(store: Store, look: Callable[..., Any]) -> None:
+    assert look()["message"] == "No sync has run yet for me."
+    run = store.run()
+    document = look()
+    assert (document["sync_id"], document["account"]) == (run.id, "me")
+    assert list(document["phases"]) == PHASES
+    assert all(phase.keys() >= CONTRACT for phase in document["phases"].values())
+    other = store.account("other")
+    assert [(each["account"], each["sync_id"]) for each in look()] == [("me", run.id), ("other", None)]
+    assert look("other")["status"] is None
+    store.run(account_id=other)
+    assert [each["status"] for each in look()] == ["in_progress", "in_progress"]
+    with pytest.raises(Fatal, match="nobody"):
+        look("nobody")
+    store.sql("DELETE FROM accounts")
+    assert look()["message"] == "No sync has run yet: there is no account."
+
+
+def test_every_document_has_the_same_names(store: Store, look: Callable[..., Any]) -> None:
+    never = look().keys()
+    store.run()
+    assert look().keys() == never
+    store.sql("DELETE FROM accounts")
+    assert look().keys() == never
+
+
+def test_the_summary_has_not_grown(store: Store) -> None:
+    run = store.run()
+    with store.database.begin() as connection:
+        summary = status.summary(connection, run.id)
+    assert set(summary) == {*status.read.SUMMARY, "phases"}
+    assert "busy_seconds" not in summary["phases"]["tracks"]
+
+
+def test_the_run_that_goes_comes_first(store: Store, look: Callable[..., Any]) -> None:
+    parked = store.run("full", status="rate_limited")
+    going = store.run("incremental")
+    document = look()
+    assert document["sync_id"] == going.id
+    assert document["other_runs"] == [{"sync_id": parked.id, "sync_type": "full", "status": "rate_limited"}]
+    store.set(going.id, status="success", completed_at="now()")
+    assert look()["sync_id"] == parked.id
+
+
+def test_whether_a_worker_has_it(store: Store, look: Callable[..., Any]) -> None:
+    run = store.run()
+    assert "waits for a worker to take it" in look()["message"]
+    age(store, 3600)
+    assert "none has taken it for 1 h" in look()["message"]
+    claimed(store, run)
+    assert look()["worker"]["alive"]
+    assert "Reading saved tracks" in look()["message"]
+    store.set(run.id, claim_pid=GONE.pid)
+    assert "Its worker is gone" in look()["message"]
+
+
+def test_a_resumed_run_has_not_been_idle_since_it_failed(store: Store, look: Callable[..., Any]) -> None:
+    run = store.run(status="failed", completed_at="now()")
+    age(store, 3600)
+    with store.database.begin() as connection:
+        assert runs.reopen(connection, run.id)
+    assert "waits for a worker to take it" in look()["message"]
+
+
+def test_what_a_parked_run_waits_for(store: Store, look: Callable[..., Any]) -> None:
+    store.run(status="rate_limited")
+    store.block("library", 7200)
+    document = look()
+    assert document["message"].startswith("Paused by Spotify until ")
+    assert "(2 h): too many requests" in document["message"]
+    until = store.one("SELECT blocked_until FROM rate_limits")
+    assert datetime.fromisoformat(document["waiting_until"]) == until
+    assert [each["family"] for each in document["blocked"]] == ["library"]
+    store.sql("UPDATE rate_limits SET blocked_until = now()")
+    assert "What it waited for is over" in look()["message"]
+    assert look(client_id=None)["blocked"] is None, "whose limits is not known"
+
+
+def test_what_was_put_off_is_counted_down(store: Store, look: Callable[..., Any]) -> None:
+    run = store.run(status="success", completed_at="now()", phase="finish")
+    store.sql("UPDATE sync_state SET items_deferred = 1200 WHERE sync_id = :id AND entity_type = 'artists'", id=run.id)
+    store.sql("INSERT INTO artists (id, uri) SELECT 'a' || n, 'u' FROM generate_series(1, 3000) n")
+    assert look()["to_look_up"] == {"artists": 1200}
+    assert "1,200 artists still to be looked up" in look()["notes"][0]
+    store.sql("DELETE FROM artists WHERE id <> 'a1'")
+    assert look()["to_look_up"] == {"artists": 1}
+    store.sql("DELETE FROM artists")
+    assert look()["notes"] == []
+
+
+def test_an_account_that_has_to_log_in(store: Store, look: Callable[..., Any]) -> None:
+    store.run(status="failed", completed_at="now()")
+    store.sql("UPDATE accounts SET status = 'needs_login', last_error = 'Spotify no longer takes this login'")
+    document = look()
+    assert document["account_status"] == "needs_login"
+    assert document["message"] == "me has to log in again: Spotify no longer takes this login."
+    assert "spotisync login" in document["to_do"]
+
+
+def test_the_schedule_leaves_a_sign_every_few_seconds(store: Store, look: Callable[..., Any]) -> None:
+    store.sql("DELETE FROM heartbeats")
+    assert look()["schedule"]["last_sweep"] is None
+
+    def beat() -> datetime:
+        with store.database.begin() as connection:
+            heartbeats.record_heartbeat(connection, "sweep")
+        with store.database.begin() as connection:
+            found = heartbeats.last_heartbeat(connection, "sweep")
+        assert found
+        return found
+
+    first = beat()
+    assert beat() == first, "every few seconds is enough"
+    store.sql("UPDATE heartbeats SET beat_at = now() - interval '1 minute'")
+    assert beat() > first
+    assert look()["schedule"]["last_sweep"] is not None
+
+
+# ---- real batches ---------------------------------------------------------------------------------------------------
+
+
+def test_batches_note_how_long_they_were_and_a_wait_does_not_count(
+    context: Context, account: Account, look: Callable[..., Any], store: Store
+) -> None:
+    run = start(context, account)
+    store.sql("UPDATE sync_state SET updated_at = now() - interval '1 day'")
+    step(context, run)
+    busy = look(account.name)["phases"]["tracks"]["busy_seconds"]
+    assert 0 < busy < 60, "the claim of the first batch is when it began"
+    store.sql("UPDATE sync_state SET updated_at = now() - interval '1 day'")
+    store.sql("UPDATE sync_state SET rate_limit_reset_at = now() WHERE status = 'in_progress'")
+    step(context, run)
+    assert look(account.name)["phases"]["tracks"]["busy_seconds"] < 60, "the claim after a wait is"
+
+
+def test_the_second_run_is_forecast_from_the_first(
+    context: Context, account: Account, look: Callable[..., Any], store: Store
+) -> None:
+    store.sql("DELETE FROM accounts WHERE spotify_user_id = 'me'")
+    full_sync(context, account)
+    assert look()["eta"] is None, "it is over"
+    run = start(context, account)
+    step(context, run)
+    eta = look()["eta"]
+    assert eta["earliest"] <= eta["latest"]
+    assert "It will be complete" in look()["notes"][0]
+
+
+# ---- what the doctor asks of an account -----------------------------------------------------------------------------
+
+
+def token(context: Context, name: str, vault: TokenVault | None = None) -> checks.Finding:
+    with context.database.begin() as connection:
+        found = accounts.find_account(connection, name)
+        stored = accounts.get_tokens(connection, found.id)
+    return checks.token(found, stored, vault or context.vault, datetime.now(UTC))
+
+
+def test_the_token_of_an_account(context: Context, account: Account, store: Store) -> None:
+    assert token(context, account.name).state == "ok"
+    other = TokenVault([SECRET_KEY[::-1].replace("=", "") + "="])
+    wrong = token(context, account.name, other)
+    assert (wrong.state, "SPOTISYNC_SECRET_KEY" in str(wrong.cure)) == ("failed", True)
+    store.sql("UPDATE accounts SET authorised_at = now() - interval '170 days'")
+    old = token(context, account.name)
+    assert (old.state, "in 9 days" in old.words or "in 10 days" in old.words) == ("warning", True)
+    store.sql("UPDATE accounts SET authorised_at = now() - interval '190 days'")
+    assert "any moment" in token(context, account.name).words
+    store.sql("UPDATE accounts SET status = 'needs_login'")
+    assert (token(context, account.name).state, token(context, account.name).code) == ("failed", 4)
+    assert token(context, "me").code == 4, "it has none"
+
+
+def test_spotify_is_asked_once_for_an_account(
+    context: Context, account: Account, simulator: Server, store: Store
+) -> None:
+    with context.database.begin() as connection:
+        found = accounts.find_account(connection, account.name)
+
+    def asked() -> checks.Finding:
+        simulator.control.reset_log()
+        return checks.spotify_answers(found, lambda each: probe.check_spotify_answers(context, each))
+
+    assert asked().state == "ok"
+    assert [each["path"] for each in simulator.control.requests()] == ["/v1/me/"]
+    simulator.control.add_fault(kind="status", status=503, path="/v1/me", times=1)
+    assert asked().code == 3
+    simulator.control.add_fault(kind="status", status=429, retry_after=9, path="/v1/me", times=1)
+    assert asked().code == 3
+    simulator.control.add_fault(kind="status", status=403, path="/v1/me", times=1)
+    assert (asked().state, asked().state) == ("failed", "ok")
+    store.block("*")
+    context.gate._read_at = float("-inf")
+    assert (asked().state, simulator.control.requests()) == ("warning", [])
+    store.sql("DELETE FROM rate_limits")
+    context.gate._read_at = float("-inf")
+    simulator.control.revoke(access=True)
+    assert (asked().state, asked().code) == ("failed", 4)
+
+
+def first_findings(settings: Settings) -> dict[str, checks.Finding]:
+    """Of the settings and the database; what comes after needs Celery."""
+    return {each.check: each for each in itertools.islice(doctor.findings(settings, online=False), 4)}
+
+
+def test_tables_that_are_missing_and_a_database_that_is_away(
+    make_settings: Callable[..., Settings], empty_database_url: str
+) -> None:
+    well = first_findings(make_settings("http://127.0.0.1:1"))
+    assert {each.state for each in well.values()} == {"ok"}
+    found = first_findings(make_settings("http://127.0.0.1:1", database_url=empty_database_url))
+    assert (found["tables"].state, found["tables"].code) == ("failed", 1)
+    assert "spotisync db upgrade" in str(found["tables"].cure)
+    url = "postgresql+psycopg://nobody@127.0.0.1:1/x"
+    there, readable = doctor._database(make_settings("http://x", database_url=url), Database(url))
+    assert [(each.check, each.state, each.code) for each in there] == [("database", "failed", 3)]
+    assert not readable, "nothing else is asked of it"

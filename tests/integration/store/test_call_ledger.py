@@ -1,0 +1,174 @@
+"""Calls and budgets: what was sent is counted once, whoever is late or lost; what is left is shared."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+from uuid import uuid4
+
+import pytest
+
+from spotisync.core.regimes import Regime
+from spotisync.errors import Unavailable
+from spotisync.store import apps, call_ledger
+from spotisync.store.database import Connection, Database
+from spotisync.sync.calls import CallRecorder
+from tests.integration.conftest import CLIENT, GONE, LEASE, Store
+
+
+class Moody(Database):
+    """A database that can be away."""
+
+    away = False
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        if self.away:
+            raise Unavailable("away")
+        with super().begin() as connection:
+            yield connection
+
+
+@pytest.fixture
+def moody(database_url: str) -> Iterator[Moody]:
+    made = Moody(database_url)
+    yield made
+    made.close()
+
+
+def used(store: Store, family: str = "artists") -> int:
+    with store.database.begin() as connection:
+        return call_ledger.count_last_day(connection, CLIENT, family)
+
+
+def add(store: Store, calls: int, account_id: int = 1) -> None:
+    with store.database.begin() as connection:
+        call_ledger.add(connection, CLIENT, account_id, {"artists": calls, "library": 1})
+
+
+def test_a_day_is_counted_by_family_over_all_accounts(store: Store) -> None:
+    for account_id, calls in ((1, 3), (2, 4), (1, 5)):
+        add(store, calls, account_id)
+    assert (used(store), used(store, "library"), used(store, "albums")) == (12, 3, 0)
+    store.sql("UPDATE call_ledger SET minute = minute - interval '23 hours 59 minutes'")
+    assert used(store) == 12
+    store.sql("UPDATE call_ledger SET minute = minute - interval '3 minutes'")
+    assert used(store) == 0
+
+
+def test_what_was_noted_before_it_was_sent_is_taken_back(store: Store) -> None:
+    for calls in (50, -47):
+        add(store, calls)
+    assert used(store) == 3
+
+
+def test_old_minutes_are_forgotten(store: Store) -> None:
+    add(store, 1)
+    store.sql("UPDATE call_ledger SET minute = minute - interval '3 days 1 minute' WHERE family = 'library'")
+    with store.database.begin() as connection:
+        assert call_ledger.trim(connection) == 1
+    assert store.one("SELECT count(*) FROM call_ledger") == 1
+
+
+def test_what_could_not_be_written_is_written_with_a_later_batch(moody: Moody, store: Store) -> None:
+    book, run = CallRecorder(moody, CLIENT), store.run()
+    lost = book.open(run.id, store.account_id)
+    lost.count("artists")
+    moody.away = True
+    book.close(lost)
+    assert used(store) == 0
+    moody.away = False
+    lost.count("artists")  # a request that outlived its batch
+    later = book.open(None, store.account_id)
+    later.count("artists")
+    book.close(later)
+    book.close(later)
+    assert (used(store), store.column(run, "api_calls")) == (3, 2)
+
+
+def test_calls_of_a_run_that_is_gone_are_counted_all_the_same(store: Store) -> None:
+    book, run = CallRecorder(store.database, CLIENT), store.run()
+    calls = book.open(run.id, store.account_id)
+    calls.count("library")
+    store.sql("DELETE FROM accounts")
+    book.close(calls)
+    assert used(store, "library") == 1
+
+
+def test_what_is_left_of_a_budget_is_taken_by_one_at_a_time(store: Store) -> None:
+    with store.database.begin() as connection:
+        apps.record_regime(connection, CLIENT, "restricted")
+    taken: list[int] = []
+
+    def take() -> None:
+        for _ in range(5):
+            with store.database.begin() as connection:
+                room = min(3, apps.lookup_budget_left(connection, CLIENT, "artists", 20))
+                call_ledger.add(connection, CLIENT, 1, {"artists": room})
+                taken.append(room)
+
+    threads = [Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(taken) == used(store) == 20
+
+
+# ---- regimes --------------------------------------------------------------------------------------------------------
+
+
+def learn(store: Store, regime: Regime) -> bool:
+    with store.database.begin() as connection:
+        return apps.record_regime(connection, CLIENT, regime)
+
+
+def test_a_regime_is_news_once(store: Store) -> None:
+    assert [learn(store, each) for each in ("full", "full", "restricted", "restricted", "full")] == [
+        True,
+        False,
+        True,
+        False,
+        True,
+    ]
+
+
+def test_what_was_partial_is_looked_up_once_the_regime_is_full(store: Store) -> None:
+    store.sql("INSERT INTO artists (id, uri, enrichment) VALUES ('a1', '', 'partial'), ('a2', '', 'full')")
+    learn(store, "restricted")
+    assert store.one("SELECT enrichment FROM artists WHERE id = 'a1'") == "partial"
+    learn(store, "full")
+    assert dict(store.sql("SELECT id, enrichment FROM artists")) == {"a1": "stub", "a2": "full"}
+
+
+def test_contents_read_without_popularities_are_read_again(store: Store) -> None:
+    store.sql(
+        """INSERT INTO playlists (id, collaborative, snapshot_id, items_snapshot_id)
+        VALUES ('p1', false, 's', 's'), ('p2', false, 's', 's')"""
+    )
+    store.sql("INSERT INTO tracks (id, uri, popularity) VALUES ('t1', '', 5), ('t2', '', NULL)")
+    store.sql(
+        """INSERT INTO playlist_items (playlist_id, position, kind, track_id)
+        VALUES ('p1', 0, 'track', 't1'), ('p2', 0, 'track', 't1'), ('p2', 1, 'track', 't2')"""
+    )
+    learn(store, "full")
+    assert dict(store.sql("SELECT id, items_snapshot_id FROM playlists")) == {"p1": "s", "p2": None}
+
+
+# ---- whose turn -----------------------------------------------------------------------------------------------------
+
+
+def test_one_at_a_time_drains_the_backlog(store: Store) -> None:
+    one, two = uuid4(), uuid4()
+    here = store.database.claimant()
+    with store.database.begin() as connection:
+        assert apps.claim_backlog(connection, CLIENT, one, here, LEASE)
+        assert not apps.claim_backlog(connection, CLIENT, two, here, LEASE)
+        assert apps.renew_backlog_claim(connection, CLIENT, one, LEASE)
+        apps.release_backlog(connection, CLIENT, one, 0)
+        assert apps.claim_backlog(connection, CLIENT, two, GONE, LEASE)
+        assert not apps.renew_backlog_claim(connection, CLIENT, one, LEASE)
+    with store.database.begin() as connection:
+        assert apps.claim_backlog(connection, CLIENT, one, here, LEASE), "who had it is gone"
+        apps.release_backlog(connection, CLIENT, one, 900)
+    with store.database.begin() as connection:
+        assert not apps.claim_backlog(connection, CLIENT, two, here, LEASE), "a pause"

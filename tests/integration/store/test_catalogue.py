@@ -1,0 +1,195 @@
+"""Look-ups: a stub is claimed by one run at a time, most saved first, and not for ever."""
+
+from threading import Thread
+
+import pytest
+from sqlalchemy import text
+
+from spotisync.core.phases import Entity
+from spotisync.core.rows import AlbumRow, ArtistRow, CatalogueRows, TrackRow
+from spotisync.store import catalogue
+from spotisync.store.catalogue import MOST_ATTEMPTS
+from tests.integration.conftest import Store
+
+
+def stubs(store: Store, count: int, entity: str = "artists") -> None:
+    store.sql(
+        f"""INSERT INTO {entity} (id, uri, saves)
+        SELECT 'x' || lpad(n::text, 3, '0'), '', n % 7 FROM generate_series(1, :count) n""",
+        count=count,
+    )
+
+
+@pytest.fixture
+def going(store: Store) -> tuple[int, int, int]:
+    """Three runs, of three accounts."""
+    one, two, three = (store.run(account_id=store.account(name)).id for name in ("one", "two", "three"))
+    return one, two, three
+
+
+def claim(store: Store, sync_id: int, limit: int, entity: Entity = "artists", lease: int = 100) -> list[str]:
+    with store.database.begin() as connection:
+        return catalogue.claim_stubs(connection, entity, sync_id, limit, lease)
+
+
+def left(store: Store) -> tuple[int, int]:
+    with store.database.begin() as connection:
+        found = catalogue.count_claimable_stubs(connection, "artists")
+        assert catalogue.has_stubs(connection, "artists") == (found > 0)
+        return found, catalogue.count_stubs(connection, "artists")
+
+
+def test_the_most_saved_are_looked_up_first(store: Store) -> None:
+    stubs(store, 20)
+    most = {id_ for (id_,) in store.sql("SELECT id FROM artists ORDER BY saves DESC, id LIMIT 5")}
+    assert set(claim(store, 1, 5)) == most
+
+
+def test_two_runs_never_claim_the_same_stub(store: Store, going: tuple[int, ...]) -> None:
+    stubs(store, 300)
+    claimed: dict[int, list[str]] = {sync_id: [] for sync_id in going}
+
+    def run(sync_id: int) -> None:
+        while ids := claim(store, sync_id, 10):
+            claimed[sync_id] += ids
+            with store.database.begin() as connection:
+                catalogue.mark_enriched(connection, "artists", ids, [])
+
+    threads = [Thread(target=run, args=(sync_id,)) for sync_id in claimed]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    together = [id_ for ids in claimed.values() for id_ in ids]
+    assert len(together) == len(set(together)) == 300
+
+
+def test_no_more_are_claimed_than_asked_for_however_postgres_plans_it(store: Store) -> None:
+    stubs(store, 50)
+    with store.database.begin() as connection:
+        # What is left is to work the inner query out again for each row of the outer one.
+        for way in ("hashjoin", "hashagg", "sort", "material"):
+            connection.execute(text(f"SET LOCAL enable_{way} = off"))
+        assert len(catalogue.claim_stubs(connection, "artists", 1, 3, 100)) == 3
+
+
+def test_a_claim_that_is_not_committed_yet_is_stepped_over(store: Store) -> None:
+    stubs(store, 4)
+    with store.database.begin() as one, store.database.begin() as other:
+        first = catalogue.claim_stubs(one, "artists", 1, 2, 100)
+        second = catalogue.claim_stubs(other, "artists", 2, 4, 100)
+    assert (len(first), len(second)) == (2, 2)
+    assert not set(first) & set(second)
+
+
+def test_a_run_gets_its_own_claims_back_after_an_interruption(store: Store, going: tuple[int, ...]) -> None:
+    stubs(store, 3)
+    one, two, _ = going
+    mine = claim(store, one, 3)
+    assert claim(store, two, 3) == []
+    assert sorted(claim(store, one, 3)) == sorted(mine)
+
+
+def test_a_claim_that_is_over_goes_to_whoever_comes(store: Store, going: tuple[int, ...]) -> None:
+    stubs(store, 3)
+    one, two, _ = going
+    assert len(claim(store, one, 3)) == 3
+    store.sql("UPDATE artists SET lookup_until = now()")
+    assert len(claim(store, two, 3)) == 3
+
+
+@pytest.mark.parametrize("status", ["pending", "rate_limited", "failed", "cancelled", "success"])
+def test_a_claim_of_a_run_that_does_not_go_goes_to_whoever_comes(
+    store: Store, going: tuple[int, ...], status: str
+) -> None:
+    stubs(store, 3)
+    one, two, _ = going
+    claim(store, one, 3)
+    store.set(one, status=status)
+    assert len(claim(store, two, 3)) == 3
+
+
+def test_what_another_run_has_is_left_until_it_is_in(store: Store, going: tuple[int, ...]) -> None:
+    stubs(store, 5)
+    ids = claim(store, going[0], 2)
+    assert left(store) == (5, 5)
+    with store.database.begin() as connection:
+        catalogue.mark_enriched(connection, "artists", ids, [])
+    assert left(store) == (3, 3)
+
+
+def test_what_a_run_lets_go_is_anybodys_at_once(store: Store, going: tuple[int, ...]) -> None:
+    stubs(store, 5)
+    one, two, three = going
+    claim(store, one, 2)
+    kept = claim(store, three, 1)
+    with store.database.begin() as connection:
+        catalogue.release_stubs(connection, "artists", one)
+    assert len(claim(store, two, 5)) == 4
+    assert claim(store, three, 5) == kept
+
+
+def test_a_stub_that_no_answer_comes_for_is_left_alone_and_counted_as_put_off(store: Store) -> None:
+    stubs(store, 1)
+    for _ in range(MOST_ATTEMPTS):
+        assert claim(store, 1, 1) == ["x001"]
+        with store.database.begin() as connection:
+            catalogue.record_misses(connection, "artists", ["x001"])
+            assert catalogue.find_missed(connection, "artists", ["x001"]) == {"x001"}
+    assert claim(store, 1, 1) == []
+    assert left(store) == (0, 1)
+    with store.database.begin() as connection:
+        catalogue.rank_stubs(connection)
+    assert claim(store, 1, 1) == ["x001"]
+
+
+@pytest.mark.parametrize("entity", ["artists", "albums"])
+def test_what_was_looked_up_is_full_or_gone_and_no_stub_any_more(store: Store, entity: Entity) -> None:
+    stubs(store, 3, entity)
+    claim(store, 1, 3, entity)
+    with store.database.begin() as connection:
+        assert catalogue.mark_enriched(connection, entity, ["x001"], ["x002"]) == 2
+    found = store.sql(f"SELECT enrichment, enriched_at IS NULL, lookup_sync_id FROM {entity} ORDER BY id")
+    assert found == [("full", False, None), ("gone", False, None), ("stub", True, 1)]
+    assert claim(store, 1, 3, entity) == ["x003"]
+
+
+def test_an_artist_without_genres_is_no_stub_for_ever(store: Store) -> None:
+    met = CatalogueRows()
+    met.add_artist(ArtistRow("a1", "Umber", "spotify:artist:a1", genres=()))
+    with store.database.begin() as connection:
+        catalogue.save_rows(connection, met)
+        catalogue.mark_enriched(connection, "artists", ["a1"], [])
+    assert claim(store, 1, 9) == []
+    assert store.sql("SELECT genres, enrichment FROM artists") == [([], "full")]
+
+
+def test_stubs_are_ranked_by_how_many_saved_tracks_they_have(store: Store) -> None:
+    met = CatalogueRows()
+    for id_ in ("a1", "a2"):
+        met.add_artist(ArtistRow(id_, id_, id_))
+        met.add_album(AlbumRow(f"b{id_}", id_, id_))
+    for id_, artist in (("t1", "a2"), ("t2", "a2"), ("t3", "a1"), ("t4", "a1")):
+        met.add_track(TrackRow(id_, id_, id_, album_id=f"b{artist}", artist_ids=(artist,)))
+    with store.database.begin() as connection:
+        catalogue.save_rows(connection, met)
+    store.sql(
+        """INSERT INTO saved_tracks (account_id, track_id, added_at, removed_at)
+        VALUES (:a, 't1', now(), NULL), (:a, 't2', now(), NULL), (:a, 't3', now(), NULL), (:a, 't4', now(), now())""",
+        a=store.account_id,
+    )
+    with store.database.begin() as connection:
+        catalogue.rank_stubs(connection)
+    assert store.sql("SELECT id, saves FROM artists ORDER BY id") == [("a1", 1), ("a2", 2)]
+    assert store.sql("SELECT id, saves FROM albums ORDER BY id") == [("ba1", 1), ("ba2", 2)]
+
+
+def test_a_sighting_without_artists_keeps_the_ones_that_are_stored(store: Store) -> None:
+    for artists in (("a1", "a2"), None):
+        met = CatalogueRows()
+        for id_ in artists or ():
+            met.add_artist(ArtistRow(id_, id_, id_))
+        met.add_track(TrackRow("t1", "Kettle", "u", artist_ids=artists))
+        with store.database.begin() as connection:
+            catalogue.save_rows(connection, met)
+    assert store.sql("SELECT artist_id FROM track_artists ORDER BY position") == [("a1",), ("a2",)]

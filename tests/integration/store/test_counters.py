@@ -1,0 +1,259 @@
+"""What is counted equals the tables, is counted once, never falls, and no two transactions wait for each other."""
+
+from collections import Counter
+from contextlib import suppress
+from threading import Barrier, Thread
+
+import pytest
+from sqlalchemy import text
+
+from spotisync.errors import Refused, SpotisyncError, Transient
+from spotisync.simulator import Server
+from spotisync.spotify.http import Throttled, Unauthorised
+from spotisync.store import counters, events, migrate, runs
+from spotisync.store.database import Database
+from spotisync.store.events import Event
+from spotisync.sync import Context
+from spotisync.web.ops import metrics
+from tests.integration.conftest import GONE, Store
+from tests.support import driver
+from tests.support.driver import Account
+
+
+@pytest.fixture(autouse=True)
+def _nothing_counted(database_url: str, database: Database) -> None:
+    with database.begin() as connection:
+        connection.execute(text("DELETE FROM tallies"))
+
+
+def total(database: Database, name: str) -> dict[tuple[str, ...], float]:
+    with database.begin() as connection:
+        return {labels: value for (each, labels), value in counters.read_totals(connection).items() if each == name}
+
+
+def exposed(database: Database) -> dict[tuple[str, ...], float]:
+    """Name and label values of each sample that is not nought."""
+    with database.begin() as connection:
+        reading = metrics.read(connection, "simulated", {"spotisync.sync": 3})
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for metric in reading.collect()
+        for sample in metric.samples
+        if sample.value
+    }
+
+
+def test_after_a_run_the_metrics_equal_the_tables(context: Context, account: Account, simulator: Server) -> None:
+    simulator.control.add_fault(status=502, path="/v1/me/tracks")
+    simulator.control.add_fault(status=429, path="/v1/me/playlists", retry_after=1)
+    driver.full_sync(context, account)
+    driver.incremental_sync(context, account)
+    found = exposed(context.database)
+    assert found["spotisync_runs_total", "full", "success"] == 1
+    assert found["spotisync_runs_total", "incremental", "success"] == 1
+    assert found["spotisync_runs_started_total", "full", "cli"] == 1
+    with context.database.begin() as connection:
+        for row in connection.execute(
+            text(
+                """SELECT entity_type, sum(batches) AS batches, sum(items_processed) AS processed,
+                sum(items_added) AS added, sum(items_updated) AS updated, sum(items_removed) AS removed
+                FROM sync_state GROUP BY 1"""
+            )
+        ):
+            assert found["spotisync_batches_total", row.entity_type] == row.batches
+            for change in ("processed", "added", "updated", "removed"):
+                expected = getattr(row, change)
+                assert found.get(("spotisync_items_total", row.entity_type, change), 0) == expected
+        spent = connection.execute(text("SELECT family, sum(calls) AS calls FROM call_ledger GROUP BY 1"))
+        ledger: dict[str, int] = {row.family: row.calls for row in spent}
+        calls = connection.execute(text("SELECT sum(api_calls) FROM sync_history")).scalar_one()
+    by_family = Counter[str]()
+    for (name, *labels), value in found.items():
+        if name == "spotisync_api_calls_total":
+            by_family[labels[0]] += int(value)
+    assert found["spotisync_api_calls_total", "library", "5xx"] == 1
+    assert found["spotisync_api_calls_total", "playlists", "429"] == 1
+    assert by_family == ledger
+    assert by_family.total() == calls == len([r for r in simulator.control.requests() if _counts(r)])
+    assert found["spotisync_accounts", "active"] == 1
+    assert found["spotisync_queue_messages", "spotisync.sync"] == 3
+    assert any(name == "spotisync_last_success_timestamp_seconds" for name, *_ in found)
+
+
+def _counts(request: dict[str, object]) -> bool:
+    path = str(request["path"]).rstrip("/")
+    return path.startswith("/v1/") and path != "/v1/me"
+
+
+def test_what_became_of_a_request_is_counted(context: Context, account: Account) -> None:
+    calls = context.recorder.open(None, 0)
+    errors: tuple[Exception | None, ...] = (
+        None,
+        Throttled("3", quota=False),
+        Unauthorised("401"),
+        Refused(404, "not there"),
+        Transient("bad gateway", 502),
+        Transient("no answer"),
+        KeyError("a bug"),
+    )
+    for error in errors:
+        with suppress(SpotisyncError, KeyError), calls.record_request("library"):
+            if error:
+                raise error
+    for _ in range(2):  # what is written down is not written twice
+        context.recorder.close(calls)
+    became = {"2xx": 1, "429": 1, "4xx": 2, "5xx": 1, "error": 2}
+    assert total(context.database, "api_calls") == {("library", each): n for each, n in became.items()}
+    assert calls.sent == 7
+
+
+def test_a_batch_whose_worker_is_gone_is_counted_once(store: Store) -> None:
+    run = store.run()
+    assert store.claim(run, GONE)
+    assert total(store.database, "lost_batches") == {}
+    assert store.due() == [run.id]  # sweep takes it away from the dead
+    assert store.claim(run)
+    assert total(store.database, "lost_batches") == {("tracks",): 1}
+    store.set(run.id, wake_at="now() - interval '1 second'")
+    token = store.claim(store.look(run.id))  # a worker that is too slow, and a message that comes again
+    assert total(store.database, "lost_batches") == {("tracks",): 2}
+    assert token
+    assert store.advance(run, token)
+    token = store.claim(store.look(run.id))
+    with store.database.begin() as connection:
+        assert token
+        runs.release(connection, store.look(run.id), token, 0, error="502")
+    token = store.claim(store.look(run.id))
+    with store.database.begin() as connection:
+        runs.end(connection, run.id, "cancelled")
+    assert total(store.database, "lost_batches") == {("tracks",): 2}
+    assert total(store.database, "retries") == {("tracks",): 1}
+    assert total(store.database, "runs") == {("full", "cancelled"): 1}
+
+
+def test_waits_are_counted_by_family_and_reason(store: Store) -> None:
+    run = store.run()
+
+    def event(kind: str, family: str | None, seconds: float | None) -> None:
+        store.sql(
+            "INSERT INTO run_events (sync_id, kind, family, seconds) VALUES (:id, :kind, :family, :seconds)",
+            id=run.id, kind=kind, family=family, seconds=seconds,
+        )  # fmt: skip
+
+    event("wait", "library", 2.5)
+    store.block("library")
+    event("wait", "library", 30)
+    event("parked", "library", 600)
+    event("wait", None, 1)  # for other runs: nobody told it to
+    event("batch", "library", 3)
+    assert total(store.database, "waits") == {("library", "pace"): 1, ("library", "rate"): 2}
+    assert total(store.database, "wait_seconds") == {("library", "pace"): 2.5, ("library", "rate"): 630}
+
+
+def test_what_is_rolled_back_or_trimmed_or_folded_changes_no_total(store: Store) -> None:
+    run = store.run()
+    with store.database.begin() as connection:
+        runs.end(connection, run.id, "failed", error="x")
+    with suppress(LookupError), store.database.begin() as connection:
+        counters.add(connection, "runs", {("full", "failed"): 5})
+        raise LookupError
+    before = total(store.database, "runs")
+    store.sql("DELETE FROM sync_history")
+    with store.database.begin() as connection:
+        for _ in range(20):
+            counters.add(connection, "batches", {("tracks",): 1, ("albums",): 2})
+        assert not counters.compact(connection)
+        assert counters.compact(connection, most=10)
+    assert total(store.database, "runs") == before == {("full", "failed"): 1}
+    assert total(store.database, "batches") == {("tracks",): 20, ("albums",): 40}
+    assert store.one("SELECT count(*) FROM tallies") == 4  # runs, runs_started, and these two
+
+
+def test_many_count_and_fold_at_once_and_nothing_is_lost(database: Database) -> None:
+    begin, seen = Barrier(4), list[float]()
+
+    def count() -> None:
+        begin.wait()
+        for _ in range(50):
+            with database.begin() as connection:
+                counters.add(connection, "batches", {("tracks",): 1})
+
+    def fold() -> None:
+        begin.wait()
+        for _ in range(25):
+            with database.begin() as connection:
+                counters.compact(connection, most=5)
+            seen.append(total(database, "batches").get(("tracks",), 0))
+
+    threads = [Thread(target=target) for target in (count, count, fold, fold)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert total(database, "batches") == {("tracks",): 100}
+    assert max(seen) <= 100
+
+
+def test_a_batch_that_is_due_and_not_taken_shows_its_age(store: Store) -> None:
+    run = store.run()
+    assert exposed(store.database).get(("spotisync_queue_age_seconds",), 0) < 5
+    store.sql("UPDATE sync_state SET updated_at = now() - interval '90 seconds'")
+    store.set(run.id, started_at="now() - interval '1 hour'")
+    assert 89 < exposed(store.database)["spotisync_queue_age_seconds",] < 100
+    token = store.claim(store.look(run.id))
+    assert ("spotisync_queue_age_seconds",) not in exposed(store.database)
+    store.block("library", 600)
+    with store.database.begin() as connection:
+        assert token
+        runs.release(connection, store.look(run.id), token, 600, park=True)
+    found = exposed(store.database)
+    assert ("spotisync_queue_age_seconds",) not in found
+    assert found["spotisync_runs_unfinished", "full", "rate_limited"] == 1
+    assert 590 < found["spotisync_blocked_seconds", "library"] <= 600
+
+
+def test_waits_that_are_one_event_are_counted_each(store: Store) -> None:
+    run = store.run()
+    for seconds in (1.5, 2.0, 0.5):
+        with store.database.begin() as connection:
+            waits = Event("wait", "pace", phase="tracks", seq=0, family="library", seconds=seconds)
+            events.add_event(connection, run.id, waits)
+    assert store.one("SELECT count(*) FROM run_events WHERE kind = 'wait'") == 1
+    assert total(store.database, "waits") == {("library", "pace"): 3}
+    assert total(store.database, "wait_seconds") == {("library", "pace"): 4.0}
+
+
+def test_the_waits_of_a_run_are_counted_from_its_events(context: Context, account: Account, simulator: Server) -> None:
+    """As the events come: each wait or parking that a run wrote down is counted, and nothing else."""
+    simulator.control.add_fault(status=429, path="/v1/me/playlists", retry_after=1)
+    driver.full_sync(context, account)
+    with context.database.begin() as connection:
+        written = connection.execute(
+            text("SELECT sum(COALESCE(attempt, 1)) FROM run_events WHERE kind IN ('wait', 'parked') AND family <> ''")
+        ).scalar_one()
+        if not connection.execute(text("SELECT count(*) FROM run_events")).scalar_one():
+            pytest.skip("no events are written yet")
+    assert written > 0
+    assert sum(total(context.database, "waits").values()) == written
+
+
+def test_what_there_was_before_anything_was_counted_is_in_the_totals(empty_database_url: str) -> None:
+    migrate.upgrade(empty_database_url, "0004")
+    database = Database(empty_database_url)
+    store = Store(database)
+    store.account_id = store.account()
+    run = store.run()
+    store.sql("UPDATE sync_state SET batches = 3, items_added = 7 WHERE entity_type = 'tracks'")
+    with database.begin() as connection:
+        runs.end(connection, run.id, "failed", error="x")
+    database.close()  # its plans are of the old tables
+    migrate.upgrade(empty_database_url)
+    database = Database(empty_database_url)
+    found = {labels: value for labels, value in exposed(database).items() if labels[0].endswith("_total")}
+    database.close()
+    assert found == {
+        ("spotisync_runs_started_total", "full", "cli"): 1,
+        ("spotisync_runs_total", "full", "failed"): 1,
+        ("spotisync_batches_total", "tracks"): 3,
+        ("spotisync_items_total", "tracks", "added"): 7,
+    }

@@ -1,0 +1,158 @@
+"""Contents are swapped in whole, under the snapshot seen before the first page; a refusal is one account's."""
+
+import pytest
+
+from spotisync.core.cursors import Reading
+from spotisync.core.null_rows import SuspectRow
+from spotisync.core.phases import Access
+from spotisync.core.rows import PlaylistItemRow, PlaylistRow
+from spotisync.store import playlists
+from tests.integration.conftest import Store
+
+
+def playlist(id_: str, snapshot_id: str = "s1", total: int = 2) -> PlaylistRow:
+    return PlaylistRow(id_, id_, None, None, None, None, False, snapshot_id, total, None)
+
+
+def listed(store: Store, sync_id: int, *rows: PlaylistRow, account_id: int | None = None) -> tuple[set[str], set[str]]:
+    with store.database.begin() as connection:
+        return playlists.save_listed(connection, account_id or store.account_id, sync_id, list(enumerate(rows)))
+
+
+def stage(store: Store, sync_id: int, id_: str, names: str) -> None:
+    rows = [(id_, PlaylistItemRow(position, "local", name=name)) for position, name in enumerate(names)]
+    with store.database.begin() as connection:
+        playlists.stage_items(connection, sync_id, rows)
+
+
+def conclude(
+    store: Store, sync_id: int, id_: str, access: Access = "synced", snapshot_id: str = "s1", account_id: int = 0
+) -> None:
+    with store.database.begin() as connection:
+        playlists.finish_contents(
+            connection, account_id or store.account_id, sync_id, [(Reading(id_, snapshot_id), access)]
+        )
+
+
+def contents(store: Store, id_: str) -> str:
+    found = store.sql("SELECT name FROM playlist_items WHERE playlist_id = :id ORDER BY position", id=id_)
+    return "".join(name for (name,) in found)
+
+
+def wanted(store: Store, sync_id: int, first: str | None = None) -> list[str]:
+    with store.database.begin() as connection:
+        return [each.playlist_id for each in playlists.find_wanted(connection, store.account_id, sync_id, first, 50)]
+
+
+def settle(store: Store, sync_id: int) -> int:
+    with store.database.begin() as connection:
+        return playlists.settle_unchanged(connection, store.account_id, sync_id)
+
+
+@pytest.fixture
+def sync_id(store: Store) -> int:
+    return store.run(status="success").id
+
+
+def test_contents_stay_as_they_were_until_the_last_page_is_in(store: Store, sync_id: int) -> None:
+    listed(store, sync_id, playlist("p1"))
+    stage(store, sync_id, "p1", "abc")
+    conclude(store, sync_id, "p1")
+    stage(store, sync_id, "p1", "x")
+    assert contents(store, "p1") == "abc"
+    stage(store, sync_id, "p1", "xy")
+    conclude(store, sync_id, "p1", snapshot_id="s2")
+    assert contents(store, "p1") == "xy"
+    assert store.one("SELECT items_snapshot_id FROM playlists") == "s2"
+    assert store.one("SELECT count(*) FROM staged_items") == 0
+
+
+def test_an_unchanged_item_is_not_written(store: Store, sync_id: int) -> None:
+    listed(store, sync_id, playlist("p1"))
+    for names in ("abc", "abd"):
+        stage(store, sync_id, "p1", names)
+        conclude(store, sync_id, "p1")
+    first, second, third = store.sql("SELECT xmin::text FROM playlist_items ORDER BY position")
+    assert first == second != third
+
+
+def test_a_playlist_that_became_empty_is_empty(store: Store, sync_id: int) -> None:
+    listed(store, sync_id, playlist("p1"))
+    stage(store, sync_id, "p1", "abc")
+    conclude(store, sync_id, "p1")
+    conclude(store, sync_id, "p1", snapshot_id="s2")
+    assert contents(store, "p1") == ""
+
+
+@pytest.mark.parametrize("access", ["forbidden", "not_found"])
+def test_the_refusal_of_one_account_never_touches_what_another_one_read(
+    store: Store, sync_id: int, access: Access
+) -> None:
+    other = store.account("other")
+    theirs = store.run(account_id=other, status="success").id
+    listed(store, sync_id, playlist("p1"))
+    listed(store, theirs, playlist("p1"), account_id=other)
+    stage(store, sync_id, "p1", "abc")
+    conclude(store, sync_id, "p1")
+    conclude(store, theirs, "p1", access, account_id=other)
+    assert contents(store, "p1") == "abc"
+    assert store.one("SELECT items_snapshot_id FROM playlists") == "s1"
+    found = store.sql("SELECT account_id, items_status FROM account_playlists ORDER BY account_id")
+    assert found == [(store.account_id, "synced"), (other, access)]
+
+
+def test_a_listed_snapshot_does_not_pass_for_contents(store: Store, sync_id: int) -> None:
+    listed(store, sync_id, playlist("p1"))
+    assert settle(store, sync_id) == 0
+    assert wanted(store, sync_id) == ["p1"]
+    assert store.one("SELECT items_snapshot_id FROM playlists") is None
+
+
+def test_contents_under_the_listed_snapshot_need_no_call(store: Store, sync_id: int) -> None:
+    listed(store, sync_id, playlist("p1"))
+    conclude(store, sync_id, "p1")
+    later = store.run(status="success").id
+    listed(store, later, playlist("p1"), playlist("p2"))
+    assert settle(store, later) == 1
+    assert wanted(store, later) == ["p2"]
+
+
+def test_contents_are_read_again_when_the_snapshot_is_another_one(store: Store, sync_id: int) -> None:
+    listed(store, sync_id, playlist("p1"))
+    conclude(store, sync_id, "p1")
+    later = store.run(status="success").id
+    assert listed(store, later, playlist("p1", "s2")) == (set(), {"p1"})
+    assert settle(store, later) == 0
+    assert wanted(store, later) == ["p1"]
+
+
+def test_a_snapshot_that_is_unknown_proves_nothing(store: Store, sync_id: int) -> None:
+    listed(store, sync_id, playlist("p1", ""))
+    conclude(store, sync_id, "p1", snapshot_id="")
+    later = store.run(status="success").id
+    listed(store, later, playlist("p1", ""))
+    assert settle(store, later) == 0
+    assert wanted(store, later) == ["p1"]
+
+
+def test_a_playlist_that_is_half_in_comes_first_and_one_that_is_done_not_at_all(store: Store, sync_id: int) -> None:
+    listed(store, sync_id, *(playlist(f"p{n}") for n in range(4)))
+    conclude(store, sync_id, "p1")
+    assert wanted(store, sync_id) == ["p0", "p2", "p3"]
+    assert wanted(store, sync_id, "p3") == ["p3", "p0", "p2"]
+
+
+def test_what_is_not_listed_any_more_keeps_its_row_and_its_contents(store: Store, sync_id: int) -> None:
+    listed(store, sync_id, playlist("p1"), playlist("p2"))
+    stage(store, sync_id, "p1", "abc")
+    conclude(store, sync_id, "p1")
+    later = store.run(status="success").id
+    assert listed(store, later, playlist("p2"), playlist("p2")) == (set(), set())
+    with store.database.begin() as connection:
+        assert playlists.find_unlisted(connection, store.account_id, later) == [SuspectRow("p1")]
+        assert playlists.remove_unlisted(connection, store.account_id, later) == 1
+        assert playlists.count_listed(connection, store.account_id, later) == 1
+    assert store.one("SELECT removed_at IS NOT NULL FROM account_playlists WHERE playlist_id = 'p1'")
+    assert contents(store, "p1") == "abc"
+    again = store.run(status="success").id
+    assert listed(store, again, playlist("p1"), playlist("p2")) == ({"p1"}, set())

@@ -1,0 +1,58 @@
+"""The role for dashboards reads the library, no login, and changes nothing. One test: roles are of the whole server."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError
+
+from spotisync.store import migrate, reader_role
+from spotisync.store.schema import metadata
+from tests.integration.conftest import Store
+from tests.system.command_line import Here
+from tests.system.programs import environment
+
+# Columns that nobody but spotisync has any business with. Whoever adds one decides here.
+HIDDEN = {"waiters", "seen_tracks", "seen_nulls", "null_rows", "excess_rows", "read_rows", "staged_items"}
+
+
+def test_the_reader(store: Store, make_settings: Callable[..., Any]) -> None:
+    spotisync = Here(environment(make_settings("http://unused")))
+    made = spotisync("db", "reader", "--password-stdin", stdin="a word\n")
+    assert made.err == ""
+    assert made.out == "spotisync_reader can read the library.\n"
+    assert "with this password: " in spotisync("db", "reader").out
+    try:
+        engine = create_engine(make_settings("http://unused").database.replace("spotisync@", "spotisync_reader@"))
+        with engine.connect() as reader:
+            assert _readable(reader) == set(metadata.tables) - HIDDEN
+            assert reader.execute(text("SELECT spotify_user_id FROM accounts")).all()
+            assert reader.execute(text("SELECT * FROM library_as_of(1, now())")).all() == []
+            reader.rollback()
+            for refused in (
+                "SELECT refresh_token FROM accounts",
+                "SELECT * FROM waiters",
+                "DELETE FROM saved_tracks",
+                "SET TRANSACTION READ WRITE; UPDATE artists SET name = ''",
+            ):
+                with pytest.raises(DBAPIError, match=r"permission denied|read-only"):
+                    reader.execute(text(refused))
+                reader.rollback()
+        engine.dispose()
+        store.sql(f"REVOKE ALL ON artists FROM {reader_role.NAME}")
+        migrate.upgrade(make_settings("http://unused").database)
+        assert store.sql(f"SELECT has_table_privilege('{reader_role.NAME}', 'artists', 'SELECT')") == [(True,)]
+    finally:
+        assert spotisync("db", "reader", "--drop").out == "spotisync_reader is gone.\n"
+    assert spotisync("db", "reader", "--drop").out == "There is no spotisync_reader.\n"
+
+
+def _readable(reader: Any) -> set[str]:
+    rows = reader.execute(
+        text(
+            """SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+            AND has_any_column_privilege(oid, 'SELECT')"""
+        )
+    )
+    return {row.relname for row in rows}

@@ -1,0 +1,571 @@
+"""The fence: who may take a batch, whose commit counts, what sweep finds."""
+
+from contextlib import ExitStack
+from threading import Thread
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+
+from spotisync.core.states import Status
+from spotisync.errors import Unavailable
+from spotisync.store import runs
+from spotisync.store.database import Claimant, Database
+from spotisync.store.runs import Counts, Run
+from tests.integration.conftest import CLIENT, GONE, Store, until
+
+PAST, FUTURE = "now() - interval '1 second'", "now() + interval '1 hour'"
+
+
+# ---- claims ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_is_taken_once(store: Store) -> None:
+    run = store.run()
+    assert store.claim(run)
+    assert store.claim(run) is None
+    assert store.look(run.id).claimed
+
+
+def test_of_many_that_claim_at_once_one_gets_the_batch(store: Store) -> None:
+    run, presence = store.run(), store.database.claimant()
+    tokens: list[object] = []
+    threads = [Thread(target=lambda: tokens.append(store.claim(run, presence))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len([token for token in tokens if token]) == 1
+    assert len(tokens) == 8
+
+
+def test_only_the_batch_that_is_due_is_taken(store: Store) -> None:
+    run = store.run(phase="artists", seq=3)
+    due = store.look(run.id)
+    store.set(run.id, seq=4)
+    assert store.claim(due) is None
+    store.set(run.id, seq=3, phase="albums")
+    assert store.claim(due) is None
+    store.set(run.id, phase="artists")
+    assert store.claim(due)
+
+
+def test_a_claim_whose_lease_is_over_can_be_taken(store: Store) -> None:
+    run = store.run()
+    assert store.claim(run)
+    store.set(run.id, wake_at=PAST)
+    assert store.claim(run)
+
+
+def test_a_claim_whose_worker_is_gone_can_be_taken_at_once(store: Store) -> None:
+    run = store.run()
+    assert store.claim(run, GONE)
+    assert store.claim(run)
+
+
+def test_a_claimant_is_gone_when_its_database_session_is(store: Store, database_url: str) -> None:
+    worker = Database(database_url)
+    run = store.run()
+    assert store.claim(run, worker.claimant())
+    assert store.claim(run) is None
+    worker.close()
+    until(lambda: store.claim(run) is not None, 5)
+
+
+def test_a_process_id_that_was_given_to_another_session_is_not_the_claimant(store: Store) -> None:
+    run = store.run()
+    here = store.database.claimant()
+    assert store.claim(run, Claimant(here.pid, GONE.started))
+    assert store.claim(run, here)
+
+
+@pytest.mark.parametrize("status", ["pending", "success", "failed", "cancelled"])
+def test_a_run_that_does_not_go_gives_no_batch(store: Store, status: Status) -> None:
+    assert store.claim(store.run(status=status, wake_at=PAST)) is None
+
+
+def test_a_parked_run_gives_no_batch_before_its_time(store: Store) -> None:
+    run = store.run(status="rate_limited", wake_at=FUTURE)
+    assert store.claim(run) is None
+    store.set(run.id, wake_at=PAST)
+    assert store.claim(run)
+    assert store.look(run.id).status == "in_progress"
+
+
+def test_a_run_gives_no_batch_while_another_one_of_the_account_goes(store: Store) -> None:
+    parked = store.run("full", status="rate_limited", wake_at=PAST)
+    store.run("incremental")
+    assert store.claim(parked) is None
+
+
+def test_attempts_count_claims_since_the_last_commit(store: Store) -> None:
+    run = store.run()
+    for attempt in (1, 2):
+        assert store.claim(run, GONE)
+        assert store.look(run.id).attempts == attempt
+    token = store.claim(run, GONE)
+    assert token
+    assert store.advance(run, token)
+    assert store.look(run.id).attempts == 0
+
+
+def test_a_sign_of_life_extends_the_lease_of_the_claimant_alone(store: Store) -> None:
+    run = store.run()
+    token = store.claim(run, lease=1)
+    assert token
+    with store.database.begin() as connection:
+        assert runs.renew(connection, run.id, token, 1000)
+        assert not runs.renew(connection, run.id, uuid4(), 1000)
+    assert store.one("SELECT wake_at > now() + interval '900 seconds' FROM sync_history")
+
+
+def test_a_restarted_session_is_another_claimant(database: Database, store: Store) -> None:
+    first = database.claimant()
+    assert database.claimant() == first
+    store.sql("SELECT pg_terminate_backend(:pid)", pid=first.pid)
+    second = database.claimant()
+    assert second != first
+
+
+def back_off(store: Store, run: Run, seconds: float, *, park: bool = False) -> None:
+    token = store.claim(run)
+    assert token
+    with store.database.begin() as connection:
+        assert runs.release(connection, run, token, seconds, park=park) is not None
+
+
+def test_a_copy_of_a_message_does_not_cut_a_backoff_short(store: Store) -> None:
+    run = store.run()
+    back_off(store, run, 600)
+    assert 590 < store.look(run.id).waits <= 600
+    assert store.claim(run) is None
+    assert store.due() == []
+    store.set(run.id, not_before=PAST)
+    assert store.look(run.id).waits == 0
+    assert store.claim(run)
+
+
+@pytest.mark.parametrize("how", ["sweep", "resume", "park"])
+def test_a_backoff_is_over_when_the_run_begins_again_otherwise(store: Store, how: str) -> None:
+    run = store.run()
+    back_off(store, run, 600, park=how == "park")
+    if how == "sweep":
+        store.set(run.id, wake_at=PAST)
+    elif how == "resume":
+        store.set(run.id, status="failed")
+        with store.database.begin() as connection:
+            assert runs.reopen(connection, run.id)
+    if how != "resume":
+        assert store.due() == [run.id]
+    assert store.look(run.id).waits == 0
+    assert store.claim(store.look(run.id))
+
+
+def waits_for_a_lock(store: Store) -> bool:
+    waiting = (
+        "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    return bool(store.one(waiting))
+
+
+def test_a_parked_run_whose_message_comes_while_another_one_is_made_gives_no_batch(store: Store) -> None:
+    parked = store.run("full", status="rate_limited", wake_at=PAST)
+    tokens: list[object] = []
+    with store.database.begin() as connection:
+        runs.find(connection, store.account_id, "incremental", None)
+        claiming = Thread(target=lambda: tokens.append(store.claim(parked)))
+        claiming.start()
+        until(lambda: waits_for_a_lock(store), 5)
+        runs.create(connection, store.account_id, "incremental", "cli", None, None)
+    claiming.join()
+    assert tokens == [None]
+    assert store.look(parked.id).status == "rate_limited"
+
+
+def test_a_trigger_that_comes_while_a_parked_run_is_claimed_makes_a_pending_one(store: Store) -> None:
+    parked = store.run("full", status="rate_limited", wake_at=PAST)
+    made: list[int] = []
+
+    def trigger() -> None:
+        with store.database.begin() as connection:
+            runs.find(connection, store.account_id, "incremental", None)
+            made.append(runs.create(connection, store.account_id, "incremental", "cli", None, None))
+
+    triggering = Thread(target=trigger)
+    presence = store.database.claimant()
+    with store.database.begin() as connection:
+        assert runs.claim(connection, parked, uuid4(), presence, 100)
+        triggering.start()
+        until(lambda: waits_for_a_lock(store), 5)
+    triggering.join()
+    assert store.look(made[0]).status == "pending"
+
+
+def test_a_session_that_stands_for_a_process_outlives_what_the_server_does_to_idle_ones(
+    database_url: str, store: Store
+) -> None:
+    impatient = Database(f"{database_url}&options=-c%20idle_session_timeout%3D50")
+    try:
+        presence = impatient.claimant()
+        with impatient.begin() as connection:
+            (idle,) = connection.execute(text("SELECT pg_backend_pid()")).one()
+        until(lambda: not store.sql("SELECT 1 FROM pg_stat_activity WHERE pid = :pid", pid=idle), 10)
+        assert store.sql("SELECT 1 FROM pg_stat_activity WHERE pid = :pid", pid=presence.pid)
+        assert impatient.claimant() == presence
+    finally:
+        impatient.close()
+
+
+# ---- commits --------------------------------------------------------------------------------------------------------
+
+
+def test_the_commit_of_a_stale_claimant_is_refused(store: Store) -> None:
+    run = store.run()
+    stale = store.claim(run, GONE)
+    fresh = store.claim(run)
+    assert stale
+    assert fresh
+    assert not store.advance(run, stale)
+    with store.database.begin() as connection:
+        assert not runs.lock_claim(connection, run.id, stale)
+        assert runs.release(connection, run, stale, 1) is None
+        assert not runs.end(connection, run.id, "failed", token=stale)
+    assert store.advance(run, fresh, seq=1)
+    assert (store.look(run.id).seq, store.look(run.id).claimed) == (1, False)
+
+
+def test_a_commit_counts_once(store: Store) -> None:
+    run = store.run()
+    token = store.claim(run)
+    assert token
+    assert store.advance(run, token, seq=1)
+    assert not store.advance(run, token, seq=2)
+    assert store.look(run.id).seq == 1
+
+
+def test_a_cancel_beats_a_commit_in_flight(store: Store) -> None:
+    run = store.run()
+    token = store.claim(run)
+    assert token
+    with store.database.begin() as connection:
+        assert runs.end(connection, run.id, "cancelled", error="cancelled")
+    assert not store.advance(run, token)
+    with store.database.begin() as connection:
+        assert not runs.renew(connection, run.id, token, 10)
+    assert store.look(run.id).status == "cancelled"
+
+
+def test_a_cancel_during_a_commit_waits_for_it_and_then_holds(store: Store) -> None:
+    run = store.run()
+    token = store.claim(run)
+    assert token
+
+    def cancel() -> None:
+        with store.database.begin() as connection:
+            assert runs.end(connection, run.id, "cancelled", error="cancelled")
+
+    cancelling = Thread(target=cancel)
+    with store.database.begin() as connection:
+        assert runs.lock_claim(connection, run.id, token)
+        cancelling.start()
+        until(lambda: waits_for_a_lock(store), 5)
+        assert runs.advance(connection, run, token, "tracks", 1, "library")
+    cancelling.join()
+    assert (store.look(run.id).status, store.look(run.id).seq) == ("cancelled", 1)
+    assert store.claim(store.look(run.id)) is None
+
+
+def test_success_is_only_for_a_run_whose_phases_are_over(store: Store) -> None:
+    run = store.run()
+    with store.database.begin() as connection:
+        assert not runs.end(connection, run.id, "success")
+    store.set(run.id, phase="finish")
+    with store.database.begin() as connection:
+        assert runs.end(connection, run.id, "success")
+        assert not runs.end(connection, run.id, "cancelled")
+    assert store.column(run, "completed_at") is not None
+
+
+def test_counters_add_up_in_the_run_and_in_its_phase(store: Store) -> None:
+    run = store.run()
+    with store.database.begin() as connection:
+        runs.add_counts(connection, run.id, "tracks", Counts(5, 3, 1, 1), 2)
+        runs.add_counts(connection, run.id, "albums", Counts(1, 0, 0, 0), 1)
+        runs.add_unsuccessful_calls(connection, run.id, 4)
+    assert store.sql(
+        "SELECT items_processed, items_added, items_updated, items_removed, api_calls FROM sync_history"
+    ) == [(6, 3, 1, 1, 7)]
+    assert store.one("SELECT items_processed FROM sync_state WHERE entity_type = 'tracks'") == 5
+
+
+def test_percent_complete_is_null_while_the_total_is_unknown_and_never_falls(store: Store) -> None:
+    run = store.run()
+    shown = []
+    for processed, total in ((10, None), (40, 100), (0, 500), (50, None), (0, 60)):
+        with store.database.begin() as connection:
+            runs.add_counts(connection, run.id, "tracks", Counts(processed), 0)
+            runs.save_checkpoint(connection, run, cursor={}, offset=0, total=total, deferred=0, over=False)
+        shown.append(store.one("SELECT percent_complete FROM sync_state WHERE entity_type = 'tracks'"))
+    assert shown == [None, 50, 50, 50, 100]
+
+
+def test_failures_count_since_the_last_advance(store: Store) -> None:
+    run = store.run()
+    for wanted in (1, 2):
+        token = store.claim(run)
+        assert token
+        with store.database.begin() as connection:
+            assert runs.release(connection, run, token, 0, error="503") == wanted
+    token = store.claim(run)
+    assert token
+    with store.database.begin() as connection:
+        assert runs.release(connection, run, token, 5) == 2  # told to wait: no failure
+    with store.database.begin() as connection:
+        runs.save_checkpoint(connection, run, cursor={}, offset=0, total=None, deferred=0, over=False)
+        assert runs.get_checkpoint(connection, run.id, "tracks").failures == 0
+
+
+# ---- resume ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("status", "can"), [("failed", True), ("cancelled", True), ("success", False)])
+def test_what_failed_or_was_cancelled_goes_on_from_its_checkpoints(store: Store, status: Status, can: bool) -> None:
+    run = store.run(status=status, phase="albums", seq=4)
+    with store.database.begin() as connection:
+        assert runs.reopen(connection, run.id) is can
+    found = store.look(run.id)
+    assert (found.phase, found.seq) == ("albums", 4)
+    assert found.status == ("in_progress" if can else status)
+    assert (store.claim(found) is not None) is can
+
+
+def test_only_the_newest_run_of_its_type_is_resumed(store: Store) -> None:
+    old = store.run(status="failed")
+    store.run("incremental", status="failed")
+    with store.database.begin() as connection:
+        assert runs.reopen(connection, old.id)
+    store.set(old.id, status="failed")
+    store.run(status="success")
+    with store.database.begin() as connection:
+        assert not runs.reopen(connection, old.id)
+
+
+def test_what_is_resumed_waits_while_another_run_of_the_account_goes(store: Store) -> None:
+    run = store.run("full", status="failed")
+    store.run("incremental")
+    with store.database.begin() as connection:
+        assert runs.reopen(connection, run.id)
+    assert store.look(run.id).status == "pending"
+
+
+def test_a_trigger_means_the_unfinished_run_or_the_one_its_key_made(store: Store) -> None:
+    old = store.run(status="success", idempotency_key="k")
+    going = store.run()
+    with store.database.begin() as connection:
+        for key, found in ((None, going), ("new", going), ("k", old)):
+            run = runs.find(connection, store.account_id, "full", key)
+            assert run
+            assert run.id == found.id
+        assert runs.find(connection, store.account_id, "incremental", None) == going
+
+
+@pytest.mark.parametrize("status", ["pending", "rate_limited", "success"])
+def test_an_incremental_does_not_join_a_full_run_that_does_not_go(status: str, store: Store) -> None:
+    store.run(status=status)
+    with store.database.begin() as connection:
+        assert runs.find(connection, store.account_id, "incremental", None) is None
+
+
+# ---- sweep ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_on_its_way_is_not_due(store: Store) -> None:
+    run = store.run()
+    assert store.due() == []
+    store.claim(run)
+    assert store.due() == []
+
+
+def test_a_run_past_its_time_is_due_once(store: Store) -> None:
+    run = store.run(wake_at=PAST)
+    assert store.due() == [run.id]
+    assert store.due() == []
+
+
+def test_a_run_whose_worker_is_gone_is_due_at_once_and_can_be_claimed(store: Store) -> None:
+    run = store.run()
+    stale = store.claim(run, GONE)
+    assert stale
+    assert store.due() == [run.id]
+    assert not store.look(run.id).claimed
+    assert not store.advance(run, stale)
+    assert store.claim(run)
+
+
+def test_a_worker_that_died_between_commit_and_publishing_is_missed_at_once(store: Store) -> None:
+    run = store.run()
+    token = store.claim(run, GONE)
+    assert token
+    assert store.advance(run, token)
+    assert store.due() == [run.id]
+
+
+@pytest.mark.parametrize("wake_at", [PAST, FUTURE])
+@pytest.mark.parametrize(("blocked", "due"), [("albums", False), ("*", False), ("artists", True), (None, True)])
+def test_a_parked_run_is_due_when_its_family_is_free_whatever_its_time_says(
+    store: Store, wake_at: str, blocked: str | None, due: bool
+) -> None:
+    run = store.run(status="rate_limited", family="albums", wake_at=wake_at)
+    if blocked:
+        store.block(blocked)
+    assert store.due() == ([run.id] if due else [])
+    assert store.look(run.id).status == ("in_progress" if due else "rate_limited")
+    store.sql("UPDATE rate_limits SET blocked_until = now()")
+    assert store.due() == ([] if due else [run.id])
+
+
+def test_the_cooldown_of_another_app_parks_nobody(store: Store) -> None:
+    run = store.run(status="rate_limited", family="albums")
+    store.block("*")
+    store.sql("UPDATE rate_limits SET client_id = 'another'")
+    assert store.due() == [run.id]
+
+
+def test_a_pending_run_is_due_when_the_account_is_free(store: Store) -> None:
+    going = store.run("full")
+    pending = store.run("incremental")
+    assert store.due() == []
+    with store.database.begin() as connection:
+        runs.end(connection, going.id, "failed")
+    assert store.due() == [pending.id]
+    assert store.look(pending.id).status == "in_progress"
+
+
+def test_full_comes_before_incremental_and_one_run_at_a_time(store: Store) -> None:
+    incremental = store.run("incremental", status="pending")
+    full = store.run("full", status="pending")
+    others = store.run("incremental", account_id=store.account("user02"), status="pending")
+    assert sorted(store.due()) == sorted([full.id, others.id])
+    assert store.due() == []
+    store.set(full.id, status="success")
+    assert store.due() == [incremental.id]
+
+
+def test_two_sweeps_at_once_do_not_take_the_same(store: Store) -> None:
+    run = store.run(wake_at=PAST)
+    with store.database.begin() as one, store.database.begin() as other:
+        taken = runs.take_due(one, run.account_id, CLIENT)
+        assert taken
+        assert taken.id == run.id
+        assert runs.take_due(other, run.account_id, CLIENT) is None
+
+
+@pytest.mark.parametrize("parked", ["full", "incremental"])
+def test_a_run_that_began_since_a_sweep_looked_is_seen_by_it(store: Store, parked: str) -> None:
+    other = "incremental" if parked == "full" else "full"
+    waiting = store.run(parked, status="rate_limited")
+    with store.database.begin() as sweep:
+        assert runs.list_accounts_due(sweep, CLIENT) == [store.account_id]
+        store.run(other)
+        assert runs.take_due(sweep, store.account_id, CLIENT) is None
+    assert store.look(waiting.id).status == "rate_limited"
+
+
+def test_an_account_that_is_busy_keeps_no_other_one_waiting(store: Store) -> None:
+    store.run(wake_at=PAST)
+    others = store.run(account_id=store.account("user02"), wake_at=PAST)
+    with store.database.begin() as connection:
+        runs.find(connection, store.account_id, "incremental", None)
+        assert store.due() == [others.id]
+
+
+def test_sweeps_triggers_claims_and_ends_all_at_once_trip_nobody(store: Store) -> None:
+    """Every way in which a run begins, in six threads: each ends in a result, none in an error of the database."""
+    presence, errors = store.database.claimant(), []
+    runs_by_type = {kind: store.run(kind, status="rate_limited", wake_at=PAST) for kind in ("full", "incremental")}
+
+    def begin(kind: str, number: int) -> None:
+        run = store.look(runs_by_type[kind].id)
+        with store.database.begin() as connection:
+            if number % 4 == 0:
+                runs.claim(connection, run, uuid4(), presence, 100)
+            elif number % 4 == 1:
+                runs.take_due(connection, store.account_id, CLIENT)
+            elif number % 4 == 2:
+                runs.lock_account(connection, store.account_id)
+                runs.reopen(connection, run.id)
+            elif run.status == "in_progress":
+                status: Status = "rate_limited" if number % 8 == 3 else "failed"
+                connection.execute(
+                    text("UPDATE sync_history SET status = :status, claim = NULL, wake_at = now() WHERE id = :id"),
+                    {"status": status, "id": run.id},
+                )
+
+    def work(kind: str, first: int) -> None:
+        for number in range(first, first + 40):
+            try:
+                begin(kind, number)
+            except Exception as error:  # noqa: BLE001 (told below)
+                errors.append(error)
+
+    threads = [Thread(target=work, args=(kind, first)) for kind in runs_by_type for first in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
+def test_a_run_that_is_over_is_never_due(store: Store) -> None:
+    for status in ("success", "failed", "cancelled"):
+        store.run(status=status, wake_at=PAST)
+    assert store.due() == []
+
+
+def test_a_sweep_and_a_trigger_at_once_do_not_trip_each_other(store: Store) -> None:
+    pending = store.run("incremental", status="pending")
+    swept: list[int] = []
+    with store.database.begin() as connection:
+        runs.find(connection, store.account_id, "full", None)
+        sweeping = Thread(target=lambda: swept.extend(store.due()))
+        sweeping.start()
+        runs.create(connection, store.account_id, "full", "cli", None, None)
+        sweeping.join(0.5)
+    sweeping.join()
+    statuses = [status for (status,) in store.sql("SELECT status FROM sync_history ORDER BY status")]
+    assert statuses == ["in_progress", "pending"]
+    assert swept in ([], [pending.id])
+
+
+def test_calls_that_are_written_down_wait_for_the_run_before_they_touch_its_story(store: Store) -> None:
+    """Whoever moves the run has its row, and then writes a line: the other way round each would wait for the other."""
+    run = store.run()
+    writing = Thread(target=_sent, args=(store, run.id))
+    with store.database.begin() as connection:
+        assert runs.get(connection, run.id, lock=True)
+        writing.start()
+        until(lambda: bool(store.sql(WAITS_FOR_LOCK)), 20)
+        connection.execute(text("SELECT 1 FROM run_events FOR UPDATE NOWAIT"))
+    writing.join()
+    assert store.one("SELECT calls FROM run_events WHERE sync_id = :id", id=run.id) == 3
+
+
+WAITS_FOR_LOCK = """SELECT 1 FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%api_calls%'"""
+
+
+def _sent(store: Store, sync_id: int) -> None:
+    with store.database.begin() as connection:
+        runs.add_unsuccessful_calls(connection, sync_id, 3)
+
+
+def test_a_process_whose_connections_all_wait_says_that_the_database_is_away(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is frozen: who asks next gets no connection, and no statement of its own ever fails."""
+    monkeypatch.setattr(database._engine.pool, "_timeout", 0.05)
+    with ExitStack() as all_of_them:
+        for _ in range(10):
+            all_of_them.enter_context(database.begin())
+        with pytest.raises(Unavailable, match="connections"):
+            all_of_them.enter_context(database.begin())

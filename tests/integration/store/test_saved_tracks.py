@@ -1,0 +1,118 @@
+"""Saved tracks and the walk over them: twins, removals, and what comes back."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from spotisync.core.parse import EPOCH
+from spotisync.core.rows import SavedTrackRow
+from spotisync.store import saved_tracks
+from tests.integration.conftest import Store
+
+
+def saved(id_: str, day: int = 1) -> SavedTrackRow:
+    return SavedTrackRow(id_, datetime(2026, 1, day, tzinfo=UTC))
+
+
+@pytest.fixture(autouse=True)
+def _tracks(store: Store) -> None:
+    store.sql("INSERT INTO tracks (id, uri) SELECT x, '' FROM unnest(ARRAY['a', 'b', 'c', 'd']) x")
+
+
+def save(store: Store, *rows: SavedTrackRow) -> tuple[set[str], set[str]]:
+    with store.database.begin() as connection:
+        return saved_tracks.save_tracks(connection, store.account_id, rows)
+
+
+def walk(store: Store, sync_id: int, *rows: SavedTrackRow) -> set[str]:
+    """One page; gives the ids met for the first time."""
+    with store.database.begin() as connection:
+        new, to_write = saved_tracks.mark_seen(connection, sync_id, store.account_id, rows)
+        saved_tracks.save_tracks(connection, store.account_id, to_write)
+    return new
+
+
+def prove(store: Store, sync_id: int) -> int:
+    with store.database.begin() as connection:
+        since = saved_tracks.get_walk_start(connection, sync_id)
+        return saved_tracks.remove_unseen(connection, sync_id, store.account_id, since)
+
+
+def live(store: Store) -> dict[str, int]:
+    return {
+        id_: at.day for id_, at in store.sql("SELECT track_id, added_at FROM saved_tracks WHERE removed_at IS NULL")
+    }
+
+
+def test_saved_tracks_are_told_apart_into_added_and_changed(store: Store) -> None:
+    assert save(store, saved("a"), saved("b")) == ({"a", "b"}, set())
+    assert save(store, saved("a"), saved("b", 2), saved("c")) == ({"c"}, {"b"})
+    assert save(store) == (set(), set())
+
+
+def test_a_track_that_was_removed_is_saved_again_and_counts_as_added(store: Store) -> None:
+    save(store, saved("a"))
+    store.sql("UPDATE saved_tracks SET removed_at = now()")
+    assert save(store, saved("a")) == ({"a"}, set())
+    assert live(store) == {"a": 1}
+
+
+def test_a_proved_walk_removes_what_it_has_not_met_and_keeps_the_row(store: Store) -> None:
+    save(store, saved("a"), saved("b"))
+    run = store.run()
+    walk(store, run.id, saved("a"), saved("c"))
+    assert prove(store, run.id) == 1
+    assert live(store) == {"a": 1, "c": 1}
+    assert store.one("SELECT removed_at IS NOT NULL FROM saved_tracks WHERE track_id = 'b'")
+    assert store.one("SELECT count(*) FROM seen_tracks") == 0
+
+
+def test_what_somebody_wrote_since_the_walk_began_is_not_removed_by_it(store: Store) -> None:
+    run = store.run()
+    save(store, saved("b"))
+    walk(store, run.id, saved("a"))
+    assert prove(store, run.id) == 0
+    assert live(store) == {"a": 1, "b": 1}
+
+
+def test_a_row_that_is_met_again_is_counted_once(store: Store) -> None:
+    run = store.run()
+    assert walk(store, run.id, saved("a"), saved("b")) == {"a", "b"}
+    assert walk(store, run.id, saved("b"), saved("c")) == {"c"}
+
+
+@pytest.mark.parametrize("days", [(5, 2), (2, 5)])
+def test_of_twins_on_different_pages_the_newest_counts_in_whatever_order(store: Store, days: tuple[int, int]) -> None:
+    run = store.run()
+    for day in days:
+        walk(store, run.id, saved("a", day))
+    assert live(store) == {"a": 5}
+
+
+def test_a_date_that_went_back_is_believed_when_the_walk_meets_it_first(store: Store) -> None:
+    save(store, saved("a", 5))
+    run = store.run()
+    walk(store, run.id, saved("a", 2))
+    assert live(store) == {"a": 2}
+
+
+def test_one_account_does_not_see_the_other(store: Store) -> None:
+    save(store, saved("a"))
+    other = store.account("other")
+    run = store.run(account_id=other)
+    with store.database.begin() as connection:
+        saved_tracks.mark_seen(connection, run.id, other, [saved("b")])
+        saved_tracks.save_tracks(connection, other, [saved("b")])
+        assert (
+            saved_tracks.remove_unseen(connection, run.id, other, saved_tracks.get_walk_start(connection, run.id)) == 0
+        )
+    assert live(store) == {"a": 1, "b": 1}
+
+
+def test_a_row_that_comes_without_its_date_keeps_the_one_that_is_stored(store: Store) -> None:
+    store.sql("INSERT INTO tracks (id, uri) VALUES ('t1', 'u')")
+    known = datetime(2017, 7, 2, tzinfo=UTC)
+    with store.database.begin() as connection:
+        saved_tracks.save_tracks(connection, store.account_id, [SavedTrackRow("t1", known)])
+        assert saved_tracks.save_tracks(connection, store.account_id, [SavedTrackRow("t1", EPOCH)]) == (set(), set())
+    assert store.one("SELECT added_at FROM saved_tracks") == known

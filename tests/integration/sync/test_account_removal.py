@@ -1,0 +1,177 @@
+"""An account is switched off or removed while it is synced: the run ends, and no message in flight writes any more."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from threading import Thread
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from spotisync.core.outcomes import Outcome, Stale
+from spotisync.errors import Fatal, IllegalMove
+from spotisync.simulator import Server
+from spotisync.store.runs import Run
+from spotisync.sync import Context, accounts, runs
+from spotisync.sync.batch import run_batch
+from spotisync.sync.runs import Caller
+from tests.integration.conftest import Store, until
+from tests.support import driver
+from tests.support.driver import Account
+
+OWN = (
+    "saved_tracks",
+    "account_playlists",
+    "saved_albums",
+    "followed_artists",
+    "sync_history",
+    "sync_state",
+    "accounts",
+)
+
+
+@pytest.fixture
+def store(context: Context) -> Store:
+    """Without an account of its own."""
+    return Store(context.database)
+
+
+def held(context: Context, simulator: Server, run: Run) -> Any:
+    """A batch in flight: its request is held by Spotify until `release`."""
+    simulator.control.add_fault(kind="hold", path="/v1/me/tracks")
+    threads = ThreadPoolExecutor(1)
+    future: Future[Outcome] = threads.submit(run_batch, context, run.id, run.phase, run.seq)
+    until(lambda: bool(simulator.control.held()), 30)
+
+    def release() -> Outcome:
+        simulator.control.release()
+        with threads:
+            return future.result(60)
+
+    return release
+
+
+@pytest.mark.parametrize("end", [accounts.remove, lambda context, name: accounts.set_status(context, name, "disabled")])
+def test_a_batch_in_flight_writes_nothing(
+    end: Callable[[Context, str], Any], context: Context, simulator: Server, account: Account, store: Store
+) -> None:
+    release = held(context, simulator, driver.start(context, account))
+    end(context, account.name)
+    assert isinstance(release(), Stale)
+    assert store.sql("SELECT 1 FROM saved_tracks") == []
+    assert store.sql("SELECT 1 FROM tracks") == []
+
+
+def test_nothing_of_a_removed_account_is_left_but_who_has_to_be_told(
+    context: Context, account: Account, store: Store
+) -> None:
+    driver.full_sync(context, account)
+    run = runs.trigger(context, account.name, "full", "task", caller=Caller("one", {"id": "one"})).run
+    for _ in range(2):
+        driver.step(context, run)
+    accounts.remove(context, account.name)
+    assert [table for table in OWN if store.sql(f"SELECT 1 FROM {table}")] == []
+    waiter = runs.claim_waiter(context)
+    assert waiter
+    assert (waiter.task_id, waiter.status, waiter.last_error) == ("one", "cancelled", "the account was removed")
+    runs.mark_answered(context, waiter)
+    assert store.sql("SELECT 1 FROM waiters") == []
+    # Messages that were on their way, in whatever order they come.
+    for phase in ("tracks", "artists", "albums", "playlists"):
+        assert isinstance(run_batch(context, run.id, phase, 0), Stale)
+    assert not runs.finish(context, run.id)
+    assert runs.take_due_runs(context) == []
+    with pytest.raises(Fatal, match="no account"):
+        runs.trigger(context, account.name, "full", "task")
+
+
+def test_a_token_is_not_asked_for_when_its_account_is_gone(context: Context, account: Account, store: Store) -> None:
+    """Between the claim and the first request."""
+    run = driver.start(context, account)
+    plan = context.gate.check_cooldown
+
+    def gone(*_: Any) -> None:
+        context.gate.check_cooldown = plan  # type: ignore[method-assign]
+        accounts.remove(context, account.name)
+
+    context.gate.check_cooldown = gone  # type: ignore[method-assign, assignment]
+    assert isinstance(driver.step(context, run), Stale)
+    assert store.sql("SELECT 1 FROM saved_tracks") == []
+
+
+def test_a_disabled_account_ends_its_run_and_goes_on_once_it_is_enabled(
+    context: Context, account: Account, store: Store
+) -> None:
+    run = driver.start(context, account)
+    driver.step(context, run)
+    accounts.set_status(context, account.name, "disabled")
+    assert store.sql("SELECT status, last_error FROM sync_history") == [
+        ("cancelled", accounts.disabled_message(account.name))
+    ]
+    with pytest.raises(Fatal, match="spotisync accounts enable"):
+        runs.resume(context, run.id)
+    with pytest.raises(Fatal, match="spotisync accounts enable"):
+        runs.trigger(context, account.name, "full", "task")
+    accounts.set_status(context, account.name, "active")
+    runs.resume(context, run.id)
+    assert driver.run_to_end(context, run)["status"] == "success"
+
+
+def test_what_can_not_be_resumed_says_what_can_be_done(context: Context, account: Account) -> None:
+    first, second = driver.start(context, account), None
+    runs.cancel(context, first.id)
+    second = driver.start(context, account)
+    runs.cancel(context, second.id)
+    with pytest.raises(IllegalMove, match="resume that one, or start another"):
+        runs.resume(context, first.id)
+    with pytest.raises(Fatal, match="spotisync history"):
+        runs.resume(context, 999)
+
+
+def test_removals_and_triggers_at_the_same_moment_leave_nobody_waiting(
+    make_sync: Callable[..., Context], context: Context, simulator: Server, account: Account, store: Store
+) -> None:
+    """Whichever comes first: a caller is refused in words, or told that the account went."""
+    others = [make_sync(simulator) for _ in range(4)]
+
+    def trigger(number: int) -> str | None:
+        try:
+            caller = Caller(str(number), {"id": str(number)})
+            runs.trigger(others[number % 4], account.name, "full", "task", caller=caller)
+        except Fatal as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(5) as threads:
+        triggers = [threads.submit(trigger, number) for number in range(8)]
+        removal = threads.submit(accounts.remove, context, account.name)
+        refused = [each.result(30) for each in triggers]
+        removal.result(30)
+    assert all(words is None or "no account" in words for words in refused)
+    assert store.one("SELECT count(*) FROM waiters WHERE ended = 'cancelled'") == refused.count(None)
+    assert store.sql("SELECT 1 FROM sync_history") == []
+
+
+def test_a_removal_that_meets_somebody_who_writes_for_the_account_is_done_all_the_same(
+    context: Context, account: Account, store: Store
+) -> None:
+    """One has a row of the account and then needs the account's own, the other the other way round."""
+    id_ = store.one("SELECT id FROM accounts")
+    store.sql("INSERT INTO playback (account_id) VALUES (:id) ON CONFLICT DO NOTHING", id=id_)
+    removing = Thread(target=accounts.remove, args=(context, account.name))
+    with suppress(OperationalError), store.database.begin() as connection:
+        # Who looks for the deadlock is who is ended: this one does not, and on a slow machine gives up first.
+        connection.execute(text("SET LOCAL deadlock_timeout = '1h'"))
+        connection.execute(text("SET LOCAL lock_timeout = '3s'"))
+        connection.execute(text("UPDATE playback SET last_error = 'x' WHERE account_id = :id"), {"id": id_})
+        removing.start()
+        until(lambda: bool(store.sql(WAITS_FOR_LOCK)), 20)
+        connection.execute(text("SELECT 1 FROM accounts WHERE id = :id FOR KEY SHARE"), {"id": id_})
+    removing.join(20)
+    assert store.sql("SELECT 1 FROM accounts") == []
+
+
+WAITS_FOR_LOCK = """SELECT 1 FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'DELETE FROM accounts%'"""

@@ -1,0 +1,317 @@
+"""Accounts and their tokens: encrypted at rest, refreshed once, and told in words when a login is over."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+
+from spotisync.errors import Fatal, Misconfigured, NeedsLogin, Transient
+from spotisync.simulator import Server, start
+from spotisync.spotify.http import Unauthorised
+from spotisync.store import accounts
+from spotisync.store.accounts import TokenVault
+from spotisync.store.database import Connection, Database
+from spotisync.sync import Context
+from spotisync.sync import accounts as enrol
+from spotisync.sync.tokens import AccountAccess, access_token
+from tests.integration.conftest import Store
+
+KEYS = [Fernet.generate_key().decode() for _ in range(3)]
+REFRESHES = "/api/token"
+
+
+def refreshes(simulator: Server) -> int:
+    return len([each for each in simulator.control.requests() if each["path"] == REFRESHES])
+
+
+# ---- the vault ------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_sealed_is_not_what_is_stored_and_opens_again() -> None:
+    sealed = TokenVault(KEYS[:1]).encrypt("AQ0secret")
+    assert "secret" not in sealed
+    assert TokenVault(KEYS[:1]).decrypt(sealed) == "AQ0secret"
+    assert TokenVault(KEYS[:1]).encrypt("AQ0secret") != sealed
+
+
+def test_prepending_a_key_rotates_it() -> None:
+    old = TokenVault(KEYS[:1]).encrypt("AQ0secret")
+    both = TokenVault([KEYS[1], KEYS[0]])
+    assert both.decrypt(old) == "AQ0secret"
+    new = both.encrypt("AQ1secret")
+    assert TokenVault([KEYS[1]]).decrypt(new) == "AQ1secret"
+    with pytest.raises(Misconfigured):
+        TokenVault([KEYS[0]]).decrypt(new)
+
+
+@pytest.mark.parametrize(
+    "sealed",
+    [TokenVault(KEYS[1:2]).encrypt("x"), "", "nonsense", "ü"],
+    ids=["another key", "empty", "nonsense", "not ascii"],
+)
+def test_a_wrong_key_says_the_cure(sealed: str) -> None:
+    with pytest.raises(Misconfigured, match="add that key to the list"):
+        TokenVault(KEYS[:1]).decrypt(sealed)
+
+
+@pytest.mark.parametrize("keys", [[], ["short"], [KEYS[0], "ü" * 32], [""]])
+def test_what_is_no_key_is_told_by_the_name_of_its_variable(keys: list[str]) -> None:
+    with pytest.raises(Misconfigured, match="SPOTISYNC_SECRET_KEY"):
+        TokenVault(keys)
+
+
+# ---- accounts -------------------------------------------------------------------------------------------------------
+
+
+def test_an_account_is_stored_with_its_tokens_encrypted(context: Context, simulator: Server, store: Store) -> None:
+    token = simulator.refresh_token()
+    added = enrol.add(context, token, None)
+    ((row,),) = store.sql("SELECT a::text FROM accounts a WHERE id = :id", id=added.id)
+    assert token not in row
+    sealed = store.one("SELECT refresh_token FROM accounts WHERE id = :id", id=added.id)
+    assert context.vault.decrypt(sealed) == token
+    assert (added.spotify_user_id, added.status) == (simulator.world.first.id, "active")
+
+
+def test_adding_an_account_again_authorises_it_again(context: Context, simulator: Server, store: Store) -> None:
+    first = enrol.add(context, simulator.refresh_token(), None)
+    with context.database.begin() as connection:
+        used = accounts.get_tokens(connection, first.id).refresh_token
+        assert accounts.mark_needs_login(connection, first.id, used or "", "revoked")
+    again = enrol.add(context, simulator.refresh_token(), None)
+    assert (again.id, again.status, again.last_error) == (first.id, "active", None)
+
+
+def test_an_account_goes_by_its_name_or_by_being_the_only_one(store: Store) -> None:
+    with store.database.begin() as connection:
+        assert accounts.find_account(connection, None).spotify_user_id == "me"
+        assert accounts.find_account(connection, "me").id == store.account_id
+        with pytest.raises(Fatal, match="there is no account 'x'; there are me"):
+            accounts.find_account(connection, "x")
+    store.account("user02")
+    with store.database.begin() as connection, pytest.raises(Fatal, match="which account"):
+        accounts.find_account(connection, None)
+    store.sql("DELETE FROM accounts")
+    with store.database.begin() as connection, pytest.raises(Fatal, match="spotisync login"):
+        accounts.find_account(connection, None)
+
+
+# ---- access tokens --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def enrolled(context: Context, simulator: Server) -> int:
+    added = enrol.add(context, simulator.refresh_token(), None).id
+    simulator.control.reset_log()
+    return added
+
+
+def expire(store: Store) -> None:
+    store.sql("UPDATE accounts SET access_token_expires_at = now() - interval '1 second'")
+
+
+def test_a_token_that_is_good_is_not_refreshed(context: Context, simulator: Server, enrolled: int) -> None:
+    access = AccountAccess(context, enrolled)
+    assert access.token() == access.token() == AccountAccess(context, enrolled).token()
+    assert refreshes(simulator) == 0
+
+
+def test_of_eight_threads_with_one_expired_token_one_refreshes(
+    make_sync: Callable[..., Context], simulator: Server, enrolled: int, store: Store
+) -> None:
+    expire(store)
+    simulator.control.add_fault(kind="delay", seconds=0.2, path=REFRESHES, times=None)
+    processes = [make_sync(simulator) for _ in range(4)]
+    with ThreadPoolExecutor(8) as threads:
+        tokens = list(threads.map(lambda n: AccountAccess(processes[n % 4], enrolled).token(), range(8)))
+    assert len(set(tokens)) == 1
+    assert refreshes(simulator) == 1
+    assert processes[0].spotify.get_profile(tokens[0])
+
+
+def test_of_eight_threads_with_one_rejected_token_one_refreshes(
+    make_sync: Callable[..., Context], context: Context, simulator: Server, enrolled: int
+) -> None:
+    rejected = access_token(context, enrolled)
+    simulator.control.add_fault(kind="delay", seconds=0.2, path=REFRESHES, times=None)
+    processes = [make_sync(simulator) for _ in range(4)]
+    with ThreadPoolExecutor(8) as threads:
+        tokens = list(threads.map(lambda n: AccountAccess(processes[n % 4], enrolled).token(rejected), range(8)))
+    assert set(tokens) != {rejected}
+    assert len(set(tokens)) == 1
+    assert refreshes(simulator) == 1
+
+
+class Between(Database):
+    """Lets something happen before its second transaction."""
+
+    def __init__(self, url: str, happens: Callable[[], object]) -> None:
+        super().__init__(url)
+        self._happens = happens
+        self._begun = 0
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        self._begun += 1
+        if self._begun == 2:
+            self._happens()
+        with super().begin() as connection:
+            yield connection
+
+
+def test_a_refresh_that_ended_between_our_look_and_our_claim_is_ours_too(
+    context: Context, simulator: Server, enrolled: int, store: Store, database_url: str
+) -> None:
+    expire(store)
+    theirs: list[str] = []
+    database = Between(database_url, lambda: theirs.append(access_token(context, enrolled)))
+    assert [access_token(replace(context, database=database), enrolled)] == theirs
+    assert refreshes(simulator) == 1
+    assert store.one("SELECT refresh_claim FROM accounts WHERE id = :id", id=enrolled) is None
+    database.close()
+
+
+def test_a_rotated_refresh_token_is_stored_and_used_next(make_sync: Callable[..., Context], store: Store) -> None:
+    with start("tiny", refresh_reply="rotate") as simulator:
+        sync = make_sync(simulator)
+        added = enrol.add(sync, simulator.refresh_token(), None)
+        stored = []
+        for _ in range(3):
+            expire(store)
+            assert sync.spotify.get_profile(access_token(sync, added.id))
+            stored.append(
+                sync.vault.decrypt(store.one("SELECT refresh_token FROM accounts WHERE id = :id", id=added.id))
+            )
+            assert stored[-1] == simulator.refresh_token()
+        assert len(set(stored)) == 3
+
+
+def test_four_processes_that_outlive_token_after_token_refresh_each_once_and_lose_none(
+    make_sync: Callable[..., Context], store: Store
+) -> None:
+    with start("tiny", token_life=1, refresh_reply="rotate") as simulator, ThreadPoolExecutor(4) as threads:
+        processes = [make_sync(simulator) for _ in range(4)]
+        added = enrol.add(processes[0], simulator.refresh_token(), None)
+        grants = simulator.app.logins._grants
+        enough, began = len(grants) + 3, time.monotonic()
+
+        def read(context: Context) -> int:
+            access, good = AccountAccess(context, added.id), 0
+            while len(grants) < enough and time.monotonic() < began + 60:
+                token = access.token()
+                try:
+                    good += bool(context.spotify.get_profile(token))
+                except Unauthorised:  # it ended on the way
+                    access.token(rejected=token)
+            return good
+
+        assert all(threads.map(read, processes))
+        assert len(grants) >= enough
+        # A token is used for nine tenths of its life at least, by whoever.
+        assert refreshes(simulator) <= 2 + (time.monotonic() - began) / 0.9
+        sealed = store.one("SELECT refresh_token FROM accounts WHERE id = :id", id=added.id)
+        assert processes[0].vault.decrypt(sealed) == simulator.refresh_token()
+
+
+@pytest.mark.parametrize("how", ["revoked", "expired"])
+def test_a_login_that_is_over_is_noted_told_with_the_cure_and_not_tried_again(
+    context: Context, simulator: Server, enrolled: int, store: Store, how: str
+) -> None:
+    simulator.control.revoke(how=how)
+    expire(store)
+    for _ in range(3):
+        with pytest.raises(NeedsLogin, match=rf"{how}.*spotisync login"):
+            access_token(context, enrolled)
+    assert refreshes(simulator) == 1
+    found = store.sql("SELECT status, access_token FROM accounts WHERE id = :id", id=enrolled)
+    assert found == [("needs_login", None)]
+
+
+def test_a_refusal_of_a_token_that_was_replaced_meanwhile_ends_no_login(
+    context: Context, simulator: Server, enrolled: int, store: Store
+) -> None:
+    """A worker that was frozen sends the old token when another one has long rotated it."""
+    simulator.control.settings(refresh_reply="rotate")
+    expire(store)
+    used = store.one("SELECT refresh_token FROM accounts WHERE id = :id", id=enrolled)
+    assert access_token(context, enrolled)
+    with store.database.begin() as connection:
+        assert not accounts.mark_needs_login(connection, enrolled, used, "revoked")
+    expire(store)
+    assert access_token(context, enrolled)
+
+
+def test_a_rotated_token_that_comes_late_undoes_the_refusal_of_the_old_one(
+    context: Context, simulator: Server, enrolled: int, store: Store
+) -> None:
+    simulator.control.settings(refresh_reply="rotate")
+    used = store.one("SELECT refresh_token FROM accounts WHERE id = :id", id=enrolled)
+    grant = context.accounts_client.refresh(context.vault.decrypt(used))
+    expire(store)
+    with pytest.raises(NeedsLogin):
+        access_token(context, enrolled)
+    assert grant.refresh_token
+    sealed = {
+        "access_token": context.vault.encrypt(grant.access_token),
+        "refresh_token": context.vault.encrypt(grant.refresh_token),
+    }
+    with store.database.begin() as connection:
+        assert accounts.store_refreshed(connection, enrolled, used, {**sealed, "expires_in": 3600, "scope": None})
+    assert access_token(context, enrolled) == grant.access_token
+
+
+@pytest.mark.parametrize("rule", [{"status": 503}, {"status": 429}, {"kind": "reset"}, {"kind": "garbage"}])
+def test_a_refresh_that_fails_for_now_ends_no_login_and_keeps_nobody_out(
+    context: Context, simulator: Server, enrolled: int, store: Store, rule: dict[str, Any]
+) -> None:
+    expire(store)
+    simulator.control.add_fault(path=REFRESHES, **rule)
+    with pytest.raises(Transient):
+        access_token(context, enrolled)
+    assert store.one("SELECT refresh_claim FROM accounts WHERE id = :id", id=enrolled) is None
+    assert context.spotify.get_profile(access_token(context, enrolled))
+
+
+def test_a_refresh_whose_process_died_is_taken_over(context: Context, enrolled: int, store: Store) -> None:
+    expire(store)
+    store.sql(
+        """UPDATE accounts SET refresh_claim = gen_random_uuid(), refresh_claim_until = now() + interval '0.2 seconds'
+        WHERE id = :id""",
+        id=enrolled,
+    )
+    assert context.spotify.get_profile(access_token(context, enrolled))
+
+
+def test_a_token_that_is_about_to_end_is_refreshed_before_it_is_used(
+    context: Context, simulator: Server, enrolled: int, store: Store
+) -> None:
+    store.sql(
+        """UPDATE accounts SET access_token_expires_at = now() + interval '20 seconds',
+        updated_at = now() - interval '1 hour'"""
+    )
+    access_token(context, enrolled)
+    assert refreshes(simulator) == 1
+
+
+def test_a_token_with_a_short_life_is_used_for_most_of_it(make_sync: Callable[..., Context], store: Store) -> None:
+    with start("tiny", token_life=5) as simulator:
+        sync = make_sync(simulator)
+        added = enrol.add(sync, simulator.refresh_token(), None)
+        simulator.control.reset_log()
+        access_token(sync, added.id)
+        assert refreshes(simulator) == 0
+
+
+def test_a_lost_key_is_told_and_keeps_nobody_out(
+    make_sync: Callable[..., Context], context: Context, simulator: Server, enrolled: int, store: Store
+) -> None:
+    expire(store)
+    with pytest.raises(Misconfigured, match="SPOTISYNC_SECRET_KEY"):
+        access_token(make_sync(simulator, secret_key=KEYS[0]), enrolled)
+    assert store.one("SELECT refresh_claim FROM accounts WHERE id = :id", id=enrolled) is None
+    assert access_token(make_sync(simulator, secret_key=f"{KEYS[0]},{context.settings.secret_key}"), enrolled)

@@ -1,0 +1,172 @@
+"""What is exported, read back, equals the tables."""
+
+import csv
+import json
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spotisync.core.tables import TABLES, Format
+from spotisync.errors import Fatal
+from spotisync.simulator import Server
+from spotisync.sync import Context, export, playback
+from tests.integration.conftest import Store
+from tests.integration.sync.test_playback import sql
+from tests.support.driver import Account, full_sync, incremental_sync
+from tests.system.command_line import Here
+from tests.system.programs import environment
+
+
+def silent(*_: object) -> None:
+    pass
+
+
+def exported(
+    context: Context, directory: Path, format_: Format = "jsonl", *, removed: bool = True
+) -> dict[str, list[Any]]:
+    written = export.export_to_directory(
+        context.database, None, list(TABLES), format_, directory, silent, removed=removed
+    )
+    found = {path.stem: list(_read(path)) for path in written}
+    assert {path.stem: rows for path, rows in written.items()} == {name: len(rows) for name, rows in found.items()}
+    return found
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def synced(context: Context, simulator: Server, account: Account) -> Context:
+    """A library with a track that was removed, names that files could stumble over, plays."""
+    full_sync(context, account)
+    first = sql(context, "SELECT track_id FROM saved_tracks ORDER BY 1 LIMIT 1")[0].track_id
+    simulator.world.edit("unlike", track=first)
+    incremental_sync(context, account)
+    playback.track_plays(context)
+    hard = 'a "quoted"; name, with\na line, a \\ backslash\tand ü'
+    sql(context, "UPDATE tracks SET name = :name WHERE id = (SELECT max(track_id) FROM saved_tracks)", name=hard)
+    sql(context, "UPDATE artists SET name = '', genres = '{}' WHERE id = (SELECT min(artist_id) FROM followed_artists)")
+    return context
+
+
+# Of each table: what tells its rows apart and says what they are.
+STORED = {
+    "saved_tracks": """SELECT track_id, t.name, t.album_id, to_json(added_at) #>> '{}', to_json(removed_at) #>> '{}',
+        ARRAY(SELECT artist_id FROM track_artists x WHERE x.track_id = s.track_id ORDER BY position) FROM saved_tracks s
+        JOIN tracks t ON t.id = track_id""",
+    "saved_albums": "SELECT album_id, name, label FROM saved_albums JOIN albums ON id = album_id",
+    "followed_artists": """SELECT artist_id, name, genres, popularity FROM followed_artists
+        JOIN artists ON id = artist_id""",
+    "playlists": """SELECT playlist_id, name, snapshot_id, p.position FROM account_playlists p
+        JOIN playlists ON id = playlist_id""",
+    "playlist_items": "SELECT playlist_id, position, kind, track_id, uri FROM playlist_items",
+    "plays": "SELECT to_json(played_at) #>> '{}', track_id, ms_played, context_uri, source FROM play_history",
+}
+COLUMNS = {
+    "saved_tracks": ("track_id", "name", "album_id", "added_at", "removed_at", "artist_ids"),
+    "saved_albums": ("album_id", "name", "label"),
+    "followed_artists": ("artist_id", "name", "genres", "popularity"),
+    "playlists": ("playlist_id", "name", "snapshot_id", "position"),
+    "playlist_items": ("playlist_id", "position", "kind", "track_id", "uri"),
+    "plays": ("played_at", "track_id", "ms_played", "context_uri", "source"),
+}
+
+
+def stored(context: Context, table: str) -> list[tuple[Any, ...]]:
+    sql(context, "SET timezone = 'UTC'")
+    return sorted((tuple(row) for row in sql(context, STORED[table])), key=str)
+
+
+def test_lines_of_json_read_back_equal_the_tables(synced: Context, tmp_path: Path) -> None:
+    found = exported(synced, tmp_path)
+    for table in TABLES:
+        assert sorted((tuple(row[c] for c in COLUMNS[table]) for row in found[table]), key=str) == stored(synced, table)
+        assert found[table]
+
+
+def test_a_table_of_text_read_back_equals_the_tables(synced: Context, tmp_path: Path) -> None:
+    def text(value: Any, column: str) -> str:
+        if isinstance(value, list):
+            return (" " if column.endswith("_ids") else "; ").join(value)
+        return "" if value is None else str(value)
+
+    found = exported(synced, tmp_path, "csv")
+    for table in TABLES:
+        wanted = [tuple(map(text, row, COLUMNS[table])) for row in stored(synced, table)]
+        assert sorted(tuple(row[column] for column in COLUMNS[table]) for row in found[table]) == sorted(wanted)
+
+
+def test_unknown_and_empty_are_told_apart(synced: Context, tmp_path: Path) -> None:
+    sql(synced, "UPDATE artists SET genres = NULL WHERE id = (SELECT max(artist_id) FROM followed_artists)")
+    export.export_to_directory(synced.database, None, ["followed_artists"], "csv", tmp_path, silent, removed=True)
+    lines = (tmp_path / "followed_artists.csv").read_text().splitlines()
+    assert any(',"",' in line for line in lines)
+    assert any(",," in line for line in lines)
+
+
+def test_what_was_removed_is_there_for_those_who_ask(synced: Context, tmp_path: Path) -> None:
+    without, all_ = (exported(synced, tmp_path, removed=removed)["saved_tracks"] for removed in (False, True))
+    assert len(all_) == len(without) + 1
+    assert [row["track_id"] for row in all_ if row["removed_at"]] == [
+        row.track_id for row in sql(synced, "SELECT track_id FROM saved_tracks WHERE removed_at IS NOT NULL")
+    ]
+
+
+def test_a_broken_off_export_leaves_the_last_one(synced: Context, tmp_path: Path) -> None:
+    exported(synced, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def enough(table: str, rows: int, total: int) -> None:
+        if table == "plays" and rows == total:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export.export_to_directory(synced.database, None, ["plays"], "jsonl", tmp_path, enough, removed=False)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_directory_that_can_not_be_written_is_told(synced: Context, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Fatal, match="can't be made"):
+        exported(synced, tmp_path / "file" / "below")
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_tracks_need_no_more_memory_than_one(store: Store, tmp_path: Path) -> None:
+    store.sql("INSERT INTO tracks (id, name, uri) SELECT g::text, 'name ' || g, 'u' FROM generate_series(1, 100000) g")
+    store.sql(
+        """INSERT INTO saved_tracks (account_id, track_id, added_at) SELECT :id, id, now() FROM tracks""",
+        id=store.account_id,
+    )
+    tracemalloc.start()
+    try:
+        told: list[int] = []
+        written = export.export_to_directory(
+            store.database, None, ["saved_tracks"], "jsonl", tmp_path, lambda *now: told.append(now[1]), removed=False
+        )
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert list(written.values()) == [100_000]
+    assert peak < 5_000_000
+    assert told[0] == 0
+    assert told == sorted(told)
+    assert len(told) > 50
+
+
+def test_the_command(synced: Context, tmp_path: Path, make_settings: Callable[..., Any], simulator: Server) -> None:
+    spotisync = Here(environment(make_settings(simulator.url)))
+    done = spotisync("export", str(tmp_path / "out"), "--json")
+    assert done.code == 0
+    assert {Path(each["file"]).name for each in done.json} == {f"{table}.csv" for table in TABLES}
+    assert all(Path(each["file"]).stat().st_size for each in done.json)
+    assert spotisync("export", "-").code == 2
+    assert "is none of saved_tracks" in spotisync("export", "x", "--only", "tracks").err
+    assert "there is no account" in spotisync("export", str(tmp_path / "out"), "--account", "nobody").err

@@ -1,0 +1,96 @@
+"""Incrementals over the real code and tables: what they cost, and that tables == truth after them."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from spotisync.simulator import Server
+from spotisync.sync import Context
+from tests.support import driver
+from tests.support.driver import Account
+from tests.support.truth import assert_tables_equal_truth
+
+
+def calls(server: Server, context: Context, account: Account) -> tuple[int, dict[str, Any]]:
+    server.control.reset_log()
+    summary = driver.incremental_sync(context, account)
+    assert summary["status"] == "success"
+    return len([each for each in server.control.requests() if each["path"].startswith("/v1/")]), summary
+
+
+def test_the_first_incremental_is_a_whole_walk(context: Context, simulator: Server, account: Account) -> None:
+    summary = driver.incremental_sync(context, account)
+    assert (summary["status"], summary["sync_type"]) == ("success", "incremental")
+    assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
+
+
+def test_after_a_full_sync_nothing_is_written(context: Context, simulator: Server, account: Account) -> None:
+    driver.full_sync(context, account)
+    spent, summary = calls(simulator, context, account)
+    assert (summary["items_added"], summary["items_updated"], summary["items_removed"]) == (0, 0, 0)
+    assert spent <= 14
+    assert calls(simulator, context, account)[0] <= 6
+    assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
+
+
+@pytest.mark.parametrize(
+    ("path", "phase"), [("/v1/me/tracks", "tracks"), ("/v1/me/playlists", "playlists"), ("/v1/playlists/", "playlists")]
+)
+def test_what_is_blocked_for_long_is_left_to_the_next_one_and_counted(
+    path: str, phase: str, context: Context, simulator: Server, account: Account
+) -> None:
+    driver.full_sync(context, account)
+    for _ in range(3):
+        simulator.world.edit("like")
+        simulator.world.edit("create_playlist")
+        simulator.world.random_edit(ops=["add_items"])
+    simulator.world.clock_offset += 120
+    fault = simulator.control.add_fault(kind="status", status=429, retry_after=86_400, path=path, times=None)
+    summary = driver.incremental_sync(context, account)
+    assert fault
+    assert summary["status"] == "success"
+    assert summary["phases"][phase]["items_deferred"] > 0
+    assert summary["items_deferred"] > 0
+    simulator.control.clear_faults()
+    with context.database.begin() as connection:
+        connection.execute(text("DELETE FROM rate_limits"))
+    assert driver.incremental_sync(context, account)["items_deferred"] == 0
+    assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
+
+
+def test_an_id_that_has_no_answer_is_not_asked_for_by_each_incremental(
+    context: Context, simulator: Server, account: Account
+) -> None:
+    driver.full_sync(context, account)
+    with context.database.begin() as connection:
+        connection.execute(
+            text(
+                """UPDATE artists SET enrichment = 'stub', enriched_at = NULL, lookup_attempts = 5
+                WHERE id = (SELECT min(id) FROM artists WHERE enrichment = 'full')"""
+            )
+        )
+    summary = driver.incremental_sync(context, account)
+    assert summary["items_deferred"] == 1
+    assert not [each for each in simulator.control.requests() if each["path"].startswith("/v1/artists?")][5:]
+    with context.database.begin() as connection:
+        assert connection.execute(text("SELECT count(*) FROM artists WHERE enrichment = 'stub'")).scalar() == 1
+    assert driver.full_sync(context, account)["items_deferred"] == 0, "a full sync tries again"
+
+
+def test_what_it_saved_is_what_reading_the_same_lists_again_would_have_taken(
+    context: Context, simulator: Server, account: Account
+) -> None:
+    simulator.control.reset_log()
+    assert driver.full_sync(context, account)["calls_saved"] is None
+    read = Counter(each["family"] for each in simulator.control.requests())
+    refused = simulator.control.counters()["statuses"]["playlists"]
+    calm = driver.incremental_sync(context, account)
+    # What was refused is not counted.
+    again = read["library"] + read["playlists"] - sum(refused[each] for each in refused if each >= "400")
+    assert calm["api_calls"] + calm["calls_saved"] == again
+    simulator.control.add_fault(kind="status", status=429, retry_after=86_400, family="playlists", times=None)
+    without = driver.incremental_sync(context, account)
+    assert without["status"] == "success"
+    assert without["calls_saved"] == 0, "a list that was put off saved nothing"

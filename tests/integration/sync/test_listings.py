@@ -1,0 +1,164 @@
+"""Saved albums and followed artists: read in full and in incremental runs, whatever happens meanwhile."""
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+
+from spotisync import status
+from spotisync.core.requests import PAGE, Request
+from spotisync.simulator import Server, start
+from spotisync.spotify import client
+from spotisync.store.runs import Run
+from spotisync.sync import Context, accounts, runs
+from tests.integration.conftest import Store
+from tests.support import driver
+from tests.support.driver import Account
+from tests.support.truth import assert_tables_equal_truth
+
+KINDS = ("saved_albums", "followed_artists")
+LISTS = ("/v1/me/albums", "/v1/me/following")
+EDITS = ("save_album", "unsave_album", "follow", "unfollow")
+
+
+@pytest.fixture
+def store(context: Context) -> Store:
+    return Store(context.database)
+
+
+@pytest.fixture
+def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two rows, for these lists alone: so that a small library has many."""
+    get = client.SpotifyClient.get
+
+    def small(self: client.SpotifyClient, request: Request, access_token: str) -> Any:
+        monkeypatch.setattr(client, "PAGE", 2 if request.kind in KINDS else PAGE)
+        return get(self, request, access_token)
+
+    monkeypatch.setattr(client.SpotifyClient, "get", small)
+
+
+def asked(server: Server) -> Counter[str]:
+    paths = (each["path"].partition("?")[0] for each in server.control.requests())
+    return Counter(path for path in paths if path in LISTS)
+
+
+def grow(server: Server, rows: int = 4) -> None:
+    """More than a page of each."""
+    rng = Random(1)
+    while len(server.world.first.albums) < rows:
+        server.world.edit("save_album", rng=rng)
+    with contextlib.suppress(LookupError):  # there may be no more of them
+        while len(server.world.first.followed) < rows:
+            server.world.edit("follow", rng=rng)
+
+
+def try_(server: Server, op: str, rng: Random) -> None:
+    with contextlib.suppress(LookupError, IndexError):  # there may be nothing left to do this to
+        server.world.edit(op, rng=rng)
+
+
+def right(context: Context, account: Account, server: Server) -> None:
+    assert_tables_equal_truth(context, account, server.control.truth(account.name))
+
+
+def incremental(context: Context, account: Account, server: Server) -> Counter[str]:
+    server.control.reset_log()
+    assert driver.incremental_sync(context, account)["status"] == "success"
+    return asked(server)
+
+
+@pytest.mark.usefixtures("_small_pages")
+@pytest.mark.parametrize("regime", ["full", "restricted"])
+def test_full_and_incremental_runs_have_what_spotify_has(make_sync: Callable[..., Context], regime: Any) -> None:
+    with start("tiny", seed=7, regime=regime) as server:
+        sync = make_sync(server, enrichment="always")
+        account = Account(accounts.add(sync, server.refresh_token(), None).spotify_user_id)
+        grow(server)
+        rng = Random(4)
+        edits = iter(EDITS * 4)
+
+        def edit(run: Run) -> None:
+            if run.phase in ("artists", "albums") and (op := next(edits, None)):
+                try_(server, op, rng)
+
+        driver.run_to_end(sync, driver.start(sync, account), before=edit)
+        driver.full_sync(sync, account)
+        right(sync, account, server)
+        assert incremental(sync, account, server) == Counter(dict.fromkeys(LISTS, 1)), "nothing has changed"
+        for op in (*EDITS, *EDITS):
+            try_(server, op, rng)
+            incremental(sync, account, server)
+            right(sync, account, server)
+
+
+@pytest.mark.usefixtures("_small_pages")
+def test_the_whole_list_is_read_once_a_day(context: Context, simulator: Server, account: Account, store: Store) -> None:
+    grow(simulator)
+    driver.full_sync(context, account)
+    store.sql("UPDATE saved_lists SET read_at = read_at - interval '25 hours'")
+    assert all(calls > 1 for calls in incremental(context, account, simulator).values())
+    assert set(incremental(context, account, simulator).values()) == {1}
+
+
+@pytest.mark.usefixtures("_small_pages")
+def test_a_reading_goes_on_where_it_was(context: Context, simulator: Server, account: Account, store: Store) -> None:
+    grow(simulator, 6)
+    run = driver.start(context, account)
+    while driver.look(context, run).phase != "albums":
+        driver.step(context, run)
+    driver.step(context, run)
+    assert store.one("SELECT count(*) FROM saved_albums") in (1, 2), "one may be null"
+    runs.cancel(context, run.id)
+    simulator.control.reset_log()
+    runs.resume(context, run.id)
+    assert driver.run_to_end(context, run)["status"] == "success"
+    assert asked(simulator)["/v1/me/albums"] in (2, 2 + 3), "with a null row, it is read a second time"
+    right(context, account, simulator)
+
+
+@pytest.mark.usefixtures("_small_pages")
+def test_percent_complete_never_falls(context: Context, simulator: Server, account: Account, store: Store) -> None:
+    grow(simulator)
+    seen: dict[str, list[float]] = {"artists": [], "albums": []}
+
+    def look(_: Run) -> None:
+        for phase, percents in seen.items():
+            percents += [
+                value
+                for (value,) in store.sql("SELECT percent_complete FROM sync_state WHERE entity_type = :p", p=phase)
+                if value is not None
+            ]
+
+    driver.run_to_end(context, driver.start(context, account), before=look)
+    for percents in seen.values():
+        assert percents == sorted(percents)
+        assert 0 <= percents[0] <= percents[-1] == 100
+
+
+@pytest.mark.parametrize("message", ["Insufficient client scope", "Forbidden"])
+@pytest.mark.parametrize("sync_type", ["full", "incremental"])
+def test_a_login_that_may_not_read_them_puts_them_off_in_words(
+    context: Context, simulator: Server, account: Account, store: Store, message: str, sync_type: Any
+) -> None:
+    simulator.control.add_fault(status=403, message=message, path="/v1/me/following", times=None)
+    run = runs.trigger(context, account.name, sync_type, "cli").run
+    summary = driver.run_to_end(context, run)
+    assert (summary["status"], summary["items_deferred"]) == ("success", 1)
+    assert store.one("SELECT items_deferred FROM sync_state WHERE entity_type = 'artists'") == 1
+    with context.database.begin() as connection:
+        document = status.run(connection, context.settings, run.id)
+    assert document
+    assert any("Followed artists were not read" in note for note in document["notes"])
+
+
+def test_an_incremental_does_not_wait_for_the_lists(
+    context: Context, simulator: Server, account: Account, store: Store
+) -> None:
+    driver.full_sync(context, account)
+    simulator.control.add_fault(status=429, retry_after=86_400, path="/v1/me/albums", times=None)
+    summary = driver.incremental_sync(context, account)
+    assert (summary["status"], summary["items_deferred"]) == ("success", 1)

@@ -1,0 +1,320 @@
+"""Recently played and the extended export, into the tables: each play one row, gaps told and closed."""
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+
+from spotisync.errors import Fatal
+from spotisync.simulator import Server, start
+from spotisync.store import plays
+from spotisync.store.accounts import find_account
+from spotisync.sync import Context, accounts, playback
+from spotisync.sync import import_history as importing
+from spotisync.sync.import_history import import_history
+from tests.support.driver import Account, full_sync
+from tests.support.plays import assert_plays_are_true, rows
+from tests.support.truth import assert_tables_equal_truth
+from tests.system.command_line import Here
+from tests.system.programs import environment
+
+MINUTES = 60_000
+
+
+def truth(simulator: Server, account: Account) -> Any:
+    return simulator.world.truth(account.name)["plays"]
+
+
+def listen(simulator: Server, plays: int, account: str | None = None, minutes: int = 4) -> None:
+    """Play so many tracks, one after the other."""
+    library = simulator.world.library(account)
+    for _ in range(plays):
+        simulator.world.edit("play", account, at_ms=library.plays[-1].played_at + minutes * MINUTES)
+
+
+def export(simulator: Server, directory: Path, **options: Any) -> Path:
+    path = directory / "my_spotify_data.zip"
+    path.write_bytes(simulator.world.export(**options))
+    return path
+
+
+def silent(_: int, __: int) -> None:
+    pass
+
+
+def sql(context: Context, statement: str, **values: Any) -> list[Any]:
+    with context.database.begin() as connection:
+        found = connection.execute(text(statement), values)
+        return list(found) if found.returns_rows else []
+
+
+def lane(context: Context, account: Account) -> dict[str, Any]:
+    with context.database.begin() as connection:
+        return plays.playback_status(connection, account.name)
+
+
+def requests(simulator: Server) -> list[Any]:
+    return [each for each in simulator.control.requests() if each["family"] == "player"]
+
+
+# ---- reading --------------------------------------------------------------------------------------------------------
+
+
+def test_plays_are_read_with_all_that_the_reply_says(context: Context, simulator: Server, account: Account) -> None:
+    told = truth(simulator, account)
+    done = playback.track_plays(context)
+    assert (done["plays_added"], done["gap"]) == (len(told), None)
+    assert_plays_are_true(context.database, account, told)
+    for row in sql(context, "SELECT t.*, b.enrichment FROM tracks t JOIN albums b ON b.id = t.album_id"):
+        wanted = simulator.world.truth()["tracks"][row.id]
+        assert (row.name, row.isrc, row.duration_ms) == (wanted["name"], wanted["isrc"], wanted["duration_ms"])
+        assert row.enrichment == "stub"
+    assert {row.context_uri is None for row in rows(context.database, account)} == {True, False}
+    assert playback.track_plays(context, account.name)["plays_added"] == 0
+    assert len(requests(simulator)) == 2
+    found = lane(context, account)
+    assert found["read_at"]
+    assert (found["last_error"], found["gaps"]) == (None, [])
+
+
+def test_reports_that_differ_and_come_late_are_one_row_each(
+    context: Context, simulator: Server, account: Account
+) -> None:
+    simulator.world.play_shift = 7
+    for number in range(4):
+        playback.track_plays(context)
+        late = simulator.world.library().plays[-1].played_at - number * 2 * MINUTES
+        simulator.world.edit("play", at_ms=late - MINUTES)
+        simulator.world.edit("play", at_ms=late - MINUTES + 5_000, ms_played=4_000)
+    playback.track_plays(context)
+    told = [play for play in truth(simulator, account) if play["ms_played"] > 30_000]
+    assert_plays_are_true(context.database, account, told, timedelta(seconds=8))
+    assert lane(context, account)["gaps"] == []
+
+
+@pytest.fixture
+def two(make_sync: Callable[..., Context]) -> Iterator[tuple[Context, Server, Account, Account]]:
+    with start("tiny", seed=7, accounts=2) as simulator:
+        sync = make_sync(simulator)
+        one, other = (
+            Account(accounts.add(sync, simulator.refresh_token(name), None).spotify_user_id)
+            for name in simulator.world.accounts
+        )
+        yield sync, simulator, one, other
+
+
+def test_the_trouble_of_one_account_is_not_anothers(two: tuple[Context, Server, Account, Account]) -> None:
+    sync, simulator, one, other = two
+    simulator.control.revoke(one.name, access=True)
+    lost, read = playback.track_plays(sync)["accounts"]
+    assert (lost["account"], lost["plays_added"]) == (one.name, 0)
+    assert "log in again" in lost["error"]
+    assert read["plays_added"] == len(truth(simulator, other))
+    assert_plays_are_true(sync.database, other, truth(simulator, other))
+    assert [each["account"] for each in playback.track_plays(sync)["accounts"]] == [other.name]
+    assert "log in again" in lane(sync, one)["last_error"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "status", "status": 500},
+        {"kind": "garbage"},
+        {"kind": "status", "status": 403, "message": "Insufficient client scope"},
+    ],
+    ids=lambda fault: str(fault.get("status", fault["kind"])),
+)
+def test_a_read_that_fails_is_words_and_the_next_one_has_its_plays(
+    context: Context, simulator: Server, account: Account, fault: dict[str, Any]
+) -> None:
+    simulator.control.add_fault(**fault, family="player")
+    (failed,) = playback.track_plays(context)["accounts"]
+    assert failed["error"] == lane(context, account)["last_error"] != ""
+    assert playback.track_plays(context)["plays_added"] == len(truth(simulator, account))
+    assert lane(context, account)["last_error"] is None
+
+
+@pytest.mark.parametrize(("family", "reads"), [("library", True), ("artists", True), ("player", False), ("*", False)])
+def test_only_its_own_cooldown_and_that_of_all_hold_it_up(
+    context: Context, simulator: Server, account: Account, family: str, reads: bool
+) -> None:
+    sql(
+        context,
+        """INSERT INTO rate_limits (client_id, family, blocked_until, reason)
+        VALUES ('simulated', :family, now() + interval '1 day', 'quota')""",
+        family=family,
+    )
+    (done,) = playback.track_plays(context)["accounts"]
+    assert (done["plays_added"] > 0, done["error"] is None) == (reads, reads)
+    assert bool(requests(simulator)) == reads
+    assert reads or "wait until" in done["error"]
+
+
+def test_its_own_429_blocks_it_alone(context: Context, simulator: Server, account: Account) -> None:
+    simulator.control.add_fault(kind="status", status=429, retry_after=86_400, family="player")
+    assert "wait until" in playback.track_plays(context)["accounts"][0]["error"]
+    assert [row.family for row in sql(context, "SELECT family FROM rate_limits")] == ["player"]
+
+
+def test_one_read_at_a_time(context: Context, simulator: Server, account: Account) -> None:
+    with context.database.begin() as connection:
+        assert plays.claim_read(connection, find_account(connection, account.name).id, uuid4())
+    assert "another worker" in playback.track_plays(context)["accounts"][0]["error"]
+    assert not requests(simulator)
+    sql(context, "UPDATE playback SET claim_until = now()")
+    assert playback.track_plays(context)["plays_added"] > 0
+
+
+def test_an_account_that_is_not_there_or_switched_off(context: Context, simulator: Server, account: Account) -> None:
+    with pytest.raises(Fatal, match="there is no account 'nobody'"):
+        playback.track_plays(context, "nobody")
+    accounts.set_status(context, account.name, "disabled")
+    assert playback.track_plays(context)["accounts"] == []
+    assert "disabled" in playback.track_plays(context, account.name)["accounts"][0]["error"]
+    assert not requests(simulator)
+
+
+# ---- gaps and the import --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_120_plays_between_two_reads_are_a_gap_that_the_import_closes(
+    context: Context, simulator: Server, account: Account, tmp_path: Path, shuffled: bool
+) -> None:
+    playback.track_plays(context)
+    before = truth(simulator, account)
+    listen(simulator, 120)
+    done = playback.track_plays(context)
+    after = truth(simulator, account)
+    assert done["plays_added"] == 50
+    assert done["gap"]["account"] == account.name
+    (gap,) = lane(context, account)["gaps"]
+    assert {key: gap[key] for key in ("from", "to")} == {key: done["gap"][key] for key in ("from", "to")}
+    assert gap["from"][:23] == before[-1]["played_at"][:23]
+    assert gap["to"][:23] == after[-50]["played_at"][:23]
+    assert playback.track_plays(context)["gap"] is None
+    imported = import_history(context.database, None, export(simulator, tmp_path, shuffled=shuffled), silent)
+    assert (imported.added, imported.known, imported.gaps_closed) == (70, len(before) + 50, 1)
+    assert lane(context, account)["gaps"] == []
+    assert_plays_are_true(context.database, account, after)
+    assert {row.ms_played is None for row in rows(context.database, account)} == {False}
+
+
+def test_an_export_that_does_not_reach_over_the_gap_leaves_it_open(
+    context: Context, simulator: Server, account: Account, tmp_path: Path
+) -> None:
+    playback.track_plays(context)
+    listen(simulator, 60)
+    exported = export(simulator, tmp_path)
+    listen(simulator, 60)
+    assert playback.track_plays(context)["gap"]
+    assert import_history(context.database, None, exported, silent).gaps_closed == 0
+    assert len(lane(context, account)["gaps"]) == 1
+
+
+def test_an_import_first_and_reads_later(context: Context, simulator: Server, account: Account, tmp_path: Path) -> None:
+    simulator.world.edit("play", ms_played=3_000)
+    exported = export(simulator, tmp_path)
+    imported = import_history(context.database, account.name, exported, silent)
+    assert imported.as_dict()["skipped"] == {"podcasts": 1, "audiobooks": 1, "without_track": 1, "unreadable": 1}
+    assert_plays_are_true(context.database, account, truth(simulator, account))
+    simulator.world.play_shift = 7
+    assert playback.track_plays(context)["plays_added"] == 0
+    again = import_history(context.database, account.name, exported, silent)
+    assert (again.added, again.known) == (0, imported.added)
+    assert_plays_are_true(context.database, account, truth(simulator, account))
+    assert {row.source for row in rows(context.database, account)} == {"import"}
+
+
+def test_a_track_that_is_known_is_not_overwritten_by_what_an_export_says(
+    context: Context, simulator: Server, account: Account, tmp_path: Path
+) -> None:
+    sql(
+        context,
+        "INSERT INTO tracks (id, name, uri) SELECT :id, 'New name', 'x'",
+        id=truth(simulator, account)[0]["track_id"],
+    )
+    import_history(context.database, None, export(simulator, tmp_path), silent)
+    assert sql(context, "SELECT name FROM tracks WHERE uri = 'x'") == [("New name",)]
+    assert sql(context, "SELECT 1 FROM tracks WHERE name IS NULL") == []
+    everything = "SELECT h::text FROM play_history h UNION ALL SELECT t::text FROM tracks t"
+    assert not [row for (row,) in sql(context, everything) if "192.0.2" in row or "Secretive" in row]
+
+
+def test_an_import_that_broke_off_is_done_again(
+    context: Context, simulator: Server, account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "ROWS_A_COMMIT", 5)
+    exported = export(simulator, tmp_path, rows_a_file=4)
+
+    def break_off(done: int, total: int) -> None:
+        assert total == 16
+        if done >= 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        import_history(context.database, None, exported, break_off)
+    assert 0 < len(rows(context.database, account)) <= 10
+    import_history(context.database, None, exported, silent)
+    assert_plays_are_true(context.database, account, truth(simulator, account))
+
+
+def test_a_bad_file_is_named_and_nothing_is_imported(
+    context: Context, simulator: Server, account: Account, tmp_path: Path
+) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(export(simulator, tmp_path)) as archive:
+        archive.extractall(tmp_path)
+    (tmp_path / "Streaming_History_Audio_2030_9.json").write_text('[{"ts": "2024-01-01T0')
+    with pytest.raises(Fatal, match=r"Streaming_History_Audio_2030_9\.json can't be read"):
+        import_history(context.database, None, tmp_path, silent)
+    assert rows(context.database, account) == []
+
+
+def test_imports_and_reads_at_once_make_no_row_twice(
+    context: Context, make_sync: Callable[..., Context], simulator: Server, account: Account, tmp_path: Path
+) -> None:
+    simulator.world.play_shift = 7
+    exported = export(simulator, tmp_path)
+    others = [make_sync(simulator) for _ in range(2)]
+    with ThreadPoolExecutor(5) as pool:
+        imports = [pool.submit(import_history, context.database, None, exported, silent) for _ in range(3)]
+        reads = [pool.submit(playback.track_plays, other) for other in others]
+        assert [each.result().rows for each in imports] == [len(truth(simulator, account)) + 4] * 3
+        assert len([each.result() for each in reads]) == 2
+    assert_plays_are_true(context.database, account, truth(simulator, account), timedelta(seconds=8))
+
+
+def test_the_command(context: Context, simulator: Server, account: Account, tmp_path: Path) -> None:
+    cli = Here(environment(context.settings))
+    exported = str(export(simulator, tmp_path))
+    told = len(truth(simulator, account))
+    done = cli("import", exported, "--json").json
+    assert (done["account"], done["plays_added"], done["gaps_closed"]) == (account.name, told, 0)
+    said = cli("import", exported)
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith(f"0 plays imported for {account.name}, {told} were known; {done['rows']} rows read.")
+    assert "1 of podcasts, 1 of audiobooks, 1 without a track, 1 unreadable" in said.out
+    (tmp_path / "StreamingHistory0.json").write_text(json.dumps([{"endTime": "2024-01-01 00:00", "msPlayed": 1}]))
+    wrong = cli("import", str(tmp_path / "StreamingHistory0.json"))
+    assert (wrong.code, wrong.out) == (1, "")
+    assert "ask for the extended streaming history" in wrong.err
+    assert cli("import", str(tmp_path / "nowhere.zip")).code == 2
+
+
+def test_what_plays_brought_as_stubs_the_next_run_completes(
+    context: Context, simulator: Server, account: Account, tmp_path: Path
+) -> None:
+    import_history(context.database, None, export(simulator, tmp_path), silent)
+    playback.track_plays(context)
+    assert full_sync(context, account)["status"] == "success"
+    assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
+    assert sql(context, "SELECT id FROM artists WHERE enrichment = 'stub'") == []
+    assert_plays_are_true(context.database, account, truth(simulator, account))

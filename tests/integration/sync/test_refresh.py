@@ -1,0 +1,196 @@
+"""What was looked up long ago is looked up again: a few at a time, when nothing else is to be done."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from spotisync.simulator import Server
+from spotisync.sync import Context
+from spotisync.sync.enrich import enrich
+from tests.integration.sync.test_regimes import looked_up, sql, truth
+from tests.support.driver import Account, full_sync, incremental_sync
+from tests.support.truth import assert_tables_equal_truth
+
+LATER = "UPDATE apps SET refreshed_at = refreshed_at - interval '30 minutes 1 second'"
+
+
+@pytest.fixture
+def aged(context: Context, simulator: Server, account: Account) -> Context:
+    """A synced library in a world that has moved on since."""
+    full_sync(context, account)
+    simulator.world.edit("drift")
+    simulator.control.reset_log()
+    return context
+
+
+def age(context: Context, days: int) -> None:
+    for table in ("artists", "albums"):
+        sql(context, f"UPDATE {table} SET enriched_at = enriched_at - make_interval(days => :days)", days=days)
+
+
+def refresh_all(context: Context) -> int:
+    rounds = 0
+    while enrich(context).looked_up:
+        sql(context, LATER)
+        rounds += 1
+    return rounds
+
+
+def test_nothing_is_spent_before_it_is_stale(aged: Context, simulator: Server) -> None:
+    age(aged, 179)
+    enrich(aged)
+    assert looked_up(simulator) == []
+
+
+def test_one_call_each_half_hour_until_all_is_fresh(aged: Context, simulator: Server, account: Account) -> None:
+    age(aged, 181)
+    assert enrich(aged).looked_up
+    assert len(looked_up(simulator)) == 1
+    assert not enrich(aged).looked_up, "not so soon"
+    assert len(looked_up(simulator)) == 1
+    sql(aged, LATER)
+    refresh_all(aged)
+    incremental_sync(aged, account)
+    assert_tables_equal_truth(aged, account, truth(simulator, account))
+    assert (
+        sql(
+            aged, "SELECT 1 FROM artists WHERE enrichment = 'stub' UNION SELECT 1 FROM albums WHERE enrichment = 'stub'"
+        )
+        == []
+    )
+
+
+def test_not_while_a_run_is_going_nor_within_a_day_of_a_quota(aged: Context, simulator: Server) -> None:
+    age(aged, 181)
+    sql(aged, "UPDATE sync_history SET status = 'in_progress'")
+    assert not enrich(aged).looked_up
+    sql(aged, "UPDATE sync_history SET status = 'success'")
+    sql(
+        aged,
+        """INSERT INTO rate_limits (client_id, family, blocked_until, reason)
+        VALUES ('simulated', 'player', now() - interval '23 hours', 'quota')""",
+    )
+    assert not enrich(aged).looked_up
+    assert looked_up(simulator) == []
+    sql(aged, "UPDATE rate_limits SET blocked_until = now() - interval '25 hours'")
+    assert enrich(aged).looked_up
+
+
+def test_an_app_of_the_restricted_regime_does_not(aged: Context, simulator: Server) -> None:
+    age(aged, 181)
+    sql(aged, "UPDATE apps SET regime = 'restricted'")
+    assert not enrich(aged).looked_up
+    assert looked_up(simulator) == []
+
+
+def known(context: Context, id_: str) -> tuple[Any, ...]:
+    return tuple(sql(context, "SELECT name, genres, enrichment FROM artists WHERE id = :id", id=id_)[0])
+
+
+def unlisted(context: Context) -> str:
+    """An artist that no list tells, and a look-up alone."""
+    found: str = sql(
+        context,
+        """SELECT id FROM artists WHERE enrichment = 'full' AND id NOT IN (SELECT artist_id FROM followed_artists)
+        ORDER BY enriched_at, id LIMIT 1""",
+    )[0].id
+    return found
+
+
+def test_what_was_known_is_gone_when_spotify_says_so_twice_days_apart(aged: Context, simulator: Server) -> None:
+    age(aged, 181)
+    gone = unlisted(aged)
+    before = known(aged, gone)
+    simulator.world.edit("withdraw", kind="artist", id=gone)
+    refresh_all(aged)
+    assert known(aged, gone) == before
+    stale = "SELECT id FROM artists WHERE enrichment = 'full' AND enriched_at < now() - interval '1 day'"
+    assert [row.id for row in sql(aged, stale)] == [gone], "it bars nobody's way"
+    asked = len(looked_up(simulator))
+    enrich(aged)
+    assert len(looked_up(simulator)) == asked, "not at once"
+    sql(aged, "UPDATE artists SET lookup_until = lookup_until - interval '1 day'")
+    enrich(aged)
+    assert len(looked_up(simulator)) == asked + 1
+    assert known(aged, gone) == (*before[:2], "gone"), "and what was known of it stays"
+
+
+def test_what_brings_no_answer_costs_one_call_and_is_left_alone_for_longer_each_time(
+    aged: Context, simulator: Server
+) -> None:
+    ask = aged.spotify.get
+
+    def get(request: Any, token: str) -> Any:
+        body = ask(request, token)
+        return {"artists": []} if request.kind == "artists" else body
+
+    aged.spotify.get = get  # type: ignore[method-assign, assignment, unused-ignore]
+    sql(aged, "UPDATE artists SET enriched_at = now() - interval '181 days' WHERE enrichment = 'full'")
+    waits = "SELECT round(extract(epoch FROM max(lookup_until) - now()) / 86400) FROM artists"
+    for asked, days in enumerate((1, 2, 4, 8), start=1):
+        enrich(aged)
+        assert sql(aged, waits)[0][0] == days
+        assert len(looked_up(simulator)) == asked
+        sql(aged, "UPDATE artists SET lookup_until = now() - lookup_attempts * interval '1 second'")
+        sql(aged, LATER)
+        # Asked for alone from the second time on, so let it be the same one.
+        sql(aged, "UPDATE artists SET enriched_at = now() WHERE id <> :id", id=unlisted(aged))
+    assert not sql(aged, "SELECT 1 FROM artists WHERE enrichment = 'stub'")
+
+
+def test_what_is_missing_in_an_answer_blanks_nothing(aged: Context) -> None:
+    before = sql(aged, "SELECT id, name, genres, popularity, followers, image_url FROM artists ORDER BY id")
+    ask = aged.spotify.get
+
+    def get(request: Any, token: str) -> Any:
+        body = ask(request, token)
+        for number, each in enumerate(body.get("artists", [])):
+            for name in ("genres", "popularity", "followers", "images", "name"):
+                if number % 2:
+                    each[name] = None
+                else:
+                    each.pop(name)
+        return body
+
+    aged.spotify.get = get  # type: ignore[method-assign, assignment, unused-ignore]
+    age(aged, 181)
+    assert refresh_all(aged)
+    assert before == sql(aged, "SELECT id, name, genres, popularity, followers, image_url FROM artists ORDER BY id")
+
+
+def test_what_a_list_tells_is_not_looked_up_for_its_age(aged: Context, simulator: Server, account: Account) -> None:
+    age(aged, 181)
+    full_sync(aged, account)
+    for kind, listed in (("artists", "followed_artists f ON f.artist_id"), ("albums", "saved_albums f ON f.album_id")):
+        rows = sql(
+            aged,
+            f"""SELECT enriched_at > now() - interval '1 day' AS new FROM {kind} e JOIN {listed} = e.id
+            WHERE enrichment = 'full'""",
+        )
+        assert rows
+        assert all(row.new for row in rows)
+
+
+def test_not_beside_a_run_that_waits(aged: Context, simulator: Server) -> None:
+    age(aged, 181)
+    for status in ("pending", "rate_limited"):
+        sql(aged, "UPDATE sync_history SET status = :status", status=status)
+        assert not enrich(aged).looked_up
+    assert looked_up(simulator) == []
+
+
+def test_looking_for_what_is_stale_reads_an_index(context: Context, account: Account) -> None:
+    from spotisync.store import catalogue
+
+    sql(
+        context,
+        """INSERT INTO artists (id, uri, enrichment, enriched_at)
+        SELECT g::text, '', 'full', now() FROM generate_series(1, 20000) g""",
+    )
+    with context.database.begin() as connection:
+        connection.execute(text("ANALYZE artists"))
+        plan = connection.execute(
+            text(f"EXPLAIN SELECT EXISTS (SELECT 1 FROM artists WHERE {catalogue.STALE})"), {"days": 180}
+        )
+        assert "ix_artists_full" in "\n".join(row[0] for row in plan)

@@ -1,0 +1,468 @@
+"""Two Spotify APIs: the same library in both, an app that changes, budgets, and the backlog that drains by itself."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+
+from spotisync.celery import app
+from spotisync.simulator import Server, start
+from spotisync.store import apps
+from spotisync.store.catalogue import MOST_ATTEMPTS
+from spotisync.store.runs import Run
+from spotisync.sync import Context, accounts, runs
+from spotisync.sync.enrich import enrich
+from tests.integration.conftest import CLIENT, LEASE
+from tests.support import driver
+from tests.support.driver import Account
+from tests.support.truth import Tables, assert_equal, assert_tables_equal_truth, expected, tables
+
+MakeSync = Callable[..., Context]
+CATALOGUE = ("artists", "albums")
+KEPT = ("tracks", "track_artists", "artists", "albums", "album_artists", "playlist_items")
+
+
+def enrolled(context: Context, simulator: Server, name: str | None = None) -> Account:
+    return Account(accounts.add(context, simulator.refresh_token(name), None).spotify_user_id)
+
+
+def sql(context: Context, statement: str, **values: Any) -> list[Any]:
+    with context.database.begin() as connection:
+        result = connection.execute(text(statement), values)
+        return list(result) if result.returns_rows else []
+
+
+def stored(context: Context, account: Account) -> Tables:
+    with context.database.begin() as connection:
+        return tables(connection, account, closed=True)
+
+
+def truth(simulator: Server, account: Account) -> dict[str, Any]:
+    return simulator.control.truth(account.name)
+
+
+def looked_up(simulator: Server) -> list[str]:
+    """Paths of the look-ups since the log was reset."""
+    return [each["path"] for each in simulator.control.requests() if each["family"] in CATALOGUE]
+
+
+def stubs(context: Context) -> int:
+    return sum(sql(context, f"SELECT count(*) FROM {each} WHERE enrichment = 'stub'")[0][0] for each in CATALOGUE)
+
+
+def regime(context: Context) -> str | None:
+    with context.database.begin() as connection:
+        return apps.get_regime(connection, "simulated")
+
+
+# ---- the same library in both ---------------------------------------------------------------------------------------
+
+
+def test_a_restricted_app_spends_no_look_up_that_adds_nothing(make_sync: MakeSync) -> None:
+    with start("tiny", seed=7, regime="restricted") as simulator:
+        sync = make_sync(simulator)
+        account = enrolled(sync, simulator)
+        summary = driver.full_sync(sync, account)
+        assert (summary["status"], summary["items_deferred"]) == ("success", 0)
+        assert_tables_equal_truth(sync, account, truth(simulator, account), looked_up=False)
+        assert len(looked_up(simulator)) == 1, "the one that told"
+        simulator.control.reset_log()
+        assert driver.full_sync(sync, account)["status"] == "success"
+        assert looked_up(simulator) == []
+        # Other people's playlists were refused once, and that is known.
+        assert "403" not in simulator.control.counters()["statuses"]["playlists"]
+        assert_tables_equal_truth(sync, account, truth(simulator, account), looked_up=False)
+        assert regime(sync) == "restricted"
+
+
+def test_a_restricted_app_looks_up_one_by_one_if_told_to(make_sync: MakeSync) -> None:
+    with start("tiny", seed=7, regime="restricted") as simulator:
+        auto = make_sync(simulator)
+        account = enrolled(auto, simulator)
+        driver.full_sync(auto, account)
+        sync = make_sync(simulator, enrichment="always")
+        simulator.control.reset_log()
+        summary = driver.full_sync(sync, account)
+        assert (summary["status"], summary["items_deferred"]) == ("success", 0)
+        assert_tables_equal_truth(sync, account, truth(simulator, account))
+        asked = looked_up(simulator)
+        own = truth(simulator, account)
+        listed = {*own["followed_artists"], *(row["album_id"] for row in own["saved_albums"])}
+        left = {f"/v1/{each}/{id_}" for each in CATALOGUE for id_ in stored(sync, account)[each] if id_ not in listed}
+        assert sorted(asked) == sorted(left), "what a list has told is not asked for"
+        simulator.control.reset_log()
+        driver.full_sync(sync, account)
+        assert looked_up(simulator) == [], "what was looked up is looked up"
+
+
+def test_off_looks_nothing_up_and_says_so(context: Context, simulator: Server, make_sync: MakeSync) -> None:
+    off = make_sync(simulator, enrichment="off")
+    account = enrolled(off, simulator)
+    summary = driver.full_sync(off, account)
+    assert summary["status"] == "success"
+    assert summary["items_deferred"] == stubs(off) > 0
+    assert not enrich(off).looked_up
+    assert looked_up(simulator) == []
+    while enrich(context).more:
+        pass
+    assert_tables_equal_truth(context, account, truth(simulator, account))
+
+
+# ---- an app that changes --------------------------------------------------------------------------------------------
+
+
+def test_an_app_that_changes_between_runs(make_sync: MakeSync) -> None:
+    """Full, restricted, full: right in each, and nothing known from before is blanked."""
+    with start("tiny", seed=11) as simulator:
+        sync = make_sync(simulator)
+        account = enrolled(sync, simulator)
+        driver.full_sync(sync, account)
+        assert regime(sync) == "full"
+        # As if these had not been met yet.
+        sql(
+            sync,
+            """UPDATE artists SET enrichment = 'stub', enriched_at = NULL, genres = NULL, popularity = NULL,
+            followers = NULL, image_url = NULL WHERE id IN (SELECT max(id) FROM artists WHERE genres <> '{}')""",
+        )
+        before = stored(sync, account)
+        for _ in range(20):
+            simulator.world.random_edit()
+        simulator.control.settings(regime="restricted")
+        assert driver.full_sync(sync, account)["status"] == "success"
+        assert regime(sync) == "restricted"
+        wanted = expected(truth(simulator, account), looked_up=False)
+        assert_equal(stored(sync, account), without_blanks(before, wanted))
+        assert sql(sync, "SELECT 1 FROM artists WHERE enrichment = 'partial'")
+        simulator.control.settings(regime="full")
+        assert driver.full_sync(sync, account)["status"] == "success"
+        assert regime(sync) == "full"
+        assert_tables_equal_truth(sync, account, truth(simulator, account))
+        assert not sql(sync, "SELECT 1 FROM artists WHERE enrichment IN ('stub', 'partial')")
+
+
+def without_blanks(before: Tables, now: Tables) -> Tables:
+    """What is there now, and what was known before: of unknown values, and of what may not be read any more."""
+    wanted = {name: {**before[name], **rows} if name in KEPT else rows for name, rows in now.items()}
+    for name in ("tracks", *CATALOGUE):
+        for id_, row in now[name].items():
+            older = before[name].get(id_)
+            filled = _filled(row, older)
+            # A look-up of before stays one.
+            seen = name in CATALOGUE and older and older[-1] != "stub"
+            wanted[name][id_] = (*filled[:-1], older[-1]) if older and seen else filled
+    return wanted
+
+
+def _filled(row: tuple[Any, ...], older: tuple[Any, ...] | None) -> tuple[Any, ...]:
+    return row if older is None else tuple(old if new is None else new for new, old in zip(row, older, strict=True))
+
+
+@pytest.mark.parametrize("moment", [("artists", 1), ("playlists", 1)])
+@pytest.mark.parametrize("to", ["full", "restricted"])
+def test_an_app_that_changes_in_the_middle_of_a_run(make_sync: MakeSync, to: str, moment: tuple[str, int]) -> None:
+    first = "restricted" if to == "full" else "full"
+    with start("tiny", seed=7, regime=first) as simulator:
+        sync = make_sync(simulator, artists_batch_size=10, albums_batch_size=10)
+        account = enrolled(sync, simulator)
+
+        def change(due: Run) -> None:
+            if (due.phase, due.seq) == moment:
+                simulator.control.settings(regime=to)
+
+        summary = driver.run_to_end(sync, driver.start(sync, account), before=change)
+        simulator.control.settings(regime=to)
+        assert (summary["status"], summary["items_deferred"]) == ("success", 0)
+        assert driver.full_sync(sync, account)["status"] == "success"
+        if to == "full":
+            assert_tables_equal_truth(sync, account, truth(simulator, account))
+        assert regime(sync) == to
+        assert stubs(sync) == 0
+
+
+# ---- budgets --------------------------------------------------------------------------------------------------------
+
+
+def test_a_budget_is_kept_and_the_rest_drains_day_by_day(make_sync: MakeSync) -> None:
+    """A quota of five a day, a budget of four: no 429, ever, and in the end all is in."""
+    quota = {"artists": 5, "albums": 5}
+    with start("tiny", seed=7, regime="restricted", quota=quota) as simulator:
+        sync = make_sync(simulator, enrichment="always", enrichment_budget=4, artists_batch_size=3)
+        account = enrolled(sync, simulator)
+        summary = driver.full_sync(sync, account)
+        assert summary["status"] == "success"
+        assert summary["items_deferred"] == stubs(sync) > 8
+        assert spent(simulator) == {"artists": 4, "albums": 4}, "the call that told the regime counts"
+        assert not enrich(sync).looked_up
+        for _ in range(20):
+            before = forecast(sync)
+            if not any(each.left for each in before.values()):
+                break
+            a_day_passes(sync, simulator)
+            while enrich(sync).more:
+                pass
+            after = forecast(sync)
+            for each in CATALOGUE:
+                assert after[each].left == max(0, before[each].left - 4)
+            assert max(spent(simulator).values()) <= 4
+        assert_tables_equal_truth(sync, account, truth(simulator, account))
+
+
+def spent(simulator: Server) -> dict[str, int]:
+    counters = simulator.control.counters()
+    assert all("429" not in statuses for statuses in counters["statuses"].values())
+    return {each: counters["families"].get(each, 0) for each in CATALOGUE}
+
+
+def forecast(context: Context) -> dict[str, apps.BacklogForecast]:
+    with context.database.begin() as connection:
+        found = apps.forecast(connection, "simulated", context.settings.enrichment, context.settings.enrichment_budget)
+    return {each.family: each for each in found}
+
+
+def a_day_passes(context: Context, simulator: Server) -> None:
+    sql(context, "DELETE FROM call_ledger WHERE minute < now() - interval '1 day'")
+    sql(context, "UPDATE call_ledger SET minute = minute - interval '1 day 2 minutes'")
+    simulator.control.reset_limits()
+    simulator.control.reset_log()
+
+
+def test_several_accounts_share_one_budget(make_sync: MakeSync) -> None:
+    with start("tiny", seed=7, accounts=3, regime="restricted") as simulator:
+        sync = make_sync(simulator, enrichment="always", enrichment_budget=15, artists_batch_size=8)
+        for account in [enrolled(sync, simulator, f"user0{number}") for number in (1, 2, 3)]:
+            assert driver.full_sync(sync, account)["status"] == "success"
+        assert spent(simulator) == {"artists": 15, "albums": 13}, "two albums need no look-up: they are saved"
+
+
+# ---- what is counted ------------------------------------------------------------------------------------------------
+
+
+def test_every_request_is_in_the_ledger_and_in_its_run(context: Context, simulator: Server, account: Account) -> None:
+    for path in ("/v1/me/tracks", "/v1/artists", "/v1/albums", "/v1/playlists/"):
+        simulator.control.add_fault(kind="status", status=502, path=path, after=1)
+    simulator.control.reset_log()
+    summary = driver.full_sync(context, account)
+    assert summary["status"] == "success"
+    assert ledger(context) == simulator.control.counters()["families"]
+    assert summary["api_calls"] == simulator.control.counters()["total"]
+
+
+def ledger(context: Context) -> dict[str, int]:
+    return {row.family: row.sum for row in sql(context, "SELECT family, sum(calls) FROM call_ledger GROUP BY family")}
+
+
+def test_requests_of_a_batch_that_lost_its_claim_are_counted(
+    context: Context, simulator: Server, account: Account
+) -> None:
+    simulator.control.reset_log()
+    run = driver.start(context, account)
+    ask = context.spotify.get
+
+    def get(*args: Any, **_: Any) -> Any:
+        runs.cancel(context, run.id)
+        return ask(*args)
+
+    context.spotify.get = get  # type: ignore[method-assign, assignment, unused-ignore]
+    driver.step(context, run)
+    context.spotify.get = ask  # type: ignore[method-assign]
+    total = simulator.control.counters()["total"]
+    assert driver.summary(context, run)["api_calls"] == ledger(context)["library"] == total > 0
+
+
+def test_look_ups_count_before_they_are_sent(make_sync: MakeSync) -> None:
+    """Whoever dies with them has spent them: the budget is never exceeded."""
+    with start("tiny", seed=7, regime="restricted") as simulator:
+        sync = make_sync(simulator, enrichment="always", enrichment_budget=10, artists_batch_size=5)
+        account = enrolled(sync, simulator)
+        run = driver.start(sync, account)
+        seen: list[int] = []
+        ask = sync.spotify.get
+
+        def get(request: Any, token: str) -> Any:
+            if request.kind == "artist":
+                seen.append(ledger(sync)["artists"])
+            return ask(request, token)
+
+        sync.spotify.get = get  # type: ignore[method-assign, assignment, unused-ignore]
+        assert driver.run_to_end(sync, run)["status"] == "success"
+        assert seen[0] == 1 + 5, "the call that told the regime, and a batch"
+        assert ledger(sync)["artists"] == spent(simulator)["artists"] == 10
+
+
+# ---- the backlog ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def backlog(context: Context, simulator: Server, make_sync: MakeSync) -> Account:
+    """A library is in, but for its look-ups."""
+    account = enrolled(context, simulator)
+    driver.full_sync(make_sync(simulator, enrichment="off"), account)
+    simulator.control.reset_log()
+    return account
+
+
+def test_beat_asks_twice_a_minute() -> None:
+    entry = app.conf.beat_schedule["enrich"]
+    assert (entry["task"], entry["schedule"]) == ("spotisync.enrich", 30)
+
+
+def test_unreadable_answers_do_not_bar_the_way(context: Context, simulator: Server, backlog: Account) -> None:
+    """A list of another length than was asked for, each time: these are asked for alone, and in the end left alone."""
+    ask = context.spotify.get
+
+    def get(request: Any, token: str) -> Any:
+        body = ask(request, token)
+        return {"artists": []} if request.kind == "artists" else body
+
+    context.spotify.get = get  # type: ignore[method-assign, assignment, unused-ignore]
+    for _ in range(MOST_ATTEMPTS * (1 + len(stored(context, backlog)["artists"]))):
+        enrich(context)
+    assert not sql(context, "SELECT 1 FROM albums WHERE enrichment = 'stub'")
+
+
+def test_nothing_is_looked_up_while_its_family_is_blocked(
+    context: Context, simulator: Server, backlog: Account
+) -> None:
+    sql(context, "INSERT INTO rate_limits VALUES ('simulated', 'artists', now() + interval '1 hour', 'quota')")
+    while enrich(context).more:
+        pass
+    assert {path for path in looked_up(simulator) if "artists" in path} == set()
+    assert sql(context, "SELECT 1 FROM artists WHERE enrichment = 'stub'")
+    assert not sql(context, "SELECT 1 FROM albums WHERE enrichment = 'stub'")
+    waits = forecast(context)["artists"].done_at
+    assert waits == sql(context, "SELECT blocked_until FROM rate_limits")[0][0]
+    sql(context, "UPDATE rate_limits SET blocked_until = now()")
+    context.gate._read_at = float("-inf")
+    while enrich(context).more:
+        pass
+    assert_tables_equal_truth(context, backlog, truth(simulator, backlog))
+
+
+def test_a_429_ends_the_turn(context: Context, simulator: Server, backlog: Account) -> None:
+    simulator.control.add_fault(kind="status", status=429, retry_after=86_400, path="/v1/artists", times=None)
+    assert not enrich(context).looked_up
+    assert len(looked_up(simulator)) <= context.settings.api_concurrency
+    assert enrich(context).family == "albums"
+
+
+def test_runs_come_first(context: Context, simulator: Server, backlog: Account) -> None:
+    driver.start(context, backlog)
+    assert not enrich(context).looked_up
+    assert looked_up(simulator) == []
+
+
+def test_one_at_a_time(context: Context, simulator: Server, make_sync: MakeSync, backlog: Account) -> None:
+    other = make_sync(simulator)
+    ask = context.spotify.get
+    meanwhile: list[int] = []
+
+    def get(*args: Any, **_: Any) -> Any:
+        meanwhile.append(enrich(other).looked_up)
+        return ask(*args)
+
+    context.spotify.get = get  # type: ignore[method-assign, assignment, unused-ignore]
+    assert enrich(context).looked_up
+    assert set(meanwhile) == {0}
+    assert enrich(other).looked_up
+
+
+def test_a_turn_of_a_process_that_is_gone_does_not_count(context: Context, backlog: Account) -> None:
+    with context.database.begin() as connection:
+        assert apps.claim_backlog(connection, CLIENT, uuid4(), context.database.claimant(), LEASE)
+    assert not enrich(context).looked_up
+    sql(context, "UPDATE apps SET enrich_started = enrich_started - interval '1 second'")
+    assert enrich(context).looked_up
+
+
+def test_any_account_will_do(make_sync: MakeSync) -> None:
+    with start("tiny", seed=7, accounts=2) as simulator:
+        sync = make_sync(simulator)
+        one, two = (enrolled(sync, simulator, name) for name in ("user01", "user02"))
+        driver.full_sync(make_sync(simulator, enrichment="off"), two)
+        simulator.control.revoke(one.name, access=True)
+        while enrich(sync).more:
+            pass
+        assert_tables_equal_truth(sync, two, truth(simulator, two))
+
+
+def test_an_app_that_is_refused_altogether_is_left_alone_for_a_while(
+    context: Context, simulator: Server, backlog: Account
+) -> None:
+    simulator.control.settings(premium=False)
+    for _ in range(3):
+        assert not enrich(context).looked_up
+    assert len(looked_up(simulator)) <= context.settings.api_concurrency
+    simulator.control.settings(premium=True)
+    sql(context, "UPDATE apps SET enrich_until = now()")
+    assert enrich(context).looked_up
+
+
+def test_an_app_that_turns_out_to_be_restricted(context: Context, simulator: Server, backlog: Account) -> None:
+    simulator.control.settings(regime="restricted")
+    while enrich(context).more:
+        pass
+    enrich(context)
+    assert len(looked_up(simulator)) <= 2
+    assert stubs(context) == 0
+    assert [each.left for each in forecast(context).values()] == [0, 0]
+
+
+# ---- four kinds of 403 ----------------------------------------------------------------------------------------------
+
+
+def test_without_premium_a_run_fails_in_spotifys_words_and_goes_on_later(
+    context: Context, simulator: Server, account: Account
+) -> None:
+    def lapse(due: Run) -> None:
+        if (due.phase, due.seq) == ("playlists", 1):
+            simulator.control.settings(premium=False)
+
+    run = driver.start(context, account)
+    summary = driver.run_to_end(context, run, before=lapse)
+    assert summary["status"] == "failed"
+    assert "Active premium subscription required for the owner of the app" in summary["last_error"]
+    assert {row.items_status for row in sql(context, "SELECT items_status FROM account_playlists")} <= {
+        "pending",
+        "synced",
+    }
+    simulator.control.settings(premium=True)
+    runs.resume(context, run.id)
+    assert driver.run_to_end(context, run)["status"] == "success"
+    assert_tables_equal_truth(context, account, truth(simulator, account))
+
+
+def test_a_user_that_is_not_on_the_apps_list_fails_alone(make_sync: MakeSync) -> None:
+    with start("tiny", seed=7, accounts=2) as simulator:
+        sync = make_sync(simulator)
+        one, two = (enrolled(sync, simulator, name) for name in ("user01", "user02"))
+        simulator.control.settings(unlisted=[one.name])
+        summary = driver.full_sync(sync, one)
+        assert (summary["status"], "may not be registered" in summary["last_error"]) == ("failed", True)
+        assert "User Management" in summary["last_error"]
+        assert driver.full_sync(sync, two)["status"] == "success"
+        assert_tables_equal_truth(sync, two, truth(simulator, two))
+
+
+def test_a_missing_scope_is_named_and_no_playlist_is_blamed(
+    context: Context, simulator: Server, account: Account
+) -> None:
+    simulator.control.add_fault(
+        kind="status", status=403, message="Insufficient client scope", path="/v1/playlists/", times=None
+    )
+    summary = driver.full_sync(context, account)
+    assert summary["status"] == "failed"
+    assert "playlist-read-private" in summary["last_error"]
+    assert "log in again" in summary["last_error"]
+    assert not sql(context, "SELECT 1 FROM account_playlists WHERE items_status = 'forbidden'")
+
+
+def test_one_playlist_that_is_refused_is_that_playlists_matter(
+    context: Context, simulator: Server, account: Account
+) -> None:
+    one = next(row["id"] for row in truth(simulator, account)["playlists"] if row["access"] == "ok")
+    simulator.world.library(account.name).refusals[one] = "forbidden"
+    assert driver.full_sync(context, account)["status"] == "success"
+    assert_tables_equal_truth(context, account, truth(simulator, account))
+    assert regime(context) == "full"

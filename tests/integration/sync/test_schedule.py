@@ -1,0 +1,451 @@
+"""What comes by itself: taken once, by whom ever, whatever the clock, the settings and the accounts do meanwhile."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from spotisync.cli import schedule as words
+from spotisync.core.schedule import Every, next_time
+from spotisync.simulator import Server
+from spotisync.store import schedules
+from spotisync.store.runs import Run
+from spotisync.store.schedules import DueEntry
+from spotisync.sync import Context, runs, schedule
+from spotisync.sync.schedule import PlaybackDue
+from tests.integration.conftest import Store
+from tests.support import driver
+from tests.support.driver import Account
+from tests.system.command_line import Here
+from tests.system.programs import environment
+
+Make = Callable[..., Context]
+
+
+@pytest.fixture
+def make(make_sync: Callable[..., Context], simulator: Server) -> Make:
+    """A process with these settings; what is not named is off."""
+
+    def made(**changes: Any) -> Context:
+        off = {"full_sync_schedule": "", "incremental_interval": 0, "playback_interval": 0, "timezone": "Europe/Berlin"}
+        return make_sync(simulator, **{**off, **changes})
+
+    return made
+
+
+@pytest.fixture
+def often(make: Make, store: Store) -> Context:
+    """An incremental sync every half hour, planned."""
+    sync = make(incremental_interval=1800)
+    assert tick(sync) == []
+    return sync
+
+
+def tick(context: Context) -> list[Run | PlaybackDue]:
+    return list(schedule.take_due(context))
+
+
+def due(store: Store, late: str = "1 second", kind: str = "incremental") -> None:
+    """What time would do."""
+    store.sql("UPDATE schedules SET due_at = now() - CAST(:late AS interval) WHERE kind = :kind", late=late, kind=kind)
+
+
+def seconds(store: Store, kind: str = "incremental", column: str = "due_at") -> float:
+    """From now until then."""
+    return float(store.one(f"SELECT EXTRACT(epoch FROM {column} - now()) FROM schedules WHERE kind = :kind", kind=kind))
+
+
+def of(store: Store, column: str, kind: str = "incremental") -> Any:
+    return store.one(f"SELECT {column} FROM schedules WHERE kind = :kind", kind=kind)
+
+
+def types(store: Store) -> list[tuple[str, str]]:
+    return [tuple(row) for row in store.sql("SELECT sync_type, trigger FROM sync_history ORDER BY id")]
+
+
+def over(store: Store) -> None:
+    store.sql("UPDATE sync_history SET status = 'success', completed_at = now() WHERE status = 'in_progress'")
+
+
+# ---- due ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_time_that_has_come_makes_one_run_and_the_next_time(often: Context, store: Store) -> None:
+    assert tick(often) == []
+    due(store)
+    (run,) = tick(often)
+    assert isinstance(run, Run)
+    assert types(store) == [("incremental", "beat")]
+    assert of(store, "sync_id") == run.id
+    assert 890 < seconds(store) <= 2700
+    assert abs(seconds(store, column="last_at")) < 5
+    assert of(store, "note") is None
+    assert tick(often) == []
+
+
+@pytest.mark.parametrize("late", ["1 second", "3 hours", "40 days"])
+def test_what_was_missed_is_caught_up_once(late: str, often: Context, store: Store) -> None:
+    due(store, late)
+    assert [len(tick(often)) for _ in range(3)] == [1, 0, 0]
+    over(store)
+    assert tick(often) == []
+    assert seconds(store) > 890  # and the next one not at once
+
+
+def test_a_clock_that_is_put_back_doubles_nothing(often: Context, store: Store) -> None:
+    """The same time becomes due again, as if what was noted had been lost: its run is known by it."""
+    due(store)
+    at = of(store, "due_at")
+    assert len(tick(often)) == 1
+    over(store)
+    store.sql("UPDATE schedules SET due_at = :at", at=at)
+    assert tick(often) == []
+    assert len(types(store)) == 1
+    assert seconds(store) > 0
+
+
+def test_a_run_that_is_not_over_is_joined_and_it_says_so(often: Context, store: Store) -> None:
+    run = store.run("incremental")
+    due(store)
+    assert tick(often) == []
+    assert (of(store, "sync_id"), of(store, "note")) == (run.id, f"joined run {run.id}, which was not over")
+    over(store)
+    due(store)
+    assert len(tick(often)) == 1
+    assert of(store, "note") is None
+
+
+def test_an_incremental_joins_a_full_sync_that_is_going(make: Make, store: Store) -> None:
+    sync = make(incremental_interval=1800, full_sync_schedule="0 4 * * 0")
+    tick(sync)
+    store.sql("UPDATE schedules SET due_at = now() - interval '1 minute' * (1 + (kind = 'incremental')::int)")
+    (run,) = tick(sync)
+    assert types(store) == [("full", "beat")]
+    assert isinstance(run, Run)
+    assert [of(store, "sync_id", kind) for kind in ("full", "incremental")] == [run.id, run.id]
+
+
+def test_it_does_not_join_one_that_is_parked(often: Context, store: Store) -> None:
+    store.run("full", status="rate_limited")
+    due(store)
+    assert len(tick(often)) == 1
+    assert types(store) == [("full", "cli"), ("incremental", "beat")]
+
+
+def test_a_full_sync_begins_when_the_account_is_free(make: Make, store: Store) -> None:
+    sync = make(full_sync_schedule="0 4 * * 0")
+    tick(sync)
+    store.run("incremental")
+    due(store, kind="full")
+    (run,) = tick(sync)
+    assert isinstance(run, Run)
+    assert run.status == "pending"
+
+
+def test_plays_are_a_message_for_each_account(make: Make, store: Store) -> None:
+    store.account("user02")
+    sync = make(playback_interval=600)
+    assert tick(sync) == []
+    due(store, kind="playback")
+    assert sorted(str(each) for each in tick(sync)) == [str(PlaybackDue("me", 600)), str(PlaybackDue("user02", 600))]
+    assert tick(sync) == []
+    assert types(store) == []
+
+
+def test_a_run_whose_message_was_never_sent_is_found_by_sweep(often: Context, store: Store) -> None:
+    due(store)
+    (run,) = tick(often)  # and the worker dies before it publishes
+    assert isinstance(run, Run)
+    assert runs.take_due_runs(often) == []
+    store.set(run.id, wake_at="now()")
+    assert [each.id for each in runs.take_due_runs(often)] == [run.id]
+
+
+def test_a_scheduled_run_reads_the_library(make: Make, store: Store, account: Account) -> None:
+    store.sql("DELETE FROM accounts WHERE id = :id", id=store.account_id)
+    sync = make(full_sync_schedule="0 4 * * 0")
+    tick(sync)
+    due(store, kind="full")
+    (run,) = tick(sync)
+    assert isinstance(run, Run)
+    assert driver.run_to_end(sync, run)["status"] == "success"
+
+
+# ---- several at once ------------------------------------------------------------------------------------------------
+
+
+def test_two_that_tick_at_once_make_one_run_each_account(make: Make, store: Store) -> None:
+    for number in range(11):
+        store.account(f"user{number:02}")
+    processes = [make(incremental_interval=1800) for _ in range(4)]
+    start = threading.Barrier(len(processes))
+
+    def ticks(context: Context) -> list[Any]:
+        start.wait(10)
+        return [*tick(context), *tick(context)]
+
+    with ThreadPoolExecutor(len(processes)) as threads:
+        assert list(threads.map(ticks, processes)) == [[]] * 4
+        assert store.one("SELECT count(*) FROM schedules") == 12
+        for expected in (12, 24):
+            due(store)
+            made = [run for found in threads.map(ticks, processes) for run in found]
+            made += tick(processes[0])  # what two had skipped for each other's locks
+            assert len({run.account_id for run in made}) == len(made) == 12
+            assert store.one("SELECT count(*) FROM sync_history") == expected
+            over(store)
+
+
+def test_what_somebody_holds_is_left_to_them(often: Context, store: Store) -> None:
+    due(store)
+    with often.database.begin() as connection:
+        (wanted,) = schedules.list_due(connection)
+        assert schedules.lock_due(connection, wanted)
+        assert tick(often) == []  # and does not wait
+        connection.rollback()
+    assert len(tick(often)) == 1
+    with often.database.begin() as connection:
+        assert schedules.lock_due(connection, wanted) is None  # that very time is over
+
+
+def test_an_account_that_is_busy_keeps_no_other_waiting(often: Context, store: Store) -> None:
+    store.account("user02")
+    tick(often)
+    due(store)
+    with often.database.begin() as connection:
+        connection.exec_driver_sql("SELECT 1 FROM accounts WHERE spotify_user_id = 'me' FOR NO KEY UPDATE")
+        assert [each.account for each in tick(often)] == ["user02"]
+    assert [each.account for each in tick(often)] == ["me"]
+
+
+# ---- accounts -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["disabled", "needs_login"])
+def test_an_account_that_rests_goes_on_at_once(status: str, often: Context, store: Store) -> None:
+    store.sql("UPDATE accounts SET status = :status", status=status)
+    due(store, "9 days")
+    assert tick(often) == []
+    assert seconds(store) < 0
+    store.sql("UPDATE accounts SET status = 'active'")
+    assert len(tick(often)) == 1
+
+
+def test_each_account_has_a_place_of_its_own(often: Context, store: Store) -> None:
+    store.sql("DELETE FROM accounts")
+    store.sql("INSERT INTO accounts (id, spotify_user_id) SELECT n, n FROM generate_series(1, 10) n")
+    tick(often)
+    times = sorted(at for (at,) in store.sql("SELECT due_at FROM schedules"))
+    assert len(times) == 10
+    assert min(after - before for before, after in pairwise(times)) >= timedelta(seconds=112)
+    assert times[-1] - times[0] < timedelta(seconds=1800)
+
+
+def test_an_account_that_goes_takes_its_times_with_it(often: Context, store: Store) -> None:
+    store.sql("DELETE FROM accounts")
+    assert store.one("SELECT count(*) FROM schedules") == 0
+    assert tick(often) == []
+
+
+def test_a_run_that_goes_takes_no_time_with_it(often: Context, store: Store) -> None:
+    due(store)
+    tick(often)
+    store.sql("DELETE FROM sync_history")
+    assert of(store, "sync_id") is None
+
+
+# ---- settings -------------------------------------------------------------------------------------------------------
+
+
+def test_another_interval_holds_from_the_next_tick(make: Make, often: Context, store: Store) -> None:
+    for interval in (60, 86_400, 300):
+        tick(make(incremental_interval=interval))
+        assert interval / 2 - 5 < seconds(store) <= interval * 1.5
+        assert of(store, "rule") == f"every {interval} s"
+
+
+def test_another_expression_or_time_zone_holds_from_the_next_tick(make: Make, store: Store) -> None:
+    at = []
+    for expression, zone in (("0 4 * * 0", "UTC"), ("0 4 * * 0", "Asia/Tokyo"), ("30 5 * * *", "Asia/Tokyo")):
+        sync = make(full_sync_schedule=expression, timezone=zone)
+        tick(sync)
+        tick(sync)
+        at.append(of(store, "due_at AT TIME ZONE 'Asia/Tokyo'", "full"))
+    assert [(each.hour, each.minute // 10) for each in at] == [(13, 0), (4, 0), (5, 3)]
+
+
+def test_a_time_that_has_come_is_not_lost_to_a_new_rule(make: Make, often: Context, store: Store) -> None:
+    """Workers of two releases may even take turns."""
+    other = make(incremental_interval=7200)
+    due(store)
+    assert len(tick(other)) == 1
+    assert of(store, "rule") == "every 7200 s"
+    assert 3590 < seconds(store) <= 10_800
+
+
+def test_a_kind_is_switched_off_and_on(make: Make, often: Context, store: Store) -> None:
+    due(store)
+    assert tick(make()) == []
+    assert store.one("SELECT count(*) FROM schedules") == 0
+    assert tick(often) == []
+    assert 890 < seconds(store) <= 2700
+
+
+# ---- limits ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("families", [("*",), ("library", "playlists")])
+def test_while_all_is_blocked_no_run_starts_and_it_says_so(
+    families: tuple[str, ...], often: Context, store: Store
+) -> None:
+    due(store)
+    for family in families:
+        store.block(family, 300)
+    assert [tick(often), tick(often)] == [[], []]
+    assert types(store) == []
+    until = store.one("SELECT to_char(max(blocked_until) AT TIME ZONE 'Europe/Berlin', 'HH24:MI') FROM rate_limits")
+    assert of(store, "note").startswith("put off until ")
+    assert of(store, "note").endswith(f"{until}: Spotify's limit")
+    assert of(store, "last_at") is None
+    assert 290 < seconds(store) <= 361
+    store.sql("UPDATE rate_limits SET blocked_until = now()")
+    due(store)
+    assert len(tick(often)) == 1
+    assert of(store, "note") is None
+
+
+@pytest.mark.parametrize("families", [("library",), ("playlists",), ("artists", "albums", "player")])
+def test_while_some_can_be_read_it_starts(families: tuple[str, ...], often: Context, store: Store) -> None:
+    due(store)
+    for family in families:
+        store.block(family, 300)
+    assert len(tick(often)) == 1
+
+
+def test_a_day_long_limit_is_looked_at_again_at_the_next_time(often: Context, store: Store) -> None:
+    """A person may end it."""
+    due(store)
+    store.block("*", 86_000)
+    tick(often)
+    assert 890 < seconds(store) <= 2700
+    assert "put off until" in of(store, "note")
+
+
+def test_a_full_sync_starts_during_a_limit_and_parks(make: Make, store: Store) -> None:
+    sync = make(full_sync_schedule="0 4 * * 0")
+    tick(sync)
+    store.block("*", 3600)
+    due(store, kind="full")
+    assert len(tick(sync)) == 1
+
+
+@pytest.mark.parametrize(
+    ("family", "reason", "ended", "stretched"),
+    [
+        ("library", "quota", "1 hour", True),
+        ("playlists", "quota", "23 hours", True),
+        ("library", "quota", "25 hours", False),
+        ("library", "rate", "1 hour", False),
+        ("artists", "quota", "1 hour", False),
+    ],
+)
+def test_after_a_quota_the_interval_is_stretched_and_it_says_so(
+    family: str, reason: str, ended: str, stretched: bool, often: Context, store: Store
+) -> None:
+    store.block(family)
+    store.sql(
+        "UPDATE rate_limits SET reason = :reason, blocked_until = now() - CAST(:ended AS interval)",
+        reason=reason,
+        ended=ended,
+    )
+    due(store)
+    assert len(tick(often)) == 1
+    assert of(store, "stretched_to") == (7200 if stretched else None)
+    expected = "every 2 h instead of 30 min: the day's calls would not last" if stretched else None
+    assert of(store, "note") == expected
+    assert seconds(store) > (3590 if stretched else 890)
+    store.sql("DELETE FROM rate_limits")
+    over(store)
+    due(store)
+    tick(often)
+    assert of(store, "stretched_to") is None
+
+
+# ---- what is told ---------------------------------------------------------------------------------------------------
+
+
+def told(context: Context, account: str | None = None) -> dict[tuple[str, str], str]:
+    rows = schedule.list_schedule(context.database, context.settings, account)
+    return {(row["account"], row["kind"]): " | ".join(words.format_entry(row, "Europe/Berlin")) for row in rows}
+
+
+def test_it_is_told_when_how_often_how_it_ended_and_what_is_off(make: Make, store: Store) -> None:
+    sync = make(incremental_interval=1800, full_sync_schedule="0 4 * * 0")
+    assert "planned within seconds, once beat and a worker run; every 30 min" in told(sync)["me", "incremental"]
+    tick(sync)
+    assert "04:0" in told(sync)["me", "full"]
+    assert told(sync)["me", "full"].endswith("; by 0 4 * * 0, Europe/Berlin")
+    assert told(sync)["me", "playback"].endswith("  off; SPOTISYNC_PLAYBACK_INTERVAL turns it on")
+    due(store)
+    (run,) = tick(sync)
+    assert isinstance(run, Run)
+    over(store)
+    store.sql("UPDATE schedules SET due_at = now() + interval '12 minutes 5 seconds'")
+    said = told(sync)["me", "incremental"]
+    assert "incremental  in 12 min (" in said
+    assert f", run {run.id}: success" in said
+    due(store, "10 minutes")
+    assert "do beat and a worker run?" in told(sync)["me", "incremental"]
+    store.sql("UPDATE accounts SET status = 'disabled'")
+    assert "it rests until: spotisync accounts enable me" in told(sync)["me", "incremental"]
+
+
+def test_it_is_told_on_the_command_line(make: Make, store: Store) -> None:
+    sync = make(incremental_interval=1800, full_sync_schedule="0 4 * * 0")
+    tick(sync)
+    spotisync = Here(environment(sync.settings))
+    said = spotisync("schedule")
+    assert (said.code, said.out.splitlines()[0]) == (0, "me")
+    assert "every 30 min" in said.out
+    document = spotisync("schedule", "--json", "--account", "me").json
+    assert [(row["account"], row["kind"], row["on"]) for row in document] == [
+        ("me", "full", True),
+        ("me", "incremental", True),
+        ("me", "playback", False),
+        (None, "enrich", True),
+    ]
+    assert "Look-ups that were put off: nothing is left" in said.out
+    assert document[0]["due_at"] == of(store, "due_at", "full").isoformat()
+    assert spotisync("schedule", "--account", "nobody").code == 1
+    store.sql("DELETE FROM accounts")
+    assert "There is no account yet" in spotisync("schedule").out
+    assert spotisync("schedule", "--json").json == []
+
+
+def test_no_line_is_wider_than_a_terminal(make: Make, store: Store) -> None:
+    sync = make(incremental_interval=1800, full_sync_schedule="30 4 * * 0", playback_interval=600)
+    tick(sync)
+    store.block("*", 80_000)
+    store.sql("UPDATE schedules SET due_at = now()")
+    tick(sync)
+    lines = [line for said in told(sync).values() for line in said.split(" | ")]
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_new_time_is_the_rules(often: Context, store: Store) -> None:
+    with often.database.begin() as connection:
+        now = connection.exec_driver_sql("SELECT now()").scalar_one()
+    found = next_time(Every(1800), now, store.account_id)
+    assert abs(of(store, "due_at") - found) in {timedelta(0), timedelta(seconds=1800)}
+
+
+def test_removed_while_it_is_planned(often: Context, store: Store) -> None:
+    with often.database.begin() as connection:
+        now = connection.exec_driver_sql("SELECT now()").scalar_one()
+        gone = schedules.UnplannedEntry(10**9, "full", now)
+        schedules.set_first_time(connection, gone, "rule", now)
+        assert schedules.lock_due(connection, DueEntry(10**9, "gone", "full", now, now)) is None

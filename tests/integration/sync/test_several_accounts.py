@@ -1,0 +1,305 @@
+"""Several accounts: the catalogue they share is looked up once, each gets its turn, one's trouble is its own."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from threading import Thread
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+from sqlalchemy import Connection, text
+
+from spotisync.core.outcomes import More, PhaseEnded, Retry, RunEnded
+from spotisync.core.phases import Entity
+from spotisync.core.states import OVER
+from spotisync.errors import Fatal
+from spotisync.simulator import Server, start
+from spotisync.store import catalogue
+from spotisync.store.runs import Run
+from spotisync.sync import Context, accounts, runs
+from tests.integration.conftest import Store, until
+from tests.support import driver
+from tests.support.driver import Account
+from tests.support.truth import assert_tables_equal_truth
+
+ONE, TWO = Account("user01"), Account("user02")
+ENTITIES: tuple[Entity, ...] = ("artists", "albums")
+
+
+@pytest.fixture
+def simulator() -> Iterator[Server]:
+    """Neighbours' tastes overlap by half."""
+    with start(120, seed=5, accounts=2) as server:
+        yield server
+
+
+@pytest.fixture
+def context(simulator: Server, make_sync: Callable[..., Context]) -> Context:
+    sync = make_sync(simulator, artists_batch_size=20, albums_batch_size=20, tracks_batch_size=50)
+    for account in (ONE, TWO):
+        accounts.add(sync, simulator.refresh_token(account.name), None)
+    return sync
+
+
+def in_turn(context: Context, *going: Run, before: Callable[[], None] = lambda: None) -> list[dict[str, Any]]:
+    """A batch of each, until all are over; returns their summaries."""
+    for _ in range(500):
+        unfinished = [run for run in going if driver.look(context, run).status not in OVER]
+        if not unfinished:
+            return [driver.summary(context, run) for run in going]
+        before()
+        for run in unfinished:
+            if driver.look(context, run).phase == "finish":
+                runs.finish(context, run.id)
+            elif not isinstance(driver.step(context, run), More | PhaseEnded | RunEnded):
+                driver.time_passes(context, run)
+    raise AssertionError("they do not end")
+
+
+def looked_up(simulator: Server) -> Counter[str]:
+    asked = [each for each in simulator.control.requests() if each["path"].rstrip("/") in ("/v1/artists", "/v1/albums")]
+    return Counter(id_ for each in asked for id_ in parse_qs(each["query"])["ids"][0].split(","))
+
+
+def to_phase(context: Context, run: Run, phase: str) -> None:
+    for _ in range(100):
+        if driver.look(context, run).phase == phase:
+            return
+        assert isinstance(driver.step(context, run), More | PhaseEnded)
+    raise AssertionError(f"{phase} is not reached")
+
+
+def take_all(context: Context, run: Run, lease: int = 100) -> None:
+    """The run's batch in flight has all the stubs there are."""
+    with context.database.begin() as connection:
+        for entity in ENTITIES:
+            assert catalogue.claim_stubs(connection, entity, run.id, 10_000, lease)
+
+
+def stubs(store: Store) -> int:
+    return sum(store.one(f"SELECT count(*) FROM {entity} WHERE enrichment = 'stub'") for entity in ENTITIES)
+
+
+# ---- the shared catalogue -------------------------------------------------------------------------------------------
+
+
+def test_no_id_is_looked_up_twice_and_each_account_has_its_whole_library(
+    context: Context, simulator: Server, store: Store
+) -> None:
+    going = [driver.start(context, account) for account in (ONE, TWO)]
+    for summary in in_turn(context, *going):
+        assert (summary["status"], summary["items_deferred"]) == ("success", 0)
+    for account in (ONE, TWO):
+        assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
+    times = looked_up(simulator)
+    assert set(times.values()) == {1}
+    there = {id_ for entity in ENTITIES for (id_,) in store.sql(f"SELECT id FROM {entity}")}
+    listed = store.sql("SELECT album_id FROM saved_albums UNION SELECT artist_id FROM followed_artists")
+    assert there - {id_ for (id_,) in listed} <= set(times) <= there
+    shared = "SELECT count(*) FROM (SELECT track_id FROM saved_tracks GROUP BY 1 HAVING count(*) > 1) t"
+    assert store.one(shared) > 10, "they have little in common, so this shows little"
+
+
+def test_what_another_run_is_looking_up_is_waited_for(context: Context, simulator: Server, store: Store) -> None:
+    one, two = (driver.start(context, account) for account in (ONE, TWO))
+    to_phase(context, one, "artists")
+    assert isinstance(driver.step(context, one), More), "followed artists are read first"
+    take_all(context, two)
+    simulator.control.reset_log()
+    outcome = driver.step(context, one)
+    assert isinstance(outcome, Retry)
+    assert 0 < outcome.seconds < 3
+    assert looked_up(simulator) == Counter()
+    assert (driver.look(context, one).phase, store.one("SELECT max(failures) FROM sync_state")) == ("artists", 0)
+    in_turn(context, two)
+    for summary in in_turn(context, one):
+        assert (summary["status"], summary["items_deferred"]) == ("success", 0)
+    assert set(looked_up(simulator).values()) == {1}
+    assert stubs(store) == 0
+
+
+@pytest.mark.parametrize("phase", ["artists", "playlists"])
+@pytest.mark.parametrize("way", ["lease", "failed", "disabled"])
+def test_what_another_run_does_not_look_up_after_all_is_taken_over(
+    context: Context, store: Store, phase: str, way: str
+) -> None:
+    """Wherever it was met: early, or when this run has nothing else left to do."""
+    one, two = (driver.start(context, account) for account in (ONE, TWO))
+    driver.step(context, two)
+    to_phase(context, one, phase)
+    if phase == "playlists":
+        store.sql("INSERT INTO artists (id, uri) VALUES ('not-an-id', 'u')")
+        store.sql("INSERT INTO albums (id, uri) VALUES ('not-an-id', 'u')")
+    take_all(context, two)
+    outcomes = [driver.step(context, one)]
+    while not isinstance(outcomes[-1], Retry):
+        outcomes.append(driver.step(context, one))
+    if way == "lease":
+        for entity in ENTITIES:
+            store.sql(f"UPDATE {entity} SET lookup_until = now()")
+    elif way == "failed":
+        store.set(two.id, status="failed")
+    else:
+        accounts.set_status(context, TWO.name, "disabled")
+    summary = driver.run_to_end(context, one)
+    assert (summary["status"], summary["items_deferred"]) == ("success", 0)
+    assert stubs(store) == 0
+
+
+def test_when_look_ups_are_put_off_what_another_run_had_is_counted_too(
+    context: Context, simulator: Server, store: Store
+) -> None:
+    one, two = (driver.start(context, account) for account in (ONE, TWO))
+    to_phase(context, one, "artists")
+    take_all(context, two)
+    store.block("artists", 86_400)
+    store.block("albums", 86_400)
+    context.gate._read_at = float("-inf")
+    simulator.control.reset_log()
+    (summary,) = in_turn(context, one)
+    assert summary["status"] == "success"
+    assert summary["items_deferred"] == stubs(store) > 0
+    assert looked_up(simulator) == Counter()
+
+
+def test_a_run_in_trouble_keeps_no_stub_from_another_one(context: Context, simulator: Server) -> None:
+    simulator.control.add_fault(status=500, family="artists", account=TWO.name, times=None)
+    one, two = (driver.start(context, account) for account in (ONE, TWO))
+    to_phase(context, two, "artists")
+    assert isinstance(driver.step(context, two), More), "followed artists are read first"
+    assert isinstance(driver.step(context, two), Retry)
+    waits = 0
+    while driver.look(context, one).phase in ("tracks", "artists"):
+        waits += isinstance(driver.step(context, one), Retry)
+    assert waits == 0
+
+
+# ---- commits that cross ---------------------------------------------------------------------------------------------
+
+
+def test_a_batch_that_postgres_ends_to_break_a_deadlock_is_committed_all_the_same(
+    simulator: Server, make_sync: Callable[..., Context], context: Context, store: Store
+) -> None:
+    quick_to_see_it = f"{store.database._engine.url.render_as_string(hide_password=False)}&options="
+    victim = make_sync(simulator, database_url=f"{quick_to_see_it}-c%20deadlock_timeout%3D20", tracks_batch_size=50)
+    run = driver.start(context, ONE)
+    driver.step(context, run)
+    first, last = store.sql("SELECT min(id), max(id) FROM artists")[0]
+    store.sql("UPDATE artists SET name = 'old'")  # so that the same page writes them again
+    store.sql("UPDATE sync_state SET cursor = NULL WHERE entity_type = 'tracks'")
+    tries, transact = [], victim.database.transact
+
+    def counting(work: Callable[[Connection], Any]) -> Any:
+        def counted(connection: Connection) -> Any:
+            tries.append(1)
+            return work(connection)
+
+        return transact(counted)
+
+    victim.database.transact = counting  # type: ignore[method-assign]
+    outcomes: list[object] = []
+    other = Thread(target=lambda: outcomes.append(driver.step(victim, run)))
+    with store.database.begin() as connection:
+        # It sees a deadlock later than the batch does, so the batch is the one that is ended.
+        connection.execute(text("SET LOCAL deadlock_timeout = '10s'"))
+        connection.execute(text("UPDATE artists SET name = 'held' WHERE id = :id"), {"id": last})
+        other.start()
+        until(lambda: bool(store.one("SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")), 20)
+        connection.execute(text("UPDATE artists SET name = 'held' WHERE id = :id"), {"id": first})
+    other.join()
+    assert len(tries) == 2, "they did not meet in a deadlock"
+    assert isinstance(outcomes[0], More | PhaseEnded)
+    assert store.one("SELECT count(*) FROM artists WHERE name IN ('old', 'held')") == 0
+
+
+def test_workers_that_write_the_same_rows_at_once_commit_them_all(
+    simulator: Server, make_sync: Callable[..., Context], context: Context, store: Store
+) -> None:
+    """Two whole runs over one list, in two threads."""
+    two = accounts.add(context, simulator.refresh_token(ONE.name), None)  # the same library, as the second account's
+    store.sql("UPDATE accounts SET refresh_token = (SELECT refresh_token FROM accounts WHERE id = :id)", id=two.id)
+    store.sql("UPDATE accounts SET access_token = (SELECT access_token FROM accounts WHERE id = :id)", id=two.id)
+    going = [driver.start(context, account) for account in (ONE, TWO)]
+    workers = [make_sync(simulator, tracks_batch_size=50, artists_batch_size=20) for _ in going]
+    summaries: list[dict[str, Any]] = []
+    threads = [
+        Thread(target=lambda pair=pair: summaries.append(driver.run_to_end(*pair)))
+        for pair in zip(workers, going, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [(each["status"], each["last_error"]) for each in summaries] == [("success", None)] * 2
+    assert store.one("SELECT sum(failures) FROM sync_state") == 0
+    assert stubs(store) == 0
+    assert set(looked_up(simulator).values()) == {1}
+
+
+# ---- trouble --------------------------------------------------------------------------------------------------------
+
+
+def revoked(_: Context, simulator: Server) -> None:
+    simulator.control.revoke(TWO.name, access=True)
+
+
+def refused(_: Context, simulator: Server) -> None:
+    simulator.control.add_fault(status=403, message="no Premium", account=TWO.name, family="library", times=None)
+
+
+def disabled(context: Context, _: Server) -> None:
+    accounts.set_status(context, TWO.name, "disabled")
+
+
+def noted_elsewhere(context: Context, _: Server) -> None:
+    """Another worker has just met a refusal."""
+    with context.database.begin() as connection:
+        connection.exec_driver_sql("UPDATE accounts SET status = 'needs_login' WHERE spotify_user_id = 'user02'")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "status", "words"),
+    [
+        (revoked, "failed", "spotisync login"),
+        (refused, "failed", "no Premium"),
+        (disabled, "cancelled", "user02 was disabled; enable it: spotisync accounts enable user02"),
+        (noted_elsewhere, "failed", "spotisync login"),
+    ],
+)
+def test_one_accounts_trouble_ends_its_own_run_in_words_and_no_other(
+    context: Context, simulator: Server, trouble: Callable[[Context, Server], None], status: str, words: str
+) -> None:
+    one, two = (driver.start(context, account) for account in (ONE, TWO))
+    driver.step(context, two)
+    trouble(context, simulator)
+    first, second = in_turn(context, one, two)
+    assert (first["status"], first["items_deferred"]) == ("success", 0)
+    assert_tables_equal_truth(context, ONE, simulator.world.truth(ONE.name))
+    assert second["status"] == status
+    assert words in second["last_error"]
+
+
+def test_a_run_that_began_while_its_account_was_being_disabled_ends_at_its_first_claim(
+    context: Context, store: Store
+) -> None:
+    run = driver.start(context, TWO)
+    store.sql("UPDATE accounts SET status = 'disabled' WHERE spotify_user_id = 'user02'")
+    outcome = driver.step(context, run)
+    assert isinstance(outcome, RunEnded)
+    assert outcome.status == driver.look(context, run).status == "cancelled"
+
+
+@pytest.mark.parametrize("state", ["in_progress", "rate_limited", "pending"])
+def test_disabling_ends_what_is_unfinished_at_once_and_enabling_lets_it_be_resumed(
+    context: Context, store: Store, state: str
+) -> None:
+    run = driver.start(context, TWO)
+    driver.step(context, run)
+    store.set(run.id, status=state)
+    disabled(context, None)  # type: ignore[arg-type]
+    assert driver.look(context, run).status == "cancelled"
+    with pytest.raises(Fatal, match="disabled"):
+        driver.start(context, TWO)
+    accounts.set_status(context, TWO.name, "active")
+    assert runs.resume(context, run.id).created
+    assert driver.run_to_end(context, run)["status"] == "success"

@@ -1,0 +1,141 @@
+"""A worker that is asked to stop hands back what it has begun: no failure, no attempt, no lost login."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from spotisync.core.outcomes import More, Outcome, PhaseEnded, Retry
+from spotisync.errors import Stopping
+from spotisync.simulator import Server, start
+from spotisync.store.runs import Run
+from spotisync.sync import Context, playback
+from spotisync.sync.enrich import enrich
+from tests.integration.conftest import until
+from tests.support import driver
+from tests.support.driver import Account
+from tests.support.truth import assert_tables_equal_truth
+
+
+@dataclass
+class Worker:
+    """One that can be asked to stop, as its signal does it."""
+
+    sync: Context
+    simulator: Server
+    asked: threading.Event
+
+    def stopped_while(self, work: Callable[[], Any], **hold: Any) -> "Future[Any]":
+        """Begin, ask it to stop while Spotify does not answer, and tell what it came to. Nobody waits for the reply."""
+        self.simulator.control.add_fault(kind="hold", **hold)
+        with ThreadPoolExecutor(1) as threads:
+            done = threads.submit(work)
+            until(lambda: bool(self.simulator.control.held()), 20)
+            self.asked.set()
+            assert done.exception(20) or True
+        return done
+
+
+@pytest.fixture
+def library() -> str | int:
+    return "tiny"
+
+
+@pytest.fixture
+def simulator(library: str | int) -> Iterator[Server]:
+    with start(library, seed=7) as server:
+        yield server
+
+
+@pytest.fixture
+def worker(context: Context, simulator: Server) -> Iterator[Worker]:
+    asked = threading.Event()
+    yield Worker(replace(context, stopping=asked.is_set), simulator, asked)
+    simulator.control.release()
+
+
+def row(context: Context, sql: str) -> Any:
+    with context.database.begin() as connection:
+        return connection.execute(text(sql)).one()
+
+
+def test_the_batch_is_free_at_once_and_nothing_is_counted_against_it(
+    worker: Worker, context: Context, simulator: Server, account: Account
+) -> None:
+    run = driver.start(context, account)
+    handed_back: Outcome = worker.stopped_while(lambda: driver.step(worker.sync, run), path="/me/tracks").result()
+    assert isinstance(handed_back, Retry)
+    assert handed_back.seconds == 0
+    found = row(context, "SELECT attempts, claim, claim_pid, last_error, status, api_calls FROM sync_history")
+    assert (found.attempts, found.claim, found.claim_pid, found.last_error) == (0, None, None, None)
+    assert found.status == "in_progress"
+    assert row(context, "SELECT sum(failures) AS failures FROM sync_state").failures == 0
+    # What it sent is counted, though nobody waited for the reply.
+    assert found.api_calls == 1
+    # A message that reaches it now claims nothing, and goes on to somebody else.
+    assert isinstance(driver.step(worker.sync, run), Retry)
+    assert isinstance(driver.step(context, run), PhaseEnded)
+    assert driver.run_to_end(context, run)["status"] == "success"
+    assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
+
+
+@pytest.mark.parametrize("library", [260])
+def test_pages_that_came_before_the_stop_are_kept(worker: Worker, context: Context, account: Account) -> None:
+    run = driver.start(context, account)
+    driver.step(context, run)
+    before = row(context, "SELECT count(*) FROM saved_tracks")[0]
+    half = worker.stopped_while(lambda: driver.step(worker.sync, run), path="offset=1[0-9][0-9]")
+    assert isinstance(half.result(), More)
+    assert row(context, "SELECT seq, claim FROM sync_history") == (2, None)
+    assert row(context, "SELECT count(*) FROM saved_tracks")[0] > before
+
+
+def test_look_ups_are_free_for_whoever_can(
+    worker: Worker, context: Context, simulator: Server, account: Account
+) -> None:
+    run = driver.start(context, account)
+    worker.stopped_while(lambda: _go_on(worker.sync, run), path="/v1/artists").result()
+    assert row(context, "SELECT count(*) FROM artists WHERE lookup_until IS NOT NULL")[0] == 0
+
+
+def _go_on(context: Context, run: Run) -> None:
+    while not isinstance(driver.step(context, run), Retry):
+        pass
+
+
+def test_a_refresh_under_way_is_waited_for(
+    worker: Worker, context: Context, simulator: Server, account: Account
+) -> None:
+    """The rotated token exists nowhere else."""
+    simulator.control.settings(refresh_reply="rotate")
+    before = row(context, "UPDATE accounts SET access_token = NULL RETURNING refresh_token").refresh_token
+    run = driver.start(context, account)
+    simulator.control.add_fault(kind="hold", path="/api/token", when="reply")
+    with ThreadPoolExecutor(1) as threads:
+        done = threads.submit(driver.step, worker.sync, run)
+        until(lambda: bool(simulator.control.held()), 20)
+        worker.asked.set()
+        with pytest.raises(TimeoutError):
+            done.result(0.6)
+        simulator.control.release()
+        assert isinstance(done.result(20), Retry)
+    assert row(context, "SELECT refresh_token FROM accounts").refresh_token != before
+    assert driver.run_to_end(context, run)["status"] == "success"
+
+
+def test_a_read_of_plays_is_left_to_another_worker(worker: Worker, context: Context, account: Account) -> None:
+    stopped = worker.stopped_while(lambda: playback.track_plays(worker.sync), path="recently-played")
+    assert isinstance(stopped.exception(), Stopping)
+    assert playback.track_plays(context)["plays_added"] > 0
+
+
+def test_the_backlog_is_left_to_another_worker(worker: Worker, context: Context, account: Account) -> None:
+    with context.database.begin() as connection:
+        connection.execute(text("INSERT INTO artists (id, uri) VALUES ('0' || repeat('a', 21), 'spotify:artist:x')"))
+    assert worker.stopped_while(lambda: enrich(worker.sync), path="/v1/artists").result().looked_up == 0
+    assert row(context, "SELECT lookup_until FROM artists").lookup_until is None
+    assert enrich(context).family == "artists"

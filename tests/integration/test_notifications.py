@@ -1,0 +1,271 @@
+"""People are told each thing once: by a service that is there, or that comes back, or beside one that is dead."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from spotisync import notifications
+from spotisync.cli.notify import notify
+from spotisync.errors import Misconfigured
+from spotisync.settings import Settings, settings
+from spotisync.store import runs
+from spotisync.sync import Context
+from tests.integration.conftest import Store
+
+DEAD = "json://127.0.0.1:9/t0ps3cret"
+
+
+class Hook:
+    """A service that takes what it is sent, or refuses it."""
+
+    def __init__(self) -> None:
+        self.told: list[dict[str, str]] = []
+        self.up = True
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if outer.up:
+                    outer.told.append(body)
+                self.send_response(200 if outer.up else 503)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+        self.url = f"json://127.0.0.1:{self._server.server_address[1]}/t0ps3cret"
+
+    @property
+    def titles(self) -> list[str]:
+        return [each["title"].removeprefix("spotisync: ") for each in self.told]
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    made = Hook()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def telling(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., Context]]:
+    made: list[Context] = []
+
+    def make(notify: str, **changes: Any) -> Context:
+        made.append(
+            Context.from_settings(make_settings("http://127.0.0.1:9", notify=notify, timezone="UTC", **changes))
+        )
+        return made[-1]
+
+    yield make
+    for sync in made:
+        sync.close()
+
+
+@pytest.fixture
+def context(hook: Hook, telling: Callable[..., Context]) -> Context:
+    return telling(hook.url)
+
+
+def end(store: Store, status: Any, error: str | None = None, sync_type: str = "full") -> int:
+    run = store.run(sync_type)
+    if status == "success":
+        store.set(run.id, phase="finish")
+    with store.database.begin() as connection:
+        assert runs.end(connection, run.id, status, error=error)
+    return run.id
+
+
+def at_once(context: Context, number: int = 3) -> None:
+    """As several sweeps would."""
+    threads = [threading.Thread(target=notifications.send_due, args=(context,)) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+
+def park(store: Store, seconds: int) -> runs.Run:
+    run = store.run()
+    token = store.claim(run)
+    assert token
+    with store.database.begin() as connection:
+        runs.release(connection, run, token, seconds, park=True)
+    store.block("library", seconds)
+    return store.look(run.id)
+
+
+def test_a_failed_run_is_told_once_and_once_when_it_is_well_again(store: Store, context: Context, hook: Hook) -> None:
+    failed = end(store, "failed", "Spotify answered 500")
+    at_once(context)
+    notifications.send_due(context)
+    end(store, "failed", "and again")  # until it is well, once is enough
+    notifications.send_due(context)
+    assert hook.titles == ["a sync of me has failed"]
+    assert "Spotify answered 500" in hook.told[0]["message"]
+    assert f"spotisync resume {failed}" in hook.told[0]["message"]
+    assert hook.told[0]["type"] == "failure"
+    end(store, "success")
+    at_once(context)
+    end(store, "failed", "another day")
+    notifications.send_due(context)
+    assert hook.titles[1:] == ["me is synced again", "a sync of me has failed"]
+
+
+def test_a_login_that_is_over_is_told_once_and_not_as_a_failure_too(store: Store, context: Context, hook: Hook) -> None:
+    store.sql("UPDATE accounts SET status = 'needs_login', last_error = 'revoked', authorised_at = now()")
+    end(store, "failed", "revoked; log in again")
+    at_once(context)
+    notifications.send_due(context)
+    assert hook.titles == ["me has to log in again"]
+    assert "spotisync login" in hook.told[0]["message"]
+    store.sql("UPDATE accounts SET status = 'active', last_error = NULL")
+    notifications.send_due(context)
+    notifications.send_due(context)
+    assert hook.titles[1:] == ["me is logged in again"]
+
+
+def test_the_end_of_a_login_is_told_a_month_and_three_days_before(store: Store, context: Context, hook: Hook) -> None:
+    for days in (140, 151, 152, 178, 179):
+        store.sql("UPDATE accounts SET authorised_at = date_trunc('day', now()) - make_interval(days => :d)", d=days)
+        notifications.send_due(context)
+        # The same login, some days later.
+        store.sql(
+            """UPDATE notices SET key = 'login_ends:' || a.id || ':' || CAST(EXTRACT(epoch FROM a.authorised_at
+            - make_interval(days => :next)) AS bigint) || substring(key from ':[0-9]+$') FROM accounts a
+            WHERE kind = 'login_ends'""",
+            next={140: 11, 151: 1, 152: 26, 178: 1, 179: 0}[days],
+        )
+    assert hook.titles == ["the login of me ends soon"] * 2
+    assert "log in again before that" in hook.told[0]["message"]
+    store.sql("UPDATE accounts SET authorised_at = now()")
+    notifications.send_due(context)
+    assert len(hook.told) == 2
+
+
+def test_a_long_wait_is_told_once_and_once_when_it_goes_on(store: Store, context: Context, hook: Hook) -> None:
+    run = park(store, 7200)
+    at_once(context)
+    assert hook.titles == ["the sync of me is paused"]
+    assert "Paused by Spotify until" in hook.told[0]["message"]
+    store.block("library", -1)
+    assert store.due() == [run.id]
+    notifications.send_due(context)
+    token = store.claim(store.look(run.id))
+    assert token
+    with store.database.begin() as connection:  # told off once more: the same wait goes on
+        runs.release(connection, store.look(run.id), token, 9000, park=True)
+    store.block("library", 9000)
+    notifications.send_due(context)
+    assert len(hook.told) == 1
+    store.block("library", -1)
+    assert store.due() == [run.id]
+    token = store.claim(store.look(run.id))
+    assert token
+    assert store.advance(run, token)
+    at_once(context)
+    notifications.send_due(context)
+    assert hook.titles[1:] == ["the sync of me goes on"]
+
+
+def test_a_wait_that_is_short_is_nobodys_business(
+    store: Store, telling: Callable[..., Context], context: Context, hook: Hook
+) -> None:
+    run = park(store, 1800)
+    notifications.send_due(context)
+    assert hook.told == []
+    notifications.send_due(telling(hook.url, notify_after=900))
+    assert len(hook.told) == 1
+    with store.database.begin() as connection:
+        runs.end(connection, run.id, "cancelled")
+    notifications.send_due(context)
+    assert len(hook.told) == 1
+
+
+def test_a_run_that_nobody_takes_is_told_once(store: Store, context: Context, hook: Hook) -> None:
+    run = store.run()
+    notifications.send_due(context)
+    store.sql("UPDATE sync_state SET updated_at = now() - interval '20 minutes'")
+    store.set(run.id, started_at="now() - interval '1 hour'")
+    at_once(context)
+    notifications.send_due(context)
+    assert hook.titles == ["the sync of me does not move"]
+    assert "none has taken it for 20 min" in hook.told[0]["message"]
+
+
+def test_a_service_that_is_down_is_told_later_and_the_others_once(
+    store: Store, telling: Callable[..., Context], hook: Hook, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = Hook()
+    sync = telling(f"{hook.url}?a=1, {other.url} nonsense://t0ps3cret")
+    hook.up = False
+    end(store, "failed", "x")
+    for _ in range(3):  # not before its time
+        notifications.send_due(sync)
+    store.sql("UPDATE notices SET wake_at = now()")
+    notifications.send_due(sync)
+    assert (len(hook.told), len(other.told)) == (0, 1)
+    hook.up = True
+    store.sql("UPDATE notices SET wake_at = now()")
+    at_once(sync)
+    other.close()
+    assert (len(hook.told), len(other.told)) == (1, 1)
+    assert store.one("SELECT count(*) FROM notices WHERE told_at IS NULL") == 0
+    assert "could not be told to json (number 1) (try 2)" in caplog.text
+    assert caplog.text.count("Apprise does not know nonsense (number 3)") == 1
+    assert "t0ps3cret" not in caplog.text
+    assert "t0ps3cret" not in str(store.sql("SELECT * FROM notices"))
+
+
+def test_what_is_over_before_anybody_heard_of_it_is_not_told(
+    store: Store, telling: Callable[..., Context], hook: Hook
+) -> None:
+    end(store, "failed", "x")
+    notifications.send_due(telling(DEAD))
+    end(store, "success")
+    store.sql("UPDATE notices SET wake_at = now()")
+    notifications.send_due(telling(hook.url))
+    assert hook.told == []
+
+
+def test_a_command_tries_each_address(
+    hook: Hook, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def run(value: str, *, test: bool = True) -> int:
+        monkeypatch.setenv("SPOTISYNC_NOTIFY", value)
+        settings.cache_clear()
+        try:
+            notify(test=test)
+        except typer.Exit as ended:
+            return ended.exit_code
+        finally:
+            settings.cache_clear()
+        return 0
+
+    assert run(f"{hook.url} {DEAD}") == 1
+    assert "json (number 1): taken\njson (number 2): not taken" in capsys.readouterr().out
+    assert hook.titles == ["a test"]
+    assert run(hook.url) == 0
+    assert run(hook.url, test=False) == 0
+    assert "spotisync notify --test" in capsys.readouterr().out
+    for wrong in ("", "nonsense://t0ps3cret", "t0ps3cret"):
+        with pytest.raises(Misconfigured, match="SPOTISYNC_NOTIFY") as told:
+            run(wrong)
+        assert "t0ps3cret" not in str(told.value)

@@ -1,0 +1,59 @@
+"""Beat and a worker tell a person; a broker that forgets everything has nobody told twice."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+import redis
+
+from tests.integration.test_notifications import Hook
+from tests.system.programs import Deployment, until
+
+
+@pytest.mark.slow
+def test_a_failed_sync_is_told_by_the_worker_and_once_though_the_broker_forgets(
+    deploy: Callable[..., Deployment],
+) -> None:
+    hook = Hook()
+    try:
+        deployment = deploy(20, notify=hook.url)
+        account = deployment.account()
+        deployment.simulator.control.add_fault(status=403, message="Active premium subscription required", times=None)
+        deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue="spotisync.sync")
+        deployment.worker(concurrency=1)
+        deployment.beat()
+        until(lambda: hook.told, "somebody is told")
+        assert "premium" in hook.told[0]["message"]
+        number = int(deployment.settings.broker.rpartition("=")[2])
+        socket = deployment.settings.broker.partition("://")[2].partition("?")[0]
+        with redis.Redis(unix_socket_path=socket, db=number) as broker:
+            broker.flushdb()
+        for _ in range(3):
+            deployment.foreign.send_task("spotisync.tell", queue="spotisync.control")
+        until(lambda: deployment.logs().count("Task spotisync.tell") >= 8, "it is told no more")
+        assert hook.titles == [f"a sync of {account.name} has failed"]
+        assert "t0ps3cret" not in deployment.logs()
+    finally:
+        hook.close()
+
+
+@pytest.mark.slow
+def test_each_line_of_a_batch_says_whose_it_is(deploy: Callable[..., Deployment]) -> None:
+    deployment = deploy(120)
+    account = deployment.account()
+    worker = deployment.worker(concurrency=1, SPOTISYNC_LOG_FORMAT="json")
+    deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue="spotisync.sync")
+    until(lambda: deployment.scalar("SELECT count(*) FROM sync_history WHERE status = 'success'"), "it is synced")
+    until(lambda: '"Task spotisync.finish[' in worker.log.read_text(), "its last task has said so")
+    lines = [json.loads(line) for line in worker.log.read_text().splitlines() if line.startswith("{")]
+    of_batches = [
+        line
+        for line in lines
+        if line["logger"].startswith("spotisync.sync.")
+        or (line["logger"] == "celery.app.trace" and "spotisync.batch" in line["message"])
+    ]
+    assert {line["phase"] for line in of_batches} == {"tracks", "artists", "albums", "playlists"}
+    assert {(line["run"], line["account"]) for line in of_batches} == {(1, account.name)}
+    assert all(isinstance(line["batch"], int) and line["task_id"] for line in of_batches)
+    received = [line for line in lines if line["logger"] == "celery.worker.strategy"]
+    assert all(line["task_id"] in line["message"] for line in received)

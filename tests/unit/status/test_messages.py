@@ -1,0 +1,341 @@
+"""Every state explains itself: in which words, and that there are always some."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any, get_args
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spotisync.cli import formatting as labels
+from spotisync.status import forecast, messages, times
+from tests.support.documents import AT_WORK, NO_RUN, NOW, PHASES, block, document, phase
+
+TODAY, TOMORROW = "2026-11-23T12:02:00+00:00", "2026-11-24T08:00:00+00:00"
+SOON = "2026-11-23T08:50:25+00:00"
+OLD = "2026-11-23T08:40:00+00:00"
+CURE = "spotisync login"
+
+
+def tracks(**changes: Any) -> dict[str, Any]:
+    made = document()["phases"]
+    return {**made, "tracks": {**made["tracks"], **changes}}
+
+
+def over(status: str, **changes: Any) -> dict[str, Any]:
+    return document(status, completed_at="2026-11-23T08:45:00+00:00", **changes)
+
+
+# What is told, what is to be done, and the situation that it is said of.
+TABLE: list[tuple[messages.Situation, dict[str, Any], str, str]] = [
+    (
+        "nobody",
+        document(**NO_RUN, account=None, account_status=None),
+        "No sync has run yet: there is no account.",
+        CURE,
+    ),
+    ("never", document(**NO_RUN), "No sync has run yet for alice.", "sync full --wait --account alice"),
+    (
+        "pending",
+        document("pending", other_runs=[{"sync_id": 11, "sync_type": "incremental", "status": "in_progress"}]),
+        "It begins when run 11, an incremental sync, is over.",
+        "Nothing",
+    ),
+    ("pending", document("pending"), "It begins within seconds, with the next sweep.", "Nothing"),
+    (
+        "parked",
+        document("rate_limited", blocked=[block("library", TODAY)]),
+        "Paused by Spotify until 13:02 (3 h 12 min): quota of library reads. 1,247 of 3,500 tracks are in.",
+        "Nothing",
+    ),
+    (
+        "parked",
+        document("rate_limited", blocked=[block("library", TODAY), block("*", TOMORROW, "rate")]),
+        "Paused by Spotify until 24 Nov 09:00 (23 h 10 min): too many requests in a short time. 1,247 of",
+        "Nothing",
+    ),
+    (
+        "parked",
+        document("rate_limited", blocked=None, phases=tracks(rate_limit_reset_at=TODAY)),
+        "Paused by Spotify until 13:02 (3 h 12 min): too many requests. 1,247 of",
+        "Nothing",
+    ),
+    (
+        "parked",
+        document("rate_limited", blocked=[block("library", TODAY, "budget")]),
+        "Paused by Spotify until 13:02 (3 h 12 min): budget of library reads.",
+        "Nothing",
+    ),
+    ("due", document("rate_limited", blocked=[block("artists", TODAY)]), "What it waited for is over;", "Nothing"),
+    (
+        "due",
+        document("rate_limited", phases=tracks(rate_limit_reset_at=TODAY)),
+        "What it waited for is over;",
+        "Nothing",
+    ),
+    (
+        "waiting",
+        document(blocked=[block("*", SOON, "rate")], phases=tracks(rate_limit_reset_at=SOON)),
+        "Spotify said to wait until 09:50:25 (25 s): too many requests in a short time. 1,247 of 3,500 tracks are in.",
+        "Nothing",
+    ),
+    (
+        "retrying",
+        document(phases=tracks(failures=3, last_error="no answer from Spotify (ReadTimeout)")),
+        "Trying again after 3 failures in a row: no answer from Spotify (ReadTimeout). 1,247 of 3,500 tracks are in.",
+        "Nothing",
+    ),
+    ("unclaimed", document(phases={name: phase() for name in PHASES}), "It waits for a worker to take it.", "Nothing"),
+    (
+        "unclaimed",
+        document(worker={"has_it": False, "alive": False, "last_advance": OLD}),
+        "It waits for a worker: none has taken it for 10 min. Is one running? 1,247 of 3,500 tracks are in.",
+        "spotisync up; or, with own servers: celery -A spotisync worker",
+    ),
+    (
+        "orphaned",
+        document(worker={"has_it": True, "alive": False, "last_advance": NOW}),
+        "Its worker is gone; another one goes on from the last checkpoint. 1,247",
+        "Nothing",
+    ),
+    ("going", document(worker=AT_WORK), "Reading saved tracks: 1,247 of 3,500; 26 Spotify calls so far.", "Nothing"),
+    ("going", document(), "Reading saved tracks: 1,247 of 3,500; 26 Spotify calls so far.", "Nothing"),
+    (
+        "going",
+        document(api_calls=1, phases=tracks(items_processed=0)),
+        "Reading saved tracks; 1 Spotify call",
+        "Nothing",
+    ),
+    ("finishing", document(current_phase="finish"), "Finishing; 26 Spotify calls so far.", "Nothing"),
+    (
+        "success",
+        over("success", items_added=1200, items_removed=2),
+        "Complete since 09:45:00: 1,247 items read, 1,200 added, 2 removed, with 26 Spotify calls.",
+        "Nothing",
+    ),
+    ("success", over("success"), "Complete since 09:45:00: 1,247 items read, nothing has changed, with", "Nothing"),
+    (
+        "failed",
+        over("failed", last_error="Spotify answered 403: Premium needed."),
+        "Failed: Spotify answered 403: Premium needed. 1,247 of 3,500 tracks are in.",
+        "Go on from there: spotisync resume 12",
+    ),
+    ("failed", over("failed"), "Failed: no reason was given. 1,247", "spotisync resume 12"),
+    (
+        "failed",
+        over("failed", account_status="needs_login", account_error="Spotify no longer takes this login (revoked)"),
+        "alice has to log in again: Spotify no longer takes this login (revoked).",
+        f"Log in again: {CURE}, then: spotisync resume 12",
+    ),
+    ("success", over("success", account_status="needs_login"), "no more. Complete since", f"Log in again: {CURE}"),
+    (
+        "success",
+        over("success", account_status="disabled"),
+        "alice is disabled: no sync of it",
+        "accounts enable alice",
+    ),
+    ("cancelled", over("cancelled"), "Cancelled at 09:45:00. 1,247 of 3,500 tracks are in.", "spotisync resume 12"),
+]
+
+
+@pytest.mark.parametrize(("situation", "of", "message", "to_do"), TABLE, ids=lambda each: str(each)[:30])
+def test_what_is_said(situation: messages.Situation, of: dict[str, Any], message: str, to_do: str) -> None:
+    told = messages.describe(of)
+    assert messages.situation(of) == situation
+    assert message in told["message"]
+    assert to_do in told["to_do"]
+
+
+def test_the_table_has_every_situation() -> None:
+    assert {row[0] for row in TABLE} == set(get_args(messages.Situation))
+    assert set(messages.MESSAGES) == set(messages.TO_DO) == set(get_args(messages.Situation))
+
+
+def test_what_still_runs_and_what_is_safe() -> None:
+    other = [{"sync_id": 13, "sync_type": "incremental", "status": "in_progress"}]
+    parked = messages.describe(document("rate_limited", blocked=[block("library", TODAY)], other_runs=other))
+    assert parked["still_runs"] == "Only library reads wait. Run 13, an incremental sync, goes on."
+    assert parked["safe"] == "All that was read is stored."
+    assert (parked["waiting_for"], parked["waiting_until"]) == ("quota of library reads", TODAY)
+    everything = messages.describe(document("rate_limited", blocked=[block("*", TODAY)]))
+    assert everything["still_runs"] == "Nothing is asked of Spotify meanwhile."
+    assert messages.describe(document(worker=AT_WORK))["waiting_until"] is None
+    assert messages.describe(document(**NO_RUN))["safe"] is None
+
+
+def test_what_was_put_off_and_what_waits_beside_the_run() -> None:
+    told = messages.describe(
+        over("success", to_look_up={"artists": 1200, "albums": 0}, blocked=[block("artists", TODAY)])
+    )
+    assert told["notes"] == [
+        "1,200 artists still to be looked up: they were put off until Spotify allows it.",
+        "Artist look-ups wait until 13:02 (3 h 12 min): the quota is used up.",
+    ]
+    parked = messages.describe(document("rate_limited", blocked=[block("library", TODAY)]))
+    assert parked["notes"] == [], "that is the headline"
+
+
+@pytest.mark.parametrize(("swept", "said"), [(None, "No sweep has run ever"), (OLD, "No sweep has run for 10 min")])
+def test_a_park_that_nothing_would_end_is_told(swept: str | None, said: str) -> None:
+    schedule = {"last_sweep": swept, "sweep_interval": 10}
+    told = messages.describe(document("rate_limited", blocked=[block("library", TODAY)], schedule=schedule))
+    assert said in told["notes"][0]
+    assert "celery -A spotisync beat" in told["to_do"]
+    assert messages.describe(document(schedule=schedule))["notes"] == [], "a run that goes needs none"
+
+
+def test_when_it_will_be_done() -> None:
+    eta = {"earliest": "2026-11-23T09:40:00+00:00", "latest": "2026-11-23T09:46:00+00:00"}
+    assert messages.notes(document(eta=eta)) == ["It will be complete between 10:40 and 10:46."]
+    same = {**eta, "latest": "2026-11-23T09:40:50+00:00"}
+    assert messages.notes(document(phases=tracks(eta=same))) == ["Tracks will be complete at about 10:40."]
+
+
+# ---- anything at all ------------------------------------------------------------------------------------------------
+
+MOMENTS = st.datetimes(datetime(2024, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)).map(datetime.isoformat)  # noqa: DTZ001
+COUNTS = st.integers(0, 10**9)
+STATUSES = st.sampled_from(["pending", "in_progress", "rate_limited", "success", "failed", "cancelled"])
+TEXTS = st.none() | st.sampled_from(["Spotify answered 500: nothing", "it broke off.", "is it?"])
+FAMILIES = st.sampled_from(["library", "playlists", "artists", "albums", "player", "*", "a new one"])
+PHASE = st.builds(
+    phase,
+    status=STATUSES,
+    total_items=st.none() | COUNTS,
+    **dict.fromkeys(("items_processed", "items_deferred", "batches", "failures"), COUNTS),
+    last_error=TEXTS,
+    rate_limit_reset_at=st.none() | MOMENTS,
+    busy_seconds=st.floats(0, 10**7),
+)
+DOCUMENTS = st.builds(
+    document,
+    status=STATUSES,
+    account_status=st.sampled_from(["active", "needs_login", "disabled"]),
+    account_error=TEXTS,
+    sync_type=st.sampled_from(["full", "incremental"]),
+    completed_at=st.none() | MOMENTS,
+    **dict.fromkeys(("items_processed", "items_added", "items_updated", "items_removed", "api_calls"), COUNTS),
+    last_error=TEXTS,
+    current_phase=st.sampled_from([*PHASES, "finish"]),
+    family=FAMILIES,
+    phases=st.fixed_dictionaries(dict.fromkeys(PHASES, PHASE)),
+    worker=st.fixed_dictionaries({"has_it": st.booleans(), "alive": st.booleans(), "last_advance": MOMENTS}),
+    to_look_up=st.dictionaries(st.sampled_from(["artists", "albums"]), COUNTS),
+    other_runs=st.lists(
+        st.fixed_dictionaries(
+            {
+                "sync_id": COUNTS,
+                "sync_type": st.sampled_from(["full", "incremental"]),
+                "status": st.sampled_from(["pending", "in_progress", "rate_limited"]),
+            }
+        ),
+        max_size=2,
+    ),
+    as_of=MOMENTS,
+    time_zone=st.sampled_from(["UTC", "Asia/Kathmandu", "America/New_York", "Europe/Amsterdam"]),
+    blocked=st.none()
+    | st.lists(st.builds(block, FAMILIES, MOMENTS, st.sampled_from(["rate", "quota", "budget"])), max_size=3),
+    schedule=st.fixed_dictionaries({"last_sweep": st.none() | MOMENTS, "sweep_interval": st.integers(1, 60)}),
+)
+
+
+@given(DOCUMENTS, st.dictionaries(st.sampled_from(PHASES), st.floats(0, 10**6)))
+def test_there_are_words_for_anything(of: dict[str, Any], earlier: dict[str, float]) -> None:
+    made = forecast.add_eta(of, earlier)
+    told = {**made, **messages.describe(made)}
+    said = [told["message"], told["to_do"], *told["notes"], *filter(None, (told["safe"], told["still_runs"]))]
+    for sentence in [*said, labels.format_line(told), *labels.footnotes(told), labels.headline(told)]:
+        assert sentence
+        assert not re.search(r"None|\bnull\b|\{|\.\.|  |^ | $", sentence), sentence
+    for each in told["phases"].values():
+        assert "None" not in labels.format_state(told, each) + labels.format_amount(each)
+
+
+@given(DOCUMENTS)
+def test_a_wait_is_said_with_its_time_in_the_configured_zone_and_the_day_if_that_is_not_today(
+    of: dict[str, Any],
+) -> None:
+    told = messages.describe(of)
+    if messages.situation(of) not in {"parked", "waiting"}:
+        assert told["waiting_until"] is None
+        return
+    until = datetime.fromisoformat(told["waiting_until"])
+    said = times.clock(of, until)
+    assert said in told["message"] or of["account_status"] != "active"
+    local = until.astimezone(ZoneInfo(of["time_zone"]))
+    today = times.now(of).astimezone(ZoneInfo(of["time_zone"]))
+    assert f"{local:%H:%M}" in said
+    assert (f"{local.day} {local:%b}" in said) == (local.date() != today.date())
+    assert (str(local.year) in said) == (local.year != today.year)
+
+
+@given(DOCUMENTS, st.dictionaries(st.sampled_from(PHASES), st.floats(0, 10**6)))
+def test_a_forecast_is_a_range_that_begins_when_the_wait_is_over(of: dict[str, Any], earlier: dict[str, float]) -> None:
+    made = forecast.add_eta(of, earlier)
+    waits = messages.find_wait(of)
+    begin = waits.until if waits else times.now(of)
+    for eta in (made["eta"], *(each["eta"] for each in made["phases"].values())):
+        if eta:
+            earliest, latest = (datetime.fromisoformat(eta[name]) for name in ("earliest", "latest"))
+            assert begin <= earliest <= latest
+    if messages.situation(of) in {"failed", "pending", "orphaned", "unclaimed", "retrying", "success"}:
+        assert made["eta"] is None, "nobody can say"
+
+
+# ---- forecasts ------------------------------------------------------------------------------------------------------
+
+
+def test_the_pace_of_the_batches_tells_when_a_phase_is_in() -> None:
+    tenth = {"items_processed": 350, "batches": 25, "busy_seconds": 10.0}
+    made = forecast.add_eta(document(worker=AT_WORK, phases=tracks(**tenth)), {})
+    eta = made["phases"]["tracks"]["eta"]
+    left = [(datetime.fromisoformat(eta[each]) - times.now(made)).total_seconds() for each in ("earliest", "latest")]
+    assert left == pytest.approx([81, 99])  # 90 s at that pace
+    assert made["eta"] is None, "how many artists there are is not known yet"
+    assert made["phases"]["artists"]["eta"] is None
+
+
+def test_phases_to_come_take_about_as_long_as_in_the_last_good_run() -> None:
+    earlier = dict.fromkeys(PHASES, 100.0)
+    made = forecast.add_eta(document(worker=AT_WORK, phases={name: phase() for name in PHASES}), earlier)
+    left = [times.parse(made["eta"][each]) for each in ("earliest", "latest")]
+    assert left == [times.now(made) + timedelta(seconds=each) for each in (240, 640)]
+    waits = document("rate_limited", blocked=[block("library", TODAY)])
+    assert forecast.add_eta(waits, earlier)["eta"]["earliest"] > TODAY
+
+
+def test_one_batch_is_no_measure() -> None:
+    made = forecast.add_eta(document(worker=AT_WORK, phases=tracks(batches=1)), {})
+    assert made["phases"]["tracks"]["eta"] is None
+
+
+# ---- plays ----------------------------------------------------------------------------------------------------------
+
+
+def playback(read_at: str | None = "2026-11-23T08:45:00+00:00", **changes: Any) -> dict[str, Any]:
+    return {"read_at": read_at, "last_error": None, "plays_last_day": 12, "gaps": [], **changes}
+
+
+@pytest.mark.parametrize(
+    ("lane", "family", "recorded"),
+    [
+        (playback(), "library", True),
+        (playback(), "player", False),
+        (playback("2026-11-23T07:00:00+00:00"), "library", False),
+        (playback(None), "library", False),
+        (playback(last_error="log in again"), "library", False),
+    ],
+)
+def test_whether_plays_are_recorded_while_the_library_waits(lane: Any, family: str, recorded: bool) -> None:
+    blocked = [block("library", TODAY), block(family, TODAY)]
+    told = messages.describe(document("rate_limited", blocked=blocked, playback=lane, playback_interval=600))
+    assert ("Plays are still recorded." in told["still_runs"]) is recorded
+
+
+def test_where_plays_may_be_missing() -> None:
+    gap = {"from": "2026-11-23T01:00:00+00:00", "to": "2026-11-23T06:30:00+00:00"}
+    told = messages.describe(over("success", playback=playback(gaps=[gap, gap])))
+    assert told["notes"][-1].startswith("Between 02:00 and 07:30, and in 1 more gap plays may be missing.")
+    assert "spotisync import" in told["notes"][-1]

@@ -1,0 +1,88 @@
+"""What a page makes of a status document."""
+
+from typing import Any
+
+import pytest
+
+from spotisync.core.states import MOVES
+from spotisync.status import actions, messages
+from spotisync.web import labels, view
+from spotisync.web.pages.home import render_status
+from tests.support.documents import AT_WORK, NO_RUN, block, document, phase
+
+LATER = "2026-11-23T12:02:00+00:00"
+
+
+def shown(status: str | None = "in_progress", **changes: Any) -> dict[str, Any]:
+    made = document(status, **{"playback": None, "worker": AT_WORK, **changes})
+    runs = [{name: made[name] for name in ("sync_id", "sync_type", "status")}, *made["other_runs"]]
+    newest = {run["sync_type"]: run for run in runs if run["sync_id"]}
+    made["can"] = actions.actions(made, newest)
+    return {**made, **messages.describe(made)}
+
+
+def pressed(shown_one: dict[str, Any]) -> list[str]:
+    return [f"{button.path} {button.value}".strip() for button in view.buttons(shown_one)]
+
+
+@pytest.mark.parametrize(
+    ("status", "paths"),
+    [
+        (None, ["/runs full"]),
+        ("pending", ["/runs/12/cancel", "/runs incremental"]),
+        ("in_progress", ["/runs/12/cancel"]),
+        ("rate_limited", ["/runs/12/cancel", "/runs incremental"]),
+        ("success", ["/runs incremental", "/runs full"]),
+        ("failed", ["/runs/12/resume", "/runs incremental", "/runs full"]),
+        ("cancelled", ["/runs/12/resume", "/runs incremental", "/runs full"]),
+    ],
+)
+def test_a_button_is_there_where_the_state_allows_it(status: str | None, paths: list[str]) -> None:
+    assert pressed(shown(**{"status": status, **({} if status else NO_RUN)})) == paths
+    assert not pressed(shown("success", account_status="needs_login", account_error=None))
+
+
+def test_a_wait_is_counted_down_beside_the_sentence_which_does_not_age() -> None:
+    waits = shown("rate_limited", blocked=[block("library", LATER)], worker={**AT_WORK, "has_it": False})
+    assert "(3 h 12 min)" in waits["message"]
+    assert view.headline(waits).startswith("Paused by Spotify until 13:02: quota of library reads.")
+    html = render_status([waits])
+    assert f'data-until="{LATER}"' in html
+    assert ">3 h 12 min</time>" in html
+
+
+def test_who_listens_hears_what_is_different_not_each_number() -> None:
+    heard = {view.announcement(shown(api_calls=calls, items_processed=40 * calls)) for calls in range(20)}
+    assert heard == {"Reading saved tracks."}
+
+
+def test_a_bar_says_what_is_known_and_no_more() -> None:
+    phases = {
+        "tracks": phase(status="success", items_processed=3498, total_items=3500, percent_complete=100),
+        "artists": phase(status="in_progress", items_processed=120, total_items=100, percent_complete=100),
+        "albums": phase(status="in_progress", items_processed=7),
+        "playlists": phase(),
+    }
+    tracks, artists, albums, playlists = view.bars(shown(phases=phases, current_phase="artists"))
+    assert (tracks.valuetext, tracks.moves) == ("3,498, 100%, done", False)
+    assert artists.amount == "120, 100 were expected"
+    assert (albums.valuetext, albums.moves) == ("7, going", True)
+    assert (playlists.valuetext, playlists.width) == ("to come", 0)
+
+
+def test_what_others_wrote_is_shown_and_does_nothing() -> None:
+    html = render_status([shown("failed", last_error='<script>alert("x")</script>', display_name="<b>")])
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    assert "style=" not in html
+
+
+def test_every_state_has_a_word_and_an_icon() -> None:
+    assert set(labels.STATES) == set(MOVES)
+    for status in MOVES:
+        assert "<h1" in render_status([shown(status)])
+
+
+def test_a_phase_does_not_go_while_its_worker_is_gone() -> None:
+    orphaned = shown(worker={**AT_WORK, "alive": False})
+    assert [bar.word for bar in view.bars(orphaned)] == ["interrupted", *["to come"] * 3]

@@ -1,0 +1,307 @@
+"""Who may ask, and who may not: the token, the session, Host, Origin, forms."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from fastapi import APIRouter, FastAPI
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.routing import Mount
+
+from spotisync.errors import Misconfigured
+from spotisync.settings import Settings
+from spotisync.store.database import Database
+from spotisync.web import create_app
+from spotisync.web.middleware.guard import host_name
+from spotisync.web.middleware.login_attempts import FEW
+from spotisync.web.pages.login import own_path
+from spotisync.web.security.csrf import FromThePage
+from tests.integration.conftest import Store
+from tests.web.conftest import HERE, TOKEN, TestClient
+from tests.web.test_api import problem
+
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+EXEMPT = {"/healthz", "/login", "/static/spotisync.css", "/accounts/callback"}
+PAGE = {"Accept": "text/html"}
+
+
+@pytest.fixture
+def locked(make_client: Callable[..., TestClient], store: Store) -> TestClient:
+    return make_client(api_token=TOKEN)
+
+
+def everything(app: FastAPI) -> Iterator[tuple[str, str]]:
+    """Each method of each address that there is, whatever room it is in."""
+    for route in _routes(app.routes):
+        if isinstance(route, Mount):
+            assert route.path == "/static"
+            yield "GET", "/static/spotisync.css"
+            continue
+        for method in route.methods:
+            yield method, re.sub(r"{[^}]*}", "1", route.path)
+
+
+def _routes(routes: Any) -> Iterator[Any]:
+    for route in routes:
+        inner = getattr(route, "original_router", None)
+        if inner is None:
+            yield route
+        else:
+            yield from _routes(inner.routes)
+
+
+# ---- the token ------------------------------------------------------------------------------------------------------
+
+
+def test_without_the_token_everything_is_refused_but_what_is_exempt(locked: TestClient) -> None:
+    asked = set(everything(locked.app))  # type: ignore[arg-type]
+    assert {"/", "/api/sync", "/api/sync/events", "/docs", "/openapi.json"} - {"/"} <= {path for _, path in asked}
+    asked |= {("GET", "/nothing"), ("POST", "/api/sync/1/cancel"), ("GET", "/healthz/"), ("GET", "/static")}
+    for method, path in asked:
+        answer = locked.request(method, path)
+        if path in EXEMPT:
+            assert answer.status_code != 401, path
+        else:
+            assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer"), (method, path)
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/../api/sync/status", "/static/%2e%2e/api/sync/status", "//healthz", "/login/x"]
+)
+def test_no_way_round(locked: TestClient, path: str) -> None:
+    answer = locked.request("GET", f"{HERE}{path}")
+    assert answer.status_code in {401, 404}
+    assert "sync_id" not in answer.text
+
+
+def test_the_token_opens(locked: TestClient) -> None:
+    assert locked.get("/api/sync/status", headers=BEARER).status_code == 200
+    assert locked.get("/api/sync/status", headers={"Authorization": f"bearer  {TOKEN} "}).status_code == 200
+    for wrong in (f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", "Bearer ", f"Basic {TOKEN}", TOKEN, "Bearer \xff"):
+        assert locked.get("/api/sync/status", headers={"Authorization": wrong.encode("latin-1")}).status_code == 401, (
+            wrong
+        )
+
+
+def test_whoever_tries_too_often_waits_even_with_the_right_one(locked: TestClient) -> None:
+    for _ in range(FEW):
+        assert locked.get("/api/sync/status", headers={"Authorization": "Bearer no"}).status_code == 401
+    refused = locked.get("/api/sync/status", headers=BEARER)
+    problem(refused, 429)
+    assert int(refused.headers["Retry-After"]) > 0
+    assert log_in(locked, TOKEN).status_code == 429, "the form is no way round"
+
+
+def test_nothing_listens_for_others_without_a_token(make_settings: Callable[..., Settings]) -> None:
+    for host in ("0.0.0.0", "::", "192.168.1.7", "music.example.org", "127.0.0.1.example.org"):
+        with pytest.raises(Misconfigured, match="SPOTISYNC_API_TOKEN"):
+            create_app(make_settings("http://127.0.0.1:1", host=host))
+    for host in ("127.0.0.1", "127.8.9.1", "::1", "localhost", "LOCALHOST"):
+        make_settings("http://127.0.0.1:1", host=host).check_address()
+    make_settings("http://127.0.0.1:1", host="0.0.0.0", api_token=TOKEN).check_address()
+
+
+# ---- the page's session ---------------------------------------------------------------------------------------------
+
+
+def form_token(answer: Any) -> str:
+    found = re.search(r'name="csrf" value="([^"]+)"', answer.text)
+    assert found
+    return found[1]
+
+
+def log_in(client: TestClient, token: str, **more: str) -> Any:
+    csrf = form_token(client.get("/login"))
+    return client.post("/login", data={"csrf": csrf, "token": token, **more})
+
+
+def test_a_person_is_led_to_the_form_and_back(locked: TestClient) -> None:
+    led = locked.get("/docs?a=b", headers=PAGE)
+    assert (led.status_code, led.headers["Location"]) == (303, "/login?next=/docs%3Fa%3Db")
+    shown = locked.get(led.headers["Location"])
+    assert 'name="next" value="/docs?a=b"' in shown.text
+    wrong = log_in(locked, "no", next="/docs")
+    assert (wrong.status_code, "That is not the token" in wrong.text) == (401, True)
+    right = log_in(locked, TOKEN, next="/docs")
+    assert (right.status_code, right.headers["Location"]) == (303, "/docs")
+    session = right.headers["Set-Cookie"]
+    assert all(rule in session for rule in ("HttpOnly", "SameSite=lax", "Path=/", "Max-Age="))
+    assert "Secure" not in session, "this is http"
+    assert TOKEN not in session
+    assert locked.get("/docs", headers=PAGE).status_code == 200
+    assert locked.get("/api/sync/status").status_code == 200
+    assert locked.get("/login?next=/docs").headers["Location"] == "/docs", "there is nothing to log in to"
+    problem(locked.post("/logout"), 403)
+    bound = f"{locked.cookies['spotisync_form']}\0{locked.cookies['spotisync_session']}"
+    csrf = locked.app.state.seal.mark("form", bound)  # type: ignore[attr-defined]
+    out = locked.post("/logout", headers={"X-CSRF-Token": csrf})
+    assert out.status_code == 303
+    assert locked.get("/api/sync/status").status_code == 401
+
+
+def test_over_https_the_session_stays_there(make_app: Callable[..., FastAPI]) -> None:
+    client = TestClient(make_app(api_token=TOKEN), "https://localhost", follow_redirects=False)
+    assert "Secure" in log_in(client, TOKEN).headers["Set-Cookie"]
+
+
+def test_a_session_that_is_none(locked: TestClient, make_client: Callable[..., TestClient]) -> None:
+    session = locked.app.state.seal.session()  # type: ignore[attr-defined]
+    other = make_client(api_token=f"{TOKEN}2").app.state.seal.session()  # type: ignore[attr-defined]
+    text, _, mark = session.rpartition(".")
+    for wrong in (
+        "",
+        "x",
+        ".",
+        f"9{text}.{mark}",
+        f"{text}.{'b' if mark[0] == 'a' else 'a'}{mark[1:]}",
+        f"{text}.",
+        other,
+    ):
+        locked.cookies.set("spotisync_session", wrong)
+        assert locked.get("/api/sync/status").status_code == 401, wrong
+    locked.cookies.clear()
+    locked.cookies.set("spotisync_session", session)
+    assert locked.get("/api/sync/status").status_code == 200
+
+
+@given(wanted=st.text() | st.text("/\\.:@abc\t\n%").map(lambda text: f"/{text}"))
+def test_a_login_leads_to_our_own_pages_alone(wanted: str) -> None:
+    path = own_path(wanted)
+    assert path.startswith("/")
+    assert not path.startswith("//")
+    assert not set(path) & set("\\\t\r\n")
+
+
+def test_without_a_token_there_is_nothing_to_log_in_to(client: TestClient) -> None:
+    assert client.get("/login?next=//evil.example").headers["Location"] == "/"
+
+
+# ---- Host and Origin ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example", "evil.example:8420", "127.0.0.1.evil.example", "localhost.evil.example", "evil@127.0.0.1", "",
+        "127.0.0.1 evil", "0.0.0.0:8420", "[::]:8420", "127.0.0.1#", "localhost/",
+    ],
+)  # fmt: skip
+def test_a_foreign_host_is_refused(client: TestClient, host: str) -> None:
+    for path in ("/api/sync/status", "/healthz", "/static/spotisync.css", "/login"):
+        assert "SPOTISYNC_ALLOWED_HOSTS" in problem(client.get(path, headers={"Host": host}), 421)["detail"]
+
+
+def test_two_hosts_are_none(client: TestClient) -> None:
+    problem(client.get("/healthz", headers=[("Host", "localhost"), ("Host", "evil.example")]), 421)
+
+
+def test_hosts_that_are_known(make_client: Callable[..., TestClient]) -> None:
+    client = make_client(allowed_hosts="music.example.org, [fd00::7], fd00::8", host="192.168.1.7", api_token=TOKEN)
+    for host in ("localhost", "LocalHost:1", "127.0.0.1:9", "[::1]:8420", "192.168.1.7:8420", "music.example.org.",
+                 "MUSIC.example.org:443", "[fd00::7]", "[fd00::8]:1"):  # fmt: skip
+        assert client.get("/healthz", headers={"Host": host}).status_code == 200, host
+
+
+@given(st.text() | st.from_regex(r"\A.{0,2}(localhost|127.0.0.1|\[::1\]).{0,3}\Z"))
+def test_nothing_but_our_names_has_our_names(host: str) -> None:
+    if host_name(host) in {"localhost", "127.0.0.1", "::1"}:
+        assert re.fullmatch(r"(localhost|127\.0\.0\.1|\[::1\]|::1)\.?(:\d+)?", host, re.IGNORECASE)
+
+
+@pytest.mark.parametrize(
+    ("headers", "allowed"),
+    [
+        ({}, True),
+        ({"Origin": HERE}, True),
+        ({"Origin": "https://127.0.0.1:8420"}, True),  # a proxy speaks https for us
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "https://behind.a.proxy"}, True),
+        ({"Referer": f"{HERE}/runs/1"}, True),
+        ({"Origin": "http://127.0.0.1:9999"}, False),  # another program of this machine
+        ({"Origin": "http://localhost:8420"}, False),
+        ({"Origin": "null"}, False),
+        ({"Origin": ""}, False),
+        ({"Origin": "https://evil.example"}, False),
+        ({"Origin": "https://evil.example", "Referer": HERE}, False),
+        ({"Referer": "https://evil.example/127.0.0.1:8420"}, False),
+        ({"Sec-Fetch-Site": "cross-site"}, False),
+        ({"Sec-Fetch-Site": "same-site", "Origin": HERE}, False),
+        ({"Origin": "http://["}, False),
+    ],
+)
+def test_what_another_site_sends_is_refused(
+    client: TestClient, store: Store, headers: dict[str, str], *, allowed: bool
+) -> None:
+    run = store.run()
+    answer = client.post(f"/api/sync/{run.id}/cancel", headers=headers)
+    if allowed:
+        assert answer.status_code == 202
+    else:
+        assert "another site" in problem(answer, 403)["detail"]
+        assert store.look(run.id).status == "in_progress"
+
+
+def test_another_site_can_look_at_nothing(client: TestClient) -> None:
+    answer = client.get("/api/sync/status", headers={"Origin": "https://evil.example"})
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert client.options("/api/sync", headers={"Origin": "https://evil.example"}).status_code == 405
+
+
+# ---- forms ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_form(make_app: Callable[..., FastAPI]) -> TestClient:
+    app, room = make_app(), APIRouter()
+
+    @room.post("/posted", dependencies=[FromThePage])
+    def posted() -> dict[str, bool]:
+        return {"done": True}
+
+    app.include_router(room)
+    return TestClient(app, HERE, follow_redirects=False)
+
+
+def test_a_form_of_ours_shows_that_it_is_ours(with_form: TestClient, make_app: Callable[..., FastAPI]) -> None:
+    csrf = form_token(TestClient(make_app(api_token=TOKEN), HERE).get("/login"))
+    problem(with_form.post("/posted", data={"csrf": csrf}), 403)  # of another browser
+    problem(with_form.post("/posted"), 403)
+    page = with_form.get("/docs")
+    assert "SameSite=lax" in page.headers["Set-Cookie"]
+    own = with_form.app.state.seal.mark("form", f"{with_form.cookies['spotisync_form']}\0")  # type: ignore[attr-defined]
+    assert "Set-Cookie" not in with_form.get("/docs").headers, "the browser has one"
+    assert with_form.post("/posted", data={"csrf": own}).json() == {"done": True}
+    assert with_form.post("/posted", headers={"X-CSRF-Token": own}).json() == {"done": True}
+    for wrong in (own[:-1], "", "\N{SNOWMAN}"):
+        problem(with_form.post("/posted", data={"csrf": wrong}), 403)
+    problem(with_form.post("/posted", files={"csrf": ("a", own.encode())}), 403)
+    problem(with_form.post("/posted", data={"csrf": own}, headers={"Origin": "https://evil.example"}), 403)
+    with_form.cookies.set("spotisync_form", "another")
+    problem(with_form.post("/posted", data={"csrf": own}), 403)
+
+
+def test_a_body_that_is_too_long(client: TestClient) -> None:
+    problem(client.post("/api/sync", content=b" " * 1_000_001, headers={"Content-Type": "application/json"}), 413)
+
+    def unsaid() -> Iterator[bytes]:
+        yield from (b" " * 100_000 for _ in range(11))
+
+    problem(client.post("/api/sync", content=unsaid(), headers={"Content-Type": "application/json"}), 413)
+
+
+# ---- headers --------------------------------------------------------------------------------------------------------
+
+
+def test_every_answer_tells_the_browser_what_it_may_not_do(locked: TestClient, database: Database) -> None:
+    for path in ("/login", "/nothing", "/api/sync/status", "/static/spotisync.css", "/healthz"):
+        told = locked.get(path).headers
+        assert told["X-Content-Type-Options"] == "nosniff"
+        rules = dict(rule.split(" ", 1) for rule in told["Content-Security-Policy"].split("; "))
+        assert (rules["default-src"], rules["script-src"], rules["frame-ancestors"]) == ("'none'", "'self'", "'none'")
+        assert "unsafe" not in told["Content-Security-Policy"]
+        assert "Server" not in told
+    assert locked.get("/login").headers["Cache-Control"] == "no-store"
+    assert "immutable" in locked.get("/static/vendor/htmx-2.0.11.min.js").headers["Cache-Control"]
+    assert locked.get("/static/spotisync.css").headers["Cache-Control"] == "no-cache"

@@ -1,0 +1,146 @@
+"""`spotisync web`, as a person starts it: the process, its end, a database that comes and goes."""
+
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from spotisync.errors import Fatal
+from spotisync.settings import Settings
+from spotisync.stack.postgres import Postgres
+from spotisync.store import migrate
+from spotisync.web.server import address, listen
+from tests.conftest import QUICK
+from tests.integration.conftest import until
+from tests.system.command_line import Here
+from tests.system.programs import environment
+from tests.web.served import Viewer, served
+
+SECRET = "c0de-of-spotify"
+
+
+class Web:
+    """A process of `spotisync web`, and what it says."""
+
+    def __init__(self, settings: Settings, log: Path, **env: str) -> None:
+        self.log = log
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "spotisync", "web", "--port", "0"],
+                env={**environment(settings), "SPOTISYNC_LOG_LEVEL": "DEBUG", "PYTHONUNBUFFERED": "1", **env},
+                cwd=log.parent,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def url(self) -> str:
+        until(lambda: "listens at " in self.log.read_text() or self.process.poll() is not None, 60)
+        return self.log.read_text().partition("listens at ")[2].partition(". ")[0]
+
+    def end(self) -> float:
+        """How long that takes."""
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(30) == 0, self.log.read_text()
+        return time.monotonic() - began
+
+
+@pytest.fixture
+def start(make_settings: Callable[..., Settings], tmp_path: Path) -> Iterator[Callable[..., Web]]:
+    made: list[Web] = []
+
+    def start(env: dict[str, str] | None = None, **changes: object) -> Web:
+        made.append(Web(make_settings("http://127.0.0.1:1", **changes), tmp_path / f"{len(made)}.log", **(env or {})))
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.process.kill()
+        each.process.wait()
+
+
+@pytest.mark.slow
+def test_it_ends_within_seconds_whoever_looks_on_and_logs_no_secret(start: Callable[..., Web]) -> None:
+    web = start()
+    with httpx.Client(timeout=30) as client:
+        url = web.url()
+        viewers = [Viewer(client, f"{url}/api/sync/events") for _ in range(3)]
+        assert all(viewer.next()[0] == "status" for viewer in viewers)
+        client.get(f"{url}/accounts/callback?code={SECRET}&state={SECRET}")
+        client.get(f"{url}/api/sync/status", headers={"Authorization": f"Bearer {SECRET}"})
+        assert web.end() < 10
+        assert [viewer.next() for viewer in viewers] == [("", None)] * 3
+        for viewer in viewers:
+            viewer.close()
+    assert "Stopped." in web.log.read_text()
+    assert "GET /accounts/callback" in web.log.read_text()
+    assert SECRET not in web.log.read_text()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """One that the test may stop."""
+    with tempfile.TemporaryDirectory(prefix="sw-", dir="/tmp", ignore_cleanup_errors=True) as name:
+        place = Path(name)
+        place.chmod(0o711)
+        postgres = Postgres(place / "data", place / "run", QUICK).start().wait_ready()
+        migrate.upgrade(postgres.url)
+        yield postgres
+        postgres.stop()
+
+
+@pytest.mark.slow
+def test_while_postgres_is_away_it_says_so_and_then_goes_on(
+    own_postgres: Postgres, make_app: Callable[..., FastAPI]
+) -> None:
+    own_postgres.stop()
+    with served(make_app(database_url=own_postgres.url)) as url, httpx.Client(timeout=30) as client:
+        assert client.get(f"{url}/api/sync/events").status_code == 503, "it was away from the start"
+        own_postgres.start().wait_ready()
+        until(lambda: client.get(f"{url}/api/sync/status").status_code == 200, 30)
+        viewer = Viewer(client, f"{url}/api/sync/events")
+        assert viewer.next()[0] == "status"
+        own_postgres.stop()
+        refused = client.get(f"{url}/api/sync/status")
+        assert (refused.status_code, refused.headers["Content-Type"]) == (503, "application/problem+json")
+        assert client.get(f"{url}/healthz").status_code == 200
+        assert viewer.next()[0] == "unavailable"
+        own_postgres.start().wait_ready()
+        assert viewer.next()[0] == "status", "the same viewer, without doing anything"
+        viewer.close()
+
+
+def test_it_does_not_start_for_others_without_a_token(make_settings: Callable[..., Settings]) -> None:
+    cli = Here(environment(make_settings("http://127.0.0.1:1")))
+    said = cli("web", "--host", "0.0.0.0", "--port", "0")
+    assert (said.code, said.out) == (2, "")
+    assert "SPOTISYNC_API_TOKEN" in said.err
+    assert Here({**cli.env, "SPOTISYNC_HOST": "::"})("up").code == 2, "nothing has started yet"
+
+
+def test_a_port_that_is_taken_is_told_with_the_cure() -> None:
+    with listen("127.0.0.1", 0) as taken, pytest.raises(Fatal, match=r"choose another port: SPOTISYNC_PORT=\d+"):
+        listen("127.0.0.1", taken.getsockname()[1])
+    with pytest.raises(Fatal, match=r"of 192\.0\.2\.1 "):
+        listen("192.0.2.1", 0)
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8"),
+        ("0.0.0.0", "http://127.0.0.1:8"),
+        ("::", "http://[::1]:8"),
+        ("::1", "http://[::1]:8"),
+        ("localhost", "http://localhost:8"),
+    ],
+)
+def test_where_a_browser_finds_it(host: str, shown: str) -> None:
+    assert address(host, 8) == shown
