@@ -80,7 +80,7 @@ class Postgres(Process):
             return False
         return True
 
-    def worth_another_start(self) -> bool:
+    def should_retry_start(self) -> bool:
         """Its backends outlive a kill -9 for as long as they compute, and no new server starts beside them."""
         said = [line for line in self.tail().splitlines() if f"[{self.last_pid}]" in line]
         return self.exit_code == 1 and any("is still in use" in line for line in said)
