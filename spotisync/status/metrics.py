@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from spotisync.store.counters import Labels
-from spotisync.store.due import DUE_SINCE, NOBODY_HAS_IT
+from spotisync.store.runs import DUE_SINCE, UNCLAIMED
 
 Values = dict[Labels, float]
 
@@ -41,7 +41,7 @@ GAUGES: Final = (
         "For how long the batch that has been due longest has not been taken by a worker; 0: none is due.",
         (),
         f"""SELECT COALESCE(max(GREATEST(0, EXTRACT(epoch FROM now() - {DUE_SINCE}))), 0) FROM sync_history r
-        WHERE r.status IN ('pending', 'in_progress', 'rate_limited') AND {NOBODY_HAS_IT}""",
+        WHERE r.status IN ('pending', 'in_progress', 'rate_limited') AND {UNCLAIMED}""",
     ),
     Gauge(
         "schedule_overdue_seconds",

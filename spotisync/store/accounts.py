@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 
 from spotisync.core import oauth
 from spotisync.errors import Fatal, Misconfigured, Unknown
+from spotisync.store import schema
 
 # Refreshing takes a second; a worker that claimed it and has not finished after this long has died.
 REFRESH_SECONDS = 30
@@ -244,6 +245,23 @@ def set_status(connection: Connection, account_id: int, status: str) -> None:
         text("UPDATE accounts SET status = :status, updated_at = now() WHERE id = :id"),
         {"status": status, "id": account_id},
     )
+
+
+OWNED_TABLES = {
+    "saved tracks": schema.saved_tracks,
+    "saved albums": schema.saved_albums,
+    "followed artists": schema.followed_artists,
+    "playlists": schema.account_playlists,
+    "plays": schema.play_history,
+    "runs": schema.sync_history,
+}
+
+
+def count_rows(connection: Connection, account_id: int) -> dict[str, int]:
+    """How many rows `remove` would delete, by kind; rows marked as removed are included."""
+    counts = ", ".join(f"(SELECT count(*) FROM {table} WHERE account_id = :id)" for table in OWNED_TABLES.values())
+    row = connection.execute(text(f"SELECT {counts}"), {"id": account_id}).one()
+    return dict(zip(OWNED_TABLES, row, strict=True))
 
 
 def remove(connection: Connection, account_id: int) -> None:

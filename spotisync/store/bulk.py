@@ -1,17 +1,31 @@
 """Bulk writes: one statement a table, its rows as one JSON parameter, in key order, touching only rows that change."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, Table, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import JSON
 
-from spotisync.store.params import dumps
-
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 Key = tuple[Any, ...]
+
+
+def dumps(rows: Any) -> str:
+    """Serialise rows as one JSON parameter."""
+    return json.dumps(rows, default=_to_json, ensure_ascii=False)
+
+
+def _to_json(value: Any) -> str:
+    if isinstance(value, date):  # datetimes too
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"Can't store a {type(value).__name__} in a row")
 
 
 def upsert(

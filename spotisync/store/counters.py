@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, text
 
-from spotisync.store.params import dumps
+from spotisync.store.bulk import dumps
 
 Labels = tuple[str, ...]
 # Any number will do, as long as nobody else locks it.

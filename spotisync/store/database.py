@@ -110,6 +110,16 @@ def _claimant(connection: Connection) -> Claimant:
     return Claimant(row.pid, row.backend_start)
 
 
+def server_version(connection: Connection) -> str:
+    return str(connection.execute(text("SELECT current_setting('server_version')")).scalar_one())
+
+
+def server_time(connection: Connection) -> datetime:
+    """The database's wall clock; unlike `now()` it does not stand still in a transaction."""
+    now: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return now
+
+
 def address_and_password(url: str) -> tuple[str, str | None]:
     """What libpq's own programs take: the address without its driver, and the password apart."""
     parsed = make_url(url)

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from sqlalchemy import Connection, text
 
-from spotisync.store.due import DUE_SINCE, NOBODY_HAS_IT
+from spotisync.store.runs import DUE_SINCE, UNCLAIMED
 
 Kind = Literal["failed", "needs_login", "login_ends", "waiting", "stuck", "over"]
 # Any number will do, as long as nobody else locks it.
@@ -72,7 +72,7 @@ _WAITING = """SELECT 'waiting:' || r.id || ':' || r.phase || ':' || r.seq, 'wait
         AND l.family IN (r.family, '*'))
     > (SELECT max(s.updated_at) FROM sync_state s WHERE s.sync_id = r.id) + make_interval(secs => :after)"""
 _STUCK = f"""SELECT 'stuck:' || r.id || ':' || r.phase || ':' || r.seq, 'stuck', r.account_id, r.id, false
-    FROM sync_history r WHERE r.status IN ('pending', 'in_progress', 'rate_limited') AND {NOBODY_HAS_IT}
+    FROM sync_history r WHERE r.status IN ('pending', 'in_progress', 'rate_limited') AND {UNCLAIMED}
     AND {DUE_SINCE} < now() - make_interval(secs => :stuck)"""
 
 

@@ -11,8 +11,7 @@ from sqlalchemy import Connection, text
 from spotisync.core.plays import WINDOW, Play, PlayGap
 from spotisync.core.rows import TrackRow
 from spotisync.store import schema
-from spotisync.store.bulk import recordset, upsert
-from spotisync.store.params import dumps
+from spotisync.store.bulk import dumps, recordset, upsert
 
 # Reading takes a second; who claimed it and has not finished after this long has died.
 READ_SECONDS = 120

@@ -13,9 +13,9 @@ from sqlalchemy import Connection, text
 
 from spotisync.core.states import PHASES, UNFINISHED, Phase, Status, allowed_sources
 from spotisync.store import events, history
+from spotisync.store.bulk import dumps
 from spotisync.store.database import Claimant
 from spotisync.store.events import Event
-from spotisync.store.params import dumps
 
 # `stall`: a message that was published, and not claimed for so many seconds, is taken for lost and published again.
 STALL_SECONDS = 30.0
@@ -31,6 +31,17 @@ ACCOUNT_FREE = """NOT EXISTS (SELECT 1 FROM sync_history o
 # Bind the client id as :client_id. Postgres' clock decides, and nothing is cached.
 BLOCKED = """EXISTS (SELECT 1 FROM rate_limits l WHERE l.client_id = :client_id
     AND l.family IN (r.family, '*') AND l.blocked_until > now())"""
+# The next batch may run now, and no worker has claimed it.
+UNCLAIMED = f"""(r.status = 'in_progress' AND (r.claim IS NULL OR {CLAIMANT_GONE})
+        AND (r.not_before IS NULL OR r.not_before <= now())
+    OR r.status = 'rate_limited' AND NOT {BLOCKED}
+    OR r.status = 'pending' AND {ACCOUNT_FREE})"""
+# When it became due: the last progress of its run, or the end of its last wait.
+DUE_SINCE = """GREATEST(r.started_at, r.not_before,
+    (SELECT max(s.updated_at) FROM sync_state s WHERE s.sync_id = r.id),
+    (SELECT max(s.rate_limit_reset_at) FROM sync_state s WHERE s.sync_id = r.id AND s.rate_limit_reset_at <= now()),
+    (SELECT max(l.blocked_until) FROM rate_limits l WHERE l.client_id = :client_id AND l.family IN (r.family, '*')
+        AND l.blocked_until <= now()))"""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from spotisync.core import cures
 from spotisync.errors import Unavailable
 from spotisync.settings import Settings
 from spotisync.status import metrics as gauges
-from spotisync.store import migrate, server
+from spotisync.store import migrate
+from spotisync.store.database import server_version
 from spotisync.sync import Context
 from spotisync.web import broker
 from spotisync.web.bounded import SingleFlight
@@ -121,7 +122,7 @@ def _tables(asked: "Future[tuple[str | None, str | None]]", deadline: float, dat
 def _version(context: Context) -> str:
     with context.database.begin() as connection:
         gauges.limit_statement_time(connection, READY_SECONDS)
-        return server.server_version(connection)
+        return server_version(connection)
 
 
 def _migrations(context: Context) -> tuple[str | None, str | None]:

@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse, Response
 from spotisync.core import oauth
 from spotisync.errors import Fatal, Unavailable
 from spotisync.spotify import LoginAttempt
-from spotisync.store import accounts, belongings
+from spotisync.store import accounts
 from spotisync.store.accounts import Account
 from spotisync.store.database import Connection
 from spotisync.sync import Context
@@ -175,7 +175,7 @@ def _asked(request: Request, context: Context, name: str, *, unsure: bool = Fals
     try:
         with context.database.begin() as connection:
             found = accounts.find_account(connection, name)
-            counts = belongings.count(connection, found.id)
+            counts = accounts.count_rows(connection, found.id)
     except Fatal as error:
         return _said(request, context, _here(str(error)))
     status = 400 if unsure else 200
