@@ -23,10 +23,10 @@ def opened(control: Control) -> Iterator[tuple[Context, str]]:
 
 
 def start(context: Context, account: str) -> Run:
-    from spotisync import workflow  # Celery's configuration is read with it, so not before there is a place
+    from spotisync import canvas  # Celery's configuration is read with it, so not before there is a place
 
     run = runs.trigger(context, account, "full", "cli").run
-    workflow.publish(run)
+    canvas.publish(run)
     return run
 
 

@@ -7,7 +7,7 @@ from benchmarks.batches import Timings
 from benchmarks.place import Place, connected
 from benchmarks.rows import Row, median, timed
 from spotisync.simulator import Control
-from spotisync.sync import Context, runs
+from spotisync.sync import Context, callers, runs
 
 FULL_BATCH = 150  # tracks; what has fewer is the first batch, or the last
 SAMPLES = 20  # a round, of what is not a batch
@@ -29,7 +29,7 @@ def measure(here: Place, control: Control, rounds: int) -> Iterator[Row]:
 def _sweep(context: Context) -> None:
     """The queries of `spotisync.sweep`, with one run that goes, and nobody to tell."""
     assert not runs.take_due_runs(context)
-    assert not runs.claim_waiter(context)
+    assert not callers.claim_waiter(context)
 
 
 def _updates(url: str) -> list[float]:

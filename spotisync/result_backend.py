@@ -16,7 +16,7 @@ from spotisync.celery import app
 from spotisync.errors import SpotisyncError, SyncCancelled, SyncFailed
 from spotisync.store.database import address_and_password
 from spotisync.store.waiters import Waiter
-from spotisync.sync import Context, runs
+from spotisync.sync import Context, callers
 
 log = logging.getLogger(__name__)
 SYNCING = "SYNCING"
@@ -98,12 +98,12 @@ def _notice_loss(context: Context, backend: Any) -> None:
     address, _ = address_and_password(context.settings.database)
     sentinel = f"spotisync-results-{uuid5(NAMESPACE_URL, address)}"
     if not backend.client.exists(sentinel):
-        runs.record_result_loss(context, backend.expires or DAY)
+        callers.record_result_loss(context, backend.expires or DAY)
         backend.client.set(sentinel, "as long as this is here, no result was lost")
 
 
 def _restore(context: Context, backend: Any) -> None:
-    for waiter in runs.claim_lost_results(context):
+    for waiter in callers.claim_lost_results(context):
         try:
             _store_again(backend, waiter, summary(context, waiter) if waiter.status == "success" else failure(waiter))
         except backend.connection_errors:
@@ -111,7 +111,7 @@ def _restore(context: Context, backend: Any) -> None:
         except Exception as error:  # one that can't be stored must not keep the others from it
             log.warning("the result of %s could not be stored again", waiter.task_id, exc_info=error)
         else:
-            runs.mark_restored(context, waiter)
+            callers.mark_restored(context, waiter)
 
 
 def _store_again(backend: Any, waiter: Waiter, result: dict[str, Any] | SpotisyncError) -> None:
@@ -130,7 +130,7 @@ def _keep(context: Context, backend: Any) -> None:
     """A run may outlast `result_expires`: the counters of a caller's chord, and its own state, live on meanwhile."""
     if not backend.expires:
         return
-    for task_id, envelope in runs.claim_for_renewal(context):
+    for task_id, envelope in callers.claim_for_renewal(context):
         with backend.client.pipeline(transaction=False) as pipe:
             for group_id in groups_in(envelope):
                 for part in ("", ".s", ".j", ".t"):  # what a nested header saves; size, results, corrections

@@ -76,16 +76,16 @@ def enable(name: Name) -> None:
 @app.command(epilog="Example: spotisync accounts disable alice")
 def disable(name: Name) -> None:
     """End the sync of this account that is going, and start no more; what is stored stays."""
-    from spotisync import workflow
+    from spotisync import canvas
 
     _set_status(name, "disabled")
-    workflow.request_sweep()
+    canvas.request_sweep()
 
 
 @app.command(epilog="Example: spotisync accounts remove alice --yes")
 def remove(name: Name, *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
     """Delete the account, its runs, saved tracks and playlists; artists, albums and tracks stay."""
-    from spotisync import workflow
+    from spotisync import canvas
     from spotisync.store import accounts
     from spotisync.sync import accounts as enrol
 
@@ -95,7 +95,7 @@ def remove(name: Name, *, yes: Annotated[bool, typer.Option("--yes", help="Do no
         typer.confirm(f"Delete {name} with all that was synced for it?", abort=True)
     with open_context() as context:
         enrol.remove(context, name)
-    workflow.request_sweep()
+    canvas.request_sweep()
     print_text(f"Removed {name}.")
 
 

@@ -1,30 +1,31 @@
-"""Accounts come, are switched off, and go."""
+"""Add, authorise, check, disable and remove accounts."""
 
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from spotisync.core import oauth
-from spotisync.errors import Fatal, NeedsLogin, Refused, Transient, Unavailable
+from spotisync.errors import Fatal, NeedsLogin, Refused, Transient, Unavailable, Wait
 from spotisync.spotify import LoginAttempt, TokenGrant
 from spotisync.spotify.http import Throttled, Unauthorised
 from spotisync.store import accounts, runs, waiters
 from spotisync.store.database import Connection
 from spotisync.sync.context import Context
+from spotisync.sync.tokens import access_token
 
 Profile = dict[str, Any]
 
 
 def add(context: Context, refresh_token: str, authorised_at: datetime | None) -> accounts.Account:
-    """Try the token, ask Spotify whose it is, and store it encrypted. Raises NeedsLogin if Spotify does not take it."""
-    grant, profile = _asked(context, lambda: context.accounts_client.refresh(refresh_token))
+    """Refresh the token, read its profile, and store both. Raises NeedsLogin if Spotify rejects the token."""
+    grant, profile = _fetch_profile(context, lambda: context.accounts_client.refresh(refresh_token))
     return _store(context, profile, grant, refresh_token, authorised_at)
 
 
 def begin_login(context: Context, redirect_uri: str, only: str | None = None) -> LoginAttempt:
-    """A person is to open `url`; what then comes back to the redirect URI goes with the attempt into `complete`.
+    """Start a login: the user opens its `url`; the address that Spotify redirects to goes into `complete_login`.
 
-    Raises `Fatal` if there is no account `only`, before anybody is asked anything.
+    Raises `Fatal` if there is no account `only`.
     """
     if only is not None:
         with context.database.begin() as connection:
@@ -33,24 +34,24 @@ def begin_login(context: Context, redirect_uri: str, only: str | None = None) ->
 
 
 def complete_login(context: Context, attempt: LoginAttempt, url: str, only: str | None = None) -> accounts.Account:
-    """The address that the browser was sent to, for an account: a new one, or one that is authorised again.
+    """Add or re-authorise an account with the address that the browser was redirected to.
 
-    With `only`, nobody else is let in. Raises NeedsLogin, Fatal, Unavailable, each with the cure.
+    With `only`, any other account is rejected. Raises NeedsLogin, Fatal or Unavailable, each with how to fix it.
     """
     if not oauth.has_state(url, attempt.state):
-        raise NeedsLogin(f"that address belongs to another attempt to log in, or to none; begin again: {oauth.LOGIN}")
+        raise NeedsLogin(f"this address belongs to no login in progress; start a new one: {oauth.LOGIN}")
     code = oauth.authorization_code(url)
-    grant, profile = _asked(context, lambda: context.accounts_client.exchange(attempt, code))
+    grant, profile = _fetch_profile(context, lambda: context.accounts_client.exchange(attempt, code))
     return _store(context, profile, grant, grant.refresh_token or "", None, only)
 
 
-def _asked(context: Context, ask: Callable[[], TokenGrant]) -> tuple[TokenGrant, Profile]:
-    """Tokens, and whose they are."""
+def _fetch_profile(context: Context, get_grant: Callable[[], TokenGrant]) -> tuple[TokenGrant, Profile]:
+    """Return the tokens and the profile that they belong to."""
     try:
-        grant = ask()
+        grant = get_grant()
         return grant, context.spotify.get_profile(grant.access_token)
     except (Transient, Throttled, Unauthorised) as error:
-        raise Unavailable(f"Spotify can't be asked just now: {error}") from None
+        raise Unavailable(f"Spotify can't be reached: {error}") from None
     except Refused as refused:
         raise Fatal(oauth.rejected_profile_message(refused.message)) from None
 
@@ -63,39 +64,41 @@ def _store(
     authorised_at: datetime | None,
     only: str | None = None,
 ) -> accounts.Account:
-    sealed = {
+    tokens = {
         "refresh_token": context.vault.encrypt(grant.refresh_token or refresh_token),
         "access_token": context.vault.encrypt(grant.access_token),
         "expires_in": grant.expires_in,
         "scope": grant.scope,
         "authorised_at": authorised_at,
     }
-    who = {
+    owner = {
         "spotify_user_id": profile["id"],
         "spotify_account_id": profile.get("account_id"),
         "display_name": profile.get("display_name"),
     }
 
     def store(connection: Connection) -> accounts.Account:
-        if only is not None and not accounts.is_profile_of(accounts.find_account(connection, only), who):
-            raise Fatal(f"that was {profile['id']}, not {only}: nothing is stored. Log in as {only}: {oauth.LOGIN}")
-        accounts.add(connection, who, sealed)
+        if only is not None and not accounts.is_profile_of(accounts.find_account(connection, only), owner):
+            raise Fatal(
+                f"logged in as {profile['id']}, not {only}; nothing was stored. Log in as {only}: {oauth.LOGIN}"
+            )
+        accounts.add(connection, owner, tokens)
         return accounts.find_account(connection, profile["id"])
 
     return context.database.transact(store)
 
 
 def set_status(context: Context, name: str, status: str) -> accounts.Account:
-    """An account that is switched off ends its unfinished runs; once it is on again they can be resumed."""
+    """Disabling an account cancels its unfinished runs; they can be resumed once it is enabled again."""
 
-    def switch(connection: Connection) -> accounts.Account:
-        account = _locked(connection, name)
+    def write(connection: Connection) -> accounts.Account:
+        account = _lock(connection, name)
         accounts.set_status(connection, account.id, status)
         if status == "disabled":
             _cancel_all(connection, account, disabled_message(name))
         return accounts.find_account(connection, name)
 
-    return context.database.transact(switch)
+    return context.database.transact(write)
 
 
 def disabled_message(name: str) -> str:
@@ -103,33 +106,33 @@ def disabled_message(name: str) -> str:
 
 
 def remove(context: Context, name: str) -> None:
-    """Its runs, saved tracks and playlists go with it; the catalogue that accounts share stays.
+    """Delete the account with its runs, saved tracks and playlists. The catalogue, which accounts share, stays.
 
-    All of it in one transaction, so that no crash leaves half an account or a caller who is never told: those who wait
-    are parted from the runs that go, with what they are to be told, and the next `answer` tells them, whether the
-    broker is there now or not. To tell them first and delete then would need a broker, and a second try after a crash.
+    One transaction, so that no crash leaves half an account or a caller without an answer: the callers' rows are
+    detached from the deleted runs and keep the answer, which the next `answer` sends. Answering them before the
+    deletion would need the broker, and a second attempt after a crash.
     """
     why = "the account was removed"
 
-    def take_away(connection: Connection) -> None:
-        account = _locked(connection, name)
+    def write(connection: Connection) -> None:
+        account = _lock(connection, name)
         _cancel_all(connection, account, why)
         waiters.detach_account(connection, account.id, why)
         accounts.remove(connection, account.id)
 
-    # Whoever inserts a row of the account just now has locked it the other way round.
-    context.database.transact(take_away)
+    # A concurrent insert of one of the account's rows locks in the other order: a deadlock, which `transact` retries.
+    context.database.transact(write)
 
 
-def _locked(connection: Connection, name: str) -> accounts.Account:
-    """No run of it begins meanwhile."""
+def _lock(connection: Connection, name: str) -> accounts.Account:
+    """Lock the account: none of its runs starts before the transaction ends."""
     account = accounts.find_account(connection, name)
     runs.lock_account(connection, account.id)
     return accounts.find_account(connection, name)
 
 
 def _cancel_all(connection: Connection, account: accounts.Account, why: str) -> None:
-    """A commit in flight is waited for here; a later one finds its claim lost, and writes nothing."""
+    """Waits for a batch that is committing; a later commit finds its claim lost and writes nothing."""
     for sync_id in runs.list_unfinished(connection, account.id):
         runs.end(connection, sync_id, "cancelled", error=why)
 
@@ -137,3 +140,25 @@ def _cancel_all(connection: Connection, account: accounts.Account, why: str) -> 
 def list_accounts(context: Context) -> list[accounts.Account]:
     with context.database.begin() as connection:
         return accounts.list_accounts(connection)
+
+
+def check_spotify_answers(context: Context, account: accounts.Account) -> None:
+    """Read the account's profile: one call. Raises NeedsLogin, Fatal, Refused, Transient, or Wait during a cooldown."""
+    if block := context.gate.find_block("*"):
+        raise Wait("*", block.until, block.reason)
+    token = access_token(context, account.id)
+    try:
+        _read_profile(context, token)
+    except Unauthorised:
+        try:
+            _read_profile(context, access_token(context, account.id, rejected=token))
+        except Unauthorised as error:
+            raise Transient(f"{error}, with a new token") from None
+
+
+def _read_profile(context: Context, token: str) -> None:
+    try:
+        context.spotify.get_profile(token)
+    except Throttled as throttled:
+        # No cooldown is recorded: profile requests belong to none of the families that syncs use.
+        raise Transient(str(throttled)) from None

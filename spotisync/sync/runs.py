@@ -1,14 +1,14 @@
 """A run from outside: triggered, joined, cancelled, resumed, finished, swept."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from spotisync.core.states import UNFINISHED, check_move
 from spotisync.errors import Fatal, IllegalMove, NeedsLogin, Unknown
 from spotisync.store import accounts, calls_saved, counters, heartbeats, history, runs, waiters
 from spotisync.store.database import Connection
 from spotisync.store.runs import Run
-from spotisync.store.waiters import Waiter
+from spotisync.sync.callers import Caller
 from spotisync.sync.context import Context
 from spotisync.sync.tokens import CURE
 
@@ -22,14 +22,6 @@ class Triggered:
 
     run: Run
     created: bool
-
-
-@dataclass(frozen=True)
-class Caller:
-    """The message that triggered: its task id, and what Celery needs to answer it later."""
-
-    task_id: str
-    envelope: dict[str, Any]
 
 
 def trigger(
@@ -161,50 +153,3 @@ def publish_later(context: Context, sync_id: int) -> None:
     """The broker did not take the next batch: the next sweep is to publish it."""
     with context.database.begin() as connection:
         runs.set_due_now(connection, sync_id)
-
-
-def is_known_waiter(context: Context, task_id: str) -> bool:
-    with context.database.begin() as connection:
-        return waiters.is_known(connection, task_id)
-
-
-def list_waiting_task_ids(context: Context, sync_id: int) -> list[str]:
-    with context.database.begin() as connection:
-        return waiters.list_task_ids(connection, sync_id)
-
-
-def claim_waiter(context: Context) -> Waiter | None:
-    with context.database.begin() as connection:
-        return next(iter(waiters.claim_unanswered(connection, 1)), None)
-
-
-def postpone_waiter(context: Context, waiter: Waiter) -> None:
-    with context.database.begin() as connection:
-        waiters.postpone(connection, waiter.task_id)
-
-
-def mark_answered(context: Context, waiter: Waiter) -> None:
-    with context.database.begin() as connection:
-        waiters.mark_answered(connection, waiter.task_id)
-
-
-def record_result_loss(context: Context, seconds: float) -> None:
-    with context.database.begin() as connection:
-        waiters.record_loss(connection, seconds)
-
-
-def claim_lost_results(context: Context) -> list[Waiter]:
-    with context.database.begin() as connection:
-        return waiters.claim_lost_results(connection)
-
-
-def mark_restored(context: Context, waiter: Waiter) -> None:
-    with context.database.begin() as connection:
-        waiters.mark_restored(connection, waiter)
-
-
-def claim_for_renewal(context: Context) -> list[tuple[str, dict[str, Any]]]:
-    """Those whose keys in the result backend were not looked after for an hour. Who was told long ago is trimmed."""
-    with context.database.begin() as connection:
-        waiters.delete_old(connection)
-        return waiters.claim_for_renewal(connection)

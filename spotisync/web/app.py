@@ -7,7 +7,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from spotisync import workflow
+from spotisync import canvas
 from spotisync.settings import Settings
 from spotisync.store.runs import Run
 from spotisync.sync import Context
@@ -25,8 +25,8 @@ STATIC = Path(__file__).parent / "static"
 def create_app(
     settings: Settings,
     *,
-    publish: Callable[[Run], bool] = workflow.publish,
-    sweep_soon: Callable[[], None] = workflow.request_sweep,
+    publish: Callable[[Run], bool] = canvas.publish,
+    sweep_soon: Callable[[], None] = canvas.request_sweep,
 ) -> FastAPI:
     """One process' worth of it. Raises `Misconfigured` where it must not listen, or a setting is missing."""
     app = FastAPI(lifespan=_while_it_runs, docs_url=None, redoc_url=None, **openapi.ABOUT)

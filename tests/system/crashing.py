@@ -12,9 +12,10 @@ from typing import Any
 from celery.signals import task_postrun
 
 import spotisync.tasks
-from spotisync import result_backend, tasks, workflow
+from spotisync import callers, result_backend, tasks, workflow
 from spotisync.celery import app
-from spotisync.sync import batch, runs
+from spotisync.sync import batch
+from spotisync.sync import callers as waiting
 
 __all__ = ["app"]
 
@@ -34,7 +35,7 @@ def _noting_the_phase(context: Any, sync_id: int, phase: Any, seq: int) -> Any:
     return batch.run_batch(context, sync_id, phase, seq)
 
 
-_fetch, _go_on = batch.fetch, workflow.publish_next  # type: ignore[attr-defined]
+_fetch, _publish = batch.fetch, workflow.publish_next  # type: ignore[attr-defined]
 
 
 def _fetching(*args: Any) -> Any:
@@ -44,22 +45,22 @@ def _fetching(*args: Any) -> Any:
     return fetched
 
 
-def _going_on(*args: Any) -> Any:
+def _publishing(*args: Any) -> Any:
     crash("before_publish")
-    return _go_on(*args)
+    return _publish(*args)
 
 
 batch.fetch = _fetching  # type: ignore[assignment, attr-defined]
 tasks.run_batch = _noting_the_phase  # type: ignore[attr-defined]
-workflow.publish_next = _going_on  # type: ignore[assignment]
+workflow.publish_next = _publishing  # type: ignore[assignment]
 
 
-_tell, _store, _told = workflow._answer_one, result_backend.store_result, runs.mark_answered
+_answer, _store, _mark = callers._answer_one, result_backend.store_result, waiting.mark_answered
 
 
-def _telling(*args: Any) -> None:
+def _answering(*args: Any) -> None:
     crash("before_links", "answer")
-    _tell(*args)
+    _answer(*args)
 
 
 def _storing(*args: Any) -> None:
@@ -67,14 +68,14 @@ def _storing(*args: Any) -> None:
     _store(*args)
 
 
-def _noting(*args: Any) -> None:
+def _marking(*args: Any) -> None:
     crash("after_result", "answer")
-    _told(*args)
+    _mark(*args)
 
 
-workflow._answer_one = _telling  # type: ignore[assignment]
+callers._answer_one = _answering  # type: ignore[assignment]
 result_backend.store_result = _storing  # type: ignore[assignment]
-runs.mark_answered = _noting  # type: ignore[assignment]
+waiting.mark_answered = _marking  # type: ignore[assignment]
 
 
 @task_postrun.connect

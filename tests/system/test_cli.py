@@ -150,7 +150,7 @@ def test_spotify_away(deployment: Deployment) -> None:
     env = {**environment(deployment.settings), "SPOTISYNC_SPOTIFY_ACCOUNTS_URL": "http://127.0.0.1:1"}
     said = Here(env)("accounts", "add", "--refresh-token-stdin", stdin="AQD-token")
     assert said.code == 3
-    assert "Spotify can't be asked" in said.err
+    assert "Spotify can't be reached" in said.err
 
 
 def test_add_wants_a_token(cli: Here) -> None:

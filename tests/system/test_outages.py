@@ -161,7 +161,7 @@ def test_a_trigger_sent_while_postgres_is_away_is_not_lost(deploy: Deploy, own_p
     worker = deployment.worker()
     own_postgres.kill()
     result = trigger(deployment, account)
-    until(lambda: worker.log.read_text().count("spotisync.full_sync is tried again") > 4, "more tries than three")
+    until(lambda: worker.log.read_text().count("retrying spotisync.full_sync") > 4, "more tries than three")
     own_postgres.start().wait_ready()
     assert result.get(timeout=60)["status"] == "success"
     check_truth(deployment, account)
@@ -192,7 +192,7 @@ def test_a_worker_frozen_past_its_lease_writes_nothing(deploy: Deploy) -> None:
     frozen = deployment.worker(concurrency=1)
     control.add_fault(kind="hold", path="/v1/artists", times=1)
     trigger(deployment, account)
-    until(control.held, "the request that is held")
+    until(control.held_requests, "the request that is held")
     everyone = [frozen.process.pid, *frozen.children()]
     for pid in everyone:
         os.kill(pid, signal.SIGSTOP)

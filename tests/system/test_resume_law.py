@@ -210,7 +210,7 @@ class Cluster:
             worker.take(message, self.run.id)
 
     def publish(self, worker: Worker) -> None:
-        """What `workflow.go_on` does with an outcome."""
+        """What `workflow.publish_next` does with an outcome."""
         assert worker.message
         match worker.outcome:
             case More(phase, seq, _):

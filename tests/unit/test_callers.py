@@ -7,7 +7,7 @@ import pytest
 from celery import Celery, chain, chord, group
 from celery.canvas import Signature
 
-from spotisync import result_backend, workflow
+from spotisync import callers, result_backend
 from spotisync.celery import app as celery_app
 
 others = Celery("foreign", set_as_current=False)
@@ -43,17 +43,17 @@ CANVASES: dict[str, Any] = {
 @pytest.mark.parametrize("canvas", CANVASES)
 def test_every_attempt_gives_the_same_ids(canvas: str) -> None:
     first, second = sent(CANVASES[canvas]()), sent(CANVASES[canvas]())
-    workflow.assign_task_ids(first, "waiter:callback:0")
-    workflow.assign_task_ids(second, "waiter:callback:0")
+    callers.assign_task_ids(first, "waiter:callback:0")
+    callers.assign_task_ids(second, "waiter:callback:0")
     assert ids(first) == ids(second) != []
     other = sent(CANVASES[canvas]())
-    workflow.assign_task_ids(other, "waiter:callback:1")
+    callers.assign_task_ids(other, "waiter:callback:1")
     assert not set(ids(other)) & set(ids(first))
 
 
-def test_an_id_that_was_promised_stays() -> None:
+def test_keeps_an_id_that_was_assigned_before() -> None:
     link = sent(task("a", options={"task_id": "promised"}))
-    workflow.assign_task_ids(link, "waiter:callback:0")
+    callers.assign_task_ids(link, "waiter:callback:0")
     assert ids(link) == ["promised"]
 
 
@@ -70,17 +70,17 @@ def named(name: str) -> Signature:
 
 
 def unsent(signature: Signature) -> set[str]:
-    left = workflow._unsent(celery_app.signature(sent(signature)))
+    left = callers.find_unsent(celery_app.signature(sent(signature)))
     return set(ids(sent(left))) if left is not None else set()
 
 
-def test_a_link_is_sent_again_unless_it_was_heard_of(heard_of: set[str]) -> None:
+def test_sends_a_link_again_unless_it_was_seen(heard_of: set[str]) -> None:
     assert unsent(named("a")) == {"a"}
     heard_of.add("a")
     assert unsent(named("a")) == set()
 
 
-def test_of_a_group_those_are_sent_again_that_were_not_heard_of(heard_of: set[str]) -> None:
+def test_sends_again_the_members_of_a_group_that_were_not_seen(heard_of: set[str]) -> None:
     both = group(named("a"), named("b"), app=others)
     both.options["task_id"] = "g"
     assert unsent(both) == {"g", "a", "b"}
@@ -90,7 +90,7 @@ def test_of_a_group_those_are_sent_again_that_were_not_heard_of(heard_of: set[st
     assert unsent(both) == set()
 
 
-def test_a_chord_is_sent_again_as_a_whole_or_not_at_all(heard_of: set[str]) -> None:
+def test_sends_a_chord_again_as_a_whole_or_not_at_all(heard_of: set[str]) -> None:
     gathered = chord([named("a"), named("b")], named("c"), app=others)
     heard_of.add("a")
     assert unsent(gathered) == {"a", "b", "c"}
@@ -101,13 +101,13 @@ def test_a_chord_is_sent_again_as_a_whole_or_not_at_all(heard_of: set[str]) -> N
     assert unsent(gathered) == set(), "a body runs after its header"
 
 
-def test_a_chain_in_a_group_is_known_by_its_first_task(heard_of: set[str]) -> None:
+def test_recognises_a_chain_in_a_group_by_its_first_task(heard_of: set[str]) -> None:
     both = group(chain(named("a"), named("b"), app=others), named("c"), app=others)
     heard_of |= {"a", "c"}
     assert unsent(both) == set()
 
 
-def test_the_groups_of_a_caller_are_found_however_deep_they_are() -> None:
+def test_finds_the_groups_of_a_caller_at_any_depth() -> None:
     outer = task("outer")
     inner = task("inner", options={"group_id": "outer group", "chord": sent(outer)})
     last = task("last", options={"group_id": "of the chain", "chord": sent(inner)})

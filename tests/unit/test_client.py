@@ -11,8 +11,8 @@ from celery.canvas import Signature
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spotisync import callers, tasks
 from spotisync import client as published
-from spotisync import tasks, workflow
 from spotisync.client import Client
 from spotisync.core import arguments
 from spotisync.errors import Fatal, Misconfigured, Unavailable
@@ -61,16 +61,14 @@ def sent(client: Client, queue: str) -> list[Any]:
         return messages
 
 
-def test_it_imports_nothing_heavy() -> None:
+def test_the_client_imports_no_heavy_module() -> None:
     code = f"import sys, spotisync.client; print([name for name in {HEAVY} if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert ran.stdout == "[]\n"
 
 
 @pytest.mark.parametrize(("name", "kwargs", "words"), WRONG)
-def test_wrong_values_are_refused_at_the_publisher_and_at_the_task(
-    client: Client, name: str, kwargs: dict[str, Any], words: str
-) -> None:
+def test_publisher_and_task_reject_wrong_values(client: Client, name: str, kwargs: dict[str, Any], words: str) -> None:
     with pytest.raises(Fatal) as here:
         getattr(client, name)(**kwargs)
     assert words in str(here.value)
@@ -81,7 +79,7 @@ def test_wrong_values_are_refused_at_the_publisher_and_at_the_task(
 
 
 @pytest.mark.parametrize(("name", "kwargs", "words"), MISNAMED)
-def test_wrong_names_are_refused_at_the_publisher_and_at_the_task(
+def test_publisher_and_task_reject_wrong_argument_names(
     client: Client, name: str, kwargs: dict[str, Any], words: str
 ) -> None:
     task = cast("Any", f"spotisync.{name}")
@@ -93,26 +91,26 @@ def test_wrong_names_are_refused_at_the_publisher_and_at_the_task(
     assert str(there.value) == str(here.value)
 
 
-def test_positions_are_refused() -> None:
+def test_rejects_positional_arguments() -> None:
     with pytest.raises(Fatal, match="keyword arguments only"):
-        workflow.check_arguments(ours.tasks["spotisync.full_sync"], "id", ("alice",), {})
+        callers.check_arguments(ours.tasks["spotisync.full_sync"], "id", ("alice",), {})
     with pytest.raises(Fatal, match=r"there is no task .spotisync.batch. for others to send"):
         arguments.check("spotisync.batch", (), {})
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=255))
-def test_any_text_that_postgres_can_keep_is_fine(words: str) -> None:
+def test_accepts_any_text_that_postgres_can_store(words: str) -> None:
     arguments.check("spotisync.full_sync", (), {"account": words, "idempotency_key": words})
 
 
-def test_the_tasks_that_others_may_send_are_all_there_and_go_where_ours_do() -> None:
+def test_public_tasks_exist_and_use_the_queues_of_the_app() -> None:
     assert set(get_args(published.Task)) == set(arguments.QUEUES) <= set(ours.tasks)
     for task, queue in arguments.QUEUES.items():
         assert ours.conf.task_routes.get(task, {}).get("queue", ours.conf.task_default_queue) == queue
-        assert cast("Any", ours.tasks[task].before_start).__func__ is workflow.check_arguments
+        assert cast("Any", ours.tasks[task].before_start).__func__ is callers.check_arguments
 
 
-def test_a_message_names_its_arguments_and_goes_to_the_queue_of_its_task(client: Client) -> None:
+def test_a_message_names_its_arguments_and_uses_the_queue_of_its_task(client: Client) -> None:
     running = client.full_sync("alice", "nightly")
     (message,) = sent(client, "spotisync.sync")
     assert message.headers["id"] == running.id
@@ -123,7 +121,7 @@ def test_a_message_names_its_arguments_and_goes_to_the_queue_of_its_task(client:
     assert sent(client, "spotisync.playback")[0].payload[1] == {}
 
 
-def test_a_link_needs_a_queue_of_its_own(client: Client) -> None:
+def test_a_link_needs_an_explicit_queue(client: Client) -> None:
     foreign = Celery("foreign", set_as_current=False)
 
     def task(**options: Any) -> "Signature[Any]":
@@ -139,16 +137,16 @@ def test_a_link_needs_a_queue_of_its_own(client: Client) -> None:
     assert [len(embed[kind]) for kind in ("callbacks", "errbacks")] == [1, 1]
 
 
-def test_without_a_result_backend_the_words_say_what_is_missing(client: Client) -> None:
+def test_without_a_result_backend_the_error_says_what_is_missing(client: Client) -> None:
     with pytest.raises(Misconfigured, match="result_backend"):
         client.full_sync().get(timeout=1)
 
 
-def test_a_broker_that_is_away_is_said_within_seconds() -> None:
+def test_reports_an_unreachable_broker_within_seconds() -> None:
     with Client("redis://127.0.0.1:1/0") as away, pytest.raises(Unavailable, match="with the same idempotency key"):
         away.full_sync()
 
 
-def test_the_types_say_what_the_documents_hold() -> None:
+def test_the_types_match_the_documents() -> None:
     assert set(published.Summary.__annotations__) == {*read.SUMMARY, "phases"}
     assert set(published.PhaseSummary.__annotations__) == set(read.PHASE_COLUMNS.split(", "))

@@ -132,7 +132,7 @@ def test_a_login_that_has_ended_is_renewed_by_the_same_person(client: TestClient
     for words in ("has to log in again", "not: playlists, collaborative playlists"):
         assert words in page
     assert "spotisync login" not in page
-    assert "that was user02, not user01" in connect(client, "user02", only="user01").lower()
+    assert "logged in as user02, not user01" in connect(client, "user02", only="user01").lower()
     assert statuses(rows) == {"user01": "needs_login"}
     assert connect(client, only="user01").endswith("is connected.")
     assert statuses(rows) == {"user01": "active"}
@@ -142,7 +142,7 @@ def test_a_login_that_has_ended_is_renewed_by_the_same_person(client: TestClient
 
 
 def test_what_goes_wrong_is_explained_with_the_cure(client: TestClient, simulator: Server, rows: Store) -> None:
-    assert "told not to let spotisync" in connect(client, "cancel")
+    assert "was denied on Spotify" in connect(client, "cancel")
     other = consent(client)
     assert "another attempt" in said(client, client.get(re.sub("state=[^&]+", "state=x", other)))
     assert "belongs to no login" in said(client, client.get(other)), "an attempt is good once"
@@ -173,7 +173,7 @@ def test_a_cookie_that_is_not_ours_is_no_attempt(client: TestClient) -> None:
         (CALLBACK, "127.0.0.1:8421", None, f"{HERE}/accounts", "at another port"),
         ("https://x.org/accounts/callback", "127.0.0.1:8420", None, "https://x.org/accounts", "at another port"),
         ("http://127.0.0.1:8888/cb", "127.0.0.1:8888", None, None, "not this page"),
-        ("http://localhost:8420/cb", "localhost:8420", None, None, "localhost, which Spotify does not accept"),
+        ("http://localhost:8420/cb", "localhost:8420", None, None, "localhost, which Spotify no longer accepts"),
         (CALLBACK, "127.0.0.1:x", None, None, ""),
     ],
 )

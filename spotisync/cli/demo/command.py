@@ -84,7 +84,7 @@ def _sync_and_show(chosen: "Settings", simulator: "Control", supervisor: "Superv
 
 def _sync(context: "Context", simulator: "Control", supervisor: "Supervisor") -> "Document | None":
     """Start the sync, or go on with it, and draw it until it is over. None: interrupted before that."""
-    from spotisync import workflow
+    from spotisync import canvas
     from spotisync.cli import polling, progress
     from spotisync.sync import accounts
     from spotisync.sync import runs as lifecycle
@@ -94,8 +94,8 @@ def _sync(context: "Context", simulator: "Control", supervisor: "Supervisor") ->
     if not triggered.created:
         print_text(f"The last demo was cut short: run {triggered.run.id} goes on where it was.")
     # A message that the last demo's broker may have kept makes this one a duplicate, which is dropped.
-    workflow.publish(triggered.run)
-    look = polling.run_reader(context.database, triggered.run.id)
+    canvas.publish(triggered.run)
+    look = polling.make_run_reader(context.database, triggered.run.id)
     print_text()
     progress.draw_run(_attended(supervisor, polling.poll_until_finished(look)), console(), lambda: _hint(supervisor))
     if supervisor.interrupted:

@@ -13,7 +13,7 @@ import requests
 from spotisync.cli.exit_codes import LOGIN_NEEDED
 from spotisync.cli.login import log_in_by_hand, log_in_with_browser
 from spotisync.cli.sync import _exit_code
-from spotisync.core.oauth import LIFE, SCOPES
+from spotisync.core.oauth import LOGIN_LIFETIME, SCOPES
 from spotisync.errors import Fatal, Misconfigured, NeedsLogin, Unavailable
 from spotisync.simulator import Server, start
 from spotisync.store import accounts
@@ -244,7 +244,7 @@ def test_several_people_log_in(context: Context, store: Store) -> None:
 
 def test_only_the_one_that_was_meant_is_let_in(context: Context, store: Store) -> None:
     first = login(context, "user01")
-    with pytest.raises(Fatal, match="that was user02, not user01"):
+    with pytest.raises(Fatal, match="logged in as user02, not user01"):
         login(context, "user02", only="user01")
     assert names(store) == ["user01"]
     assert login(context, "user01", only="user01").id == first.id
@@ -344,7 +344,7 @@ def test_how_each_login_stands(database: Database, store: Store) -> None:
         now = accounts.list_accounts(connection)[0].authorised_at
     assert standing["fresh"].warning is None
     assert now
-    assert standing["fresh"].expires_at == now + LIFE
+    assert standing["fresh"].expires_at == now + LOGIN_LIFETIME
     assert "in 19 days" in (standing["old"].warning or "")
     assert "over has to log in again (gone)" in (standing["over"].warning or "")
     assert "lacks playlist-read-private (playlists)" in (standing["narrow"].warning or "")

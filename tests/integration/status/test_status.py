@@ -16,7 +16,8 @@ from spotisync.store import accounts, heartbeats, runs
 from spotisync.store.accounts import TokenVault
 from spotisync.store.database import Database
 from spotisync.store.runs import Run
-from spotisync.sync import Context, probe
+from spotisync.sync import Context
+from spotisync.sync.accounts import check_spotify_answers
 from tests.conftest import SECRET_KEY
 from tests.integration.conftest import CLIENT, GONE, Store
 from tests.support.driver import Account, full_sync, start, step
@@ -204,7 +205,7 @@ def token(context: Context, name: str, vault: TokenVault | None = None) -> check
     with context.database.begin() as connection:
         found = accounts.find_account(connection, name)
         stored = accounts.get_tokens(connection, found.id)
-    return checks.token(found, stored, vault or context.vault, datetime.now(UTC))
+    return checks.check_token(found, stored, vault or context.vault, datetime.now(UTC))
 
 
 def test_the_token_of_an_account(context: Context, account: Account, store: Store) -> None:
@@ -214,9 +215,9 @@ def test_the_token_of_an_account(context: Context, account: Account, store: Stor
     assert (wrong.state, "SPOTISYNC_SECRET_KEY" in str(wrong.cure)) == ("failed", True)
     store.sql("UPDATE accounts SET authorised_at = now() - interval '170 days'")
     old = token(context, account.name)
-    assert (old.state, "in 9 days" in old.words or "in 10 days" in old.words) == ("warning", True)
+    assert (old.state, "in 9 days" in old.message or "in 10 days" in old.message) == ("warning", True)
     store.sql("UPDATE accounts SET authorised_at = now() - interval '190 days'")
-    assert "any moment" in token(context, account.name).words
+    assert "any moment" in token(context, account.name).message
     store.sql("UPDATE accounts SET status = 'needs_login'")
     assert (token(context, account.name).state, token(context, account.name).code) == ("failed", 4)
     assert token(context, "me").code == 4, "it has none"
@@ -230,7 +231,7 @@ def test_spotify_is_asked_once_for_an_account(
 
     def asked() -> checks.Finding:
         simulator.control.reset_log()
-        return checks.spotify_answers(found, lambda each: probe.check_spotify_answers(context, each))
+        return checks.check_spotify_access(found, lambda each: check_spotify_answers(context, each))
 
     assert asked().state == "ok"
     assert [each["path"] for each in simulator.control.requests()] == ["/v1/me/"]

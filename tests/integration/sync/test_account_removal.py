@@ -14,9 +14,9 @@ from spotisync.core.outcomes import Outcome, Stale
 from spotisync.errors import Fatal, IllegalMove
 from spotisync.simulator import Server
 from spotisync.store.runs import Run
-from spotisync.sync import Context, accounts, runs
+from spotisync.sync import Context, accounts, callers, runs
 from spotisync.sync.batch import run_batch
-from spotisync.sync.runs import Caller
+from spotisync.sync.callers import Caller
 from tests.integration.conftest import Store, until
 from tests.support import driver
 from tests.support.driver import Account
@@ -43,7 +43,7 @@ def held(context: Context, simulator: Server, run: Run) -> Any:
     simulator.control.add_fault(kind="hold", path="/v1/me/tracks")
     threads = ThreadPoolExecutor(1)
     future: Future[Outcome] = threads.submit(run_batch, context, run.id, run.phase, run.seq)
-    until(lambda: bool(simulator.control.held()), 30)
+    until(lambda: bool(simulator.control.held_requests()), 30)
 
     def release() -> Outcome:
         simulator.control.release()
@@ -73,10 +73,10 @@ def test_nothing_of_a_removed_account_is_left_but_who_has_to_be_told(
         driver.step(context, run)
     accounts.remove(context, account.name)
     assert [table for table in OWN if store.sql(f"SELECT 1 FROM {table}")] == []
-    waiter = runs.claim_waiter(context)
+    waiter = callers.claim_waiter(context)
     assert waiter
     assert (waiter.task_id, waiter.status, waiter.last_error) == ("one", "cancelled", "the account was removed")
-    runs.mark_answered(context, waiter)
+    callers.mark_answered(context, waiter)
     assert store.sql("SELECT 1 FROM waiters") == []
     # Messages that were on their way, in whatever order they come.
     for phase in ("tracks", "artists", "albums", "playlists"):

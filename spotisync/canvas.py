@@ -1,0 +1,83 @@
+"""The canvas of a run and the messages that start tasks.
+
+A run's canvas is a chain: the batch that is due, the first batch of each later phase, finish. It carries nothing of a
+caller's message and can be rebuilt from the run row at any time.
+"""
+
+import logging
+from typing import Any, TypeAlias
+
+import celery
+from celery import chain
+from celery.canvas import Signature
+from kombu.exceptions import OperationalError
+
+from spotisync.celery import app
+from spotisync.core.states import Phase, later_phases
+from spotisync.store.runs import Run
+from spotisync.sync.schedule import PlaybackDue
+
+log = logging.getLogger(__name__)
+Task: TypeAlias = "celery.Task[Any, Any]"
+QUEUE = "spotisync.sync"
+BROKER_ERRORS = (OperationalError, RuntimeError)  # Celery's Redis backend raises RuntimeError when Redis is away
+
+
+def canvas(run: Run) -> Signature:
+    finish = _signature("spotisync.finish", {"sync_id": run.id}, f"{run_label(run.id, run.account)}, finish")
+    if run.phase == "finish":
+        return finish
+    later = (batch_signature(run.id, phase, 0, run.account) for phase in later_phases(run.phase))
+    return chain(batch_signature(run.id, run.phase, run.seq, run.account), *later, finish)
+
+
+def run_label(sync_id: int, account: str) -> str:
+    return f"run {sync_id} of {account}"
+
+
+def batch_signature(sync_id: int, phase: Phase, seq: int, account: str) -> Signature:
+    label = f"{run_label(sync_id, account)}, {phase}, batch {seq}"
+    return _signature("spotisync.batch", {"sync_id": sync_id, "phase": phase, "seq": seq}, label)
+
+
+def _signature(name: str, kwargs: dict[str, Any], label: str) -> Signature:
+    """`label` replaces the arguments in logs and Flower."""
+    return app.signature(name, kwargs=kwargs, queue=QUEUE, immutable=True, kwargsrepr=label)
+
+
+def publish(run: Run) -> bool:
+    """Send the canvas. False if the broker is away; `wake_at` is set, so sweep publishes the run later."""
+    try:
+        canvas(run).apply_async()
+    except BROKER_ERRORS as error:
+        log.warning("run %d could not be published (%s); the next sweep publishes it", run.id, error)
+        return False
+    return True
+
+
+def dispatch(due: Run | PlaybackDue) -> None:
+    """Send what the schedule has made due."""
+    if isinstance(due, Run):
+        publish(due)
+        return
+    try:
+        app.send_task("spotisync.track_playback", kwargs={"account": due.account}, expires=due.expires)
+    except OperationalError as error:
+        log.warning("the read of %s's plays could not be published (%s); the next one covers them", due.account, error)
+
+
+def request_sweep() -> None:
+    """Run sweep now rather than at beat's next interval: publish due runs and answer callers."""
+    _request("spotisync.sweep")
+
+
+def request_enrich() -> None:
+    """Run the next batch of the backlog now rather than at beat's next interval."""
+    _request("spotisync.enrich")
+
+
+def _request(name: str) -> None:
+    try:
+        app.send_task(name, retry=False, ignore_result=True)
+    except BROKER_ERRORS as error:
+        log.warning("%s could not be published (%s); beat publishes it at its next interval", name, error)
