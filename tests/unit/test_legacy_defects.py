@@ -33,12 +33,12 @@ FIFTEEN: dict[str, tuple[str, ...]] = {
         "integration/store/test_playlists.py::test_contents_are_read_again_when_the_snapshot_is_another_one",
     ),
     "6 the incremental's watermark is when the last run ended": (
-        "unit/core/test_incremental.py::test_edits_between_any_two_requests_and_one_calm_incremental",
+        "unit/core/test_incremental.py::test_one_calm_incremental_repairs_edits_between_any_requests",
         "integration/sync/test_moving_library.py::test_a_library_that_moves_is_right_after_one_calm_sync",
     ),
     "7 a 429 waits for a day whatever Retry-After says": (
         "integration/sync/test_legacy_defects.py::test_a_seven_second_limit_is_a_wait_of_seven_seconds",
-        "unit/core/test_backoff.py::test_retry_after_is_read_in_every_form",
+        "unit/core/test_backoff.py::test_parses_every_form_of_retry_after",
     ),
     "8 each process has a limit of its own": (
         "integration/gate/test_gate.py::test_another_process_sees_a_cooldown_within_a_second",
@@ -49,7 +49,7 @@ FIFTEEN: dict[str, tuple[str, ...]] = {
         "integration/store/test_runs.py::test_a_parked_run_is_due_when_its_family_is_free_whatever_its_time_says",
     ),
     "10 the schedule runs an old path without checkpoints": (
-        "unit/test_legacy_defects.py::test_the_schedule_goes_through_the_same_door_as_everybody",
+        "unit/test_legacy_defects.py::test_the_schedule_starts_runs_like_every_other_caller",
     ),
     "11 the incremental pages through the whole library, and nobody sees removals": (
         # The first half concerns the incremental alone.
@@ -64,8 +64,8 @@ FIFTEEN: dict[str, tuple[str, ...]] = {
         "integration/sync/test_legacy_defects.py::test_a_run_that_waits_for_long_says_so_and_until_when",
     ),
     "14 pages drift while the library is edited": (
-        "unit/core/test_walk.py::test_no_row_that_stayed_is_skipped_whatever_is_edited_between_requests",
-        "unit/core/test_walk.py::test_the_model_finds_a_walk_that_does_not_step_back",
+        "unit/core/test_walk.py::test_skips_no_remaining_row_despite_edits_between_requests",
+        "unit/core/test_walk.py::test_the_model_detects_a_walk_that_does_not_step_back",
     ),
     "15 no test of sync, resume and limits": ("unit/test_legacy_defects.py::test_every_defect_has_tests_that_exist",),
 }
@@ -78,11 +78,11 @@ def test_every_defect_has_tests_that_exist(defect: str) -> None:
         assert f"def {name}(" in (TESTS / path).read_text()
 
 
-def test_there_are_fifteen() -> None:
+def test_the_table_has_fifteen_defects() -> None:
     assert [int(defect.split()[0]) for defect in FIFTEEN] == list(range(1, 16))
 
 
-def test_the_schedule_goes_through_the_same_door_as_everybody() -> None:
+def test_the_schedule_starts_runs_like_every_other_caller() -> None:
     """Beat sends `tick` and `sweep` alone; `tick` joins or makes a run as the command line and other services do."""
     app.loader.import_default_modules()
     scheduled = {entry["task"] for entry in app.conf.beat_schedule.values()}

@@ -70,7 +70,7 @@ def test_a_text_line_has_the_bound_fields() -> None:
     assert outside.endswith("spotisync.test_logs: outside")
 
 
-def test_a_thread_that_is_handed_the_context_says_whose_it_is() -> None:
+def test_a_thread_with_a_copied_context_logs_its_fields() -> None:
     stream = configured(io.StringIO(), "json")
     with logs.bind(run=7, batch=3), ThreadPoolExecutor(2) as threads:
         for each in [threads.submit(copy_context().run, log.info, "from a library") for _ in range(2)]:
@@ -79,7 +79,7 @@ def test_a_thread_that_is_handed_the_context_says_whose_it_is() -> None:
     assert [(line["run"], line["batch"]) for line in lines] == [(7, 3)] * 2
 
 
-def test_all_lines_of_a_task_say_whose_they_are_and_later_ones_do_not() -> None:
+def test_lines_of_a_task_have_its_fields_and_later_lines_do_not() -> None:
     assert spotisync.celery.app  # it has connected the signals
     app = Celery("elsewhere", set_as_current=False)
 
@@ -101,14 +101,14 @@ def test_all_lines_of_a_task_say_whose_they_are_and_later_ones_do_not() -> None:
     assert {"run", "task_id", "account"} & set(after) == set()
 
 
-def test_what_a_foreign_message_holds_stays_on_its_line() -> None:
+def test_a_line_break_in_a_field_stays_on_the_line() -> None:
     stream = configured(io.StringIO(), "text")
     with logs.bind(account="x\n2026 ERROR forged"):
         log.info("hello")
     assert len(stream.getvalue().splitlines()) == 1
 
 
-def test_what_was_bound_is_gone_after_an_exception() -> None:
+def test_bound_fields_are_removed_after_an_exception() -> None:
     stream = configured(io.StringIO(), "json")
     with pytest.raises(LookupError), logs.bind(sync_id=7):
         raise LookupError
@@ -127,13 +127,13 @@ def test_an_exception_is_one_json_line_with_its_traceback() -> None:
 
 
 @pytest.mark.parametrize(("stream", "is_json"), [(Screen(), False), (io.StringIO(), True)])
-def test_without_a_form_a_terminal_gets_text_and_a_pipe_json(stream: io.StringIO, is_json: bool) -> None:
+def test_by_default_a_terminal_gets_text_and_a_pipe_json(stream: io.StringIO, is_json: bool) -> None:
     configured(stream, None)
     log.info("hello")
     assert stream.getvalue().startswith("{") is is_json
 
 
-def test_the_level_is_the_one_set() -> None:
+def test_logs_at_the_configured_level() -> None:
     stream = configured(io.StringIO(), "text", "WARNING")
     log.info("quiet")
     log.warning("loud")
@@ -142,7 +142,7 @@ def test_the_level_is_the_one_set() -> None:
 
 
 @pytest.mark.parametrize("name", ["spotipy.client", "spotipy.oauth2", "urllib3.connectionpool", "requests.sessions"])
-def test_what_logs_tokens_at_debug_never_does_so(name: str) -> None:
+def test_libraries_that_log_tokens_never_log_at_debug_level(name: str) -> None:
     stream = configured(io.StringIO(), "text", "DEBUG")
     logging.getLogger(name).debug("Authorization: Bearer BQ0secret")
     log.debug("but we do")

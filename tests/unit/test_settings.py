@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet
 
 from spotisync.cli.demo import environment
 from spotisync.errors import Misconfigured
-from spotisync.settings import LONGEST_SOCKET_DIR, Settings, default_data_dir, settings
+from spotisync.settings import MAX_SOCKET_DIR_BYTES, Settings, default_data_dir, settings
 
 ROOT = Path(__file__).parents[2]
 # field: variable, default, a value to set, and what that comes to
@@ -84,39 +84,39 @@ def _nothing_stays() -> Iterator[None]:
     settings.cache_clear()
 
 
-def test_every_setting_is_tried() -> None:
+def test_every_setting_is_covered() -> None:
     # What stands in CONTRACT 1 and is not here yet comes with the feature that reads it.
     assert set(VARIABLES) <= set(Settings.model_fields)
 
 
 @pytest.mark.parametrize("field", VARIABLES)
-def test_a_variable_has_its_name_and_its_default(having: Set, field: str) -> None:
+def test_each_variable_has_its_name_and_default(having: Set, field: str) -> None:
     variable, default, value, meaning = VARIABLES[field]
     assert getattr(having(), field) == default
     assert getattr(having(**{variable: value}), field) == meaning
 
 
 @pytest.mark.parametrize("field", [field for field in VARIABLES if field != "full_sync_schedule"])
-def test_an_empty_variable_is_an_unset_one(having: Set, field: str) -> None:
+def test_an_empty_variable_counts_as_unset(having: Set, field: str) -> None:
     variable, default, _, _ = VARIABLES[field]
     assert getattr(having(**{variable: ""}), field) == default
 
 
-def test_an_empty_schedule_is_off(having: Set) -> None:
+def test_an_empty_schedule_disables_it(having: Set) -> None:
     assert having(SPOTISYNC_FULL_SYNC_SCHEDULE="").full_sync_schedule == ""
 
 
 @pytest.mark.parametrize("field", [*NUMBERS, "enrichment", "log_level", "log_format", "timezone"])
-def test_a_wrong_value_is_told_by_the_name_of_its_variable_and_not_repeated(having: Set, field: str) -> None:
+def test_a_wrong_value_names_its_variable_and_is_not_repeated(having: Set, field: str) -> None:
     variable = VARIABLES[field][0]
-    with pytest.raises(Misconfigured, match=f"bad settings: {variable}: ") as told:
+    with pytest.raises(Misconfigured, match=f"invalid settings: {variable}: ") as told:
         having(**{variable: "sw0rdfish"})
     assert "sw0rdfish" not in str(told.value) or field == "timezone"
 
 
 @pytest.mark.parametrize("field", NUMBERS)
 @pytest.mark.parametrize("value", ["0", "-1", "1.5"])
-def test_a_number_is_whole_and_positive(having: Set, field: str, value: str) -> None:
+def test_a_number_must_be_whole_and_positive(having: Set, field: str, value: str) -> None:
     with pytest.raises(Misconfigured, match=VARIABLES[field][0]):
         having(**{VARIABLES[field][0]: value})
 
@@ -124,7 +124,7 @@ def test_a_number_is_whole_and_positive(having: Set, field: str, value: str) -> 
 @pytest.mark.parametrize(
     ("variable", "usual"), [("SPOTISYNC_INCREMENTAL_INTERVAL", 1800), ("SPOTISYNC_PLAYBACK_INTERVAL", 600)]
 )
-def test_an_interval_of_nought_is_off(having: Set, variable: str, usual: int) -> None:
+def test_an_interval_of_zero_disables_it(having: Set, variable: str, usual: int) -> None:
     field = variable.removeprefix("SPOTISYNC_").lower()
     assert getattr(having(), field) == usual
     assert getattr(having(**{variable: "0"}), field) == 0
@@ -135,37 +135,37 @@ def test_an_interval_of_nought_is_off(having: Set, variable: str, usual: int) ->
 @pytest.mark.parametrize(
     ("value", "why"),
     [
-        ("0 4 * *", "has five fields"),
-        ("* * * * * *", "has five fields"),
-        ("@daily", "has five fields"),
+        ("0 4 * *", "of five fields"),
+        ("* * * * * *", "of five fields"),
+        ("@daily", "of five fields"),
         ("0 24 * * *", "bad hour"),
         ("0 4 * * someday", "bad day-of-week"),
         ("0 4 31 2 *", "bad day-of-month"),
-        ("0 4 */20 * 1L", "a day that never comes"),
+        ("0 4 */20 * 1L", "never matches a date"),
     ],
 )
-def test_a_bad_schedule_is_told_by_the_name_of_its_variable_with_the_reason(having: Set, value: str, why: str) -> None:
+def test_a_bad_schedule_names_its_variable_and_the_reason(having: Set, value: str, why: str) -> None:
     with pytest.raises(Misconfigured, match=f"SPOTISYNC_FULL_SYNC_SCHEDULE: .*{why}"):
         having(SPOTISYNC_FULL_SYNC_SCHEDULE=value)
 
 
 @pytest.mark.parametrize("value", ["0 4 * * 0", "*/15 6-22 * * mon-fri", "0 4 1,15 * *", "0 4 L * *", "0 4 * * 7"])
-def test_schedules_of_every_kind_are_taken(having: Set, value: str) -> None:
+def test_accepts_schedules_of_every_kind(having: Set, value: str) -> None:
     assert having(SPOTISYNC_FULL_SYNC_SCHEDULE=value).full_sync_schedule == value
 
 
-def test_several_wrong_values_are_told_at_once(having: Set) -> None:
+def test_reports_several_wrong_values_at_once(having: Set) -> None:
     with pytest.raises(Misconfigured, match=r"SPOTISYNC_SWEEP_INTERVAL: .*; SPOTISYNC_LOG_LEVEL: "):
         having(SPOTISYNC_SWEEP_INTERVAL="x", SPOTISYNC_LOG_LEVEL="LOUD")
 
 
-def test_what_another_program_calls_its_client_id_is_not_ours(having: Set) -> None:
+def test_ignores_variables_of_other_programs(having: Set) -> None:
     found = having(CLIENT_ID="theirs", CLIENT_SECRET="theirs", REDIRECT_URI="http://theirs")
     assert (found.client_id, found.client_secret) == (None, None)
     assert found.redirect_uri.startswith("http://127.0.0.1")
 
 
-def test_a_dotenv_file_is_read_and_the_environment_is_stronger(having: Set, tmp_path: Path) -> None:
+def test_the_environment_overrides_the_dotenv_file(having: Set, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("SPOTISYNC_SWEEP_INTERVAL=3\nSPOTISYNC_MAX_COUNTDOWN=4\nSOMETHING_ELSE=5\n")
     found = having(SPOTISYNC_MAX_COUNTDOWN="6")
     assert (found.sweep_interval, found.max_countdown) == (3, 6)
@@ -194,7 +194,7 @@ def test_secrets_are_not_in_the_repr(having: Set) -> None:
         ("nothing", ["nothing"]),
     ],
 )
-def test_addresses_are_a_list(having: Set, value: str, urls: list[str]) -> None:
+def test_splits_a_list_of_notification_addresses(having: Set, value: str, urls: list[str]) -> None:
     assert having(SPOTISYNC_NOTIFY=value).notify_urls == urls
 
 
@@ -207,14 +207,14 @@ def test_settings_are_read_once(having: Set) -> None:
 
 
 @pytest.mark.parametrize("field", VARIABLES)
-def test_a_variable_may_lie_in_a_file(having: Set, tmp_path: Path, field: str) -> None:
+def test_a_variable_can_be_read_from_a_file(having: Set, tmp_path: Path, field: str) -> None:
     variable, default, value, meaning = VARIABLES[field]
     (tmp_path / "secret").write_text(f"{value}\n")
     assert getattr(having(**{f"{variable}_FILE": ""}), field) == default
     assert getattr(having(**{f"{variable}_FILE": str(tmp_path / "secret"), variable: ""}), field) == meaning
 
 
-def test_a_file_may_be_named_in_dotenv_and_be_empty(having: Set, tmp_path: Path) -> None:
+def test_a_dotenv_file_can_name_a_secret_file_which_may_be_empty(having: Set, tmp_path: Path) -> None:
     (tmp_path / "secret").touch()
     (tmp_path / ".env").write_text("SPOTIPY_CLIENT_SECRET_FILE=secret\n")
     assert having().client_secret is None
@@ -223,21 +223,21 @@ def test_a_file_may_be_named_in_dotenv_and_be_empty(having: Set, tmp_path: Path)
     assert having(SPOTIPY_CLIENT_SECRET_FILE="").client_secret is None
 
 
-def test_a_file_that_is_not_there_is_told_by_the_name_of_its_variable(having: Set) -> None:
-    with pytest.raises(Misconfigured, match=r"SPOTISYNC_SECRET_KEY_FILE: /not/there can't be read \(No such file"):
+def test_a_missing_file_names_its_variable(having: Set) -> None:
+    with pytest.raises(Misconfigured, match=r"SPOTISYNC_SECRET_KEY_FILE: can't read /not/there \(No such file"):
         having(SPOTISYNC_SECRET_KEY_FILE="/not/there")
 
 
-def test_a_value_and_a_file_are_one_too_many(having: Set, tmp_path: Path) -> None:
+def test_rejects_a_value_and_a_file_for_one_variable(having: Set, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("sw0rdfish")
     with pytest.raises(Misconfigured, match="SPOTISYNC_API_TOKEN and SPOTISYNC_API_TOKEN_FILE are both set") as told:
         having(SPOTISYNC_API_TOKEN="sw0rdfish", SPOTISYNC_API_TOKEN_FILE=str(tmp_path / "secret"))
     assert "sw0rdfish" not in str(told.value)
 
 
-def test_the_demo_reads_nobodys_secrets(having: Set, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_ignores_personal_settings(having: Set, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "secret").write_text("postgresql://theirs/library")
-    for name in (*environment.PERSONAL, "SPOTIPY_CLIENT_ID", "SPOTISYNC_DATA_DIR"):
+    for name in (*environment.PERSONAL_VARIABLES, "SPOTIPY_CLIENT_ID", "SPOTISYNC_DATA_DIR"):
         monkeypatch.setenv(name, "")  # what is imposed is undone
         monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "secret"))
     having(SPOTISYNC_DATA_DIR_FILE="", SPOTISYNC_DATA_DIR=str(tmp_path))
@@ -251,7 +251,7 @@ def test_the_demo_reads_nobodys_secrets(having: Set, tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("given", ["postgresql://u@h/d?x=1", "postgres://u@h/d?x=1", "postgresql+psycopg://u@h/d?x=1"])
-def test_a_plain_postgres_url_means_psycopg_3(having: Set, given: str) -> None:
+def test_a_plain_postgres_url_uses_psycopg_3(having: Set, given: str) -> None:
     found = having(SPOTISYNC_DATABASE_URL=given)
     assert found.database == "postgresql+psycopg://u@h/d?x=1"
     assert not found.embedded_postgres
@@ -266,7 +266,7 @@ def test_a_plain_postgres_url_means_psycopg_3(having: Set, given: str) -> None:
         ("amqp://rabbit", "redis://r/1", "redis://r/1"),
     ],
 )
-def test_the_result_backend_is_the_broker_if_that_is_redis(
+def test_the_result_backend_defaults_to_a_redis_broker(
     having: Set, broker: str, result_backend: str, backend: str
 ) -> None:
     found = having(SPOTISYNC_BROKER_URL=broker, SPOTISYNC_RESULT_BACKEND=result_backend)
@@ -274,7 +274,7 @@ def test_the_result_backend_is_the_broker_if_that_is_redis(
     assert not found.embedded_broker
 
 
-def test_beside_a_rabbit_the_embedded_server_keeps_the_results(having: Set) -> None:
+def test_with_rabbitmq_the_embedded_server_keeps_the_results(having: Set) -> None:
     found = having(SPOTISYNC_BROKER_URL="amqp://rabbit", SPOTISYNC_DATA_DIR="/srv/x")
     assert found.backend.startswith("redis+socket:///srv/x/sockets/")
 
@@ -288,12 +288,12 @@ def test_without_urls_both_servers_are_embedded(having: Set) -> None:
     assert found.broker.startswith("redis+socket:///srv/my%20data/sockets/valkey.sock")
 
 
-def test_a_long_data_dir_has_its_sockets_in_a_short_place_of_its_own(having: Set) -> None:
+def test_a_long_data_dir_has_its_sockets_in_a_short_directory(having: Set) -> None:
     long = having(SPOTISYNC_DATA_DIR=f"/srv/{'x' * 120}").socket_dir
     other = having(SPOTISYNC_DATA_DIR=f"/srv/{'y' * 120}").socket_dir
     assert long.parent == other.parent == Path("/tmp")  # noqa: S108
     assert long != other
-    assert len(os.fsencode(long)) <= LONGEST_SOCKET_DIR
+    assert len(os.fsencode(long)) <= MAX_SOCKET_DIR_BYTES
     assert having(SPOTISYNC_DATA_DIR=f"/srv/{'x' * 120}").socket_dir == long
 
 
@@ -301,12 +301,12 @@ def test_a_relative_data_dir_has_an_absolute_socket(having: Set) -> None:
     assert having(SPOTISYNC_DATA_DIR="data").socket_dir.is_absolute()
 
 
-def test_the_time_zone_is_the_one_set_or_the_systems(having: Set) -> None:
+def test_the_time_zone_is_the_configured_one_or_that_of_the_system(having: Set) -> None:
     assert having(SPOTISYNC_TIMEZONE="Europe/Oslo").zone == "Europe/Oslo"
     assert having(SPOTISYNC_TIMEZONE="").zone
 
 
-def test_a_missing_client_id_is_told_with_the_cure(having: Set) -> None:
+def test_a_missing_client_id_is_an_error_with_a_remedy(having: Set) -> None:
     with pytest.raises(Misconfigured, match=r"SPOTIPY_CLIENT_ID.*https://developer.spotify.com/dashboard"):
         having().require_client_id()
 
@@ -314,16 +314,16 @@ def test_a_missing_client_id_is_told_with_the_cure(having: Set) -> None:
 # ---- the secret key -------------------------------------------------------------------------------------------------
 
 
-def test_keys_are_a_list(having: Set) -> None:
+def test_splits_a_list_of_keys(having: Set) -> None:
     assert having(SPOTISYNC_SECRET_KEY=" a, b ,").secret_keys() == ["a", "b"]
 
 
-def test_with_an_own_database_the_key_is_asked_for_with_a_way_to_make_one(having: Set) -> None:
+def test_an_external_database_needs_a_key_and_says_how_to_make_one(having: Set) -> None:
     with pytest.raises(Misconfigured, match=r"SPOTISYNC_SECRET_KEY.*generate_key"):
         having(SPOTISYNC_DATABASE_URL="postgresql://db/x").secret_keys()
 
 
-def test_an_embedded_database_has_a_generated_key_that_stays_and_is_private(having: Set, tmp_path: Path) -> None:
+def test_an_embedded_database_has_a_private_persistent_key(having: Set, tmp_path: Path) -> None:
     directory = tmp_path / "not" / "there"
     (key,) = having(SPOTISYNC_DATA_DIR=str(directory)).secret_keys()
     Fernet(key)
@@ -336,7 +336,7 @@ def keys_of(directory: Path) -> list[str]:
     return Settings(_env_file=None, database_url=None, secret_key=None, data_dir=directory).secret_keys()
 
 
-def test_processes_that_make_the_key_at_once_agree_on_one(tmp_path: Path) -> None:
+def test_processes_that_create_the_key_concurrently_agree_on_one(tmp_path: Path) -> None:
     with ProcessPoolExecutor(4, mp_context=get_context("forkserver")) as pool:
         for round_ in range(10):
             directory = tmp_path / str(round_)
@@ -354,7 +354,7 @@ def example() -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def test_the_example_lists_every_variable_once_and_no_other() -> None:
+def test_the_example_file_lists_every_variable_once_and_no_other() -> None:
     names = [
         str(field.validation_alias) if field.validation_alias else f"SPOTISYNC_{name.upper()}"
         for name, field in Settings.model_fields.items()
@@ -363,13 +363,13 @@ def test_the_example_lists_every_variable_once_and_no_other() -> None:
     assert sorted(listed) == sorted(names)
 
 
-def test_the_example_uncommented_changes_nothing(having: Set, tmp_path: Path) -> None:
+def test_the_example_file_uncommented_changes_nothing(having: Set, tmp_path: Path) -> None:
     plain = having()
     (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in example().items()))
     assert having() == plain
 
 
-def test_flower_has_an_address_for_the_page_unless_it_is_off(having: Set) -> None:
+def test_flower_has_an_address_for_the_page_unless_it_is_disabled(having: Set) -> None:
     assert having().flower_url == "http://127.0.0.1:5555"
     assert having(SPOTISYNC_FLOWER_PORT="0").flower_url is None
     with pytest.raises(Misconfigured, match=r"SPOTISYNC_FLOWER_AUTH: .*user:password"):

@@ -55,7 +55,7 @@ def statements(function: Function) -> int:
     return body[-1].end_lineno - body[0].lineno + 1
 
 
-def test_a_function_is_read_on_one_screen() -> None:
+def test_functions_have_at_most_forty_lines() -> None:
     long = {
         f"{path.relative_to(ROOT)}:{function.name}": length(function)
         for path in sources()
@@ -65,19 +65,19 @@ def test_a_function_is_read_on_one_screen() -> None:
     assert long == {}
 
 
-def test_most_functions_are_much_shorter() -> None:
+def test_the_median_function_is_short() -> None:
     lengths = sorted(length(function) for path in sources() for function in functions(path))
     assert len(lengths) > 100
     assert lengths[len(lengths) // 2] <= 8
 
 
-def test_a_task_is_a_door() -> None:
+def test_tasks_only_delegate() -> None:
     doors = [each for each in functions(ROOT / "spotisync/tasks.py") if each.decorator_list]
     assert {f"spotisync.{door.name}" for door in doors} == set(registered())
     assert [door.name for door in doors if statements(door) > LONGEST_DOOR] == []
 
 
-def test_nothing_is_named_for_what_it_is_not() -> None:
+def test_names_avoid_vague_words() -> None:
     named = [
         f"{path.relative_to(ROOT)}:{node.name}"
         for path in sources()
@@ -95,14 +95,14 @@ def registered() -> dict[str, Any]:
     return {name: task for name, task in app.tasks.items() if name.startswith("spotisync.")}
 
 
-def test_the_tasks_that_outsiders_send_are_registered_by_their_names() -> None:
+def test_public_tasks_are_registered_under_their_names() -> None:
     here = {name for name in CONTRACT if hasattr(tasks, name.removeprefix("spotisync."))}
     assert here >= HERE_ALREADY
     assert here <= set(registered())
 
 
 @pytest.mark.parametrize("name", CONTRACT)
-def test_a_task_takes_the_arguments_of_the_contract_by_keyword_alone(name: str) -> None:
+def test_tasks_accept_only_keyword_arguments_of_the_contract(name: str) -> None:
     if name not in registered():
         pytest.skip("not here yet")
     parameters = inspect.signature(registered()[name].run).parameters
@@ -110,7 +110,7 @@ def test_a_task_takes_the_arguments_of_the_contract_by_keyword_alone(name: str) 
     assert {parameter.kind for parameter in parameters.values()} <= {inspect.Parameter.KEYWORD_ONLY}
 
 
-def test_every_task_speaks_json_and_is_acknowledged_late() -> None:
+def test_every_task_uses_json_and_acknowledges_late() -> None:
     for task in registered().values():
         assert task.serializer == "json"
         assert task.acks_late
@@ -131,7 +131,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.xdist_group("wheel")
-def test_the_wheel_has_everything_inside_the_package(wheel: Path) -> None:
+def test_the_wheel_contains_only_the_package_with_its_data(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if "dist-info" not in name} == {"spotisync"}
     data = "web/templates/base.html", "web/static/spotisync.css", "web/static/vendor/htmx-2.0.11.min.js"

@@ -9,7 +9,7 @@ from celery import Celery
 
 from spotisync.cli import checks
 from spotisync.cli.checks import Finding
-from spotisync.cli.doctor import QUEUES, exit_code
+from spotisync.cli.doctor import QUEUES, get_exit_code
 from spotisync.core import oauth
 from spotisync.errors import Fatal, NeedsLogin, Refused, SpotisyncError, Transient, Unavailable, Wait
 from spotisync.settings import Settings
@@ -26,96 +26,107 @@ def having(**changes: Any) -> Settings:
 def is_(finding: Finding, state: str, *words: str) -> None:
     """What has failed says what to do."""
     assert finding.state == state, finding
-    assert all(word in f"{finding.words} {finding.cure}" for word in words), finding
+    assert all(word in f"{finding.message} {finding.cure}" for word in words), finding
     assert (finding.state == "ok") == (finding.cure is None)
 
 
-def test_the_spotify_app() -> None:
-    is_(checks.spotify_app(having()), "ok", "PKCE")
-    is_(checks.spotify_app(having(client_secret="hush")), "ok", "with a secret")
-    is_(checks.spotify_app(having(client_id=None)), "failed", "SPOTIPY_CLIENT_ID is not set", "dashboard")
+def test_checks_that_the_spotify_app_is_configured() -> None:
+    is_(checks.check_spotify_app(having()), "ok", "PKCE")
+    is_(checks.check_spotify_app(having(client_secret="hush")), "ok", "with a secret")
+    is_(checks.check_spotify_app(having(client_id=None)), "failed", "SPOTIPY_CLIENT_ID is not set", "dashboard")
 
 
 @pytest.mark.parametrize("uri", ["https://example.org/cb", "http://127.0.0.1:8420/cb", "http://[::1]/cb"])
-def test_a_redirect_that_spotify_takes(uri: str) -> None:
-    is_(checks.spotify_app(having(redirect_uri=uri)), "ok")
+def test_accepts_a_redirect_uri_that_spotify_accepts(uri: str) -> None:
+    is_(checks.check_spotify_app(having(redirect_uri=uri)), "ok")
 
 
 @pytest.mark.parametrize(
     "uri", ["http://localhost:8420/cb", "http://example.org/cb", "nonsense", "http://[", "ftp://x"]
 )
-def test_a_redirect_that_spotify_does_not_take(uri: str) -> None:
-    is_(checks.spotify_app(having(redirect_uri=uri)), "failed", "SPOTIPY_REDIRECT_URI", "http://127.0.0.1:8420")
+def test_rejects_a_redirect_uri_that_spotify_rejects(uri: str) -> None:
+    is_(checks.check_spotify_app(having(redirect_uri=uri)), "failed", "SPOTIPY_REDIRECT_URI", "http://127.0.0.1:8420")
 
 
-def test_the_secret_key(tmp_path: Path) -> None:
-    is_(checks.secret_key(having(data_dir=tmp_path)), "ok")
+def test_checks_the_secret_key(tmp_path: Path) -> None:
+    is_(checks.check_secret_key(having(data_dir=tmp_path)), "ok")
     is_(
-        checks.secret_key(having(database_url="postgresql://x")),
+        checks.check_secret_key(having(database_url="postgresql://x")),
         "failed",
         "SPOTISYNC_SECRET_KEY is not set",
         "make one",
     )
-    wrong = checks.secret_key(having(secret_key="wrong"))
+    wrong = checks.check_secret_key(having(secret_key="wrong"))
     is_(wrong, "failed", "not a list of Fernet keys")
-    assert "wrong" not in wrong.words
+    assert "wrong" not in wrong.message
 
 
-def test_the_database() -> None:
+def test_checks_the_database_server() -> None:
     def away() -> str:
         raise Unavailable("the database can't be reached: refused")
 
-    is_(checks.database(lambda: "18.1 (Debian)", embedded=True), "ok", "PostgreSQL 18.1")
-    is_(checks.database(lambda: "9.6", embedded=False), "warning", "old")
+    is_(checks.check_database(lambda: "18.1 (Debian)", embedded=True), "ok", "PostgreSQL 18.1")
+    is_(checks.check_database(lambda: "9.6", embedded=False), "warning", "old")
     for embedded, cure in ((True, "spotisync up"), (False, "SPOTISYNC_DATABASE_URL")):
-        found = checks.database(away, embedded=embedded)
+        found = checks.check_database(away, embedded=embedded)
         is_(found, "failed", "The database can't be reached", cure)
-        assert exit_code([found]) == 3
+        assert get_exit_code([found]) == 3
 
 
-def test_the_tables() -> None:
-    is_(checks.migrations("0001", "0001"), "ok", "0001")
-    is_(checks.migrations(None, "0001"), "failed", "at nothing", "spotisync db upgrade")
+def test_checks_the_revision_of_the_tables() -> None:
+    is_(checks.check_tables("0001", "0001"), "ok", "0001")
+    is_(checks.check_tables(None, "0001"), "failed", "at nothing", "spotisync db upgrade")
 
 
 @pytest.mark.parametrize(("seconds", "state"), [(0.3, "ok"), (-5, "warning"), (5, "warning"), (300, "failed")])
-def test_the_clock(seconds: float, state: str) -> None:
-    is_(checks.clock(seconds), state)
+def test_rates_the_difference_between_the_clocks(seconds: float, state: str) -> None:
+    is_(checks.check_clock(seconds), state)
 
 
-def test_the_clock_that_is_wrong_is_named() -> None:
-    assert "this machine is 5 min behind" in checks.clock(300).words
-    assert "this machine is 5 s ahead of" in checks.clock(-5).words
+def test_says_by_how_much_and_in_which_direction_the_clock_is_wrong() -> None:
+    assert "this machine is 5 min behind" in checks.check_clock(300).message
+    assert "this machine is 5 s ahead of" in checks.check_clock(-5).message
 
 
-def test_a_broker_and_results_that_are_away() -> None:
+def test_reports_an_unreachable_broker_and_result_backend() -> None:
     app = Celery("away", broker="redis://:hush@127.0.0.1:1", backend="redis://:hush@127.0.0.1:1")
     app.conf.result_backend_transport_options = {"retry_policy": {"max_retries": 0}}
-    for found in (checks.broker(app), checks.backend(app)):
+    for found in (checks.check_broker(app), checks.check_result_backend(app)):
         is_(found, "failed", "127.0.0.1:1", "can't be reached", "SPOTISYNC_")
-        assert "hush" not in found.words
-        assert exit_code([found]) == 3
+        assert "hush" not in found.message
+        assert get_exit_code([found]) == 3
     app.close()
 
 
-def test_the_workers() -> None:
-    is_(checks.workers({"w@a": list(QUEUES), "other@b": ["x"]}, QUEUES), "ok", "w@a")
-    is_(checks.workers({"w@a": ["spotisync.sync"], "v@a": ["spotisync.control", "spotisync.playback"]}, QUEUES), "ok")
-    is_(checks.workers({}, QUEUES), "failed", "none answers", "celery -A spotisync worker")
-    is_(checks.workers({"other@b": ["x"]}, QUEUES), "failed", "none answers")
-    is_(checks.workers({"w@a": ["spotisync.sync"]}, QUEUES), "failed", "none of w@a takes from spotisync.control", "-Q")
-
-
-def test_the_schedule() -> None:
-    is_(checks.schedule(NOW - timedelta(seconds=9), NOW, 10), "ok", "9 s ago")
+def test_reports_queues_that_no_worker_serves() -> None:
+    is_(checks.check_workers({"w@a": list(QUEUES), "other@b": ["x"]}, QUEUES), "ok", "w@a")
     is_(
-        checks.schedule(NOW - timedelta(minutes=9), NOW, 10), "failed", "no sweep for 9 min", "celery -A spotisync beat"
+        checks.check_workers({"w@a": ["spotisync.sync"], "v@a": ["spotisync.control", "spotisync.playback"]}, QUEUES),
+        "ok",
     )
-    is_(checks.schedule(None, NOW, 10), "failed", "never run", "celery -A spotisync beat")
+    is_(checks.check_workers({}, QUEUES), "failed", "none answers", "celery -A spotisync worker")
+    is_(checks.check_workers({"other@b": ["x"]}, QUEUES), "failed", "none answers")
+    is_(
+        checks.check_workers({"w@a": ["spotisync.sync"]}, QUEUES),
+        "failed",
+        "none of w@a takes from spotisync.control",
+        "-Q",
+    )
 
 
-def test_no_account() -> None:
-    is_(checks.accounts([]), "warning", "there is none yet", "spotisync login")
+def test_reports_a_scheduler_that_does_not_run() -> None:
+    is_(checks.check_schedule(NOW - timedelta(seconds=9), NOW, 10), "ok", "9 s ago")
+    is_(
+        checks.check_schedule(NOW - timedelta(minutes=9), NOW, 10),
+        "failed",
+        "no sweep for 9 min",
+        "celery -A spotisync beat",
+    )
+    is_(checks.check_schedule(None, NOW, 10), "failed", "never run", "celery -A spotisync beat")
+
+
+def test_warns_when_there_is_no_account() -> None:
+    is_(checks.check_accounts([]), "warning", "there is none yet", "spotisync login")
 
 
 class Somebody:
@@ -140,48 +151,50 @@ class Somebody:
         (Wait("*", NOW, "quota"), "warning", 0, "limits list"),
     ],
 )
-def test_what_spotify_answers(error: SpotisyncError, state: str, code: int, words: str) -> None:
+def test_explains_the_error_that_spotify_returns(error: SpotisyncError, state: str, code: int, words: str) -> None:
     def ask(_: Any) -> None:
         raise error
 
     somebody: Any = Somebody()
-    found = checks.spotify_answers(somebody, ask)
+    found = checks.check_spotify_access(somebody, ask)
     is_(found, state, words)
-    assert exit_code([found]) == code
-    assert checks.spotify_answers(somebody, lambda _: None).state == "ok"
+    assert get_exit_code([found]) == code
+    assert checks.check_spotify_access(somebody, lambda _: None).state == "ok"
 
 
-def test_scopes() -> None:
+def test_names_the_scopes_that_a_login_lacks() -> None:
     somebody: Any = Somebody()
-    assert checks.scopes(somebody, None) is None, "nobody knows"
-    all_ = checks.scopes(somebody, " ".join(oauth.SCOPES))
+    assert checks.check_scopes(somebody, None) is None, "nobody knows"
+    all_ = checks.check_scopes(somebody, " ".join(oauth.SCOPES))
     assert all_
     is_(all_, "ok")
-    some = checks.scopes(somebody, "user-library-read")
+    some = checks.check_scopes(somebody, "user-library-read")
     assert some
     is_(some, "warning", "playlist-read-private", "spotisync login")
 
 
-def test_limits() -> None:
-    assert [each.state for each in checks.limits([], NOW, "UTC")] == ["ok"]
+def test_lists_the_limits_that_are_in_force() -> None:
+    assert [each.state for each in checks.check_limits([], NOW, "UTC")] == ["ok"]
     until = NOW + timedelta(hours=3)
-    (found,) = checks.limits([Cooldown("library", until, "quota", 10_800)], NOW, "UTC")
+    (found,) = checks.check_limits([Cooldown("library", until, "quota", 10_800)], NOW, "UTC")
     is_(found, "warning", "Library reads wait until 11:50 (3 h): the quota is used up", "limits clear")
 
 
-def test_the_worst_decides_how_it_ends() -> None:
+def test_the_exit_code_is_that_of_the_most_severe_finding() -> None:
     def failed(code: int) -> Finding:
         return Finding("x", "failed", "x", code=code)
 
-    assert exit_code([Finding("x", "ok", "x"), Finding("x", "warning", "x", code=3)]) == 0
-    assert exit_code([failed(1), failed(4)]) == 4
-    assert exit_code([failed(4), failed(3), failed(1)]) == 3
+    assert get_exit_code([Finding("x", "ok", "x"), Finding("x", "warning", "x", code=3)]) == 0
+    assert get_exit_code([failed(1), failed(4)]) == 4
+    assert get_exit_code([failed(4), failed(3), failed(1)]) == 3
 
 
-def test_what_is_left_to_look_up() -> None:
+def test_forecasts_when_pending_look_ups_will_be_done() -> None:
     done = datetime(2026, 11, 26, 23, 30, tzinfo=UTC)
     left = BacklogForecast("artists", "singly", 1_400, 500, 20, done)
-    found = checks.lookups("restricted", [left, BacklogForecast("albums", "singly", 0, 500, 0, None)], "Europe/Berlin")
+    found = checks.check_lookups(
+        "restricted", [left, BacklogForecast("albums", "singly", 0, 500, 0, None)], "Europe/Berlin"
+    )
     is_(found, "ok", "the restricted one", "1,400 artists to look up, done about 2026-11-27")
-    assert "albums" not in found.words
-    is_(checks.lookups(None, [], "UTC"), "ok", "not known yet")
+    assert "albums" not in found.message
+    is_(checks.check_lookups(None, [], "UTC"), "ok", "not known yet")

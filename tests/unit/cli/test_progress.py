@@ -39,7 +39,7 @@ def drawn(what: RenderableType, width: int) -> list[str]:
 
 @pytest.mark.parametrize("width", [36, 60, 80, 120])
 @pytest.mark.parametrize("state", STATES)
-def test_a_picture_fits_and_loses_no_word(state: str, width: int) -> None:
+def test_a_run_fits_the_width_without_truncating_a_word(state: str, width: int) -> None:
     of = told(STATES[state])
     lines = drawn(progress.render_run(of), width)
     assert max(map(len, lines)) <= width
@@ -77,7 +77,7 @@ RUNS = [
 
 @pytest.mark.parametrize("width", [44, 60, 80, 120])
 @pytest.mark.parametrize("runs", [RUNS, RUNS[:1], RUNS[1:2]])
-def test_a_line_a_run_at_any_width(runs: list[dict[str, Any]], width: int) -> None:
+def test_the_table_has_one_line_per_run_at_any_width(runs: list[dict[str, Any]], width: int) -> None:
     head, *lines = drawn(progress.runs_table(runs, "UTC", width), width)
     assert len(lines) == len(runs), "no line is broken"
     assert max(map(len, [head, *lines])) <= width
@@ -88,7 +88,7 @@ def test_a_line_a_run_at_any_width(runs: list[dict[str, Any]], width: int) -> No
         assert "12m 34s" in lines[0]
 
 
-def test_eighty_columns_have_room_for_what_was_put_off_the_calls_and_the_error() -> None:
+def test_eighty_columns_fit_deferred_lookups_calls_and_the_error() -> None:
     (line,) = drawn(progress.runs_table(RUNS[:1], "UTC", 80), 80)[1:]
     assert all(word in line for word in ("failed", "12m 34s", "123,456", "12,345", "403: Active"))
 
@@ -102,7 +102,7 @@ def lines_of(looks: list[Observation[list[dict[str, Any]]]]) -> list[str]:
     return out.getvalue().splitlines()
 
 
-def test_a_pipe_gets_a_line_when_there_is_news(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_gets_a_line_only_when_something_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "LINE_EVERY_SECONDS", 0)
     going = [told(document(worker=AT_WORK))]
     on = [told(document(worker=AT_WORK, api_calls=27))]
@@ -119,7 +119,7 @@ def test_a_pipe_gets_a_line_when_there_is_news(monkeypatch: pytest.MonkeyPatch) 
     ]
 
 
-def test_a_terminal_is_drawn_on_and_a_dumb_one_gets_lines() -> None:
+def test_redraws_a_terminal_and_prints_lines_on_a_dumb_one() -> None:
     looks = [
         Observation([told(STATES["going"]), told(STATES["parked"])]),
         Observation([told(STATES["parked"])], away=5.0),
@@ -134,7 +134,7 @@ def test_a_terminal_is_drawn_on_and_a_dumb_one_gets_lines() -> None:
     assert "Reading saved tracks" in out.getvalue()
 
 
-def test_a_database_that_is_away_for_a_moment_does_not_end_the_watching(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watching_survives_a_short_database_outage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(polling, "PACE", 0)
     answers: Iterator[str | None] = iter(["one", None, None, "two"])
 
@@ -148,7 +148,7 @@ def test_a_database_that_is_away_for_a_moment_does_not_end_the_watching(monkeypa
     assert [each.away is None for each in seen] == [True, False, False, True]
 
 
-def test_one_that_stays_away_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watching_ends_after_a_long_database_outage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(polling, "PACE", 0)
     answers = itertools.chain(["one"], itertools.repeat(None))
 

@@ -43,26 +43,26 @@ def http_date(seconds: float) -> str:
         (None, None),
     ],
 )
-def test_retry_after_is_read_in_every_form(header: str | None, seconds: int | None) -> None:
+def test_parses_every_form_of_retry_after(header: str | None, seconds: int | None) -> None:
     assert parse_retry_after(header, NOW) == seconds
 
 
 @given(st.text() | st.floats().map(str) | st.integers().map(str))
-def test_retry_after_is_none_or_between_a_second_and_a_day_whatever_it_says(header: str) -> None:
+def test_retry_after_is_none_or_between_a_second_and_a_day(header: str) -> None:
     seconds = parse_retry_after(header, NOW)
     assert seconds is None or 1 <= seconds <= LONGEST_WAIT
 
 
-def test_a_rolling_window_blocks_everything_for_as_long_as_it_says() -> None:
+def test_a_rate_limit_blocks_all_families_for_the_stated_time() -> None:
     assert cooldown("artists", 7, quota=False, strikes=3) == NewCooldown("*", 7, "rate", 7)
     assert cooldown("artists", 60, quota=False, strikes=0) == NewCooldown("*", 60, "rate", 60)
 
 
-def test_more_than_a_minute_is_a_quota_of_its_family() -> None:
+def test_more_than_a_minute_counts_as_a_quota_of_the_family() -> None:
     assert cooldown("artists", 61, quota=False, strikes=0) == NewCooldown("artists", 61, "quota", 61)
 
 
-def test_a_quota_by_name_blocks_its_family_however_short() -> None:
+def test_a_named_quota_blocks_its_family_however_short_it_is() -> None:
     assert cooldown("library", 5, quota=True, strikes=0) == NewCooldown("library", 5, "quota", 5)
 
 
@@ -73,7 +73,7 @@ def test_without_a_header_the_guess_doubles_with_each_strike(quota: bool, waits:
     assert cooldown("albums", None, quota=quota, strikes=1_000).seconds == longest
 
 
-def test_backoff_doubles_to_a_minute_and_is_spread_over_its_upper_half() -> None:
+def test_backoff_doubles_to_a_minute_with_jitter_in_the_upper_half() -> None:
     assert [backoff_seconds(n, 1) for n in range(9)] == [1, 1, 2, 4, 8, 16, 32, 60, 60]
     assert backoff_seconds(4, 0) == 4
     assert backoff_seconds(10_000, 1) == 60

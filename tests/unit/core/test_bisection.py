@@ -77,7 +77,7 @@ def without(known: dict[str, int], gone: set[str]) -> dict[str, int]:
     return {track: minute for track, minute in known.items() if track not in gone}
 
 
-def test_an_unchanged_library_costs_its_first_page() -> None:
+def test_an_unchanged_library_costs_one_page() -> None:
     known = library(10_000)
     assert search(known, known) == (Compared(frozenset(), frozenset(), ()), 1)
 
@@ -112,7 +112,7 @@ def test_five_scattered_removals_cost_forty_pages(numbers: set[int], ties: int) 
 
 @given(st.integers(0, 665))
 @settings(max_examples=8)
-def test_a_whole_album_that_was_saved_in_one_minute(number: int) -> None:
+def test_finds_a_whole_album_that_was_saved_in_one_minute(number: int) -> None:
     known = library(10_000, ties=15)
     gone = {track for track, minute in known.items() if minute == 10 * number}
     found, calls = search(known, without(known, gone))
@@ -121,13 +121,13 @@ def test_a_whole_album_that_was_saved_in_one_minute(number: int) -> None:
     assert calls <= 11
 
 
-def test_so_much_has_changed_that_a_walk_costs_less() -> None:
+def test_reads_the_list_in_full_when_that_costs_fewer_calls() -> None:
     known = library(3_000)
     gone = {f"t{number:06}" for number in range(0, 3_000, 25)}
     assert isinstance(search(known, without(known, gone))[0], FullRead)
 
 
-def test_a_list_that_is_not_in_the_order_of_its_dates_is_walked() -> None:
+def test_reads_a_list_in_full_when_it_is_not_sorted_by_date() -> None:
     known = library(120)
     found = Search(known, [], listed(known)[::-1]).run()
     assert isinstance(found, FullRead)
@@ -156,7 +156,7 @@ def edited(draw: st.DrawFn) -> tuple[dict[str, int], dict[str, int]]:
 
 @given(edited(), st.randoms(use_true_random=False))
 @settings(max_examples=400)
-def test_whatever_was_liked_unliked_and_liked_again_is_found(
+def test_finds_everything_that_was_liked_unliked_or_liked_again(
     edit: tuple[dict[str, int], dict[str, int]], order: random.Random
 ) -> None:
     known, now = edit
@@ -173,7 +173,7 @@ def test_whatever_was_liked_unliked_and_liked_again_is_found(
 
 @given(edited(), st.integers(0, 5), st.integers(0, 3), st.integers(0, 2**32))
 @settings(max_examples=400)
-def test_rows_that_no_stored_row_stands_for(
+def test_null_rows_without_a_stored_counterpart_are_not_removals(
     edit: tuple[dict[str, int], dict[str, int]], nulls: int, more: int, seed: int
 ) -> None:
     known, now = edit
@@ -195,7 +195,7 @@ def test_rows_that_no_stored_row_stands_for(
 
 @given(edited(), st.integers(1, 3), st.integers(0, 2**32))
 @settings(max_examples=200)
-def test_what_was_inserted_with_an_old_date_is_found_by_the_count(
+def test_the_count_reveals_a_row_inserted_with_an_old_date(
     edit: tuple[dict[str, int], dict[str, int]], inserted: int, seed: int
 ) -> None:
     known, _ = edit

@@ -61,13 +61,13 @@ KINDS: dict[type[Any], tuple[Phase, st.SearchStrategy[Any]]] = {
 }
 
 
-def test_every_kind_of_cursor_is_tried() -> None:
+def test_every_kind_of_cursor_is_covered() -> None:
     assert set(KINDS) == set(get_args(Cursor))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
-def test_a_cursor_comes_back_from_json_as_it_was(kind: type[Any], data: st.DataObject) -> None:
+def test_a_cursor_survives_a_round_trip_through_json(kind: type[Any], data: st.DataObject) -> None:
     phase, made = KINDS[kind]
     cursor = data.draw(made)
     loaded = cursors.load(phase, json.loads(json.dumps(cursors.dump(cursor))))
@@ -76,13 +76,13 @@ def test_a_cursor_comes_back_from_json_as_it_was(kind: type[Any], data: st.DataO
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_no_cursor_yet_is_where_a_phase_starts(phase: Phase) -> None:
+def test_a_phase_without_a_cursor_starts_at_its_beginning(phase: Phase) -> None:
     first = cursors.load(phase, None)
     assert cursors.load(phase, cursors.dump(first)) == first
     assert cursors.offset(first) == 0
 
 
-def test_the_offset_shown_is_how_far_a_list_is_read() -> None:
+def test_the_offset_says_how_far_a_list_was_read() -> None:
     assert cursors.offset(TracksWalk(walk=Walk(150, 300, step_back=20))) == 150
     assert cursors.offset(Listing(Walk(50, 80))) == 50
     assert cursors.offset(Lookups()) == cursors.offset(Late()) == cursors.offset(Contents()) == 0

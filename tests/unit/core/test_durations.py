@@ -14,5 +14,5 @@ from spotisync.core.durations import format_duration
         (86_400, "1 d"), (100_000, "1 d 4 h"),
     ],
 )  # fmt: skip
-def test_a_span_in_words(seconds: float, said: str) -> None:
+def test_formats_a_duration(seconds: float, said: str) -> None:
     assert format_duration(seconds) == said

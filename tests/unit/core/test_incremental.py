@@ -177,7 +177,7 @@ def check(tracks: int, before: list[str], meanwhile: list[str], nulls: int, seed
 
 @given(**CASES)
 @settings(max_examples=150)
-def test_edits_between_any_two_requests_and_one_calm_incremental(**case: Any) -> None:
+def test_one_calm_incremental_repairs_edits_between_any_requests(**case: Any) -> None:
     check(**case)
 
 
@@ -185,13 +185,13 @@ def test_edits_between_any_two_requests_and_one_calm_incremental(**case: Any) ->
 @pytest.mark.timeout(900)
 @given(**CASES)
 @settings(max_examples=8_000)
-def test_edits_between_any_two_requests_many_thousand_times(**case: Any) -> None:
+def test_one_calm_incremental_repairs_thousands_of_edited_libraries(**case: Any) -> None:
     check(**case)
 
 
 @given(st.integers(51, 400), st.integers(1, 3), st.integers(1, 3), st.integers(0, 2**32))
 @settings(max_examples=40)
-def test_old_dates_are_found_within_a_round_of_the_patrol(tracks: int, inserted: int, gone: int, seed: int) -> None:
+def test_one_round_of_the_patrol_finds_rows_with_old_dates(tracks: int, inserted: int, gone: int, seed: int) -> None:
     rng = random.Random(seed)
     spotify = Spotify(library(tracks, rng), rng=rng)
     store = stored(spotify)
@@ -205,7 +205,7 @@ def test_old_dates_are_found_within_a_round_of_the_patrol(tracks: int, inserted:
 
 
 @pytest.mark.parametrize("ties", [1, 3, 15])
-def test_what_a_calm_incremental_costs(ties: int) -> None:
+def test_counts_the_calls_of_an_incremental_without_edits(ties: int) -> None:
     rng = random.Random(3)
     spotify = Spotify(library(10_000, rng, ties), rng=rng)
     store = stored(spotify)
@@ -213,7 +213,7 @@ def test_what_a_calm_incremental_costs(ties: int) -> None:
     assert spotify.calls == 2, "the head, and a patrol page"
 
 
-def test_the_patrol_comes_round() -> None:
+def test_the_patrol_covers_the_whole_list_and_starts_again() -> None:
     rng = random.Random(3)
     spotify = Spotify(library(500, rng), rng=rng)
     store = stored(spotify)
@@ -225,7 +225,7 @@ def test_the_patrol_comes_round() -> None:
     assert all(after - before <= PAGE for before, after in pairwise(met))
 
 
-def test_a_library_that_never_rests_is_walked() -> None:
+def test_a_library_that_changes_constantly_is_read_in_full() -> None:
     rng = random.Random(3)
     spotify = Spotify(library(3_000, rng), rng=rng)
     store = stored(spotify)

@@ -34,7 +34,7 @@ def read(cursor: SavedList, body: Any) -> Step:
     return listing.fold(cursor, [Answer(request, body)])
 
 
-def test_albums_go_on_by_offset_and_artists_after_an_id() -> None:
+def test_albums_continue_by_offset_and_artists_after_an_id() -> None:
     step = read(SavedList("saved_albums"), albums("a", None, total=3))
     assert isinstance(step.cursor, SavedList)
     assert listing.plan(step.cursor)[0].offset == 2
@@ -46,7 +46,7 @@ def test_albums_go_on_by_offset_and_artists_after_an_id() -> None:
     assert last.saved_list.listed == Listed(3, 0, steady=True, one_page=False, reading=1)
 
 
-def test_what_came_whole_needs_no_look_up() -> None:
+def test_a_complete_row_needs_no_look_up() -> None:
     assert parse.followed_artists(artists("a", total=1, popularity=3), 0).full == {"a"}
     assert parse.followed_artists(artists("a", total=1), 0).full == set()
     assert parse.saved_albums(albums("a", None, total=2), 0).full == {"a"}
@@ -66,18 +66,18 @@ def test_what_came_whole_needs_no_look_up() -> None:
         {"artists": {"items": [], "total": 3, "cursors": {"after": "a"}}},
     ],
 )
-def test_unknown_is_not_empty(body: Any) -> None:
+def test_a_missing_list_is_unreadable_and_not_empty(body: Any) -> None:
     with pytest.raises(Unreadable):
         read(SavedList("followed_artists"), body)
 
 
-def test_a_cursor_that_leads_nowhere_is_no_page() -> None:
+def test_rejects_a_page_whose_cursor_does_not_advance() -> None:
     cursor = SavedList("followed_artists", Walk(1, 9), after="a")
     with pytest.raises(Unreadable):
         read(cursor, artists("a", total=9, after="a"))
 
 
-def test_a_refusal_puts_the_list_off() -> None:
+def test_a_refusal_defers_the_list() -> None:
     cursor = SavedList("followed_artists")
     (request,) = listing.plan(cursor)
     step = listing.fold(cursor, [Answer(request, refused=Refused(403, "not for you"))])
@@ -85,7 +85,7 @@ def test_a_refusal_puts_the_list_off() -> None:
     assert "not for you" in step.why
 
 
-def test_it_is_the_same_while_total_and_first_page_are_and_not_for_longer_than_a_day() -> None:
+def test_a_list_with_the_same_first_page_is_unchanged_for_a_day() -> None:
     page = SavedRead((), frozenset(), frozenset(), 3, "x")
     last = LastRead(3, "x", NOW, NullCount())
     assert listing.unchanged(last, page, NOW + timedelta(hours=23))
@@ -96,6 +96,6 @@ def test_it_is_the_same_while_total_and_first_page_are_and_not_for_longer_than_a
 
 
 @given(met=st.integers(0, 9), nulls=st.integers(0, 3), total=st.integers(0, 12), known=st.integers(0, 3))
-def test_rows_that_do_not_add_up_prove_nothing(met: int, nulls: int, total: int, known: int) -> None:
+def test_rows_that_do_not_add_up_to_the_total_prove_nothing(met: int, nulls: int, total: int, known: int) -> None:
     listed = Listed(total, nulls, steady=True, one_page=False, reading=2, before=nulls)
     assert listing.proves(listed, met, known, as_before=True) == (met + nulls == total)

@@ -316,14 +316,14 @@ CASES = {
 
 @settings(max_examples=700)
 @given(**CASES)
-def test_what_moves_is_right_after_one_calm_run(often: float, edits: int, hides: bool, seed: int) -> None:
+def test_one_calm_run_repairs_a_library_that_changed(often: float, edits: int, hides: bool, seed: int) -> None:
     Case(Random(seed), often, edits, hides).check()
 
 
 @pytest.mark.chaos
 @settings(max_examples=40_000)
 @given(**CASES)
-def test_what_moves_is_right_many_thousand_times(often: float, edits: int, hides: bool, seed: int) -> None:
+def test_one_calm_run_repairs_thousands_of_changed_libraries(often: float, edits: int, hides: bool, seed: int) -> None:
     Case(Random(seed), often, edits, hides).check()
 
 
@@ -332,20 +332,20 @@ def check_many() -> None:
         Case(Random(seed), 0.3, 12, hides=True).check()
 
 
-def test_the_model_finds_a_list_that_is_believed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_model_detects_a_list_accepted_without_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the test above would prove nothing."""
     monkeypatch.setattr(phases.Listed, "proves", lambda *_, **__: True)
     with pytest.raises(AssertionError, match="a playlist was lost"):
         check_many()
 
 
-def test_the_model_finds_null_rows_that_hide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_model_detects_null_rows_that_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nulls, "find_hidden", lambda _, met, __: (set(), nulls.first_count(met)))
     with pytest.raises(AssertionError):
         check_many()
 
 
-def test_the_model_finds_contents_under_a_newer_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_model_detects_contents_stored_under_a_newer_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
     conclude = phases._Fold._conclude
 
     def newer(fold: Any, reading: Any, access: Any) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotisync.core import oauth
-from spotisync.core.oauth import LIFE, LOGIN, SCOPES, WARNED, LoginState
+from spotisync.core.oauth import LOGIN_LIFETIME, LOGIN, SCOPES, WARN_AFTER, LoginState
 from spotisync.errors import Misconfigured, NeedsLogin
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -27,16 +27,14 @@ DAY = timedelta(days=1)
         ("https://example.com/cb", "example.com", None, "/cb"),
     ],
 )
-def test_a_redirect_uri_that_spotify_takes_is_kept_letter_by_letter(
-    uri: str, host: str, port: int | None, path: str
-) -> None:
+def test_keeps_an_accepted_redirect_uri_unchanged(uri: str, host: str, port: int | None, path: str) -> None:
     found = oauth.parse_redirect_uri(uri)
     assert (found.host, found.port, found.path) == (host, port, path)
     assert found.with_port() == uri
     assert found.is_loopback is uri.startswith("http:")
 
 
-def test_another_port_takes_the_place_of_its_own() -> None:
+def test_replaces_the_port_of_a_redirect_uri() -> None:
     assert oauth.parse_redirect_uri("http://127.0.0.1:8420/cb").with_port(9) == "http://127.0.0.1:9/cb"
     assert oauth.parse_redirect_uri("http://[::1]/cb").with_port(9) == "http://[::1]:9/cb"
 
@@ -44,30 +42,30 @@ def test_another_port_takes_the_place_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("uri", "why"),
     [
-        ("http://localhost:8420/cb", "localhost, which Spotify does not accept any more"),
+        ("http://localhost:8420/cb", "localhost, which Spotify no longer accepts"),
         ("http://LOCALHOST/cb", "localhost"),
         ("http://192.168.1.4:8420/cb", "to another machine"),
         ("http://example.com/cb", "to another machine"),
-        ("http://127.0.0.1:0/cb", "no address"),
-        ("http://127.0.0.1:99999/cb", "no address"),
-        ("http://127.0.0.1:port/cb", "no address"),
-        ("http://[::1/cb", "no address"),
-        ("http://127.0.0.1/cb?next=1", "no address"),
-        ("http://127.0.0.1/cb#there", "no address"),
-        ("http://me@127.0.0.1/cb", "no address"),
-        ("ftp://127.0.0.1/cb", "no address"),
-        ("127.0.0.1:8420/cb", "no address"),
-        ("", "no address"),
+        ("http://127.0.0.1:0/cb", "is not a"),
+        ("http://127.0.0.1:99999/cb", "is not a"),
+        ("http://127.0.0.1:port/cb", "is not a"),
+        ("http://[::1/cb", "is not a"),
+        ("http://127.0.0.1/cb?next=1", "is not a"),
+        ("http://127.0.0.1/cb#there", "is not a"),
+        ("http://me@127.0.0.1/cb", "is not a"),
+        ("ftp://127.0.0.1/cb", "is not a"),
+        ("127.0.0.1:8420/cb", "is not a"),
+        ("", "is not a"),
     ],
 )
-def test_any_other_is_refused_with_the_cure(uri: str, why: str) -> None:
+def test_rejects_any_other_redirect_uri_and_suggests_one(uri: str, why: str) -> None:
     with pytest.raises(Misconfigured, match=f"SPOTIPY_REDIRECT_URI.*{why}") as told:
         oauth.parse_redirect_uri(uri)
     assert "http://127.0.0.1:8420/accounts/callback" in str(told.value)
 
 
 @given(st.text())
-def test_whatever_is_set_is_an_address_or_is_refused_in_words(uri: str) -> None:
+def test_any_configured_value_is_parsed_or_rejected_with_a_message(uri: str) -> None:
     try:
         assert oauth.parse_redirect_uri(uri).host
     except Misconfigured as told:
@@ -82,18 +80,18 @@ def back(**answer: str) -> str:
 
 
 @given(st.text(min_size=1), st.text())
-def test_a_code_comes_back_whatever_letters_it_has(code: str, state: str) -> None:
+def test_extracts_a_code_with_any_characters(code: str, state: str) -> None:
     url = back(code=code, state=state)
     assert oauth.has_state(url, state)
     assert oauth.authorization_code(url) == code
 
 
 @given(st.text(), st.text(min_size=1))
-def test_what_is_no_answer_of_ours_is_never_taken_for_one(url: str, state: str) -> None:
+def test_never_accepts_a_reply_to_another_login(url: str, state: str) -> None:
     assert not oauth.has_state(url, f"{state}-ours")
 
 
-def test_another_state_is_not_ours() -> None:
+def test_rejects_a_reply_with_another_state() -> None:
     assert oauth.has_state(back(code="AQ", state="mine"), "mine")
     assert oauth.has_state(f"  {back(code='AQ', state='mine')}\n", "mine"), "as it is pasted"
     for url in (
@@ -111,14 +109,14 @@ def test_another_state_is_not_ours() -> None:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        ({"error": "access_denied"}, "told not to"),
+        ({"error": "access_denied"}, "was denied"),
         ({"error": "server_error"}, "'server_error'"),
-        ({"error": "access_denied", "code": "AQ"}, "told not to"),
+        ({"error": "access_denied", "code": "AQ"}, "was denied"),
         ({}, "no code"),
         ({"code": ""}, "no code"),
     ],
 )
-def test_an_answer_without_a_code_says_why_and_what_to_do(answer: dict[str, str], words: str) -> None:
+def test_a_reply_without_a_code_says_why_and_how_to_continue(answer: dict[str, str], words: str) -> None:
     with pytest.raises(NeedsLogin, match=f"{words}.*{LOGIN}"):
         oauth.authorization_code(back(state="s", **answer))
 
@@ -137,23 +135,23 @@ def test_an_answer_without_a_code_says_why_and_what_to_do(answer: dict[str, str]
         ("/v1/playlists/37i9/items", "playlist-read-private"),
     ],
 )
-def test_the_scope_that_a_call_lacks_is_named_with_its_cure(path: str, scope: str) -> None:
+def test_names_the_missing_scope_and_the_command_to_log_in(path: str, scope: str) -> None:
     assert scope in SCOPES
     assert f"lacks the scope {scope}, " in oauth.missing_scope_message(path)
     assert LOGIN in oauth.missing_scope_message(path)
 
 
-def test_a_call_that_nobody_foresaw_is_named_itself() -> None:
+def test_names_the_path_of_a_call_whose_scope_is_unknown() -> None:
     assert "/v1/me/shows" in oauth.missing_scope_message("/v1/me/shows")
     assert LOGIN in oauth.missing_scope_message("/v1/me/shows")
 
 
-def test_only_words_about_a_scope_are_about_a_scope() -> None:
+def test_recognises_only_errors_about_scopes() -> None:
     assert oauth.is_scope_error("Insufficient client scope")
     assert not any(oauth.is_scope_error(words) for words in ("Forbidden", "", "User not registered", "scope"))
 
 
-def test_what_was_granted_is_compared_once_it_is_known() -> None:
+def test_compares_granted_scopes_once_they_are_known() -> None:
     assert oauth.missing_scopes(None) == ()
     assert oauth.missing_scopes("") == tuple(SCOPES)
     assert oauth.missing_scopes(" ".join(SCOPES)) == ()
@@ -169,25 +167,25 @@ def test_what_was_granted_is_compared_once_it_is_known() -> None:
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ("Active premium subscription required for the owner of the app. When the ...", "owner has Premium"),
+        ("Active premium subscription required for the owner of the app. When the ...", "owner needs Premium"),
         ("User not registered in the Developer Dashboard", "User Management"),
         ("Check settings on developer.spotify.com/dashboard, the user may not be registered.", "User Management"),
         ("The user is not registered for this application", "User Management"),
         ("Forbidden", "Forbidden"),
     ],
 )
-def test_a_profile_that_is_refused_says_why(said: str, words: str) -> None:
+def test_explains_a_rejected_profile(said: str, words: str) -> None:
     assert words in oauth.rejected_profile_message(said)
     assert said in oauth.rejected_profile_message(said)
 
 
-def test_a_code_that_is_refused_says_why() -> None:
+def test_explains_a_rejected_code() -> None:
     uri = "http://127.0.0.1:8420/cb"
     assert f"must list exactly {uri}" in oauth.rejected_code_message("invalid_grant: Invalid redirect URI", uri)
-    assert "good once" in oauth.rejected_code_message("invalid_grant: Invalid authorization code", uri)
+    assert "works once" in oauth.rejected_code_message("invalid_grant: Invalid authorization code", uri)
 
 
-# ---- half a year ----------------------------------------------------------------------------------------------------
+# ---- expiry ---------------------------------------------------------------------------------------------------------
 
 
 def standing(
@@ -196,11 +194,11 @@ def standing(
     return oauth.login_state("me", status, None if age is None else NOW - age, scope, error, NOW)
 
 
-@given(st.timedeltas(timedelta(0), 3 * LIFE))
-def test_a_warning_comes_from_month_five_and_says_the_cure(age: timedelta) -> None:
+@given(st.timedeltas(timedelta(0), 3 * LOGIN_LIFETIME))
+def test_warns_from_month_five_and_names_the_command(age: timedelta) -> None:
     found = standing(age)
-    assert found.expires_at == NOW - age + LIFE
-    assert (found.warning is not None) == (age >= WARNED)
+    assert found.expires_at == NOW - age + LOGIN_LIFETIME
+    assert (found.warning is not None) == (age >= WARN_AFTER)
     assert LOGIN in (found.warning or LOGIN)
 
 
@@ -210,27 +208,29 @@ def test_a_warning_comes_from_month_five_and_says_the_cure(age: timedelta) -> No
         (30 * DAY, "in 30 days (2026-03-31)"),
         (DAY, "in 1 day (2026-03-02)"),
         (DAY / 2, "today (2026-03-02)"),
-        (timedelta(0), "half a year old"),
-        (-9 * DAY, "half a year old"),
+        (timedelta(0), "older than six months"),
+        (-9 * DAY, "older than six months"),
     ],
 )
-def test_it_says_when_the_login_ends(left: timedelta, words: str) -> None:
-    assert words in (standing(LIFE - left).warning or "")
+def test_says_when_the_login_expires(left: timedelta, words: str) -> None:
+    assert words in (standing(LOGIN_LIFETIME - left).warning or "")
 
 
-def test_nothing_is_guessed_of_a_login_whose_day_is_unknown() -> None:
+def test_assumes_nothing_when_the_date_of_the_login_is_unknown() -> None:
     assert standing(None) == LoginState("me", "active", None, (), None)
 
 
-def test_a_login_that_is_over_says_so_once() -> None:
-    warning = standing(2 * LIFE, "needs_login", error="Spotify no longer takes this login (invalid_grant)").warning
+def test_names_the_login_command_only_once_for_an_expired_login() -> None:
+    warning = standing(
+        2 * LOGIN_LIFETIME, "needs_login", error="Spotify no longer takes this login (invalid_grant)"
+    ).warning
     assert warning == (
         "me has to log in again (Spotify no longer takes this login (invalid_grant)); log in again: spotisync login"
     )
-    assert (standing(LIFE, "needs_login", error=f"over; {LOGIN}").warning or "").count(LOGIN) == 1
+    assert (standing(LOGIN_LIFETIME, "needs_login", error=f"over; {LOGIN}").warning or "").count(LOGIN) == 1
 
 
-def test_a_login_that_lacks_a_scope_says_which() -> None:
+def test_names_the_scopes_that_a_login_lacks() -> None:
     found = standing(DAY, scope=" ".join(list(SCOPES)[:-1]))
     assert found.missing == ("user-read-recently-played",)
     assert "lacks user-read-recently-played (plays); log in again" in (found.warning or "")

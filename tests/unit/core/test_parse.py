@@ -99,7 +99,7 @@ PAGES: list[Any] = [parse.saved_tracks, parse.playlists, parse.playlist_items]
         {"error": {"status": 500}},
     ],
 )
-def test_a_page_without_items_or_total_is_unreadable_and_never_empty(read: Any, body: Any) -> None:
+def test_a_page_without_items_or_total_is_unreadable_and_not_empty(read: Any, body: Any) -> None:
     with pytest.raises(Unreadable):
         read(body, 0)
 
@@ -111,14 +111,14 @@ def test_an_empty_list_is_an_empty_page(read: Any) -> None:
 
 
 @pytest.mark.parametrize("read", PAGES)
-def test_a_total_sent_as_a_float_is_a_total(read: Any) -> None:
+def test_accepts_a_total_that_is_a_float(read: Any) -> None:
     assert read(page(total=7.0), 0).total == 7
 
 
 # ---- saved tracks ---------------------------------------------------------------------------------------------------
 
 
-def test_null_rows_keep_their_place() -> None:
+def test_null_rows_keep_their_position() -> None:
     found = parse.saved_tracks(page(saved(), None, {"track": None, "added_at": ADDED}, {}, saved()), 50)
     row = SavedTrackRow("t1", datetime(2025, 3, 1, 12, tzinfo=UTC))
     assert found.rows == (row, None, None, None, row)
@@ -126,11 +126,11 @@ def test_null_rows_keep_their_place() -> None:
 
 
 @pytest.mark.parametrize("added_at", [None, "", "yesterday", 7, "0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z"])
-def test_a_date_that_is_none_counts_as_the_oldest(added_at: Any) -> None:
+def test_a_missing_date_becomes_the_epoch(added_at: Any) -> None:
     assert parse.saved_tracks(page(saved(added_at=added_at)), 0).rows == (SavedTrackRow("t1", EPOCH),)
 
 
-def test_one_page_puts_tracks_albums_and_artists_into_the_catalogue() -> None:
+def test_one_page_fills_the_catalogue_with_tracks_albums_and_artists() -> None:
     catalogue = parse.saved_tracks(page(saved()), 0).catalogue
     assert set(catalogue.tracks) == {"t1"}
     assert set(catalogue.albums) == {"b1"}
@@ -140,11 +140,11 @@ def test_one_page_puts_tracks_albums_and_artists_into_the_catalogue() -> None:
     assert catalogue.albums["b1"].artist_ids == ("a1",)
 
 
-def test_a_relinked_track_goes_by_the_id_that_spotify_lists() -> None:
+def test_stores_a_relinked_track_under_the_id_that_spotify_lists() -> None:
     assert track_of(linked_from={"id": "t0", "type": "track"}).id == "t1"
 
 
-def test_what_one_sighting_knows_another_does_not_forget() -> None:
+def test_a_later_sighting_keeps_what_an_earlier_one_knew() -> None:
     catalogue = CatalogueRows()
     parse.album({**ALBUM, "label": "Ninth Pier", "popularity": 3}, catalogue)
     parse.album({**ALBUM, "popularity": 5}, catalogue)
@@ -169,12 +169,12 @@ def test_what_one_sighting_knows_another_does_not_forget() -> None:
         ("", None),
     ],
 )
-def test_a_release_date_is_kept_as_sent_and_its_first_day_is_worked_out(sent: str, day: date | None) -> None:
+def test_stores_a_release_date_as_sent_and_derives_its_first_day(sent: str, day: date | None) -> None:
     found = album_of(release_date=sent, release_date_precision="year")
     assert (found.release_date, found.release_date_precision, found.released_on) == (sent, "year", day)
 
 
-def test_no_release_date_is_none() -> None:
+def test_a_missing_release_date_is_none() -> None:
     assert album_of(release_date=None).release_date is None
     assert album_of(release_date=None).released_on is None
 
@@ -194,31 +194,31 @@ def test_no_release_date_is_none() -> None:
         ([], None),
     ],
 )
-def test_whole_numbers_come_as_floats_too(sent: Any, number: int | None) -> None:
+def test_accepts_whole_numbers_sent_as_floats(sent: Any, number: int | None) -> None:
     found = artist_of(popularity=sent, followers={"href": None, "total": sent})
     assert (found.popularity, found.followers) == (number, number)
 
 
 @pytest.mark.parametrize("name", ["", "N/A", "null", "夜の灯台", "x" * 100_000])
-def test_any_name_is_kept(name: str) -> None:
+def test_keeps_any_name(name: str) -> None:
     assert track_of(name=name).name == name
     assert artist_of(name=name).name == name
     assert album_of(name=name).name == name
     assert playlist_of(name=name).name == name
 
 
-def test_no_name_is_unknown() -> None:
+def test_a_missing_name_is_unknown() -> None:
     assert track_of(name=None).name is None
     assert artist_of(name=None).name is None
     assert playlist_of(name=None).name is None
 
 
-def test_a_name_with_nul_and_lone_surrogates_becomes_one_that_postgres_takes() -> None:
+def test_removes_nul_and_lone_surrogates_from_a_name_for_postgres() -> None:
     name = track_of(name="a\x00b\ud800c").name
     assert name == "ab?c"
 
 
-def test_no_genres_is_not_the_same_as_unknown_genres() -> None:
+def test_an_empty_list_of_genres_differs_from_a_missing_one() -> None:
     assert artist_of(genres=[]).genres == ()
     assert artist_of(genres=["harbour folk", None, "", 3]).genres == ("harbour folk",)
     assert artist_of(genres=None).genres is None
@@ -238,39 +238,39 @@ def test_no_genres_is_not_the_same_as_unknown_genres() -> None:
         ({"url": "x"}, None),
     ],
 )
-def test_the_largest_image_counts_or_the_first_when_none_has_a_size(images: Any, url: str | None) -> None:
+def test_picks_the_largest_image_or_the_first_without_sizes(images: Any, url: str | None) -> None:
     assert artist_of(images=images).image_url == url
     assert playlist_of(images=images).image_url == url
 
 
-def test_codes_come_from_external_ids() -> None:
+def test_reads_isrc_and_upc_from_external_ids() -> None:
     assert track_of(external_ids={"isrc": "NLA1"}).isrc == "NLA1"
     assert album_of(external_ids={"upc": "123"}).upc == "123"
     assert track_of(external_ids=None).isrc is None
 
 
-def test_a_list_of_artists_that_is_missing_is_unknown_and_an_empty_one_is_empty() -> None:
+def test_a_missing_list_of_artists_is_unknown_and_an_empty_one_empty() -> None:
     assert track_of(artists=None).artist_ids is None
     assert track_of(artists=[]).artist_ids == ()
     assert track_of(artists=[None, {"id": None}, ARTIST]).artist_ids == ("a1",)
 
 
 @pytest.mark.parametrize("sent", ["2025-03-01T12:00:00Z", "2025-03-01T12:00:00", "2025-03-01T14:00:00.000+02:00"])
-def test_moments_are_in_utc(sent: str) -> None:
+def test_converts_timestamps_to_utc(sent: str) -> None:
     found = parse.moment(sent)
     assert found == datetime(2025, 3, 1, 12, tzinfo=UTC)
     assert found.tzinfo is UTC
 
 
 @pytest.mark.parametrize("sent", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
-def test_moments_beyond_the_calendar_are_none(sent: str) -> None:
+def test_timestamps_beyond_the_calendar_are_none(sent: str) -> None:
     assert parse.moment(sent) is None
 
 
 # ---- playlists ------------------------------------------------------------------------------------------------------
 
 
-def test_null_playlists_keep_their_place() -> None:
+def test_null_playlists_keep_their_position() -> None:
     found = parse.playlists(page(None, {"id": "p1"}, {"id": None}, {"id": ""}), 50)
     assert [row and row.id for row in found.rows] == [None, "p1", None, None]
     assert found.length == 4
@@ -288,18 +288,18 @@ def test_null_playlists_keep_their_place() -> None:
         ({}, None),
     ],
 )
-def test_how_many_rows_a_playlist_has_comes_by_either_name(sent: dict[str, Any], total: int | None) -> None:
+def test_reads_the_length_of_a_playlist_under_either_key(sent: dict[str, Any], total: int | None) -> None:
     assert playlist_of(**sent).total_items == total
 
 
-def test_a_playlist_full_of_nulls_is_a_playlist() -> None:
+def test_accepts_a_playlist_whose_fields_are_all_null() -> None:
     found = playlist_of(name=None, description=None, owner=None, public=None, snapshot_id=None, collaborative=None)
     assert found == PlaylistRow("p1", None, None, None, None, None, None, None, None, None)
     owner = {"id": None, "display_name": None}
     assert playlist_of(owner=owner).owner_id is None
 
 
-def test_an_empty_description_is_not_an_unknown_one() -> None:
+def test_an_empty_description_differs_from_an_unknown_one() -> None:
     assert playlist_of(description="").description == ""
 
 
@@ -316,7 +316,7 @@ def test_an_empty_description_is_not_an_unknown_one() -> None:
         {"item": None, "track": TRACK},
     ],
 )
-def test_a_track_comes_as_item_or_as_track_or_as_both(item: dict[str, Any]) -> None:
+def test_reads_a_track_from_item_or_track_or_both(item: dict[str, Any]) -> None:
     row = item_of({"added_at": ADDED, "added_by": {"id": "u1"}, "is_local": False, **item}, 100)
     moment = datetime(2025, 3, 1, 12, tzinfo=UTC)
     assert row == PlaylistItemRow(100, "track", "t1", "spotify:track:t1", "Kettle", moment, "u1")
@@ -325,7 +325,7 @@ def test_a_track_comes_as_item_or_as_track_or_as_both(item: dict[str, Any]) -> N
 @pytest.mark.parametrize(
     "item", [None, {}, {"track": None, "added_by": {"id": ""}}, {"item": None}, {"track": True}, {"track": {}}]
 )
-def test_a_row_with_nothing_in_it_is_unavailable_and_keeps_its_place(item: Any) -> None:
+def test_an_empty_row_is_unavailable_and_keeps_its_position(item: Any) -> None:
     assert item_of(item, 7) == PlaylistItemRow(7, "unavailable")
 
 
@@ -347,7 +347,7 @@ def test_a_local_file_has_no_id() -> None:
     assert found.catalogue == CatalogueRows()
 
 
-def test_an_episode_is_no_track_in_either_shape() -> None:
+def test_an_episode_is_no_track_in_either_form() -> None:
     show = {"id": "s1", "name": "A Show", "type": "show", "uri": "spotify:show:s1"}
     real = {"id": "e1", "type": "episode", "uri": "spotify:episode:e1", "name": "Pilot", "show": show}
     dressed = {
@@ -362,30 +362,30 @@ def test_an_episode_is_no_track_in_either_shape() -> None:
 
 
 @pytest.mark.parametrize("sign", [{"type": "episode"}, {"episode": True}, {"uri": "spotify:episode:e1"}])
-def test_one_sign_of_an_episode_is_enough(sign: dict[str, Any]) -> None:
+def test_one_marker_of_an_episode_is_enough(sign: dict[str, Any]) -> None:
     assert item_of({"item": {**TRACK, **sign}}).kind == "episode"
 
 
-def test_a_show_where_the_artist_belongs_makes_no_artist() -> None:
+def test_a_show_listed_as_an_artist_creates_no_artist() -> None:
     row = track_of(artists=[{"id": "s1", "type": "show", "name": "A Show"}])
     assert row.artist_ids == ()
 
 
 @pytest.mark.parametrize("kind", ["chapter", "audiobook", "ad", 3])
-def test_a_kind_nobody_knows_is_unavailable_and_says_what_it_was_called(kind: Any) -> None:
+def test_an_unknown_kind_is_unavailable_and_keeps_its_uri_and_name(kind: Any) -> None:
     found = parse.playlist_items(page({"item": {**TRACK, "type": kind, "uri": "spotify:other:x"}}), 0)
     assert found.rows == (PlaylistItemRow(0, "unavailable", None, "spotify:other:x", "Kettle"),)
     assert found.catalogue == CatalogueRows()
 
 
 @pytest.mark.parametrize("kind", [None, "track"])
-def test_a_track_that_does_not_say_so_is_a_track(kind: Any) -> None:
+def test_a_row_without_a_type_is_a_track(kind: Any) -> None:
     assert item_of({"item": {**TRACK, "type": kind}}).kind == "track"
     bare = {name: value for name, value in TRACK.items() if name != "type"}
     assert item_of({"item": bare}).kind == "track"
 
 
-def test_the_same_track_twice_is_two_rows() -> None:
+def test_a_track_listed_twice_yields_two_rows() -> None:
     found = parse.playlist_items(page({"item": TRACK}, {"item": TRACK}), 50)
     assert [(row.position, row.track_id) for row in found.rows] == [(50, "t1"), (51, "t1")]
 
@@ -393,7 +393,7 @@ def test_the_same_track_twice_is_two_rows() -> None:
 @pytest.mark.parametrize(
     ("added_at", "stored"), [(None, None), ("1970-01-01T00:00:00Z", EPOCH), (ADDED, parse.moment(ADDED))]
 )
-def test_old_playlists_do_not_say_when_or_by_whom(added_at: Any, stored: Any) -> None:
+def test_accepts_old_playlist_rows_without_date_and_adder(added_at: Any, stored: Any) -> None:
     row = item_of({"item": TRACK, "added_at": added_at, "added_by": None})
     assert (row.added_at, row.added_by) == (stored, None)
 
@@ -401,19 +401,19 @@ def test_old_playlists_do_not_say_when_or_by_whom(added_at: Any, stored: Any) ->
 # ---- look-ups -------------------------------------------------------------------------------------------------------
 
 
-def test_a_null_among_looked_up_ids_says_that_the_id_is_gone() -> None:
+def test_a_null_among_looked_up_ids_means_that_the_id_is_gone() -> None:
     found = parse.artists_by_id({"artists": [ARTIST, None, {"id": None}]}, ["a1", "a2", "a3"])
     assert (set(found.known), set(found.gone)) == ({"a1"}, {"a2"})
     assert set(found.catalogue.artists) == {"a1"}
 
 
-def test_an_answer_under_another_id_answers_what_was_asked() -> None:
+def test_a_reply_with_another_id_answers_the_requested_id() -> None:
     found = parse.albums_by_id({"albums": [{**ALBUM, "id": "b9"}]}, ["b1"])
     assert (set(found.known), set(found.gone)) == ({"b1"}, set())
 
 
 @pytest.mark.parametrize("body", [None, {}, [], {"artists": None}, {"artists": []}, {"artists": [None, None]}])
-def test_a_list_of_another_length_proves_nothing(body: Any) -> None:
+def test_a_look_up_reply_of_another_length_is_unreadable(body: Any) -> None:
     with pytest.raises(Unreadable):
         parse.artists_by_id(body, ["a1"])
 
@@ -459,7 +459,7 @@ def moments(value: Any) -> Iterator[datetime]:
 
 
 @given(BODIES)
-def test_whatever_comes_is_read_or_unreadable_and_what_is_read_can_be_stored(body: Any) -> None:
+def test_any_reply_is_unreadable_or_yields_rows_that_can_be_stored(body: Any) -> None:
     readers: list[Any] = [
         *(lambda body, read=read: read(body, 0) for read in PAGES),
         *(lambda body, read=read: read(body, ["x"]) for read in (parse.artists_by_id, parse.albums_by_id)),
@@ -476,7 +476,7 @@ def test_whatever_comes_is_read_or_unreadable_and_what_is_read_can_be_stored(bod
 
 
 @given(JSON)
-def test_a_row_is_there_for_each_row_sent_whatever_it_is(item: Any) -> None:
+def test_yields_one_row_for_each_row_sent(item: Any) -> None:
     for read in PAGES:
         found = read(page(item, saved(), total=9), 4)
         assert (found.length, len(found.rows)) == (2, 2)

@@ -114,7 +114,7 @@ PLAYLISTS = st.lists(
 
 @settings(max_examples=150)
 @given(playlists=PLAYLISTS, short=st.sampled_from((0.0, 0.3)), cut=st.booleans(), seed=st.integers(0, 2**32))
-def test_any_playlists_and_any_cuts_stage_every_row_exactly_once(
+def test_stages_every_row_once_for_any_playlists_and_interruptions(
     playlists: list[tuple[int, str, int | None]], short: float, cut: bool, seed: int
 ) -> None:
     rng = Random(seed)
@@ -137,7 +137,7 @@ def test_any_playlists_and_any_cuts_stage_every_row_exactly_once(
     assert max(Counter((id_, row.position) for id_, row in reader.staged).values(), default=1) == 1
 
 
-def test_calm_playlists_cost_a_call_for_each_fifty_rows() -> None:
+def test_unchanging_playlists_cost_one_call_per_fifty_rows() -> None:
     spotify = Spotify({f"p{n}": names(size) for n, size in enumerate((0, 1, 50, 51, 100, 230, 0, 49))})
     reader = Reader(spotify)
     reader.read()
@@ -151,7 +151,7 @@ def test_an_empty_playlist_costs_no_call() -> None:
     assert reader.access == {"p0": "synced", "p1": "synced"}
 
 
-def test_a_playlist_whose_size_is_unknown_is_asked_for_one_page() -> None:
+def test_requests_one_page_of_a_playlist_of_unknown_length() -> None:
     reader = Reader(Spotify({"p0": names(120)}, says={"p0": None}))
     assert [request.offset for request in reader.plan().requests] == [0]
     reader.read()
@@ -167,14 +167,14 @@ def test_a_batch_is_eight_calls_and_may_end_inside_a_playlist() -> None:
     assert reader.rows("p0") == names(1_000)
 
 
-def test_what_is_half_in_comes_before_what_was_not_begun() -> None:
+def test_finishes_a_partly_read_playlist_before_starting_another() -> None:
     reader = Reader(Spotify({"p0": names(60), "p1": names(60)}))
     reader.batch(arrive=3)
     assert reader.access == {"p0": "synced"}
     assert [(request.playlist_id, request.offset) for request in reader.plan().requests] == [("p1", 50)]
 
 
-def test_a_playlist_that_grows_is_read_to_its_new_end_before_the_next_one() -> None:
+def test_reads_a_playlist_that_grows_to_its_new_end() -> None:
     spotify = Spotify({"p0": names(50), "p1": names(10)})
     reader = Reader(spotify)
     plan = reader.plan()
@@ -185,7 +185,7 @@ def test_a_playlist_that_grows_is_read_to_its_new_end_before_the_next_one() -> N
     assert {id_ for id_, _ in step.items} == {"p0"}
 
 
-def test_a_playlist_that_shrinks_is_over_where_it_ends_now() -> None:
+def test_reads_a_playlist_that_shrinks_to_its_new_end() -> None:
     spotify = Spotify({"p0": names(200), "p1": names(10)})
     reader = Reader(spotify)
     plan = reader.plan()
@@ -195,7 +195,7 @@ def test_a_playlist_that_shrinks_is_over_where_it_ends_now() -> None:
     assert Counter(id_ for id_, _ in step.items) == {"p0": 60, "p1": 10}
 
 
-def test_a_playlist_that_shrank_to_before_the_place_of_its_reading_is_over() -> None:
+def test_ends_a_playlist_that_shrank_to_before_the_read_position() -> None:
     spotify = Spotify({"p0": names(1_000)})
     reader = Reader(spotify)
     reader.batch()
@@ -204,7 +204,7 @@ def test_a_playlist_that_shrank_to_before_the_place_of_its_reading_is_over() -> 
     assert reader.access == {"p0": "synced"}
 
 
-def test_a_short_page_is_gone_on_from_where_it_ended() -> None:
+def test_continues_after_the_last_row_of_a_short_page() -> None:
     reader = Reader(Spotify({"p0": names(100), "p1": names(5)}))
     plan = reader.plan()
     answers = [Answer(plan.requests[0], body(names(30), 100)), *map(reader.spotify.answer, plan.requests[1:])]
@@ -213,7 +213,7 @@ def test_a_short_page_is_gone_on_from_where_it_ended() -> None:
     assert len(step.items) == 30
 
 
-def test_a_refused_playlist_does_not_keep_the_others_from_being_read() -> None:
+def test_a_refused_playlist_does_not_stop_the_others() -> None:
     spotify = Spotify({"p0": names(120), "p1": names(120), "p2": names(3)}, refuses={"p0": 403, "p1": 404})
     reader = Reader(spotify)
     reader.batch()
@@ -221,7 +221,7 @@ def test_a_refused_playlist_does_not_keep_the_others_from_being_read() -> None:
     assert {id_ for id_, _ in reader.staged} == {"p2"}
 
 
-def test_a_refusal_in_the_middle_ends_the_reading() -> None:
+def test_a_refusal_in_mid_playlist_ends_its_reading() -> None:
     spotify = Spotify({"p0": names(500), "p1": names(3)})
     reader = Reader(spotify)
     reader.batch()
@@ -239,7 +239,7 @@ def test_a_page_without_rows_before_the_end_is_unreadable() -> None:
 # ---- what is unreadable in the middle -------------------------------------------------------------------------------
 
 
-def test_contents_before_an_unreadable_page_are_kept() -> None:
+def test_keeps_contents_before_an_unreadable_page() -> None:
     reader = Reader(Spotify({"p0": names(60), "p1": names(10)}))
     plan = reader.plan()
     answers = [reader.spotify.answer(plan.requests[0]), Answer(plan.requests[1], {"items": None, "total": 60})]
@@ -254,7 +254,7 @@ def saved(rows: Sequence[int], total: int) -> dict[str, Any]:
     return {"items": items, "total": total}
 
 
-def test_saved_tracks_before_an_unreadable_page_are_kept() -> None:
+def test_keeps_saved_tracks_before_an_unreadable_page() -> None:
     cursor = TracksWalk(walk=Walk(0, 59))
     good, bad = Request("saved_tracks", 0), Request("saved_tracks", 49)
     step = phases.fold_tracks(cursor, [Answer(good, saved(range(50), 59)), Answer(bad, {"total": 59})])
@@ -265,7 +265,7 @@ def test_saved_tracks_before_an_unreadable_page_are_kept() -> None:
         phases.fold_tracks(cursor, [Answer(good, {"total": 59})])
 
 
-def test_look_ups_before_an_unreadable_page_are_kept() -> None:
+def test_keeps_look_ups_before_an_unreadable_page() -> None:
     good, bad = Request("artists", ids=("a1",)), Request("artists", ids=("a2",))
     answers = [Answer(good, {"artists": [{"id": "a1"}]}), Answer(bad, {"artists": []})]
     assert set(phases.fold_lookups(Lookups(), "artists", answers).known) == {"a1"}
@@ -276,7 +276,7 @@ def test_look_ups_before_an_unreadable_page_are_kept() -> None:
 # ---- tracks, look-ups, the list of playlists ------------------------------------------------------------------------
 
 
-def test_of_twins_the_newest_counts() -> None:
+def test_the_newest_of_two_rows_of_a_track_counts() -> None:
     items = [
         {"added_at": f"2026-01-0{day}T00:00:00Z", "track": {"id": id_}} for day, id_ in ((5, "a"), (4, "b"), (2, "a"))
     ]
@@ -287,7 +287,7 @@ def test_of_twins_the_newest_counts() -> None:
 
 
 @pytest.mark.parametrize(("entity", "size"), [("artists", 50), ("albums", 20)])
-def test_look_ups_go_by_as_many_ids_as_a_call_takes(entity: Any, size: int) -> None:
+def test_a_look_up_call_holds_as_many_ids_as_the_endpoint_accepts(entity: Any, size: int) -> None:
     requests = phases.plan_lookups(entity, names(101))
     assert [len(request.ids) for request in requests] == [size] * (101 // size) + [101 % size]
     assert [id_ for request in requests for id_ in request.ids] == names(101)
@@ -296,25 +296,25 @@ def test_look_ups_go_by_as_many_ids_as_a_call_takes(entity: Any, size: int) -> N
 FORBIDDEN = Refused(403, "Forbidden")
 
 
-def test_a_refused_look_up_of_many_says_that_the_app_is_restricted() -> None:
+def test_a_refused_look_up_of_many_means_that_the_app_is_restricted() -> None:
     answers = [Answer(Request("artists", ids=("a1",)), refused=FORBIDDEN)]
     step = phases.fold_lookups(Lookups(), "artists", answers)
     assert (step.regime, step.deferred, step.missed) == ("restricted", False, frozenset())
     assert step.cursor == Lookups()
 
 
-def test_a_refused_look_up_of_one_puts_the_rest_off() -> None:
+def test_a_refused_look_up_of_one_id_defers_the_rest() -> None:
     step = phases.fold_lookups(Lookups(), "artists", [Answer(Request("artist", ids=("a1",)), refused=FORBIDDEN)])
     assert (step.regime, step.deferred) == (None, True)
 
 
-def test_what_came_before_a_refusal_is_kept_and_says_nothing_of_what_came_after() -> None:
+def test_keeps_answers_before_a_refusal_and_leaves_later_ids_open() -> None:
     good = Answer(Request("albums", ids=("b1",)), {"albums": [{"id": "b1"}]})
     step = phases.fold_lookups(Lookups(), "albums", [good, Answer(Request("albums", ids=("b2",)), refused=FORBIDDEN)])
     assert (set(step.known), set(step.missed), step.deferred) == ({"b1"}, set(), False)
 
 
-def test_look_ups_one_by_one() -> None:
+def test_folds_look_ups_of_single_ids() -> None:
     requests = phases.plan_single_lookups("artists", ["a1", "a2", "a3"])
     bodies: list[Any] = [{"id": "a1", "type": "artist"}, None, {"type": "artist"}]
     answers = [Answer(request, body) for request, body in zip(requests, bodies, strict=True)]
@@ -324,7 +324,7 @@ def test_look_ups_one_by_one() -> None:
     assert (step.regime, step.partial) == (None, True)
 
 
-def test_an_artist_with_a_popularity_tells_the_full_regime() -> None:
+def test_an_artist_with_a_popularity_means_the_full_regime() -> None:
     body = {"id": "a1", "type": "artist", "popularity": 5}
     step = phases.fold_lookups(Lookups(), "artists", [Answer(Request("artist", ids=("a1",)), body)])
     assert (step.regime, step.partial) == ("full", False)
@@ -347,7 +347,7 @@ def second_page(first: Step, ids: Sequence[str | None], total: int) -> Step:
     return fold_list(first.cursor, 50, ids, total)
 
 
-def test_a_list_of_one_page_proves_what_is_gone() -> None:
+def test_a_list_of_one_page_proves_removals() -> None:
     step = fold_list(Listing(), 0, ["p0", None, "p2"], 3)
     assert step.listing == Listed(total=3, nulls=1, steady=True, one_page=True, reading=1)
     assert step.listing.last
@@ -357,7 +357,7 @@ def test_a_list_of_one_page_proves_what_is_gone() -> None:
 
 
 @pytest.mark.parametrize(("cursor", "last"), [(Listing(), False), (Listing(reading=2), True)])
-def test_a_list_of_several_pages_is_read_twice_before_something_is_gone(cursor: Listing, last: bool) -> None:
+def test_a_list_of_several_pages_is_read_twice_before_removals(cursor: Listing, last: bool) -> None:
     step = second_page(fold_list(cursor, 0, names(50), 60), names(10, "q"), 60)
     assert step.listing
     assert (proves(step, 60), step.listing.last) == (True, last)
@@ -369,7 +369,7 @@ def test_a_list_whose_total_changed_proves_nothing() -> None:
     assert not proves(step, 61, as_before=True)
 
 
-def test_rows_that_do_not_add_up_prove_nothing_but_when_they_never_do() -> None:
+def test_a_wrong_sum_of_rows_proves_nothing_unless_it_is_constant() -> None:
     """One went up past the reading and was missed, another one was pushed down and met twice. Or it is always so."""
     step = second_page(fold_list(Listing(reading=2, before=1), 0, [*names(49), None], 60), ["t7", *names(9, "q")], 60)
     assert not proves(step, 58, 1)
@@ -377,7 +377,7 @@ def test_rows_that_do_not_add_up_prove_nothing_but_when_they_never_do() -> None:
     assert proves(step, 59, 1)
 
 
-def test_a_null_row_may_have_been_met_twice() -> None:
+def test_a_null_row_may_be_counted_twice() -> None:
     """The rows add up, but of another number of null rows than there was: one of them may stand for one missed."""
     step = second_page(fold_list(Listing(), 0, [*names(49), None], 60), [None, *names(9, "q")], 60)
     assert not proves(step, 58, 1)
@@ -388,12 +388,12 @@ def test_a_null_row_may_have_been_met_twice() -> None:
     assert proves(step, 58, 1, as_before=True)
 
 
-def test_a_list_that_shrank_to_one_page_while_it_was_read_is_not_read_in_one_piece() -> None:
+def test_a_list_that_shrank_to_one_page_was_not_read_in_one_request() -> None:
     """What its first page had may be hidden in the last one."""
     step = fold_list(Listing(Walk(40, 41, step_back=40), nulls=3), 0, [None, *names(39)], 40)
     assert step.listing
     assert (step.listing.one_page, step.listing.steady) == (False, False)
 
 
-def test_every_request_counts_against_a_family() -> None:
+def test_every_request_belongs_to_a_family() -> None:
     assert {Request(kind).family for kind in FAMILY} == {"library", "artists", "albums", "playlists", "player"}

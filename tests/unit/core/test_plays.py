@@ -74,7 +74,7 @@ def lives(draw: st.DrawFn) -> list[Real]:
 
 @given(lives(), st.data())
 @settings(max_examples=100)
-def test_each_real_play_is_one_row_in_whatever_order_it_is_told(life: list[Real], data: st.DataObject) -> None:
+def test_each_play_is_one_row_in_whichever_order_reports_arrive(life: list[Real], data: st.DataObject) -> None:
     table, told = Table(), set[Real]()
     for _ in range(data.draw(st.integers(1, 5))):
         first = data.draw(st.integers(0, len(life) - 1))
@@ -91,7 +91,7 @@ def test_each_real_play_is_one_row_in_whatever_order_it_is_told(life: list[Real]
 
 
 @given(lives(), st.data())
-def test_what_was_told_once_adds_nothing_a_second_time(life: list[Real], data: st.DataObject) -> None:
+def test_a_repeated_report_adds_nothing(life: list[Real], data: st.DataObject) -> None:
     table = Table()
     table.take(real.recent(data.draw(st.integers(-SHIFT, SHIFT))) for real in life if real.told)
     table.take(real.exported() for real in life)
@@ -101,7 +101,7 @@ def test_what_was_told_once_adds_nothing_a_second_time(life: list[Real], data: s
     assert table.rows == before
 
 
-def test_a_play_keeps_its_time_and_learns_what_the_other_report_knows() -> None:
+def test_a_play_keeps_its_time_and_gains_data_from_the_other_report() -> None:
     real = Real("a", START, 200_000)
     for reports in ((real.recent(3), real.exported()), (real.exported(), real.recent(3))):
         table = Table()
@@ -112,7 +112,7 @@ def test_a_play_keeps_its_time_and_learns_what_the_other_report_knows() -> None:
         assert (row.ms_played, row.context_uri) == (200_000, "spotify:album:x")
 
 
-def test_a_short_play_beside_a_long_one_is_a_play_of_its_own() -> None:
+def test_a_short_play_beside_a_long_one_is_a_separate_play() -> None:
     long, short = Real("a", START, 200_000), Real("a", START + timedelta(seconds=3), 2_000)
     table = Table()
     table.take([long.recent(2)])
@@ -122,7 +122,7 @@ def test_a_short_play_beside_a_long_one_is_a_play_of_its_own() -> None:
 
 @given(st.lists(st.integers(0, 130), min_size=1, max_size=6), st.data())
 @settings(max_examples=25)
-def test_plays_are_never_lost_without_a_gap_that_says_so(rounds: list[int], data: st.DataObject) -> None:
+def test_a_lost_play_always_leaves_a_recorded_gap(rounds: list[int], data: st.DataObject) -> None:
     table, gaps, life = Table(), list[PlayGap](), list[Real]()
     for number, new in enumerate(rounds):
         for _ in range(new):
@@ -145,7 +145,7 @@ def test_plays_are_never_lost_without_a_gap_that_says_so(rounds: list[int], data
 
 
 @pytest.mark.parametrize("length", [REMEMBERED - 1, REMEMBERED])
-def test_a_page_that_is_not_full_has_all_there_is(length: int) -> None:
+def test_a_page_that_is_not_full_leaves_no_gap(length: int) -> None:
     page = RecentPage(length, CatalogueRows(), (Play("a", START, "recent"),))
     settled = plays.merge_reports([], page.plays)
     gap = plays.find_gap(page, START - timedelta(days=1), settled)
@@ -153,7 +153,7 @@ def test_a_page_that_is_not_full_has_all_there_is(length: int) -> None:
     assert plays.find_gap(page, None, settled) is None
 
 
-def test_a_span_closes_a_gap_from_end_to_end() -> None:
+def test_only_a_span_that_covers_the_whole_gap_closes_it() -> None:
     gap = PlayGap(START, START + timedelta(hours=2))
     whole, begun = (START, gap.until), (START + timedelta(minutes=1), gap.until)
     assert plays.is_covered([whole], gap)
@@ -162,7 +162,7 @@ def test_a_span_closes_a_gap_from_end_to_end() -> None:
     assert not plays.is_covered([], gap)
 
 
-def test_recently_played_with_all_its_oddities() -> None:
+def test_parses_recently_played_rows_with_missing_fields() -> None:
     track = {"id": "t", "type": "track", "name": "T", "album": {"id": "b", "type": "album"}, "artists": [{"id": "a"}]}
     items = [
         {"played_at": "2026-03-01T12:00:00.123Z", "track": track, "context": None},

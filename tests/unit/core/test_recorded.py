@@ -17,7 +17,7 @@ def recorded(name: str) -> Any:
     return json.loads((RECORDED / f"{name}.json").read_text())
 
 
-def test_saved_tracks_parse_whole() -> None:
+def test_parses_recorded_saved_tracks_completely() -> None:
     body = recorded("me_tracks")
     found = parse.saved_tracks(body, 0)
     assert [row and row.track_id for row in found.rows] == [item["track"]["id"] for item in body["items"]]
@@ -26,7 +26,7 @@ def test_saved_tracks_parse_whole() -> None:
     assert all(row.released_on and row.image_url for row in found.catalogue.albums.values())
 
 
-def test_playlists_parse_whole() -> None:
+def test_parses_recorded_playlists_completely() -> None:
     body = recorded("me_playlists")
     found = parse.playlists(body, 0)
     assert [row and row.id for row in found.rows] == [item and item["id"] for item in body["items"]]
@@ -45,7 +45,7 @@ def test_playlists_parse_whole() -> None:
         ("playlist_with_local_track", "tracks"),
     ],
 )
-def test_playlist_items_parse_whole(name: str, within: str | None) -> None:
+def test_parses_recorded_playlist_items_completely(name: str, within: str | None) -> None:
     body = recorded(name)
     body = body[within] if within else body
     found = parse.playlist_items(body, 0)
@@ -58,7 +58,7 @@ def test_playlist_items_parse_whole(name: str, within: str | None) -> None:
         assert row.name == (inner["name"] if inner else None)
 
 
-def test_saved_albums_parse_whole() -> None:
+def test_parses_recorded_saved_albums_completely() -> None:
     items = [item for item in recorded("me_albums")["items"] if item]
     catalogue = CatalogueRows()
     rows = [parse.album(item["album"], catalogue) for item in items]
@@ -66,7 +66,7 @@ def test_saved_albums_parse_whole() -> None:
     assert all(row and row.artist_ids and row.label and row.upc and row.total_tracks for row in rows)
 
 
-def test_artists_parse_whole() -> None:
+def test_parses_recorded_artists_completely() -> None:
     lists = [
         recorded("me_following_artists")["artists"]["items"],
         recorded("artists_followers_float")["artists"],
@@ -78,7 +78,7 @@ def test_artists_parse_whole() -> None:
         assert all(row and row.genres is not None and row.followers is not None for row in rows)
 
 
-def test_plays_and_the_album_parse_whole() -> None:
+def test_parses_recorded_plays_and_the_album_completely() -> None:
     for item in recorded("recently_played")["items"]:
         assert parse.track(item["track"], CatalogueRows())
     assert parse.album(recorded("album"), CatalogueRows())
@@ -91,13 +91,13 @@ PARSED = {
 }  # fmt: skip
 
 
-def test_every_recorded_reply_has_its_test() -> None:
+def test_every_recorded_reply_has_a_test() -> None:
     """What is left has no parser: the profile (see `Client.me`) and two errors."""
     assert {path.stem for path in RECORDED.glob("*.json")} - PARSED == {"me", "error_404", "error_429_rate"}
 
 
 @pytest.mark.parametrize("name", ["playlist_full", "playlist_with_episode", "playlist_with_local_track"])
-def test_a_playlist_itself_parses_whole(name: str) -> None:
+def test_parses_a_recorded_playlist_object_completely(name: str) -> None:
     body = recorded(name)
     row = parse.playlist(body)
     assert row

@@ -25,7 +25,7 @@ CONTENTS = {"href": "…", "total": 3}
         ("off", "restricted", "off"),
     ],
 )
-def test_how_stubs_are_dealt_with(enrichment: Any, regime: Any, expected: str) -> None:
+def test_picks_the_look_up_mode_from_setting_and_regime(enrichment: Any, regime: Any, expected: str) -> None:
     assert lookup_mode(enrichment, regime) == expected
 
 
@@ -42,18 +42,18 @@ def test_how_stubs_are_dealt_with(enrichment: Any, regime: Any, expected: str) -
         ([], None),
     ],
 )
-def test_a_list_of_playlists_tells(rows: list[Any], told: str | None) -> None:
+def test_derives_the_regime_from_a_list_of_playlists(rows: list[Any], told: str | None) -> None:
     assert regime_of_playlists(rows) == told
 
 
-def test_a_popularity_tells() -> None:
+def test_derives_the_regime_from_a_popularity() -> None:
     assert regime_of_lookup({"id": "a1", "popularity": 0}) == "full"
     assert regime_of_lookup({"id": "a1", "images": []}) is None
     assert regime_of_lookup(["popularity"]) is None
 
 
 @given(left=st.integers(0, 9_999), budget=st.integers(1, 700), used=st.integers(0, 2_000))
-def test_a_backlog_is_done_when_its_days_are_over_and_not_before(left: int, budget: int, used: int) -> None:
+def test_the_forecast_covers_the_backlog_with_the_fewest_days(left: int, budget: int, used: int) -> None:
     days = days_until_done(left, budget, used)
     now = max(0, budget - used)
     assert left <= now + days * budget

@@ -73,7 +73,7 @@ def fired(rule: Rule, begin: datetime, end: datetime, account_id: int = 1) -> li
     ],
 )
 @pytest.mark.parametrize("expression", ["30 2 * * *", "15,30 2 * * *"])
-def test_half_past_two_comes_once_a_day(day: date, comes: str, expression: str) -> None:
+def test_half_past_two_fires_once_a_day_across_clock_changes(day: date, comes: str, expression: str) -> None:
     berlin = ZoneInfo("Europe/Berlin")
     begin = datetime(day.year, day.month, day.day, tzinfo=berlin).astimezone(UTC)
     found = [str(each.astimezone(berlin)) for each in fired(Cron(expression, "Europe/Berlin"), begin, begin + DAY)]
@@ -85,7 +85,7 @@ DAY = timedelta(hours=23)
 
 
 @given(st.data(), zones, st.integers(0, 23), st.integers(0, 59))
-def test_a_time_of_the_day_comes_once_each_day_whatever_the_clocks_do(
+def test_a_daily_time_fires_once_a_day_across_clock_changes(
     data: st.DataObject, zone: str, hour: int, minute: int
 ) -> None:
     rule = Cron(f"{minute} {hour} * * *", zone)
@@ -111,9 +111,7 @@ def wanted(found: datetime, zone: str, hour: int, minute: int) -> date:
 
 
 @given(st.data(), zones, daily, st.integers(1, 40))
-def test_any_two_clocks_agree_on_the_next_time(
-    data: st.DataObject, zone: str, expression: str, account_id: int
-) -> None:
+def test_two_clocks_find_the_same_due_times(data: st.DataObject, zone: str, expression: str, account_id: int) -> None:
     """Asked at any two moments, the same times are found: none is skipped, none is invented."""
     rule, earlier = Cron(expression, zone), data.draw(times_of_change(zone))
     later = earlier + timedelta(seconds=data.draw(st.integers(0, 3 * 86_400)))
@@ -124,9 +122,7 @@ def test_any_two_clocks_agree_on_the_next_time(
 
 
 @given(st.data(), zones, anything)
-def test_each_due_time_is_taken_once_however_the_clock_is_looked_at(
-    data: st.DataObject, zone: str, expression: str
-) -> None:
+def test_each_due_time_is_taken_once_at_any_clock_readings(data: st.DataObject, zone: str, expression: str) -> None:
     """Ticks at any moments, also in no order, as two workers with two clocks would have them."""
     assume(next(CronSim(expression, BEGIN), None))
     rule, now = Cron(expression, zone), data.draw(times_of_change(zone))
@@ -141,7 +137,7 @@ def test_each_due_time_is_taken_once_however_the_clock_is_looked_at(
 
 
 @given(zones, anything, moments)
-def test_a_cron_time_is_one_that_the_expression_names(zone: str, expression: str, now: datetime) -> None:
+def test_without_clock_changes_the_next_time_matches_the_expression(zone: str, expression: str, now: datetime) -> None:
     """Away from changes of the clocks, whatever an account's place; that the library finds it is its own affair."""
     found = next(CronSim(expression, now), None)
     assume(found)
@@ -152,7 +148,7 @@ def test_a_cron_time_is_one_that_the_expression_names(zone: str, expression: str
         assert schedule.next_time(rule, now + later, account_id) == schedule.next_time(rule, now, 1) + later
 
 
-def test_sunday_at_four_is_in_the_time_zone_that_is_set() -> None:
+def test_sunday_at_four_uses_the_configured_time_zone() -> None:
     now = datetime(2025, 2, 26, 12, tzinfo=UTC)
     assert schedule.next_time(Cron("0 4 * * 0", "Europe/Berlin"), now, 1) == datetime(2025, 3, 2, 3, tzinfo=UTC)
     assert schedule.next_time(Cron("0 4 * * 0", "Asia/Tokyo"), now, 1) == datetime(2025, 3, 1, 19, tzinfo=UTC)
@@ -162,7 +158,9 @@ def test_sunday_at_four_is_in_the_time_zone_that_is_set() -> None:
 
 
 @given(st.integers(1, 200_000), moments, st.integers(1, 60), st.sampled_from((1, 2, 4, 8)))
-def test_an_interval_is_a_grid_and_never_too_soon(seconds: int, now: datetime, account_id: int, factor: int) -> None:
+def test_an_interval_has_fixed_steps_and_never_fires_too_early(
+    seconds: int, now: datetime, account_id: int, factor: int
+) -> None:
     rule = Every(seconds)
     step = timedelta(seconds=schedule.stretched_interval(rule, factor))
     found = schedule.next_time(rule, now, account_id, factor)
@@ -172,7 +170,7 @@ def test_an_interval_is_a_grid_and_never_too_soon(seconds: int, now: datetime, a
 
 
 @given(st.integers(60, 86_400), moments, st.integers(1, 500))
-def test_however_long_nobody_was_there_it_is_caught_up_once(seconds: int, now: datetime, missed: int) -> None:
+def test_a_missed_interval_is_made_up_once_after_any_downtime(seconds: int, now: datetime, missed: int) -> None:
     due = schedule.next_time(Every(seconds), now, 1)
     back = due + timedelta(seconds=seconds * missed)
     assert schedule.next_time(Every(seconds), back, 1) > back
@@ -183,7 +181,7 @@ def test_however_long_nobody_was_there_it_is_caught_up_once(seconds: int, now: d
 
 @pytest.mark.parametrize("accounts", [1, 2, 10, 64])
 @pytest.mark.parametrize("rule", [Every(1800), Cron("0 4 * * *", "UTC")])
-def test_accounts_do_not_come_all_at_once(accounts: int, rule: Rule) -> None:
+def test_due_times_of_accounts_are_spread_over_the_interval(accounts: int, rule: Rule) -> None:
     now = datetime(2025, 3, 1, tzinfo=UTC)
     times = sorted(schedule.next_time(rule, now, id_) for id_ in range(1, accounts + 1))
     period = 1800 if isinstance(rule, Every) else schedule.CRON_SPREAD
@@ -193,11 +191,11 @@ def test_accounts_do_not_come_all_at_once(accounts: int, rule: Rule) -> None:
 
 
 @given(st.integers(-5, 10**12))
-def test_a_place_is_a_share(account_id: int) -> None:
+def test_the_position_in_an_interval_is_a_fraction(account_id: int) -> None:
     assert 0 <= schedule.position_in_interval(account_id) < 1
 
 
-def test_the_first_account_comes_when_the_expression_says() -> None:
+def test_the_first_account_fires_exactly_when_the_expression_says() -> None:
     assert [schedule.position_in_interval(id_) for id_ in (1, 2, 3, 4, 5)] == [0, 1 / 2, 1 / 4, 3 / 4, 1 / 8]
 
 
@@ -215,7 +213,7 @@ def test_the_first_account_comes_when_the_expression_says() -> None:
         ([FamilyUsage(0, 0)], 0.0),
     ],
 )
-def test_what_is_left_is_the_shortest_familys(spent: list[FamilyUsage], left: float | None) -> None:
+def test_the_remaining_budget_is_that_of_the_scarcest_family(spent: list[FamilyUsage], left: float | None) -> None:
     found = schedule.budget_left(spent)
     assert found is None if left is None else found == pytest.approx(left)
 
@@ -224,17 +222,17 @@ def test_what_is_left_is_the_shortest_familys(spent: list[FamilyUsage], left: fl
     ("left", "factor"), [(1.0, 1), (0.25, 1), (0.24, 2), (0.125, 2), (0.1, 4), (0.0625, 4), (0.06, 8), (0.0, 8)]
 )
 @pytest.mark.parametrize("quota_met", [True, False])
-def test_the_less_is_left_the_longer_the_interval(left: float, factor: int, quota_met: bool) -> None:
+def test_the_interval_grows_as_the_budget_shrinks(left: float, factor: int, quota_met: bool) -> None:
     assert schedule.stretch_factor(left, quota_met=quota_met) == factor
 
 
-def test_without_a_budget_a_quota_that_was_met_stretches() -> None:
+def test_without_a_budget_a_recent_quota_stretches_the_interval() -> None:
     assert schedule.stretch_factor(None, quota_met=False) == 1
     assert schedule.stretch_factor(None, quota_met=True) == schedule.AFTER_A_QUOTA
 
 
 @given(st.integers(1, 1_000_000), st.sampled_from((1, 2, 4, 8)))
-def test_an_interval_is_never_shortened_and_not_stretched_beyond_a_day(seconds: int, factor: int) -> None:
+def test_an_interval_is_never_shortened_or_stretched_beyond_a_day(seconds: int, factor: int) -> None:
     found = schedule.stretched_interval(Every(seconds), factor)
     assert seconds <= found <= max(seconds, schedule.LONGEST)
     assert factor > 1 or found == seconds
@@ -259,12 +257,12 @@ AT = {minutes: NOON + timedelta(minutes=minutes) for minutes in (2, 5, 9)}
         ({"*": 2, "library": 9}, 2),
     ],
 )
-def test_it_is_put_off_while_nothing_of_it_can_be_read(blocks: dict[str, int], free: int | None) -> None:
+def test_an_incremental_waits_while_all_its_families_are_blocked(blocks: dict[str, int], free: int | None) -> None:
     found = schedule.unblocked_at({family: AT[minutes] for family, minutes in blocks.items()})
     assert found == (AT[free] if free else None)
 
 
-def test_it_looks_again_when_the_limit_ends_or_at_its_next_time() -> None:
+def test_a_deferred_run_is_due_at_the_end_of_the_limit_or_its_next_time() -> None:
     assert schedule.deferred_time(AT[2], AT[9], 1) == AT[2]
     assert schedule.deferred_time(AT[9], AT[2], 1) == AT[2]
     assert schedule.deferred_time(AT[2], AT[9], 2) == AT[2] + timedelta(seconds=30)
@@ -283,5 +281,5 @@ def test_it_looks_again_when_the_limit_ends_or_at_its_next_time() -> None:
         (datetime(2026, 3, 8, 3, tzinfo=UTC), "8 March 2026 04:00"),
     ],
 )
-def test_a_moment_in_words(moment: datetime, said: str) -> None:
+def test_formats_a_time_of_day(moment: datetime, said: str) -> None:
     assert schedule.format_clock(moment, NOON, "Europe/Berlin") == said

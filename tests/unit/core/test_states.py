@@ -22,7 +22,7 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 @pytest.mark.parametrize(("current", "to"), list(product(STATUSES, STATUSES)))
-def test_a_move_stands_in_the_table_or_is_refused_in_words(current: Status, to: Status) -> None:
+def test_a_transition_is_in_the_table_or_is_rejected_with_a_message(current: Status, to: Status) -> None:
     if to in MOVES[current]:
         check_move(current, to)
         return
@@ -31,27 +31,27 @@ def test_a_move_stands_in_the_table_or_is_refused_in_words(current: Status, to: 
 
 
 @pytest.mark.parametrize("to", STATUSES)
-def test_sources_are_the_table_read_backwards(to: Status) -> None:
+def test_allowed_sources_invert_the_table(to: Status) -> None:
     assert set(allowed_sources(to)) == {current for current in STATUSES if to in MOVES[current]}
 
 
-def test_every_status_is_either_unfinished_or_over() -> None:
+def test_every_status_is_either_unfinished_or_final() -> None:
     assert sorted(UNFINISHED + OVER) == sorted(STATUSES)
     assert set(MOVES) == set(STATUSES)
 
 
-def test_nothing_moves_to_itself_and_success_is_final() -> None:
+def test_no_status_moves_to_itself_and_success_is_final() -> None:
     assert all(current not in targets for current, targets in MOVES.items())
     assert MOVES["success"] == ()
     assert allowed_sources("success") == ("in_progress",)
 
 
-def test_whatever_is_unfinished_can_be_cancelled_and_can_fail() -> None:
+def test_every_unfinished_status_can_be_cancelled_and_can_fail() -> None:
     assert set(allowed_sources("cancelled")) == set(UNFINISHED)
     assert set(allowed_sources("failed")) == set(UNFINISHED)
 
 
-def test_phases_follow_each_other_to_the_finish() -> None:
+def test_phases_run_in_order_until_finish() -> None:
     assert [next_phase(phase) for phase in PHASES] == [*PHASES[1:], "finish"]
     assert later_phases("artists") == ("albums", "playlists")
     assert later_phases("finish") == ()

@@ -28,7 +28,7 @@ def heard(**changes: Any) -> ImportedPlay:
     return found
 
 
-def test_a_row_is_a_play_that_ended_at_its_ts() -> None:
+def test_a_row_is_a_play_that_ended_at_its_timestamp() -> None:
     found = heard()
     assert (found.play.track_id, found.play.played_at, found.play.ms_played) == (ID, TS, 174_674)
     assert found.play.source == "import"
@@ -51,23 +51,23 @@ def test_a_row_is_a_play_that_ended_at_its_ts() -> None:
         ({"ms_played": "long"}, "unreadable"),
     ],
 )
-def test_what_is_no_play_is_counted_by_what_it_is(changes: dict[str, Any], why: str) -> None:
+def test_rows_that_are_no_plays_are_counted_by_kind(changes: dict[str, Any], why: str) -> None:
     assert streaming_history.parse_play(ROW | changes, NOW) == why
 
 
 @pytest.mark.parametrize("unit", [1, 1000])
-def test_an_offline_play_is_when_the_device_noted_it(unit: int) -> None:
+def test_an_offline_play_takes_the_time_noted_by_the_device(unit: int) -> None:
     began = TS - timedelta(hours=3)
     found = heard(offline=True, offline_timestamp=int(began.timestamp()) * unit)
     assert found.play.played_at == began + timedelta(milliseconds=174_674)
 
 
 @pytest.mark.parametrize("noted", [0, None, True, "x", -5, 1, 10**30, float("nan"), int(TS.timestamp()) + 9_000])
-def test_an_offline_play_whose_note_is_nonsense_is_at_its_ts(noted: Any) -> None:
+def test_an_offline_play_with_an_impossible_time_uses_its_timestamp(noted: Any) -> None:
     assert heard(offline=True, offline_timestamp=noted).play.played_at == TS
 
 
-def test_the_note_of_a_play_with_a_connection_means_nothing() -> None:
+def test_ignores_the_device_time_of_an_online_play() -> None:
     assert heard(offline_timestamp=int(TS.timestamp()) - 90_000).play.played_at == TS
 
 
@@ -84,7 +84,7 @@ def test_the_note_of_a_play_with_a_connection_means_nothing() -> None:
         ("Streaming_History_Audio_2024_12.json.exe", False, None),
     ],
 )
-def test_files_are_known_by_their_names(name: str, extended: bool, number: int | None) -> None:
+def test_recognises_files_by_their_names(name: str, extended: bool, number: int | None) -> None:
     assert bool(streaming_history.EXTENDED.fullmatch(name)) == extended
     assert streaming_history.file_number(name) == number
 
@@ -97,7 +97,7 @@ def days(*parts: HistoryFileSummary) -> list[tuple[int, int]]:
     return [((first - TS).days, (last - TS).days) for first, last in streaming_history.covered_spans(parts)]
 
 
-def test_files_that_follow_each_other_are_one_span() -> None:
+def test_consecutive_files_form_one_span() -> None:
     assert days(part(1, 10, 20), part(0, 0, 9), part(2, 21, 30)) == [(0, 30)]
     assert days(part(0, 0, 9), part(2, 21, 30)) == [(0, 9), (21, 30)]
     assert days(part(None, 3, 5)) == [(3, 5)]
@@ -105,6 +105,6 @@ def test_files_that_follow_each_other_are_one_span() -> None:
     assert days(HistoryFileSummary("x", 0, 0, None, None, True)) == []
 
 
-def test_shuffled_files_prove_something_only_from_the_first_one_on() -> None:
+def test_unordered_files_prove_a_span_only_if_the_first_one_is_there() -> None:
     assert days(part(0, 0, 30, in_order=False), part(1, 2, 31, in_order=False)) == [(0, 31)]
     assert days(part(1, 0, 30, in_order=False), part(2, 2, 31, in_order=False)) == []

@@ -146,14 +146,14 @@ EDITED = {
 
 @settings(max_examples=1_000)
 @given(**EDITED)
-def test_no_row_that_stayed_is_skipped_whatever_is_edited_between_requests(**case: Any) -> None:
+def test_skips_no_remaining_row_despite_edits_between_requests(**case: Any) -> None:
     check(**case)
 
 
 @pytest.mark.chaos
 @settings(max_examples=20_000)
 @given(**{**EDITED, "rows": st.integers(0, 200), "edits": st.integers(0, 200)})
-def test_no_row_that_stayed_is_skipped_many_thousand_times(**case: Any) -> None:
+def test_skips_no_remaining_row_in_thousands_of_edited_libraries(**case: Any) -> None:
     check(**case)
 
 
@@ -162,20 +162,20 @@ def check_many(pages: int, edits: int) -> None:
         check(60, 5, pages, edits, 0.8, seed)
 
 
-def test_the_model_finds_a_walk_that_does_not_step_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_model_detects_a_walk_that_does_not_step_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the test above would prove nothing."""
     monkeypatch.setattr(Walk, "shrunk", lambda *_: 0)
     with pytest.raises(AssertionError, match="skipped"):
         check_many(1, 40)
 
 
-def test_the_model_finds_a_walk_that_takes_pages_that_do_not_join(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_model_detects_a_walk_that_accepts_pages_that_do_not_join(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walk, "_joins", lambda *_: True)
     with pytest.raises(AssertionError, match="skipped"):
         check_many(4, 40)
 
 
-def test_the_model_finds_a_walk_that_does_not_read_the_head_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_model_detects_a_walk_that_does_not_reread_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walk, "_met_known", lambda *_: True)
     monkeypatch.setattr(walk, "TIES", timedelta(0))
     with pytest.raises(AssertionError, match="skipped"):
@@ -195,7 +195,7 @@ def calls_for(rows: int, pages: int) -> int:
 
 @settings(max_examples=100)
 @given(rows=st.integers(0, 2_000), pages=st.integers(1, 8))
-def test_a_calm_list_costs_the_fewest_calls(rows: int, pages: int) -> None:
+def test_an_unchanging_list_costs_the_fewest_calls(rows: int, pages: int) -> None:
     library = Library(Random(1), 50, START)
     library.rows = [(SavedTrackRow(f"t{n}", START - timedelta(hours=n)), False) for n in range(rows)]
     reader = Reader(library, pages)
@@ -223,24 +223,24 @@ def rows_of(page: ListPage) -> tuple[SavedTrackRow | None, ...]:
     return page.rows
 
 
-def test_a_page_behind_what_the_list_shrank_is_read_again_from_further_up() -> None:
+def test_steps_back_when_the_list_shrank_before_the_page() -> None:
     after, accepted = accept(Walk(10, 20), [page(10, "klm", 17)], rows_of)
     assert (accepted, after.offset, after.position) == ([], 7, 10)
     after, accepted = accept(after, [page(7, "hijklm", 17)], rows_of)
     assert (len(accepted), after) == (1, Walk(13, 17))
 
 
-def test_a_list_that_has_grown_is_read_on() -> None:
+def test_reads_on_when_the_list_has_grown() -> None:
     after, accepted = accept(Walk(10, 20), [page(10, "ijk", 22)], rows_of)
     assert (len(accepted), after) == (1, Walk(13, 22))
 
 
-def test_a_list_that_shrank_to_less_than_what_is_read_is_read_to_its_new_end() -> None:
+def test_reads_to_the_new_end_when_the_list_shrank_below_the_offset() -> None:
     after, accepted = accept(Walk(10, 20), [page(10, "", 8)], rows_of)
     assert (accepted, after.offset) == ([], 0)
 
 
-def test_pages_that_do_not_join_are_left_out() -> None:
+def test_discards_pages_that_do_not_join() -> None:
     after, accepted = accept(Walk(), [page(0, "abc", 9), page(2, "cde", 9), page(4, "fgh", 9)], rows_of)
     assert (len(accepted), after) == (2, Walk(5, 9))
 
@@ -248,11 +248,11 @@ def test_pages_that_do_not_join_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("total", "offsets"), [(99, [0, 49]), (100, [0, 49, 98]), (98, [0, 49]), (50, [0]), (51, [0, 49])]
 )
-def test_no_page_is_asked_for_that_would_only_overlap(total: int, offsets: list[int]) -> None:
+def test_requests_no_page_that_would_only_overlap(total: int, offsets: list[int]) -> None:
     assert walk.offsets(Walk(0, total), 4) == offsets
 
 
-def test_a_null_row_joins_nothing() -> None:
+def test_a_null_row_does_not_join_pages() -> None:
     after, accepted = accept(Walk(), [page(0, "ab.", 9), page(2, ".de", 9)], rows_of)
     assert (len(accepted), after) == (1, Walk(3, 9))
 
@@ -262,17 +262,17 @@ def test_a_short_page_is_not_the_end() -> None:
     assert (len(accepted), after.done, after.offset) == (1, False, 3)
 
 
-def test_a_page_without_rows_before_the_end_is_unreadable() -> None:
+def test_an_empty_page_before_the_end_is_unreadable() -> None:
     with pytest.raises(Unreadable):
         accept(Walk(10, 20), [page(10, "", 20)], rows_of)
 
 
-def test_an_empty_library_is_walked_in_one_page() -> None:
+def test_an_empty_library_takes_one_page() -> None:
     after, _ = accept_tracks(TracksWalk(), [page(0, "", 0)])
     assert after.done
 
 
-def test_the_head_is_read_until_a_row_that_was_there_at_the_start() -> None:
+def test_rereads_the_head_up_to_a_row_that_was_there_at_the_start() -> None:
     newest = START - timedelta(hours=ord("c"))
     head = TracksWalk("head", Walk(0, 100), newest)
     after, _ = accept_tracks(head, [page(0, "abc", 100)])
@@ -282,7 +282,7 @@ def test_the_head_is_read_until_a_row_that_was_there_at_the_start() -> None:
     assert after.done
 
 
-def test_a_first_page_of_nulls_does_not_spare_the_head() -> None:
+def test_rereads_the_head_after_a_first_page_of_nulls() -> None:
     first, _ = accept_tracks(TracksWalk(), [page(0, "..", 4)])
     second, _ = accept_tracks(first, [page(2, "cd", 4)])
     assert not second.done

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from spotisync.simulator import Control, Server, Settings, World
+from spotisync.simulator import Control, Server, SimulatorSettings, World
 from spotisync.simulator.http.app import App
 
 from .reader import Reader
 
 
-def test_the_log_says_who_asked_what(server: Server, reader: Reader) -> None:
+def test_the_log_records_caller_path_and_query(server: Server, reader: Reader) -> None:
     reader.get("/me/tracks", limit=5)
     reader.get("/artists/" + "0" * 22)
     first, second = server.control.requests()
@@ -22,7 +22,7 @@ def test_the_log_says_who_asked_what(server: Server, reader: Reader) -> None:
     assert server.control.requests(last=1) == [second]
 
 
-def test_counters_and_their_reset(server: Server, reader: Reader) -> None:
+def test_counts_requests_and_resets_the_counters(server: Server, reader: Reader) -> None:
     for path in ("/me/tracks", "/me/albums", "/playlists/" + "0" * 22):
         reader.get(path)
     counters = server.control.counters()
@@ -34,7 +34,7 @@ def test_counters_and_their_reset(server: Server, reader: Reader) -> None:
     assert server.control.requests() == []
 
 
-def test_settings_are_checked_before_any_changes(server: Server) -> None:
+def test_rejects_wrong_settings_before_changing_any(server: Server) -> None:
     before = server.control.settings()
     for wrong, words in (
         ({"latency_ms": 5, "speed": 1}, "no setting 'speed'; there are regime"),
@@ -46,32 +46,32 @@ def test_settings_are_checked_before_any_changes(server: Server) -> None:
     assert server.control.settings() == before
 
 
-def test_a_wrong_call_says_what_there_is(server: Server) -> None:
+def test_a_wrong_call_is_rejected_with_the_valid_ones(server: Server) -> None:
     with pytest.raises(ValueError, match="no such call; there are"):
-        Control(server.url)._ask("GET", "nothing")
+        Control(server.url)._get_object("GET", "nothing")
     with pytest.raises(ValueError, match="no edit 'lick'"):
         server.control.edit("lick")
     with pytest.raises(ValueError, match="KeyError"):
         server.control.truth("nobody")
 
 
-def test_edits_and_truth_over_the_wire(server: Server) -> None:
+def test_edits_and_reads_the_truth_over_http(server: Server) -> None:
     done = server.control.edit("like", "user02")
     assert server.control.truth("user02")["saved_tracks"][0]["track_id"] == done["track_id"]
     assert server.control.truth("user02") == json.loads(json.dumps(server.world.truth("user02")))
 
 
-def test_tokens_without_the_token_endpoint(server: Server) -> None:
+def test_issues_tokens_without_the_token_endpoint(server: Server) -> None:
     token = server.control.token("user02", life=60)
     with Reader(server.url, token["access_token"]) as reader:
         assert reader.json("/me")["id"] == "user02"
     assert token["refresh_token"] == server.refresh_token("user02")
 
 
-def test_the_log_can_go_to_a_file(tmp_path: Path) -> None:
+def test_writes_the_log_to_a_file(tmp_path: Path) -> None:
     file = tmp_path / "requests.jsonl"
     with (
-        Server(World("tiny"), Settings(), log=file).start() as server,
+        Server(World("tiny"), SimulatorSettings(), log=file).start() as server,
         Reader(server.url, server.access_token()) as reader,
     ):
         reader.get("/me")
@@ -79,5 +79,5 @@ def test_the_log_can_go_to_a_file(tmp_path: Path) -> None:
     assert json.loads(line)["path"] == "/v1/me"
 
 
-def test_an_app_needs_no_server() -> None:
-    assert App(World("tiny"), Settings()).info()["accounts"][0]["id"] == "user01"
+def test_an_app_works_without_a_server() -> None:
+    assert App(World("tiny"), SimulatorSettings()).info()["accounts"][0]["id"] == "user01"

@@ -19,7 +19,7 @@ def files(world: World, **options: Any) -> dict[str, list[dict[str, Any]]]:
         }
 
 
-def test_every_play_is_a_row_of_an_export() -> None:
+def test_every_play_is_a_row_of_the_streaming_history() -> None:
     world = World("tiny")
     world.edit("play", ms_played=2_000)
     told = [row for rows in files(world).values() for row in rows]
@@ -35,7 +35,7 @@ def test_every_play_is_a_row_of_an_export() -> None:
 
 
 @pytest.mark.parametrize(("shuffled", "names"), [(False, "Streaming_History_Audio_"), (True, "endsong_")])
-def test_its_files_are_numbered_and_in_order_or_not(shuffled: bool, names: str) -> None:
+def test_files_are_numbered_and_optionally_unordered(shuffled: bool, names: str) -> None:
     found = files(World("tiny"), rows_a_file=5, shuffled=shuffled)
     assert [name.startswith(names) and name.endswith(f"_{n}.json") for n, name in enumerate(found)] == [True] * 4
     times = [row["ts"] for rows in found.values() for row in rows]

@@ -13,7 +13,7 @@ from spotisync.simulator import Server, start
 from .reader import Reader
 
 
-def test_a_429_with_retry_after_and_the_next_call_is_fine(server: Server, reader: Reader) -> None:
+def test_a_429_with_retry_after_is_followed_by_a_success(server: Server, reader: Reader) -> None:
     server.control.add_fault(status=429, retry_after=7)
     reply = reader.get("/me/tracks")
     assert (reply.status_code, reply.headers["Retry-After"]) == (429, "7")
@@ -21,7 +21,7 @@ def test_a_429_with_retry_after_and_the_next_call_is_fine(server: Server, reader
     assert reader.get("/me/tracks").status_code == 200
 
 
-def test_retry_after_as_a_date_absent_and_absurd(server: Server, reader: Reader) -> None:
+def test_retry_after_can_be_a_date_missing_or_invalid(server: Server, reader: Reader) -> None:
     server.control.add_fault(status=429, retry_after=90, retry_date=True)
     server.control.add_fault(status=429)
     server.control.add_fault(status=429, retry_after="soon")
@@ -46,7 +46,9 @@ def test_retry_after_as_a_date_absent_and_absurd(server: Server, reader: Reader)
         ({"status": 403, "body": "text", "message": "Active premium subscription"}, "text/plain", "Active premium"),
     ],
 )
-def test_bodies_of_errors(server: Server, reader: Reader, rule: dict[str, Any], content_type: str, text: str) -> None:
+def test_error_bodies_take_every_recorded_form(
+    server: Server, reader: Reader, rule: dict[str, Any], content_type: str, text: str
+) -> None:
     server.control.add_fault(**rule)
     reply = reader.get("/me")
     assert reply.status_code == rule["status"]
@@ -54,7 +56,7 @@ def test_bodies_of_errors(server: Server, reader: Reader, rule: dict[str, Any], 
     assert text in reply.text
 
 
-def test_successes_without_a_usable_body(server: Server, reader: Reader) -> None:
+def test_a_success_can_have_an_unusable_body(server: Server, reader: Reader) -> None:
     for kind in ("garbage", "null", "empty"):
         server.control.add_fault(kind=kind)
     garbage, null, empty = (reader.get("/me/tracks") for _ in range(3))
@@ -64,14 +66,14 @@ def test_successes_without_a_usable_body(server: Server, reader: Reader) -> None
     assert (empty.status_code, empty.content) == (204, b"")
 
 
-def test_a_cut_body(server: Server, reader: Reader) -> None:
+def test_a_body_can_be_cut(server: Server, reader: Reader) -> None:
     server.control.add_fault(kind="cut")
     with pytest.raises(requests.exceptions.ChunkedEncodingError, match="IncompleteRead"):
         reader.get("/me/tracks")
     assert reader.get("/me/tracks").status_code == 200
 
 
-def test_a_reset_connection(server: Server, reader: Reader) -> None:
+def test_a_connection_can_be_reset(server: Server, reader: Reader) -> None:
     server.control.add_fault(kind="reset")
     with pytest.raises(requests.ConnectionError):
         reader.get("/me/tracks")
@@ -79,7 +81,7 @@ def test_a_reset_connection(server: Server, reader: Reader) -> None:
     assert [each["status"] for each in server.control.requests()] == [0, 200]
 
 
-def test_hanging(server: Server, reader: Reader) -> None:
+def test_a_request_can_hang(server: Server, reader: Reader) -> None:
     server.control.add_fault(kind="hang", seconds=60)
     with pytest.raises(requests.ReadTimeout):
         reader.get("/me", timeout=0.1)
@@ -88,7 +90,7 @@ def test_hanging(server: Server, reader: Reader) -> None:
         reader.get("/me")
 
 
-def test_a_delayed_reply_is_the_right_one(server: Server, reader: Reader) -> None:
+def test_a_delayed_reply_is_correct(server: Server, reader: Reader) -> None:
     server.control.add_fault(kind="delay", seconds=0.15)
     reply = reader.get("/me")
     assert reply.json()["id"] == "user01"
@@ -114,25 +116,25 @@ def beside() -> Callable[[Callable[[], Any]], Callable[[], Any]]:
 
 
 @pytest.mark.parametrize(("when", "shift"), [("request", 1), ("reply", 0)])
-def test_holding_a_request_lets_an_edit_come_between(
+def test_an_edit_can_happen_while_a_request_is_held(
     server: Server, reader: Reader, beside: Any, when: str, shift: int
 ) -> None:
     total = reader.json("/me/tracks")["total"]
     server.control.add_fault(kind="hold", path="/me/tracks", when=when)
     wait = beside(lambda: reader.json("/me/tracks")["total"])
-    (held,) = wait_until(server.control.held)
+    (held,) = wait_until(server.control.held_requests)
     assert held["path"] == "/v1/me/tracks"
     server.control.edit("like")
     assert server.control.release(held["hold"]) == 1
     assert wait() == total + shift
-    assert server.control.held() == []
+    assert server.control.held_requests() == []
 
 
-def test_stopping_lets_held_requests_go(beside: Any) -> None:
+def test_stopping_releases_held_requests(beside: Any) -> None:
     with start("tiny") as server, Reader(server.url, server.access_token()) as reader:
         server.control.add_fault(kind="hold")
         wait = beside(lambda: reader.get("/me").status_code)
-        wait_until(server.control.held)
+        wait_until(server.control.held_requests)
         server.stop()
         assert wait() == 200
 
@@ -144,7 +146,7 @@ def wait_until(look: Callable[[], Any]) -> Any:
     raise AssertionError("it never came")
 
 
-def test_a_rule_strikes_after_so_many_and_so_often(server: Server, reader: Reader) -> None:
+def test_a_rule_applies_after_and_times_as_configured(server: Server, reader: Reader) -> None:
     rule = server.control.add_fault(status=500, family="library", after=2, times=3)
     statuses = [reader.get("/me/tracks").status_code for _ in range(7)]
     assert statuses == [200, 200, 500, 500, 500, 200, 200]
@@ -167,7 +169,7 @@ def test_a_rule_matches_by_path_family_account_and_method(server: Server, reader
     assert reader.get("/me/tracks", limit=20, offset=20).status_code == 200
 
 
-def test_one_rule_can_be_taken_away(server: Server, reader: Reader) -> None:
+def test_one_rule_can_be_removed(server: Server, reader: Reader) -> None:
     first = server.control.add_fault(status=500, times=None)
     server.control.add_fault(status=503, times=None)
     assert reader.get("/me").status_code == 500
@@ -175,7 +177,7 @@ def test_one_rule_can_be_taken_away(server: Server, reader: Reader) -> None:
     assert reader.get("/me").status_code == 503
 
 
-def test_chance_follows_from_its_seed(server: Server, reader: Reader) -> None:
+def test_the_seed_determines_random_faults(server: Server, reader: Reader) -> None:
     def strikes() -> list[int]:
         rule = server.control.add_fault(status=500, times=None, probability=0.5, seed=4)
         statuses = [reader.get("/me").status_code for _ in range(30)]
@@ -187,7 +189,7 @@ def test_chance_follows_from_its_seed(server: Server, reader: Reader) -> None:
     assert 5 < first.count(500) < 25
 
 
-def test_a_wrong_rule_is_refused_in_words(server: Server) -> None:
+def test_rejects_a_wrong_rule_with_a_message(server: Server) -> None:
     with pytest.raises(ValueError, match=r"a fault has no colour; it has account, after"):
         server.control.add_fault(colour="red")
     with pytest.raises(ValueError, match="kind is one of status, cut"):

@@ -4,22 +4,22 @@ import time
 
 from spotisync.simulator import Server
 from spotisync.simulator.http.limits import Limits
-from spotisync.simulator.settings import Settings
+from spotisync.simulator.settings import SimulatorSettings
 
 from .reader import Reader
 
 
-def test_the_window_rolls() -> None:
-    limits = Limits(Settings(rate=3, rate_window=30))
-    assert [limits.refusal("me", at) for at in (0, 10, 20)] == [None] * 3
-    refused = limits.refusal("artists", 21)
-    assert refused is not None
-    assert refused.headers["Retry-After"] == "9"
-    assert limits.refusal("me", 30.5) is None
-    assert limits.refusal("me", 31) is not None
+def test_the_rate_window_rolls() -> None:
+    limits = Limits(SimulatorSettings(rate=3, rate_window=30))
+    assert [limits.admit("me", at) for at in (0, 10, 20)] == [None] * 3
+    refusal = limits.admit("artists", 21)
+    assert refusal is not None
+    assert refusal.headers["Retry-After"] == "9"
+    assert limits.admit("me", 30.5) is None
+    assert limits.admit("me", 31) is not None
 
 
-def test_over_the_limit(server: Server, reader: Reader) -> None:
+def test_requests_over_the_rate_get_429(server: Server, reader: Reader) -> None:
     server.control.settings(rate=2)
     statuses = [reader.get("/me").status_code for _ in range(3)]
     assert statuses == [200, 200, 429]
@@ -30,7 +30,7 @@ def test_over_the_limit(server: Server, reader: Reader) -> None:
     assert reader.get("/me").status_code == 200
 
 
-def test_a_limit_without_the_header_and_in_plain_text(server: Server, reader: Reader) -> None:
+def test_a_429_can_lack_the_header_and_be_plain_text(server: Server, reader: Reader) -> None:
     server.control.settings(rate=1, rate_retry_after=False, rate_body="text")
     reader.get("/me")
     reply = reader.get("/me")
@@ -38,7 +38,7 @@ def test_a_limit_without_the_header_and_in_plain_text(server: Server, reader: Re
     assert "Retry-After" not in reply.headers
 
 
-def test_a_quota_binds_its_family_for_a_day(server: Server, reader: Reader) -> None:
+def test_a_quota_blocks_its_family_for_a_day(server: Server, reader: Reader) -> None:
     server.control.settings(quota={"library": 2})
     assert [reader.get("/me/tracks").status_code for _ in range(3)] == [200, 200, 429]
     reply = reader.get("/me/albums")
@@ -50,14 +50,14 @@ def test_a_quota_binds_its_family_for_a_day(server: Server, reader: Reader) -> N
         assert later.get("/me/albums").status_code == 200
 
 
-def test_limits_can_be_forgotten(server: Server, reader: Reader) -> None:
+def test_limits_can_be_reset(server: Server, reader: Reader) -> None:
     server.control.settings(rate=1)
     assert [reader.get("/me").status_code for _ in range(2)] == [200, 429]
     server.control.reset_limits()
     assert reader.get("/me").status_code == 200
 
 
-def test_latency_delays_each_reply_and_they_wait_side_by_side(server: Server, reader: Reader) -> None:
+def test_latency_delays_concurrent_replies_in_parallel(server: Server, reader: Reader) -> None:
     server.control.settings(latency_ms=100)
     began = time.monotonic()
     assert reader.get("/me").status_code == 200

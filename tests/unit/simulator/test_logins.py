@@ -43,7 +43,7 @@ def user(server: Server, access_token: str) -> str:
         return str(reader.json("/me")["id"])
 
 
-def test_refreshing_gives_an_access_token_for_the_account(server: Server) -> None:
+def test_a_refresh_returns_an_access_token_of_the_account(server: Server) -> None:
     answer = refresh(server, server.refresh_token("user02")).json()
     assert (answer["token_type"], answer["expires_in"]) == ("Bearer", 3600)
     assert "user-library-read" in answer["scope"].split()
@@ -51,12 +51,12 @@ def test_refreshing_gives_an_access_token_for_the_account(server: Server) -> Non
     assert user(server, answer["access_token"]) == "user02"
 
 
-def test_the_first_refresh_tokens_follow_from_the_seed(server: Server) -> None:
+def test_the_seed_determines_the_first_refresh_tokens(server: Server) -> None:
     first = server.control.info()["accounts"][0]
     assert first == {"id": "user01", "refresh_token": first_refresh_token(server.world, "user01")}
 
 
-def test_basic_authentication(server: Server) -> None:
+def test_accepts_basic_authentication(server: Server) -> None:
     form = {"grant_type": "refresh_token", "refresh_token": server.refresh_token()}
     reply = requests.post(f"{server.url}/api/token", data=form, auth=("app", "secret"), timeout=5)
     assert reply.status_code == 200
@@ -64,7 +64,7 @@ def test_basic_authentication(server: Server) -> None:
     assert (nobody.status_code, nobody.json()["error"]) == (400, "invalid_client")
 
 
-def test_only_the_set_client_is_served(server: Server) -> None:
+def test_serves_only_the_configured_client(server: Server) -> None:
     server.control.settings(client_id="mine", client_secret="right")
     form = {"grant_type": "refresh_token", "refresh_token": server.refresh_token()}
     statuses = [
@@ -74,7 +74,7 @@ def test_only_the_set_client_is_served(server: Server) -> None:
     assert statuses == [200, 400, 400]
 
 
-def test_an_unknown_refresh_token_or_grant_is_refused(server: Server) -> None:
+def test_rejects_an_unknown_refresh_token_or_grant(server: Server) -> None:
     reply = refresh(server, "AQunknown")
     assert (reply.status_code, reply.json()["error"]) == (400, "invalid_grant")
     assert token(server, grant_type="refresh_token").json()["error"] == "invalid_request"
@@ -82,7 +82,7 @@ def test_an_unknown_refresh_token_or_grant_is_refused(server: Server) -> None:
 
 
 @pytest.mark.parametrize("how", ["revoked", "expired"])
-def test_a_revoked_consent(server: Server, how: str) -> None:
+def test_revoking_consent_ends_the_tokens(server: Server, how: str) -> None:
     old, access = server.refresh_token(), refresh(server, server.refresh_token()).json()["access_token"]
     assert server.control.revoke("user01", how=how) == 1
     reply = refresh(server, old)
@@ -94,7 +94,7 @@ def test_a_revoked_consent(server: Server, how: str) -> None:
         assert reader.get("/me").status_code == 401
 
 
-def test_rotation_ends_the_old_refresh_token(server: Server) -> None:
+def test_rotation_invalidates_the_old_refresh_token(server: Server) -> None:
     server.control.settings(refresh_reply="rotate")
     old = server.refresh_token()
     new = refresh(server, old).json()["refresh_token"]
@@ -103,12 +103,12 @@ def test_rotation_ends_the_old_refresh_token(server: Server) -> None:
     assert refresh(server, new).status_code == 200
 
 
-def test_a_refresh_may_repeat_the_same_token(server: Server) -> None:
+def test_a_refresh_can_return_the_same_token(server: Server) -> None:
     server.control.settings(refresh_reply="same")
     assert refresh(server, server.refresh_token()).json()["refresh_token"] == server.refresh_token()
 
 
-def test_consent_ends_after_half_a_year_and_refreshing_does_not_help(server: Server) -> None:
+def test_consent_ends_after_half_a_year_despite_refreshes(server: Server) -> None:
     old = server.refresh_token()
     server.control.settings(clock_offset=170 * 86_400)
     assert refresh(server, old).status_code == 200
@@ -116,7 +116,7 @@ def test_consent_ends_after_half_a_year_and_refreshing_does_not_help(server: Ser
     assert refresh(server, old).json()["error_description"] == "Refresh token expired"
 
 
-def test_logging_in_with_a_code(server: Server) -> None:
+def test_logs_in_with_a_code(server: Server) -> None:
     back = sent_back(authorize(server, "user02", scope="user-library-read"))
     assert back["state"] == "s1"
     form = {"grant_type": "authorization_code", "code": back["code"], "redirect_uri": REDIRECT}
@@ -135,7 +135,7 @@ def test_a_missing_scope_is_a_403(server: Server) -> None:
         assert reader.get("/me/playlists").status_code == 403
 
 
-def test_pkce(server: Server) -> None:
+def test_verifies_the_pkce_challenge(server: Server) -> None:
     verifier = "v" * 60
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
     for given, status in ((verifier, 200), ("wrong", 400)):
@@ -144,7 +144,7 @@ def test_pkce(server: Server) -> None:
         assert token(server, **form, code_verifier=given).status_code == status
 
 
-def test_the_redirect_uri_must_be_the_same_and_safe(server: Server) -> None:
+def test_the_redirect_uri_must_be_unchanged_and_safe(server: Server) -> None:
     back = sent_back(authorize(server))
     form = {"grant_type": "authorization_code", "code": back["code"], "redirect_uri": "http://127.0.0.1:9/other"}
     assert token(server, **form).json()["error_description"] == "Invalid redirect URI"
@@ -152,14 +152,14 @@ def test_the_redirect_uri_must_be_the_same_and_safe(server: Server) -> None:
     assert authorize(server, redirect_uri="http://example.com/callback").status_code == 400
 
 
-def test_a_code_is_good_for_a_while(server: Server) -> None:
+def test_a_code_expires(server: Server) -> None:
     back = sent_back(authorize(server))
     server.control.settings(clock_offset=601)
     form = {"grant_type": "authorization_code", "code": back["code"], "redirect_uri": REDIRECT}
     assert token(server, **form).json()["error_description"] == "Authorization code expired"
 
 
-def test_codes_follow_from_the_seed() -> None:
+def test_the_seed_determines_codes() -> None:
     codes = []
     for seed in (1, 1, 2):
         with start("tiny", seed=seed) as server:
@@ -168,7 +168,7 @@ def test_codes_follow_from_the_seed() -> None:
     assert codes[0][0] != codes[0][1]
 
 
-def test_only_the_registered_redirect_uri_is_served(server: Server) -> None:
+def test_serves_only_the_registered_redirect_uri(server: Server) -> None:
     server.control.settings(redirect_uri=REDIRECT)
     assert authorize(server).status_code == 302
     for uri in ("http://127.0.0.1:10/callback", f"{REDIRECT}/", "http://[::1]:9/callback", "http://127.0.0.1:x/", "cb"):
@@ -180,7 +180,7 @@ def test_only_the_registered_redirect_uri_is_served(server: Server) -> None:
     assert authorize(server).text == "INVALID_CLIENT: Invalid client"
 
 
-def test_a_person_chooses_on_a_page(server: Server) -> None:
+def test_the_login_page_lets_the_user_choose_an_account(server: Server) -> None:
     page = authorize(server, "", scope="user-library-read", state='"><s>')
     assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert "<li>user-library-read</li>" in page.text
@@ -195,7 +195,7 @@ def test_a_person_chooses_on_a_page(server: Server) -> None:
     assert user(server, token(server, **form).json()["access_token"]) == "user02"
 
 
-def test_a_browser_that_agreed_before_is_asked_again_only_if_the_app_wants_it(server: Server) -> None:
+def test_asks_for_consent_again_only_if_the_app_requests_the_dialog(server: Server) -> None:
     def visit(**query: str) -> requests.Response:
         asked = {"client_id": "app", "response_type": "code", "redirect_uri": REDIRECT, "scope": "a", **query}
         return browser.get(f"{server.url}/authorize", params=asked, timeout=5, allow_redirects=False)
@@ -213,19 +213,19 @@ def test_a_browser_that_agreed_before_is_asked_again_only_if_the_app_wants_it(se
         assert visit().status_code == 200
 
 
-def test_the_person_says_no(server: Server) -> None:
+def test_the_user_can_deny_access(server: Server) -> None:
     server.control.settings(login="deny")
     assert sent_back(authorize(server)) == {"error": "access_denied", "state": "s1"}
 
 
-def test_who_logs_in_can_be_set(server: Server) -> None:
+def test_the_account_that_logs_in_can_be_configured(server: Server) -> None:
     server.control.settings(login_account="user02")
     back = sent_back(authorize(server, user=""))
     form = {"grant_type": "authorization_code", "code": back["code"], "redirect_uri": REDIRECT}
     assert user(server, token(server, **form).json()["access_token"]) == "user02"
 
 
-def test_bearer_tokens_missing_wrong_and_expired() -> None:
+def test_rejects_missing_wrong_and_expired_bearer_tokens() -> None:
     with start("tiny", token_life=1_000) as server:
         access = refresh(server, server.refresh_token()).json()["access_token"]
         server.control.settings(clock_offset=999)
@@ -242,7 +242,7 @@ def test_bearer_tokens_missing_wrong_and_expired() -> None:
             assert message in reply.headers["WWW-Authenticate"]
 
 
-def test_the_token_endpoint_can_fail_too(server: Server) -> None:
+def test_the_token_endpoint_can_fail(server: Server) -> None:
     server.control.add_fault(family="accounts", status=503)
     assert refresh(server, server.refresh_token()).status_code == 503
     assert refresh(server, server.refresh_token()).status_code == 200

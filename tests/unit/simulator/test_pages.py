@@ -22,20 +22,20 @@ def test_pages_link_to_each_other(server: Server, reader: Reader) -> None:
     assert reader.json("/me/tracks", offset=1_000)["items"] == []
 
 
-def test_saved_tracks_are_newest_first_by_the_minute(reader: Reader) -> None:
+def test_saved_tracks_are_sorted_by_minute_newest_first(reader: Reader) -> None:
     rows = list(reader.rows("/me/tracks"))
     assert all(later["added_at"][:16] >= row["added_at"][:16] for later, row in pairwise(rows))
     assert sum(row["track"] is None for row in rows) == 2
 
 
-def test_the_next_page_of_playlists_is_at_the_user(server: Server, reader: Reader) -> None:
+def test_the_next_page_of_playlists_is_under_the_user(server: Server, reader: Reader) -> None:
     page = reader.json("/me/playlists", limit=3)
     assert page["next"] == f"{server.url}/v1/users/user01/playlists?offset=3&limit=3"
     assert reader.session.get(page["next"], timeout=5).json()["offset"] == 3
 
 
 @pytest.mark.parametrize("path", ["/me/tracks", "/me/albums", "/me/playlists", "/me/player/recently-played"])
-def test_limits_of_a_page(reader: Reader, path: str) -> None:
+def test_the_limit_of_a_page_is_validated(reader: Reader, path: str) -> None:
     assert reader.json(path, limit=50)["limit"] == 50
     assert reader.json(path)["limit"] == 20
     for wrong in (0, 51, -1, "many"):
@@ -43,13 +43,13 @@ def test_limits_of_a_page(reader: Reader, path: str) -> None:
         assert (reply.status_code, reply.json()["error"]["message"]) == (400, "Invalid limit")
 
 
-def test_a_slash_at_the_end_means_nothing(server: Server, reader: Reader) -> None:
+def test_ignores_a_trailing_slash(server: Server, reader: Reader) -> None:
     artist = next(id_ for id_, each in server.world.truth()["artists"].items() if not each["gone"])
     assert reader.json("/me/") == reader.json("/me")
     assert reader.json("/artists/", ids=artist) == reader.json("/artists", ids=artist)
 
 
-def test_unlike_between_two_pages_hides_a_row_and_like_repeats_one(server: Server, reader: Reader) -> None:
+def test_an_unlike_between_pages_hides_a_row_and_a_like_repeats_one(server: Server, reader: Reader) -> None:
     before = [row["track"] and row["track"]["id"] for row in reader.rows("/me/tracks")]
     first = [id_ for id_ in before[:10] if id_]
     server.control.edit("unlike", track=first[0])
@@ -60,7 +60,7 @@ def test_unlike_between_two_pages_hides_a_row_and_like_repeats_one(server: Serve
 
 
 @pytest.mark.parametrize(("kind", "most"), [("artist", 50), ("album", 20), ("track", 50)])
-def test_looking_up_many(server: Server, reader: Reader, kind: str, most: int) -> None:
+def test_looks_up_many_ids(server: Server, reader: Reader, kind: str, most: int) -> None:
     known = [id_ for id_, each in server.world.truth()[f"{kind}s"].items() if not each.get("gone")]
     asked = [known[1], "0" * 22, known[0]]
     found = reader.json(f"/{kind}s", ids=",".join(asked))[f"{kind}s"]
@@ -72,14 +72,14 @@ def test_looking_up_many(server: Server, reader: Reader, kind: str, most: int) -
     assert reader.get(f"/{kind}s").status_code == 400
 
 
-def test_what_is_gone_is_null_among_many_and_404_alone(server: Server, reader: Reader) -> None:
+def test_a_missing_id_is_null_among_many_and_404_alone(server: Server, reader: Reader) -> None:
     for kind in ("artist", "album"):
         gone = next(id_ for id_, each in server.world.truth()[f"{kind}s"].items() if each["gone"])
         assert reader.json(f"/{kind}s", ids=gone) == {f"{kind}s": [None]}
         assert reader.get(f"/{kind}s/{gone}").json() == {"error": {"status": 404, "message": "Resource not found"}}
 
 
-def test_tracks_of_an_album(server: Server, reader: Reader) -> None:
+def test_lists_the_tracks_of_an_album(server: Server, reader: Reader) -> None:
     album = next(id_ for id_, each in server.world.truth()["albums"].items() if not each["gone"])
     whole = reader.json(f"/albums/{album}")
     rows = list(reader.rows(f"/albums/{album}/tracks", limit=2))
@@ -87,7 +87,7 @@ def test_tracks_of_an_album(server: Server, reader: Reader) -> None:
     assert len(rows) == whole["total_tracks"] == whole["tracks"]["total"]
 
 
-def test_a_playlist_embeds_a_hundred_rows_whatever_its_pages_hold(server: Server, reader: Reader) -> None:
+def test_a_playlist_embeds_a_hundred_rows_at_any_page_size(server: Server, reader: Reader) -> None:
     large = max(server.world.truth()["playlist_items"].items(), key=lambda entry: len(entry[1]))[0]
     whole = reader.json(f"/playlists/{large}")
     assert whole["items"]["limit"] == len(whole["items"]["items"]) == len(whole["tracks"]["items"]) == 100
@@ -96,7 +96,7 @@ def test_a_playlist_embeds_a_hundred_rows_whatever_its_pages_hold(server: Server
     assert reader.get(f"/playlists/{large}/items", limit=51).status_code == 400
 
 
-def test_an_episode_without_being_asked_for_comes_as_a_track(server: Server, reader: Reader) -> None:
+def test_an_episode_comes_as_a_track_unless_episodes_are_requested(server: Server, reader: Reader) -> None:
     episodes = {
         id_: next(row for row in rows if row["kind"] == "episode")
         for id_, rows in server.world.truth()["playlist_items"].items()
@@ -114,7 +114,7 @@ def test_an_episode_without_being_asked_for_comes_as_a_track(server: Server, rea
     assert (unasked["track"], unasked["episode"], unasked["id"]) == (False, True, asked["id"])
 
 
-def test_following_pages_by_the_last_id_even_if_it_is_gone(server: Server, reader: Reader) -> None:
+def test_pages_by_the_last_id_even_if_it_is_gone(server: Server, reader: Reader) -> None:
     for _ in range(4):
         server.control.edit("follow")
     page = reader.json("/me/following", type="artist", limit=3)["artists"]
@@ -127,7 +127,7 @@ def test_following_pages_by_the_last_id_even_if_it_is_gone(server: Server, reade
     assert reader.get("/me/following").status_code == 400
 
 
-def test_recent_plays_go_back_fifty(server: Server, reader: Reader) -> None:
+def test_recent_plays_are_limited_to_fifty(server: Server, reader: Reader) -> None:
     for number in range(60):
         server.world.edit("play", at_ms=1_800_000_000_000 + number)
     page = reader.json("/me/player/recently-played", limit=50)
@@ -140,7 +140,7 @@ def test_recent_plays_go_back_fifty(server: Server, reader: Reader) -> None:
     assert reader.get("/me/player/recently-played", after=1, before=2).status_code == 400
 
 
-def test_a_late_play_is_sorted_in(server: Server, reader: Reader) -> None:
+def test_a_late_play_is_inserted_in_order(server: Server, reader: Reader) -> None:
     server.world.edit("play", at_ms=1_800_000_000_000)
     server.world.edit("play", at_ms=1_800_000_500_000)
     server.world.edit("play", at_ms=1_800_000_200_000)
@@ -148,14 +148,14 @@ def test_a_late_play_is_sorted_in(server: Server, reader: Reader) -> None:
     assert times == sorted(times, reverse=True)
 
 
-def test_unknown_paths_and_methods(reader: Reader) -> None:
+def test_rejects_unknown_paths_and_methods(reader: Reader) -> None:
     assert reader.get("/me/nothing").json() == {"error": {"status": 404, "message": "Service not found"}}
     assert reader.get("/playlists/" + "0" * 22).status_code == 404
     assert reader.session.put(f"{reader.url}/v1/me/tracks", timeout=5).status_code == 405
     assert reader.session.get(f"{reader.url}/nothing", timeout=5).status_code == 404
 
 
-def test_what_was_heard_for_seconds_is_in_the_export_alone(server: Server, reader: Reader) -> None:
+def test_plays_of_a_few_seconds_are_only_in_the_streaming_history(server: Server, reader: Reader) -> None:
     server.world.edit("play", at_ms=1_800_000_000_000)
     short = server.world.edit("play", at_ms=1_800_000_500_000, ms_played=30_000)
     plays = reader.json("/me/player/recently-played", limit=50)["items"]
@@ -167,7 +167,7 @@ def test_what_was_heard_for_seconds_is_in_the_export_alone(server: Server, reade
     }
 
 
-def test_reports_of_a_play_differ_if_so_set(server: Server, reader: Reader) -> None:
+def test_reports_of_a_play_differ_if_configured(server: Server, reader: Reader) -> None:
     server.control.settings(play_shift=5)
     told = {reader.json("/me/player/recently-played", limit=50)["items"][0]["played_at"] for _ in range(5)}
     assert len(told) > 1

@@ -30,7 +30,7 @@ def simulator(*options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_says_where_it_is_and_ends_when_told(number: signal.Signals) -> None:
+def test_prints_its_address_and_ends_when_terminated(number: signal.Signals) -> None:
     with simulator("--accounts", "2", "--warm", "--quota", "artists=1") as (process, info):
         assert info["api_url"] == info["url"] + "/v1"
         assert [account["id"] for account in info["accounts"]] == ["user01", "user02"]
@@ -42,7 +42,7 @@ def test_it_says_where_it_is_and_ends_when_told(number: signal.Signals) -> None:
             assert process.wait(10) == 0
 
 
-def test_a_held_request_does_not_keep_it_alive() -> None:
+def test_ends_despite_a_held_request() -> None:
     with simulator() as (process, info):
         Control(info["url"]).add_fault(kind="hang", seconds=600)
         with Reader(info["url"], "none") as reader, pytest.raises(OSError, match="imed out"):
@@ -52,7 +52,7 @@ def test_a_held_request_does_not_keep_it_alive() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
-def test_it_dies_with_its_parent() -> None:
+def test_ends_with_its_parent() -> None:
     program = f"""
 import os, subprocess, sys
 child = subprocess.Popen({COMMAND!r} + ["--die-with-parent", str(os.getpid())], stdout=subprocess.PIPE)
@@ -83,7 +83,7 @@ def alive(pid: int) -> bool:
         return stat.read().rpartition(")")[2].split()[0] != "Z"
 
 
-def test_help_teaches() -> None:
+def test_help_lists_paths_and_options() -> None:
     told = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
     for word in ("/_sim/faults", "--regime", "500,000", "--die-with-parent"):
         assert word in told

@@ -21,7 +21,7 @@ def limited(restricted: Server) -> Iterator[Reader]:
         yield reader
 
 
-def test_removed_paths_are_forbidden(restricted: Server, limited: Reader) -> None:
+def test_removed_paths_return_403(restricted: Server, limited: Reader) -> None:
     truth = restricted.world.truth()
     playlist = next(iter(truth["playlist_items"]))
     gone = {
@@ -36,7 +36,7 @@ def test_removed_paths_are_forbidden(restricted: Server, limited: Reader) -> Non
     assert limited.get("/users/user01/playlists").status_code == 403
 
 
-def test_objects_are_poorer(restricted: Server, limited: Reader) -> None:
+def test_objects_lack_the_removed_fields(restricted: Server, limited: Reader) -> None:
     truth = restricted.world.truth()
     artist = next(id_ for id_, each in truth["artists"].items() if not each["gone"])
     album = next(id_ for id_, each in truth["albums"].items() if not each["gone"])
@@ -49,7 +49,7 @@ def test_objects_are_poorer(restricted: Server, limited: Reader) -> None:
     assert not {"country", "email", "product", "followers", "explicit_content"} & set(limited.json("/me"))
 
 
-def test_playlist_rows_have_item_only_and_only_for_own_playlists(restricted: Server, limited: Reader) -> None:
+def test_only_own_playlists_have_rows_and_rows_have_only_item(restricted: Server, limited: Reader) -> None:
     listed = [row for row in limited.rows("/me/playlists") if row]
     assert all("items" in row and "tracks" not in row for row in listed)
     for row in listed:
@@ -65,7 +65,7 @@ def test_playlist_rows_have_item_only_and_only_for_own_playlists(restricted: Ser
             assert "tracks" not in limited.json(f"/playlists/{row['id']}")
 
 
-def test_the_regime_can_change_while_it_runs(server: Server, reader: Reader) -> None:
+def test_the_regime_can_change_at_run_time(server: Server, reader: Reader) -> None:
     assert "tracks" in reader.json("/me/playlists")["items"][0]
     server.control.settings(regime="restricted")
     assert "tracks" not in reader.json("/me/playlists")["items"][0]
@@ -74,13 +74,13 @@ def test_the_regime_can_change_while_it_runs(server: Server, reader: Reader) -> 
     assert "tracks" in reader.json("/me/playlists")["items"][0]
 
 
-def test_the_four_kinds_of_403(server: Server) -> None:
+def test_the_four_kinds_of_403_differ_in_message_and_scope(server: Server) -> None:
     """All of them look alike but for their words and how far they reach."""
-    refused = server.world.truth()["playlists"][0]["id"]
-    server.world.library("user01").refusals[refused] = "forbidden"
+    refusal = server.world.truth()["playlists"][0]["id"]
+    server.world.library("user01").refusals[refusal] = "forbidden"
     one, two = (Reader(server.url, server.access_token(name)) for name in ("user01", "user02"))
     with one, two:
-        assert one.get(f"/playlists/{refused}/items").json() == {"error": {"status": 403, "message": "Forbidden"}}
+        assert one.get(f"/playlists/{refusal}/items").json() == {"error": {"status": 403, "message": "Forbidden"}}
         assert one.get("/me/tracks").status_code == 200
         server.control.settings(unlisted=["user01"])
         assert [one.get("/me/tracks").status_code, two.get("/me/tracks").status_code] == [403, 200]

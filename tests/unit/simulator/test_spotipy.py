@@ -51,7 +51,7 @@ def test_spotipy_keeps_the_headers_of_a_429(server: Server, client: spotipy.Spot
     assert caught.value.headers["Retry-After"] == "86236"
 
 
-def test_spotipy_refreshes_here(server: Server) -> None:
+def test_spotipy_refreshes_tokens_at_the_simulator(server: Server) -> None:
     with requests.Session() as session:
         auth = spotipy.SpotifyOAuth(
             "app", "secret", "http://127.0.0.1:9/callback", requests_session=session, requests_timeout=5,

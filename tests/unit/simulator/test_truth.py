@@ -202,7 +202,7 @@ def test_a_crawl_after_many_edits_finds_the_new_truth(seed: int) -> None:
         assert_true(server, "user01")
 
 
-def test_one_account_being_refused_says_nothing_about_another() -> None:
+def test_a_refusal_for_one_account_does_not_affect_another() -> None:
     with start("tiny", accounts=2) as server:
         first, second = (
             {each["id"]: each["access"] for each in server.world.truth(account)["playlists"]}
@@ -211,7 +211,7 @@ def test_one_account_being_refused_says_nothing_about_another() -> None:
         assert {(first[id_], second[id_]) for id_ in set(first) & set(second)} == {("ok", "ok"), ("ok", "forbidden")}
 
 
-def test_totals_are_what_spotify_reports() -> None:
+def test_totals_equal_those_that_spotify_reports() -> None:
     with start("tiny") as server, Reader(server.url, server.access_token()) as reader:
         totals = server.world.truth()["totals"]
         assert reader.json("/me/tracks")["total"] == totals["saved_tracks"]

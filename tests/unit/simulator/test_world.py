@@ -15,12 +15,12 @@ def document(world: World, account: str | None = None) -> str:
     return json.dumps(world.truth(account))
 
 
-def test_same_seed_gives_the_same_library_to_the_byte() -> None:
+def test_the_same_seed_gives_an_identical_library() -> None:
     assert document(World(400, seed=7)) == document(World(400, seed=7))
     assert document(World(400, seed=7)) != document(World(400, seed=8))
 
 
-def test_more_accounts_leave_the_first_one_as_it_is() -> None:
+def test_more_accounts_leave_the_first_one_unchanged() -> None:
     alone, together = World(400), World(400, accounts=3)
     assert document(alone, "user01") == document(together, "user01")
 
@@ -47,7 +47,7 @@ def test_small_is_large_enough_for_the_demo() -> None:
 
 
 @pytest.mark.parametrize("library", ["tiny", 100, 400, 1_000])
-def test_every_oddity_is_there(library: str | int) -> None:
+def test_the_world_contains_every_oddity(library: str | int) -> None:
     truth = World(library).truth()
     rows = [row for rows in truth["playlist_items"].values() for row in rows]
     playlists = truth["playlists"]
@@ -66,7 +66,7 @@ def test_every_oddity_is_there(library: str | int) -> None:
     assert playlists[-1]["offset"] > playlists[-1]["position"] == len(playlists) - 1
 
 
-def test_without_quirks_nothing_is_odd() -> None:
+def test_without_quirks_the_world_has_no_oddity() -> None:
     truth = World("tiny", quirks=False).truth()
     assert truth["totals"]["saved_tracks"] == len(truth["saved_tracks"]) == 30
     assert {playlist["access"] for playlist in truth["playlists"]} == {"ok"}
@@ -74,12 +74,12 @@ def test_without_quirks_nothing_is_odd() -> None:
     assert not any(artist["gone"] for artist in truth["artists"].values())
 
 
-def test_genres_are_empty_for_about_half() -> None:
+def test_about_half_of_the_artists_have_no_genres() -> None:
     artists = World(1_000).truth()["artists"].values()
     assert 0.35 < sum(artist["genres"] == [] for artist in artists) / len(artists) < 0.65
 
 
-def test_ids_lead_back_to_their_numbers_and_foreign_ids_nowhere() -> None:
+def test_ids_decode_to_their_numbers_and_foreign_ids_to_none() -> None:
     ids = Ids(3)
     for number in (0, 1, 77, 2**40 + 5, 2**63):
         assert ids.number("track", ids.of("track", number)) == number
@@ -88,7 +88,7 @@ def test_ids_lead_back_to_their_numbers_and_foreign_ids_nowhere() -> None:
         assert ids.number("track", wrong) is None
 
 
-def test_saved_tracks_stay_sorted_by_the_minute_whatever_is_added() -> None:
+def test_saved_tracks_stay_sorted_by_minute_after_inserts() -> None:
     rng = Random(1)
     rows = [(rng.randrange(10_000), number) for number in range(500)]
     saved = SavedTracks(rows[:250], by_minute=True)
@@ -101,7 +101,7 @@ def test_saved_tracks_stay_sorted_by_the_minute_whatever_is_added() -> None:
 
 
 @pytest.mark.parametrize("op", sorted(set(EDITS) - {"follow_playlist", *ODDITIES}))
-def test_every_edit_works_unasked_and_shows(op: str) -> None:
+def test_every_edit_works_without_arguments_and_changes_the_world(op: str) -> None:
     world = World("tiny")
     before = document(world)
     done = world.edit(op, rng=Random(5))
@@ -111,7 +111,7 @@ def test_every_edit_works_unasked_and_shows(op: str) -> None:
     assert document(world) != before
 
 
-def test_edits_do_what_they_say() -> None:
+def test_edits_do_what_their_names_say() -> None:
     world = World("tiny")
     world.clock_offset = 1_800_000_000 - world.now()
     liked = world.edit("like")
@@ -133,7 +133,7 @@ def test_relinking_keeps_isrc_and_date() -> None:
     assert truth["tracks"][new]["isrc"] == World("tiny").truth()["tracks"][old["track_id"]]["isrc"]
 
 
-def test_each_edit_of_a_playlist_changes_its_snapshot_and_moving_it_does_not() -> None:
+def test_edits_change_the_snapshot_of_a_playlist_but_moving_it_does_not() -> None:
     world = World("tiny")
     made = world.edit("create_playlist", name="new", tracks=[row["track_id"] for row in world.truth()["saved_tracks"]])
     ops = ("rename_playlist", "add_items", "remove_items", "reorder_items")
@@ -143,7 +143,7 @@ def test_each_edit_of_a_playlist_changes_its_snapshot_and_moving_it_does_not() -
     assert world.truth()["playlists"][2]["id"] == made["playlist_id"]
 
 
-def test_a_new_snapshot_id_shows_after_its_lag() -> None:
+def test_a_new_snapshot_id_appears_after_a_lag() -> None:
     world = World("tiny")
     world.snapshot_lag = 30
     id_ = next(each["id"] for each in world.truth()["playlists"] if each["access"] == "ok" and each["total_items"] > 5)
@@ -158,7 +158,7 @@ def test_a_new_snapshot_id_shows_after_its_lag() -> None:
     assert len({before, after, *seen}) == 5
 
 
-def test_what_spotify_does_not_show_is_in_the_library_all_the_same() -> None:
+def test_the_library_still_contains_what_spotify_hides() -> None:
     world = World("tiny")
     before = document(world)
     for op in ("hide_track", "hide_playlist", "withhold", "show_track", "show_playlist"):
@@ -166,7 +166,7 @@ def test_what_spotify_does_not_show_is_in_the_library_all_the_same() -> None:
         assert document(world) == before
 
 
-def test_a_removed_track_hides_nothing_when_it_comes_back() -> None:
+def test_a_removed_track_hides_nothing_when_it_returns() -> None:
     world = World("tiny")
     track = world.edit("hide_track")["track_id"]
     world.edit("unlike", track=track)
@@ -175,7 +175,7 @@ def test_a_removed_track_hides_nothing_when_it_comes_back() -> None:
 
 
 @pytest.mark.parametrize("kind", ["artist", "album"])
-def test_what_is_withdrawn_is_gone_from_then_on(kind: str) -> None:
+def test_a_withdrawn_object_is_gone_from_then_on(kind: str) -> None:
     world = World("tiny")
     met = world.truth()[f"{kind}s"]
     id_ = next(id_ for id_, each in met.items() if not each["gone"])
@@ -199,7 +199,7 @@ def test_reordering_moves_the_block() -> None:
     assert order() == [1, 2, 0, 3, 4, 5]
 
 
-def test_random_edits_follow_from_their_dice() -> None:
+def test_the_seed_determines_random_edits() -> None:
     def edited() -> list[str]:
         world, rng = World("tiny"), Random(9)
         return [world.random_edit(rng)["op"] for _ in range(60)]
@@ -208,7 +208,7 @@ def test_random_edits_follow_from_their_dice() -> None:
     assert set(edited()) <= set(HABITS)
 
 
-def test_random_edits_of_chosen_kinds_only() -> None:
+def test_random_edits_use_only_the_given_kinds() -> None:
     world = World("tiny")
     assert {world.random_edit(ops=list(PATROL_EDITS))["op"] for _ in range(30)} == set(PATROL_EDITS)
 

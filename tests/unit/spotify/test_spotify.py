@@ -72,7 +72,7 @@ def error_of(ask: Callable[..., Any], kind: type[SpotisyncError]) -> Any:
 # ---- what goes well -------------------------------------------------------------------------------------------------
 
 
-def test_each_kind_of_request_is_answered(spotify: Server, ask: Callable[..., Any]) -> None:
+def test_answers_each_kind_of_request(spotify: Server, ask: Callable[..., Any]) -> None:
     truth = spotify.world.truth()
     readable = next(iter(truth["playlist_items"]))
     artists = sorted(truth["artists"])[:3]
@@ -88,23 +88,23 @@ def test_each_kind_of_request_is_answered(spotify: Server, ask: Callable[..., An
     assert ask(Request("album", ids=(album,)))["id"] == album
 
 
-def test_a_page_is_fifty_rows_from_the_offset(spotify: Server, ask: Callable[..., Any]) -> None:
+def test_requests_fifty_rows_from_the_offset(spotify: Server, ask: Callable[..., Any]) -> None:
     spotify.control.reset_log()
     ask(Request("saved_tracks", offset=49))
     assert spotify.control.requests()[-1]["query"] == "limit=50&offset=49"
 
 
-def test_episodes_are_asked_for_as_episodes(spotify: Server, ask: Callable[..., Any]) -> None:
+def test_requests_episodes_as_episodes(spotify: Server, ask: Callable[..., Any]) -> None:
     spotify.control.reset_log()
     ask(Request("playlist_items", playlist_id=next(iter(spotify.world.truth()["playlist_items"]))))
     assert "episode" in spotify.control.requests()[-1]["query"]
 
 
-def test_me_says_whose_token_it_is(spotify: Server, client: SpotifyClient) -> None:
+def test_the_profile_names_the_owner_of_the_token(spotify: Server, client: SpotifyClient) -> None:
     assert client.get_profile(spotify.access_token())["id"] == spotify.world.first.id
 
 
-def test_threads_have_sessions_and_tokens_of_their_own() -> None:
+def test_each_thread_has_its_own_session_and_token() -> None:
     with start("tiny", accounts=2) as two, ThreadPoolExecutor(8) as threads:
         client = SpotifyClient(two.api_url, 10)
         tokens = {id_: two.access_token(id_) for id_ in two.world.accounts}
@@ -119,35 +119,33 @@ def test_threads_have_sessions_and_tokens_of_their_own() -> None:
     ("given", "said"),
     [({"retry_after": 7}, "7"), ({"retry_after": "soon"}, "soon"), ({}, None), ({"retry_after": 86236}, "86236")],
 )
-def test_a_429_is_throttled_with_its_header(fault: Any, ask: Any, given: dict[str, Any], said: str | None) -> None:
+def test_a_429_raises_throttled_with_its_header(fault: Any, ask: Any, given: dict[str, Any], said: str | None) -> None:
     fault(status=429, **given)
     told = error_of(ask, Throttled)
     assert (told.retry_after, told.quota) == (said, False)
 
 
-def test_a_429_may_say_a_date(fault: Any, ask: Any) -> None:
+def test_retry_after_can_be_a_date(fault: Any, ask: Any) -> None:
     fault(status=429, retry_after=30, retry_date=True)
     assert error_of(ask, Throttled).retry_after.endswith("GMT")
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_a_429_is_throttled_whatever_its_body_and_only_quota_says_quota(fault: Any, ask: Any, body: str) -> None:
+def test_a_429_raises_throttled_and_detects_a_quota_in_its_body(fault: Any, ask: Any, body: str) -> None:
     fault(status=429, body=body, retry_after=7)
     told = error_of(ask, Throttled)
     assert (told.retry_after, told.quota) == ("7", body == "quota")
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_a_401_is_unauthorised_whatever_its_body(fault: Any, ask: Any, body: str) -> None:
+def test_a_401_raises_unauthorised_for_any_body(fault: Any, ask: Any, body: str) -> None:
     fault(status=401, body=body)
     error_of(ask, Unauthorised)
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
 @pytest.mark.parametrize("body", BODIES)
-def test_other_refusals_are_refused_with_their_status_whatever_the_body(
-    fault: Any, ask: Any, status: int, body: str
-) -> None:
+def test_other_refusals_keep_their_status_for_any_body(fault: Any, ask: Any, status: int, body: str) -> None:
     fault(status=status, body=body)
     told = error_of(ask, Refused)
     assert told.status == status
@@ -155,7 +153,7 @@ def test_other_refusals_are_refused_with_their_status_whatever_the_body(
 
 
 @pytest.mark.parametrize("body", ["json", "text", "list", "string", "error_string"])
-def test_a_refusal_has_spotifys_words(fault: Any, ask: Any, body: str) -> None:
+def test_a_refusal_contains_the_message_of_spotify(fault: Any, ask: Any, body: str) -> None:
     fault(status=403, body=body, message="Not on a Monday")
     assert "Not on a Monday" in str(error_of(ask, Refused))
 
@@ -174,65 +172,65 @@ FORBIDDEN = {
 
 @pytest.mark.parametrize("message", FORBIDDEN)
 @pytest.mark.parametrize("body", ["json", "text", "string"])
-def test_a_403_is_told_by_its_words(fault: Any, ask: Any, body: str, message: str) -> None:
+def test_a_403_is_classified_by_its_message(fault: Any, ask: Any, body: str, message: str) -> None:
     fault(status=403, body=body, message=message)
     told = str(error_of(ask, FORBIDDEN[message]))
     assert message[:60] in told or "lacks the scope" in told
 
 
-def test_the_words_of_a_403_mean_nothing_elsewhere(fault: Any, ask: Any) -> None:
+def test_the_messages_of_a_403_mean_nothing_with_another_status(fault: Any, ask: Any) -> None:
     fault(status=404, message="Active premium subscription required")
     assert error_of(ask, Refused).status == 404
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 @pytest.mark.parametrize("body", BODIES)
-def test_a_5xx_is_transient_whatever_its_body(fault: Any, ask: Any, status: int, body: str) -> None:
+def test_a_5xx_is_transient_for_any_body(fault: Any, ask: Any, status: int, body: str) -> None:
     fault(status=status, body=body)
     assert str(status) in str(error_of(ask, Transient))
 
 
 @pytest.mark.parametrize("kind", ["reset", "cut", "garbage", "null", "empty"])
-def test_a_broken_reply_is_transient_and_the_next_one_is_read(fault: Any, ask: Any, kind: str) -> None:
+def test_a_broken_reply_is_transient_and_the_next_one_is_parsed(fault: Any, ask: Any, kind: str) -> None:
     fault(kind=kind)
     error_of(ask, Transient)
     assert ask()["items"]
 
 
-def test_a_reply_that_does_not_come_is_transient(spotify: Server, fault: Any) -> None:
+def test_a_reply_that_times_out_is_transient(spotify: Server, fault: Any) -> None:
     fault(kind="hang", seconds=0.4)
     token = spotify.access_token()
     error_of(lambda: SpotifyClient(spotify.api_url, 0.2).get(SAVED, token), Transient)
 
 
-def test_a_server_that_is_not_there_is_transient() -> None:
+def test_an_unreachable_server_is_transient() -> None:
     error_of(lambda: SpotifyClient("http://127.0.0.1:9/v1", 1).get(SAVED, "BQ"), Transient)
 
 
-def test_a_long_retry_after_is_told_at_once_and_asked_once(spotify: Server, fault: Any, ask: Any) -> None:
+def test_a_long_retry_after_is_reported_at_once_without_a_retry(spotify: Server, fault: Any, ask: Any) -> None:
     fault(status=429, retry_after=86400, times=None)
     spotify.control.reset_log()
     error_of(ask, Throttled)
     assert len(spotify.control.requests()) == 1
 
 
-def test_a_503_is_asked_once(spotify: Server, fault: Any, ask: Any) -> None:
+def test_a_503_is_not_retried(spotify: Server, fault: Any, ask: Any) -> None:
     fault(status=503, times=None)
     spotify.control.reset_log()
     error_of(ask, Transient)
     assert len(spotify.control.requests()) == 1
 
 
-def test_an_id_that_spotipy_does_not_send_is_refused(ask: Any) -> None:
+def test_an_id_that_spotipy_does_not_send_raises_refused(ask: Any) -> None:
     error_of(lambda: ask(Request("artists", ids=("spotify:local:a",))), Refused)
 
 
-def test_long_words_are_cut(fault: Any, ask: Any) -> None:
+def test_long_error_messages_are_truncated(fault: Any, ask: Any) -> None:
     fault(status=500, body="html", message="x" * 5_000)
     assert len(str(error_of(ask, Transient))) < 300
 
 
-def test_no_error_and_no_log_line_tells_a_token(spotify: Server, fault: Any, ask: Any) -> None:
+def test_no_error_and_no_log_line_contains_a_token(spotify: Server, fault: Any, ask: Any) -> None:
     token, refresh_token = spotify.access_token(), spotify.refresh_token()
     client, login = SpotifyClient(spotify.api_url, 0.2), AccountsClient(spotify.url, "me", "sw0rdfish")
     told = io.StringIO()
@@ -270,22 +268,20 @@ def login(spotify: Server) -> AccountsClient:
     return AccountsClient(spotify.url, "me", "hush")
 
 
-def test_a_refresh_gives_an_access_token_that_is_good(
-    spotify: Server, login: AccountsClient, client: SpotifyClient
-) -> None:
+def test_a_refresh_returns_a_valid_access_token(spotify: Server, login: AccountsClient, client: SpotifyClient) -> None:
     grant = login.refresh(spotify.refresh_token())
     assert grant.expires_in == 3600
     assert grant.refresh_token is None
     assert client.get_profile(grant.access_token)["id"] == spotify.world.first.id
 
 
-def test_without_a_secret_the_refresh_goes_by_pkce(spotify: Server, client: SpotifyClient) -> None:
+def test_a_refresh_without_a_secret_uses_pkce(spotify: Server, client: SpotifyClient) -> None:
     grant = AccountsClient(spotify.url, "me", None).refresh(spotify.refresh_token())
     assert client.get_profile(grant.access_token)
 
 
 @pytest.mark.parametrize(("reply", "rotated"), [("none", False), ("same", False), ("rotate", True)])
-def test_a_rotated_refresh_token_is_told_and_the_same_one_is_not(reply: str, rotated: bool) -> None:
+def test_returns_a_refresh_token_only_if_it_was_rotated(reply: str, rotated: bool) -> None:
     with start("tiny", refresh_reply=reply) as server:
         old = server.refresh_token()
         grant = AccountsClient(server.url, "me", "hush").refresh(old)
@@ -294,7 +290,7 @@ def test_a_rotated_refresh_token_is_told_and_the_same_one_is_not(reply: str, rot
 
 
 @pytest.mark.parametrize("how", ["revoked", "expired"])
-def test_a_refresh_token_that_has_ended_needs_a_login(how: str) -> None:
+def test_an_ended_refresh_token_needs_a_login(how: str) -> None:
     with start("tiny") as server:
         token = server.refresh_token()
         server.control.revoke(how=how)
@@ -316,7 +312,7 @@ def test_a_wrong_client_is_fatal_and_names_the_variables() -> None:
     + [{"status": 503, "body": body} for body in ("html", "empty", "list", "string", "error_string", "error_null")]
     + [{"kind": kind} for kind in ("reset", "cut", "garbage", "null", "empty")],
 )
-def test_a_login_service_in_trouble_is_transient_and_ends_no_login(
+def test_a_failing_login_service_is_transient_and_ends_no_login(
     spotify: Server, login: AccountsClient, fault: Any, rule: dict[str, Any]
 ) -> None:
     fault(path="/api/token", **rule)
@@ -324,7 +320,7 @@ def test_a_login_service_in_trouble_is_transient_and_ends_no_login(
     assert login.refresh(spotify.refresh_token())
 
 
-def test_a_login_service_that_hangs_is_transient(spotify: Server, login: AccountsClient, fault: Any) -> None:
+def test_a_login_service_that_times_out_is_transient(spotify: Server, login: AccountsClient, fault: Any) -> None:
     fault(path="/api/token", kind="hang", seconds=0.4)
     error_of(lambda: login.refresh(spotify.refresh_token(), timeout=0.2), Transient)
 
@@ -341,7 +337,7 @@ def agree(attempt: LoginAttempt, user: str = "user01", **changed: str) -> dict[s
     return dict(parse_qsl(urlsplit(reply.headers["Location"]).query))
 
 
-def test_the_address_asks_for_the_fewest_scopes_and_for_the_dialog(login: AccountsClient) -> None:
+def test_the_login_address_requests_minimal_scopes_and_the_dialog(login: AccountsClient) -> None:
     attempt = login.begin("http://127.0.0.1/cb")
     asked = dict(parse_qsl(urlsplit(attempt.url).query))
     assert asked.pop("state") == attempt.state
@@ -358,13 +354,13 @@ def test_the_address_asks_for_the_fewest_scopes_and_for_the_dialog(login: Accoun
     assert len({login.begin("http://127.0.0.1/cb").state for _ in range(20)}) == 20
 
 
-def test_the_challenge_is_that_of_rfc_7636() -> None:
+def test_the_pkce_challenge_matches_rfc_7636() -> None:
     assert (
         pkce_challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk") == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
     )
 
 
-def test_without_a_secret_the_address_holds_a_challenge_and_not_its_verifier(spotify: Server) -> None:
+def test_without_a_secret_the_address_has_a_challenge_but_no_verifier(spotify: Server) -> None:
     attempt = AccountsClient(spotify.url, "me", None).begin("http://127.0.0.1/cb")
     asked = dict(parse_qsl(urlsplit(attempt.url).query))
     assert attempt.verifier
@@ -374,7 +370,7 @@ def test_without_a_secret_the_address_holds_a_challenge_and_not_its_verifier(spo
 
 
 @pytest.mark.parametrize("secret", ["hush", None])
-def test_a_code_becomes_tokens(spotify: Server, client: SpotifyClient, secret: str | None) -> None:
+def test_exchanges_a_code_for_tokens(spotify: Server, client: SpotifyClient, secret: str | None) -> None:
     login = AccountsClient(spotify.url, "me", secret)
     attempt = login.begin("http://127.0.0.1/cb")
     grant = login.exchange(attempt, agree(attempt)["code"])
@@ -383,27 +379,27 @@ def test_a_code_becomes_tokens(spotify: Server, client: SpotifyClient, secret: s
     assert login.refresh(grant.refresh_token).access_token
 
 
-def test_the_scope_that_was_granted_is_told_not_the_one_that_was_asked_for(login: AccountsClient) -> None:
+def test_returns_the_granted_scope_and_not_the_requested_one(login: AccountsClient) -> None:
     attempt = login.begin("http://127.0.0.1/cb")
     grant = login.exchange(attempt, agree(attempt, scope="user-library-read")["code"])
     assert grant.scope == "user-library-read"
     assert login.refresh(grant.refresh_token or "").scope == "user-library-read"
 
 
-def test_a_code_is_good_once_and_for_its_own_attempt(spotify: Server) -> None:
+def test_a_code_is_valid_once_and_for_its_own_login(spotify: Server) -> None:
     for secret in ("hush", None):
         login = AccountsClient(spotify.url, "me", secret)
         attempt = login.begin("http://127.0.0.1/cb")
         code = agree(attempt)["code"]
         login.exchange(attempt, code)
-        with pytest.raises(NeedsLogin, match=r"good once.*spotisync login") as told:
+        with pytest.raises(NeedsLogin, match=r"works once.*spotisync login") as told:
             login.exchange(attempt, code)
         assert code not in str(told.value)
     with pytest.raises(NeedsLogin, match="code_verifier"):
         login.exchange(login.begin("http://127.0.0.1/cb"), agree(attempt)["code"])
 
 
-def test_a_wrong_redirect_uri_at_the_token_endpoint_says_what_the_app_must_list(login: AccountsClient) -> None:
+def test_a_wrong_redirect_uri_at_the_token_endpoint_says_what_to_list(login: AccountsClient) -> None:
     attempt = login.begin("http://127.0.0.1/cb")
     code = agree(attempt)["code"]
     with pytest.raises(NeedsLogin, match=r"must list exactly http://127\.0\.0\.1/other"):
@@ -417,13 +413,15 @@ def test_a_wrong_client_at_a_login_is_fatal_and_names_the_variables() -> None:
 
 
 @pytest.mark.parametrize("rule", [{"status": 503}, {"status": 429}, {"kind": "reset"}, {"kind": "garbage"}])
-def test_a_login_service_in_trouble_is_transient_for_a_code_too(login: AccountsClient, fault: Any, rule: Any) -> None:
+def test_a_failing_login_service_is_transient_for_a_code_too(login: AccountsClient, fault: Any, rule: Any) -> None:
     attempt = login.begin("http://127.0.0.1/cb")
     fault(path="/api/token", **rule)
     error_of(lambda: login.exchange(attempt, "AQ"), Transient)
 
 
-def test_a_missing_scope_is_named_with_its_cure(spotify: Server, login: AccountsClient, client: SpotifyClient) -> None:
+def test_names_a_missing_scope_and_the_command_to_log_in(
+    spotify: Server, login: AccountsClient, client: SpotifyClient
+) -> None:
     attempt = login.begin("http://127.0.0.1/cb")
     token = login.exchange(attempt, agree(attempt, scope="user-library-read")["code"]).access_token
     assert client.get(SAVED, token)["items"]
@@ -478,19 +476,17 @@ def saying() -> Iterator[Callable[[Any], AccountsClient]]:
         None,
     ],
 )
-def test_a_grant_without_a_token_or_its_life_is_transient(saying: Callable[[Any], AccountsClient], body: Any) -> None:
+def test_a_grant_without_a_token_or_expiry_is_transient(saying: Callable[[Any], AccountsClient], body: Any) -> None:
     error_of(lambda: saying(body).refresh("AQ"), Transient)
 
 
 @pytest.mark.parametrize("rotated", [None, "", "AQ", 3])
-def test_no_new_refresh_token_means_that_the_old_one_stays(
-    saying: Callable[[Any], AccountsClient], rotated: Any
-) -> None:
+def test_without_a_new_refresh_token_the_old_one_remains(saying: Callable[[Any], AccountsClient], rotated: Any) -> None:
     login = saying({"access_token": "BQ", "expires_in": 3600, "refresh_token": rotated})
     assert login.refresh("AQ") == TokenGrant("BQ", 3600, None)
 
 
-def test_a_scope_that_is_not_told_is_unknown_after_a_refresh_and_as_asked_for_after_a_login(
+def test_a_missing_scope_is_unknown_or_as_requested(
     saying: Callable[[Any], AccountsClient],
 ) -> None:
     login = saying({"access_token": "BQ", "expires_in": 3600, "refresh_token": "AQnew"})
@@ -498,6 +494,6 @@ def test_a_scope_that_is_not_told_is_unknown_after_a_refresh_and_as_asked_for_af
     assert login.exchange(login.begin("http://127.0.0.1/cb"), "AQ").scope == " ".join(SCOPES)
 
 
-def test_a_login_without_a_refresh_token_is_none(saying: Callable[[Any], AccountsClient]) -> None:
+def test_a_login_without_a_refresh_token_is_rejected(saying: Callable[[Any], AccountsClient]) -> None:
     login = saying({"access_token": "BQ", "expires_in": 3600})
     error_of(lambda: login.exchange(login.begin("http://127.0.0.1/cb"), "AQ"), Transient)

@@ -141,19 +141,19 @@ TABLE: list[tuple[messages.Situation, dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("situation", "of", "message", "to_do"), TABLE, ids=lambda each: str(each)[:30])
-def test_what_is_said(situation: messages.Situation, of: dict[str, Any], message: str, to_do: str) -> None:
+def test_describes_every_situation(situation: messages.Situation, of: dict[str, Any], message: str, to_do: str) -> None:
     told = messages.describe(of)
-    assert messages.situation(of) == situation
+    assert messages.get_situation(of) == situation
     assert message in told["message"]
     assert to_do in told["to_do"]
 
 
-def test_the_table_has_every_situation() -> None:
+def test_the_tables_cover_every_situation() -> None:
     assert {row[0] for row in TABLE} == set(get_args(messages.Situation))
     assert set(messages.MESSAGES) == set(messages.TO_DO) == set(get_args(messages.Situation))
 
 
-def test_what_still_runs_and_what_is_safe() -> None:
+def test_says_what_still_runs_and_what_is_safe() -> None:
     other = [{"sync_id": 13, "sync_type": "incremental", "status": "in_progress"}]
     parked = messages.describe(document("rate_limited", blocked=[block("library", TODAY)], other_runs=other))
     assert parked["still_runs"] == "Only library reads wait. Run 13, an incremental sync, goes on."
@@ -165,7 +165,7 @@ def test_what_still_runs_and_what_is_safe() -> None:
     assert messages.describe(document(**NO_RUN))["safe"] is None
 
 
-def test_what_was_put_off_and_what_waits_beside_the_run() -> None:
+def test_notes_deferred_look_ups_and_limits_beside_the_run() -> None:
     told = messages.describe(
         over("success", to_look_up={"artists": 1200, "albums": 0}, blocked=[block("artists", TODAY)])
     )
@@ -178,7 +178,7 @@ def test_what_was_put_off_and_what_waits_beside_the_run() -> None:
 
 
 @pytest.mark.parametrize(("swept", "said"), [(None, "No sweep has run ever"), (OLD, "No sweep has run for 10 min")])
-def test_a_park_that_nothing_would_end_is_told(swept: str | None, said: str) -> None:
+def test_warns_when_no_scheduler_would_end_the_wait(swept: str | None, said: str) -> None:
     schedule = {"last_sweep": swept, "sweep_interval": 10}
     told = messages.describe(document("rate_limited", blocked=[block("library", TODAY)], schedule=schedule))
     assert said in told["notes"][0]
@@ -186,7 +186,7 @@ def test_a_park_that_nothing_would_end_is_told(swept: str | None, said: str) -> 
     assert messages.describe(document(schedule=schedule))["notes"] == [], "a run that goes needs none"
 
 
-def test_when_it_will_be_done() -> None:
+def test_says_when_the_run_will_be_complete() -> None:
     eta = {"earliest": "2026-11-23T09:40:00+00:00", "latest": "2026-11-23T09:46:00+00:00"}
     assert messages.notes(document(eta=eta)) == ["It will be complete between 10:40 and 10:46."]
     same = {**eta, "latest": "2026-11-23T09:40:50+00:00"}
@@ -242,11 +242,11 @@ DOCUMENTS = st.builds(
 
 
 @given(DOCUMENTS, st.dictionaries(st.sampled_from(PHASES), st.floats(0, 10**6)))
-def test_there_are_words_for_anything(of: dict[str, Any], earlier: dict[str, float]) -> None:
+def test_describes_any_document(of: dict[str, Any], earlier: dict[str, float]) -> None:
     made = forecast.add_eta(of, earlier)
     told = {**made, **messages.describe(made)}
     said = [told["message"], told["to_do"], *told["notes"], *filter(None, (told["safe"], told["still_runs"]))]
-    for sentence in [*said, labels.format_line(told), *labels.footnotes(told), labels.headline(told)]:
+    for sentence in [*said, labels.format_line(told), *labels.format_footnotes(told), labels.format_headline(told)]:
         assert sentence
         assert not re.search(r"None|\bnull\b|\{|\.\.|  |^ | $", sentence), sentence
     for each in told["phases"].values():
@@ -254,15 +254,15 @@ def test_there_are_words_for_anything(of: dict[str, Any], earlier: dict[str, flo
 
 
 @given(DOCUMENTS)
-def test_a_wait_is_said_with_its_time_in_the_configured_zone_and_the_day_if_that_is_not_today(
+def test_a_wait_has_a_local_time_and_a_day_unless_it_is_today(
     of: dict[str, Any],
 ) -> None:
     told = messages.describe(of)
-    if messages.situation(of) not in {"parked", "waiting"}:
+    if messages.get_situation(of) not in {"parked", "waiting"}:
         assert told["waiting_until"] is None
         return
     until = datetime.fromisoformat(told["waiting_until"])
-    said = times.clock(of, until)
+    said = times.format_time(of, until)
     assert said in told["message"] or of["account_status"] != "active"
     local = until.astimezone(ZoneInfo(of["time_zone"]))
     today = times.now(of).astimezone(ZoneInfo(of["time_zone"]))
@@ -272,22 +272,22 @@ def test_a_wait_is_said_with_its_time_in_the_configured_zone_and_the_day_if_that
 
 
 @given(DOCUMENTS, st.dictionaries(st.sampled_from(PHASES), st.floats(0, 10**6)))
-def test_a_forecast_is_a_range_that_begins_when_the_wait_is_over(of: dict[str, Any], earlier: dict[str, float]) -> None:
+def test_a_forecast_is_a_range_that_begins_after_the_wait(of: dict[str, Any], earlier: dict[str, float]) -> None:
     made = forecast.add_eta(of, earlier)
-    waits = messages.find_wait(of)
+    waits = messages.get_wait(of)
     begin = waits.until if waits else times.now(of)
     for eta in (made["eta"], *(each["eta"] for each in made["phases"].values())):
         if eta:
             earliest, latest = (datetime.fromisoformat(eta[name]) for name in ("earliest", "latest"))
             assert begin <= earliest <= latest
-    if messages.situation(of) in {"failed", "pending", "orphaned", "unclaimed", "retrying", "success"}:
+    if messages.get_situation(of) in {"failed", "pending", "orphaned", "unclaimed", "retrying", "success"}:
         assert made["eta"] is None, "nobody can say"
 
 
 # ---- forecasts ------------------------------------------------------------------------------------------------------
 
 
-def test_the_pace_of_the_batches_tells_when_a_phase_is_in() -> None:
+def test_the_pace_of_batches_forecasts_the_end_of_a_phase() -> None:
     tenth = {"items_processed": 350, "batches": 25, "busy_seconds": 10.0}
     made = forecast.add_eta(document(worker=AT_WORK, phases=tracks(**tenth)), {})
     eta = made["phases"]["tracks"]["eta"]
@@ -297,7 +297,7 @@ def test_the_pace_of_the_batches_tells_when_a_phase_is_in() -> None:
     assert made["phases"]["artists"]["eta"] is None
 
 
-def test_phases_to_come_take_about_as_long_as_in_the_last_good_run() -> None:
+def test_queued_phases_take_about_as_long_as_in_the_last_run() -> None:
     earlier = dict.fromkeys(PHASES, 100.0)
     made = forecast.add_eta(document(worker=AT_WORK, phases={name: phase() for name in PHASES}), earlier)
     left = [times.parse(made["eta"][each]) for each in ("earliest", "latest")]
@@ -306,7 +306,7 @@ def test_phases_to_come_take_about_as_long_as_in_the_last_good_run() -> None:
     assert forecast.add_eta(waits, earlier)["eta"]["earliest"] > TODAY
 
 
-def test_one_batch_is_no_measure() -> None:
+def test_one_batch_gives_no_forecast() -> None:
     made = forecast.add_eta(document(worker=AT_WORK, phases=tracks(batches=1)), {})
     assert made["phases"]["tracks"]["eta"] is None
 
@@ -328,13 +328,13 @@ def playback(read_at: str | None = "2026-11-23T08:45:00+00:00", **changes: Any) 
         (playback(last_error="log in again"), "library", False),
     ],
 )
-def test_whether_plays_are_recorded_while_the_library_waits(lane: Any, family: str, recorded: bool) -> None:
+def test_says_whether_plays_are_recorded_during_a_wait(lane: Any, family: str, recorded: bool) -> None:
     blocked = [block("library", TODAY), block(family, TODAY)]
     told = messages.describe(document("rate_limited", blocked=blocked, playback=lane, playback_interval=600))
     assert ("Plays are still recorded." in told["still_runs"]) is recorded
 
 
-def test_where_plays_may_be_missing() -> None:
+def test_says_where_plays_may_be_missing() -> None:
     gap = {"from": "2026-11-23T01:00:00+00:00", "to": "2026-11-23T06:30:00+00:00"}
     told = messages.describe(over("success", playback=playback(gaps=[gap, gap])))
     assert told["notes"][-1].startswith("Between 02:00 and 07:30, and in 1 more gap plays may be missing.")

@@ -68,11 +68,11 @@ def event(kind: str, message: str | None = None, **changes: Any) -> dict[str, An
         (event("cancelled", "me was disabled"), "Cancelled: me was disabled."),
     ],
 )
-def test_what_is_said_of_an_event(told: dict[str, Any], text: str) -> None:
+def test_describes_an_event(told: dict[str, Any], text: str) -> None:
     assert story.describe_event(told)["text"] == text
 
 
-def test_every_kind_has_words_and_a_wait_has_its_end() -> None:
+def test_every_kind_has_a_text_and_a_wait_has_an_end() -> None:
     assert set(story.TEXTS) == set(get_args(Kind))
     assert story.describe_event(event("parked", "quota", seconds=7200.0))["until"] == "2026-11-23T10:50:00+00:00"
     assert story.describe_event(event("wait", "pace", attempt=2))["until"] is None
@@ -88,7 +88,7 @@ batches = st.builds(
 
 
 @given(told=st.lists(batches, max_size=30))
-def test_what_is_folded_adds_up_and_hides_nothing_but_ordinary_batches(told: list[dict[str, Any]]) -> None:
+def test_folding_keeps_sums_and_folds_only_ordinary_batches(told: list[dict[str, Any]]) -> None:
     folded = story.fold_batches(told)
     for name in ("items", "calls", "number"):
         assert sum(each[name] for each in folded) == sum(each[name] for each in told)
@@ -99,7 +99,7 @@ def test_what_is_folded_adds_up_and_hides_nothing_but_ordinary_batches(told: lis
     assert all(this != then for this, then in pairwise(together) if this[0] == "batches")
 
 
-def test_a_fold_and_a_whole_run_in_words() -> None:
+def test_describes_folded_batches_and_a_whole_run() -> None:
     (folded,) = story.fold_batches([story.describe_event(event("batch", seq=seq, seconds=3.0)) for seq in range(12)])
     assert folded["text"] == "12 batches, 2,400 tracks in 36 s, 48 calls."
     sums = {"batches": 12, "items": 2400, "calls": 49, "seconds": 36.0, "waited": 7200.0}
@@ -110,11 +110,11 @@ def test_a_fold_and_a_whole_run_in_words() -> None:
 
 
 @given(elapsed=st.floats(0, 60), now=st.integers(0, 500), before=st.integers(0, 500))
-def test_what_a_window_holds_is_no_more_than_two_minutes_do(elapsed: float, now: int, before: int) -> None:
+def test_the_estimate_for_a_window_never_exceeds_two_minutes_of_calls(elapsed: float, now: int, before: int) -> None:
     assert 0 <= around.estimate_in_window(elapsed, now, before) <= now + before / 2
 
 
-def test_some_of_each_kind_of_change() -> None:
+def test_samples_each_kind_of_change() -> None:
     kinds: list[list[dict[str, Any]]] = [
         [{"id": f"{kind}{n}"} for n in range(many)] for kind, many in (("a", 20), ("b", 2))
     ]
@@ -124,7 +124,7 @@ def test_some_of_each_kind_of_change() -> None:
 @pytest.mark.parametrize("account", ["active", "needs_login", "disabled", None])
 @pytest.mark.parametrize("of_run", [True, False])
 @given(statuses=st.tuples(*[st.sampled_from([None, *get_args(Status)])] * 2), shown=st.sampled_from([0, 1]))
-def test_whatever_can_not_be_done_has_its_reason(
+def test_every_unavailable_action_has_a_reason(
     account: str | None, of_run: bool, statuses: tuple[Any, Any], shown: int
 ) -> None:
     newest = {
@@ -154,5 +154,5 @@ def test_whatever_can_not_be_done_has_its_reason(
         ),
     ],
 )
-def test_the_cause_and_the_cure_of_an_error(last_error: str | None, error: dict[str, Any] | None) -> None:
+def test_describes_the_cause_and_the_fix_of_an_error(last_error: str | None, error: dict[str, Any] | None) -> None:
     assert messages.describe_error(last_error) == error

@@ -36,12 +36,12 @@ class Dribble(io.StringIO):
 
 @given(st.lists(st.dictionaries(st.text(max_size=5), VALUES, max_size=4), max_size=4), st.sampled_from([None, 2]))
 @settings(max_examples=40)
-def test_members_come_one_by_one_wherever_the_text_is_cut(rows: list[Any], indent: int | None) -> None:
+def test_reads_members_one_by_one_at_any_chunk_boundaries(rows: list[Any], indent: int | None) -> None:
     assert list(iter_array(Dribble(json.dumps(rows, indent=indent)))) == rows
 
 
 @pytest.mark.parametrize("text", ["", "{}", "null", "[", '[{"a": 1}', '[{"a": 1}, {"a"', "[}", "[nope]"])
-def test_what_is_no_whole_array_is_an_error(text: str) -> None:
+def test_an_incomplete_array_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"Expecting|array|Unterminated"):
         list(iter_array(io.StringIO(text)))
 
@@ -58,7 +58,7 @@ def zipped(path: Path, files: Mapping[str, str | bytes]) -> Path:
     return path
 
 
-def test_a_zip_a_directory_and_a_file_have_the_same_rows(tmp_path: Path) -> None:
+def test_a_zip_a_directory_and_a_file_yield_the_same_rows(tmp_path: Path) -> None:
     whole = tmp_path / "my_spotify_data.zip"
     whole.write_bytes(World("tiny").export(rows_a_file=5))
     with zipfile.ZipFile(whole) as archive:
@@ -69,7 +69,7 @@ def test_a_zip_a_directory_and_a_file_have_the_same_rows(tmp_path: Path) -> None
     assert read(tmp_path / "there" / from_zip[-1][0]) == [(Path(from_zip[-1][0]).name, 1)]
 
 
-def test_a_byte_order_mark_and_other_files_do_no_harm(tmp_path: Path) -> None:
+def test_ignores_a_byte_order_mark_and_other_files(tmp_path: Path) -> None:
     files = {NAME: b"\xef\xbb\xbf" + json.dumps([ROW]).encode(), f"__MACOSX/._{NAME}": b"\x00", "Read Me.pdf": b"%"}
     assert read(zipped(tmp_path / "x.zip", files)) == [(NAME, 1)]
 
@@ -121,12 +121,14 @@ BAD: list[tuple[Callable[[Path], Path], str]] = [
 
 
 @pytest.mark.parametrize(("make", "words"), BAD, ids=range(len(BAD)))
-def test_a_wrong_file_is_named_with_what_to_ask_for(make: Callable[[Path], Path], words: str, tmp_path: Path) -> None:
+def test_names_a_wrong_file_and_what_to_request_instead(
+    make: Callable[[Path], Path], words: str, tmp_path: Path
+) -> None:
     with pytest.raises(Fatal, match=words):
         read(make(tmp_path / "x.zip"))
 
 
-def test_a_file_that_grows_beyond_all_measure_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejects_a_file_that_expands_beyond_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming_history, "LARGEST_FILE", 1_000)
     with pytest.raises(Fatal, match="no export of Spotify's has such a file"):
         read(zipped(tmp_path / "bomb.zip", {NAME: b"[" + b" " * 2_000 + b"]"}))

@@ -37,12 +37,12 @@ def pressed(shown_one: dict[str, Any]) -> list[str]:
         ("cancelled", ["/runs/12/resume", "/runs incremental", "/runs full"]),
     ],
 )
-def test_a_button_is_there_where_the_state_allows_it(status: str | None, paths: list[str]) -> None:
+def test_shows_the_buttons_that_the_state_allows(status: str | None, paths: list[str]) -> None:
     assert pressed(shown(**{"status": status, **({} if status else NO_RUN)})) == paths
     assert not pressed(shown("success", account_status="needs_login", account_error=None))
 
 
-def test_a_wait_is_counted_down_beside_the_sentence_which_does_not_age() -> None:
+def test_counts_a_wait_down_beside_a_sentence_that_stays_true() -> None:
     waits = shown("rate_limited", blocked=[block("library", LATER)], worker={**AT_WORK, "has_it": False})
     assert "(3 h 12 min)" in waits["message"]
     assert view.headline(waits).startswith("Paused by Spotify until 13:02: quota of library reads.")
@@ -51,12 +51,12 @@ def test_a_wait_is_counted_down_beside_the_sentence_which_does_not_age() -> None
     assert ">3 h 12 min</time>" in html
 
 
-def test_who_listens_hears_what_is_different_not_each_number() -> None:
+def test_announces_changes_but_not_each_number() -> None:
     heard = {view.announcement(shown(api_calls=calls, items_processed=40 * calls)) for calls in range(20)}
     assert heard == {"Reading saved tracks."}
 
 
-def test_a_bar_says_what_is_known_and_no_more() -> None:
+def test_a_bar_shows_only_what_is_known() -> None:
     phases = {
         "tracks": phase(status="success", items_processed=3498, total_items=3500, percent_complete=100),
         "artists": phase(status="in_progress", items_processed=120, total_items=100, percent_complete=100),
@@ -70,19 +70,19 @@ def test_a_bar_says_what_is_known_and_no_more() -> None:
     assert (playlists.valuetext, playlists.width) == ("to come", 0)
 
 
-def test_what_others_wrote_is_shown_and_does_nothing() -> None:
+def test_escapes_text_from_other_people() -> None:
     html = render_status([shown("failed", last_error='<script>alert("x")</script>', display_name="<b>")])
     assert "<script" not in html
     assert "&lt;script&gt;" in html
     assert "style=" not in html
 
 
-def test_every_state_has_a_word_and_an_icon() -> None:
+def test_every_state_has_a_label_and_an_icon() -> None:
     assert set(labels.STATES) == set(MOVES)
     for status in MOVES:
         assert "<h1" in render_status([shown(status)])
 
 
-def test_a_phase_does_not_go_while_its_worker_is_gone() -> None:
+def test_a_phase_without_a_live_worker_is_shown_as_interrupted() -> None:
     orphaned = shown(worker={**AT_WORK, "alive": False})
     assert [bar.word for bar in view.bars(orphaned)] == ["interrupted", *["to come"] * 3]

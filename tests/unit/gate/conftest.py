@@ -1,0 +1,35 @@
+"""A Redis in this process, and a clock that tests move."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import fakeredis
+import pytest
+
+
+@dataclass
+class Clock:
+    """What `time.time` and `time.monotonic` return, in the code under test, in `limits` and in fakeredis."""
+
+    now: float = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    for name in ("time", "monotonic"):
+        monkeypatch.setattr(time, name, made)
+    return made
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[fakeredis.FakeServer]:
+    """The server that every client of redis-py connects to, whatever the URL. `connected = False` takes it away."""
+    made = fakeredis.FakeServer()
+    connect: Callable[..., fakeredis.FakeStrictRedis] = lambda *_, **__: fakeredis.FakeStrictRedis(server=made)  # noqa: E731
+    monkeypatch.setattr("redis.from_url", connect)
+    return made
