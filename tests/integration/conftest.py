@@ -108,7 +108,7 @@ class Store:
         """The token, None if the claim was refused."""
         token = uuid4()
         with self.database.begin() as connection:
-            taken = runs.claim(connection, run, token, claimant or self.database.claimant(), lease)
+            taken = runs.claim(connection, run, token, claimant or self.database.get_claimant(), lease)
         return token if taken is not None else None
 
     def advance(self, run: Run, token: UUID, phase: Phase = "tracks", seq: int = 1) -> bool:

@@ -110,7 +110,7 @@ def park(store: Store, seconds: int) -> runs.Run:
     return store.look(run.id)
 
 
-def test_a_failed_run_is_told_once_and_once_when_it_is_well_again(store: Store, context: Context, hook: Hook) -> None:
+def test_notifies_once_of_a_failure_and_once_of_the_recovery(store: Store, context: Context, hook: Hook) -> None:
     failed = end(store, "failed", "Spotify answered 500")
     at_once(context)
     notifications.send_due(context)
@@ -127,7 +127,7 @@ def test_a_failed_run_is_told_once_and_once_when_it_is_well_again(store: Store, 
     assert hook.titles[1:] == ["me is synced again", "a sync of me has failed"]
 
 
-def test_a_login_that_is_over_is_told_once_and_not_as_a_failure_too(store: Store, context: Context, hook: Hook) -> None:
+def test_notifies_once_of_an_ended_login_and_not_of_the_failed_run(store: Store, context: Context, hook: Hook) -> None:
     store.sql("UPDATE accounts SET status = 'needs_login', last_error = 'revoked', authorised_at = now()")
     end(store, "failed", "revoked; log in again")
     at_once(context)
@@ -140,7 +140,7 @@ def test_a_login_that_is_over_is_told_once_and_not_as_a_failure_too(store: Store
     assert hook.titles[1:] == ["me is logged in again"]
 
 
-def test_the_end_of_a_login_is_told_a_month_and_three_days_before(store: Store, context: Context, hook: Hook) -> None:
+def test_notifies_a_month_and_three_days_before_a_login_expires(store: Store, context: Context, hook: Hook) -> None:
     for days in (140, 151, 152, 178, 179):
         store.sql("UPDATE accounts SET authorised_at = date_trunc('day', now()) - make_interval(days => :d)", d=days)
         notifications.send_due(context)
@@ -158,7 +158,7 @@ def test_the_end_of_a_login_is_told_a_month_and_three_days_before(store: Store, 
     assert len(hook.told) == 2
 
 
-def test_a_long_wait_is_told_once_and_once_when_it_goes_on(store: Store, context: Context, hook: Hook) -> None:
+def test_notifies_once_of_a_long_wait_and_once_of_its_end(store: Store, context: Context, hook: Hook) -> None:
     run = park(store, 7200)
     at_once(context)
     assert hook.titles == ["the sync of me is paused"]
@@ -183,7 +183,7 @@ def test_a_long_wait_is_told_once_and_once_when_it_goes_on(store: Store, context
     assert hook.titles[1:] == ["the sync of me goes on"]
 
 
-def test_a_wait_that_is_short_is_nobodys_business(
+def test_does_not_notify_of_a_short_wait(
     store: Store, telling: Callable[..., Context], context: Context, hook: Hook
 ) -> None:
     run = park(store, 1800)
@@ -197,7 +197,7 @@ def test_a_wait_that_is_short_is_nobodys_business(
     assert len(hook.told) == 1
 
 
-def test_a_run_that_nobody_takes_is_told_once(store: Store, context: Context, hook: Hook) -> None:
+def test_notifies_once_of_a_run_that_no_worker_takes(store: Store, context: Context, hook: Hook) -> None:
     run = store.run()
     notifications.send_due(context)
     store.sql("UPDATE sync_state SET updated_at = now() - interval '20 minutes'")
@@ -208,7 +208,7 @@ def test_a_run_that_nobody_takes_is_told_once(store: Store, context: Context, ho
     assert "none has taken it for 20 min" in hook.told[0]["message"]
 
 
-def test_a_service_that_is_down_is_told_later_and_the_others_once(
+def test_retries_an_unreachable_service_and_notifies_others_once(
     store: Store, telling: Callable[..., Context], hook: Hook, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = Hook()
@@ -232,9 +232,7 @@ def test_a_service_that_is_down_is_told_later_and_the_others_once(
     assert "t0ps3cret" not in str(store.sql("SELECT * FROM notices"))
 
 
-def test_what_is_over_before_anybody_heard_of_it_is_not_told(
-    store: Store, telling: Callable[..., Context], hook: Hook
-) -> None:
+def test_drops_a_notification_that_is_no_longer_true(store: Store, telling: Callable[..., Context], hook: Hook) -> None:
     end(store, "failed", "x")
     notifications.send_due(telling(DEAD))
     end(store, "success")
@@ -243,7 +241,7 @@ def test_what_is_over_before_anybody_heard_of_it_is_not_told(
     assert hook.told == []
 
 
-def test_a_command_tries_each_address(
+def test_the_notify_command_tries_each_address(
     hook: Hook, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -14,15 +14,15 @@ ODDITIES: dict[str, tuple[str, ...]] = {
         WORLD,
         "unit/simulator/test_pages.py::test_saved_tracks_are_sorted_by_minute_newest_first",
         f"{PARSE}null_rows_keep_their_position",
-        f"{ODD}a_track_behind_a_null_row_stays_until_the_null_row_is_gone",
-        f"{ODD}a_removal_among_null_rows_that_were_always_there_is_a_removal",
+        f"{ODD}a_track_hidden_by_a_null_row_stays_until_that_row_disappears",
+        f"{ODD}detects_a_removal_beside_old_null_rows",
         "unit/core/test_moving_library.py::test_one_calm_run_repairs_a_library_that_changed",
     ),
     "null rows in the list of playlists": (
         WORLD,
         f"{PARSE}null_playlists_keep_their_position",
-        f"{ODD}a_playlist_behind_a_null_row_stays_with_its_contents",
-        f"{ODD}a_new_null_row_in_the_list_of_playlists_hides_nothing_later",
+        f"{ODD}a_playlist_hidden_by_a_null_row_keeps_its_contents",
+        f"{ODD}a_new_null_row_among_playlists_hides_no_later_removal",
         "unit/core/test_phases.py::test_a_null_row_may_be_counted_twice",
     ),
     "null rows in a playlist, counted in its total": (
@@ -33,9 +33,9 @@ ODDITIES: dict[str, tuple[str, ...]] = {
     "a playlist's row without snapshot, total, owner, name": (
         f"{PARSE}accepts_a_playlist_whose_fields_are_all_null",
         f"{PARSE}reads_the_length_of_a_playlist_under_either_key",
-        f"{ODD}what_a_list_does_not_say_of_a_playlist_stays",
-        f"{ODD}contents_under_an_unknown_snapshot_are_read_each_time",
-        f"{ODD}a_total_that_is_not_told_under_a_new_snapshot_is_not_the_old_one",
+        f"{ODD}keeps_playlist_fields_that_the_list_omits",
+        f"{ODD}reads_contents_with_an_unknown_snapshot_every_time",
+        f"{ODD}a_missing_total_with_a_new_snapshot_is_not_the_old_total",
     ),
     "local files": (WORLD, f"{PARSE}a_local_file_has_no_id", WHOLE),
     "episodes, as what they are and dressed as tracks": (
@@ -51,7 +51,7 @@ ODDITIES: dict[str, tuple[str, ...]] = {
         WORLD,
         f"{PARSE}accepts_old_playlist_rows_without_date_and_adder",
         f"{PARSE}a_missing_date_becomes_the_epoch",
-        "integration/store/test_saved_tracks.py::test_a_row_that_comes_without_its_date_keeps_the_one_that_is_stored",
+        "integration/store/test_saved_tracks.py::test_a_row_without_a_date_keeps_the_stored_date",
         WHOLE,
     ),
     '"0000", years and months for a release date': (
@@ -69,8 +69,8 @@ ODDITIES: dict[str, tuple[str, ...]] = {
         f"{PARSE}stores_a_relinked_track_under_the_id_that_spotify_lists",
         "unit/simulator/test_world.py::test_relinking_keeps_isrc_and_date",
         "unit/core/test_phases.py::test_the_newest_of_two_rows_of_a_track_counts",
-        "integration/store/test_saved_tracks.py::test_of_twins_on_different_pages_the_newest_counts_in_whatever_order",
-        f"{ODD}what_a_proved_walk_tells_is_stored",
+        "integration/store/test_saved_tracks.py::test_the_newest_of_two_rows_on_different_pages_counts",
+        f"{ODD}stores_the_counts_of_a_proven_walk",
     ),
     "empty and huge names, and letters that Postgres does not take": (
         WORLD,
@@ -81,7 +81,7 @@ ODDITIES: dict[str, tuple[str, ...]] = {
     "no genres, no images, images without a size": (
         f"{PARSE}an_empty_list_of_genres_differs_from_a_missing_one",
         f"{PARSE}picks_the_largest_image_or_the_first_without_sizes",
-        "integration/store/test_catalogue.py::test_an_artist_without_genres_is_no_stub_for_ever",
+        "integration/store/test_catalogue.py::test_an_artist_without_genres_does_not_stay_a_stub",
         WHOLE,
     ),
     "ids that are gone: null among many, 404 alone, from the first or while a run goes": (
@@ -89,8 +89,8 @@ ODDITIES: dict[str, tuple[str, ...]] = {
         "unit/simulator/test_pages.py::test_a_missing_id_is_null_among_many_and_404_alone",
         "unit/simulator/test_world.py::test_a_withdrawn_object_is_gone_from_then_on",
         f"{PARSE}a_null_among_looked_up_ids_means_that_the_id_is_gone",
-        f"{ODD}an_id_that_goes_before_it_is_looked_up_is_gone",
-        f"{ODD}an_id_that_goes_after_it_was_looked_up_keeps_what_is_known",
+        f"{ODD}an_id_withdrawn_before_its_look_up_is_gone",
+        f"{ODD}an_id_withdrawn_after_its_look_up_keeps_what_is_known",
     ),
     "an id that Spotify refuses among others": (
         "system/test_full_sync.py::test_an_id_that_spotify_refuses_spoils_it_for_no_other",
@@ -98,8 +98,8 @@ ODDITIES: dict[str, tuple[str, ...]] = {
     "playlists that answer 403 and 404": (
         WORLD,
         "unit/core/test_phases.py::test_a_refused_playlist_does_not_stop_the_others",
-        "integration/store/test_playlists.py::test_the_refusal_of_one_account_never_touches_what_another_one_read",
-        f"{ODD}a_playlist_that_another_account_read_is_tried_by_this_one",
+        "integration/store/test_playlists.py::test_a_refusal_of_one_account_keeps_the_contents_of_another",
+        f"{ODD}an_account_reads_a_playlist_that_another_account_has_read",
         WHOLE,
     ),
     "error bodies of any shape": (
@@ -115,12 +115,12 @@ ODDITIES: dict[str, tuple[str, ...]] = {
     ),
     "lists that move while they are read": (
         "unit/core/test_walk.py::test_skips_no_remaining_row_despite_edits_between_requests",
-        "integration/sync/test_moving_library.py::test_a_library_that_moves_is_right_after_one_calm_sync",
+        "integration/sync/test_moving_library.py::test_one_calm_sync_repairs_a_library_that_changed",
         "system/test_moving.py::test_a_library_that_moves_under_real_workers",
     ),
     "snapshot ids that come late, by way of another": (
         "unit/simulator/test_world.py::test_a_new_snapshot_id_appears_after_a_lag",
-        f"{ODD}contents_are_right_though_their_snapshot_id_comes_late_and_by_way_of_another",
+        f"{ODD}contents_are_right_although_the_snapshot_id_lags",
     ),
     "`next` of the list of playlists leads elsewhere": (
         "unit/simulator/test_pages.py::test_the_next_page_of_playlists_is_under_the_user",

@@ -90,7 +90,7 @@ def names(store: Store) -> list[str]:
 
 
 @pytest.mark.parametrize("secret", ["hush", None])
-def test_a_login_in_the_browser(
+def test_logs_in_with_a_browser(
     make_sync: Callable[..., Context], simulator: Server, store: Store, secret: str | None
 ) -> None:
     simulator.control.settings(client_secret="hush")
@@ -109,7 +109,7 @@ def test_a_login_in_the_browser(
     assert last.headers["Referrer-Policy"] == "no-referrer"
 
 
-def test_what_else_a_browser_asks_for_ends_nothing(context: Context) -> None:
+def test_other_requests_of_the_browser_do_not_end_the_login(context: Context) -> None:
     browser = Browser()
 
     class Busy(Browser):
@@ -130,12 +130,12 @@ def test_what_else_a_browser_asks_for_ends_nothing(context: Context) -> None:
     browser.close()
 
 
-def test_a_browser_that_keeps_the_terminal_to_itself(context: Context) -> None:
+def test_works_with_a_browser_that_blocks_the_terminal(context: Context) -> None:
     """A text browser: opening it ends when the person is through."""
     assert log_in_with_browser(context, None, None, SECONDS, Browser().answer).spotify_user_id == "user01"
 
 
-def test_a_login_by_hand(context: Context, capsys: pytest.CaptureFixture[str]) -> None:
+def test_logs_in_by_pasting_the_address(context: Context, capsys: pytest.CaptureFixture[str]) -> None:
     def ask(_: str) -> str:
         (url,) = [line for line in capsys.readouterr().out.splitlines() if "/authorize?" in line]
         return f" {Browser('user02').consent(url)} \n"
@@ -143,7 +143,7 @@ def test_a_login_by_hand(context: Context, capsys: pytest.CaptureFixture[str]) -
     assert log_in_by_hand(context, None, None, ask).spotify_user_id == "user02"
 
 
-def test_the_address_is_as_spotify_knows_it(make_sync: Callable[..., Context], simulator: Server) -> None:
+def test_pasting_works_with_any_registered_redirect_uri(make_sync: Callable[..., Context], simulator: Server) -> None:
     """By hand nothing listens, so any redirect URI will do."""
     simulator.control.settings(redirect_uri="https://example.com/cb")
     sync = make_sync(simulator, redirect_uri="https://example.com/cb")
@@ -153,7 +153,7 @@ def test_the_address_is_as_spotify_knows_it(make_sync: Callable[..., Context], s
     assert enrol.complete_login(sync, attempt, Browser().consent(attempt.url)).spotify_user_id == "user01"
 
 
-def test_a_port_of_ones_own(context: Context) -> None:
+def test_listens_on_the_requested_port(context: Context) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     browser = Browser()
@@ -165,13 +165,13 @@ def test_a_port_of_ones_own(context: Context) -> None:
 # ---- it does not ----------------------------------------------------------------------------------------------------
 
 
-def test_a_person_who_says_no(context: Context, store: Store) -> None:
+def test_reports_that_the_user_denied_access(context: Context, store: Store) -> None:
     with pytest.raises(NeedsLogin, match=r"told not to let.*spotisync login"):
         login(context, "cancel")
     assert names(store) == []
 
 
-def test_an_address_of_another_attempt_is_not_taken(context: Context, store: Store) -> None:
+def test_rejects_the_address_of_another_login(context: Context, store: Store) -> None:
     first, second = (enrol.begin_login(context, "http://127.0.0.1:9/accounts/callback") for _ in range(2))
     address = Browser().consent(first.url)
     for pasted in (address, "", "AQ-just-the-code", first.url.replace(first.state, "")):
@@ -183,7 +183,7 @@ def test_an_address_of_another_attempt_is_not_taken(context: Context, store: Sto
         enrol.complete_login(context, first, address)
 
 
-def test_nothing_pasted(context: Context) -> None:
+def test_reports_that_no_address_was_pasted(context: Context) -> None:
     def ask(_: str) -> str:
         raise EOFError
 
@@ -191,7 +191,7 @@ def test_nothing_pasted(context: Context) -> None:
         log_in_by_hand(context, None, None, ask)
 
 
-def test_a_code_that_comes_too_late(context: Context, simulator: Server) -> None:
+def test_rejects_an_expired_code(context: Context, simulator: Server) -> None:
     attempt = enrol.begin_login(context, "http://127.0.0.1:9/accounts/callback")
     address = Browser().consent(attempt.url)
     simulator.control.settings(clock_offset=700)
@@ -199,13 +199,13 @@ def test_a_code_that_comes_too_late(context: Context, simulator: Server) -> None
         enrol.complete_login(context, attempt, address)
 
 
-def test_an_answer_that_does_not_come(context: Context) -> None:
+def test_stops_waiting_for_a_reply_that_does_not_arrive(context: Context) -> None:
     """As when Spotify shows INVALID_CLIENT, and sends the browser nowhere."""
     with pytest.raises(NeedsLogin, match=r"INVALID_CLIENT.* must list exactly http://127.0.0.1:\d+/accounts/callback"):
         log_in_with_browser(context, None, None, 0.05, lambda _: False)
 
 
-def test_a_port_that_is_taken(context: Context) -> None:
+def test_reports_a_port_in_use(context: Context) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(Misconfigured, match=rf"port {port} \(.*--no-browser"):
@@ -221,7 +221,7 @@ def test_a_port_that_is_taken(context: Context) -> None:
         ({"status": 429}, Unavailable, "can't be asked just now"),
     ],
 )
-def test_a_spotify_that_does_not_say_whose_login_it_is(
+def test_fails_when_spotify_does_not_return_the_profile(
     context: Context, simulator: Server, store: Store, fault: dict[str, Any], kind: type[Exception], words: str
 ) -> None:
     simulator.control.add_fault(path=r"/v1/me/?\?", **fault)
@@ -233,7 +233,7 @@ def test_a_spotify_that_does_not_say_whose_login_it_is(
 # ---- accounts -------------------------------------------------------------------------------------------------------
 
 
-def test_several_people_log_in(context: Context, store: Store) -> None:
+def test_several_users_log_in(context: Context, store: Store) -> None:
     assert [login(context, who).spotify_user_id for who in ("user01", "user02", "user01")] == [
         "user01",
         "user02",
@@ -242,7 +242,7 @@ def test_several_people_log_in(context: Context, store: Store) -> None:
     assert sorted(names(store)) == ["user01", "user02"]
 
 
-def test_only_the_one_that_was_meant_is_let_in(context: Context, store: Store) -> None:
+def test_rejects_a_login_of_another_account_than_requested(context: Context, store: Store) -> None:
     first = login(context, "user01")
     with pytest.raises(Fatal, match="logged in as user02, not user01"):
         login(context, "user02", only="user01")
@@ -252,7 +252,7 @@ def test_only_the_one_that_was_meant_is_let_in(context: Context, store: Store) -
         log_in_with_browser(context, None, "nobody", SECONDS, pytest.fail)
 
 
-def test_a_login_that_was_over_is_good_again_and_keeps_its_data(
+def test_a_new_login_reactivates_the_account_and_keeps_its_data(
     context: Context, simulator: Server, store: Store
 ) -> None:
     first = login(context)
@@ -275,14 +275,14 @@ def stored(database: Database, user: str, account: str | None, name: str = "some
         return accounts.add(connection, profile, sealed)
 
 
-def test_an_account_id_stays_when_the_user_id_changes(database: Database, store: Store) -> None:
+def test_the_account_keeps_its_id_when_the_user_id_changes(database: Database, store: Store) -> None:
     first = stored(database, "old", "A")
     assert stored(database, "new", "A", "renamed") == first
     found = store.sql("SELECT spotify_user_id, display_name FROM accounts WHERE id = :id", id=first)
     assert found == [("new", "renamed")]
 
 
-def test_an_account_id_is_learned_and_not_forgotten(database: Database, store: Store) -> None:
+def test_stores_the_account_id_of_spotify_and_keeps_it(database: Database, store: Store) -> None:
     first = stored(database, "one", None)
     assert stored(database, "one", "A") == first
     assert stored(database, "one", None) == first
@@ -291,7 +291,7 @@ def test_an_account_id_is_learned_and_not_forgotten(database: Database, store: S
         assert accounts.find_account(connection, "A").id == accounts.find_account(connection, "one").id == first
 
 
-def test_a_user_id_that_changed_hands_never_mixes_two_libraries(database: Database, store: Store) -> None:
+def test_rejects_a_user_id_that_now_belongs_to_another_account(database: Database, store: Store) -> None:
     stored(database, "one", "A")
     with pytest.raises(Fatal, match=r"to another account now.*accounts remove, one of one"):
         stored(database, "one", "B")
@@ -301,7 +301,7 @@ def test_a_user_id_that_changed_hands_never_mixes_two_libraries(database: Databa
     assert store.one("SELECT count(*) FROM accounts WHERE spotify_user_id IN ('one', 'two')") == 2
 
 
-def test_two_logins_of_one_account_at_once_make_one_row(database: Database, store: Store) -> None:
+def test_concurrent_logins_of_one_account_create_one_row(database: Database, store: Store) -> None:
     threads = [Thread(target=stored, args=(database, "one", "A")) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -313,7 +313,7 @@ def test_two_logins_of_one_account_at_once_make_one_row(database: Database, stor
 # ---- scopes ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_whose_login_lacks_a_scope_fails_naming_it_and_its_cure(context: Context, store: Store) -> None:
+def test_a_run_without_a_required_scope_fails_and_names_it(context: Context, store: Store) -> None:
     attempt = enrol.begin_login(context, "http://127.0.0.1:9/accounts/callback")
     narrow = re.sub("scope=[^&]+", "scope=user-library-read", attempt.url)
     added = enrol.complete_login(context, attempt, Browser().consent(narrow))
@@ -332,7 +332,7 @@ def test_a_run_whose_login_lacks_a_scope_fails_naming_it_and_its_cure(context: C
 # ---- half a year ----------------------------------------------------------------------------------------------------
 
 
-def test_how_each_login_stands(database: Database, store: Store) -> None:
+def test_reports_the_state_of_each_login(database: Database, store: Store) -> None:
     store.sql("DELETE FROM accounts")
     for user in ("fresh", "old", "over", "narrow"):
         stored(database, user, None)
@@ -340,7 +340,7 @@ def test_how_each_login_stands(database: Database, store: Store) -> None:
     store.sql("UPDATE accounts SET status = 'needs_login', last_error = 'gone' WHERE spotify_user_id = 'over'")
     store.sql("UPDATE accounts SET scope = 'user-library-read' WHERE spotify_user_id = 'narrow'")
     with database.begin() as connection:
-        standing = {each.account: each for each in accounts.login_states(connection)}
+        standing = {each.account: each for each in accounts.list_login_states(connection)}
         now = accounts.list_accounts(connection)[0].authorised_at
     assert standing["fresh"].warning is None
     assert now
@@ -350,7 +350,7 @@ def test_how_each_login_stands(database: Database, store: Store) -> None:
     assert "lacks playlist-read-private (playlists)" in (standing["narrow"].warning or "")
 
 
-def test_what_was_granted_is_kept_through_a_refresh_and_learned_by_it(
+def test_keeps_the_granted_scope_and_learns_it_from_a_refresh(
     context: Context, simulator: Server, store: Store
 ) -> None:
     simulator.control.settings(refresh_reply="rotate")

@@ -28,12 +28,12 @@ def over(store: Store) -> None:
     store.sql("UPDATE rate_limits SET blocked_until = now() - interval '1 second'")
 
 
-def test_without_a_cooldown_every_family_is_free(gate: Gate) -> None:
+def test_without_a_cooldown_no_family_is_blocked(gate: Gate) -> None:
     for family in ("library", "artists", "albums", "playlists"):
         gate.check_cooldown(family)
 
 
-def test_a_cooldown_of_the_window_covers_every_family(gate: Gate, store: Store) -> None:
+def test_a_rate_limit_blocks_every_family(gate: Gate, store: Store) -> None:
     told = gate.record_429("artists", "20", quota=False)
     assert isinstance(told, Wait)
     assert (told.family, told.reason) == ("artists", "rate")
@@ -44,7 +44,7 @@ def test_a_cooldown_of_the_window_covers_every_family(gate: Gate, store: Store) 
 
 
 @pytest.mark.parametrize(("header", "quota"), [("3600", False), ("10", True), ("3600", True)])
-def test_a_quota_covers_its_family_alone(gate: Gate, header: str, quota: bool) -> None:
+def test_a_quota_blocks_only_its_family(gate: Gate, header: str, quota: bool) -> None:
     assert gate.record_429("artists", header, quota=quota).reason == "quota"
     gate.check_cooldown("albums")
     with pytest.raises(Wait, match="quota"):
@@ -65,7 +65,7 @@ def test_a_shorter_cooldown_does_not_change_the_reason_of_a_longer_one(gate: Gat
     assert abs(seconds(store, "artists") - 7200) <= 2
 
 
-def test_the_longest_of_two_cooldowns_counts(gate: Gate) -> None:
+def test_the_longer_of_two_cooldowns_counts(gate: Gate) -> None:
     gate.record_429("artists", "7200", quota=True)
     gate.record_429("library", "20", quota=False)
     block = gate.find_block("artists")
@@ -76,7 +76,7 @@ def test_the_longest_of_two_cooldowns_counts(gate: Gate) -> None:
     assert library.seconds <= 20
 
 
-def test_a_cooldown_moved_in_sql_is_seen_within_a_second(gate: Gate, store: Store) -> None:
+def test_notices_a_cooldown_changed_in_sql_within_a_second(gate: Gate, store: Store) -> None:
     assert gate.find_block("library") is None
     store.block("library")
     until(lambda: gate.find_block("library") is not None, 1)
@@ -84,7 +84,7 @@ def test_a_cooldown_moved_in_sql_is_seen_within_a_second(gate: Gate, store: Stor
     until(lambda: gate.find_block("library") is None, 1)
 
 
-def test_another_process_sees_a_cooldown_within_a_second(gate: Gate, store: Store) -> None:
+def test_another_process_notices_a_cooldown_within_a_second(gate: Gate, store: Store) -> None:
     other = Gate(store.database.begin, CLIENT)
     assert other.find_block("artists") is None
     gate.record_429("artists", "30", quota=False)
@@ -92,7 +92,7 @@ def test_another_process_sees_a_cooldown_within_a_second(gate: Gate, store: Stor
     until(lambda: other.find_block("artists") is not None, 1)
 
 
-def test_the_cooldown_of_another_app_is_none_of_ours(gate: Gate, store: Store) -> None:
+def test_ignores_the_cooldown_of_another_app(gate: Gate, store: Store) -> None:
     Gate(store.database.begin, "another").record_429("library", "30", quota=False)
     assert gate.find_block("library") is None
 
@@ -106,7 +106,7 @@ def test_a_cooldown_survives_a_restart(gate: Gate, store: Store) -> None:
 @pytest.mark.parametrize(
     ("quota", "family", "waits"), [(False, "*", (30, 60, 120, 240)), (True, "artists", (3600, 7200, 14400))]
 )
-def test_without_a_header_the_wait_doubles_when_it_was_too_short(
+def test_without_a_header_the_wait_doubles_if_it_was_too_short(
     gate: Gate, store: Store, quota: bool, family: str, waits: Any
 ) -> None:
     for wanted in waits:
@@ -115,7 +115,7 @@ def test_without_a_header_the_wait_doubles_when_it_was_too_short(
         over(store)
 
 
-def test_requests_in_flight_that_meet_one_limit_do_not_double_it(gate: Gate, store: Store) -> None:
+def test_concurrent_requests_that_hit_one_limit_do_not_double_it(gate: Gate, store: Store) -> None:
     for family in ("artists", "artists", "albums", "library"):
         gate.record_429(family, None, quota=False)
     assert abs(seconds(store, "*") - 30) <= 2
@@ -125,21 +125,21 @@ def test_requests_in_flight_that_meet_one_limit_do_not_double_it(gate: Gate, sto
     assert abs(seconds(store, "*") - 60) <= 2
 
 
-def test_a_header_ends_the_doubling(gate: Gate, store: Store) -> None:
+def test_a_header_resets_the_doubling(gate: Gate, store: Store) -> None:
     for header, wanted in ((None, 30), (None, 60), ("5", 5), (None, 30)):
         gate.record_429("artists", header, quota=False)
         assert abs(seconds(store, "*") - wanted) <= 2
         over(store)
 
 
-def test_a_guess_that_was_long_ago_is_forgotten(gate: Gate, store: Store) -> None:
+def test_a_guess_from_long_ago_is_not_doubled(gate: Gate, store: Store) -> None:
     gate.record_429("artists", None, quota=False)
     store.sql("UPDATE rate_limits SET blocked_until = now() - interval '1 hour'")
     gate.record_429("artists", None, quota=False)
     assert abs(seconds(store, "*") - 30) <= 2
 
 
-def test_a_person_ends_cooldowns_and_their_doubling(gate: Gate, store: Store) -> None:
+def test_clearing_cooldowns_resets_the_doubling(gate: Gate, store: Store) -> None:
     families: tuple[Family, ...] = ("artists", "albums")
     for family in families:
         gate.record_429(family, None, quota=True)

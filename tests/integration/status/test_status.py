@@ -50,7 +50,7 @@ def claimed(store: Store, run: Run) -> None:
     assert store.claim(run)
 
 
-def test_no_account_no_run_one_account_several(store: Store, look: Callable[..., Any]) -> None:
+def test_status_without_runs_without_accounts_and_for_several(store: Store, look: Callable[..., Any]) -> None:
     assert look()["message"] == "No sync has run yet for me."
     run = store.run()
     document = look()
@@ -68,7 +68,7 @@ def test_no_account_no_run_one_account_several(store: Store, look: Callable[...,
     assert look()["message"] == "No sync has run yet: there is no account."
 
 
-def test_every_document_has_the_same_names(store: Store, look: Callable[..., Any]) -> None:
+def test_every_document_has_the_same_keys(store: Store, look: Callable[..., Any]) -> None:
     never = look().keys()
     store.run()
     assert look().keys() == never
@@ -76,7 +76,7 @@ def test_every_document_has_the_same_names(store: Store, look: Callable[..., Any
     assert look().keys() == never
 
 
-def test_the_summary_has_not_grown(store: Store) -> None:
+def test_the_summary_has_the_same_keys_as_before(store: Store) -> None:
     run = store.run()
     with store.database.begin() as connection:
         summary = status.summary(connection, run.id)
@@ -84,7 +84,7 @@ def test_the_summary_has_not_grown(store: Store) -> None:
     assert "busy_seconds" not in summary["phases"]["tracks"]
 
 
-def test_the_run_that_goes_comes_first(store: Store, look: Callable[..., Any]) -> None:
+def test_the_active_run_comes_before_a_parked_one(store: Store, look: Callable[..., Any]) -> None:
     parked = store.run("full", status="rate_limited")
     going = store.run("incremental")
     document = look()
@@ -94,7 +94,7 @@ def test_the_run_that_goes_comes_first(store: Store, look: Callable[..., Any]) -
     assert look()["sync_id"] == parked.id
 
 
-def test_whether_a_worker_has_it(store: Store, look: Callable[..., Any]) -> None:
+def test_says_whether_a_worker_has_the_run(store: Store, look: Callable[..., Any]) -> None:
     run = store.run()
     assert "waits for a worker to take it" in look()["message"]
     age(store, 3600)
@@ -106,7 +106,7 @@ def test_whether_a_worker_has_it(store: Store, look: Callable[..., Any]) -> None
     assert "Its worker is gone" in look()["message"]
 
 
-def test_a_resumed_run_has_not_been_idle_since_it_failed(store: Store, look: Callable[..., Any]) -> None:
+def test_a_resumed_run_was_not_idle_since_it_failed(store: Store, look: Callable[..., Any]) -> None:
     run = store.run(status="failed", completed_at="now()")
     age(store, 3600)
     with store.database.begin() as connection:
@@ -114,7 +114,7 @@ def test_a_resumed_run_has_not_been_idle_since_it_failed(store: Store, look: Cal
     assert "waits for a worker to take it" in look()["message"]
 
 
-def test_what_a_parked_run_waits_for(store: Store, look: Callable[..., Any]) -> None:
+def test_says_what_a_parked_run_waits_for(store: Store, look: Callable[..., Any]) -> None:
     store.run(status="rate_limited")
     store.block("library", 7200)
     document = look()
@@ -128,7 +128,7 @@ def test_what_a_parked_run_waits_for(store: Store, look: Callable[..., Any]) -> 
     assert look(client_id=None)["blocked"] is None, "whose limits is not known"
 
 
-def test_what_was_put_off_is_counted_down(store: Store, look: Callable[..., Any]) -> None:
+def test_counts_deferred_look_ups_down(store: Store, look: Callable[..., Any]) -> None:
     run = store.run(status="success", completed_at="now()", phase="finish")
     store.sql("UPDATE sync_state SET items_deferred = 1200 WHERE sync_id = :id AND entity_type = 'artists'", id=run.id)
     store.sql("INSERT INTO artists (id, uri) SELECT 'a' || n, 'u' FROM generate_series(1, 3000) n")
@@ -140,7 +140,7 @@ def test_what_was_put_off_is_counted_down(store: Store, look: Callable[..., Any]
     assert look()["notes"] == []
 
 
-def test_an_account_that_has_to_log_in(store: Store, look: Callable[..., Any]) -> None:
+def test_says_that_an_account_has_to_log_in(store: Store, look: Callable[..., Any]) -> None:
     store.run(status="failed", completed_at="now()")
     store.sql("UPDATE accounts SET status = 'needs_login', last_error = 'Spotify no longer takes this login'")
     document = look()
@@ -149,7 +149,7 @@ def test_an_account_that_has_to_log_in(store: Store, look: Callable[..., Any]) -
     assert "spotisync login" in document["to_do"]
 
 
-def test_the_schedule_leaves_a_sign_every_few_seconds(store: Store, look: Callable[..., Any]) -> None:
+def test_the_scheduler_leaves_a_heartbeat(store: Store, look: Callable[..., Any]) -> None:
     store.sql("DELETE FROM heartbeats")
     assert look()["schedule"]["last_sweep"] is None
 
@@ -157,7 +157,7 @@ def test_the_schedule_leaves_a_sign_every_few_seconds(store: Store, look: Callab
         with store.database.begin() as connection:
             heartbeats.record_heartbeat(connection, "sweep")
         with store.database.begin() as connection:
-            found = heartbeats.last_heartbeat(connection, "sweep")
+            found = heartbeats.get_last_heartbeat(connection, "sweep")
         assert found
         return found
 
@@ -171,7 +171,7 @@ def test_the_schedule_leaves_a_sign_every_few_seconds(store: Store, look: Callab
 # ---- real batches ---------------------------------------------------------------------------------------------------
 
 
-def test_batches_note_how_long_they_were_and_a_wait_does_not_count(
+def test_batches_record_their_duration_without_waits(
     context: Context, account: Account, look: Callable[..., Any], store: Store
 ) -> None:
     run = start(context, account)
@@ -185,7 +185,7 @@ def test_batches_note_how_long_they_were_and_a_wait_does_not_count(
     assert look(account.name)["phases"]["tracks"]["busy_seconds"] < 60, "the claim after a wait is"
 
 
-def test_the_second_run_is_forecast_from_the_first(
+def test_forecasts_the_second_run_from_the_first(
     context: Context, account: Account, look: Callable[..., Any], store: Store
 ) -> None:
     store.sql("DELETE FROM accounts WHERE spotify_user_id = 'me'")
@@ -208,7 +208,7 @@ def token(context: Context, name: str, vault: TokenVault | None = None) -> check
     return checks.check_token(found, stored, vault or context.vault, datetime.now(UTC))
 
 
-def test_the_token_of_an_account(context: Context, account: Account, store: Store) -> None:
+def test_checks_the_token_of_an_account(context: Context, account: Account, store: Store) -> None:
     assert token(context, account.name).state == "ok"
     other = TokenVault([SECRET_KEY[::-1].replace("=", "") + "="])
     wrong = token(context, account.name, other)
@@ -223,7 +223,7 @@ def test_the_token_of_an_account(context: Context, account: Account, store: Stor
     assert token(context, "me").code == 4, "it has none"
 
 
-def test_spotify_is_asked_once_for_an_account(
+def test_makes_one_request_to_spotify_per_account(
     context: Context, account: Account, simulator: Server, store: Store
 ) -> None:
     with context.database.begin() as connection:
@@ -255,7 +255,7 @@ def first_findings(settings: Settings) -> dict[str, checks.Finding]:
     return {each.check: each for each in itertools.islice(doctor.findings(settings, online=False), 4)}
 
 
-def test_tables_that_are_missing_and_a_database_that_is_away(
+def test_reports_missing_tables_and_an_unreachable_database(
     make_settings: Callable[..., Settings], empty_database_url: str
 ) -> None:
     well = first_findings(make_settings("http://127.0.0.1:1"))

@@ -83,13 +83,13 @@ def begin(context: Context, store: Store, due: Run) -> None:
 
 @settings(max_examples=6, deadline=None, suppress_health_check=QUIET, phases=[Phase.explicit, Phase.generate])
 @given(mishaps=st.lists(st.sampled_from(("", *MISHAPS)), max_size=12))
-def test_the_story_of_a_run_is_what_it_has_counted(
+def test_the_events_of_a_run_match_its_counters(
     mishaps: list[str], context: Context, account: Account, simulator: Server, store: Store
 ) -> None:
     tells_a_legal_story(mishaps, context, account, simulator, store)
 
 
-def test_the_story_of_a_run_that_met_everything(
+def test_events_of_every_kind_match_the_counters(
     context: Context, account: Account, simulator: Server, store: Store
 ) -> None:
     run = tells_a_legal_story([*MISHAPS, *MISHAPS], context, account, simulator, store)
@@ -144,9 +144,7 @@ def adds_up(told: list[dict[str, Any]], summary: dict[str, Any]) -> None:
     assert sum(each["calls"] or 0 for each in told) == summary["api_calls"]
 
 
-def test_a_run_that_fails_and_one_that_is_cancelled_say_so_once(
-    context: Context, account: Account, simulator: Server
-) -> None:
+def test_a_failed_or_cancelled_run_has_one_final_event(context: Context, account: Account, simulator: Server) -> None:
     simulator.control.add_fault(kind="status", status=403, message="no", path="/v1/me/tracks", times=None)
     run = driver.start(context, account)
     assert driver.run_to_end(context, run)["status"] == "failed"
@@ -159,7 +157,7 @@ def test_a_run_that_fails_and_one_that_is_cancelled_say_so_once(
     assert kinds(context, run.id)[-3:] == ["failed", "resumed", "cancelled"]
 
 
-def test_waits_of_one_batch_in_a_row_are_one_event(store: Store) -> None:
+def test_consecutive_waits_of_a_batch_are_one_event(store: Store) -> None:
     run = store.run()
     for _ in range(3):
         with store.database.begin() as connection:
@@ -177,7 +175,7 @@ def runs_wait(connection: Any, run: Run, why: str, seq: int = 0) -> None:
     stored.add_event(connection, run.id, event)
 
 
-def test_a_timeline_is_read_page_by_page(context: Context, account: Account) -> None:
+def test_reads_a_timeline_page_by_page(context: Context, account: Account) -> None:
     run = driver.full_sync(context, account)["sync_id"]
     whole, pages, before = events(context, run), list[dict[str, Any]](), None
     with context.database.begin() as connection:
@@ -187,7 +185,7 @@ def test_a_timeline_is_read_page_by_page(context: Context, account: Account) -> 
     assert pages == whole
 
 
-def test_an_incremental_says_what_it_has_put_off(context: Context, account: Account, store: Store) -> None:
+def test_an_incremental_says_what_it_deferred(context: Context, account: Account, store: Store) -> None:
     driver.full_sync(context, account)
     looked = look(context, account.name)["read_at"]["playlists"]["looked"]
     run = lifecycle.trigger(context, account.name, "incremental", "cli").run
@@ -208,7 +206,7 @@ def test_an_incremental_says_what_it_has_put_off(context: Context, account: Acco
 # ---- beside the run -------------------------------------------------------------------------------------------------
 
 
-def test_what_the_last_runs_changed_by_name(
+def test_lists_the_changes_of_the_last_runs_by_name(
     context: Context, account: Account, simulator: Server, store: Store
 ) -> None:
     first = driver.full_sync(context, account)["sync_id"]
@@ -227,7 +225,7 @@ def test_what_the_last_runs_changed_by_name(
     assert {name["kind"] for name in changes[1]["names"]} == {"track", "playlist"}
 
 
-def test_runs_of_an_older_release_are_counted_alike(
+def test_counts_runs_of_an_older_release_in_the_same_way(
     context: Context, account: Account, simulator: Server, store: Store
 ) -> None:
     driver.full_sync(context, account)
@@ -246,7 +244,7 @@ def test_runs_of_an_older_release_are_counted_alike(
     assert all(store.sql(proved, name=account.name)[0])
 
 
-def test_what_can_be_done(context: Context, store: Store) -> None:
+def test_lists_the_available_actions(context: Context, store: Store) -> None:
     def can() -> dict[str, Any]:
         found: dict[str, Any] = look(context, "me")["can"]
         return found
@@ -280,7 +278,7 @@ def test_what_can_be_done(context: Context, store: Store) -> None:
     )
 
 
-def test_calls_of_a_day_and_what_comes(context: Context, account: Account, store: Store) -> None:
+def test_lists_the_calls_of_a_day_and_the_schedule(context: Context, account: Account, store: Store) -> None:
     store.sql("DELETE FROM accounts WHERE spotify_user_id = 'me'")
     summary = driver.full_sync(context, account)
     store.block("artists")
@@ -322,7 +320,9 @@ def counting(database_url: str) -> Iterator[CountingDatabase]:
     made.close()
 
 
-def test_a_document_reads_no_more_of_a_long_history(context: Context, counting: CountingDatabase, store: Store) -> None:
+def test_a_long_history_does_not_make_a_document_read_more(
+    context: Context, counting: CountingDatabase, store: Store
+) -> None:
     for statement in FILL.split(";"):
         store.sql(statement.replace(":n", str(RUNS)))
     store.sql("UPDATE sync_history SET changes = '{\"added\": 4000}' WHERE id = (SELECT max(id) FROM sync_history)")
@@ -356,7 +356,7 @@ def listening(database_url: str) -> Iterator[Callable[[], int]]:
         yield heard
 
 
-def test_a_commit_wakes_who_looks_on_and_what_changes_nothing_does_not(
+def test_only_a_commit_that_changes_something_notifies_listeners(
     context: Context, account: Account, store: Store, database_url: str
 ) -> None:
     run = driver.start(context, account)

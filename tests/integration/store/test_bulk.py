@@ -30,13 +30,13 @@ def versions(store: Store) -> list[Any]:
     return store.sql("SELECT id, xmin::text, ctid::text, xmax::text FROM artists ORDER BY id")
 
 
-def test_rows_are_told_apart_into_inserted_updated_and_unchanged(store: Store) -> None:
+def test_distinguishes_inserted_updated_and_unchanged_rows(store: Store) -> None:
     assert upsert(store, artist("a"), artist("b")) == ({"a", "b"}, set())
     assert upsert(store, artist("a"), artist("b", name="B"), artist("c")) == ({"c"}, {"b"})
     assert upsert(store) == (set(), set())
 
 
-def test_an_unchanged_row_is_not_written(store: Store) -> None:
+def test_does_not_write_an_unchanged_row(store: Store) -> None:
     rows = [artist("a", genres=["x", "y"], popularity=3), artist("b")]
     upsert(store, *rows)
     before = versions(store)
@@ -58,19 +58,19 @@ def test_an_unknown_value_never_overwrites_a_known_one(store: Store) -> None:
     assert store.one("SELECT genres FROM artists") == []
 
 
-def test_where_null_has_a_meaning_it_does_overwrite(store: Store) -> None:
+def test_null_overwrites_where_it_has_a_meaning(store: Store) -> None:
     upsert(store, artist("a", popularity=3))
     assert upsert(store, artist("a"), keep_unknown=False) == (set(), {"a"})
     assert store.one("SELECT popularity FROM artists") is None
 
 
-def test_what_is_also_set_is_set_for_rows_that_change_alone(store: Store) -> None:
+def test_sets_additional_columns_only_on_rows_that_change(store: Store) -> None:
     upsert(store, artist("a"), artist("b"))
     upsert(store, artist("a"), artist("b", name="B"), also="saves = 7")
     assert store.sql("SELECT id, saves FROM artists ORDER BY id") == [("a", 0), ("b", 7)]
 
 
-def test_every_kind_of_value_and_every_letter_goes_through(store: Store) -> None:
+def test_stores_every_kind_of_value_and_any_character(store: Store) -> None:
     name = "\"q\" \\u0000 \\ 'x' :y %s %(z)s {} \n\t\u2028 夜 🌊 " + "x" * 10_000
     upsert(store, artist(name[:100], name=name, genres=[name, ""]))
     assert store.sql("SELECT id, name, genres FROM artists") == [(name[:100], name, [name, ""])]
@@ -80,7 +80,7 @@ def test_every_kind_of_value_and_every_letter_goes_through(store: Store) -> None
     assert store.one("SELECT released_on::text FROM albums") == "1979-01-01"
 
 
-def test_a_row_without_free_columns_is_inserted_once(store: Store) -> None:
+def test_inserts_a_row_that_has_only_key_columns_once(store: Store) -> None:
     run = store.run()
     rows = [{"sync_id": run.id, "track_id": id_} for id_ in ("a", "b")]
     with store.database.begin() as connection:
@@ -88,7 +88,7 @@ def test_a_row_without_free_columns_is_inserted_once(store: Store) -> None:
         assert bulk.upsert(connection, schema.seen_tracks, rows) == (set(), set())
 
 
-def test_lists_of_children_become_exactly_what_is_given(store: Store) -> None:
+def test_replaces_lists_of_children_exactly(store: Store) -> None:
     upsert(store, *(artist(id_) for id_ in "abc"))
     store.sql("INSERT INTO tracks (id, uri) VALUES ('t1', ''), ('t2', ''), ('t3', '')")
 
@@ -108,7 +108,7 @@ def test_lists_of_children_become_exactly_what_is_given(store: Store) -> None:
 # ---- transactions ---------------------------------------------------------------------------------------------------
 
 
-def test_transactions_that_write_the_same_rows_in_opposite_order_both_succeed(store: Store) -> None:
+def test_transactions_that_write_in_opposite_order_both_succeed(store: Store) -> None:
     upsert(store, artist("a"), artist("b"))
     meet, tries, done = Barrier(2, timeout=10), {"a": 0, "b": 0}, []
 
@@ -134,7 +134,7 @@ def test_transactions_that_write_the_same_rows_in_opposite_order_both_succeed(st
     assert len({name for (name,) in store.sql("SELECT name FROM artists")}) == 1
 
 
-def test_rows_are_written_in_the_order_of_their_keys_so_that_two_bulk_writes_do_not_cross(store: Store) -> None:
+def test_writes_rows_in_key_order_to_avoid_deadlocks(store: Store) -> None:
     ids = [f"a{n:03}" for n in range(100)]
     store.sql("TRUNCATE artists CASCADE")  # else the room of deleted rows is used again, in any order
     for name in ("first", "second"):
@@ -153,7 +153,7 @@ def met(names: str, ids: list[str]) -> CatalogueRows:
 
 
 @pytest.mark.parametrize("look_up", [False, True], ids=["pages", "look-ups"])
-def test_workers_that_write_the_same_catalogue_in_opposite_order(
+def test_workers_that_write_one_catalogue_in_opposite_order_succeed(
     database_url: str, store: Store, look_up: bool
 ) -> None:
     """Pages wait for one another, and no more; whatever else happens is tried again: no error comes through."""
@@ -189,7 +189,7 @@ def test_workers_that_write_the_same_catalogue_in_opposite_order(
     assert store.one("SELECT count(DISTINCT name) FROM artists") == 1
 
 
-def test_a_serialization_failure_is_tried_again_a_limited_number_of_times(store: Store) -> None:
+def test_retries_a_serialization_failure_a_limited_number_of_times(store: Store) -> None:
     tries = []
 
     def work(connection: Connection) -> None:
@@ -201,7 +201,7 @@ def test_a_serialization_failure_is_tried_again_a_limited_number_of_times(store:
     assert len(tries) == TRIES
 
 
-def test_any_other_error_is_told_at_once_and_nothing_is_kept(store: Store) -> None:
+def test_raises_any_other_error_at_once_and_rolls_back(store: Store) -> None:
     tries = []
 
     def work(connection: Connection) -> None:
@@ -214,16 +214,16 @@ def test_any_other_error_is_told_at_once_and_nothing_is_kept(store: Store) -> No
     assert (len(tries), store.one("SELECT count(*) FROM artists")) == (1, 0)
 
 
-def test_a_server_that_is_away_is_unavailable() -> None:
+def test_an_unreachable_server_raises_unavailable() -> None:
     away = Database("postgresql+psycopg://u@127.0.0.1:9/x")
     with pytest.raises(Unavailable, match="the database can't be reached"), away.begin():
         pass
     with pytest.raises(Unavailable):
-        away.claimant()
+        away.get_claimant()
     away.close()
 
 
-def test_a_session_that_was_ended_is_unavailable_and_the_next_one_works(store: Store) -> None:
+def test_a_terminated_session_raises_unavailable_and_the_next_works(store: Store) -> None:
     with pytest.raises(Unavailable), store.database.begin() as connection:
         connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
     assert store.one("SELECT 1") == 1

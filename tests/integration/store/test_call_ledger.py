@@ -45,7 +45,7 @@ def add(store: Store, calls: int, account_id: int = 1) -> None:
         call_ledger.add(connection, CLIENT, account_id, {"artists": calls, "library": 1})
 
 
-def test_a_day_is_counted_by_family_over_all_accounts(store: Store) -> None:
+def test_counts_a_day_by_family_over_all_accounts(store: Store) -> None:
     for account_id, calls in ((1, 3), (2, 4), (1, 5)):
         add(store, calls, account_id)
     assert (used(store), used(store, "library"), used(store, "albums")) == (12, 3, 0)
@@ -55,13 +55,13 @@ def test_a_day_is_counted_by_family_over_all_accounts(store: Store) -> None:
     assert used(store) == 0
 
 
-def test_what_was_noted_before_it_was_sent_is_taken_back(store: Store) -> None:
+def test_takes_back_calls_that_were_recorded_but_not_sent(store: Store) -> None:
     for calls in (50, -47):
         add(store, calls)
     assert used(store) == 3
 
 
-def test_old_minutes_are_forgotten(store: Store) -> None:
+def test_deletes_old_minutes(store: Store) -> None:
     add(store, 1)
     store.sql("UPDATE call_ledger SET minute = minute - interval '3 days 1 minute' WHERE family = 'library'")
     with store.database.begin() as connection:
@@ -69,7 +69,7 @@ def test_old_minutes_are_forgotten(store: Store) -> None:
     assert store.one("SELECT count(*) FROM call_ledger") == 1
 
 
-def test_what_could_not_be_written_is_written_with_a_later_batch(moody: Moody, store: Store) -> None:
+def test_calls_that_could_not_be_written_go_with_a_later_batch(moody: Moody, store: Store) -> None:
     book, run = CallRecorder(moody, CLIENT), store.run()
     lost = book.open(run.id, store.account_id)
     lost.count("artists")
@@ -85,7 +85,7 @@ def test_what_could_not_be_written_is_written_with_a_later_batch(moody: Moody, s
     assert (used(store), store.column(run, "api_calls")) == (3, 2)
 
 
-def test_calls_of_a_run_that_is_gone_are_counted_all_the_same(store: Store) -> None:
+def test_counts_calls_of_a_deleted_run(store: Store) -> None:
     book, run = CallRecorder(store.database, CLIENT), store.run()
     calls = book.open(run.id, store.account_id)
     calls.count("library")
@@ -94,7 +94,7 @@ def test_calls_of_a_run_that_is_gone_are_counted_all_the_same(store: Store) -> N
     assert used(store, "library") == 1
 
 
-def test_what_is_left_of_a_budget_is_taken_by_one_at_a_time(store: Store) -> None:
+def test_one_transaction_at_a_time_takes_the_remaining_budget(store: Store) -> None:
     with store.database.begin() as connection:
         apps.record_regime(connection, CLIENT, "restricted")
     taken: list[int] = []
@@ -102,7 +102,7 @@ def test_what_is_left_of_a_budget_is_taken_by_one_at_a_time(store: Store) -> Non
     def take() -> None:
         for _ in range(5):
             with store.database.begin() as connection:
-                room = min(3, apps.lookup_budget_left(connection, CLIENT, "artists", 20))
+                room = min(3, apps.get_lookup_budget_left(connection, CLIENT, "artists", 20))
                 call_ledger.add(connection, CLIENT, 1, {"artists": room})
                 taken.append(room)
 
@@ -122,7 +122,7 @@ def learn(store: Store, regime: Regime) -> bool:
         return apps.record_regime(connection, CLIENT, regime)
 
 
-def test_a_regime_is_news_once(store: Store) -> None:
+def test_a_regime_is_reported_as_new_only_once(store: Store) -> None:
     assert [learn(store, each) for each in ("full", "full", "restricted", "restricted", "full")] == [
         True,
         False,
@@ -132,7 +132,7 @@ def test_a_regime_is_news_once(store: Store) -> None:
     ]
 
 
-def test_what_was_partial_is_looked_up_once_the_regime_is_full(store: Store) -> None:
+def test_looks_partial_rows_up_again_once_the_regime_is_full(store: Store) -> None:
     store.sql("INSERT INTO artists (id, uri, enrichment) VALUES ('a1', '', 'partial'), ('a2', '', 'full')")
     learn(store, "restricted")
     assert store.one("SELECT enrichment FROM artists WHERE id = 'a1'") == "partial"
@@ -140,7 +140,7 @@ def test_what_was_partial_is_looked_up_once_the_regime_is_full(store: Store) -> 
     assert dict(store.sql("SELECT id, enrichment FROM artists")) == {"a1": "stub", "a2": "full"}
 
 
-def test_contents_read_without_popularities_are_read_again(store: Store) -> None:
+def test_reads_contents_without_popularities_again(store: Store) -> None:
     store.sql(
         """INSERT INTO playlists (id, collaborative, snapshot_id, items_snapshot_id)
         VALUES ('p1', false, 's', 's'), ('p2', false, 's', 's')"""
@@ -157,7 +157,7 @@ def test_contents_read_without_popularities_are_read_again(store: Store) -> None
 # ---- whose turn -----------------------------------------------------------------------------------------------------
 
 
-def test_one_at_a_time_drains_the_backlog(store: Store) -> None:
+def test_one_process_at_a_time_drains_the_backlog(store: Store) -> None:
     one, two = uuid4(), uuid4()
     here = store.database.claimant()
     with store.database.begin() as connection:

@@ -39,7 +39,7 @@ def left(store: Store) -> tuple[int, int]:
         return found, catalogue.count_stubs(connection, "artists")
 
 
-def test_the_most_saved_are_looked_up_first(store: Store) -> None:
+def test_looks_up_the_most_saved_first(store: Store) -> None:
     stubs(store, 20)
     most = {id_ for (id_,) in store.sql("SELECT id FROM artists ORDER BY saves DESC, id LIMIT 5")}
     assert set(claim(store, 1, 5)) == most
@@ -64,7 +64,7 @@ def test_two_runs_never_claim_the_same_stub(store: Store, going: tuple[int, ...]
     assert len(together) == len(set(together)) == 300
 
 
-def test_no_more_are_claimed_than_asked_for_however_postgres_plans_it(store: Store) -> None:
+def test_claims_no_more_than_requested_under_any_query_plan(store: Store) -> None:
     stubs(store, 50)
     with store.database.begin() as connection:
         # What is left is to work the inner query out again for each row of the outer one.
@@ -73,7 +73,7 @@ def test_no_more_are_claimed_than_asked_for_however_postgres_plans_it(store: Sto
         assert len(catalogue.claim_stubs(connection, "artists", 1, 3, 100)) == 3
 
 
-def test_a_claim_that_is_not_committed_yet_is_stepped_over(store: Store) -> None:
+def test_skips_a_claim_that_is_not_committed_yet(store: Store) -> None:
     stubs(store, 4)
     with store.database.begin() as one, store.database.begin() as other:
         first = catalogue.claim_stubs(one, "artists", 1, 2, 100)
@@ -90,7 +90,7 @@ def test_a_run_gets_its_own_claims_back_after_an_interruption(store: Store, goin
     assert sorted(claim(store, one, 3)) == sorted(mine)
 
 
-def test_a_claim_that_is_over_goes_to_whoever_comes(store: Store, going: tuple[int, ...]) -> None:
+def test_an_expired_claim_can_be_taken_by_another_run(store: Store, going: tuple[int, ...]) -> None:
     stubs(store, 3)
     one, two, _ = going
     assert len(claim(store, one, 3)) == 3
@@ -99,7 +99,7 @@ def test_a_claim_that_is_over_goes_to_whoever_comes(store: Store, going: tuple[i
 
 
 @pytest.mark.parametrize("status", ["pending", "rate_limited", "failed", "cancelled", "success"])
-def test_a_claim_of_a_run_that_does_not_go_goes_to_whoever_comes(
+def test_a_claim_of_an_inactive_run_can_be_taken_by_another_run(
     store: Store, going: tuple[int, ...], status: str
 ) -> None:
     stubs(store, 3)
@@ -109,7 +109,7 @@ def test_a_claim_of_a_run_that_does_not_go_goes_to_whoever_comes(
     assert len(claim(store, two, 3)) == 3
 
 
-def test_what_another_run_has_is_left_until_it_is_in(store: Store, going: tuple[int, ...]) -> None:
+def test_stubs_claimed_by_another_run_stay_pending_until_stored(store: Store, going: tuple[int, ...]) -> None:
     stubs(store, 5)
     ids = claim(store, going[0], 2)
     assert left(store) == (5, 5)
@@ -118,7 +118,7 @@ def test_what_another_run_has_is_left_until_it_is_in(store: Store, going: tuple[
     assert left(store) == (3, 3)
 
 
-def test_what_a_run_lets_go_is_anybodys_at_once(store: Store, going: tuple[int, ...]) -> None:
+def test_released_stubs_can_be_claimed_at_once(store: Store, going: tuple[int, ...]) -> None:
     stubs(store, 5)
     one, two, three = going
     claim(store, one, 2)
@@ -129,7 +129,7 @@ def test_what_a_run_lets_go_is_anybodys_at_once(store: Store, going: tuple[int, 
     assert claim(store, three, 5) == kept
 
 
-def test_a_stub_that_no_answer_comes_for_is_left_alone_and_counted_as_put_off(store: Store) -> None:
+def test_defers_a_stub_that_is_never_answered(store: Store) -> None:
     stubs(store, 1)
     for _ in range(MOST_ATTEMPTS):
         assert claim(store, 1, 1) == ["x001"]
@@ -144,7 +144,7 @@ def test_a_stub_that_no_answer_comes_for_is_left_alone_and_counted_as_put_off(st
 
 
 @pytest.mark.parametrize("entity", ["artists", "albums"])
-def test_what_was_looked_up_is_full_or_gone_and_no_stub_any_more(store: Store, entity: Entity) -> None:
+def test_a_looked_up_row_is_full_or_gone_and_no_longer_a_stub(store: Store, entity: Entity) -> None:
     stubs(store, 3, entity)
     claim(store, 1, 3, entity)
     with store.database.begin() as connection:
@@ -154,7 +154,7 @@ def test_what_was_looked_up_is_full_or_gone_and_no_stub_any_more(store: Store, e
     assert claim(store, 1, 3, entity) == ["x003"]
 
 
-def test_an_artist_without_genres_is_no_stub_for_ever(store: Store) -> None:
+def test_an_artist_without_genres_does_not_stay_a_stub(store: Store) -> None:
     met = CatalogueRows()
     met.add_artist(ArtistRow("a1", "Umber", "spotify:artist:a1", genres=()))
     with store.database.begin() as connection:
@@ -164,7 +164,7 @@ def test_an_artist_without_genres_is_no_stub_for_ever(store: Store) -> None:
     assert store.sql("SELECT genres, enrichment FROM artists") == [([], "full")]
 
 
-def test_stubs_are_ranked_by_how_many_saved_tracks_they_have(store: Store) -> None:
+def test_ranks_stubs_by_their_number_of_saved_tracks(store: Store) -> None:
     met = CatalogueRows()
     for id_ in ("a1", "a2"):
         met.add_artist(ArtistRow(id_, id_, id_))
@@ -184,7 +184,7 @@ def test_stubs_are_ranked_by_how_many_saved_tracks_they_have(store: Store) -> No
     assert store.sql("SELECT id, saves FROM albums ORDER BY id") == [("ba1", 1), ("ba2", 2)]
 
 
-def test_a_sighting_without_artists_keeps_the_ones_that_are_stored(store: Store) -> None:
+def test_a_sighting_without_artists_keeps_the_stored_ones(store: Store) -> None:
     for artists in (("a1", "a2"), None):
         met = CatalogueRows()
         for id_ in artists or ():

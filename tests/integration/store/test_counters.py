@@ -85,7 +85,7 @@ def _counts(request: dict[str, object]) -> bool:
     return path.startswith("/v1/") and path != "/v1/me"
 
 
-def test_what_became_of_a_request_is_counted(context: Context, account: Account) -> None:
+def test_counts_the_outcome_of_each_request(context: Context, account: Account) -> None:
     calls = context.recorder.open(None, 0)
     errors: tuple[Exception | None, ...] = (
         None,
@@ -107,7 +107,7 @@ def test_what_became_of_a_request_is_counted(context: Context, account: Account)
     assert calls.sent == 7
 
 
-def test_a_batch_whose_worker_is_gone_is_counted_once(store: Store) -> None:
+def test_counts_a_batch_of_a_dead_worker_once(store: Store) -> None:
     run = store.run()
     assert store.claim(run, GONE)
     assert total(store.database, "lost_batches") == {}
@@ -131,7 +131,7 @@ def test_a_batch_whose_worker_is_gone_is_counted_once(store: Store) -> None:
     assert total(store.database, "runs") == {("full", "cancelled"): 1}
 
 
-def test_waits_are_counted_by_family_and_reason(store: Store) -> None:
+def test_counts_waits_by_family_and_reason(store: Store) -> None:
     run = store.run()
 
     def event(kind: str, family: str | None, seconds: float | None) -> None:
@@ -150,7 +150,7 @@ def test_waits_are_counted_by_family_and_reason(store: Store) -> None:
     assert total(store.database, "wait_seconds") == {("library", "pace"): 2.5, ("library", "rate"): 630}
 
 
-def test_what_is_rolled_back_or_trimmed_or_folded_changes_no_total(store: Store) -> None:
+def test_rollback_trimming_and_folding_change_no_total(store: Store) -> None:
     run = store.run()
     with store.database.begin() as connection:
         runs.end(connection, run.id, "failed", error="x")
@@ -169,7 +169,7 @@ def test_what_is_rolled_back_or_trimmed_or_folded_changes_no_total(store: Store)
     assert store.one("SELECT count(*) FROM tallies") == 4  # runs, runs_started, and these two
 
 
-def test_many_count_and_fold_at_once_and_nothing_is_lost(database: Database) -> None:
+def test_concurrent_counting_and_folding_loses_nothing(database: Database) -> None:
     begin, seen = Barrier(4), list[float]()
 
     def count() -> None:
@@ -194,7 +194,7 @@ def test_many_count_and_fold_at_once_and_nothing_is_lost(database: Database) -> 
     assert max(seen) <= 100
 
 
-def test_a_batch_that_is_due_and_not_taken_shows_its_age(store: Store) -> None:
+def test_exposes_the_age_of_a_due_batch_that_no_worker_takes(store: Store) -> None:
     run = store.run()
     assert exposed(store.database).get(("spotisync_queue_age_seconds",), 0) < 5
     store.sql("UPDATE sync_state SET updated_at = now() - interval '90 seconds'")
@@ -212,7 +212,7 @@ def test_a_batch_that_is_due_and_not_taken_shows_its_age(store: Store) -> None:
     assert 590 < found["spotisync_blocked_seconds", "library"] <= 600
 
 
-def test_waits_that_are_one_event_are_counted_each(store: Store) -> None:
+def test_counts_each_wait_of_one_event(store: Store) -> None:
     run = store.run()
     for seconds in (1.5, 2.0, 0.5):
         with store.database.begin() as connection:
@@ -223,7 +223,7 @@ def test_waits_that_are_one_event_are_counted_each(store: Store) -> None:
     assert total(store.database, "wait_seconds") == {("library", "pace"): 4.0}
 
 
-def test_the_waits_of_a_run_are_counted_from_its_events(context: Context, account: Account, simulator: Server) -> None:
+def test_counts_the_waits_of_a_run_from_its_events(context: Context, account: Account, simulator: Server) -> None:
     """As the events come: each wait or parking that a run wrote down is counted, and nothing else."""
     simulator.control.add_fault(status=429, path="/v1/me/playlists", retry_after=1)
     driver.full_sync(context, account)
@@ -237,7 +237,7 @@ def test_the_waits_of_a_run_are_counted_from_its_events(context: Context, accoun
     assert sum(total(context.database, "waits").values()) == written
 
 
-def test_what_there_was_before_anything_was_counted_is_in_the_totals(empty_database_url: str) -> None:
+def test_totals_include_runs_from_before_counting_began(empty_database_url: str) -> None:
     migrate.upgrade(empty_database_url, "0004")
     database = Database(empty_database_url)
     store = Store(database)

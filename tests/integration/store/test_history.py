@@ -53,7 +53,7 @@ def counted(store: Store) -> list[Any]:
     return [store.one(f"SELECT COALESCE(sum(hashtext(t::text)), 0) + count(*) FROM {table} t") for table in tables]
 
 
-def test_as_of_answers_equal_the_truth_of_five_earlier_runs(
+def test_as_of_queries_equal_the_truth_of_five_earlier_runs(
     context: Context, simulator: Server, account: Account, store: Store
 ) -> None:
     first = simulator.world.truth(account.name)
@@ -81,7 +81,7 @@ def test_as_of_answers_equal_the_truth_of_five_earlier_runs(
                 assert playlist(store, row["id"], at) == items_of(truth, row["id"])
 
 
-def test_what_a_run_changed(context: Context, simulator: Server, account: Account, store: Store) -> None:
+def test_lists_what_a_run_changed(context: Context, simulator: Server, account: Account, store: Store) -> None:
     driver.full_sync(context, account)
     liked = simulator.world.edit("like", account.name)["track_id"]
     saved = [row["track_id"] for row in simulator.world.truth(account.name)["saved_tracks"]]
@@ -99,7 +99,9 @@ def test_what_a_run_changed(context: Context, simulator: Server, account: Accoun
     assert {row.track_id: row.still_saved for row in found}[liked] is False
 
 
-def test_what_is_liked_again_has_two_spans(context: Context, simulator: Server, account: Account, store: Store) -> None:
+def test_a_track_that_was_liked_again_has_two_spans(
+    context: Context, simulator: Server, account: Account, store: Store
+) -> None:
     driver.full_sync(context, account)
     track = simulator.world.edit("unlike", account.name)["track_id"]
     away = driver.incremental_sync(context, account)["sync_id"]
@@ -110,7 +112,7 @@ def test_what_is_liked_again_has_two_spans(context: Context, simulator: Server, 
     assert old.added_at < new.added_at
 
 
-def test_a_sync_of_what_is_unchanged_writes_no_history(context: Context, account: Account, store: Store) -> None:
+def test_a_sync_without_changes_writes_no_history(context: Context, account: Account, store: Store) -> None:
     driver.full_sync(context, account)
     before = counted(store)
     for each in (driver.incremental_sync, driver.full_sync):
@@ -118,7 +120,7 @@ def test_a_sync_of_what_is_unchanged_writes_no_history(context: Context, account
         assert counted(store) == before
 
 
-def test_a_run_that_was_killed_half_way_has_right_spans(
+def test_an_interrupted_run_has_correct_spans(
     make_sync: Callable[..., Context], simulator: Server, context: Context, account: Account, store: Store
 ) -> None:
     small = make_sync(simulator, tracks_batch_size=50)
@@ -133,10 +135,10 @@ def test_a_run_that_was_killed_half_way_has_right_spans(
     assert [store.one(f"SELECT count(*) FROM {table}") for table in ("saved_spans", "playlist_spans")] == [0, 0]
 
 
-def test_what_stands_for_the_present_is_never_trimmed(
+def test_trimming_keeps_current_rows(
     make_sync: Callable[..., Context], simulator: Server, context: Context, account: Account, store: Store
 ) -> None:
-    store.sql("DELETE FROM heartbeats WHERE name IN ('trim', 'history kept since')")
+    store.sql("DELETE FROM history_retention")
     runs = [driver.full_sync(context, account)["sync_id"]]
     gone = simulator.world.edit("unlike", account.name)["track_id"]
     runs.append(driver.full_sync(context, account)["sync_id"])
@@ -154,7 +156,7 @@ def test_what_stands_for_the_present_is_never_trimmed(
     assert store.one("SELECT count(*) FROM playlist_versions") == versions
 
 
-def test_a_time_that_is_kept_is_kept_whole_and_an_older_one_is_refused(
+def test_the_retained_period_is_complete_and_older_times_are_rejected(
     make_sync: Callable[..., Context], simulator: Server, context: Context, account: Account, store: Store
 ) -> None:
     """Three runs, a month apart, the second one just before the time that is kept begins."""
@@ -168,7 +170,7 @@ def test_a_time_that_is_kept_is_kept_whole_and_an_older_one_is_refused(
         simulator.world.edit("unlike", account.name)
         simulator.world.edit("add_items", account.name, playlist=mine)
         simulator.world.clock_offset += 120
-    store.sql("DELETE FROM heartbeats WHERE name IN ('trim', 'history kept since')")
+    store.sql("DELETE FROM history_retention")
     assert lifecycle.trim(make_sync(simulator, retention_days=50)) > 0
     assert store.sql("SELECT id FROM sync_history ORDER BY id") == [(runs[1],), (runs[2],)]
     now = store.one("SELECT clock_timestamp()")
@@ -179,7 +181,7 @@ def test_a_time_that_is_kept_is_kept_whole_and_an_older_one_is_refused(
     ]
     assert versions[0] < versions[1]
     for query in ("library_as_of(1, :at)", "playlist_as_of('x', :at)"):
-        with pytest.raises(DBAPIError, match="is not kept any more"):
+        with pytest.raises(DBAPIError, match="has been deleted"):
             store.sql(f"SELECT * FROM {query}", at=now - timedelta(days=51))
 
 
@@ -190,11 +192,11 @@ OLDER = (
 
 
 def trimmed(make_sync: Callable[..., Context], simulator: Server, store: Store) -> int:
-    store.sql("DELETE FROM heartbeats WHERE name IN ('trim', 'history kept since')")
+    store.sql("DELETE FROM history_retention")
     return lifecycle.trim(make_sync(simulator, retention_days=30))
 
 
-def test_who_was_told_long_ago_goes_with_the_run_and_who_was_not_keeps_it(
+def test_trimming_a_run_keeps_it_while_a_caller_is_unanswered(
     make_sync: Callable[..., Context], simulator: Server, store: Store
 ) -> None:
     told, waits, *_ = [store.run(status="success", phase="finish", completed_at="now()").id for _ in range(4)]
@@ -210,7 +212,7 @@ def test_who_was_told_long_ago_goes_with_the_run_and_who_was_not_keeps_it(
     assert store.sql("SELECT 1 FROM sync_history WHERE id = :id", id=waits)
 
 
-def test_of_old_versions_the_one_that_held_is_kept(
+def test_trimming_keeps_the_version_valid_at_the_horizon(
     make_sync: Callable[..., Context], simulator: Server, store: Store
 ) -> None:
     store.sql("INSERT INTO playlists (id, collaborative, snapshot_id) VALUES ('p', false, 's')")
@@ -221,5 +223,5 @@ def test_of_old_versions_the_one_that_held_is_kept(
     assert trimmed(make_sync, simulator, store) == 2
     ago = {days: store.one(f"SELECT now() - interval '{days} days'") for days in (15, 25, 29, 34)}
     assert [[*playlist(store, "p", ago[days])] for days in (15, 25, 29)] == [[20], [35], [35]]
-    with pytest.raises(DBAPIError, match="is not kept any more"):
+    with pytest.raises(DBAPIError, match="has been deleted"):
         playlist(store, "p", ago[34])

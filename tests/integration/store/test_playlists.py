@@ -54,7 +54,7 @@ def sync_id(store: Store) -> int:
     return store.run(status="success").id
 
 
-def test_contents_stay_as_they_were_until_the_last_page_is_in(store: Store, sync_id: int) -> None:
+def test_contents_change_only_when_the_last_page_is_stored(store: Store, sync_id: int) -> None:
     listed(store, sync_id, playlist("p1"))
     stage(store, sync_id, "p1", "abc")
     conclude(store, sync_id, "p1")
@@ -67,7 +67,7 @@ def test_contents_stay_as_they_were_until_the_last_page_is_in(store: Store, sync
     assert store.one("SELECT count(*) FROM staged_items") == 0
 
 
-def test_an_unchanged_item_is_not_written(store: Store, sync_id: int) -> None:
+def test_does_not_write_an_unchanged_item(store: Store, sync_id: int) -> None:
     listed(store, sync_id, playlist("p1"))
     for names in ("abc", "abd"):
         stage(store, sync_id, "p1", names)
@@ -76,7 +76,7 @@ def test_an_unchanged_item_is_not_written(store: Store, sync_id: int) -> None:
     assert first == second != third
 
 
-def test_a_playlist_that_became_empty_is_empty(store: Store, sync_id: int) -> None:
+def test_an_emptied_playlist_becomes_empty(store: Store, sync_id: int) -> None:
     listed(store, sync_id, playlist("p1"))
     stage(store, sync_id, "p1", "abc")
     conclude(store, sync_id, "p1")
@@ -85,9 +85,7 @@ def test_a_playlist_that_became_empty_is_empty(store: Store, sync_id: int) -> No
 
 
 @pytest.mark.parametrize("access", ["forbidden", "not_found"])
-def test_the_refusal_of_one_account_never_touches_what_another_one_read(
-    store: Store, sync_id: int, access: Access
-) -> None:
+def test_a_refusal_of_one_account_keeps_the_contents_of_another(store: Store, sync_id: int, access: Access) -> None:
     other = store.account("other")
     theirs = store.run(account_id=other, status="success").id
     listed(store, sync_id, playlist("p1"))
@@ -101,14 +99,14 @@ def test_the_refusal_of_one_account_never_touches_what_another_one_read(
     assert found == [(store.account_id, "synced"), (other, access)]
 
 
-def test_a_listed_snapshot_does_not_pass_for_contents(store: Store, sync_id: int) -> None:
+def test_a_new_snapshot_in_the_list_does_not_count_as_its_contents(store: Store, sync_id: int) -> None:
     listed(store, sync_id, playlist("p1"))
     assert settle(store, sync_id) == 0
     assert wanted(store, sync_id) == ["p1"]
     assert store.one("SELECT items_snapshot_id FROM playlists") is None
 
 
-def test_contents_under_the_listed_snapshot_need_no_call(store: Store, sync_id: int) -> None:
+def test_contents_with_the_listed_snapshot_need_no_call(store: Store, sync_id: int) -> None:
     listed(store, sync_id, playlist("p1"))
     conclude(store, sync_id, "p1")
     later = store.run(status="success").id
@@ -117,7 +115,7 @@ def test_contents_under_the_listed_snapshot_need_no_call(store: Store, sync_id: 
     assert wanted(store, later) == ["p2"]
 
 
-def test_contents_are_read_again_when_the_snapshot_is_another_one(store: Store, sync_id: int) -> None:
+def test_reads_contents_again_when_the_snapshot_differs(store: Store, sync_id: int) -> None:
     listed(store, sync_id, playlist("p1"))
     conclude(store, sync_id, "p1")
     later = store.run(status="success").id
@@ -126,7 +124,7 @@ def test_contents_are_read_again_when_the_snapshot_is_another_one(store: Store, 
     assert wanted(store, later) == ["p1"]
 
 
-def test_a_snapshot_that_is_unknown_proves_nothing(store: Store, sync_id: int) -> None:
+def test_an_unknown_snapshot_proves_nothing(store: Store, sync_id: int) -> None:
     listed(store, sync_id, playlist("p1", ""))
     conclude(store, sync_id, "p1", snapshot_id="")
     later = store.run(status="success").id
@@ -135,14 +133,14 @@ def test_a_snapshot_that_is_unknown_proves_nothing(store: Store, sync_id: int) -
     assert wanted(store, later) == ["p1"]
 
 
-def test_a_playlist_that_is_half_in_comes_first_and_one_that_is_done_not_at_all(store: Store, sync_id: int) -> None:
+def test_a_partly_read_playlist_comes_first_and_a_finished_one_never(store: Store, sync_id: int) -> None:
     listed(store, sync_id, *(playlist(f"p{n}") for n in range(4)))
     conclude(store, sync_id, "p1")
     assert wanted(store, sync_id) == ["p0", "p2", "p3"]
     assert wanted(store, sync_id, "p3") == ["p3", "p0", "p2"]
 
 
-def test_what_is_not_listed_any_more_keeps_its_row_and_its_contents(store: Store, sync_id: int) -> None:
+def test_a_playlist_that_is_no_longer_listed_keeps_row_and_contents(store: Store, sync_id: int) -> None:
     listed(store, sync_id, playlist("p1"), playlist("p2"))
     stage(store, sync_id, "p1", "abc")
     conclude(store, sync_id, "p1")

@@ -17,7 +17,7 @@ from tests.system.programs import environment
 HIDDEN = {"waiters", "seen_tracks", "seen_nulls", "null_rows", "excess_rows", "read_rows", "staged_items"}
 
 
-def test_the_reader(store: Store, make_settings: Callable[..., Any]) -> None:
+def test_the_reader_role_reads_tables_but_no_tokens(store: Store, make_settings: Callable[..., Any]) -> None:
     spotisync = Here(environment(make_settings("http://unused")))
     made = spotisync("db", "reader", "--password-stdin", stdin="a word\n")
     assert made.err == ""

@@ -20,14 +20,14 @@ PAST, FUTURE = "now() - interval '1 second'", "now() + interval '1 hour'"
 # ---- claims ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_batch_is_taken_once(store: Store) -> None:
+def test_a_batch_is_claimed_once(store: Store) -> None:
     run = store.run()
     assert store.claim(run)
     assert store.claim(run) is None
     assert store.look(run.id).claimed
 
 
-def test_of_many_that_claim_at_once_one_gets_the_batch(store: Store) -> None:
+def test_one_of_many_concurrent_claims_gets_the_batch(store: Store) -> None:
     run, presence = store.run(), store.database.claimant()
     tokens: list[object] = []
     threads = [Thread(target=lambda: tokens.append(store.claim(run, presence))) for _ in range(8)]
@@ -39,7 +39,7 @@ def test_of_many_that_claim_at_once_one_gets_the_batch(store: Store) -> None:
     assert len(tokens) == 8
 
 
-def test_only_the_batch_that_is_due_is_taken(store: Store) -> None:
+def test_only_the_due_batch_can_be_claimed(store: Store) -> None:
     run = store.run(phase="artists", seq=3)
     due = store.look(run.id)
     store.set(run.id, seq=4)
@@ -50,29 +50,29 @@ def test_only_the_batch_that_is_due_is_taken(store: Store) -> None:
     assert store.claim(due)
 
 
-def test_a_claim_whose_lease_is_over_can_be_taken(store: Store) -> None:
+def test_a_claim_with_an_expired_lease_can_be_taken_over(store: Store) -> None:
     run = store.run()
     assert store.claim(run)
     store.set(run.id, wake_at=PAST)
     assert store.claim(run)
 
 
-def test_a_claim_whose_worker_is_gone_can_be_taken_at_once(store: Store) -> None:
+def test_a_claim_of_a_dead_worker_can_be_taken_over_at_once(store: Store) -> None:
     run = store.run()
     assert store.claim(run, GONE)
     assert store.claim(run)
 
 
-def test_a_claimant_is_gone_when_its_database_session_is(store: Store, database_url: str) -> None:
+def test_a_claimant_is_dead_when_its_database_session_has_ended(store: Store, database_url: str) -> None:
     worker = Database(database_url)
     run = store.run()
-    assert store.claim(run, worker.claimant())
+    assert store.claim(run, worker.get_claimant())
     assert store.claim(run) is None
     worker.close()
     until(lambda: store.claim(run) is not None, 5)
 
 
-def test_a_process_id_that_was_given_to_another_session_is_not_the_claimant(store: Store) -> None:
+def test_a_reused_process_id_is_not_the_claimant(store: Store) -> None:
     run = store.run()
     here = store.database.claimant()
     assert store.claim(run, Claimant(here.pid, GONE.started))
@@ -80,11 +80,11 @@ def test_a_process_id_that_was_given_to_another_session_is_not_the_claimant(stor
 
 
 @pytest.mark.parametrize("status", ["pending", "success", "failed", "cancelled"])
-def test_a_run_that_does_not_go_gives_no_batch(store: Store, status: Status) -> None:
+def test_an_inactive_run_has_no_batch(store: Store, status: Status) -> None:
     assert store.claim(store.run(status=status, wake_at=PAST)) is None
 
 
-def test_a_parked_run_gives_no_batch_before_its_time(store: Store) -> None:
+def test_a_parked_run_has_no_batch_before_its_time(store: Store) -> None:
     run = store.run(status="rate_limited", wake_at=FUTURE)
     assert store.claim(run) is None
     store.set(run.id, wake_at=PAST)
@@ -92,7 +92,7 @@ def test_a_parked_run_gives_no_batch_before_its_time(store: Store) -> None:
     assert store.look(run.id).status == "in_progress"
 
 
-def test_a_run_gives_no_batch_while_another_one_of_the_account_goes(store: Store) -> None:
+def test_a_parked_run_has_no_batch_while_another_run_is_active(store: Store) -> None:
     parked = store.run("full", status="rate_limited", wake_at=PAST)
     store.run("incremental")
     assert store.claim(parked) is None
@@ -109,7 +109,7 @@ def test_attempts_count_claims_since_the_last_commit(store: Store) -> None:
     assert store.look(run.id).attempts == 0
 
 
-def test_a_sign_of_life_extends_the_lease_of_the_claimant_alone(store: Store) -> None:
+def test_a_heartbeat_extends_only_the_lease_of_the_claimant(store: Store) -> None:
     run = store.run()
     token = store.claim(run, lease=1)
     assert token
@@ -119,7 +119,7 @@ def test_a_sign_of_life_extends_the_lease_of_the_claimant_alone(store: Store) ->
     assert store.one("SELECT wake_at > now() + interval '900 seconds' FROM sync_history")
 
 
-def test_a_restarted_session_is_another_claimant(database: Database, store: Store) -> None:
+def test_a_restarted_session_is_a_different_claimant(database: Database, store: Store) -> None:
     first = database.claimant()
     assert database.claimant() == first
     store.sql("SELECT pg_terminate_backend(:pid)", pid=first.pid)
@@ -134,7 +134,7 @@ def back_off(store: Store, run: Run, seconds: float, *, park: bool = False) -> N
         assert runs.release(connection, run, token, seconds, park=park) is not None
 
 
-def test_a_copy_of_a_message_does_not_cut_a_backoff_short(store: Store) -> None:
+def test_a_duplicate_message_does_not_shorten_a_backoff(store: Store) -> None:
     run = store.run()
     back_off(store, run, 600)
     assert 590 < store.look(run.id).waits <= 600
@@ -146,7 +146,7 @@ def test_a_copy_of_a_message_does_not_cut_a_backoff_short(store: Store) -> None:
 
 
 @pytest.mark.parametrize("how", ["sweep", "resume", "park"])
-def test_a_backoff_is_over_when_the_run_begins_again_otherwise(store: Store, how: str) -> None:
+def test_restarting_a_run_ends_its_backoff(store: Store, how: str) -> None:
     run = store.run()
     back_off(store, run, 600, park=how == "park")
     if how == "sweep":
@@ -168,7 +168,7 @@ def waits_for_a_lock(store: Store) -> bool:
     return bool(store.one(waiting))
 
 
-def test_a_parked_run_whose_message_comes_while_another_one_is_made_gives_no_batch(store: Store) -> None:
+def test_a_parked_run_has_no_batch_while_another_run_is_created(store: Store) -> None:
     parked = store.run("full", status="rate_limited", wake_at=PAST)
     tokens: list[object] = []
     with store.database.begin() as connection:
@@ -182,7 +182,7 @@ def test_a_parked_run_whose_message_comes_while_another_one_is_made_gives_no_bat
     assert store.look(parked.id).status == "rate_limited"
 
 
-def test_a_trigger_that_comes_while_a_parked_run_is_claimed_makes_a_pending_one(store: Store) -> None:
+def test_a_trigger_during_the_claim_of_a_parked_run_makes_a_pending_one(store: Store) -> None:
     parked = store.run("full", status="rate_limited", wake_at=PAST)
     made: list[int] = []
 
@@ -201,17 +201,15 @@ def test_a_trigger_that_comes_while_a_parked_run_is_claimed_makes_a_pending_one(
     assert store.look(made[0]).status == "pending"
 
 
-def test_a_session_that_stands_for_a_process_outlives_what_the_server_does_to_idle_ones(
-    database_url: str, store: Store
-) -> None:
+def test_the_presence_session_survives_the_idle_session_timeout(database_url: str, store: Store) -> None:
     impatient = Database(f"{database_url}&options=-c%20idle_session_timeout%3D50")
     try:
-        presence = impatient.claimant()
+        presence = impatient.get_claimant()
         with impatient.begin() as connection:
             (idle,) = connection.execute(text("SELECT pg_backend_pid()")).one()
         until(lambda: not store.sql("SELECT 1 FROM pg_stat_activity WHERE pid = :pid", pid=idle), 10)
         assert store.sql("SELECT 1 FROM pg_stat_activity WHERE pid = :pid", pid=presence.pid)
-        assert impatient.claimant() == presence
+        assert impatient.get_claimant() == presence
     finally:
         impatient.close()
 
@@ -219,7 +217,7 @@ def test_a_session_that_stands_for_a_process_outlives_what_the_server_does_to_id
 # ---- commits --------------------------------------------------------------------------------------------------------
 
 
-def test_the_commit_of_a_stale_claimant_is_refused(store: Store) -> None:
+def test_rejects_the_commit_of_a_stale_claimant(store: Store) -> None:
     run = store.run()
     stale = store.claim(run, GONE)
     fresh = store.claim(run)
@@ -243,7 +241,7 @@ def test_a_commit_counts_once(store: Store) -> None:
     assert store.look(run.id).seq == 1
 
 
-def test_a_cancel_beats_a_commit_in_flight(store: Store) -> None:
+def test_a_cancel_prevents_a_commit_in_flight(store: Store) -> None:
     run = store.run()
     token = store.claim(run)
     assert token
@@ -255,7 +253,7 @@ def test_a_cancel_beats_a_commit_in_flight(store: Store) -> None:
     assert store.look(run.id).status == "cancelled"
 
 
-def test_a_cancel_during_a_commit_waits_for_it_and_then_holds(store: Store) -> None:
+def test_a_cancel_during_a_commit_waits_and_then_takes_effect(store: Store) -> None:
     run = store.run()
     token = store.claim(run)
     assert token
@@ -275,7 +273,7 @@ def test_a_cancel_during_a_commit_waits_for_it_and_then_holds(store: Store) -> N
     assert store.claim(store.look(run.id)) is None
 
 
-def test_success_is_only_for_a_run_whose_phases_are_over(store: Store) -> None:
+def test_only_a_run_with_all_phases_done_can_succeed(store: Store) -> None:
     run = store.run()
     with store.database.begin() as connection:
         assert not runs.end(connection, run.id, "success")
@@ -286,7 +284,7 @@ def test_success_is_only_for_a_run_whose_phases_are_over(store: Store) -> None:
     assert store.column(run, "completed_at") is not None
 
 
-def test_counters_add_up_in_the_run_and_in_its_phase(store: Store) -> None:
+def test_counters_are_added_to_the_run_and_its_phase(store: Store) -> None:
     run = store.run()
     with store.database.begin() as connection:
         runs.add_counts(connection, run.id, "tracks", Counts(5, 3, 1, 1), 2)
@@ -298,7 +296,7 @@ def test_counters_add_up_in_the_run_and_in_its_phase(store: Store) -> None:
     assert store.one("SELECT items_processed FROM sync_state WHERE entity_type = 'tracks'") == 5
 
 
-def test_percent_complete_is_null_while_the_total_is_unknown_and_never_falls(store: Store) -> None:
+def test_percent_complete_needs_a_total_and_never_decreases(store: Store) -> None:
     run = store.run()
     shown = []
     for processed, total in ((10, None), (40, 100), (0, 500), (50, None), (0, 60)):
@@ -309,7 +307,7 @@ def test_percent_complete_is_null_while_the_total_is_unknown_and_never_falls(sto
     assert shown == [None, 50, 50, 50, 100]
 
 
-def test_failures_count_since_the_last_advance(store: Store) -> None:
+def test_counts_failures_since_the_last_advance(store: Store) -> None:
     run = store.run()
     for wanted in (1, 2):
         token = store.claim(run)
@@ -329,7 +327,7 @@ def test_failures_count_since_the_last_advance(store: Store) -> None:
 
 
 @pytest.mark.parametrize(("status", "can"), [("failed", True), ("cancelled", True), ("success", False)])
-def test_what_failed_or_was_cancelled_goes_on_from_its_checkpoints(store: Store, status: Status, can: bool) -> None:
+def test_a_failed_or_cancelled_run_resumes_from_its_checkpoints(store: Store, status: Status, can: bool) -> None:
     run = store.run(status=status, phase="albums", seq=4)
     with store.database.begin() as connection:
         assert runs.reopen(connection, run.id) is can
@@ -339,7 +337,7 @@ def test_what_failed_or_was_cancelled_goes_on_from_its_checkpoints(store: Store,
     assert (store.claim(found) is not None) is can
 
 
-def test_only_the_newest_run_of_its_type_is_resumed(store: Store) -> None:
+def test_only_the_newest_run_of_its_type_can_be_resumed(store: Store) -> None:
     old = store.run(status="failed")
     store.run("incremental", status="failed")
     with store.database.begin() as connection:
@@ -350,7 +348,7 @@ def test_only_the_newest_run_of_its_type_is_resumed(store: Store) -> None:
         assert not runs.reopen(connection, old.id)
 
 
-def test_what_is_resumed_waits_while_another_run_of_the_account_goes(store: Store) -> None:
+def test_a_resumed_run_is_pending_while_another_run_is_active(store: Store) -> None:
     run = store.run("full", status="failed")
     store.run("incremental")
     with store.database.begin() as connection:
@@ -358,7 +356,7 @@ def test_what_is_resumed_waits_while_another_run_of_the_account_goes(store: Stor
     assert store.look(run.id).status == "pending"
 
 
-def test_a_trigger_means_the_unfinished_run_or_the_one_its_key_made(store: Store) -> None:
+def test_a_trigger_finds_the_unfinished_run_or_the_one_of_its_key(store: Store) -> None:
     old = store.run(status="success", idempotency_key="k")
     going = store.run()
     with store.database.begin() as connection:
@@ -370,7 +368,7 @@ def test_a_trigger_means_the_unfinished_run_or_the_one_its_key_made(store: Store
 
 
 @pytest.mark.parametrize("status", ["pending", "rate_limited", "success"])
-def test_an_incremental_does_not_join_a_full_run_that_does_not_go(status: str, store: Store) -> None:
+def test_an_incremental_does_not_join_an_inactive_full_run(status: str, store: Store) -> None:
     store.run(status=status)
     with store.database.begin() as connection:
         assert runs.find(connection, store.account_id, "incremental", None) is None
@@ -379,20 +377,20 @@ def test_an_incremental_does_not_join_a_full_run_that_does_not_go(status: str, s
 # ---- sweep ----------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_on_its_way_is_not_due(store: Store) -> None:
+def test_a_batch_in_the_queue_or_claimed_is_not_due(store: Store) -> None:
     run = store.run()
     assert store.due() == []
     store.claim(run)
     assert store.due() == []
 
 
-def test_a_run_past_its_time_is_due_once(store: Store) -> None:
+def test_an_overdue_run_is_due_once(store: Store) -> None:
     run = store.run(wake_at=PAST)
     assert store.due() == [run.id]
     assert store.due() == []
 
 
-def test_a_run_whose_worker_is_gone_is_due_at_once_and_can_be_claimed(store: Store) -> None:
+def test_a_run_of_a_dead_worker_is_due_and_claimable_at_once(store: Store) -> None:
     run = store.run()
     stale = store.claim(run, GONE)
     assert stale
@@ -402,7 +400,7 @@ def test_a_run_whose_worker_is_gone_is_due_at_once_and_can_be_claimed(store: Sto
     assert store.claim(run)
 
 
-def test_a_worker_that_died_between_commit_and_publishing_is_missed_at_once(store: Store) -> None:
+def test_a_batch_that_was_committed_but_not_published_is_due_at_once(store: Store) -> None:
     run = store.run()
     token = store.claim(run, GONE)
     assert token
@@ -412,7 +410,7 @@ def test_a_worker_that_died_between_commit_and_publishing_is_missed_at_once(stor
 
 @pytest.mark.parametrize("wake_at", [PAST, FUTURE])
 @pytest.mark.parametrize(("blocked", "due"), [("albums", False), ("*", False), ("artists", True), (None, True)])
-def test_a_parked_run_is_due_when_its_family_is_free_whatever_its_time_says(
+def test_a_parked_run_is_due_when_its_family_is_free_at_any_wake_time(
     store: Store, wake_at: str, blocked: str | None, due: bool
 ) -> None:
     run = store.run(status="rate_limited", family="albums", wake_at=wake_at)
@@ -424,14 +422,14 @@ def test_a_parked_run_is_due_when_its_family_is_free_whatever_its_time_says(
     assert store.due() == ([] if due else [run.id])
 
 
-def test_the_cooldown_of_another_app_parks_nobody(store: Store) -> None:
+def test_a_cooldown_of_another_app_parks_no_run(store: Store) -> None:
     run = store.run(status="rate_limited", family="albums")
     store.block("*")
     store.sql("UPDATE rate_limits SET client_id = 'another'")
     assert store.due() == [run.id]
 
 
-def test_a_pending_run_is_due_when_the_account_is_free(store: Store) -> None:
+def test_a_pending_run_is_due_when_no_other_run_is_active(store: Store) -> None:
     going = store.run("full")
     pending = store.run("incremental")
     assert store.due() == []
@@ -441,7 +439,7 @@ def test_a_pending_run_is_due_when_the_account_is_free(store: Store) -> None:
     assert store.look(pending.id).status == "in_progress"
 
 
-def test_full_comes_before_incremental_and_one_run_at_a_time(store: Store) -> None:
+def test_a_full_run_comes_before_an_incremental_one_at_a_time(store: Store) -> None:
     incremental = store.run("incremental", status="pending")
     full = store.run("full", status="pending")
     others = store.run("incremental", account_id=store.account("user02"), status="pending")
@@ -451,7 +449,7 @@ def test_full_comes_before_incremental_and_one_run_at_a_time(store: Store) -> No
     assert store.due() == [incremental.id]
 
 
-def test_two_sweeps_at_once_do_not_take_the_same(store: Store) -> None:
+def test_concurrent_sweeps_take_different_runs(store: Store) -> None:
     run = store.run(wake_at=PAST)
     with store.database.begin() as one, store.database.begin() as other:
         taken = runs.take_due(one, run.account_id, CLIENT)
@@ -461,7 +459,7 @@ def test_two_sweeps_at_once_do_not_take_the_same(store: Store) -> None:
 
 
 @pytest.mark.parametrize("parked", ["full", "incremental"])
-def test_a_run_that_began_since_a_sweep_looked_is_seen_by_it(store: Store, parked: str) -> None:
+def test_a_sweep_notices_a_run_that_started_after_it_looked(store: Store, parked: str) -> None:
     other = "incremental" if parked == "full" else "full"
     waiting = store.run(parked, status="rate_limited")
     with store.database.begin() as sweep:
@@ -471,7 +469,7 @@ def test_a_run_that_began_since_a_sweep_looked_is_seen_by_it(store: Store, parke
     assert store.look(waiting.id).status == "rate_limited"
 
 
-def test_an_account_that_is_busy_keeps_no_other_one_waiting(store: Store) -> None:
+def test_a_busy_account_does_not_delay_another(store: Store) -> None:
     store.run(wake_at=PAST)
     others = store.run(account_id=store.account("user02"), wake_at=PAST)
     with store.database.begin() as connection:
@@ -479,7 +477,7 @@ def test_an_account_that_is_busy_keeps_no_other_one_waiting(store: Store) -> Non
         assert store.due() == [others.id]
 
 
-def test_sweeps_triggers_claims_and_ends_all_at_once_trip_nobody(store: Store) -> None:
+def test_concurrent_sweeps_triggers_claims_and_ends_raise_no_error(store: Store) -> None:
     """Every way in which a run begins, in six threads: each ends in a result, none in an error of the database."""
     presence, errors = store.database.claimant(), []
     runs_by_type = {kind: store.run(kind, status="rate_limited", wake_at=PAST) for kind in ("full", "incremental")}
@@ -516,13 +514,13 @@ def test_sweeps_triggers_claims_and_ends_all_at_once_trip_nobody(store: Store) -
     assert errors == []
 
 
-def test_a_run_that_is_over_is_never_due(store: Store) -> None:
+def test_a_finished_run_is_never_due(store: Store) -> None:
     for status in ("success", "failed", "cancelled"):
         store.run(status=status, wake_at=PAST)
     assert store.due() == []
 
 
-def test_a_sweep_and_a_trigger_at_once_do_not_trip_each_other(store: Store) -> None:
+def test_a_concurrent_sweep_and_trigger_do_not_deadlock(store: Store) -> None:
     pending = store.run("incremental", status="pending")
     swept: list[int] = []
     with store.database.begin() as connection:
@@ -537,7 +535,7 @@ def test_a_sweep_and_a_trigger_at_once_do_not_trip_each_other(store: Store) -> N
     assert swept in ([], [pending.id])
 
 
-def test_calls_that_are_written_down_wait_for_the_run_before_they_touch_its_story(store: Store) -> None:
+def test_recording_calls_locks_the_run_before_its_events(store: Store) -> None:
     """Whoever moves the run has its row, and then writes a line: the other way round each would wait for the other."""
     run = store.run()
     writing = Thread(target=_sent, args=(store, run.id))
@@ -559,9 +557,7 @@ def _sent(store: Store, sync_id: int) -> None:
         runs.add_unsuccessful_calls(connection, sync_id, 3)
 
 
-def test_a_process_whose_connections_all_wait_says_that_the_database_is_away(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_exhausted_connection_pool_raises_unavailable(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server is frozen: who asks next gets no connection, and no statement of its own ever fails."""
     monkeypatch.setattr(database._engine.pool, "_timeout", 0.05)
     with ExitStack() as all_of_them:

@@ -44,20 +44,20 @@ def live(store: Store) -> dict[str, int]:
     }
 
 
-def test_saved_tracks_are_told_apart_into_added_and_changed(store: Store) -> None:
+def test_distinguishes_added_and_changed_saved_tracks(store: Store) -> None:
     assert save(store, saved("a"), saved("b")) == ({"a", "b"}, set())
     assert save(store, saved("a"), saved("b", 2), saved("c")) == ({"c"}, {"b"})
     assert save(store) == (set(), set())
 
 
-def test_a_track_that_was_removed_is_saved_again_and_counts_as_added(store: Store) -> None:
+def test_a_removed_track_that_is_saved_again_counts_as_added(store: Store) -> None:
     save(store, saved("a"))
     store.sql("UPDATE saved_tracks SET removed_at = now()")
     assert save(store, saved("a")) == ({"a"}, set())
     assert live(store) == {"a": 1}
 
 
-def test_a_proved_walk_removes_what_it_has_not_met_and_keeps_the_row(store: Store) -> None:
+def test_a_proven_walk_marks_unseen_rows_removed_and_keeps_them(store: Store) -> None:
     save(store, saved("a"), saved("b"))
     run = store.run()
     walk(store, run.id, saved("a"), saved("c"))
@@ -67,7 +67,7 @@ def test_a_proved_walk_removes_what_it_has_not_met_and_keeps_the_row(store: Stor
     assert store.one("SELECT count(*) FROM seen_tracks") == 0
 
 
-def test_what_somebody_wrote_since_the_walk_began_is_not_removed_by_it(store: Store) -> None:
+def test_a_walk_does_not_remove_rows_written_since_it_began(store: Store) -> None:
     run = store.run()
     save(store, saved("b"))
     walk(store, run.id, saved("a"))
@@ -75,28 +75,28 @@ def test_what_somebody_wrote_since_the_walk_began_is_not_removed_by_it(store: St
     assert live(store) == {"a": 1, "b": 1}
 
 
-def test_a_row_that_is_met_again_is_counted_once(store: Store) -> None:
+def test_a_row_met_twice_is_counted_once(store: Store) -> None:
     run = store.run()
     assert walk(store, run.id, saved("a"), saved("b")) == {"a", "b"}
     assert walk(store, run.id, saved("b"), saved("c")) == {"c"}
 
 
 @pytest.mark.parametrize("days", [(5, 2), (2, 5)])
-def test_of_twins_on_different_pages_the_newest_counts_in_whatever_order(store: Store, days: tuple[int, int]) -> None:
+def test_the_newest_of_two_rows_on_different_pages_counts(store: Store, days: tuple[int, int]) -> None:
     run = store.run()
     for day in days:
         walk(store, run.id, saved("a", day))
     assert live(store) == {"a": 5}
 
 
-def test_a_date_that_went_back_is_believed_when_the_walk_meets_it_first(store: Store) -> None:
+def test_the_first_sighting_in_a_walk_may_set_an_earlier_date(store: Store) -> None:
     save(store, saved("a", 5))
     run = store.run()
     walk(store, run.id, saved("a", 2))
     assert live(store) == {"a": 2}
 
 
-def test_one_account_does_not_see_the_other(store: Store) -> None:
+def test_an_account_does_not_see_the_tracks_of_another(store: Store) -> None:
     save(store, saved("a"))
     other = store.account("other")
     run = store.run(account_id=other)
@@ -109,7 +109,7 @@ def test_one_account_does_not_see_the_other(store: Store) -> None:
     assert live(store) == {"a": 1, "b": 1}
 
 
-def test_a_row_that_comes_without_its_date_keeps_the_one_that_is_stored(store: Store) -> None:
+def test_a_row_without_a_date_keeps_the_stored_date(store: Store) -> None:
     store.sql("INSERT INTO tracks (id, uri) VALUES ('t1', 'u')")
     known = datetime(2017, 7, 2, tzinfo=UTC)
     with store.database.begin() as connection:

@@ -60,7 +60,7 @@ WORDS = {
 }
 
 
-def test_the_tables_have_the_columns_and_keys_that_outsiders_rely_on(store: Store) -> None:
+def test_public_tables_have_the_documented_columns_and_keys(store: Store) -> None:
     wrong = []
     for table, line in TABLES.items():
         key, rest = (part.split() for part in line.split("|"))
@@ -80,7 +80,7 @@ def test_the_tables_have_the_columns_and_keys_that_outsiders_rely_on(store: Stor
 
 
 @pytest.mark.parametrize("column", WORDS)
-def test_a_column_of_words_takes_these_and_no_others(store: Store, column: str) -> None:
+def test_a_column_accepts_only_the_documented_values(store: Store, column: str) -> None:
     table, name = column.split(".")
     (check,) = store.sql(
         """SELECT pg_get_constraintdef(oid) FROM pg_constraint
@@ -97,7 +97,7 @@ def test_a_column_of_words_takes_these_and_no_others(store: Store, column: str) 
 
 
 @pytest.mark.parametrize("status", ["pending", "in_progress", "rate_limited"])
-def test_one_unfinished_run_for_each_type_of_an_account(store: Store, status: str) -> None:
+def test_an_account_has_one_unfinished_run_per_type(store: Store, status: str) -> None:
     store.run("full", status=status)
     with pytest.raises(IntegrityError, match="uq_sync_history_unfinished"):
         store.sql(
@@ -109,7 +109,7 @@ def test_one_unfinished_run_for_each_type_of_an_account(store: Store, status: st
     store.run("full", account_id=store.account("user02"))
 
 
-def test_one_run_in_progress_for_each_account(store: Store) -> None:
+def test_an_account_has_one_run_in_progress(store: Store) -> None:
     store.run("full")
     incremental = store.run("incremental")
     assert incremental.status == "pending"
@@ -118,12 +118,12 @@ def test_one_run_in_progress_for_each_account(store: Store) -> None:
     store.run("incremental", account_id=store.account("user02"))
 
 
-def test_over_is_over_any_number_of_times(store: Store) -> None:
+def test_an_account_can_have_any_number_of_finished_runs(store: Store) -> None:
     for status in ("success", "failed", "cancelled", "success"):
         store.run("full", status=status)
 
 
-def test_an_idempotency_key_is_unique_to_its_account(store: Store) -> None:
+def test_an_idempotency_key_is_unique_per_account(store: Store) -> None:
     store.run("full", status="success", idempotency_key="k")
     store.run("full", account_id=store.account("user02"), idempotency_key="k")
     run = store.run("full")
@@ -131,13 +131,13 @@ def test_an_idempotency_key_is_unique_to_its_account(store: Store) -> None:
         store.set(run.id, idempotency_key="k")
 
 
-def test_a_run_has_a_state_for_each_phase_by_its_key(store: Store) -> None:
+def test_a_run_has_one_state_row_per_phase_with_its_key(store: Store) -> None:
     run = store.run()
     keys = [key for (key,) in store.sql("SELECT state_key FROM sync_state WHERE sync_id = :id ORDER BY id", id=run.id)]
     assert keys == [f"sync_{run.id}_{phase}" for phase in ("tracks", "artists", "albums", "playlists")]
 
 
-def test_an_account_goes_with_all_that_is_its_own_and_the_catalogue_stays(store: Store) -> None:
+def test_deleting_an_account_deletes_its_rows_but_not_the_catalogue(store: Store) -> None:
     store.run()
     store.sql("INSERT INTO tracks (id, uri) VALUES ('t1', 'u')")
     store.sql("INSERT INTO saved_tracks (account_id, track_id, added_at) VALUES (:a, 't1', now())", a=store.account_id)

@@ -179,7 +179,7 @@ ASKED = {"shelf": shelves(), "questions": st.lists(QUESTIONS, min_size=3, max_si
 
 @settings(max_examples=15, suppress_health_check=QUIET)
 @given(**ASKED)
-def test_what_is_found_is_what_a_plain_look_at_each_row_finds(
+def test_a_search_finds_what_a_scan_of_all_rows_finds(
     store: Store, shelf: Shelf, questions: list[Query], size: int
 ) -> None:
     compare(store, shelf, questions, size)
@@ -188,7 +188,9 @@ def test_what_is_found_is_what_a_plain_look_at_each_row_finds(
 @pytest.mark.slow
 @settings(max_examples=120, suppress_health_check=QUIET)
 @given(**ASKED)
-def test_what_is_found_is_that_at_length(store: Store, shelf: Shelf, questions: list[Query], size: int) -> None:
+def test_many_searches_find_what_a_scan_of_all_rows_finds(
+    store: Store, shelf: Shelf, questions: list[Query], size: int
+) -> None:
     compare(store, shelf, questions, size)
 
 
@@ -235,13 +237,13 @@ def library(store: Store) -> Store:
         ({"kind": "playlists", "account": "nobody"}, []),
     ],
 )
-def test_albums_artists_and_playlists_are_found_too(library: Store, asked: dict[str, str], found: list[str]) -> None:
+def test_finds_albums_artists_and_playlists(library: Store, asked: dict[str, str], found: list[str]) -> None:
     assert walked(library.database, Query.from_parameters(asked), 1) == found
     with library.database.begin() as connection:
         assert search.count_facets(connection, Query.from_parameters(asked)).total == len(found)
 
 
-def test_an_item_tells_what_is_known(library: Store) -> None:
+def test_an_item_contains_all_known_fields(library: Store) -> None:
     with library.database.begin() as connection:
         (album,) = search.search_page(connection, Query.from_parameters({"kind": "albums"})).items
         (album_again,) = search.count_facets(connection, Query.from_parameters({"kind": "albums"})).by["decade"]
@@ -264,7 +266,7 @@ def test_an_item_tells_what_is_known(library: Store) -> None:
     | st.builds(str, st.builds(PageCursor, st.none() | st.text(max_size=9), st.integers(), st.text())),
 )
 @settings(max_examples=20, suppress_health_check=QUIET)
-def test_whatever_is_asked_is_answered(store: Store, asked: dict[str, str], after: str) -> None:
+def test_any_query_is_answered(store: Store, asked: dict[str, str], after: str) -> None:
     question = Query.from_parameters({**asked, "after": after})
     with store.database.begin() as connection:
         assert search.search_page(connection, question).items == []
@@ -272,18 +274,18 @@ def test_whatever_is_asked_is_answered(store: Store, asked: dict[str, str], afte
 
 
 @given(QUESTIONS)
-def test_a_question_is_the_same_after_its_address(asked: Query) -> None:
+def test_a_query_survives_a_round_trip_through_its_address(asked: Query) -> None:
     clean = Query.from_parameters({"q": asked.text}).text
     assert Query.from_parameters(asked.parameters()) == replace(asked, text=clean)
 
 
 @pytest.mark.parametrize("nonsense", ["", "x", "W10", "bnVsbA", "WzEsMiwzXQ", "WyJ4IiwxLCJ5Il0", "W" * 5000, "é"])
-def test_a_cursor_that_is_none_is_the_beginning(nonsense: str) -> None:
+def test_an_invalid_cursor_means_the_first_page(nonsense: str) -> None:
     assert parse_cursor(nonsense, "added") is None
 
 
 @pytest.mark.parametrize("table", ["tracks", "albums", "artists"])
-def test_a_part_of_a_name_is_found_by_an_index(store: Store, table: str) -> None:
+def test_an_index_finds_a_part_of_a_name(store: Store, table: str) -> None:
     with store.database.begin() as connection:
         connection.execute(text("SET LOCAL enable_seqscan = off"))
         plan = connection.execute(text(f"EXPLAIN SELECT id FROM {table} WHERE search LIKE '%night%'")).scalars().all()

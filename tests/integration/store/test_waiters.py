@@ -18,7 +18,7 @@ def take(store: Store, limit: int = 50) -> list[waiters.Waiter]:
         return waiters.claim_unanswered(connection, limit)
 
 
-def test_a_message_that_comes_twice_is_noted_once(store: Store) -> None:
+def test_records_a_repeated_message_once(store: Store) -> None:
     run = store.run()
     add(store, "one", run.id, {"first": True})
     add(store, "one", run.id, {"first": False})
@@ -31,13 +31,13 @@ def test_a_message_that_comes_twice_is_noted_once(store: Store) -> None:
 
 
 @pytest.mark.parametrize("status", ["pending", "in_progress", "rate_limited"])
-def test_nobody_is_told_before_the_run_is_over(store: Store, status: Status) -> None:
+def test_no_caller_is_answered_before_the_run_has_ended(store: Store, status: Status) -> None:
     add(store, "one", store.run(status=status).id)
     assert take(store) == []
 
 
 @pytest.mark.parametrize("status", ["success", "failed", "cancelled"])
-def test_all_that_wait_for_a_run_are_told_how_it_ended(store: Store, status: Status) -> None:
+def test_every_waiting_caller_is_told_how_the_run_ended(store: Store, status: Status) -> None:
     run = store.run(status=status, last_error="no reason")
     for task_id in ("one", "two"):
         add(store, task_id, run.id)
@@ -47,21 +47,21 @@ def test_all_that_wait_for_a_run_are_told_how_it_ended(store: Store, status: Sta
     assert take(store) == []
 
 
-def test_one_process_at_a_time_takes_a_waiter(store: Store) -> None:
+def test_one_process_at_a_time_claims_a_waiter(store: Store) -> None:
     add(store, "one", store.run(status="success").id)
     with store.database.begin() as one, store.database.begin() as other:
         assert len(waiters.claim_unanswered(one)) == 1
         assert waiters.claim_unanswered(other) == []
 
 
-def test_who_was_not_told_in_time_is_taken_again_and_the_tries_are_counted(store: Store) -> None:
+def test_an_unanswered_waiter_is_claimed_again_and_tries_are_counted(store: Store) -> None:
     add(store, "one", store.run(status="success").id)
     for tries in (1, 2, 3):
         assert [waiter.tries for waiter in take(store)] == [tries]
         store.sql("UPDATE waiters SET wake_at = now()")
 
 
-def test_who_was_told_is_never_taken_again(store: Store) -> None:
+def test_an_answered_waiter_is_never_claimed_again(store: Store) -> None:
     add(store, "one", store.run(status="success").id)
     take(store)
     with store.database.begin() as connection:
@@ -70,7 +70,7 @@ def test_who_was_told_is_never_taken_again(store: Store) -> None:
     assert take(store) == []
 
 
-def test_no_more_are_taken_than_asked_for_however_postgres_plans_it(store: Store) -> None:
+def test_claims_no_more_than_requested_under_any_query_plan(store: Store) -> None:
     run = store.run(status="success")
     for number in range(20):
         add(store, str(number), run.id)
@@ -80,7 +80,7 @@ def test_no_more_are_taken_than_asked_for_however_postgres_plans_it(store: Store
         assert len(waiters.claim_unanswered(connection, 3)) == 3
 
 
-def test_those_who_wait_longest_are_taken_first(store: Store) -> None:
+def test_claims_the_longest_waiting_callers_first(store: Store) -> None:
     run = store.run(status="success")
     for task_id in ("one", "two", "three"):
         add(store, task_id, run.id)
@@ -104,7 +104,7 @@ def tell(store: Store, task_id: str) -> None:
         waiters.mark_answered(connection, task_id)
 
 
-def test_what_is_told_first_is_told_at_every_later_attempt(store: Store) -> None:
+def test_every_attempt_gives_the_same_answer(store: Store) -> None:
     """A run that is resumed meanwhile: its errbacks may have been sent already."""
     run = store.run(status="failed", last_error="the lights went out")
     add(store, "one", run.id)
@@ -114,7 +114,7 @@ def test_what_is_told_first_is_told_at_every_later_attempt(store: Store) -> None
     assert [(each.status, each.last_error) for each in take(store)] == [("failed", "the lights went out")]
 
 
-def test_who_waits_outlives_a_run_that_goes_until_it_is_told(store: Store) -> None:
+def test_unanswered_waiters_outlive_a_deleted_run(store: Store) -> None:
     run = store.run()
     for task_id in ("told", "waits"):
         add(store, task_id, run.id)
@@ -129,7 +129,7 @@ def test_who_waits_outlives_a_run_that_goes_until_it_is_told(store: Store) -> No
     assert store.sql("SELECT * FROM waiters") == []
 
 
-def test_those_who_wait_are_looked_after_once_an_hour(store: Store) -> None:
+def test_keeps_the_results_of_waiting_callers_alive_once_an_hour(store: Store) -> None:
     add(store, "one", store.run().id, {"group": "g"})
 
     def keep() -> list[tuple[str, dict[str, object]]]:
@@ -144,7 +144,7 @@ def test_those_who_wait_are_looked_after_once_an_hour(store: Store) -> None:
     assert keep() == []
 
 
-def test_results_that_were_lost_are_to_be_stored_again_once(store: Store) -> None:
+def test_lost_results_are_claimed_once_to_be_stored_again(store: Store) -> None:
     run = store.run(status="success")
     for task_id in ("new", "old", "being told", "waits"):
         add(store, task_id, run.id)
@@ -163,7 +163,7 @@ def test_results_that_were_lost_are_to_be_stored_again_once(store: Store) -> Non
     assert [each.task_id for each in restore(store)] == ["being told"]
 
 
-def test_a_result_that_is_lost_again_while_it_is_stored_is_stored_once_more(store: Store) -> None:
+def test_a_result_lost_again_during_storing_is_stored_once_more(store: Store) -> None:
     add(store, "one", store.run(status="failed").id)
     tell(store, "one")
     lose(store)
@@ -174,7 +174,7 @@ def test_a_result_that_is_lost_again_while_it_is_stored_is_stored_once_more(stor
     assert [each.task_id for each in restore(store)] == ["one"]
 
 
-def test_who_was_told_long_ago_is_forgotten(store: Store) -> None:
+def test_deletes_callers_answered_long_ago(store: Store) -> None:
     run = store.run(status="success")
     for task_id in ("old", "new", "waits"):
         add(store, task_id, run.id)

@@ -64,9 +64,7 @@ def test_a_batch_in_flight_writes_nothing(
     assert store.sql("SELECT 1 FROM tracks") == []
 
 
-def test_nothing_of_a_removed_account_is_left_but_who_has_to_be_told(
-    context: Context, account: Account, store: Store
-) -> None:
+def test_removing_an_account_keeps_only_unanswered_callers(context: Context, account: Account, store: Store) -> None:
     driver.full_sync(context, account)
     run = runs.trigger(context, account.name, "full", "task", caller=Caller("one", {"id": "one"})).run
     for _ in range(2):
@@ -87,7 +85,7 @@ def test_nothing_of_a_removed_account_is_left_but_who_has_to_be_told(
         runs.trigger(context, account.name, "full", "task")
 
 
-def test_a_token_is_not_asked_for_when_its_account_is_gone(context: Context, account: Account, store: Store) -> None:
+def test_requests_no_token_for_a_removed_account(context: Context, account: Account, store: Store) -> None:
     """Between the claim and the first request."""
     run = driver.start(context, account)
     plan = context.gate.check_cooldown
@@ -101,7 +99,7 @@ def test_a_token_is_not_asked_for_when_its_account_is_gone(context: Context, acc
     assert store.sql("SELECT 1 FROM saved_tracks") == []
 
 
-def test_a_disabled_account_ends_its_run_and_goes_on_once_it_is_enabled(
+def test_a_disabled_account_ends_its_run_which_resumes_once_enabled(
     context: Context, account: Account, store: Store
 ) -> None:
     run = driver.start(context, account)
@@ -119,7 +117,7 @@ def test_a_disabled_account_ends_its_run_and_goes_on_once_it_is_enabled(
     assert driver.run_to_end(context, run)["status"] == "success"
 
 
-def test_what_can_not_be_resumed_says_what_can_be_done(context: Context, account: Account) -> None:
+def test_a_run_that_cannot_be_resumed_says_what_to_do(context: Context, account: Account) -> None:
     first, second = driver.start(context, account), None
     runs.cancel(context, first.id)
     second = driver.start(context, account)
@@ -130,7 +128,7 @@ def test_what_can_not_be_resumed_says_what_can_be_done(context: Context, account
         runs.resume(context, 999)
 
 
-def test_removals_and_triggers_at_the_same_moment_leave_nobody_waiting(
+def test_concurrent_removals_and_triggers_leave_no_caller_unanswered(
     make_sync: Callable[..., Context], context: Context, simulator: Server, account: Account, store: Store
 ) -> None:
     """Whichever comes first: a caller is refused in words, or told that the account went."""
@@ -154,9 +152,7 @@ def test_removals_and_triggers_at_the_same_moment_leave_nobody_waiting(
     assert store.sql("SELECT 1 FROM sync_history") == []
 
 
-def test_a_removal_that_meets_somebody_who_writes_for_the_account_is_done_all_the_same(
-    context: Context, account: Account, store: Store
-) -> None:
+def test_a_removal_succeeds_despite_a_concurrent_write(context: Context, account: Account, store: Store) -> None:
     """One has a row of the account and then needs the account's own, the other the other way round."""
     id_ = store.one("SELECT id FROM accounts")
     store.sql("INSERT INTO playback (account_id) VALUES (:id) ON CONFLICT DO NOTHING", id=id_)

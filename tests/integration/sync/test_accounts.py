@@ -32,14 +32,14 @@ def refreshes(simulator: Server) -> int:
 # ---- the vault ------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_sealed_is_not_what_is_stored_and_opens_again() -> None:
+def test_an_encrypted_token_differs_and_can_be_decrypted() -> None:
     sealed = TokenVault(KEYS[:1]).encrypt("AQ0secret")
     assert "secret" not in sealed
     assert TokenVault(KEYS[:1]).decrypt(sealed) == "AQ0secret"
     assert TokenVault(KEYS[:1]).encrypt("AQ0secret") != sealed
 
 
-def test_prepending_a_key_rotates_it() -> None:
+def test_a_key_put_first_is_used_and_the_old_one_still_decrypts() -> None:
     old = TokenVault(KEYS[:1]).encrypt("AQ0secret")
     both = TokenVault([KEYS[1], KEYS[0]])
     assert both.decrypt(old) == "AQ0secret"
@@ -54,13 +54,13 @@ def test_prepending_a_key_rotates_it() -> None:
     [TokenVault(KEYS[1:2]).encrypt("x"), "", "nonsense", "ü"],
     ids=["another key", "empty", "nonsense", "not ascii"],
 )
-def test_a_wrong_key_says_the_cure(sealed: str) -> None:
+def test_a_wrong_key_is_an_error_with_a_remedy(sealed: str) -> None:
     with pytest.raises(Misconfigured, match="add that key to the list"):
         TokenVault(KEYS[:1]).decrypt(sealed)
 
 
 @pytest.mark.parametrize("keys", [[], ["short"], [KEYS[0], "ü" * 32], [""]])
-def test_what_is_no_key_is_told_by_the_name_of_its_variable(keys: list[str]) -> None:
+def test_an_invalid_key_names_its_variable(keys: list[str]) -> None:
     with pytest.raises(Misconfigured, match="SPOTISYNC_SECRET_KEY"):
         TokenVault(keys)
 
@@ -68,7 +68,7 @@ def test_what_is_no_key_is_told_by_the_name_of_its_variable(keys: list[str]) -> 
 # ---- accounts -------------------------------------------------------------------------------------------------------
 
 
-def test_an_account_is_stored_with_its_tokens_encrypted(context: Context, simulator: Server, store: Store) -> None:
+def test_stores_an_account_with_encrypted_tokens(context: Context, simulator: Server, store: Store) -> None:
     token = simulator.refresh_token()
     added = enrol.add(context, token, None)
     ((row,),) = store.sql("SELECT a::text FROM accounts a WHERE id = :id", id=added.id)
@@ -78,7 +78,7 @@ def test_an_account_is_stored_with_its_tokens_encrypted(context: Context, simula
     assert (added.spotify_user_id, added.status) == (simulator.world.first.id, "active")
 
 
-def test_adding_an_account_again_authorises_it_again(context: Context, simulator: Server, store: Store) -> None:
+def test_adding_an_account_again_replaces_its_tokens(context: Context, simulator: Server, store: Store) -> None:
     first = enrol.add(context, simulator.refresh_token(), None)
     with context.database.begin() as connection:
         used = accounts.get_tokens(connection, first.id).refresh_token
@@ -87,7 +87,7 @@ def test_adding_an_account_again_authorises_it_again(context: Context, simulator
     assert (again.id, again.status, again.last_error) == (first.id, "active", None)
 
 
-def test_an_account_goes_by_its_name_or_by_being_the_only_one(store: Store) -> None:
+def test_an_account_is_found_by_name_or_as_the_only_one(store: Store) -> None:
     with store.database.begin() as connection:
         assert accounts.find_account(connection, None).spotify_user_id == "me"
         assert accounts.find_account(connection, "me").id == store.account_id
@@ -115,13 +115,13 @@ def expire(store: Store) -> None:
     store.sql("UPDATE accounts SET access_token_expires_at = now() - interval '1 second'")
 
 
-def test_a_token_that_is_good_is_not_refreshed(context: Context, simulator: Server, enrolled: int) -> None:
+def test_does_not_refresh_a_valid_token(context: Context, simulator: Server, enrolled: int) -> None:
     access = AccountAccess(context, enrolled)
     assert access.token() == access.token() == AccountAccess(context, enrolled).token()
     assert refreshes(simulator) == 0
 
 
-def test_of_eight_threads_with_one_expired_token_one_refreshes(
+def test_eight_threads_with_one_expired_token_refresh_once(
     make_sync: Callable[..., Context], simulator: Server, enrolled: int, store: Store
 ) -> None:
     expire(store)
@@ -134,7 +134,7 @@ def test_of_eight_threads_with_one_expired_token_one_refreshes(
     assert processes[0].spotify.get_profile(tokens[0])
 
 
-def test_of_eight_threads_with_one_rejected_token_one_refreshes(
+def test_eight_threads_with_one_rejected_token_refresh_once(
     make_sync: Callable[..., Context], context: Context, simulator: Server, enrolled: int
 ) -> None:
     rejected = access_token(context, enrolled)
@@ -164,7 +164,7 @@ class Between(Database):
             yield connection
 
 
-def test_a_refresh_that_ended_between_our_look_and_our_claim_is_ours_too(
+def test_uses_a_refresh_that_finished_before_its_own_claim(
     context: Context, simulator: Server, enrolled: int, store: Store, database_url: str
 ) -> None:
     expire(store)
@@ -176,7 +176,7 @@ def test_a_refresh_that_ended_between_our_look_and_our_claim_is_ours_too(
     database.close()
 
 
-def test_a_rotated_refresh_token_is_stored_and_used_next(make_sync: Callable[..., Context], store: Store) -> None:
+def test_stores_a_rotated_refresh_token_and_uses_it_next(make_sync: Callable[..., Context], store: Store) -> None:
     with start("tiny", refresh_reply="rotate") as simulator:
         sync = make_sync(simulator)
         added = enrol.add(sync, simulator.refresh_token(), None)
@@ -191,7 +191,7 @@ def test_a_rotated_refresh_token_is_stored_and_used_next(make_sync: Callable[...
         assert len(set(stored)) == 3
 
 
-def test_four_processes_that_outlive_token_after_token_refresh_each_once_and_lose_none(
+def test_four_processes_refresh_rotating_tokens_once_and_lose_none(
     make_sync: Callable[..., Context], store: Store
 ) -> None:
     with start("tiny", token_life=1, refresh_reply="rotate") as simulator, ThreadPoolExecutor(4) as threads:
@@ -219,7 +219,7 @@ def test_four_processes_that_outlive_token_after_token_refresh_each_once_and_los
 
 
 @pytest.mark.parametrize("how", ["revoked", "expired"])
-def test_a_login_that_is_over_is_noted_told_with_the_cure_and_not_tried_again(
+def test_an_ended_login_is_recorded_with_a_remedy_and_not_retried(
     context: Context, simulator: Server, enrolled: int, store: Store, how: str
 ) -> None:
     simulator.control.revoke(how=how)
@@ -232,7 +232,7 @@ def test_a_login_that_is_over_is_noted_told_with_the_cure_and_not_tried_again(
     assert found == [("needs_login", None)]
 
 
-def test_a_refusal_of_a_token_that_was_replaced_meanwhile_ends_no_login(
+def test_a_refusal_of_a_token_replaced_meanwhile_ends_no_login(
     context: Context, simulator: Server, enrolled: int, store: Store
 ) -> None:
     """A worker that was frozen sends the old token when another one has long rotated it."""
@@ -246,7 +246,7 @@ def test_a_refusal_of_a_token_that_was_replaced_meanwhile_ends_no_login(
     assert access_token(context, enrolled)
 
 
-def test_a_rotated_token_that_comes_late_undoes_the_refusal_of_the_old_one(
+def test_a_late_rotated_token_undoes_the_refusal_of_the_old_one(
     context: Context, simulator: Server, enrolled: int, store: Store
 ) -> None:
     simulator.control.settings(refresh_reply="rotate")
@@ -266,7 +266,7 @@ def test_a_rotated_token_that_comes_late_undoes_the_refusal_of_the_old_one(
 
 
 @pytest.mark.parametrize("rule", [{"status": 503}, {"status": 429}, {"kind": "reset"}, {"kind": "garbage"}])
-def test_a_refresh_that_fails_for_now_ends_no_login_and_keeps_nobody_out(
+def test_a_temporary_refresh_error_ends_no_login_and_blocks_no_retry(
     context: Context, simulator: Server, enrolled: int, store: Store, rule: dict[str, Any]
 ) -> None:
     expire(store)
@@ -277,7 +277,7 @@ def test_a_refresh_that_fails_for_now_ends_no_login_and_keeps_nobody_out(
     assert context.spotify.get_profile(access_token(context, enrolled))
 
 
-def test_a_refresh_whose_process_died_is_taken_over(context: Context, enrolled: int, store: Store) -> None:
+def test_takes_over_a_refresh_whose_process_died(context: Context, enrolled: int, store: Store) -> None:
     expire(store)
     store.sql(
         """UPDATE accounts SET refresh_claim = gen_random_uuid(), refresh_claim_until = now() + interval '0.2 seconds'
@@ -287,7 +287,7 @@ def test_a_refresh_whose_process_died_is_taken_over(context: Context, enrolled: 
     assert context.spotify.get_profile(access_token(context, enrolled))
 
 
-def test_a_token_that_is_about_to_end_is_refreshed_before_it_is_used(
+def test_refreshes_a_token_shortly_before_it_expires(
     context: Context, simulator: Server, enrolled: int, store: Store
 ) -> None:
     store.sql(
@@ -298,7 +298,7 @@ def test_a_token_that_is_about_to_end_is_refreshed_before_it_is_used(
     assert refreshes(simulator) == 1
 
 
-def test_a_token_with_a_short_life_is_used_for_most_of_it(make_sync: Callable[..., Context], store: Store) -> None:
+def test_uses_a_short_lived_token_for_most_of_its_life(make_sync: Callable[..., Context], store: Store) -> None:
     with start("tiny", token_life=5) as simulator:
         sync = make_sync(simulator)
         added = enrol.add(sync, simulator.refresh_token(), None)
@@ -307,7 +307,7 @@ def test_a_token_with_a_short_life_is_used_for_most_of_it(make_sync: Callable[..
         assert refreshes(simulator) == 0
 
 
-def test_a_lost_key_is_told_and_keeps_nobody_out(
+def test_a_lost_key_is_an_error_and_blocks_no_other_process(
     make_sync: Callable[..., Context], context: Context, simulator: Server, enrolled: int, store: Store
 ) -> None:
     expire(store)

@@ -62,7 +62,7 @@ def counting(database_url: str) -> Iterator[CountingDatabase]:
     made.close()
 
 
-def test_a_batch_reads_no_more_of_a_large_library_than_of_a_small_one(
+def test_a_batch_reads_as_little_of_a_large_library_as_of_a_small_one(
     make_sync: Callable[..., Context], counting: CountingDatabase, store: Store
 ) -> None:
     with start(600, seed=5) as simulator:

@@ -84,14 +84,14 @@ def stored(context: Context, table: str) -> list[tuple[Any, ...]]:
     return sorted((tuple(row) for row in sql(context, STORED[table])), key=str)
 
 
-def test_lines_of_json_read_back_equal_the_tables(synced: Context, tmp_path: Path) -> None:
+def test_exported_json_lines_equal_the_tables(synced: Context, tmp_path: Path) -> None:
     found = exported(synced, tmp_path)
     for table in TABLES:
         assert sorted((tuple(row[c] for c in COLUMNS[table]) for row in found[table]), key=str) == stored(synced, table)
         assert found[table]
 
 
-def test_a_table_of_text_read_back_equals_the_tables(synced: Context, tmp_path: Path) -> None:
+def test_exported_csv_equals_the_tables(synced: Context, tmp_path: Path) -> None:
     def text(value: Any, column: str) -> str:
         if isinstance(value, list):
             return (" " if column.endswith("_ids") else "; ").join(value)
@@ -103,7 +103,7 @@ def test_a_table_of_text_read_back_equals_the_tables(synced: Context, tmp_path: 
         assert sorted(tuple(row[column] for column in COLUMNS[table]) for row in found[table]) == sorted(wanted)
 
 
-def test_unknown_and_empty_are_told_apart(synced: Context, tmp_path: Path) -> None:
+def test_distinguishes_unknown_and_empty(synced: Context, tmp_path: Path) -> None:
     sql(synced, "UPDATE artists SET genres = NULL WHERE id = (SELECT max(artist_id) FROM followed_artists)")
     export.export_to_directory(synced.database, None, ["followed_artists"], "csv", tmp_path, silent, removed=True)
     lines = (tmp_path / "followed_artists.csv").read_text().splitlines()
@@ -111,7 +111,7 @@ def test_unknown_and_empty_are_told_apart(synced: Context, tmp_path: Path) -> No
     assert any(",," in line for line in lines)
 
 
-def test_what_was_removed_is_there_for_those_who_ask(synced: Context, tmp_path: Path) -> None:
+def test_includes_removed_rows_on_request(synced: Context, tmp_path: Path) -> None:
     without, all_ = (exported(synced, tmp_path, removed=removed)["saved_tracks"] for removed in (False, True))
     assert len(all_) == len(without) + 1
     assert [row["track_id"] for row in all_ if row["removed_at"]] == [
@@ -119,7 +119,7 @@ def test_what_was_removed_is_there_for_those_who_ask(synced: Context, tmp_path: 
     ]
 
 
-def test_a_broken_off_export_leaves_the_last_one(synced: Context, tmp_path: Path) -> None:
+def test_an_interrupted_export_keeps_the_previous_one(synced: Context, tmp_path: Path) -> None:
     exported(synced, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
@@ -132,14 +132,14 @@ def test_a_broken_off_export_leaves_the_last_one(synced: Context, tmp_path: Path
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_directory_that_can_not_be_written_is_told(synced: Context, tmp_path: Path) -> None:
+def test_reports_a_directory_that_cannot_be_written(synced: Context, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(Fatal, match="can't be made"):
         exported(synced, tmp_path / "file" / "below")
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_tracks_need_no_more_memory_than_one(store: Store, tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_number_of_tracks(store: Store, tmp_path: Path) -> None:
     store.sql("INSERT INTO tracks (id, name, uri) SELECT g::text, 'name ' || g, 'u' FROM generate_series(1, 100000) g")
     store.sql(
         """INSERT INTO saved_tracks (account_id, track_id, added_at) SELECT :id, id, now() FROM tracks""",
@@ -161,7 +161,9 @@ def test_a_hundred_thousand_tracks_need_no_more_memory_than_one(store: Store, tm
     assert len(told) > 50
 
 
-def test_the_command(synced: Context, tmp_path: Path, make_settings: Callable[..., Any], simulator: Server) -> None:
+def test_the_export_command_writes_files_and_prints_json(
+    synced: Context, tmp_path: Path, make_settings: Callable[..., Any], simulator: Server
+) -> None:
     spotisync = Here(environment(make_settings(simulator.url)))
     done = spotisync("export", str(tmp_path / "out"), "--json")
     assert done.code == 0

@@ -20,13 +20,15 @@ def calls(server: Server, context: Context, account: Account) -> tuple[int, dict
     return len([each for each in server.control.requests() if each["path"].startswith("/v1/")]), summary
 
 
-def test_the_first_incremental_is_a_whole_walk(context: Context, simulator: Server, account: Account) -> None:
+def test_the_first_incremental_reads_everything(context: Context, simulator: Server, account: Account) -> None:
     summary = driver.incremental_sync(context, account)
     assert (summary["status"], summary["sync_type"]) == ("success", "incremental")
     assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
 
 
-def test_after_a_full_sync_nothing_is_written(context: Context, simulator: Server, account: Account) -> None:
+def test_an_incremental_right_after_a_full_sync_writes_nothing(
+    context: Context, simulator: Server, account: Account
+) -> None:
     driver.full_sync(context, account)
     spent, summary = calls(simulator, context, account)
     assert (summary["items_added"], summary["items_updated"], summary["items_removed"]) == (0, 0, 0)
@@ -38,7 +40,7 @@ def test_after_a_full_sync_nothing_is_written(context: Context, simulator: Serve
 @pytest.mark.parametrize(
     ("path", "phase"), [("/v1/me/tracks", "tracks"), ("/v1/me/playlists", "playlists"), ("/v1/playlists/", "playlists")]
 )
-def test_what_is_blocked_for_long_is_left_to_the_next_one_and_counted(
+def test_look_ups_blocked_for_long_are_deferred_and_counted(
     path: str, phase: str, context: Context, simulator: Server, account: Account
 ) -> None:
     driver.full_sync(context, account)
@@ -60,7 +62,7 @@ def test_what_is_blocked_for_long_is_left_to_the_next_one_and_counted(
     assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
 
 
-def test_an_id_that_has_no_answer_is_not_asked_for_by_each_incremental(
+def test_does_not_request_an_unanswered_id_in_each_incremental(
     context: Context, simulator: Server, account: Account
 ) -> None:
     driver.full_sync(context, account)
@@ -79,7 +81,7 @@ def test_an_id_that_has_no_answer_is_not_asked_for_by_each_incremental(
     assert driver.full_sync(context, account)["items_deferred"] == 0, "a full sync tries again"
 
 
-def test_what_it_saved_is_what_reading_the_same_lists_again_would_have_taken(
+def test_calls_saved_equals_the_cost_of_reading_the_lists_again(
     context: Context, simulator: Server, account: Account
 ) -> None:
     simulator.control.reset_log()

@@ -47,7 +47,7 @@ def saved(context: Context, account: Account) -> int:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_what_an_incremental_costs(make_sync: Callable[..., Context]) -> None:
+def test_counts_the_calls_of_an_incremental(make_sync: Callable[..., Context]) -> None:
     with start("medium", seed=11) as server:
         sync = make_sync(server)
         account = Account(accounts.add(sync, server.refresh_token(), None).spotify_user_id)

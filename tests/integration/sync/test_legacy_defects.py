@@ -31,7 +31,7 @@ def looked_up(simulator: Server, path: str) -> Counter[str]:
     return Counter(id_ for each in asked(simulator, path) for id_ in parse_qs(each["query"])["ids"][0].split(","))
 
 
-def test_a_run_that_failed_goes_on_where_it_was(make_sync: Callable[..., Context], store: Store) -> None:
+def test_a_failed_run_resumes_where_it_stopped(make_sync: Callable[..., Context], store: Store) -> None:
     with start(400, seed=3) as simulator:
         sync = make_sync(simulator, tracks_batch_size=50)
         run = driver.start(sync, Account(accounts.add(sync, simulator.refresh_token(), None).spotify_user_id))
@@ -54,7 +54,7 @@ def checkpoints(store: Store, run: Run) -> list[Any]:
     return store.sql("SELECT state_key, cursor FROM sync_state WHERE sync_id = :id ORDER BY id", id=run.id)
 
 
-def test_after_a_crash_a_trigger_joins_the_run_and_sweep_brings_it_back(
+def test_after_a_crash_a_trigger_joins_the_run_and_a_sweep_resumes_it(
     context: Context, account: Account, store: Store
 ) -> None:
     run = driver.start(context, account)
@@ -66,9 +66,7 @@ def test_after_a_crash_a_trigger_joins_the_run_and_sweep_brings_it_back(
     assert lifecycle.trigger(context, account.name, "full", "cli").created
 
 
-def test_every_stub_is_looked_up_and_none_twice(
-    context: Context, simulator: Server, account: Account, store: Store
-) -> None:
+def test_looks_up_every_stub_exactly_once(context: Context, simulator: Server, account: Account, store: Store) -> None:
     simulator.control.reset_log()
     assert driver.full_sync(context, account)["status"] == "success"
     for entity in ("artists", "albums"):
@@ -79,7 +77,7 @@ def test_every_stub_is_looked_up_and_none_twice(
         assert store.one(f"SELECT count(*) FROM {entity} WHERE enrichment = 'stub'") == 0
 
 
-def test_what_was_looked_up_is_not_looked_up_again_by_the_next_run(
+def test_the_next_run_does_not_repeat_look_ups(
     context: Context, simulator: Server, account: Account, store: Store
 ) -> None:
     driver.full_sync(context, account)
@@ -90,9 +88,7 @@ def test_what_was_looked_up_is_not_looked_up_again_by_the_next_run(
     assert asked(simulator, "/albums") == []
 
 
-def test_a_run_that_waits_for_long_says_so_and_until_when(
-    context: Context, simulator: Server, account: Account, store: Store
-) -> None:
+def test_a_long_wait_is_shown_with_its_end(context: Context, simulator: Server, account: Account, store: Store) -> None:
     simulator.control.add_fault(status=429, retry_after=3600, family="library")
     run = driver.start(context, account)
     outcome = driver.step(context, run)
@@ -110,14 +106,14 @@ def test_a_run_that_waits_for_long_says_so_and_until_when(
     assert driver.run_to_end(context, run)["status"] == "success"
 
 
-def test_a_seven_second_limit_is_a_wait_of_seven_seconds(context: Context, simulator: Server, account: Account) -> None:
+def test_a_seven_second_limit_causes_a_seven_second_wait(context: Context, simulator: Server, account: Account) -> None:
     simulator.control.add_fault(status=429, retry_after=7, family="library")
     outcome = driver.step(context, driver.start(context, account))
     assert isinstance(outcome, Retry)
     assert 6 < outcome.seconds <= 8
 
 
-def test_a_copy_of_the_message_waits_as_long_as_the_message_itself(
+def test_a_duplicate_message_waits_as_long_as_the_original(
     context: Context, simulator: Server, account: Account
 ) -> None:
     simulator.control.add_fault(status=429, retry_after=7, family="library")
@@ -130,7 +126,7 @@ def test_a_copy_of_the_message_waits_as_long_as_the_message_itself(
     assert simulator.control.requests() == []
 
 
-def test_items_of_a_playlist_survive_a_reading_that_breaks_off(
+def test_an_interrupted_read_keeps_the_items_of_a_playlist(
     context: Context, simulator: Server, account: Account, store: Store
 ) -> None:
     driver.full_sync(context, account)
@@ -154,7 +150,7 @@ def test_items_of_a_playlist_survive_a_reading_that_breaks_off(
 
 
 @pytest.mark.parametrize("family", ["artists", "albums"])
-def test_being_told_to_wait_any_number_of_times_puts_nothing_off(
+def test_any_number_of_waits_defers_no_look_up(
     context: Context, simulator: Server, account: Account, store: Store, family: str
 ) -> None:
     """Law 4: a wait is no failure, so it does not count as a failed look-up either."""
@@ -164,7 +160,7 @@ def test_being_told_to_wait_any_number_of_times_puts_nothing_off(
     assert store.one(f"SELECT count(*) FROM {family} WHERE enrichment = 'stub'") == 0
 
 
-def test_a_bug_in_one_batch_leaves_no_run_hanging(context: Context, simulator: Server, account: Account) -> None:
+def test_a_bug_in_one_batch_ends_the_run_as_failed(context: Context, simulator: Server, account: Account) -> None:
     """Ten tries, then failed in words; and it can be resumed."""
     simulator.control.add_fault(kind="null", family="library", times=None)
     run = driver.start(context, account)

@@ -73,7 +73,7 @@ def incremental(context: Context, account: Account, server: Server) -> Counter[s
 
 @pytest.mark.usefixtures("_small_pages")
 @pytest.mark.parametrize("regime", ["full", "restricted"])
-def test_full_and_incremental_runs_have_what_spotify_has(make_sync: Callable[..., Context], regime: Any) -> None:
+def test_full_and_incremental_runs_store_what_spotify_lists(make_sync: Callable[..., Context], regime: Any) -> None:
     with start("tiny", seed=7, regime=regime) as server:
         sync = make_sync(server, enrichment="always")
         account = Account(accounts.add(sync, server.refresh_token(), None).spotify_user_id)
@@ -96,7 +96,7 @@ def test_full_and_incremental_runs_have_what_spotify_has(make_sync: Callable[...
 
 
 @pytest.mark.usefixtures("_small_pages")
-def test_the_whole_list_is_read_once_a_day(context: Context, simulator: Server, account: Account, store: Store) -> None:
+def test_reads_the_whole_list_once_a_day(context: Context, simulator: Server, account: Account, store: Store) -> None:
     grow(simulator)
     driver.full_sync(context, account)
     store.sql("UPDATE saved_lists SET read_at = read_at - interval '25 hours'")
@@ -105,7 +105,9 @@ def test_the_whole_list_is_read_once_a_day(context: Context, simulator: Server, 
 
 
 @pytest.mark.usefixtures("_small_pages")
-def test_a_reading_goes_on_where_it_was(context: Context, simulator: Server, account: Account, store: Store) -> None:
+def test_an_interrupted_read_continues_where_it_stopped(
+    context: Context, simulator: Server, account: Account, store: Store
+) -> None:
     grow(simulator, 6)
     run = driver.start(context, account)
     while driver.look(context, run).phase != "albums":
@@ -121,7 +123,7 @@ def test_a_reading_goes_on_where_it_was(context: Context, simulator: Server, acc
 
 
 @pytest.mark.usefixtures("_small_pages")
-def test_percent_complete_never_falls(context: Context, simulator: Server, account: Account, store: Store) -> None:
+def test_percent_complete_never_decreases(context: Context, simulator: Server, account: Account, store: Store) -> None:
     grow(simulator)
     seen: dict[str, list[float]] = {"artists": [], "albums": []}
 
@@ -141,7 +143,7 @@ def test_percent_complete_never_falls(context: Context, simulator: Server, accou
 
 @pytest.mark.parametrize("message", ["Insufficient client scope", "Forbidden"])
 @pytest.mark.parametrize("sync_type", ["full", "incremental"])
-def test_a_login_that_may_not_read_them_puts_them_off_in_words(
+def test_a_login_without_the_scope_defers_the_lists_with_a_reason(
     context: Context, simulator: Server, account: Account, store: Store, message: str, sync_type: Any
 ) -> None:
     simulator.control.add_fault(status=403, message=message, path="/v1/me/following", times=None)

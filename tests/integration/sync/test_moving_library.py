@@ -23,7 +23,7 @@ from spotisync.core.requests import Request
 from spotisync.errors import Refused
 from spotisync.simulator import World
 from spotisync.simulator.http import routes
-from spotisync.simulator.http.request import Ask, Refusal
+from spotisync.simulator.http.request import ApiRequest, Refusal
 from spotisync.simulator.http.shapes import Shapes
 from spotisync.sync import Context
 from tests.support import driver
@@ -54,7 +54,9 @@ class Spotify:
         assert found
         route, args = found
         try:
-            reply = route.answer(Ask(self.world, self.shapes, self.world.first, "http://spotify/v1", path, query, args))
+            reply = route.answer(
+                ApiRequest(self.world, self.shapes, self.world.first, "http://spotify/v1", path, query, args)
+            )
         except Refusal as refusal:
             raise Refused(refusal.reply.status, refusal.reply.body) from None
         return json.loads(reply.body)
@@ -267,7 +269,7 @@ QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.
 @pytest.mark.usefixtures("_small_pages")
 @settings(max_examples=15, suppress_health_check=QUIET, phases=[Phase.explicit, Phase.generate])
 @given(**CASES)
-def test_a_library_that_moves_is_right_after_one_calm_sync(context: Context, account: Account, **case: Any) -> None:
+def test_one_calm_sync_repairs_a_library_that_changed(context: Context, account: Account, **case: Any) -> None:
     check(context, account, **case)
 
 
@@ -276,5 +278,5 @@ def test_a_library_that_moves_is_right_after_one_calm_sync(context: Context, acc
 @pytest.mark.usefixtures("_small_pages")
 @settings(max_examples=3_000, suppress_health_check=QUIET)
 @given(**CASES)
-def test_a_library_that_moves_is_right_thousands_of_times(context: Context, account: Account, **case: Any) -> None:
+def test_one_calm_sync_repairs_thousands_of_changed_libraries(context: Context, account: Account, **case: Any) -> None:
     check(context, account, **case)

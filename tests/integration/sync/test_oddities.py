@@ -35,7 +35,7 @@ def lone_tracks(simulator: Server) -> list[str]:
 
 
 @pytest.mark.parametrize("whole", [False, True])
-def test_a_track_behind_a_null_row_stays_until_the_null_row_is_gone(
+def test_a_track_hidden_by_a_null_row_stays_until_that_row_disappears(
     context: Context, simulator: Server, account: Account, whole: bool
 ) -> None:
     check(context, simulator, account)
@@ -54,16 +54,14 @@ def test_a_track_behind_a_null_row_stays_until_the_null_row_is_gone(
     assert check(context, simulator, account)["items_removed"] == 1
 
 
-def test_a_removal_among_null_rows_that_were_always_there_is_a_removal(
-    context: Context, simulator: Server, account: Account
-) -> None:
+def test_detects_a_removal_beside_old_null_rows(context: Context, simulator: Server, account: Account) -> None:
     check(context, simulator, account)
     simulator.world.edit("unlike")
     simulator.world.edit("delete_playlist")
     assert check(context, simulator, account)["items_removed"] == 2
 
 
-def test_a_playlist_behind_a_null_row_stays_with_its_contents(
+def test_a_playlist_hidden_by_a_null_row_keeps_its_contents(
     context: Context, simulator: Server, account: Account, store: Store
 ) -> None:
     check(context, simulator, account)
@@ -88,7 +86,7 @@ def test_a_playlist_behind_a_null_row_stays_with_its_contents(
     )
 
 
-def test_a_new_null_row_in_the_list_of_playlists_hides_nothing_later(
+def test_a_new_null_row_among_playlists_hides_no_later_removal(
     context: Context, simulator: Server, account: Account
 ) -> None:
     """As when somebody follows a playlist of Spotify's own."""
@@ -99,20 +97,20 @@ def test_a_new_null_row_in_the_list_of_playlists_hides_nothing_later(
     assert check(context, simulator, account)["items_removed"] == 1
 
 
-def test_what_a_proved_walk_tells_is_stored(
+def test_stores_the_counts_of_a_proven_walk(
     context: Context, simulator: Server, account: Account, store: Store
 ) -> None:
     """Of Spotify's total, two null rows and a twin are no rows of ours."""
     check(context, simulator, account)
-    assert store.sql("SELECT walked_total, walked_excess, null_playlists FROM accounts WHERE walked_total > 0") == [
-        (33, 3, simulator.world.first.playlists.count(None))
-    ]
+    found = store.sql("SELECT id, walked_total, null_playlists FROM accounts WHERE walked_total > 0")
+    assert [row[1:] for row in found] == [(33, simulator.world.first.playlists.count(None))]
+    assert store.one("SELECT sum(rows) FROM excess_rows WHERE account_id = :id", id=found[0].id) == 3
 
 
 # ---- what a playlist's row does not say -----------------------------------------------------------------------------
 
 
-def test_what_a_list_does_not_say_of_a_playlist_stays(
+def test_keeps_playlist_fields_that_the_list_omits(
     context: Context, simulator: Server, account: Account, store: Store
 ) -> None:
     world = simulator.world
@@ -127,7 +125,7 @@ def test_what_a_list_does_not_say_of_a_playlist_stays(
     assert [tuple(row) for row in store.sql(f"SELECT {told} FROM playlists ORDER BY id")] == index
 
 
-def test_contents_under_an_unknown_snapshot_are_read_each_time(
+def test_reads_contents_with_an_unknown_snapshot_every_time(
     context: Context, simulator: Server, account: Account, store: Store
 ) -> None:
     check(context, simulator, account)
@@ -140,7 +138,7 @@ def test_contents_under_an_unknown_snapshot_are_read_each_time(
     check(context, simulator, account)
 
 
-def test_a_total_that_is_not_told_under_a_new_snapshot_is_not_the_old_one(
+def test_a_missing_total_with_a_new_snapshot_is_not_the_old_total(
     context: Context, simulator: Server, account: Account, store: Store
 ) -> None:
     """Else a playlist that was empty would stay so for ever."""
@@ -156,7 +154,7 @@ def test_a_total_that_is_not_told_under_a_new_snapshot_is_not_the_old_one(
 
 
 @pytest.mark.parametrize(("kind", "phase"), [("artist", "artists"), ("album", "albums")])
-def test_an_id_that_goes_before_it_is_looked_up_is_gone(
+def test_an_id_withdrawn_before_its_look_up_is_gone(
     context: Context, simulator: Server, account: Account, kind: str, phase: str
 ) -> None:
     def withdraw(run: Any) -> None:
@@ -169,7 +167,7 @@ def test_an_id_that_goes_before_it_is_looked_up_is_gone(
     assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
 
 
-def test_an_id_that_goes_after_it_was_looked_up_keeps_what_is_known(
+def test_an_id_withdrawn_after_its_look_up_keeps_what_is_known(
     context: Context, simulator: Server, account: Account, store: Store
 ) -> None:
     check(context, simulator, account)
@@ -183,7 +181,7 @@ def test_an_id_that_goes_after_it_was_looked_up_keeps_what_is_known(
 # ---- snapshots ------------------------------------------------------------------------------------------------------
 
 
-def test_contents_are_right_though_their_snapshot_id_comes_late_and_by_way_of_another(
+def test_contents_are_right_although_the_snapshot_id_lags(
     context: Context, simulator: Server, account: Account
 ) -> None:
     """Rows change at once, the snapshot id to one that stands for nothing, and after thirty seconds to the new one."""
@@ -199,7 +197,7 @@ def test_contents_are_right_though_their_snapshot_id_comes_late_and_by_way_of_an
     check(context, simulator, account)
 
 
-def test_a_playlist_that_another_account_read_is_tried_by_this_one(
+def test_an_account_reads_a_playlist_that_another_account_has_read(
     make_sync: Callable[..., Context], store: Store
 ) -> None:
     """That its contents are here does not say that this account may read them."""

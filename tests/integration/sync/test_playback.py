@@ -56,7 +56,7 @@ def sql(context: Context, statement: str, **values: Any) -> list[Any]:
 
 def lane(context: Context, account: Account) -> dict[str, Any]:
     with context.database.begin() as connection:
-        return plays.playback_status(connection, account.name)
+        return plays.get_playback_status(connection, account.name)
 
 
 def requests(simulator: Server) -> list[Any]:
@@ -66,7 +66,7 @@ def requests(simulator: Server) -> list[Any]:
 # ---- reading --------------------------------------------------------------------------------------------------------
 
 
-def test_plays_are_read_with_all_that_the_reply_says(context: Context, simulator: Server, account: Account) -> None:
+def test_stores_plays_with_all_fields_of_the_reply(context: Context, simulator: Server, account: Account) -> None:
     told = truth(simulator, account)
     done = playback.track_plays(context)
     assert (done["plays_added"], done["gap"]) == (len(told), None)
@@ -83,7 +83,7 @@ def test_plays_are_read_with_all_that_the_reply_says(context: Context, simulator
     assert (found["last_error"], found["gaps"]) == (None, [])
 
 
-def test_reports_that_differ_and_come_late_are_one_row_each(
+def test_differing_and_late_reports_of_a_play_are_one_row(
     context: Context, simulator: Server, account: Account
 ) -> None:
     simulator.world.play_shift = 7
@@ -109,7 +109,7 @@ def two(make_sync: Callable[..., Context]) -> Iterator[tuple[Context, Server, Ac
         yield sync, simulator, one, other
 
 
-def test_the_trouble_of_one_account_is_not_anothers(two: tuple[Context, Server, Account, Account]) -> None:
+def test_an_error_of_one_account_does_not_affect_another(two: tuple[Context, Server, Account, Account]) -> None:
     sync, simulator, one, other = two
     simulator.control.revoke(one.name, access=True)
     lost, read = playback.track_plays(sync)["accounts"]
@@ -130,7 +130,7 @@ def test_the_trouble_of_one_account_is_not_anothers(two: tuple[Context, Server, 
     ],
     ids=lambda fault: str(fault.get("status", fault["kind"])),
 )
-def test_a_read_that_fails_is_words_and_the_next_one_has_its_plays(
+def test_a_failed_read_is_reported_and_the_next_one_stores_its_plays(
     context: Context, simulator: Server, account: Account, fault: dict[str, Any]
 ) -> None:
     simulator.control.add_fault(**fault, family="player")
@@ -141,7 +141,7 @@ def test_a_read_that_fails_is_words_and_the_next_one_has_its_plays(
 
 
 @pytest.mark.parametrize(("family", "reads"), [("library", True), ("artists", True), ("player", False), ("*", False)])
-def test_only_its_own_cooldown_and_that_of_all_hold_it_up(
+def test_only_its_own_and_global_cooldowns_delay_a_read(
     context: Context, simulator: Server, account: Account, family: str, reads: bool
 ) -> None:
     sql(
@@ -156,13 +156,13 @@ def test_only_its_own_cooldown_and_that_of_all_hold_it_up(
     assert reads or "wait until" in done["error"]
 
 
-def test_its_own_429_blocks_it_alone(context: Context, simulator: Server, account: Account) -> None:
+def test_a_429_for_plays_blocks_only_plays(context: Context, simulator: Server, account: Account) -> None:
     simulator.control.add_fault(kind="status", status=429, retry_after=86_400, family="player")
     assert "wait until" in playback.track_plays(context)["accounts"][0]["error"]
     assert [row.family for row in sql(context, "SELECT family FROM rate_limits")] == ["player"]
 
 
-def test_one_read_at_a_time(context: Context, simulator: Server, account: Account) -> None:
+def test_one_worker_at_a_time_reads_plays(context: Context, simulator: Server, account: Account) -> None:
     with context.database.begin() as connection:
         assert plays.claim_read(connection, find_account(connection, account.name).id, uuid4())
     assert "another worker" in playback.track_plays(context)["accounts"][0]["error"]
@@ -171,7 +171,7 @@ def test_one_read_at_a_time(context: Context, simulator: Server, account: Accoun
     assert playback.track_plays(context)["plays_added"] > 0
 
 
-def test_an_account_that_is_not_there_or_switched_off(context: Context, simulator: Server, account: Account) -> None:
+def test_rejects_an_unknown_or_disabled_account(context: Context, simulator: Server, account: Account) -> None:
     with pytest.raises(Fatal, match="there is no account 'nobody'"):
         playback.track_plays(context, "nobody")
     accounts.set_status(context, account.name, "disabled")
@@ -184,7 +184,7 @@ def test_an_account_that_is_not_there_or_switched_off(context: Context, simulato
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
-def test_120_plays_between_two_reads_are_a_gap_that_the_import_closes(
+def test_an_import_closes_a_gap_of_120_plays(
     context: Context, simulator: Server, account: Account, tmp_path: Path, shuffled: bool
 ) -> None:
     playback.track_plays(context)
@@ -206,7 +206,7 @@ def test_120_plays_between_two_reads_are_a_gap_that_the_import_closes(
     assert {row.ms_played is None for row in rows(context.database, account)} == {False}
 
 
-def test_an_export_that_does_not_reach_over_the_gap_leaves_it_open(
+def test_an_export_that_does_not_cover_the_gap_leaves_it_open(
     context: Context, simulator: Server, account: Account, tmp_path: Path
 ) -> None:
     playback.track_plays(context)
@@ -218,7 +218,9 @@ def test_an_export_that_does_not_reach_over_the_gap_leaves_it_open(
     assert len(lane(context, account)["gaps"]) == 1
 
 
-def test_an_import_first_and_reads_later(context: Context, simulator: Server, account: Account, tmp_path: Path) -> None:
+def test_reads_after_an_import_add_no_duplicates(
+    context: Context, simulator: Server, account: Account, tmp_path: Path
+) -> None:
     simulator.world.edit("play", ms_played=3_000)
     exported = export(simulator, tmp_path)
     imported = import_history(context.database, account.name, exported, silent)
@@ -232,7 +234,7 @@ def test_an_import_first_and_reads_later(context: Context, simulator: Server, ac
     assert {row.source for row in rows(context.database, account)} == {"import"}
 
 
-def test_a_track_that_is_known_is_not_overwritten_by_what_an_export_says(
+def test_an_import_does_not_overwrite_a_known_track(
     context: Context, simulator: Server, account: Account, tmp_path: Path
 ) -> None:
     sql(
@@ -247,11 +249,11 @@ def test_a_track_that_is_known_is_not_overwritten_by_what_an_export_says(
     assert not [row for (row,) in sql(context, everything) if "192.0.2" in row or "Secretive" in row]
 
 
-def test_an_import_that_broke_off_is_done_again(
+def test_an_interrupted_import_can_be_repeated(
     context: Context, simulator: Server, account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importing, "ROWS_A_COMMIT", 5)
-    exported = export(simulator, tmp_path, rows_a_file=4)
+    exported = export(simulator, tmp_path, rows_per_file=4)
 
     def break_off(done: int, total: int) -> None:
         assert total == 16
@@ -265,7 +267,7 @@ def test_an_import_that_broke_off_is_done_again(
     assert_plays_are_true(context.database, account, truth(simulator, account))
 
 
-def test_a_bad_file_is_named_and_nothing_is_imported(
+def test_names_an_invalid_file_and_imports_nothing(
     context: Context, simulator: Server, account: Account, tmp_path: Path
 ) -> None:
     import zipfile
@@ -278,7 +280,7 @@ def test_a_bad_file_is_named_and_nothing_is_imported(
     assert rows(context.database, account) == []
 
 
-def test_imports_and_reads_at_once_make_no_row_twice(
+def test_concurrent_imports_and_reads_create_no_duplicates(
     context: Context, make_sync: Callable[..., Context], simulator: Server, account: Account, tmp_path: Path
 ) -> None:
     simulator.world.play_shift = 7
@@ -292,7 +294,9 @@ def test_imports_and_reads_at_once_make_no_row_twice(
     assert_plays_are_true(context.database, account, truth(simulator, account), timedelta(seconds=8))
 
 
-def test_the_command(context: Context, simulator: Server, account: Account, tmp_path: Path) -> None:
+def test_the_import_command_reports_what_it_imported(
+    context: Context, simulator: Server, account: Account, tmp_path: Path
+) -> None:
     cli = Here(environment(context.settings))
     exported = str(export(simulator, tmp_path))
     told = len(truth(simulator, account))
@@ -309,7 +313,7 @@ def test_the_command(context: Context, simulator: Server, account: Account, tmp_
     assert cli("import", str(tmp_path / "nowhere.zip")).code == 2
 
 
-def test_what_plays_brought_as_stubs_the_next_run_completes(
+def test_the_next_run_looks_up_stubs_from_plays(
     context: Context, simulator: Server, account: Account, tmp_path: Path
 ) -> None:
     import_history(context.database, None, export(simulator, tmp_path), silent)

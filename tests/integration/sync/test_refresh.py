@@ -37,13 +37,15 @@ def refresh_all(context: Context) -> int:
     return rounds
 
 
-def test_nothing_is_spent_before_it_is_stale(aged: Context, simulator: Server) -> None:
+def test_makes_no_call_before_a_row_is_stale(aged: Context, simulator: Server) -> None:
     age(aged, 179)
     enrich(aged)
     assert looked_up(simulator) == []
 
 
-def test_one_call_each_half_hour_until_all_is_fresh(aged: Context, simulator: Server, account: Account) -> None:
+def test_makes_one_call_per_half_hour_until_all_rows_are_fresh(
+    aged: Context, simulator: Server, account: Account
+) -> None:
     age(aged, 181)
     assert enrich(aged).looked_up
     assert len(looked_up(simulator)) == 1
@@ -61,7 +63,7 @@ def test_one_call_each_half_hour_until_all_is_fresh(aged: Context, simulator: Se
     )
 
 
-def test_not_while_a_run_is_going_nor_within_a_day_of_a_quota(aged: Context, simulator: Server) -> None:
+def test_makes_no_call_during_a_run_or_within_a_day_of_a_quota(aged: Context, simulator: Server) -> None:
     age(aged, 181)
     sql(aged, "UPDATE sync_history SET status = 'in_progress'")
     assert not enrich(aged).looked_up
@@ -77,7 +79,7 @@ def test_not_while_a_run_is_going_nor_within_a_day_of_a_quota(aged: Context, sim
     assert enrich(aged).looked_up
 
 
-def test_an_app_of_the_restricted_regime_does_not(aged: Context, simulator: Server) -> None:
+def test_an_app_in_the_restricted_regime_makes_no_call(aged: Context, simulator: Server) -> None:
     age(aged, 181)
     sql(aged, "UPDATE apps SET regime = 'restricted'")
     assert not enrich(aged).looked_up
@@ -98,7 +100,7 @@ def unlisted(context: Context) -> str:
     return found
 
 
-def test_what_was_known_is_gone_when_spotify_says_so_twice_days_apart(aged: Context, simulator: Server) -> None:
+def test_a_known_id_is_gone_after_two_denials_days_apart(aged: Context, simulator: Server) -> None:
     age(aged, 181)
     gone = unlisted(aged)
     before = known(aged, gone)
@@ -116,9 +118,7 @@ def test_what_was_known_is_gone_when_spotify_says_so_twice_days_apart(aged: Cont
     assert known(aged, gone) == (*before[:2], "gone"), "and what was known of it stays"
 
 
-def test_what_brings_no_answer_costs_one_call_and_is_left_alone_for_longer_each_time(
-    aged: Context, simulator: Server
-) -> None:
+def test_an_unanswered_refresh_costs_one_call_and_waits_longer(aged: Context, simulator: Server) -> None:
     ask = aged.spotify.get
 
     def get(request: Any, token: str) -> Any:
@@ -139,7 +139,7 @@ def test_what_brings_no_answer_costs_one_call_and_is_left_alone_for_longer_each_
     assert not sql(aged, "SELECT 1 FROM artists WHERE enrichment = 'stub'")
 
 
-def test_what_is_missing_in_an_answer_blanks_nothing(aged: Context) -> None:
+def test_a_field_missing_from_a_reply_keeps_its_value(aged: Context) -> None:
     before = sql(aged, "SELECT id, name, genres, popularity, followers, image_url FROM artists ORDER BY id")
     ask = aged.spotify.get
 
@@ -159,7 +159,7 @@ def test_what_is_missing_in_an_answer_blanks_nothing(aged: Context) -> None:
     assert before == sql(aged, "SELECT id, name, genres, popularity, followers, image_url FROM artists ORDER BY id")
 
 
-def test_what_a_list_tells_is_not_looked_up_for_its_age(aged: Context, simulator: Server, account: Account) -> None:
+def test_does_not_look_up_stale_rows_that_a_list_refreshed(aged: Context, simulator: Server, account: Account) -> None:
     age(aged, 181)
     full_sync(aged, account)
     for kind, listed in (("artists", "followed_artists f ON f.artist_id"), ("albums", "saved_albums f ON f.album_id")):
@@ -172,7 +172,7 @@ def test_what_a_list_tells_is_not_looked_up_for_its_age(aged: Context, simulator
         assert all(row.new for row in rows)
 
 
-def test_not_beside_a_run_that_waits(aged: Context, simulator: Server) -> None:
+def test_makes_no_call_while_a_run_waits(aged: Context, simulator: Server) -> None:
     age(aged, 181)
     for status in ("pending", "rate_limited"):
         sql(aged, "UPDATE sync_history SET status = :status", status=status)
@@ -180,7 +180,7 @@ def test_not_beside_a_run_that_waits(aged: Context, simulator: Server) -> None:
     assert looked_up(simulator) == []
 
 
-def test_looking_for_what_is_stale_reads_an_index(context: Context, account: Account) -> None:
+def test_finds_stale_rows_by_an_index(context: Context, account: Account) -> None:
     from spotisync.store import catalogue
 
     sql(

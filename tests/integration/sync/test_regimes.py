@@ -60,7 +60,7 @@ def regime(context: Context) -> str | None:
 # ---- the same library in both ---------------------------------------------------------------------------------------
 
 
-def test_a_restricted_app_spends_no_look_up_that_adds_nothing(make_sync: MakeSync) -> None:
+def test_a_restricted_app_makes_no_useless_look_ups(make_sync: MakeSync) -> None:
     with start("tiny", seed=7, regime="restricted") as simulator:
         sync = make_sync(simulator)
         account = enrolled(sync, simulator)
@@ -77,7 +77,7 @@ def test_a_restricted_app_spends_no_look_up_that_adds_nothing(make_sync: MakeSyn
         assert regime(sync) == "restricted"
 
 
-def test_a_restricted_app_looks_up_one_by_one_if_told_to(make_sync: MakeSync) -> None:
+def test_a_restricted_app_looks_up_single_ids_if_configured(make_sync: MakeSync) -> None:
     with start("tiny", seed=7, regime="restricted") as simulator:
         auto = make_sync(simulator)
         account = enrolled(auto, simulator)
@@ -97,7 +97,7 @@ def test_a_restricted_app_looks_up_one_by_one_if_told_to(make_sync: MakeSync) ->
         assert looked_up(simulator) == [], "what was looked up is looked up"
 
 
-def test_off_looks_nothing_up_and_says_so(context: Context, simulator: Server, make_sync: MakeSync) -> None:
+def test_enrichment_off_makes_no_look_ups_and_says_so(context: Context, simulator: Server, make_sync: MakeSync) -> None:
     off = make_sync(simulator, enrichment="off")
     account = enrolled(off, simulator)
     summary = driver.full_sync(off, account)
@@ -113,7 +113,7 @@ def test_off_looks_nothing_up_and_says_so(context: Context, simulator: Server, m
 # ---- an app that changes --------------------------------------------------------------------------------------------
 
 
-def test_an_app_that_changes_between_runs(make_sync: MakeSync) -> None:
+def test_the_regime_changes_between_runs(make_sync: MakeSync) -> None:
     """Full, restricted, full: right in each, and nothing known from before is blanked."""
     with start("tiny", seed=11) as simulator:
         sync = make_sync(simulator)
@@ -161,7 +161,7 @@ def _filled(row: tuple[Any, ...], older: tuple[Any, ...] | None) -> tuple[Any, .
 
 @pytest.mark.parametrize("moment", [("artists", 1), ("playlists", 1)])
 @pytest.mark.parametrize("to", ["full", "restricted"])
-def test_an_app_that_changes_in_the_middle_of_a_run(make_sync: MakeSync, to: str, moment: tuple[str, int]) -> None:
+def test_the_regime_changes_during_a_run(make_sync: MakeSync, to: str, moment: tuple[str, int]) -> None:
     first = "restricted" if to == "full" else "full"
     with start("tiny", seed=7, regime=first) as simulator:
         sync = make_sync(simulator, artists_batch_size=10, albums_batch_size=10)
@@ -184,7 +184,7 @@ def test_an_app_that_changes_in_the_middle_of_a_run(make_sync: MakeSync, to: str
 # ---- budgets --------------------------------------------------------------------------------------------------------
 
 
-def test_a_budget_is_kept_and_the_rest_drains_day_by_day(make_sync: MakeSync) -> None:
+def test_keeps_to_a_budget_and_drains_the_rest_day_by_day(make_sync: MakeSync) -> None:
     """A quota of five a day, a budget of four: no 429, ever, and in the end all is in."""
     quota = {"artists": 5, "albums": 5}
     with start("tiny", seed=7, regime="restricted", quota=quota) as simulator:
@@ -253,9 +253,7 @@ def ledger(context: Context) -> dict[str, int]:
     return {row.family: row.sum for row in sql(context, "SELECT family, sum(calls) FROM call_ledger GROUP BY family")}
 
 
-def test_requests_of_a_batch_that_lost_its_claim_are_counted(
-    context: Context, simulator: Server, account: Account
-) -> None:
+def test_counts_requests_of_a_batch_that_lost_its_claim(context: Context, simulator: Server, account: Account) -> None:
     simulator.control.reset_log()
     run = driver.start(context, account)
     ask = context.spotify.get
@@ -271,7 +269,7 @@ def test_requests_of_a_batch_that_lost_its_claim_are_counted(
     assert driver.summary(context, run)["api_calls"] == ledger(context)["library"] == total > 0
 
 
-def test_look_ups_count_before_they_are_sent(make_sync: MakeSync) -> None:
+def test_counts_look_ups_before_sending_them(make_sync: MakeSync) -> None:
     """Whoever dies with them has spent them: the budget is never exceeded."""
     with start("tiny", seed=7, regime="restricted") as simulator:
         sync = make_sync(simulator, enrichment="always", enrichment_budget=10, artists_batch_size=5)
@@ -303,12 +301,12 @@ def backlog(context: Context, simulator: Server, make_sync: MakeSync) -> Account
     return account
 
 
-def test_beat_asks_twice_a_minute() -> None:
+def test_the_scheduler_sends_enrich_twice_a_minute() -> None:
     entry = app.conf.beat_schedule["enrich"]
     assert (entry["task"], entry["schedule"]) == ("spotisync.enrich", 30)
 
 
-def test_unreadable_answers_do_not_bar_the_way(context: Context, simulator: Server, backlog: Account) -> None:
+def test_unreadable_replies_do_not_block_other_look_ups(context: Context, simulator: Server, backlog: Account) -> None:
     """A list of another length than was asked for, each time: these are asked for alone, and in the end left alone."""
     ask = context.spotify.get
 
@@ -322,9 +320,7 @@ def test_unreadable_answers_do_not_bar_the_way(context: Context, simulator: Serv
     assert not sql(context, "SELECT 1 FROM albums WHERE enrichment = 'stub'")
 
 
-def test_nothing_is_looked_up_while_its_family_is_blocked(
-    context: Context, simulator: Server, backlog: Account
-) -> None:
+def test_looks_nothing_up_while_its_family_is_blocked(context: Context, simulator: Server, backlog: Account) -> None:
     sql(context, "INSERT INTO rate_limits VALUES ('simulated', 'artists', now() + interval '1 hour', 'quota')")
     while enrich(context).more:
         pass
@@ -340,20 +336,22 @@ def test_nothing_is_looked_up_while_its_family_is_blocked(
     assert_tables_equal_truth(context, backlog, truth(simulator, backlog))
 
 
-def test_a_429_ends_the_turn(context: Context, simulator: Server, backlog: Account) -> None:
+def test_a_429_ends_the_round_of_look_ups(context: Context, simulator: Server, backlog: Account) -> None:
     simulator.control.add_fault(kind="status", status=429, retry_after=86_400, path="/v1/artists", times=None)
     assert not enrich(context).looked_up
     assert len(looked_up(simulator)) <= context.settings.api_concurrency
     assert enrich(context).family == "albums"
 
 
-def test_runs_come_first(context: Context, simulator: Server, backlog: Account) -> None:
+def test_an_active_run_has_priority_over_the_backlog(context: Context, simulator: Server, backlog: Account) -> None:
     driver.start(context, backlog)
     assert not enrich(context).looked_up
     assert looked_up(simulator) == []
 
 
-def test_one_at_a_time(context: Context, simulator: Server, make_sync: MakeSync, backlog: Account) -> None:
+def test_one_process_at_a_time_drains_the_backlog(
+    context: Context, simulator: Server, make_sync: MakeSync, backlog: Account
+) -> None:
     other = make_sync(simulator)
     ask = context.spotify.get
     meanwhile: list[int] = []
@@ -368,7 +366,7 @@ def test_one_at_a_time(context: Context, simulator: Server, make_sync: MakeSync,
     assert enrich(other).looked_up
 
 
-def test_a_turn_of_a_process_that_is_gone_does_not_count(context: Context, backlog: Account) -> None:
+def test_takes_over_the_backlog_claim_of_a_dead_process(context: Context, backlog: Account) -> None:
     with context.database.begin() as connection:
         assert apps.claim_backlog(connection, CLIENT, uuid4(), context.database.claimant(), LEASE)
     assert not enrich(context).looked_up
@@ -376,7 +374,7 @@ def test_a_turn_of_a_process_that_is_gone_does_not_count(context: Context, backl
     assert enrich(context).looked_up
 
 
-def test_any_account_will_do(make_sync: MakeSync) -> None:
+def test_any_account_can_drain_the_backlog(make_sync: MakeSync) -> None:
     with start("tiny", seed=7, accounts=2) as simulator:
         sync = make_sync(simulator)
         one, two = (enrolled(sync, simulator, name) for name in ("user01", "user02"))
@@ -387,7 +385,7 @@ def test_any_account_will_do(make_sync: MakeSync) -> None:
         assert_tables_equal_truth(sync, two, truth(simulator, two))
 
 
-def test_an_app_that_is_refused_altogether_is_left_alone_for_a_while(
+def test_waits_before_retrying_an_app_that_spotify_blocks(
     context: Context, simulator: Server, backlog: Account
 ) -> None:
     simulator.control.settings(premium=False)
@@ -399,7 +397,9 @@ def test_an_app_that_is_refused_altogether_is_left_alone_for_a_while(
     assert enrich(context).looked_up
 
 
-def test_an_app_that_turns_out_to_be_restricted(context: Context, simulator: Server, backlog: Account) -> None:
+def test_detects_the_restricted_regime_while_draining_the_backlog(
+    context: Context, simulator: Server, backlog: Account
+) -> None:
     simulator.control.settings(regime="restricted")
     while enrich(context).more:
         pass
@@ -412,7 +412,7 @@ def test_an_app_that_turns_out_to_be_restricted(context: Context, simulator: Ser
 # ---- four kinds of 403 ----------------------------------------------------------------------------------------------
 
 
-def test_without_premium_a_run_fails_in_spotifys_words_and_goes_on_later(
+def test_without_premium_a_run_fails_and_can_be_resumed_later(
     context: Context, simulator: Server, account: Account
 ) -> None:
     def lapse(due: Run) -> None:
@@ -433,7 +433,7 @@ def test_without_premium_a_run_fails_in_spotifys_words_and_goes_on_later(
     assert_tables_equal_truth(context, account, truth(simulator, account))
 
 
-def test_a_user_that_is_not_on_the_apps_list_fails_alone(make_sync: MakeSync) -> None:
+def test_an_unregistered_user_fails_without_affecting_others(make_sync: MakeSync) -> None:
     with start("tiny", seed=7, accounts=2) as simulator:
         sync = make_sync(simulator)
         one, two = (enrolled(sync, simulator, name) for name in ("user01", "user02"))
@@ -445,7 +445,7 @@ def test_a_user_that_is_not_on_the_apps_list_fails_alone(make_sync: MakeSync) ->
         assert_tables_equal_truth(sync, two, truth(simulator, two))
 
 
-def test_a_missing_scope_is_named_and_no_playlist_is_blamed(
+def test_names_a_missing_scope_and_marks_no_playlist_forbidden(
     context: Context, simulator: Server, account: Account
 ) -> None:
     simulator.control.add_fault(
@@ -458,9 +458,7 @@ def test_a_missing_scope_is_named_and_no_playlist_is_blamed(
     assert not sql(context, "SELECT 1 FROM account_playlists WHERE items_status = 'forbidden'")
 
 
-def test_one_playlist_that_is_refused_is_that_playlists_matter(
-    context: Context, simulator: Server, account: Account
-) -> None:
+def test_one_refused_playlist_does_not_fail_the_run(context: Context, simulator: Server, account: Account) -> None:
     one = next(row["id"] for row in truth(simulator, account)["playlists"] if row["access"] == "ok")
     simulator.world.library(account.name).refusals[one] = "forbidden"
     assert driver.full_sync(context, account)["status"] == "success"

@@ -74,7 +74,7 @@ def over(store: Store) -> None:
 # ---- due ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_time_that_has_come_makes_one_run_and_the_next_time(often: Context, store: Store) -> None:
+def test_a_due_time_creates_one_run_and_the_next_due_time(often: Context, store: Store) -> None:
     assert tick(often) == []
     due(store)
     (run,) = tick(often)
@@ -88,7 +88,7 @@ def test_a_time_that_has_come_makes_one_run_and_the_next_time(often: Context, st
 
 
 @pytest.mark.parametrize("late", ["1 second", "3 hours", "40 days"])
-def test_what_was_missed_is_caught_up_once(late: str, often: Context, store: Store) -> None:
+def test_missed_times_are_made_up_once(late: str, often: Context, store: Store) -> None:
     due(store, late)
     assert [len(tick(often)) for _ in range(3)] == [1, 0, 0]
     over(store)
@@ -96,7 +96,7 @@ def test_what_was_missed_is_caught_up_once(late: str, often: Context, store: Sto
     assert seconds(store) > 890  # and the next one not at once
 
 
-def test_a_clock_that_is_put_back_doubles_nothing(often: Context, store: Store) -> None:
+def test_a_clock_set_back_creates_no_duplicate_run(often: Context, store: Store) -> None:
     """The same time becomes due again, as if what was noted had been lost: its run is known by it."""
     due(store)
     at = of(store, "due_at")
@@ -108,7 +108,7 @@ def test_a_clock_that_is_put_back_doubles_nothing(often: Context, store: Store) 
     assert seconds(store) > 0
 
 
-def test_a_run_that_is_not_over_is_joined_and_it_says_so(often: Context, store: Store) -> None:
+def test_joins_an_unfinished_run_and_records_it(often: Context, store: Store) -> None:
     run = store.run("incremental")
     due(store)
     assert tick(often) == []
@@ -119,7 +119,7 @@ def test_a_run_that_is_not_over_is_joined_and_it_says_so(often: Context, store: 
     assert of(store, "note") is None
 
 
-def test_an_incremental_joins_a_full_sync_that_is_going(make: Make, store: Store) -> None:
+def test_an_incremental_joins_an_active_full_sync(make: Make, store: Store) -> None:
     sync = make(incremental_interval=1800, full_sync_schedule="0 4 * * 0")
     tick(sync)
     store.sql("UPDATE schedules SET due_at = now() - interval '1 minute' * (1 + (kind = 'incremental')::int)")
@@ -129,14 +129,14 @@ def test_an_incremental_joins_a_full_sync_that_is_going(make: Make, store: Store
     assert [of(store, "sync_id", kind) for kind in ("full", "incremental")] == [run.id, run.id]
 
 
-def test_it_does_not_join_one_that_is_parked(often: Context, store: Store) -> None:
+def test_an_incremental_does_not_join_a_parked_full_sync(often: Context, store: Store) -> None:
     store.run("full", status="rate_limited")
     due(store)
     assert len(tick(often)) == 1
     assert types(store) == [("full", "cli"), ("incremental", "beat")]
 
 
-def test_a_full_sync_begins_when_the_account_is_free(make: Make, store: Store) -> None:
+def test_a_full_sync_starts_when_the_account_is_free(make: Make, store: Store) -> None:
     sync = make(full_sync_schedule="0 4 * * 0")
     tick(sync)
     store.run("incremental")
@@ -146,7 +146,7 @@ def test_a_full_sync_begins_when_the_account_is_free(make: Make, store: Store) -
     assert run.status == "pending"
 
 
-def test_plays_are_a_message_for_each_account(make: Make, store: Store) -> None:
+def test_sends_one_playback_message_per_account(make: Make, store: Store) -> None:
     store.account("user02")
     sync = make(playback_interval=600)
     assert tick(sync) == []
@@ -156,7 +156,7 @@ def test_plays_are_a_message_for_each_account(make: Make, store: Store) -> None:
     assert types(store) == []
 
 
-def test_a_run_whose_message_was_never_sent_is_found_by_sweep(often: Context, store: Store) -> None:
+def test_a_sweep_publishes_a_run_whose_message_was_never_sent(often: Context, store: Store) -> None:
     due(store)
     (run,) = tick(often)  # and the worker dies before it publishes
     assert isinstance(run, Run)
@@ -165,7 +165,7 @@ def test_a_run_whose_message_was_never_sent_is_found_by_sweep(often: Context, st
     assert [each.id for each in runs.take_due_runs(often)] == [run.id]
 
 
-def test_a_scheduled_run_reads_the_library(make: Make, store: Store, account: Account) -> None:
+def test_a_scheduled_run_syncs_the_library(make: Make, store: Store, account: Account) -> None:
     store.sql("DELETE FROM accounts WHERE id = :id", id=store.account_id)
     sync = make(full_sync_schedule="0 4 * * 0")
     tick(sync)
@@ -178,7 +178,7 @@ def test_a_scheduled_run_reads_the_library(make: Make, store: Store, account: Ac
 # ---- several at once ------------------------------------------------------------------------------------------------
 
 
-def test_two_that_tick_at_once_make_one_run_each_account(make: Make, store: Store) -> None:
+def test_concurrent_ticks_create_one_run_per_account(make: Make, store: Store) -> None:
     for number in range(11):
         store.account(f"user{number:02}")
     processes = [make(incremental_interval=1800) for _ in range(4)]
@@ -200,7 +200,7 @@ def test_two_that_tick_at_once_make_one_run_each_account(make: Make, store: Stor
             over(store)
 
 
-def test_what_somebody_holds_is_left_to_them(often: Context, store: Store) -> None:
+def test_skips_a_schedule_locked_by_another_process(often: Context, store: Store) -> None:
     due(store)
     with often.database.begin() as connection:
         (wanted,) = schedules.list_due(connection)
@@ -212,7 +212,7 @@ def test_what_somebody_holds_is_left_to_them(often: Context, store: Store) -> No
         assert schedules.lock_due(connection, wanted) is None  # that very time is over
 
 
-def test_an_account_that_is_busy_keeps_no_other_waiting(often: Context, store: Store) -> None:
+def test_a_busy_account_does_not_delay_another(often: Context, store: Store) -> None:
     store.account("user02")
     tick(often)
     due(store)
@@ -226,7 +226,7 @@ def test_an_account_that_is_busy_keeps_no_other_waiting(often: Context, store: S
 
 
 @pytest.mark.parametrize("status", ["disabled", "needs_login"])
-def test_an_account_that_rests_goes_on_at_once(status: str, often: Context, store: Store) -> None:
+def test_a_reactivated_account_is_scheduled_at_once(status: str, often: Context, store: Store) -> None:
     store.sql("UPDATE accounts SET status = :status", status=status)
     due(store, "9 days")
     assert tick(often) == []
@@ -235,7 +235,7 @@ def test_an_account_that_rests_goes_on_at_once(status: str, often: Context, stor
     assert len(tick(often)) == 1
 
 
-def test_each_account_has_a_place_of_its_own(often: Context, store: Store) -> None:
+def test_accounts_have_different_positions_in_the_interval(often: Context, store: Store) -> None:
     store.sql("DELETE FROM accounts")
     store.sql("INSERT INTO accounts (id, spotify_user_id) SELECT n, n FROM generate_series(1, 10) n")
     tick(often)
@@ -245,13 +245,13 @@ def test_each_account_has_a_place_of_its_own(often: Context, store: Store) -> No
     assert times[-1] - times[0] < timedelta(seconds=1800)
 
 
-def test_an_account_that_goes_takes_its_times_with_it(often: Context, store: Store) -> None:
+def test_deleting_an_account_deletes_its_schedules(often: Context, store: Store) -> None:
     store.sql("DELETE FROM accounts")
     assert store.one("SELECT count(*) FROM schedules") == 0
     assert tick(often) == []
 
 
-def test_a_run_that_goes_takes_no_time_with_it(often: Context, store: Store) -> None:
+def test_deleting_a_run_keeps_its_schedule(often: Context, store: Store) -> None:
     due(store)
     tick(often)
     store.sql("DELETE FROM sync_history")
@@ -261,14 +261,14 @@ def test_a_run_that_goes_takes_no_time_with_it(often: Context, store: Store) -> 
 # ---- settings -------------------------------------------------------------------------------------------------------
 
 
-def test_another_interval_holds_from_the_next_tick(make: Make, often: Context, store: Store) -> None:
+def test_a_new_interval_applies_from_the_next_tick(make: Make, often: Context, store: Store) -> None:
     for interval in (60, 86_400, 300):
         tick(make(incremental_interval=interval))
         assert interval / 2 - 5 < seconds(store) <= interval * 1.5
         assert of(store, "rule") == f"every {interval} s"
 
 
-def test_another_expression_or_time_zone_holds_from_the_next_tick(make: Make, store: Store) -> None:
+def test_a_new_expression_or_time_zone_applies_from_the_next_tick(make: Make, store: Store) -> None:
     at = []
     for expression, zone in (("0 4 * * 0", "UTC"), ("0 4 * * 0", "Asia/Tokyo"), ("30 5 * * *", "Asia/Tokyo")):
         sync = make(full_sync_schedule=expression, timezone=zone)
@@ -278,7 +278,7 @@ def test_another_expression_or_time_zone_holds_from_the_next_tick(make: Make, st
     assert [(each.hour, each.minute // 10) for each in at] == [(13, 0), (4, 0), (5, 3)]
 
 
-def test_a_time_that_has_come_is_not_lost_to_a_new_rule(make: Make, often: Context, store: Store) -> None:
+def test_a_due_run_is_not_lost_when_the_rule_changes(make: Make, often: Context, store: Store) -> None:
     """Workers of two releases may even take turns."""
     other = make(incremental_interval=7200)
     due(store)
@@ -287,7 +287,7 @@ def test_a_time_that_has_come_is_not_lost_to_a_new_rule(make: Make, often: Conte
     assert 3590 < seconds(store) <= 10_800
 
 
-def test_a_kind_is_switched_off_and_on(make: Make, often: Context, store: Store) -> None:
+def test_a_schedule_can_be_disabled_and_enabled(make: Make, often: Context, store: Store) -> None:
     due(store)
     assert tick(make()) == []
     assert store.one("SELECT count(*) FROM schedules") == 0
@@ -299,7 +299,7 @@ def test_a_kind_is_switched_off_and_on(make: Make, often: Context, store: Store)
 
 
 @pytest.mark.parametrize("families", [("*",), ("library", "playlists")])
-def test_while_all_is_blocked_no_run_starts_and_it_says_so(
+def test_defers_a_run_while_all_families_are_blocked_and_says_so(
     families: tuple[str, ...], often: Context, store: Store
 ) -> None:
     due(store)
@@ -319,14 +319,14 @@ def test_while_all_is_blocked_no_run_starts_and_it_says_so(
 
 
 @pytest.mark.parametrize("families", [("library",), ("playlists",), ("artists", "albums", "player")])
-def test_while_some_can_be_read_it_starts(families: tuple[str, ...], often: Context, store: Store) -> None:
+def test_starts_a_run_while_some_families_are_free(families: tuple[str, ...], often: Context, store: Store) -> None:
     due(store)
     for family in families:
         store.block(family, 300)
     assert len(tick(often)) == 1
 
 
-def test_a_day_long_limit_is_looked_at_again_at_the_next_time(often: Context, store: Store) -> None:
+def test_checks_a_day_long_limit_again_at_the_next_due_time(often: Context, store: Store) -> None:
     """A person may end it."""
     due(store)
     store.block("*", 86_000)
@@ -353,7 +353,7 @@ def test_a_full_sync_starts_during_a_limit_and_parks(make: Make, store: Store) -
         ("artists", "quota", "1 hour", False),
     ],
 )
-def test_after_a_quota_the_interval_is_stretched_and_it_says_so(
+def test_a_quota_stretches_the_interval_and_the_status_says_so(
     family: str, reason: str, ended: str, stretched: bool, often: Context, store: Store
 ) -> None:
     store.block(family)
@@ -383,7 +383,7 @@ def told(context: Context, account: str | None = None) -> dict[tuple[str, str], 
     return {(row["account"], row["kind"]): " | ".join(words.format_entry(row, "Europe/Berlin")) for row in rows}
 
 
-def test_it_is_told_when_how_often_how_it_ended_and_what_is_off(make: Make, store: Store) -> None:
+def test_status_shows_times_intervals_outcomes_and_disabled_kinds(make: Make, store: Store) -> None:
     sync = make(incremental_interval=1800, full_sync_schedule="0 4 * * 0")
     assert "planned within seconds, once beat and a worker run; every 30 min" in told(sync)["me", "incremental"]
     tick(sync)
@@ -404,7 +404,7 @@ def test_it_is_told_when_how_often_how_it_ended_and_what_is_off(make: Make, stor
     assert "it rests until: spotisync accounts enable me" in told(sync)["me", "incremental"]
 
 
-def test_it_is_told_on_the_command_line(make: Make, store: Store) -> None:
+def test_the_command_line_shows_the_schedule(make: Make, store: Store) -> None:
     sync = make(incremental_interval=1800, full_sync_schedule="0 4 * * 0")
     tick(sync)
     spotisync = Here(environment(sync.settings))
@@ -426,7 +426,7 @@ def test_it_is_told_on_the_command_line(make: Make, store: Store) -> None:
     assert spotisync("schedule", "--json").json == []
 
 
-def test_no_line_is_wider_than_a_terminal(make: Make, store: Store) -> None:
+def test_lines_fit_the_width_of_a_terminal(make: Make, store: Store) -> None:
     sync = make(incremental_interval=1800, full_sync_schedule="30 4 * * 0", playback_interval=600)
     tick(sync)
     store.block("*", 80_000)
@@ -436,14 +436,14 @@ def test_no_line_is_wider_than_a_terminal(make: Make, store: Store) -> None:
     assert max(map(len, lines)) <= 80
 
 
-def test_a_new_time_is_the_rules(often: Context, store: Store) -> None:
+def test_a_new_due_time_follows_the_rule(often: Context, store: Store) -> None:
     with often.database.begin() as connection:
         now = connection.exec_driver_sql("SELECT now()").scalar_one()
     found = next_time(Every(1800), now, store.account_id)
     assert abs(of(store, "due_at") - found) in {timedelta(0), timedelta(seconds=1800)}
 
 
-def test_removed_while_it_is_planned(often: Context, store: Store) -> None:
+def test_planning_ignores_an_account_removed_meanwhile(often: Context, store: Store) -> None:
     with often.database.begin() as connection:
         now = connection.exec_driver_sql("SELECT now()").scalar_one()
         gone = schedules.UnplannedEntry(10**9, "full", now)

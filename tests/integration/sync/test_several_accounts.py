@@ -83,9 +83,7 @@ def stubs(store: Store) -> int:
 # ---- the shared catalogue -------------------------------------------------------------------------------------------
 
 
-def test_no_id_is_looked_up_twice_and_each_account_has_its_whole_library(
-    context: Context, simulator: Server, store: Store
-) -> None:
+def test_looks_up_no_id_twice_and_completes_both_libraries(context: Context, simulator: Server, store: Store) -> None:
     going = [driver.start(context, account) for account in (ONE, TWO)]
     for summary in in_turn(context, *going):
         assert (summary["status"], summary["items_deferred"]) == ("success", 0)
@@ -100,7 +98,7 @@ def test_no_id_is_looked_up_twice_and_each_account_has_its_whole_library(
     assert store.one(shared) > 10, "they have little in common, so this shows little"
 
 
-def test_what_another_run_is_looking_up_is_waited_for(context: Context, simulator: Server, store: Store) -> None:
+def test_waits_for_look_ups_of_another_run(context: Context, simulator: Server, store: Store) -> None:
     one, two = (driver.start(context, account) for account in (ONE, TWO))
     to_phase(context, one, "artists")
     assert isinstance(driver.step(context, one), More), "followed artists are read first"
@@ -120,9 +118,7 @@ def test_what_another_run_is_looking_up_is_waited_for(context: Context, simulato
 
 @pytest.mark.parametrize("phase", ["artists", "playlists"])
 @pytest.mark.parametrize("way", ["lease", "failed", "disabled"])
-def test_what_another_run_does_not_look_up_after_all_is_taken_over(
-    context: Context, store: Store, phase: str, way: str
-) -> None:
+def test_takes_over_look_ups_that_another_run_abandoned(context: Context, store: Store, phase: str, way: str) -> None:
     """Wherever it was met: early, or when this run has nothing else left to do."""
     one, two = (driver.start(context, account) for account in (ONE, TWO))
     driver.step(context, two)
@@ -146,9 +142,7 @@ def test_what_another_run_does_not_look_up_after_all_is_taken_over(
     assert stubs(store) == 0
 
 
-def test_when_look_ups_are_put_off_what_another_run_had_is_counted_too(
-    context: Context, simulator: Server, store: Store
-) -> None:
+def test_deferred_look_ups_include_those_of_another_run(context: Context, simulator: Server, store: Store) -> None:
     one, two = (driver.start(context, account) for account in (ONE, TWO))
     to_phase(context, one, "artists")
     take_all(context, two)
@@ -162,7 +156,7 @@ def test_when_look_ups_are_put_off_what_another_run_had_is_counted_too(
     assert looked_up(simulator) == Counter()
 
 
-def test_a_run_in_trouble_keeps_no_stub_from_another_one(context: Context, simulator: Server) -> None:
+def test_a_failing_run_blocks_no_stub_of_another(context: Context, simulator: Server) -> None:
     simulator.control.add_fault(status=500, family="artists", account=TWO.name, times=None)
     one, two = (driver.start(context, account) for account in (ONE, TWO))
     to_phase(context, two, "artists")
@@ -177,7 +171,7 @@ def test_a_run_in_trouble_keeps_no_stub_from_another_one(context: Context, simul
 # ---- commits that cross ---------------------------------------------------------------------------------------------
 
 
-def test_a_batch_that_postgres_ends_to_break_a_deadlock_is_committed_all_the_same(
+def test_retries_a_batch_that_postgres_aborts_in_a_deadlock(
     simulator: Server, make_sync: Callable[..., Context], context: Context, store: Store
 ) -> None:
     quick_to_see_it = f"{store.database._engine.url.render_as_string(hide_password=False)}&options="
@@ -212,7 +206,7 @@ def test_a_batch_that_postgres_ends_to_break_a_deadlock_is_committed_all_the_sam
     assert store.one("SELECT count(*) FROM artists WHERE name IN ('old', 'held')") == 0
 
 
-def test_workers_that_write_the_same_rows_at_once_commit_them_all(
+def test_workers_that_write_the_same_rows_concurrently_all_commit(
     simulator: Server, make_sync: Callable[..., Context], context: Context, store: Store
 ) -> None:
     """Two whole runs over one list, in two threads."""
@@ -266,7 +260,7 @@ def noted_elsewhere(context: Context, _: Server) -> None:
         (noted_elsewhere, "failed", "spotisync login"),
     ],
 )
-def test_one_accounts_trouble_ends_its_own_run_in_words_and_no_other(
+def test_an_error_of_one_account_ends_only_its_own_run(
     context: Context, simulator: Server, trouble: Callable[[Context, Server], None], status: str, words: str
 ) -> None:
     one, two = (driver.start(context, account) for account in (ONE, TWO))
@@ -279,9 +273,7 @@ def test_one_accounts_trouble_ends_its_own_run_in_words_and_no_other(
     assert words in second["last_error"]
 
 
-def test_a_run_that_began_while_its_account_was_being_disabled_ends_at_its_first_claim(
-    context: Context, store: Store
-) -> None:
+def test_a_run_of_an_account_disabled_meanwhile_ends_at_its_claim(context: Context, store: Store) -> None:
     run = driver.start(context, TWO)
     store.sql("UPDATE accounts SET status = 'disabled' WHERE spotify_user_id = 'user02'")
     outcome = driver.step(context, run)
@@ -290,9 +282,7 @@ def test_a_run_that_began_while_its_account_was_being_disabled_ends_at_its_first
 
 
 @pytest.mark.parametrize("state", ["in_progress", "rate_limited", "pending"])
-def test_disabling_ends_what_is_unfinished_at_once_and_enabling_lets_it_be_resumed(
-    context: Context, store: Store, state: str
-) -> None:
+def test_disabling_ends_runs_at_once_and_enabling_lets_them_resume(context: Context, store: Store, state: str) -> None:
     run = driver.start(context, TWO)
     driver.step(context, run)
     store.set(run.id, status=state)

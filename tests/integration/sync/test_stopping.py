@@ -34,7 +34,7 @@ class Worker:
         self.simulator.control.add_fault(kind="hold", **hold)
         with ThreadPoolExecutor(1) as threads:
             done = threads.submit(work)
-            until(lambda: bool(self.simulator.control.held()), 20)
+            until(lambda: bool(self.simulator.control.held_requests()), 20)
             self.asked.set()
             assert done.exception(20) or True
         return done
@@ -63,7 +63,7 @@ def row(context: Context, sql: str) -> Any:
         return connection.execute(text(sql)).one()
 
 
-def test_the_batch_is_free_at_once_and_nothing_is_counted_against_it(
+def test_a_stop_releases_the_batch_at_once_without_a_failure(
     worker: Worker, context: Context, simulator: Server, account: Account
 ) -> None:
     run = driver.start(context, account)
@@ -84,7 +84,7 @@ def test_the_batch_is_free_at_once_and_nothing_is_counted_against_it(
 
 
 @pytest.mark.parametrize("library", [260])
-def test_pages_that_came_before_the_stop_are_kept(worker: Worker, context: Context, account: Account) -> None:
+def test_a_stop_keeps_pages_read_before_it(worker: Worker, context: Context, account: Account) -> None:
     run = driver.start(context, account)
     driver.step(context, run)
     before = row(context, "SELECT count(*) FROM saved_tracks")[0]
@@ -94,7 +94,7 @@ def test_pages_that_came_before_the_stop_are_kept(worker: Worker, context: Conte
     assert row(context, "SELECT count(*) FROM saved_tracks")[0] > before
 
 
-def test_look_ups_are_free_for_whoever_can(
+def test_a_stop_releases_claimed_look_ups(
     worker: Worker, context: Context, simulator: Server, account: Account
 ) -> None:
     run = driver.start(context, account)
@@ -107,7 +107,7 @@ def _go_on(context: Context, run: Run) -> None:
         pass
 
 
-def test_a_refresh_under_way_is_waited_for(
+def test_a_stop_waits_for_a_refresh_in_progress(
     worker: Worker, context: Context, simulator: Server, account: Account
 ) -> None:
     """The rotated token exists nowhere else."""
@@ -117,7 +117,7 @@ def test_a_refresh_under_way_is_waited_for(
     simulator.control.add_fault(kind="hold", path="/api/token", when="reply")
     with ThreadPoolExecutor(1) as threads:
         done = threads.submit(driver.step, worker.sync, run)
-        until(lambda: bool(simulator.control.held()), 20)
+        until(lambda: bool(simulator.control.held_requests()), 20)
         worker.asked.set()
         with pytest.raises(TimeoutError):
             done.result(0.6)
@@ -127,13 +127,13 @@ def test_a_refresh_under_way_is_waited_for(
     assert driver.run_to_end(context, run)["status"] == "success"
 
 
-def test_a_read_of_plays_is_left_to_another_worker(worker: Worker, context: Context, account: Account) -> None:
+def test_a_stop_leaves_a_read_of_plays_to_another_worker(worker: Worker, context: Context, account: Account) -> None:
     stopped = worker.stopped_while(lambda: playback.track_plays(worker.sync), path="recently-played")
     assert isinstance(stopped.exception(), Stopping)
     assert playback.track_plays(context)["plays_added"] > 0
 
 
-def test_the_backlog_is_left_to_another_worker(worker: Worker, context: Context, account: Account) -> None:
+def test_a_stop_leaves_the_backlog_to_another_worker(worker: Worker, context: Context, account: Account) -> None:
     with context.database.begin() as connection:
         connection.execute(text("INSERT INTO artists (id, uri) VALUES ('0' || repeat('a', 21), 'spotify:artist:x')"))
     assert worker.stopped_while(lambda: enrich(worker.sync), path="/v1/artists").result().looked_up == 0
