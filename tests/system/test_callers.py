@@ -64,7 +64,7 @@ def deployment(others: Others) -> Deployment:
     return others.deployment
 
 
-def test_get_gives_the_summary(deployment: Deployment) -> None:
+def test_get_returns_the_summary(deployment: Deployment) -> None:
     account = deployment.account()
     result = _full_sync(deployment, account)
     summary = result.get(timeout=60)
@@ -76,7 +76,7 @@ def test_get_gives_the_summary(deployment: Deployment) -> None:
     assert summary["api_calls"] == len(calls) - 1  # that one asked whose token it is
 
 
-def test_the_chain_is_handed_on_and_not_run_twice(deploy: Callable[..., Deployment]) -> None:
+def test_the_chain_is_handed_over_and_not_run_twice(deploy: Callable[..., Deployment]) -> None:
     """Pins what Celery does not document: a task that clears its `request.chain` has no next link sent.
 
     In a deployment of its own: messages that others have left behind would be counted.
@@ -103,11 +103,11 @@ def _full_sync(deployment: Deployment, account: Account, **kwargs: Any) -> "Asyn
     )
 
 
-def test_while_it_goes_the_state_says_syncing(deployment: Deployment) -> None:
+def test_the_state_of_an_active_run_is_syncing(deployment: Deployment) -> None:
     account = deployment.account()
     deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks")
     result = _full_sync(deployment, account)
-    until(deployment.simulator.control.held, "the first request")
+    until(deployment.simulator.control.held_requests, "the first request")
     assert str(result.state) == "SYNCING"
     deployment.simulator.control.release()
     assert result.get(timeout=60)["status"] == "success"
@@ -131,14 +131,14 @@ def test_joined_triggers_share_one_run_and_each_is_answered(deployment: Deployme
         for n in range(10)
     ]
     until(lambda: deployment.scalar("SELECT count(*) FROM waiters") == 10, "ten waiters")
-    until(deployment.simulator.control.held, "the first request")
+    until(deployment.simulator.control.held_requests, "the first request")
     deployment.simulator.control.release()
     assert {end.get(timeout=60)["sync_id"] for end in ends} == {_first(end).get(timeout=5)["sync_id"] for end in ends}
     assert deployment.scalar("SELECT count(*) FROM sync_history") == 1
     assert Counter(line.split()[0] for line in others.calls()) == {f"n{n}": 1 for n in range(10)}
 
 
-def test_a_failed_run_raises_for_the_caller_and_calls_its_errback_once(deployment: Deployment, others: Others) -> None:
+def test_a_failed_run_raises_and_calls_its_errback_once(deployment: Deployment, others: Others) -> None:
     account = deployment.account(2)  # of no other test: it can't log in any more
     deployment.simulator.control.revoke(account.name, access=True)
     error = others.signature("foreign.on_error", tag="failed")
@@ -154,12 +154,12 @@ def test_a_failed_run_raises_for_the_caller_and_calls_its_errback_once(deploymen
         _full_sync(deployment, account).get(timeout=20)
 
 
-def test_cancel_reaches_the_caller_and_resume_goes_on_from_the_checkpoint(deployment: Deployment) -> None:
+def test_the_caller_sees_a_cancel_and_a_resume_from_the_checkpoint(deployment: Deployment) -> None:
     account = deployment.account()
     control = deployment.simulator.control
     control.add_fault(kind="hold", path="/v1/artists")
     result = _full_sync(deployment, account)
-    until(control.held, "the artists phase")
+    until(control.held_requests, "the artists phase")
     sync_id = deployment.scalar("SELECT id FROM sync_history")
     cancelled = deployment.foreign.send_task(
         "spotisync.cancel_sync", kwargs={"sync_id": sync_id}, queue="spotisync.control"
@@ -176,11 +176,11 @@ def test_cancel_reaches_the_caller_and_resume_goes_on_from_the_checkpoint(deploy
     assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))
 
 
-def test_a_batch_delivered_again_at_once_and_later_has_one_effect(deployment: Deployment) -> None:
+def test_a_redelivered_batch_has_one_effect(deployment: Deployment) -> None:
     account = deployment.account()
     deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks")
     result = _full_sync(deployment, account)
-    until(deployment.simulator.control.held, "the first batch")
+    until(deployment.simulator.control.held_requests, "the first batch")
     sync_id = deployment.scalar("SELECT id FROM sync_history")
     again = {"sync_id": sync_id, "phase": "tracks", "seq": 0}
     copies = [_send_batch(deployment, again) for _ in range(3)]
@@ -199,13 +199,13 @@ def _send_batch(deployment: Deployment, kwargs: dict[str, Any]) -> "AsyncResult[
     return deployment.foreign.send_task("spotisync.batch", kwargs=kwargs, queue="spotisync.sync")
 
 
-def test_an_idempotency_key_makes_one_run_for_ever(deployment: Deployment) -> None:
+def test_an_idempotency_key_always_returns_the_same_run(deployment: Deployment) -> None:
     account, other = deployment.account(), deployment.account(1)
     deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks", times=2)
     together = [_full_sync(deployment, account, idempotency_key="monday") for _ in range(2)]
     together.append(_full_sync(deployment, other, idempotency_key="monday"))
     until(lambda: deployment.scalar("SELECT count(*) FROM waiters") == 3, "three waiters")
-    until(lambda: len(deployment.simulator.control.held()) == 2, "both runs")
+    until(lambda: len(deployment.simulator.control.held_requests()) == 2, "both runs")
     deployment.simulator.control.release()
     first, second, others = (each.get(timeout=60) for each in together)
     assert first == second
@@ -214,7 +214,7 @@ def test_an_idempotency_key_makes_one_run_for_ever(deployment: Deployment) -> No
     assert deployment.scalar("SELECT count(*) FROM sync_history") == 2
 
 
-def test_every_canvas_that_a_sync_can_stand_in(deployment: Deployment, others: Others) -> None:
+def test_a_sync_works_in_every_canvas(deployment: Deployment, others: Others) -> None:
     one, two = deployment.account(), deployment.account(1)
     deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks", times=2)
     app = deployment.foreign
@@ -228,7 +228,7 @@ def test_every_canvas_that_a_sync_can_stand_in(deployment: Deployment, others: O
     linked = others.full_sync(one).apply_async(link=others.follow_up("callback"))
     after = chain(syncs[1], chord([others.follow_up("a"), others.follow_up("b")], gather), app=app).apply_async()
     until(lambda: deployment.scalar("SELECT count(*) FROM waiters") == 9, "all waiters")
-    until(lambda: len(deployment.simulator.control.held()) == 2, "both runs")
+    until(lambda: len(deployment.simulator.control.held_requests()) == 2, "both runs")
     deployment.simulator.control.release()
     assert [each["account"] for each in both.get(timeout=60)] == [one.name, two.name]
     assert body.get(timeout=60) == [one.name, two.name]
@@ -242,13 +242,13 @@ def test_every_canvas_that_a_sync_can_stand_in(deployment: Deployment, others: O
     assert deployment.scalar("SELECT count(*) FROM sync_history") == 2
 
 
-def test_a_chord_one_of_whose_syncs_is_cancelled_fails(deployment: Deployment, others: Others) -> None:
+def test_a_chord_with_a_cancelled_sync_fails(deployment: Deployment, others: Others) -> None:
     one, two = deployment.account(), deployment.account(1)
     deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks")
     first = others.full_sync(one)
     body = others.signature("foreign.gather", tag="never").on_error(others.on_error("body"))
     end = chord([first, others.full_sync(two)], body, app=deployment.foreign).apply_async()
-    until(deployment.simulator.control.held, "a run")
+    until(deployment.simulator.control.held_requests, "a run")
     sync_id = deployment.scalar("SELECT min(id) FROM sync_history")
     _cancel(deployment, sync_id).get(timeout=20)
     deployment.simulator.control.release()
@@ -261,7 +261,7 @@ def _cancel(deployment: Deployment, sync_id: int) -> "AsyncResult[Any]":
     return deployment.foreign.send_task("spotisync.cancel_sync", kwargs={"sync_id": sync_id}, queue="spotisync.control")
 
 
-def test_a_cancel_while_parked_for_a_day_reaches_whatever_waits(deployment: Deployment, others: Others) -> None:
+def test_cancelling_a_parked_run_answers_every_caller(deployment: Deployment, others: Others) -> None:
     account = deployment.account()
     deployment.simulator.control.add_fault(kind="status", status=429, retry_after=86_400, path="/v1/me/tracks")
     link = others.follow_up("never")
@@ -297,7 +297,7 @@ REFUSED: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
 ]
 
 
-def test_a_door_refuses_in_words_that_name_the_cure(deployment: Deployment, others: Others) -> None:
+def test_refusals_name_the_command_that_fixes_them(deployment: Deployment, others: Others) -> None:
     one, two = deployment.account(), deployment.account(1)
     refused = [*REFUSED, ("full_sync", (), {"account": two.name}, "enable it: spotisync accounts enable")]
     accounts.set_status(deployment.sync, two.name, "disabled")
@@ -319,7 +319,7 @@ def test_a_door_refuses_in_words_that_name_the_cure(deployment: Deployment, othe
         again.get(timeout=20)
 
 
-def test_a_removed_account_tells_who_waits_and_leaves_nothing(deployment: Deployment, others: Others) -> None:
+def test_removing_an_account_answers_callers_and_leaves_nothing(deployment: Deployment, others: Others) -> None:
     account = deployment.account()
     control = deployment.simulator.control
     control.add_fault(kind="hold", path="/v1/artists")
@@ -329,7 +329,7 @@ def test_a_removed_account_tells_who_waits_and_leaves_nothing(deployment: Deploy
         .apply_async()
         for number in range(3)
     ]
-    until(control.held, "a batch in flight")
+    until(control.held_requests, "a batch in flight")
     until(lambda: deployment.scalar("SELECT count(*) FROM waiters") == 3, "three waiters")
     sync_id = deployment.scalar("SELECT id FROM sync_history")
     accounts.remove(deployment.sync, account.name)
@@ -345,20 +345,20 @@ def test_a_removed_account_tells_who_waits_and_leaves_nothing(deployment: Deploy
     assert [table for table in own if deployment.sql(f"SELECT 1 FROM {table}")] == []
 
 
-def test_what_the_result_backend_lost_is_there_again(deployment: Deployment, others: Others) -> None:
+def test_stores_results_again_that_the_backend_lost(deployment: Deployment, others: Others) -> None:
     one, two = deployment.account(), deployment.account(1)
     done = chain(others.full_sync(one), others.follow_up("once"), app=deployment.foreign).apply_async()
     done.get(timeout=60)
     control = deployment.simulator.control
     control.add_fault(kind="hold", path="/v1/me/tracks")
     cancelled = chain(others.full_sync(one), others.follow_up("never"), app=deployment.foreign).apply_async()
-    until(control.held, "the run that is cancelled")
+    until(control.held_requests, "the run that is cancelled")
     _cancel(deployment, deployment.scalar("SELECT max(id) FROM sync_history")).get(timeout=20)
     control.release()
     until(lambda: deployment.scalar("SELECT count(*) FROM waiters WHERE answered_at IS NOT NULL") == 2, "both answers")
     control.add_fault(kind="hold", path="/v1/me/tracks")
     waits = _full_sync(deployment, two)
-    until(control.held, "the run that goes on")
+    until(control.held_requests, "the run that goes on")
     with _backend(deployment) as client:
         client.flushdb()
     fresh: list[AsyncResult[Any]] = [
@@ -379,7 +379,7 @@ def _backend(deployment: Deployment) -> "redis.Redis":
     return redis.Redis(unix_socket_path=socket, db=int(number))
 
 
-def test_a_chord_whose_counters_would_expire_is_kept_alive(deployment: Deployment, others: Others) -> None:
+def test_keeps_alive_a_chord_whose_counters_would_expire(deployment: Deployment, others: Others) -> None:
     """As when a run is parked for longer than results are kept."""
     one, two = deployment.account(), deployment.account(1)
     deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks", times=2)
@@ -388,7 +388,7 @@ def test_a_chord_whose_counters_would_expire_is_kept_alive(deployment: Deploymen
     with _backend(deployment) as client:
         before = set(client.scan_iter("celery-taskset-meta-*.s"))
         end = outer.apply_async()
-        until(lambda: len(deployment.simulator.control.held()) == 2, "both runs")
+        until(lambda: len(deployment.simulator.control.held_requests()) == 2, "both runs")
         sizes = set(client.scan_iter("celery-taskset-meta-*.s")) - before
         assert len(sizes) == 2
         for key in sizes:
@@ -400,7 +400,7 @@ def test_a_chord_whose_counters_would_expire_is_kept_alive(deployment: Deploymen
     assert [len(others.called(tag)) for tag in ("inner", "outer")] == [1, 1]
 
 
-def test_a_viewer_sees_the_trigger_end(deployment: Deployment) -> None:
+def test_task_events_show_the_end_of_a_trigger(deployment: Deployment) -> None:
     """Flower shows a task as it was at its last event, and one that ended with Ignore has sent none."""
     account = deployment.account()
     seen: dict[str, dict[str, Any]] = {}
@@ -410,7 +410,7 @@ def test_a_viewer_sees_the_trigger_end(deployment: Deployment) -> None:
         until(lambda: done.id in seen, "the event of a success")
         deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks")
         gone = _full_sync(deployment, account)
-        until(deployment.simulator.control.held, "the second run")
+        until(deployment.simulator.control.held_requests, "the second run")
         _cancel(deployment, deployment.scalar("SELECT max(id) FROM sync_history")).get(timeout=20)
         until(lambda: gone.id in seen, "the event of a failure")
     assert (seen[done.id]["type"], seen[gone.id]["type"]) == ("task-succeeded", "task-failed")

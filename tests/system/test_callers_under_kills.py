@@ -37,7 +37,7 @@ def ten_callers(others: Others, account: Account) -> "dict[str, AsyncResult[Any]
         for number in range(CALLERS)
     }
     until(lambda: deployment.scalar("SELECT count(*) FROM waiters") == CALLERS, "ten waiters")
-    until(deployment.simulator.control.held, "the first request")
+    until(deployment.simulator.control.held_requests, "the first request")
     return ends
 
 
@@ -102,19 +102,19 @@ def _sync_of(end: "AsyncResult[Any]") -> "AsyncResult[Any]":
     return _parent(_parent(end))
 
 
-def test_ten_callers_are_told_though_who_tells_them_is_killed(deploy: Deploy, tmp_path: Path) -> None:
+def test_answers_ten_callers_although_the_answering_process_is_killed(deploy: Deploy, tmp_path: Path) -> None:
     fire(deploy, tmp_path, list(ANSWERING))
 
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("point", ANSWERING)
-def test_whoever_tells_is_killed_at_each_caller(point: str, deploy: Deploy, tmp_path: Path) -> None:
+def test_answers_callers_despite_a_kill_at_each_caller(point: str, deploy: Deploy, tmp_path: Path) -> None:
     fire(deploy, tmp_path, [point] * CALLERS if point == "before_links" else [point] * (CALLERS - 1))
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(300)
-def test_children_are_killed_again_and_again_until_all_are_told(deploy: Deploy, tmp_path: Path) -> None:
+def test_answers_callers_despite_repeated_kills_of_children(deploy: Deploy, tmp_path: Path) -> None:
     deployment = deploy(120)
     account = deployment.account()
     deployment.beat()
@@ -145,7 +145,7 @@ def _more(deployment: Deployment, answered: int) -> bool:
 
 
 @pytest.mark.chaos
-def test_everything_in_the_broker_is_lost_while_ten_callers_wait(
+def test_answers_ten_callers_although_the_broker_lost_everything(
     deploy: Deploy, broker_url: str, tmp_path: Path
 ) -> None:
     deployment = deploy(120)
@@ -167,7 +167,7 @@ def test_everything_in_the_broker_is_lost_while_ten_callers_wait(
 
 
 @pytest.mark.chaos
-def test_the_broker_restarts_without_its_data_while_ten_callers_wait(
+def test_answers_ten_callers_although_the_broker_restarted_empty(
     deploy: Deploy, own_valkey: Valkey, own_place: Path, tmp_path: Path
 ) -> None:
     deployment = deploy(120, broker=f"redis+socket://{own_place}/run/valkey.sock?virtual_host=0")

@@ -43,26 +43,26 @@ def commands(group: typer.Typer, path: tuple[str, ...] = ()) -> Iterator[list[st
 
 
 @pytest.mark.parametrize("command", [each for each in commands(app) if each != ["simulator"]], ids=" ".join)
-def test_each_command_teaches_with_an_example(command: list[str]) -> None:
+def test_the_help_of_each_command_has_an_example(command: list[str]) -> None:
     said = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "100", "NO_COLOR": "1"})
     assert said.exit_code == 0
     assert f"spotisync {' '.join(command)}" in said.output.partition("Example: ")[2]
 
 
-def test_help_lists_the_commands_and_the_version_is_told() -> None:
+def test_help_lists_the_commands_and_version_prints_the_version() -> None:
     said = CliRunner().invoke(app, ["--help"])
     assert said.exit_code == 0
     assert all(word in said.output for word in ("demo", "up", "accounts", "sync", "status", "limits", "psql", "db"))
     assert CliRunner().invoke(app, ["--version"]).output.startswith("spotisync 0.")
 
 
-def test_the_simulator_takes_its_own_arguments(cli: Here) -> None:
+def test_the_simulator_command_has_its_own_options(cli: Here) -> None:
     said = cli("simulator", "--help")
     assert said.code == 0
     assert "--latency-ms" in said.out
 
 
-def test_wrong_usage(cli: Here) -> None:
+def test_wrong_usage_exits_with_2(cli: Here) -> None:
     assert cli("sink").code == 2
     assert cli("sync", "full", "--never").code == 2
     assert cli("status", "--watch", "--json").code == 2
@@ -72,7 +72,7 @@ def test_wrong_usage(cli: Here) -> None:
 # ---- errors ---------------------------------------------------------------------------------------------------------
 
 
-def test_without_a_client_id_the_cure_is_told(deployment: Deployment) -> None:
+def test_a_missing_client_id_is_an_error_with_a_remedy(deployment: Deployment) -> None:
     env = {name: value for name, value in environment(deployment.settings).items() if name != "SPOTIPY_CLIENT_ID"}
     for command in (["sync", "full"], ["up"]):
         said = Here(env)(*command)
@@ -81,13 +81,13 @@ def test_without_a_client_id_the_cure_is_told(deployment: Deployment) -> None:
     assert Here(env)("status").code == 0
 
 
-def test_a_bad_setting_is_named(deployment: Deployment) -> None:
+def test_names_a_wrong_setting(deployment: Deployment) -> None:
     said = Here({**environment(deployment.settings), "SPOTISYNC_LEASE_SECONDS": "soon"})("status")
     assert said.code == 2
     assert "SPOTISYNC_LEASE_SECONDS" in said.err
 
 
-def test_an_embedded_server_that_does_not_run(tmp_path: Path) -> None:
+def test_reports_an_embedded_server_that_is_not_running(tmp_path: Path) -> None:
     cli = Here(bare_environment(SPOTISYNC_DATA_DIR=str(tmp_path), SPOTIPY_CLIENT_ID="some"))
     for command in (["status"], ["history", "--json"], ["db", "upgrade"], ["psql"]):
         said = cli(*command)
@@ -98,7 +98,7 @@ def test_an_embedded_server_that_does_not_run(tmp_path: Path) -> None:
     assert "start it with: spotisync demo" in said.err
 
 
-def test_an_own_server_that_does_not_run(deployment: Deployment) -> None:
+def test_reports_an_external_server_that_is_not_running(deployment: Deployment) -> None:
     url = "postgresql://nobody@127.0.0.1:1/nothing"
     said = Here({**environment(deployment.settings), "SPOTISYNC_DATABASE_URL": url})("status")
     assert said.code == 3
@@ -106,7 +106,7 @@ def test_an_own_server_that_does_not_run(deployment: Deployment) -> None:
     assert "Traceback" not in said.err
 
 
-def test_a_traceback_is_for_those_who_ask(cli: Here) -> None:
+def test_prints_a_traceback_only_at_debug_level(cli: Here) -> None:
     assert "Traceback" not in cli("cancel", "77").err
     assert "Traceback" in Here({**cli.env, "SPOTISYNC_LOG_LEVEL": "DEBUG"})("cancel", "77").err
 
@@ -115,7 +115,7 @@ def test_a_traceback_is_for_those_who_ask(cli: Here) -> None:
 
 
 @pytest.mark.slow
-def test_an_account_comes_and_goes(deployment: Deployment, cli: Here) -> None:
+def test_adds_and_removes_an_account(deployment: Deployment, cli: Here) -> None:
     assert "spotisync login" in cli("accounts", "list").out
     token, name = deployment.simulator.refresh_token(), next(iter(deployment.simulator.world.accounts))
 
@@ -139,21 +139,21 @@ def test_an_account_comes_and_goes(deployment: Deployment, cli: Here) -> None:
     assert cli("accounts", "remove", name, "--yes").code == 1
 
 
-def test_a_token_that_spotify_does_not_take(cli: Here) -> None:
+def test_reports_a_token_that_spotify_rejects(cli: Here) -> None:
     said = cli("accounts", "add", "--refresh-token-stdin", stdin="AQD-not-a-token\n")
     assert said.code == 4
     assert "AQD-not-a-token" not in said.out + said.err
     assert "spotisync login" in said.err
 
 
-def test_spotify_away(deployment: Deployment) -> None:
+def test_reports_that_spotify_is_unreachable(deployment: Deployment) -> None:
     env = {**environment(deployment.settings), "SPOTISYNC_SPOTIFY_ACCOUNTS_URL": "http://127.0.0.1:1"}
     said = Here(env)("accounts", "add", "--refresh-token-stdin", stdin="AQD-token")
     assert said.code == 3
     assert "Spotify can't be reached" in said.err
 
 
-def test_add_wants_a_token(cli: Here) -> None:
+def test_adding_an_account_needs_a_token(cli: Here) -> None:
     assert cli("accounts", "add").code == 2
     assert cli("accounts", "add", "--refresh-token-stdin").code == 2
     assert cli("accounts", "add", "--refresh-token-stdin", "--authorised-at", "lately", stdin="AQD").code == 2
@@ -163,7 +163,7 @@ def test_add_wants_a_token(cli: Here) -> None:
 # ---- runs -----------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_has_run_yet(cli: Here) -> None:
+def test_says_that_no_sync_has_run_yet(cli: Here) -> None:
     assert "No sync has run yet" in cli("status").out
     assert "No sync has run yet" in cli("history").out
     assert cli("status", "--json").json["status"] is None
@@ -172,7 +172,7 @@ def test_nothing_has_run_yet(cli: Here) -> None:
     assert cli("status", "--account", "nobody").code == 1
 
 
-def test_a_sync_that_is_waited_for(deployment: Deployment, cli: Here, shell: Shell) -> None:
+def test_waits_for_a_sync(deployment: Deployment, cli: Here, shell: Shell) -> None:
     deployment.worker()
     said = shell("sync", "full", "--wait", "--json")
     assert said.code == 0, said.err
@@ -194,7 +194,7 @@ def test_a_sync_that_is_waited_for(deployment: Deployment, cli: Here, shell: She
 
 
 @pytest.mark.slow
-def test_a_run_that_nobody_takes_is_joined_cancelled_and_resumed(cli: Here, shell: Shell) -> None:
+def test_joins_cancels_and_resumes_a_run_without_a_worker(cli: Here, shell: Shell) -> None:
     run = shell("sync", "full", "--json", "--idempotency-key", "k").json
     assert run["status"] == "in_progress"
     name = str(run["sync_id"])
@@ -213,7 +213,7 @@ def test_a_run_that_nobody_takes_is_joined_cancelled_and_resumed(cli: Here, shel
     assert cli("cancel", "77").code == 1
 
 
-def test_a_resumed_run_goes_on_and_is_waited_for(deployment: Deployment, cli: Here, shell: Shell) -> None:
+def test_resumes_a_run_and_waits_for_it(deployment: Deployment, cli: Here, shell: Shell) -> None:
     name = str(shell("sync", "full", "--json").json["sync_id"])
     cli("cancel", name)
     deployment.worker()
@@ -222,7 +222,7 @@ def test_a_resumed_run_goes_on_and_is_waited_for(deployment: Deployment, cli: He
     assert "Complete since" in said.out
 
 
-def test_a_sync_that_fails(deployment: Deployment, shell: Shell) -> None:
+def test_reports_a_sync_that_fails(deployment: Deployment, shell: Shell) -> None:
     deployment.worker()
     deployment.simulator.control.add_fault(kind="status", status=403, family="library")
     said = shell("sync", "full", "--wait")
@@ -231,7 +231,7 @@ def test_a_sync_that_fails(deployment: Deployment, shell: Shell) -> None:
     assert "spotisync resume" in said.out
 
 
-def test_a_sync_that_needs_a_login(deployment: Deployment, shell: Shell) -> None:
+def test_reports_a_sync_that_needs_a_login(deployment: Deployment, shell: Shell) -> None:
     deployment.worker()
     deployment.simulator.control.revoke(access=True)
     said = shell("sync", "full", "--wait", "--json")
@@ -243,9 +243,7 @@ def test_a_sync_that_needs_a_login(deployment: Deployment, shell: Shell) -> None
 
 
 @pytest.mark.slow
-def test_a_sync_with_the_broker_away_is_stored_and_begins_when_it_is_back(
-    deployment: Deployment, cli: Here, shell: Shell
-) -> None:
+def test_stores_a_sync_without_a_broker_and_starts_it_later(deployment: Deployment, cli: Here, shell: Shell) -> None:
     """Postgres has it, so that it is no failure: exit code 3 is for what can't be done."""
     away = Shell({**shell.env, "SPOTISYNC_BROKER_URL": "redis://127.0.0.1:1"})
     with away.start("sync", "full", "--wait") as waiting:
@@ -259,7 +257,7 @@ def test_a_sync_with_the_broker_away_is_stored_and_begins_when_it_is_back(
     assert cli("status", "--json").json["status"] == "success"
 
 
-def test_ctrl_c_leaves_the_run_going(deployment: Deployment, cli: Here, shell: Shell) -> None:
+def test_ctrl_c_leaves_the_run_active(deployment: Deployment, cli: Here, shell: Shell) -> None:
     with shell.start("sync", "full", "--wait") as waiting:
         assert waiting.stdout
         assert "started" in waiting.stdout.readline()
@@ -271,7 +269,7 @@ def test_ctrl_c_leaves_the_run_going(deployment: Deployment, cli: Here, shell: S
     until(lambda: cli("status", "--json").json["status"] == "success", "the run is over")
 
 
-def test_several_accounts(deployment: Deployment, cli: Here, shell: Shell) -> None:
+def test_works_with_several_accounts(deployment: Deployment, cli: Here, shell: Shell) -> None:
     deployment.sql("INSERT INTO accounts (spotify_user_id, status) VALUES ('second', 'active')")
     which = shell("sync", "full")
     assert which.code == 1
@@ -285,7 +283,7 @@ def test_several_accounts(deployment: Deployment, cli: Here, shell: Shell) -> No
     assert cli("history", "--account", next(iter(deployment.simulator.world.accounts)), "--json").json == []
 
 
-def test_status_is_watched_until_ctrl_c(cli: Here, shell: Shell) -> None:
+def test_watches_status_until_ctrl_c(cli: Here, shell: Shell) -> None:
     shell("sync", "full")
     with shell.start("status", "--watch") as watching:
         assert watching.stdout
@@ -297,7 +295,7 @@ def test_status_is_watched_until_ctrl_c(cli: Here, shell: Shell) -> None:
 # ---- limits, tables, prompt -----------------------------------------------------------------------------------------
 
 
-def test_cooldowns_are_listed_and_cleared(deployment: Deployment, cli: Here) -> None:
+def test_lists_and_clears_cooldowns(deployment: Deployment, cli: Here) -> None:
     assert "Nothing has to wait" in cli("limits", "list").out
     for family in ("artists", "*"):
         deployment.sql(
@@ -317,7 +315,7 @@ def test_cooldowns_are_listed_and_cleared(deployment: Deployment, cli: Here) -> 
 
 
 @pytest.mark.slow
-def test_a_parked_run_says_why_it_waits(deployment: Deployment, cli: Here, shell: Shell) -> None:
+def test_says_why_a_parked_run_waits(deployment: Deployment, cli: Here, shell: Shell) -> None:
     deployment.worker()
     deployment.simulator.control.add_fault(kind="status", status=429, retry_after=3600, family="library", times=1)
     run = shell("sync", "full", "--json").json
@@ -331,7 +329,7 @@ def test_a_parked_run_says_why_it_waits(deployment: Deployment, cli: Here, shell
     until(lambda: cli("status", "--json").json["status"] == "success", f"run {run['sync_id']} is over")
 
 
-def test_the_tables_come_and_go(empty_database_url: str, deployment: Deployment) -> None:
+def test_creates_and_drops_the_tables(empty_database_url: str, deployment: Deployment) -> None:
     cli = Here({**environment(deployment.settings), "SPOTISYNC_DATABASE_URL": empty_database_url})
     assert "spotisync db upgrade" in cli("db", "current").out
     without = cli("status")
@@ -344,6 +342,6 @@ def test_the_tables_come_and_go(empty_database_url: str, deployment: Deployment)
     assert cli("db", "downgrade", "no-such-revision").code == 2
 
 
-def test_a_prompt_on_the_library(shell: Shell) -> None:
+def test_opens_a_prompt_on_the_database(shell: Shell) -> None:
     said = shell("psql", "-At", "-c", "SELECT count(*) FROM accounts")
     assert (said.code, said.out) == (0, "1\n")

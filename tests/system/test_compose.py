@@ -40,7 +40,7 @@ def stack(secrets: Path) -> Iterator[Stack]:
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="the document's commands need openssl")
-def test_a_rolling_restart_of_all_services_in_mid_sync_loses_nothing(stack: Stack, secrets: Path) -> None:
+def test_a_rolling_restart_of_all_services_during_a_sync_loses_nothing(stack: Stack, secrets: Path) -> None:
     stack.up()
     spotify = Control(f"http://127.0.0.1:{stack.ports['8421']}")
     workers = stack.named("worker")

@@ -87,7 +87,7 @@ def read_until(program: subprocess.Popen[str], words: str) -> str:
 
 
 @pytest.mark.xdist_group("demo")
-def test_a_killed_demo_leaves_no_process_and_the_next_one_goes_on(place: Path) -> None:
+def test_a_killed_demo_leaves_no_process_and_the_next_one_resumes(place: Path) -> None:
     env = environment(place)
     with launch(place, env, "demo") as demo:
         read_until(demo, "Looking up artists")
@@ -110,7 +110,7 @@ def test_a_killed_demo_leaves_no_process_and_the_next_one_goes_on(place: Path) -
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("demo")
-def test_ctrl_c_in_mid_sync_stops_all(place: Path) -> None:
+def test_ctrl_c_during_a_sync_stops_everything(place: Path) -> None:
     with launch(place, environment(place), "demo", "--exit") as demo:
         read_until(demo, "Reading saved tracks")
         demo.send_signal(signal.SIGINT)
@@ -120,7 +120,7 @@ def test_ctrl_c_in_mid_sync_stops_all(place: Path) -> None:
     assert not processes_of(place)
 
 
-def test_after_a_finished_demo_the_library_is_empty_again(tmp_path: Path) -> None:
+def test_empties_the_library_after_a_finished_demo(tmp_path: Path) -> None:
     for kept in ("postgresql-18", "logs"):
         (tmp_path / kept).mkdir()
     for dropped in ("postgres", "valkey"):
@@ -134,12 +134,12 @@ def test_after_a_finished_demo_the_library_is_empty_again(tmp_path: Path) -> Non
     assert {each.name for each in tmp_path.iterdir()} == {"postgresql-18", "logs"}
 
 
-def test_up_for_an_own_account(place: Path) -> None:
+def test_up_runs_with_a_real_account(place: Path) -> None:
     with start("tiny", seed=3) as spotify:
         env = environment(
             place,
             **{
-                **dict.fromkeys(demo_place.PERSONAL, ""),
+                **dict.fromkeys(demo_place.PERSONAL_VARIABLES, ""),
                 "SPOTISYNC_SPOTIFY_API_URL": spotify.api_url,
                 "SPOTISYNC_SPOTIFY_ACCOUNTS_URL": spotify.url,
             },

@@ -23,7 +23,7 @@ def finding(said: Said, check: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_deployment_that_is_well(deployment: Deployment) -> None:
+def test_doctor_finds_a_healthy_deployment(deployment: Deployment) -> None:
     name = deployment.account().name
     deployment.beat()
     deployment.worker()
@@ -46,7 +46,7 @@ def test_a_deployment_that_is_well(deployment: Deployment) -> None:
 
 
 @pytest.mark.slow
-def test_a_deployment_without_workers_and_with_another_key(deployment: Deployment) -> None:
+def test_doctor_reports_missing_workers_and_a_wrong_key(deployment: Deployment) -> None:
     name = deployment.account().name
     deployment.sql(
         """INSERT INTO rate_limits (client_id, family, blocked_until, reason)

@@ -11,7 +11,7 @@ from tests.support.driver import Account
 from tests.support.truth import assert_tables_equal_truth
 
 
-def test_tables_equal_truth(context: Context, simulator: Server, account: Account) -> None:
+def test_tables_equal_the_truth(context: Context, simulator: Server, account: Account) -> None:
     summary = driver.full_sync(context, account)
     assert summary["status"] == "success"
     assert summary["items_deferred"] == 0
@@ -44,7 +44,7 @@ def _versions(context: Context) -> dict[str, list[tuple[str, ...]]]:
         }
 
 
-def test_an_id_that_spotify_refuses_spoils_it_for_no_other(
+def test_an_id_that_spotify_refuses_does_not_affect_others(
     context: Context, simulator: Server, account: Account
 ) -> None:
     with context.database.begin() as connection:
@@ -57,7 +57,7 @@ def test_an_id_that_spotify_refuses_spoils_it_for_no_other(
         assert found.scalar_one() == "gone"
 
 
-def test_edits_between_two_syncs(make_sync: Callable[..., Context]) -> None:
+def test_a_sync_stores_edits_made_since_the_last_one(make_sync: Callable[..., Context]) -> None:
     with start("tiny", seed=11) as simulator:
         sync = make_sync(simulator)
         account = Account(accounts.add(sync, simulator.refresh_token(), None).spotify_user_id)

@@ -14,7 +14,7 @@ KILLED = [("full", "after_fetch tracks"), ("incremental", "after_fetch tracks"),
 
 
 @pytest.mark.slow
-def test_as_of_answers_after_kill_9_in_every_run(deploy: Callable[..., Deployment], tmp_path: Path) -> None:
+def test_as_of_queries_are_right_after_kill_9_in_every_run(deploy: Callable[..., Deployment], tmp_path: Path) -> None:
     deployment = deploy(200)
     account, world, orders = deployment.account(), deployment.simulator.world, tmp_path / "crash"
     deployment.beat()
@@ -48,7 +48,7 @@ def items_of(truth: dict[str, Any], id_: str) -> dict[int, Any]:
 
 
 @pytest.mark.slow
-def test_earlier_contents_of_a_playlist_after_the_whole_worker_was_killed(deploy: Callable[..., Deployment]) -> None:
+def test_finds_earlier_contents_of_a_playlist_after_a_worker_kill(deploy: Callable[..., Deployment]) -> None:
     deployment = deploy(200)
     account, world = deployment.account(), deployment.simulator.world
     rows = world.truth()["playlists"]

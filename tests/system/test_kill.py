@@ -68,11 +68,13 @@ def _moved_on(deployment: Deployment, batches: int) -> bool:
     return _batches(deployment) > batches or bool(deployment.sql("SELECT 1 FROM sync_history WHERE status = 'success'"))
 
 
-def test_kill_of_a_child_at_four_points(deploy: Callable[..., Deployment], tmp_path: Path) -> None:
+def test_a_run_survives_kills_of_a_child_at_four_points(deploy: Callable[..., Deployment], tmp_path: Path) -> None:
     check_kills(deploy, tmp_path, SAMPLE)
 
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("phase", PHASES)
-def test_kill_of_a_child_at_every_point_of(phase: str, deploy: Callable[..., Deployment], tmp_path: Path) -> None:
+def test_a_run_survives_kills_of_a_child_at_every_point(
+    phase: str, deploy: Callable[..., Deployment], tmp_path: Path
+) -> None:
     check_kills(deploy, tmp_path, [(point, phase) for point in POINTS])

@@ -31,7 +31,7 @@ def env(deployment: Deployment) -> dict[str, str]:
     return environment(deployment.settings)
 
 
-def test_a_login_in_the_browser(deployment: Deployment, env: dict[str, str]) -> None:
+def test_logs_in_with_a_browser(deployment: Deployment, env: dict[str, str]) -> None:
     said = Shell({**env, "BROWSER": AGREES})("login", "--timeout", "60")
     assert said.code == 0, said.err
     assert "user02 is logged in. Sync the library: spotisync sync full" in said.out
@@ -44,11 +44,11 @@ def test_a_login_in_the_browser(deployment: Deployment, env: dict[str, str]) -> 
     assert listed["expires_at"] > listed["authorised_at"]
 
 
-def test_logins_that_fail_say_why_and_how_to_go_on(env: dict[str, str]) -> None:
+def test_failed_logins_say_why_and_how_to_continue(env: dict[str, str]) -> None:
     for words, stdin, redirect_uri, code, why in (
         (["--no-browser"], "http://127.0.0.1/callback?code=AQ&state=foreign", ANYWHERE, 4, "another attempt"),
         (["--no-browser"], "", ANYWHERE, 4, "no address was pasted"),
-        ([], "", "http://localhost:8420/callback", 2, "localhost, which Spotify does not accept"),
+        ([], "", "http://localhost:8420/callback", 2, "localhost, which Spotify no longer accepts"),
         ([], "", "https://example.com/callback", 2, "--no-browser"),
     ):
         said = Here({**env, "SPOTIPY_REDIRECT_URI": redirect_uri})("login", *words, stdin=stdin)
@@ -57,7 +57,7 @@ def test_logins_that_fail_say_why_and_how_to_go_on(env: dict[str, str]) -> None:
     assert Here(env)("accounts", "list", "--json").json == []
 
 
-def test_ctrl_c_ends_the_waiting(env: dict[str, str]) -> None:
+def test_ctrl_c_ends_the_wait(env: dict[str, str]) -> None:
     with Shell({**env, "BROWSER": "true %s"}).start("login") as waiting:
         assert waiting.stdout
         assert any("--no-browser" in line for line in waiting.stdout)
@@ -65,7 +65,7 @@ def test_ctrl_c_ends_the_waiting(env: dict[str, str]) -> None:
         assert waiting.wait(60) == 130
 
 
-def test_four_workers_with_short_lived_rotating_tokens_lose_none_and_one_revoked_login_stops_nobody_else(
+def test_four_workers_lose_no_rotating_token_and_survive_a_revocation(
     deploy: Deploy,
 ) -> None:
     deployment = deploy(600, accounts=4, redirect_uri=ANYWHERE)

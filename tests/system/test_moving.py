@@ -42,7 +42,7 @@ def deployment(deploy: Callable[..., Deployment]) -> Deployment:
     return deployment
 
 
-def test_a_library_that_moves_under_real_workers(deployment: Deployment) -> None:
+def test_workers_sync_a_library_that_changes(deployment: Deployment) -> None:
     """Two runs while it moves, the second with rows to remove, and one in peace."""
     world, account = deployment.simulator.world, deployment.account()
     for _ in range(60):  # a list of two pages

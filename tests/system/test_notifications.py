@@ -11,7 +11,7 @@ from tests.system.programs import Deployment, until
 
 
 @pytest.mark.slow
-def test_a_failed_sync_is_told_by_the_worker_and_once_though_the_broker_forgets(
+def test_the_worker_notifies_once_of_a_failed_sync_despite_flushall(
     deploy: Callable[..., Deployment],
 ) -> None:
     hook = Hook()
@@ -38,7 +38,7 @@ def test_a_failed_sync_is_told_by_the_worker_and_once_though_the_broker_forgets(
 
 
 @pytest.mark.slow
-def test_each_line_of_a_batch_says_whose_it_is(deploy: Callable[..., Deployment]) -> None:
+def test_each_log_line_of_a_batch_names_its_run(deploy: Callable[..., Deployment]) -> None:
     deployment = deploy(120)
     account = deployment.account()
     worker = deployment.worker(concurrency=1, SPOTISYNC_LOG_FORMAT="json")

@@ -54,7 +54,7 @@ def slow(deployment: Deployment) -> None:
     deployment.simulator.control.settings(latency_ms=60)
 
 
-def test_the_whole_worker_is_killed_again_and_again(deploy: Deploy) -> None:
+def test_a_sync_survives_repeated_kills_of_the_worker(deploy: Deploy) -> None:
     deployment = deploy()
     account = deployment.account()
     slow(deployment)
@@ -85,7 +85,7 @@ def _state(pid: int) -> str:
 
 
 @pytest.mark.parametrize("data_lost", [pytest.param(False, marks=pytest.mark.slow), True])
-def test_the_broker_is_killed_in_mid_batch_and_the_worker_survives(
+def test_the_worker_survives_a_broker_kill_during_a_batch(
     data_lost: bool, deploy: Deploy, own_valkey: Valkey, own_place: Path
 ) -> None:
     deployment = deploy(broker=f"redis+socket://{own_place}/run/valkey.sock?virtual_host=0")
@@ -113,7 +113,7 @@ def _past(moment: float, deployment: Deployment) -> bool:
     return time.monotonic() > moment or over(deployment)
 
 
-def test_flushall_at_any_time(deploy: Deploy, broker_url: str) -> None:
+def test_a_sync_survives_flushall_at_any_time(deploy: Deploy, broker_url: str) -> None:
     deployment = deploy()
     account = deployment.account()
     slow(deployment)
@@ -136,7 +136,7 @@ def test_flushall_at_any_time(deploy: Deploy, broker_url: str) -> None:
 
 
 @pytest.mark.parametrize("seconds", [4, pytest.param(20, marks=pytest.mark.chaos)])
-def test_postgres_is_away_for_a_while(seconds: int, deploy: Deploy, own_postgres: Postgres) -> None:
+def test_a_sync_survives_a_postgres_outage(seconds: int, deploy: Deploy, own_postgres: Postgres) -> None:
     deployment = deploy(database_url=own_postgres.url)
     account = deployment.account()
     slow(deployment)
@@ -154,7 +154,7 @@ def test_postgres_is_away_for_a_while(seconds: int, deploy: Deploy, own_postgres
 
 
 @pytest.mark.slow
-def test_a_trigger_sent_while_postgres_is_away_is_not_lost(deploy: Deploy, own_postgres: Postgres) -> None:
+def test_a_trigger_sent_during_a_postgres_outage_is_not_lost(deploy: Deploy, own_postgres: Postgres) -> None:
     deployment = deploy(120, database_url=own_postgres.url)
     account = deployment.account()
     deployment.beat()
@@ -168,7 +168,7 @@ def test_a_trigger_sent_while_postgres_is_away_is_not_lost(deploy: Deploy, own_p
 
 
 @pytest.mark.slow
-def test_beat_is_killed_and_comes_back(deploy: Deploy) -> None:
+def test_a_sync_survives_a_restart_of_beat(deploy: Deploy) -> None:
     deployment = deploy()
     account = deployment.account()
     slow(deployment)

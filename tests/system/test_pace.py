@@ -46,7 +46,7 @@ def together(paces: list[Pace], family: Family, seconds: float) -> list[float]:
     return sorted(taken)
 
 
-def test_several_processes_keep_one_ceiling_and_use_it(broker_url: str) -> None:
+def test_several_processes_share_one_rate_and_use_it_fully(broker_url: str) -> None:
     paces = [Pace(redis_url(broker_url), "shared", rate=60, window=WINDOW) for _ in range(6)]
     taken = together(paces, "library", 2 * WINDOW)
     kept = 60 - 60 // KEPT
@@ -55,7 +55,7 @@ def test_several_processes_keep_one_ceiling_and_use_it(broker_url: str) -> None:
     assert len(taken) >= 0.9 * kept * 2
 
 
-def test_playback_has_turns_of_its_own(broker_url: str) -> None:
+def test_playback_has_its_own_share_of_the_rate(broker_url: str) -> None:
     pace = Pace(redis_url(broker_url), "own", rate=60)
     assert pace.take_turn("library") == 0.0
     while not pace.take_turn("library"):
@@ -64,7 +64,7 @@ def test_playback_has_turns_of_its_own(broker_url: str) -> None:
     assert pace.take_turn("player") == 0.0
 
 
-def test_another_app_has_another_pace(broker_url: str) -> None:
+def test_apps_have_separate_rates(broker_url: str) -> None:
     one, other = (Pace(redis_url(broker_url), client, rate=1) for client in ("one", "other"))
     assert one.take_turn("library") == 0.0
     assert one.take_turn("library") > 0
@@ -72,18 +72,18 @@ def test_another_app_has_another_pace(broker_url: str) -> None:
 
 
 @pytest.mark.parametrize("url", [None, "redis+unix:///nowhere/valkey.sock?db=0"])
-def test_without_redis_each_process_paces_itself(url: str | None) -> None:
+def test_without_redis_each_process_limits_its_own_rate(url: str | None) -> None:
     taken = together([Pace(url, "alone", rate=40, window=2)], "library", 2.5)
     assert 0 < most_in(taken, 1.9) <= 40
 
 
-def test_without_a_ceiling_nothing_is_counted() -> None:
+def test_without_a_rate_nothing_is_counted() -> None:
     pace = Pace("redis://nowhere.invalid", "free", rate=0)
     assert not any(pace.take_turn("library") for _ in range(1_000))
 
 
 @given(st.integers(1, 400))
-def test_a_ceiling_is_never_more_than_was_asked_for(rate: int) -> None:
+def test_the_rate_never_exceeds_the_configured_one(rate: int) -> None:
     pace = Pace(None, "any", rate)
     assert pace._sync
     assert pace._kept
@@ -106,7 +106,7 @@ def test_a_ceiling_is_never_more_than_was_asked_for(rate: int) -> None:
         ("db+postgresql://host", None),
     ],
 )
-def test_the_redis_of_a_result_backend(celery: str, ours: str | None) -> None:
+def test_derives_the_redis_url_from_the_result_backend(celery: str, ours: str | None) -> None:
     assert redis_url(celery) == ours
 
 
@@ -114,7 +114,7 @@ def trigger(deployment: Deployment, account: Account) -> None:
     deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue="spotisync.sync")
 
 
-def test_a_run_that_waits_for_its_turn_is_right_and_meets_no_429(deploy: Deploy) -> None:
+def test_a_run_that_waits_for_its_turn_is_right_and_gets_no_429(deploy: Deploy) -> None:
     deployment = deploy(60, api_rate=120)
     deployment.simulator.control.settings(rate=120, rate_window=30)
     account = deployment.account()
@@ -128,7 +128,7 @@ def test_a_run_that_waits_for_its_turn_is_right_and_meets_no_429(deploy: Deploy)
 
 
 @pytest.mark.chaos
-def test_four_workers_and_four_accounts_use_nearly_all_of_a_ceiling(deploy: Deploy) -> None:
+def test_four_workers_and_accounts_use_nearly_all_of_the_rate(deploy: Deploy) -> None:
     deployment = deploy(1_500, accounts=4, api_rate=90)
     deployment.simulator.control.settings(rate=90, rate_window=30, latency_ms=40)
     accounts = [deployment.account(name) for name in deployment.simulator.world.accounts]

@@ -12,7 +12,7 @@ from tests.system.programs import Deployment, until
 Deploy = Callable[..., Deployment]
 
 
-def test_plays_have_a_queue_of_their_own() -> None:
+def test_plays_have_their_own_queue() -> None:
     assert app.conf.task_routes["spotisync.track_playback"] == {"queue": "spotisync.playback"}
     assert "spotisync.playback" in {queue.name for queue in app.conf.task_queues}
 
@@ -23,7 +23,7 @@ def read(deployment: Deployment) -> dict[str, Any]:
     return found
 
 
-def test_plays_are_read_beside_a_busy_sync_and_while_the_library_waits_for_a_day(deploy: Deploy) -> None:
+def test_reads_plays_during_a_sync_and_while_the_library_waits(deploy: Deploy) -> None:
     deployment = deploy(120)
     account, control = deployment.account(), deployment.simulator.control
     held = control.add_fault(kind="hold", path="/v1/me/tracks", after=1)
@@ -31,9 +31,9 @@ def test_plays_are_read_beside_a_busy_sync_and_while_the_library_waits_for_a_day
     deployment.worker(concurrency=2)
     for _ in range(3):
         deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue="spotisync.sync")
-    until(control.held, "a batch that takes its time")
+    until(control.held_requests, "a batch that takes its time")
     assert read(deployment)["plays_added"] == 50
-    assert control.held(), "the batch is still at it"
+    assert control.held_requests(), "the batch is still at it"
     control.clear_faults(held)
     control.release()
     until(lambda: deployment.sql("SELECT 1 FROM sync_history WHERE status = 'rate_limited'"), "the park")

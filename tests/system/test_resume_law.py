@@ -322,14 +322,16 @@ QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.
 
 @given(data=st.data())
 @settings(max_examples=12, suppress_health_check=QUIET, phases=[Phase_.explicit, Phase_.generate])
-def test_the_resume_law(data: Any, simulators: dict[int, Server], make_settings: Callable[..., Settings]) -> None:
+def test_resuming_after_any_interruption_completes_the_library(
+    data: Any, simulators: dict[int, Server], make_settings: Callable[..., Settings]
+) -> None:
     check(data, simulators, make_settings)
 
 
 @pytest.mark.chaos
 @given(data=st.data())
 @settings(max_examples=500, suppress_health_check=QUIET)
-def test_the_resume_law_at_length(
+def test_resuming_after_many_interruptions_completes_the_library(
     data: Any, simulators: dict[int, Server], make_settings: Callable[..., Settings]
 ) -> None:
     check(data, simulators, make_settings)

@@ -19,7 +19,7 @@ JOURNAL = """
 
 
 @pytest.mark.slow
-def test_two_beats_killed_and_back_after_an_hour(deploy: Callable[..., Deployment]) -> None:
+def test_two_beats_killed_and_restarted_after_an_hour_run_each_time_once(deploy: Callable[..., Deployment]) -> None:
     deployment = deploy(20, incremental_interval=1)
     deployment.account()
     deployment.sql(JOURNAL)

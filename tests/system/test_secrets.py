@@ -9,7 +9,7 @@ from tests.system.programs import Deployment
 Deploy = Callable[..., Deployment]
 
 
-def test_no_token_leaves_its_place(deploy: Deploy, broker_url: str) -> None:
+def test_tokens_appear_only_where_they_belong(deploy: Deploy, broker_url: str) -> None:
     deployment = deploy(120, log_level="DEBUG", client_secret="a-very-secret-client-secret")
     control = deployment.simulator.control
     control.settings(token_life=1.0, refresh_reply="rotate")
@@ -41,7 +41,7 @@ def test_no_token_leaves_its_place(deploy: Deploy, broker_url: str) -> None:
     assert not found
 
 
-def test_select_shows_ciphertext(deploy: Deploy) -> None:
+def test_select_shows_encrypted_tokens(deploy: Deploy) -> None:
     deployment = deploy(120)
     token = deployment.simulator.refresh_token()
     deployment.account()

@@ -30,7 +30,7 @@ def asked(deployment: Deployment, path: str) -> list[dict[str, Any]]:
     return [each for each in deployment.simulator.control.requests() if each["path"].rstrip("/") == path]
 
 
-def test_no_id_is_looked_up_twice_though_one_account_has_to_wait_for_the_other(deploy: Deploy) -> None:
+def test_looks_up_no_id_twice_although_one_account_has_to_wait(deploy: Deploy) -> None:
     deployment = deploy(
         160, accounts=2, lease_seconds=120, api_timeout=120, artists_batch_size=20, albums_batch_size=20
     )
@@ -40,7 +40,7 @@ def test_no_id_is_looked_up_twice_though_one_account_has_to_wait_for_the_other(d
     first, second = (deployment.account(name) for name in NAMES)
     # In this order: had the first one done all of its look-ups before the second one begins, neither would wait.
     results = [send(deployment, second)]
-    until(control.held, "the look-up that is held")
+    until(control.held_requests, "the look-up that is held")
     results.insert(0, send(deployment, first))
     until(lambda: "other runs are looking up the artists" in deployment.logs(), "one that waits for the other")
     assert control.release() == 1

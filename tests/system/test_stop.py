@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 GOES_ON = 10.0  # seconds; it is less than one, and a lease alone, or a stalled message, would take longer
 
 
-def test_a_stop_hands_the_running_batch_back(deploy: Callable[..., Deployment]) -> None:
+def test_a_stop_hands_back_the_running_batch(deploy: Callable[..., Deployment]) -> None:
     deployment = deploy(400, lease_seconds=120, sweep_interval=600)  # no sweep and no lease is to help
     account = deployment.account()
     control = deployment.simulator.control
@@ -24,7 +24,7 @@ def test_a_stop_hands_the_running_batch_back(deploy: Callable[..., Deployment]) 
     result = deployment.foreign.send_task(
         "spotisync.full_sync", kwargs={"account": account.name}, queue="spotisync.sync"
     )
-    until(control.held, "a batch that waits for its reply")
+    until(control.held_requests, "a batch that waits for its reply")
     staying = deployment.worker()
     before = deployment.sql("SELECT phase, seq FROM sync_history")
     leaving.process.send_signal(signal.SIGTERM)

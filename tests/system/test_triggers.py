@@ -115,7 +115,7 @@ def test_the_client_starts_waits_and_cancels(deployment: Deployment) -> None:
         control = deployment.simulator.control
         control.add_fault(kind="hold", path="/v1/me/tracks")
         second = client.full_sync(account)
-        until(control.held, "the first request")
+        until(control.held_requests, "the first request")
         with pytest.raises(TimeoutError, match="it reads SYNCING"):
             second.get(timeout=0.1)
         sync_id = deployment.scalar("SELECT max(id) FROM sync_history")
@@ -239,7 +239,7 @@ def ask(url: str, auth: str = FLOWER) -> Any:
         return json.load(reply)
 
 
-def test_flower_knows_the_run_its_state_and_its_progress(deployment: Deployment, flower: str) -> None:
+def test_flower_shows_a_run_with_its_state_and_progress(deployment: Deployment, flower: str) -> None:
     for auth in ("", "viewer:wrong"):
         with pytest.raises(HTTPError, match="401"):
             ask(f"{flower}/api/tasks", auth)
@@ -249,7 +249,7 @@ def test_flower_knows_the_run_its_state_and_its_progress(deployment: Deployment,
     control.add_fault(kind="hold", path="/v1/me/playlists")  # the last phase
     with Client(deployment.settings.broker) as client:
         running = client.full_sync(account)
-        until(control.held, "the phase of playlists")
+        until(control.held_requests, "the phase of playlists")
         seen = until(lambda: _progress(flower, running.id, "albums"), "its progress")
         sync_id = deployment.scalar("SELECT max(id) FROM sync_history")
         assert seen["result"].startswith(f"run {sync_id} of {account}, albums, batch ")

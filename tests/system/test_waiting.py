@@ -22,7 +22,7 @@ def deployment(deploy: Deploy) -> Deployment:
     return deployment
 
 
-def test_a_short_429_is_waited_for_by_countdown_and_costs_no_failure(deployment: Deployment) -> None:
+def test_a_short_429_is_a_countdown_and_not_a_failure(deployment: Deployment) -> None:
     account = deployment.account()
     control = deployment.simulator.control
     control.add_fault(kind="status", status=429, retry_after=2, path="/v1/me/tracks", after=1)
@@ -81,7 +81,7 @@ def test_a_day_long_429_parks_the_run_and_frees_the_worker(deployment: Deploymen
 
 
 @pytest.mark.slow
-def test_a_cancel_while_parked_reaches_the_caller(deployment: Deployment) -> None:
+def test_cancelling_a_parked_run_answers_the_caller(deployment: Deployment) -> None:
     account = deployment.account()
     deployment.simulator.control.add_fault(kind="status", status=429, body="quota", path="/v1/me/tracks")
     result = deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue=QUEUE)
@@ -92,7 +92,7 @@ def test_a_cancel_while_parked_reaches_the_caller(deployment: Deployment) -> Non
         result.get(timeout=20)
 
 
-def test_look_ups_that_are_blocked_for_long_are_put_off_and_counted(deployment: Deployment) -> None:
+def test_defers_and_counts_look_ups_that_are_blocked_for_long(deployment: Deployment) -> None:
     account = deployment.account()
     deployment.simulator.control.add_fault(
         kind="status", status=429, retry_after=86_400, path="/v1/artists", after=1, times=None
@@ -112,7 +112,7 @@ def test_look_ups_that_are_blocked_for_long_are_put_off_and_counted(deployment: 
 
 
 @pytest.mark.slow
-def test_more_failures_in_a_row_than_celery_retries_by_default(deployment: Deployment) -> None:
+def test_survives_more_consecutive_failures_than_celery_retries(deployment: Deployment) -> None:
     account = deployment.account()
     deployment.simulator.control.add_fault(
         kind="status", status=500, body="text", message="\x00", path="/v1/me/tracks", times=4
@@ -135,7 +135,7 @@ FAULTS: list[dict[str, Any]] = [
 ]
 
 
-def test_passing_faults_of_every_kind_are_survived(deployment: Deployment) -> None:
+def test_survives_temporary_faults_of_every_kind(deployment: Deployment) -> None:
     account = deployment.account()
     for number, fault in enumerate(FAULTS):
         deployment.simulator.control.add_fault(**fault, path="/v1/(me|artists|albums|playlists)", after=3 + 3 * number)
@@ -145,7 +145,7 @@ def test_passing_faults_of_every_kind_are_survived(deployment: Deployment) -> No
     assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))
 
 
-def test_what_a_day_long_429_put_off_drains_by_itself_when_it_is_over(deploy: Deploy) -> None:
+def test_drains_deferred_look_ups_after_a_day_long_429(deploy: Deploy) -> None:
     deployment = deploy(200)
     deployment.worker()
     account = deployment.account()

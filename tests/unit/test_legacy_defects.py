@@ -14,7 +14,7 @@ FIFTEEN: dict[str, tuple[str, ...]] = {
     "1 a restart begins at offset 0: the state key has the id of a row made anew by each run": (
         "integration/sync/test_legacy_defects.py::test_a_failed_run_resumes_where_it_stopped",
         "integration/store/test_schema.py::test_a_run_has_one_state_row_per_phase_with_its_key",
-        "system/test_kill.py::test_kill_of_a_child_at_four_points",
+        "system/test_kill.py::test_a_run_survives_kills_of_a_child_at_four_points",
     ),
     "2 a crash leaves a run in progress, and no other can ever start": (
         "integration/sync/test_legacy_defects.py::test_after_a_crash_a_trigger_joins_the_run_and_a_sweep_resumes_it",
@@ -54,7 +54,7 @@ FIFTEEN: dict[str, tuple[str, ...]] = {
     "11 the incremental pages through the whole library, and nobody sees removals": (
         # The first half concerns the incremental alone.
         "integration/store/test_saved_tracks.py::test_a_proven_walk_marks_unseen_rows_removed_and_keeps_them",
-        "system/test_full_sync.py::test_edits_between_two_syncs",
+        "system/test_full_sync.py::test_a_sync_stores_edits_made_since_the_last_one",
     ),
     "12 items of a playlist are deleted before the new ones are there": (
         "integration/sync/test_legacy_defects.py::test_an_interrupted_read_keeps_the_items_of_a_playlist",

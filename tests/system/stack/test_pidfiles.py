@@ -19,7 +19,7 @@ def _platform(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.usefixtures("_platform")
-def test_identity() -> None:
+def test_a_start_time_identifies_a_process() -> None:
     assert pidfiles.start_time(os.getpid()) == pidfiles.start_time(os.getpid()) is not None
     with subprocess.Popen(["sleep", "1000"]) as process:
         assert pidfiles.start_time(process.pid) != pidfiles.start_time(os.getpid())
@@ -30,7 +30,7 @@ def test_identity() -> None:
 
 
 @pytest.mark.usefixtures("_platform")
-def test_only_the_noted_process_is_ended(place: Path) -> None:
+def test_terminates_only_the_recorded_process(place: Path) -> None:
     note = place / "run" / "child.pid"
     with subprocess.Popen(["sleep", "1000"]) as process:
         pidfiles.write(note, process.pid)
@@ -44,7 +44,7 @@ def test_only_the_noted_process_is_ended(place: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "12", "x\ny\n", "1\n2\n3\n"])
-def test_a_note_that_says_nothing(place: Path, text: str) -> None:
+def test_ignores_an_invalid_pid_file(place: Path, text: str) -> None:
     (place / "note").write_text(text)
     assert pidfiles.read_running(place / "note") is None
     assert pidfiles.read_running(place / "missing") is None

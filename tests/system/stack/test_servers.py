@@ -39,7 +39,7 @@ def kill_from_outside(process: Process) -> None:
     wait_for(lambda: not process.running)
 
 
-def test_a_warm_start_finds_the_data_again(place: Path) -> None:
+def test_a_restart_keeps_the_data(place: Path) -> None:
     with start_servers(place / "data", place / "s", QUICK), broker(place) as client:
         sql(place, "CREATE TABLE kept AS SELECT 'björk' AS name")
         client.lpush("queue", "task")
@@ -49,7 +49,7 @@ def test_a_warm_start_finds_the_data_again(place: Path) -> None:
         assert client.lrange("queue", 0, -1) == ["task"]
 
 
-def test_kill_9_costs_nothing(place: Path) -> None:
+def test_kill_9_loses_no_data(place: Path) -> None:
     with start_servers(place / "data", place / "s") as (postgres, valkey):
         sql(place, "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS number")
         with broker(place) as client:
@@ -63,7 +63,7 @@ def test_kill_9_costs_nothing(place: Path) -> None:
         assert sql(place, "SELECT count(*) FROM kept") == (1000,)
 
 
-def test_kill_9_amid_a_busy_query(place: Path) -> None:
+def test_restarts_after_kill_9_during_a_busy_query(place: Path) -> None:
     """The backend outlives the server for as long as it computes, and no new server starts beside it."""
     with start_servers(place / "data", place / "s", QUICK) as (postgres, _):
         busy = psycopg.connect(host=str(place / "s"), port=5432, user="spotisync", autocommit=True)
@@ -87,13 +87,13 @@ def settings_for(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 @pytest.mark.parametrize("name", ["data", "a b%c", "d" * 120])
-def test_the_urls_are_those_of_the_settings(place: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_server_urls_equal_those_of_the_settings(place: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     settings = settings_for(place / name, monkeypatch)
     assert Postgres(settings.data_dir, settings.socket_dir).url == settings.database
     assert Valkey(settings.data_dir, settings.socket_dir).url == settings.broker
 
 
-def test_a_person_s_own_servers_do_not_disturb(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ignores_environment_variables_of_other_servers(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"PGPORT": "1", "PGDATA": "/nowhere", "LANG": "xx_XX"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("LC_ALL", "nonsense")
@@ -117,7 +117,7 @@ def test_a_deep_data_dir_has_its_sockets_elsewhere(place: Path, monkeypatch: pyt
         shutil.rmtree(settings.socket_dir)
 
 
-def test_a_half_made_cluster_is_thrown_away(place: Path) -> None:
+def test_discards_a_partly_created_cluster(place: Path) -> None:
     half = place / "data" / "postgres.half-0123"
     half.mkdir(parents=True)
     place.joinpath("data").chmod(0o711)
@@ -127,7 +127,7 @@ def test_a_half_made_cluster_is_thrown_away(place: Path) -> None:
     assert not half.exists()
 
 
-def test_a_stale_pid_file_of_a_number_that_lives(place: Path) -> None:
+def test_ignores_a_stale_pid_file_with_a_reused_process_id(place: Path) -> None:
     postgres = Postgres(place / "data", place / "s", QUICK).start().wait_ready()
     stale = (postgres.cluster / "postmaster.pid").read_text()
     postgres.kill()
@@ -139,7 +139,7 @@ def test_a_stale_pid_file_of_a_number_that_lives(place: Path) -> None:
     postgres.stop()
 
 
-def test_another_major_version_is_refused_with_the_cure(place: Path) -> None:
+def test_rejects_another_major_version_with_a_remedy(place: Path) -> None:
     cluster = Postgres(place / "data", place / "s").cluster
     cluster.mkdir()
     if os.geteuid() == 0:
@@ -149,13 +149,13 @@ def test_another_major_version_is_refused_with_the_cure(place: Path) -> None:
         Postgres(place / "data", place / "s").start()
 
 
-def test_a_bad_option_is_told_with_the_server_s_words(place: Path) -> None:
+def test_a_wrong_option_is_reported_with_the_server_log(place: Path) -> None:
     postgres = Postgres(place / "data", place / "s", {**QUICK, "no_such_option": "1"})
     with pytest.raises(Fatal, match=r"(?s)postgres ended at once.*postgres\.log.*no_such_option"):
         postgres.start().wait_ready()
 
 
-def test_a_second_start_on_the_data_dir_is_refused(place: Path) -> None:
+def test_rejects_a_second_start_on_the_same_data_dir(place: Path) -> None:
     refusal = rf"already running on {place}/data, as pid {os.getpid()} since 20"
     with lock_data_dir(place / "data"), pytest.raises(Fatal, match=refusal), start_servers(place / "data", place / "s"):
         pass
@@ -163,7 +163,7 @@ def test_a_second_start_on_the_data_dir_is_refused(place: Path) -> None:
         pass
 
 
-def test_what_survived_an_earlier_life_is_ended_first(place: Path) -> None:
+def test_stops_servers_that_survived_an_earlier_run(place: Path) -> None:
     """On macOS, where servers outlive a kill -9 of their parent. Here: two objects for one data dir."""
     for server in (Postgres(place / "data", place / "s", QUICK), Valkey(place / "data", place / "s")):
         server.start().wait_ready()

@@ -33,7 +33,7 @@ def supervised(place: Path, *stages: Stage) -> Iterator[Supervisor]:
         yield supervisor
 
 
-def test_a_child_that_ended_is_started_again(place: Path) -> None:
+def test_restarts_a_child_that_ended(place: Path) -> None:
     with supervised(place, [shell(place, "exec sleep 1000")]) as supervisor:
         assert supervisor.start()
         first = supervisor.pids()["child"]
@@ -43,7 +43,7 @@ def test_a_child_that_ended_is_started_again(place: Path) -> None:
         assert supervisor.states() == {"child": "running"}
 
 
-def test_what_a_dead_child_left_in_its_group_ends_too(place: Path) -> None:
+def test_ends_the_process_group_of_a_dead_child(place: Path) -> None:
     with supervised(place, [shell(place, "sleep 1000 & echo $! >>pids; wait")]) as supervisor:
         supervisor.start()
         wait_for((place / "pids").exists)
@@ -53,7 +53,7 @@ def test_what_a_dead_child_left_in_its_group_ends_too(place: Path) -> None:
         wait_for(lambda: len(processes_of(place)) == 2)
 
 
-def test_five_quick_failures_are_enough(place: Path) -> None:
+def test_gives_up_after_five_quick_failures(place: Path) -> None:
     reason = r"(?s)child ended 5 times in a row.*exit code 7.*child\.log.*no such table"
     child = shell(place, "echo go >>starts; echo no such table; exit 7")
     with supervised(place, [child]) as supervisor, pytest.raises(Fatal, match=reason):
@@ -61,7 +61,7 @@ def test_five_quick_failures_are_enough(place: Path) -> None:
     assert (place / "starts").read_text() == "go\n" * 5
 
 
-def test_what_nothing_hangs_on_may_fail(place: Path) -> None:
+def test_an_optional_child_may_fail(place: Path) -> None:
     viewer = shell(place, "echo go >>starts; exit 7", "viewer", vital=False)
     with supervised(place, [viewer, shell(place, "exec sleep 1000")]) as supervisor:
         supervisor.run_until(lambda: supervisor.states().get("viewer") == "done")
@@ -69,24 +69,24 @@ def test_what_nothing_hangs_on_may_fail(place: Path) -> None:
     assert (place / "starts").read_text() == "go\n" * 5
 
 
-def test_pauses_double_up_to_the_longest() -> None:
+def test_restart_delays_double_up_to_the_maximum() -> None:
     assert [RestartPolicy().restart_delay(failures) for failures in range(1, 8)] == [0.5, 1, 2, 4, 8, 10, 10]
 
 
-def test_an_end_after_a_long_life_begins_the_count_anew(place: Path) -> None:
+def test_a_long_run_resets_the_failure_count(place: Path) -> None:
     child = shell(place, "echo go >>starts; exit 7")
     with Supervisor([[child]], RestartPolicy(first=0.02, longest=0.02, quick=0)) as supervisor:
         (place / "data").mkdir()
         supervisor.run_until(lambda: (place / "starts").exists() and len((place / "starts").read_text().split()) > 6)
 
 
-def test_a_program_that_does_not_exist(place: Path) -> None:
+def test_reports_a_missing_program(place: Path) -> None:
     missing = Process(ChildSpec(name="child", argv=[place / "missing"]), place / "data")
     with supervised(place, [missing]) as supervisor, pytest.raises(Fatal, match="No such file"):
         supervisor.run_until(lambda: False)
 
 
-def test_a_child_that_need_not_be_restarted(place: Path) -> None:
+def test_does_not_restart_a_one_time_child(place: Path) -> None:
     with supervised(place, [shell(place, "exit 0", restart=False)]) as supervisor:
         supervisor.run_until(lambda: supervisor.states() == {"child": "done"})
         assert supervisor.up
@@ -95,7 +95,7 @@ def test_a_child_that_need_not_be_restarted(place: Path) -> None:
         supervisor.run_until(lambda: False)
 
 
-def test_a_child_that_never_gets_ready(place: Path) -> None:
+def test_fails_when_a_child_does_not_become_ready(place: Path) -> None:
     child = ChildSpec(name="child", argv=["sleep", "1000"], cwd=place, ready=lambda: False, ready_within=0.2)
     stage, reason = [Process(child, place / "data")], "child is not ready after"
     with supervised(place, stage) as supervisor, pytest.raises(Fatal, match=reason):
@@ -103,7 +103,7 @@ def test_a_child_that_never_gets_ready(place: Path) -> None:
     assert not processes_of(place)
 
 
-def test_failing_migrations_stop_what_runs(place: Path) -> None:
+def test_failing_migrations_stop_the_other_children(place: Path) -> None:
     def migrate() -> None:
         raise Fatal("no migration for you")
 
@@ -113,7 +113,7 @@ def test_failing_migrations_stop_what_runs(place: Path) -> None:
     assert not processes_of(place)
 
 
-def test_output_is_logged_and_the_log_bounded(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logs_output_and_limits_the_size_of_the_log(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "LARGEST_LOG", 1000)
     child = shell(place, "while :; do echo 0123456789; sleep 0.001; done")
     old = place / "data" / "logs" / "child.log.1"
@@ -123,7 +123,7 @@ def test_output_is_logged_and_the_log_bounded(place: Path, monkeypatch: pytest.M
         assert b"0123456789" in old.read_bytes()
 
 
-def test_a_start_puts_the_old_log_aside(place: Path) -> None:
+def test_a_start_renames_the_old_log(place: Path) -> None:
     for word in ("first", "second"):
         with supervised(place, [shell(place, f"echo {word}", restart=False)]) as supervisor:
             supervisor.run_until(lambda: supervisor.states() == {"child": "done"})
@@ -131,7 +131,7 @@ def test_a_start_puts_the_old_log_aside(place: Path) -> None:
     assert [(logs / name).read_text() for name in ("child.log.1", "child.log")] == ["first\n", "second\n"]
 
 
-def test_an_inherited_environment_and_what_is_added(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_inherits_the_environment_and_additions(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INHERITED", "yes")
     argv = [sys.executable, "-c", "import os; print(os.environ['INHERITED'], os.environ['ADDED'])"]
     child = Process(ChildSpec(name="child", argv=argv, env={"ADDED": "too"}, restart=False), place / "data")
@@ -141,7 +141,7 @@ def test_an_inherited_environment_and_what_is_added(place: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_stops_all_in_order(place: Path, start: Start, number: signal.Signals) -> None:
+def test_a_signal_stops_all_children_in_order(place: Path, start: Start, number: signal.Signals) -> None:
     program = start("bare")
     assert program.stdout
     assert "worker" in program.stdout.readline()
@@ -154,7 +154,7 @@ def test_a_signal_stops_all_in_order(place: Path, start: Start, number: signal.S
     assert order[6:] == ["-worker"]
 
 
-def test_a_second_signal_hurries(place: Path, start: Start) -> None:
+def test_a_second_signal_kills_immediately(place: Path, start: Start) -> None:
     program = start("bare", "stubborn")
     assert program.stdout
     assert "worker" in program.stdout.readline()

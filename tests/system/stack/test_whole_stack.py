@@ -20,7 +20,7 @@ def pids(program: subprocess.Popen[str]) -> dict[str, int]:
     return found
 
 
-def test_kill_9_of_the_supervisor_leaves_no_process_and_the_next_start_works(place: Path, start: Start) -> None:
+def test_kill_9_leaves_no_process_and_the_next_start_works(place: Path, start: Start) -> None:
     program = start()
     assert pids(program).keys() == NAMES
     assert len(processes_of(place)) > len(NAMES)
@@ -34,7 +34,7 @@ def test_kill_9_of_the_supervisor_leaves_no_process_and_the_next_start_works(pla
     assert "database system is shut down" in (place / "data" / "logs" / "postgres.log").read_text()
 
 
-def test_a_start_right_after_kill_9(place: Path, start: Start) -> None:
+def test_starts_right_after_kill_9(place: Path, start: Start) -> None:
     """The servers of the killed one are still shutting down: the next one waits for their end."""
     program = start()
     pids(program)
@@ -43,7 +43,7 @@ def test_a_start_right_after_kill_9(place: Path, start: Start) -> None:
     assert pids(start()).keys() == NAMES
 
 
-def test_kill_9_during_initdb(place: Path, start: Start) -> None:
+def test_starts_after_kill_9_during_initdb(place: Path, start: Start) -> None:
     program = start()
     wait_for(lambda: list((place / "data").glob("postgres.half-*/base")))
     program.kill()
@@ -53,7 +53,7 @@ def test_kill_9_during_initdb(place: Path, start: Start) -> None:
     assert not list((place / "data").glob("postgres.half-*"))
 
 
-def test_a_second_start_is_refused_and_harms_nothing(place: Path, start: Start) -> None:
+def test_a_second_start_is_rejected_and_harmless(place: Path, start: Start) -> None:
     program = start("bare")
     first = pids(program)
     second = start("bare")
@@ -63,7 +63,7 @@ def test_a_second_start_is_refused_and_harms_nothing(place: Path, start: Start) 
     assert first["worker"] in processes_of(place)
 
 
-def test_killed_servers_come_back(place: Path, start: Start) -> None:
+def test_restarts_killed_servers(place: Path, start: Start) -> None:
     program = start()
     before = pids(program)
     notes = [(place / "data" / "run" / f"{name}.pid", before[name]) for name in ("postgres", "valkey")]
@@ -74,7 +74,7 @@ def test_killed_servers_come_back(place: Path, start: Start) -> None:
     assert program.wait(60) == 0
 
 
-def test_ctrl_c_while_it_starts(place: Path, start: Start) -> None:
+def test_ctrl_c_during_the_start_stops_everything(place: Path, start: Start) -> None:
     program = start()
     wait_for((place / "data" / "run" / "postgres.pid").exists)
     program.send_signal(signal.SIGINT)
