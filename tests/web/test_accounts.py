@@ -102,7 +102,7 @@ def statuses(rows: Store) -> dict[str, str]:
 # ---- it goes well ---------------------------------------------------------------------------------------------------
 
 
-def test_an_account_is_connected(client: TestClient, rows: Store, caplog: pytest.LogCaptureFixture) -> None:
+def test_connects_an_account(client: TestClient, rows: Store, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     assert "There is no account yet" in client.get("/accounts").text
     began = press(client, "/accounts/connect")
@@ -125,7 +125,7 @@ def test_an_account_is_connected(client: TestClient, rows: Store, caplog: pytest
     assert code not in page + str(came.headers) + came.text
 
 
-def test_a_login_that_has_ended_is_renewed_by_the_same_person(client: TestClient, rows: Store) -> None:
+def test_the_same_user_renews_an_ended_login(client: TestClient, rows: Store) -> None:
     connect(client)
     rows.sql("UPDATE accounts SET status = 'needs_login', last_error = 'gone', scope = 'user-library-read'")
     page = client.get("/accounts").text
@@ -141,7 +141,7 @@ def test_a_login_that_has_ended_is_renewed_by_the_same_person(client: TestClient
 # ---- it does not ----------------------------------------------------------------------------------------------------
 
 
-def test_what_goes_wrong_is_explained_with_the_cure(client: TestClient, simulator: Server, rows: Store) -> None:
+def test_explains_errors_and_how_to_fix_them(client: TestClient, simulator: Server, rows: Store) -> None:
     assert "was denied on Spotify" in connect(client, "cancel")
     other = consent(client)
     assert "another attempt" in said(client, client.get(re.sub("state=[^&]+", "state=x", other)))
@@ -157,7 +157,7 @@ def test_what_goes_wrong_is_explained_with_the_cure(client: TestClient, simulato
     assert statuses(rows) == {}
 
 
-def test_a_cookie_that_is_not_ours_is_no_attempt(client: TestClient) -> None:
+def test_ignores_an_invalid_cookie(client: TestClient) -> None:
     for value in ("", "x" * 3000, "gAAAAA"):
         answered = client.get("/accounts/callback?code=x&state=y", headers={"Cookie": f"spotisync_login={value}"})
         assert "belongs to no login" in said(client, answered)
@@ -177,7 +177,7 @@ def test_a_cookie_that_is_not_ours_is_no_attempt(client: TestClient) -> None:
         (CALLBACK, "127.0.0.1:x", None, None, ""),
     ],
 )
-def test_where_spotify_answers(
+def test_finds_the_address_that_spotify_redirects_to(
     redirect_uri: str, host: str, uri: str | None, elsewhere: str | None, words: str | None
 ) -> None:
     here = find_redirect_target(Settings(_env_file=None, redirect_uri=redirect_uri), host)
@@ -185,7 +185,7 @@ def test_where_spotify_answers(
     assert (words or "") in (here.words or "")
 
 
-def test_opened_as_localhost_the_page_leads_to_where_spotify_answers(client: TestClient) -> None:
+def test_on_localhost_the_page_links_to_the_redirect_address(client: TestClient) -> None:
     page = client.get("http://localhost:8420/accounts").text
     assert f'href="{HERE}/accounts"' in page
     assert "Connect to Spotify" not in page
@@ -197,7 +197,7 @@ def test_opened_as_localhost_the_page_leads_to_where_spotify_answers(client: Tes
 # ---- off, on, gone --------------------------------------------------------------------------------------------------
 
 
-def test_an_account_is_switched_off_and_on(client: TestClient, rows: Store, swept: list[bool]) -> None:
+def test_disables_and_enables_an_account(client: TestClient, rows: Store, swept: list[bool]) -> None:
     connect(client)
     assert "switched off" in said(client, press(client, "/accounts/disable", account="user01"))
     assert statuses(rows) == {"user01": "disabled"}
@@ -207,7 +207,7 @@ def test_an_account_is_switched_off_and_on(client: TestClient, rows: Store, swep
     assert swept == [True, True]
 
 
-def test_an_account_goes_with_all_that_is_its_own_once_it_is_sure(
+def test_removes_an_account_with_its_data_after_a_confirmation(
     client: TestClient, rows: Store, swept: list[bool]
 ) -> None:
     connect(client)
@@ -243,7 +243,7 @@ def served(settings: Settings) -> Iterator[str]:
         thread.join(30)
 
 
-def test_a_login_on_the_command_line_while_the_page_has_the_port(
+def test_logs_in_on_the_command_line_while_the_page_uses_the_port(
     make_sync: Callable[..., Context],
     make_settings: Callable[..., Settings],
     simulator: Server,

@@ -27,7 +27,7 @@ def problem(answer: Any, status: int) -> dict[str, Any]:
 # ---- status ---------------------------------------------------------------------------------------------------------
 
 
-def test_status_of_nobody_of_one_and_of_several(client: TestClient, store: Store) -> None:
+def test_status_without_accounts_with_one_and_with_several(client: TestClient, store: Store) -> None:
     never = client.get("/api/sync/status").json()
     assert (never["account"], never["status"], never["phases"]) == ("me", None, {})
     run = store.run()
@@ -42,7 +42,7 @@ def test_status_of_nobody_of_one_and_of_several(client: TestClient, store: Store
     STATUS.validate_python(client.get("/api/sync/status").json())
 
 
-def test_a_status_that_says_nothing_new_is_not_sent_again(client: TestClient, store: Store) -> None:
+def test_an_unchanged_status_is_not_sent_again(client: TestClient, store: Store) -> None:
     run = store.run()
     first = client.get("/api/sync/status")
     again = client.get("/api/sync/status", headers={"If-None-Match": first.headers["ETag"]})
@@ -55,7 +55,7 @@ def test_a_status_that_says_nothing_new_is_not_sent_again(client: TestClient, st
 # ---- a run begins ---------------------------------------------------------------------------------------------------
 
 
-def test_a_sync_is_begun_joined_and_known_by_its_key(client: TestClient, broker: Broker, store: Store) -> None:
+def test_starts_joins_and_finds_a_sync_by_its_key(client: TestClient, broker: Broker, store: Store) -> None:
     begun = client.post("/api/sync", json=FULL, headers={"Idempotency-Key": "k1"})
     run = begun.json()
     assert (begun.status_code, begun.headers["Location"]) == (202, f"/api/sync/{run['sync_id']}")
@@ -69,7 +69,7 @@ def test_a_sync_is_begun_joined_and_known_by_its_key(client: TestClient, broker:
     assert len(broker.published) == 2
 
 
-def test_without_a_broker_the_run_is_stored_and_it_is_said(client: TestClient, broker: Broker) -> None:
+def test_without_a_broker_the_run_is_stored_and_the_reply_says_so(client: TestClient, broker: Broker) -> None:
     broker.away = True
     begun = client.post("/api/sync", json=FULL)
     assert begun.status_code == 202
@@ -77,7 +77,7 @@ def test_without_a_broker_the_run_is_stored_and_it_is_said(client: TestClient, b
     assert client.get("/api/sync/status").json()["sync_id"] == begun.json()["sync_id"]
 
 
-def test_why_no_sync_begins(client: TestClient, store: Store) -> None:
+def test_explains_why_no_sync_starts(client: TestClient, store: Store) -> None:
     assert "/api/sync" in problem(client.post("/api/sync", json={**FULL, "account": "nobody"}), 404)["instance"]
     store.account("other")
     assert "which account?" in problem(client.post("/api/sync", json={"sync_type": "full"}), 409)["detail"]
@@ -92,7 +92,7 @@ def test_why_no_sync_begins(client: TestClient, store: Store) -> None:
 # ---- cancel, resume -------------------------------------------------------------------------------------------------
 
 
-def test_a_run_is_cancelled_and_resumed(client: TestClient, broker: Broker, store: Store) -> None:
+def test_cancels_and_resumes_a_run(client: TestClient, broker: Broker, store: Store) -> None:
     run = store.run()
     ended = client.post(f"/api/sync/{run.id}/cancel")
     assert (ended.status_code, ended.json()["status"], broker.sweeps) == (202, "cancelled", 1)
@@ -103,7 +103,7 @@ def test_a_run_is_cancelled_and_resumed(client: TestClient, broker: Broker, stor
     assert broker.published == [run.id]
 
 
-def test_a_state_that_forbids_it_says_why(client: TestClient, store: Store) -> None:
+def test_explains_why_a_state_forbids_an_action(client: TestClient, store: Store) -> None:
     run = store.run(status="success", completed_at="now()")
     assert "success can't become cancelled" in problem(client.post(f"/api/sync/{run.id}/cancel"), 409)["detail"]
     assert "can't become in_progress" in problem(client.post(f"/api/sync/{run.id}/resume"), 409)["detail"]
@@ -115,7 +115,7 @@ def test_a_state_that_forbids_it_says_why(client: TestClient, store: Store) -> N
 # ---- history --------------------------------------------------------------------------------------------------------
 
 
-def test_history_page_by_page(client: TestClient, store: Store) -> None:
+def test_pages_through_the_history(client: TestClient, store: Store) -> None:
     ids = [store.run(status="success", completed_at="now()").id for _ in range(5)]
     other = store.run(account_id=store.account("other"), status="failed", completed_at="now()").id
     url, seen = "/api/sync/history?limit=2&account=me", []
@@ -154,7 +154,7 @@ def test_history_page_by_page(client: TestClient, store: Store) -> None:
         ("GET", "/events/nothing", 404),
     ],
 )
-def test_what_can_not_be_is_a_problem_in_words(client: TestClient, method: str, path: str, status: int) -> None:
+def test_an_invalid_request_is_a_problem_with_a_detail(client: TestClient, method: str, path: str, status: int) -> None:
     assert problem(client.request(method, path), status)["detail"]
 
 
@@ -166,14 +166,14 @@ def test_what_can_not_be_is_a_problem_in_words(client: TestClient, method: str, 
         b'{"sync_type":"full","more":1}', b"\xff", b"[" * 100_000,
     ],
 )  # fmt: skip
-def test_a_body_that_is_none(client: TestClient, body: bytes) -> None:
+def test_an_invalid_body_is_a_problem(client: TestClient, body: bytes) -> None:
     answer = client.post("/api/sync", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code in {400, 422}
     problem(answer, answer.status_code)
 
 
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x"])
-def test_json_alone(client: TestClient, store: Store, kind: str) -> None:
+def test_accepts_only_json(client: TestClient, store: Store, kind: str) -> None:
     run = store.run()
     for path in ("/api/sync", f"/api/sync/{run.id}/cancel", f"/api/sync/{run.id}/resume"):
         assert (
@@ -183,12 +183,12 @@ def test_json_alone(client: TestClient, store: Store, kind: str) -> None:
     assert store.look(run.id).status == "in_progress"
 
 
-def test_a_key_that_is_none(client: TestClient) -> None:
+def test_rejects_an_invalid_idempotency_key(client: TestClient) -> None:
     for key in ("", "a b", "x" * 256):
         problem(client.post("/api/sync", json=FULL, headers={"Idempotency-Key": key}), 422)
 
 
-def test_a_database_that_is_away_and_one_without_tables(
+def test_reports_an_unreachable_database_and_missing_tables(
     make_client: Callable[..., TestClient], empty_database_url: str
 ) -> None:
     away = make_client(database_url="postgresql+psycopg://nobody@127.0.0.1:1/x")
@@ -205,7 +205,7 @@ def test_a_database_that_is_away_and_one_without_tables(
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_the_docs_name_every_request_and_load_nothing_from_elsewhere(client: TestClient) -> None:
+def test_the_docs_list_every_request_and_load_only_local_files(client: TestClient) -> None:
     shown = client.get("/docs").text
     assert all(path in shown for path in client.get("/openapi.json").json()["paths"])
     assert re.findall(r"<script[^>]*>", shown) == re.findall(r'<script src="/static/[^>]*>', shown)

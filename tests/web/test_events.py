@@ -45,7 +45,7 @@ def reads(database: Database) -> Iterator[list[str]]:
     event.remove(database._engine, "before_cursor_execute", note)
 
 
-def test_a_viewer_sees_how_it_stands_and_every_change(
+def test_a_viewer_receives_the_status_and_every_change(
     make_app: Callable[..., FastAPI], store: Store, web: httpx.Client
 ) -> None:
     store.account("other")
@@ -74,7 +74,7 @@ def test_a_viewer_sees_how_it_stands_and_every_change(
         each.close()
 
 
-def test_what_is_read_does_not_grow_with_who_looks_on(
+def test_database_reads_do_not_grow_with_the_number_of_viewers(
     make_app: Callable[..., FastAPI], store: Store, web: httpx.Client
 ) -> None:
     """Ten look on at ten changes: each one sees the last; and it is read as often as for one."""
@@ -101,7 +101,7 @@ def test_what_is_read_does_not_grow_with_who_looks_on(
         assert len(seen) <= left + 1, "nobody looks on any more"
 
 
-def test_a_page_is_made_once_for_all_who_look_at_it(
+def test_a_page_is_rendered_once_for_all_viewers(
     make_app: Callable[..., FastAPI], store: Store, web: httpx.Client
 ) -> None:
     made: list[threading.Thread] = []
@@ -129,7 +129,7 @@ def test_a_page_is_made_once_for_all_who_look_at_it(
             viewer.close()
 
 
-def test_while_the_database_is_away_it_is_said(
+def test_tells_viewers_that_the_database_is_unreachable(
     make_app: Callable[..., FastAPI], store: Store, web: httpx.Client, broker: Broker
 ) -> None:
     app = make_app()
@@ -156,7 +156,7 @@ def test_while_the_database_is_away_it_is_said(
         viewer.close()
 
 
-def test_a_listener_that_was_cut_off_listens_again(
+def test_a_disconnected_listener_listens_again(
     make_app: Callable[..., FastAPI], store: Store, web: httpx.Client
 ) -> None:
     with served(make_app()) as url:
@@ -173,7 +173,7 @@ def test_a_listener_that_was_cut_off_listens_again(
         viewer.close()
 
 
-def test_whatever_keeps_it_from_listening_is_tried_again(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_error_while_listening_is_retried(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A standby that has taken over refuses with an error of another kind than a lost connection's."""
     monkeypatch.setattr(notify_channel, "LISTEN", "DO $$ BEGIN RAISE read_only_sql_transaction; END $$")
 

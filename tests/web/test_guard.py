@@ -55,7 +55,7 @@ def _routes(routes: Any) -> Iterator[Any]:
 # ---- the token ------------------------------------------------------------------------------------------------------
 
 
-def test_without_the_token_everything_is_refused_but_what_is_exempt(locked: TestClient) -> None:
+def test_without_a_token_everything_but_the_exempt_paths_is_refused(locked: TestClient) -> None:
     asked = set(everything(locked.app))  # type: ignore[arg-type]
     assert {"/", "/api/sync", "/api/sync/events", "/docs", "/openapi.json"} - {"/"} <= {path for _, path in asked}
     asked |= {("GET", "/nothing"), ("POST", "/api/sync/1/cancel"), ("GET", "/healthz/"), ("GET", "/static")}
@@ -70,13 +70,13 @@ def test_without_the_token_everything_is_refused_but_what_is_exempt(locked: Test
 @pytest.mark.parametrize(
     "path", ["/static/../api/sync/status", "/static/%2e%2e/api/sync/status", "//healthz", "/login/x"]
 )
-def test_no_way_round(locked: TestClient, path: str) -> None:
+def test_no_path_variant_bypasses_the_token(locked: TestClient, path: str) -> None:
     answer = locked.request("GET", f"{HERE}{path}")
     assert answer.status_code in {401, 404}
     assert "sync_id" not in answer.text
 
 
-def test_the_token_opens(locked: TestClient) -> None:
+def test_accepts_the_token(locked: TestClient) -> None:
     assert locked.get("/api/sync/status", headers=BEARER).status_code == 200
     assert locked.get("/api/sync/status", headers={"Authorization": f"bearer  {TOKEN} "}).status_code == 200
     for wrong in (f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", "Bearer ", f"Basic {TOKEN}", TOKEN, "Bearer \xff"):
@@ -85,7 +85,7 @@ def test_the_token_opens(locked: TestClient) -> None:
         )
 
 
-def test_whoever_tries_too_often_waits_even_with_the_right_one(locked: TestClient) -> None:
+def test_too_many_wrong_tokens_delay_even_the_right_one(locked: TestClient) -> None:
     for _ in range(FEW):
         assert locked.get("/api/sync/status", headers={"Authorization": "Bearer no"}).status_code == 401
     refused = locked.get("/api/sync/status", headers=BEARER)
@@ -94,7 +94,7 @@ def test_whoever_tries_too_often_waits_even_with_the_right_one(locked: TestClien
     assert log_in(locked, TOKEN).status_code == 429, "the form is no way round"
 
 
-def test_nothing_listens_for_others_without_a_token(make_settings: Callable[..., Settings]) -> None:
+def test_without_a_token_the_server_listens_only_on_loopback(make_settings: Callable[..., Settings]) -> None:
     for host in ("0.0.0.0", "::", "192.168.1.7", "music.example.org", "127.0.0.1.example.org"):
         with pytest.raises(Misconfigured, match="SPOTISYNC_API_TOKEN"):
             create_app(make_settings("http://127.0.0.1:1", host=host))
@@ -117,7 +117,7 @@ def log_in(client: TestClient, token: str, **more: str) -> Any:
     return client.post("/login", data={"csrf": csrf, "token": token, **more})
 
 
-def test_a_person_is_led_to_the_form_and_back(locked: TestClient) -> None:
+def test_redirects_a_browser_to_the_login_form_and_back(locked: TestClient) -> None:
     led = locked.get("/docs?a=b", headers=PAGE)
     assert (led.status_code, led.headers["Location"]) == (303, "/login?next=/docs%3Fa%3Db")
     shown = locked.get(led.headers["Location"])
@@ -141,12 +141,12 @@ def test_a_person_is_led_to_the_form_and_back(locked: TestClient) -> None:
     assert locked.get("/api/sync/status").status_code == 401
 
 
-def test_over_https_the_session_stays_there(make_app: Callable[..., FastAPI]) -> None:
+def test_over_https_the_session_cookie_is_secure(make_app: Callable[..., FastAPI]) -> None:
     client = TestClient(make_app(api_token=TOKEN), "https://localhost", follow_redirects=False)
     assert "Secure" in log_in(client, TOKEN).headers["Set-Cookie"]
 
 
-def test_a_session_that_is_none(locked: TestClient, make_client: Callable[..., TestClient]) -> None:
+def test_rejects_an_invalid_session(locked: TestClient, make_client: Callable[..., TestClient]) -> None:
     session = locked.app.state.seal.session()  # type: ignore[attr-defined]
     other = make_client(api_token=f"{TOKEN}2").app.state.seal.session()  # type: ignore[attr-defined]
     text, _, mark = session.rpartition(".")
@@ -167,14 +167,14 @@ def test_a_session_that_is_none(locked: TestClient, make_client: Callable[..., T
 
 
 @given(wanted=st.text() | st.text("/\\.:@abc\t\n%").map(lambda text: f"/{text}"))
-def test_a_login_leads_to_our_own_pages_alone(wanted: str) -> None:
+def test_a_login_redirects_only_to_own_pages(wanted: str) -> None:
     path = own_path(wanted)
     assert path.startswith("/")
     assert not path.startswith("//")
     assert not set(path) & set("\\\t\r\n")
 
 
-def test_without_a_token_there_is_nothing_to_log_in_to(client: TestClient) -> None:
+def test_without_a_token_there_is_no_login_form(client: TestClient) -> None:
     assert client.get("/login?next=//evil.example").headers["Location"] == "/"
 
 
@@ -188,16 +188,16 @@ def test_without_a_token_there_is_nothing_to_log_in_to(client: TestClient) -> No
         "127.0.0.1 evil", "0.0.0.0:8420", "[::]:8420", "127.0.0.1#", "localhost/",
     ],
 )  # fmt: skip
-def test_a_foreign_host_is_refused(client: TestClient, host: str) -> None:
+def test_rejects_an_unknown_host(client: TestClient, host: str) -> None:
     for path in ("/api/sync/status", "/healthz", "/static/spotisync.css", "/login"):
         assert "SPOTISYNC_ALLOWED_HOSTS" in problem(client.get(path, headers={"Host": host}), 421)["detail"]
 
 
-def test_two_hosts_are_none(client: TestClient) -> None:
+def test_rejects_two_host_headers(client: TestClient) -> None:
     problem(client.get("/healthz", headers=[("Host", "localhost"), ("Host", "evil.example")]), 421)
 
 
-def test_hosts_that_are_known(make_client: Callable[..., TestClient]) -> None:
+def test_accepts_known_hosts(make_client: Callable[..., TestClient]) -> None:
     client = make_client(allowed_hosts="music.example.org, [fd00::7], fd00::8", host="192.168.1.7", api_token=TOKEN)
     for host in ("localhost", "LocalHost:1", "127.0.0.1:9", "[::1]:8420", "192.168.1.7:8420", "music.example.org.",
                  "MUSIC.example.org:443", "[fd00::7]", "[fd00::8]:1"):  # fmt: skip
@@ -205,7 +205,7 @@ def test_hosts_that_are_known(make_client: Callable[..., TestClient]) -> None:
 
 
 @given(st.text() | st.from_regex(r"\A.{0,2}(localhost|127.0.0.1|\[::1\]).{0,3}\Z"))
-def test_nothing_but_our_names_has_our_names(host: str) -> None:
+def test_no_other_name_passes_for_a_local_one(host: str) -> None:
     if host_name(host) in {"localhost", "127.0.0.1", "::1"}:
         assert re.fullmatch(r"(localhost|127\.0\.0\.1|\[::1\]|::1)\.?(:\d+)?", host, re.IGNORECASE)
 
@@ -230,7 +230,7 @@ def test_nothing_but_our_names_has_our_names(host: str) -> None:
         ({"Origin": "http://["}, False),
     ],
 )
-def test_what_another_site_sends_is_refused(
+def test_rejects_cross_site_requests(
     client: TestClient, store: Store, headers: dict[str, str], *, allowed: bool
 ) -> None:
     run = store.run()
@@ -242,7 +242,7 @@ def test_what_another_site_sends_is_refused(
         assert store.look(run.id).status == "in_progress"
 
 
-def test_another_site_can_look_at_nothing(client: TestClient) -> None:
+def test_other_sites_cannot_read_responses(client: TestClient) -> None:
     answer = client.get("/api/sync/status", headers={"Origin": "https://evil.example"})
     assert not [name for name in answer.headers if name.startswith("access-control")]
     assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
@@ -264,7 +264,7 @@ def with_form(make_app: Callable[..., FastAPI]) -> TestClient:
     return TestClient(app, HERE, follow_redirects=False)
 
 
-def test_a_form_of_ours_shows_that_it_is_ours(with_form: TestClient, make_app: Callable[..., FastAPI]) -> None:
+def test_accepts_a_form_only_with_its_token(with_form: TestClient, make_app: Callable[..., FastAPI]) -> None:
     csrf = form_token(TestClient(make_app(api_token=TOKEN), HERE).get("/login"))
     problem(with_form.post("/posted", data={"csrf": csrf}), 403)  # of another browser
     problem(with_form.post("/posted"), 403)
@@ -282,7 +282,7 @@ def test_a_form_of_ours_shows_that_it_is_ours(with_form: TestClient, make_app: C
     problem(with_form.post("/posted", data={"csrf": own}), 403)
 
 
-def test_a_body_that_is_too_long(client: TestClient) -> None:
+def test_rejects_a_body_that_is_too_long(client: TestClient) -> None:
     problem(client.post("/api/sync", content=b" " * 1_000_001, headers={"Content-Type": "application/json"}), 413)
 
     def unsaid() -> Iterator[bytes]:
@@ -294,7 +294,7 @@ def test_a_body_that_is_too_long(client: TestClient) -> None:
 # ---- headers --------------------------------------------------------------------------------------------------------
 
 
-def test_every_answer_tells_the_browser_what_it_may_not_do(locked: TestClient, database: Database) -> None:
+def test_every_response_has_security_headers(locked: TestClient, database: Database) -> None:
     for path in ("/login", "/nothing", "/api/sync/status", "/static/spotisync.css", "/healthz"):
         told = locked.get(path).headers
         assert told["X-Content-Type-Options"] == "nosniff"

@@ -80,12 +80,12 @@ def use(monkeypatch: pytest.MonkeyPatch, url: str) -> Celery:
     return made
 
 
-def test_alive_asks_nobody(asking: Asking) -> None:
+def test_healthz_does_not_query_the_database(asking: Asking) -> None:
     answer = asking(database_url="postgresql://u@127.0.0.1:9/x").get("/healthz")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
-def test_ready_names_each_check(asking: Asking, app: Celery) -> None:
+def test_readyz_names_each_check(asking: Asking, app: Celery) -> None:
     answer = asking().get("/readyz")
     assert answer.status_code == 200
     assert answer.json()["status"] == "ready"
@@ -95,7 +95,7 @@ def test_ready_names_each_check(asking: Asking, app: Celery) -> None:
     assert answer.json()["checks"]["database"]["says"].startswith("PostgreSQL ")
 
 
-def test_a_database_that_is_away_or_old_is_told_with_the_cure(
+def test_reports_an_unreachable_or_outdated_database_with_a_remedy(
     asking: Asking, app: Celery, empty_database_url: str
 ) -> None:
     away = asking(database_url="postgresql://u@127.0.0.1:9/x").get("/readyz")
@@ -111,7 +111,7 @@ def test_a_database_that_is_away_or_old_is_told_with_the_cure(
 
 
 @pytest.mark.slow
-def test_a_database_that_takes_a_connection_and_never_answers_is_told_in_time(asking: Asking, app: Celery) -> None:
+def test_reports_a_database_that_never_answers_within_the_timeout(asking: Asking, app: Celery) -> None:
     with socket.create_server(("127.0.0.1", 0)) as hole:
         page = asking(database_url=f"postgresql://u@127.0.0.1:{hole.getsockname()[1]}/x")
         for path, seconds in (("/readyz", health.READY_SECONDS), ("/metrics", health.SCRAPE_SECONDS)):
@@ -121,7 +121,7 @@ def test_a_database_that_takes_a_connection_and_never_answers_is_told_in_time(as
 
 
 @pytest.mark.slow
-def test_a_broker_that_is_frozen_or_gone_is_told_in_time(
+def test_reports_a_frozen_or_stopped_broker_within_the_timeout(
     asking: Asking, monkeypatch: pytest.MonkeyPatch, valkey: Valkey
 ) -> None:
     use(monkeypatch, valkey.url)
@@ -146,7 +146,7 @@ def test_a_broker_that_is_frozen_or_gone_is_told_in_time(
     assert not client.get("/readyz").json()["checks"]["broker"]["ok"]
 
 
-def test_a_server_that_never_answers_costs_one_thread_however_often_it_is_asked() -> None:
+def test_a_server_that_never_answers_occupies_one_thread() -> None:
     asked = list[int]()
 
     def for_ever() -> None:
@@ -160,7 +160,7 @@ def test_a_server_that_never_answers_costs_one_thread_however_often_it_is_asked(
         bounded.ask().result(0.01)
 
 
-def test_metrics_are_what_prometheus_reads(asking: Asking, app: Celery) -> None:
+def test_metrics_can_be_parsed_by_prometheus(asking: Asking, app: Celery) -> None:
     client = asking()
     plain = client.get("/metrics")
     assert plain.headers["content-type"].startswith("text/plain; version=")
@@ -179,7 +179,7 @@ def test_metrics_are_what_prometheus_reads(asking: Asking, app: Celery) -> None:
     assert client.get("/metrics", Accept="application/openmetrics-text;version=abc").status_code == 200
 
 
-def test_metrics_without_a_database_are_a_problem_in_words(asking: Asking, app: Celery) -> None:
+def test_metrics_without_a_database_return_a_problem(asking: Asking, app: Celery) -> None:
     answer = asking(database_url="postgresql://u@127.0.0.1:9/x").get("/metrics")
     assert answer.status_code == 503
     assert answer.headers["content-type"] == "application/problem+json"
@@ -187,7 +187,7 @@ def test_metrics_without_a_database_are_a_problem_in_words(asking: Asking, app: 
     assert "Traceback" not in answer.text
 
 
-def test_the_length_of_a_queue_is_asked_of_the_broker(app: Celery) -> None:
+def test_reads_the_length_of_a_queue_from_the_broker(app: Celery) -> None:
     with app.connection_for_write() as connection, connection.channel() as opened:
         channel: Any = opened
         channel.client.delete("spotisync.sync", "spotisync.control", "spotisync.playback")
@@ -198,7 +198,7 @@ def test_the_length_of_a_queue_is_asked_of_the_broker(app: Celery) -> None:
             channel.client.delete("spotisync.sync")
 
 
-def test_probes_answer_while_every_turn_is_taken_by_what_hangs() -> None:
+def test_probes_answer_while_hanging_requests_use_every_slot() -> None:
     """A database that is frozen holds whoever asked it something: that is just when a probe is to say so."""
     answered = []
 
@@ -220,9 +220,7 @@ def test_probes_answer_while_every_turn_is_taken_by_what_hangs() -> None:
 
 
 @pytest.mark.parametrize("accept", ["version=abc", "version=", "version=1.0.0;escaping=none", "version=9.9"])
-def test_a_scraper_that_asks_for_a_format_of_its_own_gets_one_that_there_is(
-    asking: Asking, app: Celery, accept: str
-) -> None:
+def test_metrics_come_in_an_available_format_for_any_accept_header(asking: Asking, app: Celery, accept: str) -> None:
     for kind in ("application/openmetrics-text", "text/plain"):
         answer = asking(broker_url="memory://").get("/metrics", Accept=f"{kind};{accept}")
         assert answer.status_code == 200, answer.text

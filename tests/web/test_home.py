@@ -26,7 +26,7 @@ def listed(html: str) -> list[int]:
     return [int(number) for number in re.findall(r'id="run-(\d+)"', html)]
 
 
-def test_history_is_paged_by_the_run_that_was_seen_last(client: TestClient, store: Store) -> None:
+def test_pages_the_history_by_the_last_run_shown(client: TestClient, store: Store) -> None:
     made = [ended(store) for _ in range(12)]
     newest = client.get("/", headers=PAGE).text
     assert listed(newest) == made[:1:-1]
@@ -36,7 +36,7 @@ def test_history_is_paged_by_the_run_that_was_seen_last(client: TestClient, stor
     assert listed(client.get(older[1], headers=PAGE).text) == made[1::-1]
 
 
-def test_a_press_is_answered_by_its_effect_and_one_that_came_late_by_words(client: TestClient, store: Store) -> None:
+def test_a_button_shows_its_effect_or_why_it_came_too_late(client: TestClient, store: Store) -> None:
     token = re.search(r'name="csrf" value="([^"]*)"', client.get("/", headers=PAGE).text)
     assert token
     form = {"csrf": token[1], "sync_type": "full"}
@@ -57,5 +57,5 @@ def test_a_press_is_answered_by_its_effect_and_one_that_came_late_by_words(clien
     assert client.get(f"/runs/{made.id}", headers=PAGE).status_code == 200
 
 
-def test_a_run_that_is_not_there_is_no_page(client: TestClient) -> None:
+def test_an_unknown_run_returns_404(client: TestClient) -> None:
     assert client.get("/runs/4711", headers=PAGE).status_code == 404

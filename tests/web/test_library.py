@@ -65,7 +65,7 @@ def names(page: str) -> list[str]:
     return [unescape(name) for name in re.findall(r'class="name"><a [^>]*>([^<]*)</a>', page)]
 
 
-def test_the_newest_come_first_with_cover_links_and_a_way_to_more(client: TestClient) -> None:
+def test_lists_the_newest_first_with_covers_links_and_a_next_page(client: TestClient) -> None:
     page = client.get("/library").text
     assert names(page) == [f"Jóga {n}" for n in range(SAVED, 10, -1)]
     assert '<img src="https://i.scdn.co/image/b1" width="56" height="56" loading="lazy"' in page
@@ -92,11 +92,11 @@ def test_the_newest_come_first_with_cover_links_and_a_way_to_more(client: TestCl
         ({"kind": "playlists"}, ["Mornings"]),
     ],
 )
-def test_a_filter_is_a_parameter_of_the_address(client: TestClient, asked: dict[str, str], found: list[str]) -> None:
+def test_a_filter_is_a_query_parameter(client: TestClient, asked: dict[str, str], found: list[str]) -> None:
     assert names(client.get("/library", params=asked).text)[: len(found)] == found
 
 
-def test_a_script_gets_the_part_that_changes_and_the_address_to_keep(client: TestClient) -> None:
+def test_a_script_gets_the_changed_part_and_the_address_to_push(client: TestClient) -> None:
     found = client.get("/library", params={"q": "joga 60", "label": "", "sort": ""}, headers=PART)
     assert names(found.text) == ["Jóga 60"]
     assert "<html" not in found.text
@@ -106,7 +106,7 @@ def test_a_script_gets_the_part_that_changes_and_the_address_to_keep(client: Tes
     assert found.headers["Vary"] == "HX-Request"
 
 
-def test_what_there_is_to_narrow_down_by(client: TestClient) -> None:
+def test_lists_facets_to_narrow_the_results(client: TestClient) -> None:
     counted = client.get("/library/facets", params={"label": "One Little"}, headers=PART).text
     assert "30 saved tracks" in counted
     assert re.search(r'href="/library\?[^"]*genre=art\+pop[^"]*label=One\+Little', counted)
@@ -114,7 +114,7 @@ def test_what_there_is_to_narrow_down_by(client: TestClient) -> None:
     assert ("59 saved tracks" in whole, "1990s" in whole) == (True, True)
 
 
-def test_a_filter_that_is_set_can_be_taken_away(client: TestClient) -> None:
+def test_an_active_filter_can_be_removed(client: TestClient) -> None:
     page = client.get("/library", params={"artist": "r1", "genre": "art pop"}).text
     chips = re.findall(r'class="chip" href="([^"]+)"', page)
     assert [unescape(each) for each in chips] == ["/library?account=me&genre=art+pop", "/library?account=me&artist=r1"]
@@ -130,17 +130,17 @@ def test_a_filter_that_is_set_can_be_taken_away(client: TestClient) -> None:
         ({"kind": "albums"}, "They come with a full sync"),
     ],
 )
-def test_nothing_found_says_what_to_do(client: TestClient, asked: dict[str, str], words: str) -> None:
+def test_an_empty_result_says_what_to_do(client: TestClient, asked: dict[str, str], words: str) -> None:
     page = client.get("/library", params=asked)
     assert (page.status_code, words in page.text) == (200, True), page.text
 
 
-def test_before_there_is_an_account(empty: TestClient) -> None:
+def test_asks_to_connect_an_account_when_there_is_none(empty: TestClient) -> None:
     assert "Connect your Spotify account" in empty.get("/library").text
 
 
 @pytest.mark.parametrize("path", ["/library", "/library/more", "/library/facets"])
-def test_whatever_stands_in_an_address(client: TestClient, path: str) -> None:
+def test_any_query_string_is_answered(client: TestClient, path: str) -> None:
     for asked in (
         "q=%00&account=%00&artist=%ff&playlist=%00",
         f"q={'x' * 10_000}&decade={'9' * 500}",

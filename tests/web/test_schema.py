@@ -85,20 +85,20 @@ def _check(operation: Any, cases: int, mode: GenerationMode) -> list[int]:
     return seen
 
 
-def test_a_few_requests_of_each_kind(app: FastAPI) -> None:
+def test_a_few_requests_of_each_kind_match_the_schema(app: FastAPI) -> None:
     assert sum(len(check(operation, 8)) for operation in operations(app)) >= 40
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_two_thousand_requests(app: FastAPI) -> None:
+def test_two_thousand_requests_match_the_schema(app: FastAPI) -> None:
     kinds, seen = list(operations(app)), list[int]()
     while len(seen) < 2000:
         seen += [status for operation in kinds for status in check(operation, 340)]
     assert {200, 202, 404, 409, 422} <= set(seen), sorted(set(seen))
 
 
-def test_the_document_is_about_this_process(make_app: Callable[..., FastAPI]) -> None:
+def test_the_schema_describes_this_process(make_app: Callable[..., FastAPI]) -> None:
     locked, free = make_app(api_token=TOKEN).openapi(), make_app().openapi()
     assert "401" in locked["paths"]["/api/sync"]["post"]["responses"]
     assert "securitySchemes" not in free["components"]

@@ -67,7 +67,7 @@ def start(make_settings: Callable[..., Settings], tmp_path: Path) -> Iterator[Ca
 
 
 @pytest.mark.slow
-def test_it_ends_within_seconds_whoever_looks_on_and_logs_no_secret(start: Callable[..., Web]) -> None:
+def test_stops_within_seconds_despite_viewers_and_logs_no_secret(start: Callable[..., Web]) -> None:
     web = start()
     with httpx.Client(timeout=30) as client:
         url = web.url()
@@ -97,9 +97,7 @@ def own_postgres() -> Iterator[Postgres]:
 
 
 @pytest.mark.slow
-def test_while_postgres_is_away_it_says_so_and_then_goes_on(
-    own_postgres: Postgres, make_app: Callable[..., FastAPI]
-) -> None:
+def test_reports_a_postgres_outage_and_recovers(own_postgres: Postgres, make_app: Callable[..., FastAPI]) -> None:
     own_postgres.stop()
     with served(make_app(database_url=own_postgres.url)) as url, httpx.Client(timeout=30) as client:
         assert client.get(f"{url}/api/sync/events").status_code == 503, "it was away from the start"
@@ -117,7 +115,7 @@ def test_while_postgres_is_away_it_says_so_and_then_goes_on(
         viewer.close()
 
 
-def test_it_does_not_start_for_others_without_a_token(make_settings: Callable[..., Settings]) -> None:
+def test_refuses_to_listen_for_other_hosts_without_a_token(make_settings: Callable[..., Settings]) -> None:
     cli = Here(environment(make_settings("http://127.0.0.1:1")))
     said = cli("web", "--host", "0.0.0.0", "--port", "0")
     assert (said.code, said.out) == (2, "")
@@ -125,7 +123,7 @@ def test_it_does_not_start_for_others_without_a_token(make_settings: Callable[..
     assert Here({**cli.env, "SPOTISYNC_HOST": "::"})("up").code == 2, "nothing has started yet"
 
 
-def test_a_port_that_is_taken_is_told_with_the_cure() -> None:
+def test_reports_a_port_in_use_with_a_remedy() -> None:
     with listen("127.0.0.1", 0) as taken, pytest.raises(Fatal, match=r"choose another port: SPOTISYNC_PORT=\d+"):
         listen("127.0.0.1", taken.getsockname()[1])
     with pytest.raises(Fatal, match=r"of 192\.0\.2\.1 "):
@@ -142,5 +140,5 @@ def test_a_port_that_is_taken_is_told_with_the_cure() -> None:
         ("localhost", "http://localhost:8"),
     ],
 )
-def test_where_a_browser_finds_it(host: str, shown: str) -> None:
+def test_prints_the_address_for_a_browser(host: str, shown: str) -> None:
     assert address(host, 8) == shown

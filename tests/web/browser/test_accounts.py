@@ -10,9 +10,7 @@ from tests.web.browser.conftest import PHONE, Site, violations
 pytestmark = pytest.mark.browser
 
 
-def test_an_account_is_connected_and_disconnected(
-    make_site: Callable[..., Site], open_page: Callable[..., Page]
-) -> None:
+def test_connects_and_disconnects_an_account(make_site: Callable[..., Site], open_page: Callable[..., Page]) -> None:
     site, page = make_site("tiny", work=False, accounts=2), open_page()
     page.goto(f"{site.url.replace('127.0.0.1', 'localhost')}/accounts")
     page.get_by_role("link", name="Go to").click()
@@ -39,12 +37,10 @@ def test_an_account_is_connected_and_disconnected(
     expect(page.get_by_text("There is no account yet")).to_be_visible()
 
 
-def test_who_says_no_reads_why_nothing_happened_on_a_phone(
-    make_site: Callable[..., Site], open_page: Callable[..., Page]
-) -> None:
+def test_a_denied_login_is_explained_on_a_phone(make_site: Callable[..., Site], open_page: Callable[..., Page]) -> None:
     site, page = make_site("tiny", work=False), open_page(size=PHONE, dark=True, script=False)
     page.goto(f"{site.url}/accounts")
     page.get_by_role("button", name="Connect to Spotify").click()
     page.locator("#cancel").click()
-    expect(page.get_by_text("told not to let spotisync read this account")).to_be_visible()
+    expect(page.get_by_text("access to this account was denied")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]

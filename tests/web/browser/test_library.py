@@ -18,7 +18,7 @@ def site(make_site: Callable[..., Site]) -> Site:
     return made
 
 
-def test_typing_finds_and_the_address_keeps_it(site: Site, browser_page: Page) -> None:
+def test_typing_searches_and_the_address_keeps_the_query(site: Site, browser_page: Page) -> None:
     page = browser_page
     page.goto(f"{site.url}/library")
     items = page.locator("#results .item")
@@ -46,7 +46,7 @@ def test_typing_finds_and_the_address_keeps_it(site: Site, browser_page: Page) -
     expect(items).to_have_count(50)
 
 
-def test_more_rows_facets_and_the_other_kinds(site: Site, browser_page: Page) -> None:
+def test_shows_more_rows_facets_and_other_kinds(site: Site, browser_page: Page) -> None:
     page = browser_page
     page.goto(f"{site.url}/library")
     items = page.locator("#results .item")
@@ -67,7 +67,7 @@ def test_more_rows_facets_and_the_other_kinds(site: Site, browser_page: Page) ->
         assert violations(page) == []
 
 
-def test_on_a_phone_in_the_dark_and_without_scripts(site: Site, open_page: Callable[..., Page]) -> None:
+def test_works_on_a_phone_in_dark_mode_and_without_scripts(site: Site, open_page: Callable[..., Page]) -> None:
     page = open_page(size=PHONE, dark=True)
     page.goto(f"{site.url}/library")
     expect(page.locator("#facets section").first).to_be_attached()

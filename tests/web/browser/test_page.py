@@ -49,7 +49,7 @@ def look_well(page: Page) -> None:
     page.set_viewport_size(size)
 
 
-def test_a_sync_is_started_on_the_page_and_its_bars_move_without_a_reload(site: Site, browser_page: Page) -> None:
+def test_a_sync_starts_on_the_page_and_its_bars_move_without_a_reload(site: Site, browser_page: Page) -> None:
     site.account()
     hold(site, "/v1/me/tracks", after=4)
     page, loads, asked = browser_page, list[str](), list[str]()
@@ -75,7 +75,7 @@ def test_a_sync_is_started_on_the_page_and_its_bars_move_without_a_reload(site: 
     assert [each for each in asked if "/fragments/status" in each] == [], "it heard of all, and had not to ask"
 
 
-def test_a_killed_worker_is_told_of_and_so_is_the_one_that_goes_on(
+def test_shows_that_a_worker_died_and_that_another_continues(
     make_site: Callable[..., Site], browser_page: Page
 ) -> None:
     site = make_site(work=False)
@@ -87,7 +87,7 @@ def test_a_killed_worker_is_told_of_and_so_is_the_one_that_goes_on(
     page.goto(site.url)
     press(page, "Start a full sync")
     headline(page).to_contain_text("Reading saved tracks")
-    until(site.deployment.simulator.control.held, "a request that waits")
+    until(site.deployment.simulator.control.held_requests, "a request that waits")
     os.killpg(worker.process.pid, signal.SIGKILL)
     headline(page).to_contain_text("Its worker is gone; another one goes on from the last checkpoint.")
     look_well(page)
@@ -100,7 +100,7 @@ def test_a_killed_worker_is_told_of_and_so_is_the_one_that_goes_on(
     look_well(page)
 
 
-def test_a_wait_is_counted_down_then_cancelled_and_resumed(site: Site, browser_page: Page) -> None:
+def test_counts_a_wait_down_then_cancels_and_resumes(site: Site, browser_page: Page) -> None:
     site.account()
     control = site.deployment.simulator.control
     control.add_fault(kind="status", status=429, retry_after=7_200, path="/v1/me/tracks", after=2, times=None)
@@ -141,7 +141,7 @@ def test_a_wait_is_counted_down_then_cancelled_and_resumed(site: Site, browser_p
         expect(page.locator(f"#run-{row} a")).to_have_attribute("href", f"/runs/{row}")
 
 
-def test_it_is_read_and_pressed_without_javascript(
+def test_shows_status_and_buttons_without_javascript(
     make_site: Callable[..., Site], open_page: Callable[..., Page]
 ) -> None:
     site = make_site(work=False)
@@ -167,7 +167,7 @@ def test_it_is_read_and_pressed_without_javascript(
     expect(other.locator("#notice")).to_contain_text("There was nothing to cancel any more: run 1 had ended before")
 
 
-def test_it_asks_where_no_events_come(site: Site, browser_page: Page) -> None:
+def test_polls_when_events_are_unavailable(site: Site, browser_page: Page) -> None:
     site.account()
     page = browser_page
     page.route("**/events/**", lambda route: route.fulfill(status=404))
@@ -181,9 +181,7 @@ def test_it_asks_where_no_events_come(site: Site, browser_page: Page) -> None:
     expect(page.get_by_text("The page hears nothing from spotisync right now")).to_be_hidden()
 
 
-def test_several_accounts_are_seen_at_a_glance_and_one_by_one(
-    make_site: Callable[..., Site], browser_page: Page
-) -> None:
+def test_shows_several_accounts_together_and_separately(make_site: Callable[..., Site], browser_page: Page) -> None:
     site = make_site(100, work=False, accounts=2)
     one, two = site.account(0), site.account(1)
     site.deployment.sql(
@@ -203,7 +201,7 @@ def test_several_accounts_are_seen_at_a_glance_and_one_by_one(
     headline(page).to_contain_text("waits for a worker")
 
 
-def test_a_missing_chromium_is_a_failure_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_chromium_fails_with_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHROMIUM", "/nowhere/chromium")
     with pytest.raises(pytest.fail.Exception, match="apt install chromium"):
         chromium()
