@@ -1,55 +1,55 @@
-"""Errors, named by what to do about them.
+"""Error types, grouped by how the caller handles them.
 
 SpotisyncError
- +- Fatal              give up; a person must act, and the text says how
- |   +- Unknown        the account or the run that was named is not there
+ +- Fatal              permanent; the message says how to fix it
+ |   +- Unknown        the named account or run does not exist
  |   +- NeedsLogin     the account must be authorised again
- |   +- Misconfigured  a setting is missing or wrong
- |   +- AppBlocked     Spotify serves this app to nobody
- |   +- UserBlocked    Spotify does not serve this app to this account
- +- Refused            Spotify says no to this one thing (403, 404); the caller knows how far that reaches
- +- Transient          try again a little later
- +- Wait               told to wait: an outcome, not a failure
+ |   +- Misconfigured  a setting is missing or invalid
+ |   +- AppBlocked     Spotify blocks this app for every account
+ |   +- UserBlocked    Spotify blocks this app for one account
+ +- Refused            Spotify refused one request (403, 404); the caller decides what that means
+ +- Transient          temporary; retry with backoff
+ +- Wait               wait until a given time: an outcome, not a failure
  +- Unavailable        the database or the broker can't be reached
- +- Stopping           this process is asked to end: whoever else can is to do it
- +- IllegalMove        the state of a run forbids what was asked
- +- SyncFailed         what a caller's `get()` raises when the run failed
- +- SyncCancelled      ... when it was cancelled
+ +- Stopping           this process was asked to stop; another one continues its work
+ +- IllegalMove        the status of a run does not allow the requested change
+ +- SyncFailed         raised by a caller's `get()` when the run failed
+ +- SyncCancelled      raised by a caller's `get()` when the run was cancelled
 """
 
 from datetime import datetime
 
 
 class SpotisyncError(Exception):
-    """Root of all our errors. One plain string: Celery carries them across processes as such."""
+    """Base class. Each error has one string argument, so that Celery can serialise it."""
 
 
 class Fatal(SpotisyncError):
-    """Trying again changes nothing; the text names the cure."""
+    """Retrying does not help; the message says how to fix it."""
 
 
 class Unknown(Fatal):
-    """There is no such account or run; the text names those there are, or where to find them."""
+    """No such account or run; the message lists the existing ones or the command that does."""
 
 
 class NeedsLogin(Fatal):
-    """Spotify no longer takes this account's refresh token (`invalid_grant`), or the login does not cover a request."""
+    """Spotify rejected this account's refresh token (`invalid_grant`), or the login lacks a scope."""
 
 
 class Misconfigured(Fatal):
-    """A setting is missing or wrong; the text names it."""
+    """A setting is missing or invalid; the message names the variable."""
 
 
 class AppBlocked(Fatal):
-    """403 to every request of the app, whoever asks: its owner has no Premium."""
+    """403 for every request of the app and every account: the app's owner has no Premium."""
 
 
 class UserBlocked(Fatal):
-    """403 to every request of one account: it is not on the app's list of users. Others are served."""
+    """403 for every request of one account, which is not on the app's list of users. Other accounts work."""
 
 
 class Refused(SpotisyncError):
-    """403 or 404 with Spotify's words, where these say nothing of the app or the account: the endpoint decides."""
+    """403 or 404 that concerns neither the whole app nor the whole account; `message` is Spotify's."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"Spotify answered {status}: {message}")
@@ -58,7 +58,7 @@ class Refused(SpotisyncError):
 
 
 class Transient(SpotisyncError):
-    """5xx, a timeout, a cut or unreadable body: try again with backoff. `status`: of a 5xx."""
+    """5xx, a timeout, or a truncated or unreadable body. `status`: of a 5xx."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
@@ -66,9 +66,9 @@ class Transient(SpotisyncError):
 
 
 class Wait(SpotisyncError):
-    """Spotify, or our own pace, says not before `until` (UTC, by the database's clock) for requests of `family`.
+    """Requests of `family` must wait until `until` (UTC, by the database's clock), in `seconds` from now.
 
-    `reason`: `rate` or `quota` are Spotify's, `pace` is ours; `seconds` are those from now until then.
+    `reason`: `rate` or `quota` if Spotify said so, `pace` if our own ceiling is reached.
     """
 
     def __init__(self, family: str, until: datetime, reason: str, seconds: float = 0.0) -> None:
@@ -80,22 +80,22 @@ class Wait(SpotisyncError):
 
 
 class Unavailable(SpotisyncError):
-    """The database or the broker does not answer."""
+    """The database or the broker can't be reached."""
 
 
 class Stopping(SpotisyncError):
-    """This worker is asked to end: what it has begun is handed back, for another one to do."""
+    """This worker was asked to stop: it releases its claims, so that another worker continues."""
 
     def __init__(self) -> None:
-        super().__init__("this worker is asked to stop")
+        super().__init__("this worker was asked to stop")
 
 
 class IllegalMove(SpotisyncError):
-    """A run can't go from its status to the one asked for."""
+    """The requested change of a run's status is not allowed."""
 
 
 class SyncFailed(SpotisyncError):
-    """The run that a caller waited for has failed; the text is the run's `last_error`."""
+    """The run that a caller waited for failed; the message is the run's `last_error`."""
 
 
 class SyncCancelled(SpotisyncError):

@@ -1,4 +1,4 @@
-"""Everything the environment says, read in one place. `.env.example` lists every variable with its default."""
+"""Settings, read from the environment and `.env`. `.env.example` lists every variable with its default."""
 
 import hashlib
 import os
@@ -23,19 +23,19 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from spotisync.errors import Misconfigured
 
-# The longest path a unix socket can have is 107 bytes on Linux and 103 on macOS; `.s.PGSQL.5432.lock` needs 19.
-LONGEST_SOCKET_DIR = 80
+# The path of a Unix socket is at most 107 bytes on Linux and 103 on macOS; `/.s.PGSQL.5432.lock` takes 19.
+MAX_SOCKET_DIR_BYTES = 80
 
 
 def default_data_dir() -> Path:
-    # Root's home is closed to the unprivileged user that Postgres then runs as.
+    # For root, Postgres runs as an unprivileged user, which can't enter root's home directory.
     if sys.platform == "linux" and os.geteuid() == 0:
         return Path("/var/lib/spotisync")
     return Path(platformdirs.user_data_dir("spotisync", appauthor=False))
 
 
 class Settings(BaseSettings):
-    """One object, made once per process (`settings()`), handed to whoever needs it."""
+    """All settings. `settings()` returns the one instance of the process."""
 
     model_config = SettingsConfigDict(
         env_prefix="SPOTISYNC_",
@@ -46,7 +46,7 @@ class Settings(BaseSettings):
         populate_by_name=True,
     )
 
-    # URLs may hold passwords.
+    # URLs can contain passwords.
     database_url: str | None = Field(None, repr=False)
     broker_url: str | None = Field(None, repr=False)
     result_backend: str | None = Field(None, repr=False)
@@ -88,7 +88,7 @@ class Settings(BaseSettings):
 
     retention_days: NonNegativeInt = 0
 
-    # Addresses hold tokens and passwords.
+    # Apprise URLs contain tokens and passwords.
     notify: str | None = Field(None, repr=False)
     notify_after: PositiveInt = 3600
 
@@ -105,48 +105,48 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Each variable may lie in a file instead, which the variable's name with `_FILE` names: for secrets."""
+        """Add the source `…_FILE`: a variable's value can be read from a file, such as a mounted secret."""
         del file_secret_settings
-        # By their names in small letters; the environment is stronger than `.env`.
-        given = {**vars(dotenv_settings)["env_vars"], **vars(env_settings)["env_vars"]}
-        files = InitSettingsSource(settings_cls, _from_files(settings_cls, given))
+        # Keys are lower case. The environment overrides `.env`.
+        variables = {**vars(dotenv_settings)["env_vars"], **vars(env_settings)["env_vars"]}
+        files = InitSettingsSource(settings_cls, _read_files(settings_cls, variables))
         return init_settings, files, env_settings, dotenv_settings
 
     @model_validator(mode="before")
     @classmethod
-    def _empty_is_unset(cls, values: dict[str, object]) -> dict[str, object]:
-        """But for the schedule: an empty one is off."""
+    def _drop_empty(cls, values: dict[str, object]) -> dict[str, object]:
+        """Treat empty values as unset, except the schedule, which an empty value switches off."""
         return {name: value for name, value in values.items() if value != "" or name == "full_sync_schedule"}
 
     @field_validator("timezone")
     @classmethod
-    def _known_zone(cls, value: str | None) -> str | None:
+    def _check_timezone(cls, value: str | None) -> str | None:
         if value is not None and value not in available_timezones():
-            raise ValueError(f"there is no time zone {value!r}")
+            raise ValueError(f"unknown time zone {value!r}; use a name such as Europe/Amsterdam")
         return value
 
     @field_validator("full_sync_schedule")
     @classmethod
-    def _cron_expression(cls, value: str) -> str:
+    def _check_schedule(cls, value: str) -> str:
         if value:
             _check_cron(value)
         return value
 
     @field_validator("flower_auth")
     @classmethod
-    def _user_and_password(cls, value: str | None) -> str | None:
+    def _check_flower_auth(cls, value: str | None) -> str | None:
         if value is not None and not all(all(each.partition(":")[::2]) for each in value.split(",")):
-            raise ValueError("it is user:password, or several with commas between")
+            raise ValueError("use user:password, or several pairs separated by commas")
         return value
 
     @field_validator("log_level", mode="before")
     @classmethod
-    def _upper(cls, value: object) -> object:
+    def _to_upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
 
     @field_validator("spotify_api_url", "spotify_accounts_url")
     @classmethod
-    def _no_trailing_slash(cls, value: str) -> str:
+    def _strip_trailing_slash(cls, value: str) -> str:
         return value.rstrip("/")
 
     @property
@@ -159,21 +159,21 @@ class Settings(BaseSettings):
 
     @property
     def socket_dir(self) -> Path:
-        """Where the embedded servers put their sockets: inside the data dir, or in /tmp when that path is too long."""
+        """Directory of the embedded servers' sockets: in the data dir, or in /tmp if that path is too long."""
         inside = self.data_dir.absolute() / "sockets"
-        if len(os.fsencode(inside)) <= LONGEST_SOCKET_DIR:
+        if len(os.fsencode(inside)) <= MAX_SOCKET_DIR_BYTES:
             return inside
-        name = hashlib.sha256(os.fsencode(self.data_dir.absolute())).hexdigest()[:12]
-        return Path("/tmp") / f"spotisync-{os.geteuid()}-{name}"  # noqa: S108 (made 0700, its owner is checked)
+        digest = hashlib.sha256(os.fsencode(self.data_dir.absolute())).hexdigest()[:12]
+        return Path("/tmp") / f"spotisync-{os.geteuid()}-{digest}"  # noqa: S108 (created 0700, its owner is checked)
 
     @property
     def database(self) -> str:
-        """SQLAlchemy URL, always with psycopg 3."""
+        """SQLAlchemy URL of the database; the driver is psycopg 3 unless the URL names another."""
         if self.database_url is None:
             return f"postgresql+psycopg://spotisync@/spotisync?host={quote(str(self.socket_dir))}&port=5432"
-        for plain in ("postgresql://", "postgres://"):
-            if self.database_url.startswith(plain):
-                return "postgresql+psycopg://" + self.database_url.removeprefix(plain)
+        for prefix in ("postgresql://", "postgres://"):
+            if self.database_url.startswith(prefix):
+                return "postgresql+psycopg://" + self.database_url.removeprefix(prefix)
         return self.database_url
 
     @property
@@ -194,133 +194,138 @@ class Settings(BaseSettings):
 
     @property
     def stall_seconds(self) -> float:
-        """How long a published message may wait for a worker before sweep publishes it again; a copy does no harm."""
+        """Seconds that a published message can wait for a worker before the sweep republishes it (harmless)."""
         return self.lease_seconds / 4
 
     @property
     def notify_urls(self) -> list[str]:
-        """Separated by commas or spaces; what is inside of one may hold either."""
-        return [
-            url for url in re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", (self.notify or "").strip(" ,\n")) if url
-        ]
+        """Apprise URLs, separated by commas or whitespace. A URL can contain both, so split only before a scheme."""
+        urls = re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", (self.notify or "").strip(" ,\n"))
+        return [url for url in urls if url]
 
     @property
     def flower_url(self) -> str | None:
-        """Where a browser on this machine finds Flower. None: it is off."""
+        """URL of Flower on this machine, or None if it is off."""
         return f"http://127.0.0.1:{self.flower_port}" if self.flower_port else None
 
     @property
     def zone(self) -> str:
-        """The time zone in which cron expressions are meant."""
+        """Name of the time zone of cron expressions."""
         return self.timezone or tzlocal.get_localzone_name() or "UTC"
 
     def check_address(self) -> None:
-        """Whoever can reach it could do everything, so that without a token nobody but this machine may."""
+        """Refuse to listen on a non-loopback address without a token: the API and the page allow everything."""
         if not (self.api_token or is_loopback(self.host)):
             raise Misconfigured(
-                f"SPOTISYNC_HOST is {self.host}, which others can reach: that needs SPOTISYNC_API_TOKEN, which they "
-                "then need too. Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'; "
-                "or listen on 127.0.0.1"
+                f"SPOTISYNC_HOST is {self.host}, which other machines can reach, but SPOTISYNC_API_TOKEN is not set. "
+                "Generate a token: python -c 'import secrets; print(secrets.token_urlsafe(32))'; "
+                "or set SPOTISYNC_HOST to 127.0.0.1"
             )
 
     def require_client_id(self) -> str:
         if not self.client_id:
             raise Misconfigured(
-                "SPOTIPY_CLIENT_ID is not set. Create an app at https://developer.spotify.com/dashboard and put its "
-                "client id into the environment or into .env"
+                "SPOTIPY_CLIENT_ID is not set. Create an app at https://developer.spotify.com/dashboard and set the "
+                "variable to its client ID, in the environment or in .env"
             )
         return self.client_id
 
     def secret_keys(self) -> list[str]:
-        """Fernet keys: the first encrypts, all decrypt. Generated in the data dir when Postgres is the embedded one."""
+        """Fernet keys: the first encrypts, all decrypt. For the embedded database, one is generated."""
         if self.secret_key:
             return [key.strip() for key in self.secret_key.split(",") if key.strip()]
         if not self.embedded_postgres:
             raise Misconfigured(
-                "SPOTISYNC_SECRET_KEY is not set. With an own SPOTISYNC_DATABASE_URL it is needed to encrypt refresh "
-                "tokens; make one with: python -c "
+                "SPOTISYNC_SECRET_KEY is not set. With SPOTISYNC_DATABASE_URL set, it is required to encrypt refresh "
+                "tokens. Generate a key: python -c "
                 "'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
             )
-        return [_generated_key(self.data_dir / "secret.key")]
+        return [_read_or_generate_key(self.data_dir / "secret.key")]
 
 
 def is_loopback(host: str) -> bool:
-    """A name is one by convention alone: only `localhost` is."""
+    """Whether this address is loopback. Of host names only `localhost` is; none is resolved."""
     try:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host.lower() == "localhost"
 
 
-def _from_files(cls: type[BaseSettings], given: Mapping[str, str | None]) -> dict[str, str]:
-    """Read what `…_FILE` names, as the images of Postgres and others do."""
-    found = {}
+def _read_files(cls: type[BaseSettings], variables: Mapping[str, str | None]) -> dict[str, str]:
+    """Read the files that `…_FILE` variables name, a convention of the official Postgres image."""
+    contents = {}
     for field, info in cls.model_fields.items():
-        variable = str(info.validation_alias or _variable(field))
-        if path := given.get(f"{variable}_FILE".lower()):
-            if given.get(variable.lower()):
-                raise Misconfigured(f"bad settings: {variable} and {variable}_FILE are both set; one of them is enough")
-            found[field] = _content(variable, Path(path))
-    return found
+        name = str(info.validation_alias or _variable_name(field))
+        if path := variables.get(f"{name}_FILE".lower()):
+            if variables.get(name.lower()):
+                raise Misconfigured(f"invalid settings: {name} and {name}_FILE are both set; unset one of them")
+            contents[field] = _read_file(name, Path(path))
+    return contents
 
 
-def _content(variable: str, path: Path) -> str:
+def _read_file(variable: str, path: Path) -> str:
     try:
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise Misconfigured(f"bad settings: {variable}_FILE: {path} can't be read ({why})") from None
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise Misconfigured(f"invalid settings: {variable}_FILE: can't read {path} ({reason})") from None
 
 
 def _check_cron(value: str) -> None:
     if len(value.split()) != 5:
-        raise ValueError(f"a cron expression has five fields, as 0 4 * * 0 has; {value!r} has not")
+        raise ValueError(f"{value!r} is not a cron expression of five fields, such as 0 4 * * 0")
     try:
         times = CronSim(value, datetime.now(UTC))
     except CronSimError as error:
-        raise ValueError(f"{value!r} is no cron expression: {str(error).lower()}") from None
+        raise ValueError(f"{value!r} is not a cron expression: {str(error).lower()}") from None
     if next(times, None) is None:
-        raise ValueError(f"{value!r} is a day that never comes")
+        raise ValueError(f"{value!r} never matches a date")
 
 
-def _generated_key(path: Path) -> str:
-    """Read the key, or make it: written aside and linked into place, so that two processes agree on one."""
+def _read_or_generate_key(path: Path) -> str:
+    """Return the key in this file; generate it if the file does not exist.
+
+    A new key is written to a temporary file and linked into place, so that concurrent processes agree on one key.
+    """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(f".{secrets.token_hex(4)}")
-        aside.touch(mode=0o600, exist_ok=False)
-        aside.write_bytes(Fernet.generate_key())
+        temporary = path.with_suffix(f".{secrets.token_hex(4)}")
+        temporary.touch(mode=0o600, exist_ok=False)
+        temporary.write_bytes(Fernet.generate_key())
         try:
-            path.hardlink_to(aside)
+            path.hardlink_to(temporary)
         except FileExistsError:
             pass
         finally:
-            aside.unlink()
+            temporary.unlink()
     return path.read_text().strip()
 
 
 def bundled_path(name: str) -> Path:
-    """`celeryconfig.py` and `migrations/`: at the top level of a checkout, inside the package in a wheel."""
+    """Path of `celeryconfig.py` or `migrations/`: at the top of a checkout, inside the package in a wheel."""
     package = Path(__file__).parent
     return next(path for path in (package / name, package.parent / name) if path.exists())
 
 
 @cache
 def settings() -> Settings:
-    """Read the environment and `.env`, once per process. Raises `Misconfigured` with each bad variable's name."""
+    """Read the settings, once per process. Raises `Misconfigured`, which names each invalid variable, not its value."""
     try:
         return Settings()
     except ValidationError as error:
-        bad = "; ".join(f"{_variable(str(e['loc'][0]))}: {e['msg']}" for e in error.errors())
-        raise Misconfigured(f"bad settings: {bad}") from None
+        problems = (
+            f"{_variable_name(str(each['loc'][0]))}: {each['msg'].removeprefix('Value error, ')}"
+            for each in error.errors()
+        )
+        raise Misconfigured(f"invalid settings: {'; '.join(problems)}") from None
 
 
 def override(variables: Mapping[str, str]) -> Settings:
-    """Let these hold for this process and all that it starts, whatever the environment or `.env` say."""
+    """Set variables for this process and its children. They override the environment and `.env`."""
     os.environ.update({**variables, **{f"{name}_FILE": "" for name in variables}})  # noqa: TID251 (children inherit it)
     settings.cache_clear()
     return settings()
 
 
-def _variable(field: str) -> str:
+def _variable_name(field: str) -> str:
     return field if field.startswith("SPOTI") else f"SPOTISYNC_{field.upper()}"

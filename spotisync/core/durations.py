@@ -1,9 +1,9 @@
-"""How long something takes, as a person says it."""
+"""Durations as text."""
 
 from typing import Final
 
-# Until when seconds matter.
-SOON: Final = 600.0
+# Longer durations are shown in whole minutes.
+SHOW_SECONDS_BELOW: Final = 600.0
 
 
 def format_duration(seconds: float) -> str:
@@ -11,15 +11,15 @@ def format_duration(seconds: float) -> str:
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
-    if whole < SOON:
-        return _both(*divmod(whole, 60), "min", "s")
+    if whole < SHOW_SECONDS_BELOW:
+        return _join_units(*divmod(whole, 60), "min", "s")
     minutes = round(whole / 60)
     if minutes < 60:
         return f"{minutes} min"
     if minutes < 24 * 60:
-        return _both(*divmod(minutes, 60), "h", "min")
-    return _both(*divmod(round(minutes / 60), 24), "d", "h")
+        return _join_units(*divmod(minutes, 60), "h", "min")
+    return _join_units(*divmod(round(minutes / 60), 24), "d", "h")
 
 
-def _both(large: int, small: int, unit: str, smaller: str) -> str:
-    return f"{large} {unit} {small} {smaller}" if small else f"{large} {unit}"
+def _join_units(large: int, small: int, large_unit: str, small_unit: str) -> str:
+    return f"{large} {large_unit} {small} {small_unit}" if small else f"{large} {large_unit}"

@@ -1,4 +1,4 @@
-"""What a person lets us read, the way back from Spotify's page, and how long a login lasts."""
+"""OAuth rules without I/O: scopes, redirect URIs, Spotify's answers, and when a login expires."""
 
 import hmac
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ DASHBOARD = "https://developer.spotify.com/dashboard"
 
 # ---- scopes ---------------------------------------------------------------------------------------------------------
 
-# The fewest that there are for what is read, and what each of them is for.
+# The minimal set, with what each scope gives access to.
 SCOPES = {
     "user-library-read": "saved tracks and albums",
     "playlist-read-private": "playlists",
@@ -31,30 +31,30 @@ _SCOPE_OF_PATH = {
 }
 
 
-def is_scope_error(words: str) -> bool:
-    """Whether a 403 means that the login lacks a scope."""
-    return "client scope" in words.lower()
+def is_scope_error(message: str) -> bool:
+    """Whether this message of a 403 response means that the login lacks a scope."""
+    return "client scope" in message.lower()
 
 
 def missing_scope_message(path: str) -> str:
-    """Which scope a call to this path lacks, and the cure."""
+    """Name the scope that a request to this path needs, and how to get it."""
     scope = next((scope for part, scope in _SCOPE_OF_PATH.items() if part in path), None)
     if scope is None:
-        return f"this login lacks a permission (scope) that {path} needs; log in again: {LOGIN}"
+        return f"this login lacks a scope that {path} needs; log in again: {LOGIN}"
     return f"this login lacks the scope {scope}, needed to read {SCOPES[scope]}; log in again: {LOGIN}"
 
 
 def missing_scopes(granted: str | None) -> tuple[str, ...]:
-    """Those of our scopes that were not granted; none while what was granted is unknown."""
+    """Required scopes that were not granted; empty while the grant is unknown (None)."""
     return () if granted is None else tuple(scope for scope in SCOPES if scope not in granted.split())
 
 
-# ---- the way back ---------------------------------------------------------------------------------------------------
+# ---- redirects ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class RedirectUri:
-    """Where Spotify sends the browser with its answer."""
+    """The address that Spotify redirects the browser to after consent."""
 
     scheme: str
     host: str
@@ -66,19 +66,22 @@ class RedirectUri:
         return self.scheme == "http"
 
     def with_port(self, port: int | None = None) -> str:
-        """As Spotify is told it; `port` in place of its own."""
+        """The URI as sent to Spotify, with `port` instead of its own if given."""
         port = self.port if port is None else port
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}{'' if port is None else f':{port}'}{self.path}"
 
 
 def parse_redirect_uri(uri: str) -> RedirectUri:
-    """SPOTIPY_REDIRECT_URI, if Spotify takes such a one: http on a loopback address, or https. Else the cure."""
+    """Parse SPOTIPY_REDIRECT_URI. Spotify accepts https, and http on a loopback address.
+
+    Raises `Misconfigured` with the form to use.
+    """
     try:
         parts = urlsplit(uri)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        raise _bad(uri, "is no address") from None
+        raise _invalid_redirect(uri, "is not a URL") from None
     if (
         parts.scheme not in {"http", "https"}
         or not host
@@ -87,11 +90,11 @@ def parse_redirect_uri(uri: str) -> RedirectUri:
         or parts.fragment
         or parts.username
     ):
-        raise _bad(uri, "is no address to come back to")
+        raise _invalid_redirect(uri, "is not a redirect URL (scheme, host and path only)")
     if parts.scheme == "http" and host == "localhost":
-        raise _bad(uri, "says localhost, which Spotify does not accept any more")
+        raise _invalid_redirect(uri, "uses localhost, which Spotify no longer accepts")
     if parts.scheme == "http" and not _is_loopback(host):
-        raise _bad(uri, "is plain http to another machine, which Spotify does not accept")
+        raise _invalid_redirect(uri, "uses plain http to another machine, which Spotify does not accept")
     return RedirectUri(parts.scheme, host, port, parts.path)
 
 
@@ -102,34 +105,34 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _bad(uri: str, why: str) -> Misconfigured:
+def _invalid_redirect(uri: str, reason: str) -> Misconfigured:
     return Misconfigured(
-        f"SPOTIPY_REDIRECT_URI {why}: {uri}\nSet it to http://127.0.0.1:8420/accounts/callback, there and in the "
-        f"settings of your app at {DASHBOARD}"
+        f"SPOTIPY_REDIRECT_URI {reason}: {uri}\nSet it to http://127.0.0.1:8420/accounts/callback, both here and in "
+        f"the settings of your app at {DASHBOARD}"
     )
 
 
 def has_state(url: str, state: str) -> bool:
-    """Whether this address came back from the attempt that has this state."""
-    return hmac.compare_digest(_answer(url).get("state", "").encode(errors="replace"), state.encode())
+    """Whether this redirect belongs to the login attempt with this state. Compares in constant time."""
+    return hmac.compare_digest(_parse_query(url).get("state", "").encode(errors="replace"), state.encode())
 
 
 def authorization_code(url: str) -> str:
-    """The code that Spotify has put into the address it sent the browser to. Raises `NeedsLogin` in words."""
-    answer = _answer(url)
+    """Extract the authorization code from a redirect. Raises `NeedsLogin` if Spotify sent an error instead."""
+    answer = _parse_query(url)
     match answer.get("error"):
         case None:
             pass
         case "access_denied":
-            raise NeedsLogin(f"Spotify was told not to let spotisync read this account; to try again: {LOGIN}")
+            raise NeedsLogin(f"access to this account was denied on Spotify's page; to try again: {LOGIN}")
         case error:
-            raise NeedsLogin(f"Spotify ended this login ({error[:100]!r}); to try again: {LOGIN}")
+            raise NeedsLogin(f"Spotify aborted the login ({error[:100]!r}); to try again: {LOGIN}")
     if not answer.get("code"):
-        raise NeedsLogin(f"Spotify's answer holds no code; to try again: {LOGIN}")
+        raise NeedsLogin(f"Spotify's redirect contains no code; to try again: {LOGIN}")
     return answer["code"]
 
 
-def _answer(url: str) -> dict[str, str]:
+def _parse_query(url: str) -> dict[str, str]:
     try:
         query = urlsplit(url.strip()).query
     except ValueError:
@@ -140,43 +143,43 @@ def _answer(url: str) -> dict[str, str]:
 # ---- refusals -------------------------------------------------------------------------------------------------------
 
 
-def rejected_code_message(words: str, redirect_uri: str) -> str:
-    """What to do when the token endpoint does not take a code (`invalid_grant`)."""
-    if "redirect" in words.lower():
-        return f"Spotify does not take the redirect URI; {unregistered_redirect_message(redirect_uri)}. Then: {LOGIN}"
-    return f"Spotify did not take the code: it is good once, and for a few minutes ({words}). To try again: {LOGIN}"
+def rejected_code_message(message: str, redirect_uri: str) -> str:
+    """Explain why the token endpoint rejected a code (`invalid_grant`)."""
+    if "redirect" in message.lower():
+        return f"Spotify rejected the redirect URI; {unregistered_redirect_message(redirect_uri)}. Then: {LOGIN}"
+    return f"Spotify rejected the code ({message}); a code works once and for a few minutes. To try again: {LOGIN}"
 
 
 def unregistered_redirect_message(redirect_uri: str) -> str:
     return f"the settings of your app at {DASHBOARD} must list exactly {redirect_uri}"
 
 
-def rejected_profile_message(words: str) -> str:
-    """What to do when a login went well and Spotify then tells nothing, not even whose it is."""
-    said = words.lower()
-    if "premium" in said:
+def rejected_profile_message(message: str) -> str:
+    """Explain a 403 to the profile request that follows a successful login."""
+    lower = message.lower()
+    if "premium" in lower:
         return (
-            f"Spotify serves this app only while its owner has Premium ({words}). "
-            f"Hours can pass after that has changed; then: {LOGIN}"
+            f"Spotify blocks this app: its owner needs Premium ({message}). "
+            f"A new subscription can take hours to apply; then: {LOGIN}"
         )
-    if "register" in said:
+    if "register" in lower:
         return (
-            f"this person is not on your app's list of users ({words}). Add them under User Management at "
+            f"this user is not registered for your app ({message}). Add them under User Management at "
             f"{DASHBOARD}, then: {LOGIN}"
         )
-    return f"Spotify does not say whose login this is ({words})"
+    return f"Spotify refuses to return the profile of this account ({message})"
 
 
-# ---- half a year ----------------------------------------------------------------------------------------------------
+# ---- expiry ---------------------------------------------------------------------------------------------------------
 
-# Spotify says six months, which are never fewer days than these. Refreshing does not prolong it.
-LIFE = timedelta(days=180)
-WARNED = timedelta(days=150)
+# Spotify documents six months, which is at least this many days. Refreshing a token does not extend it.
+LOGIN_LIFETIME = timedelta(days=180)
+WARN_AFTER = timedelta(days=150)
 
 
 @dataclass(frozen=True)
 class LoginState:
-    """How one account's login stands. `warning`: what a person should do about it, if anything."""
+    """The state of an account's login. `warning`: what the user should do, or None."""
 
     account: str
     status: str
@@ -188,26 +191,30 @@ class LoginState:
 def login_state(
     account: str, status: str, authorised_at: datetime | None, scope: str | None, last_error: str | None, now: datetime
 ) -> LoginState:
-    lacks = missing_scopes(scope)
-    warnings = [_over(account, last_error)] if status == "needs_login" else [_ends(account, authorised_at, now)]
-    if lacks and status == "active":
-        reads = ", ".join(f"{each} ({SCOPES[each]})" for each in lacks)
-        warnings.append(f"The login of {account} lacks {reads}; log in again: {LOGIN}")
-    expires_at = authorised_at + LIFE if authorised_at else None
-    return LoginState(account, status, expires_at, lacks, "\n".join(filter(None, warnings)) or None)
+    missing = missing_scopes(scope)
+    warnings = (
+        [_ended_warning(account, last_error)]
+        if status == "needs_login"
+        else [_expiry_warning(account, authorised_at, now)]
+    )
+    if missing and status == "active":
+        names = ", ".join(f"{each} ({SCOPES[each]})" for each in missing)
+        warnings.append(f"The login of {account} lacks {names}; log in again: {LOGIN}")
+    expires_at = authorised_at + LOGIN_LIFETIME if authorised_at else None
+    return LoginState(account, status, expires_at, missing, "\n".join(filter(None, warnings)) or None)
 
 
-def _over(account: str, why: str | None) -> str:
-    cure = "" if LOGIN in (why or "") else f"; log in again: {LOGIN}"
-    return f"{account} has to log in again ({why or 'Spotify does not take its login any more'}){cure}"
+def _ended_warning(account: str, reason: str | None) -> str:
+    hint = "" if LOGIN in (reason or "") else f"; log in again: {LOGIN}"
+    return f"{account} has to log in again ({reason or 'Spotify no longer accepts its login'}){hint}"
 
 
-def _ends(account: str, authorised_at: datetime | None, now: datetime) -> str | None:
-    if authorised_at is None or now < authorised_at + WARNED:
+def _expiry_warning(account: str, authorised_at: datetime | None, now: datetime) -> str | None:
+    if authorised_at is None or now < authorised_at + WARN_AFTER:
         return None
-    ends = authorised_at + LIFE
-    if ends <= now:
-        return f"The login of {account} is half a year old, and Spotify may end it any moment; log in again: {LOGIN}"
-    days = (ends - now).days
-    left = "today" if days == 0 else f"in {days} day{'' if days == 1 else 's'}"
-    return f"Spotify ends the login of {account} {left} ({ends:%Y-%m-%d}); log in again before that: {LOGIN}"
+    expires_at = authorised_at + LOGIN_LIFETIME
+    if expires_at <= now:
+        return f"The login of {account} is older than six months, and can expire any moment; log in again: {LOGIN}"
+    days = (expires_at - now).days
+    when = "today" if days == 0 else f"in {days} day{'' if days == 1 else 's'}"
+    return f"The login of {account} expires {when} ({expires_at:%Y-%m-%d}); log in again before that: {LOGIN}"

@@ -1,10 +1,10 @@
-"""Moments and spans, as a person says them. A moment is said in the time zone of the document, by its clock."""
+"""Times of a status document: parsed, relative to its `as_of`, and formatted in its time zone."""
 
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from spotisync.core.durations import SOON
+from spotisync.core.durations import SHOW_SECONDS_BELOW
 
 
 def parse(iso: str | None) -> datetime | None:
@@ -19,15 +19,16 @@ def seconds_until(document: dict[str, Any], moment: datetime) -> float:
     return (moment - now(document)).total_seconds()
 
 
-def clock(document: dict[str, Any], moment: datetime) -> str:
-    """The time of day, with seconds when that is soon; with the day when it is not today."""
+def format_time(document: dict[str, Any], moment: datetime) -> str:
+    """`13:02`; `09:50:25` within ten minutes; `24 Nov 09:00` on another day."""
     zone = ZoneInfo(document["time_zone"])
     local, today = moment.astimezone(zone), now(document).astimezone(zone)
     if local.date() != today.date():
-        return f"{day(local, today)} {local:%H:%M}"
-    return f"{local:%H:%M:%S}" if abs(seconds_until(document, moment)) < SOON else f"{local:%H:%M}"
+        return f"{format_day(local, today)} {local:%H:%M}"
+    return f"{local:%H:%M:%S}" if abs(seconds_until(document, moment)) < SHOW_SECONDS_BELOW else f"{local:%H:%M}"
 
 
-def day(local: datetime, today: datetime) -> str:
+def format_day(local: datetime, today: datetime) -> str:
+    """`24 Nov`, with its year if that is not this one."""
     year = "" if local.year == today.year else f" {local.year}"
     return f"{local.day} {local:%b}{year}"

@@ -12,12 +12,12 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from spotisync.celery import app as celery
-from spotisync.core import cures
+from spotisync.core import hints
 from spotisync.errors import Unavailable
 from spotisync.settings import Settings
 from spotisync.status import metrics as gauges
 from spotisync.store import migrate
-from spotisync.store.database import server_version
+from spotisync.store.database import get_server_version
 from spotisync.sync import Context
 from spotisync.web import broker
 from spotisync.web.bounded import SingleFlight
@@ -83,13 +83,13 @@ def readyz(request: Request, context: Using) -> JSONResponse:
 def run_checks(probes: HealthChecks, settings: Settings) -> dict[str, Check]:
     deadline = time.monotonic() + READY_SECONDS
     version, tables, answered = probes.database.ask(), probes.migrations.ask(), probes.broker.ask()
-    database = _check(version, deadline, cures.database_hint(embedded=settings.embedded_postgres))
+    database = _check(version, deadline, hints.database_hint(embedded=settings.embedded_postgres))
     if database["ok"]:
         database["says"] = f"PostgreSQL {version.result()}"
     return {
         "database": database,
         "migrations": _tables(tables, deadline, database),
-        "broker": _check(answered, deadline, cures.BROKER),
+        "broker": _check(answered, deadline, hints.BROKER),
     }
 
 
@@ -109,26 +109,26 @@ def _check(asked: "Future[Any]", deadline: float, cure: str) -> Check:
 def _tables(asked: "Future[tuple[str | None, str | None]]", deadline: float, database: Check) -> Check:
     if not database["ok"]:
         return {"ok": False, "says": "not known while the database is away", "cure": database["cure"]}
-    found = _check(asked, deadline, cures.MIGRATIONS)
+    found = _check(asked, deadline, hints.MIGRATE)
     if not found["ok"]:
         return found
     there, needed = asked.result()
     if there != needed:
         says = f"at {there or 'nothing'}, this version needs {needed}"
-        return {"ok": False, "says": says, "cure": cures.MIGRATIONS}
+        return {"ok": False, "says": says, "cure": hints.MIGRATE}
     return {"ok": True, "says": f"at {there}, as this version needs them"}
 
 
 def _version(context: Context) -> str:
     with context.database.begin() as connection:
         gauges.limit_statement_time(connection, READY_SECONDS)
-        return server_version(connection)
+        return get_server_version(connection)
 
 
 def _migrations(context: Context) -> tuple[str | None, str | None]:
     with context.database.begin() as connection:
         gauges.limit_statement_time(connection, READY_SECONDS)
-        return migrate.current_revision(connection), migrate.needed_revision()
+        return migrate.get_current_revision(connection), migrate.get_needed_revision()
 
 
 # ---- what it counts -------------------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
 
 
 def _away(why: str, settings: Settings) -> JSONResponse:
-    cure = cures.database_hint(embedded=settings.embedded_postgres)
+    cure = hints.database_hint(embedded=settings.embedded_postgres)
     problem = {"type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": f"{why}; {cure}"}
     return JSONResponse(problem, 503, media_type="application/problem+json")
 
