@@ -1,4 +1,4 @@
-"""Celery's options. Values come from `spotisync.settings`; what a task does stands in `spotisync/tasks.py`."""
+"""Celery's options. Values come from `spotisync.settings`; the tasks are in `spotisync/tasks.py`."""
 
 from contextlib import suppress
 
@@ -7,7 +7,7 @@ from kombu import Exchange, Queue
 from spotisync.settings import settings
 
 _settings = settings()
-# Without these, a frozen Redis holds a publisher for ever.
+# Without these, a frozen Redis blocks a publisher indefinitely.
 _timeouts = {"socket_timeout": 10, "socket_connect_timeout": 5, "health_check_interval": 25}
 
 broker_url = _settings.broker
@@ -15,13 +15,13 @@ result_backend = _settings.backend
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 broker_transport_options = {
-    # Must exceed the longest countdown plus the longest batch, or Redis delivers twice. A lost worker's batch does not
-    # wait for it: sweep is quicker.
+    # Must exceed the longest countdown plus the longest batch, or Redis delivers twice. It does not delay the batch of
+    # a lost worker: sweep publishes that much earlier.
     "visibility_timeout": max(3600, 2 * _settings.max_countdown + _settings.lease_seconds),
     "unacked_restore_interval": 10,
     "unacked_restore_throttle": 1,
     **_timeouts,
-    # A unix socket takes no such option.
+    # Not valid for a unix socket.
     **({} if _settings.broker.startswith("redis+socket") else {"socket_keepalive": True}),
 }
 redis_socket_timeout = 10
@@ -39,21 +39,21 @@ result_extended = True
 enable_utc = True
 timezone = _settings.zone
 
-# A message is acknowledged when its batch is over; what a dead child had goes to another one. The claim in Postgres
-# makes sure that it counts once.
+# A message is acknowledged after its batch, and the message of a dead child goes to another one. The claim in Postgres
+# ensures that the batch is committed once.
 task_acks_late = True
 task_reject_on_worker_lost = True
 task_track_started = True
 worker_prefetch_multiplier = 1
-# A child publishes when it is born; with a frozen broker that takes its time, and killing it would not help.
+# A new child publishes a sweep, which is slow while the broker is frozen; killing the child would not help.
 worker_proc_alive_timeout = 30
-# A batch is seconds; this is for what hangs where no timeout reaches.
+# A batch takes seconds; this limit ends what hangs where no other timeout applies.
 task_time_limit = 900
-# In a worker: bridge a restart of the broker. What can't be published is published by sweep.
+# Covers a restart of the broker. What can't be published then is published by sweep.
 task_publish_retry_policy = {"max_retries": 5, "interval_start": 0, "interval_step": 0.5, "interval_max": 2}
 
 task_default_queue = "spotisync.sync"
-# Each with an exchange and a key of its own: by default both would get the messages of either.
+# Each with its own exchange and key: with the default ones every queue would get every message.
 task_queues = [
     Queue(name, Exchange(name), name) for name in ("spotisync.sync", "spotisync.control", "spotisync.playback")
 ]
@@ -62,7 +62,7 @@ task_routes = {
     "spotisync.sweep": {"queue": "spotisync.control"},
     "spotisync.tick": {"queue": "spotisync.control"},
     "spotisync.tell": {"queue": "spotisync.control"},
-    # A worker of its own (-Q spotisync.playback) never has it wait behind a batch.
+    # With a separate worker (-Q spotisync.playback) it never waits behind a batch.
     "spotisync.track_playback": {"queue": "spotisync.playback"},
 }
 
@@ -72,7 +72,7 @@ task_send_sent_event = True
 worker_hijack_root_logger = False
 
 
-with suppress(OSError):  # beat says it better, and a worker does not need it
+with suppress(OSError):  # beat reports the error itself, and a worker does not need the directory
     _settings.data_dir.mkdir(parents=True, exist_ok=True)
 beat_schedule_filename = str(_settings.data_dir / "beat-schedule")
 beat_schedule = {
@@ -80,16 +80,16 @@ beat_schedule = {
         "task": "spotisync.sweep",
         "schedule": _settings.sweep_interval,
         "kwargs": {"scheduled": True},
-        # Stale ones do not pile up while no worker is there.
+        # Without a worker, messages do not accumulate.
         "options": {"expires": _settings.sweep_interval},
     },
-    # One query, when nothing was put off.
+    # One query if nothing is deferred.
     "enrich": {
         "task": "spotisync.enrich",
         "schedule": 30,
         "options": {"expires": 30},
     },
-    # A knock; what is due, and when, stands in Postgres.
+    # What is due, and when, is in Postgres.
     "tick": {
         "task": "spotisync.tick",
         "schedule": min(30, _settings.sweep_interval),

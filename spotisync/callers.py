@@ -19,6 +19,7 @@ from spotisync.canvas import Task, publish, run_label
 from spotisync.celery import app
 from spotisync.core import arguments
 from spotisync.errors import SpotisyncError, Unavailable
+from spotisync.result_backend import Result
 from spotisync.store.waiters import Waiter
 from spotisync.sync import Context, callers
 from spotisync.sync.callers import Caller
@@ -98,7 +99,7 @@ def _answer_one(context: Context, waiter: Waiter) -> None:
     """Send the follow-ups, then store the result: a visible result proves that they were sent. May run twice."""
     request = result_backend.build_request(waiter)
     sent_before = waiter.tries > 1 and app.backend.get_state(waiter.task_id) in states.READY_STATES
-    result = result_backend.summary(context, waiter) if waiter.status == "success" else result_backend.failure(waiter)
+    result = result_backend.build_result(context, waiter)
     if not sent_before:
         for follow_up, argument, options in _follow_ups(request, waiter, result):
             unsent = follow_up if waiter.tries == 1 else find_unsent(follow_up)
@@ -108,9 +109,7 @@ def _answer_one(context: Context, waiter: Waiter) -> None:
     result_backend.send_final_event(waiter, result)
 
 
-def _follow_ups(
-    request: Any, waiter: Waiter, result: dict[str, Any] | SpotisyncError
-) -> Iterator[tuple[Signature, Any, dict[str, Any]]]:
+def _follow_ups(request: Any, waiter: Waiter, result: Result) -> Iterator[tuple[Signature, Any, dict[str, Any]]]:
     """As the tracer does after a return: callbacks, then the next link. Errbacks get the id of the failed task."""
     options: dict[str, Any] = {"root_id": request.root_id or waiter.task_id}
     failed = isinstance(result, SpotisyncError)

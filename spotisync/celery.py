@@ -1,4 +1,4 @@
-"""The Celery app, and what each of its worker processes holds. `celery -A spotisync worker` finds it here."""
+"""The Celery app (`celery -A spotisync worker`) and the context of each worker process."""
 
 import ctypes
 import importlib.util
@@ -33,7 +33,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def _celeryconfig() -> Any:
-    """By its path: a wheel has it inside the package, and a checkout's may be shadowed by somebody else's."""
+    """Loaded by its path: a wheel has it in the package, and in a checkout another `celeryconfig` may shadow it."""
     spec = importlib.util.spec_from_file_location("spotisync_celeryconfig", bundled_path("celeryconfig.py"))
     assert spec  # noqa: S101
     assert spec.loader  # noqa: S101
@@ -49,26 +49,26 @@ _context: Context | None = None
 
 
 def context() -> Context:
-    """This process's engine, gate and clients: made on first use, after the fork."""
+    """This process's engine, gate and clients, created on first use, after the fork."""
     global _context  # noqa: PLW0603 (one per process is the point)
     if _context is None:
         _context = Context.from_settings(settings(), stopping)
     return _context
 
 
-# One page of memory that a worker shares with its children, who are forked later. A signal to each of them would miss
-# who is just being born, and would have to be free in every pool.
-_asked_to_stop = mmap.mmap(-1, 1)
+# Memory that a worker shares with the children it forks later. A signal to each child would miss one that is being
+# forked, and no signal number is free in every pool.
+_stop_requested = mmap.mmap(-1, 1)
 
 
 @worker_shutting_down.connect
-def _hand_back(**_: Any) -> None:
-    """SIGTERM or Ctrl-C: Celery waits for what runs, so what runs is to hand its work to another worker soon."""
-    _asked_to_stop[0] = 1
+def _request_stop(**_: Any) -> None:
+    """On SIGTERM or Ctrl-C Celery waits for running tasks, so these must soon release their work to other workers."""
+    _stop_requested[0] = 1
 
 
 def stopping() -> bool:
-    return bool(_asked_to_stop[0])
+    return bool(_stop_requested[0])
 
 
 @setup_logging.connect
@@ -76,33 +76,32 @@ def _set_up_logging(**_: Any) -> None:
     logs.configure(settings())
 
 
-# What a task's arguments are called in a log line.
-_LOGGED = {"sync_id": "run", "phase": "phase", "seq": "batch", "account": "account"}
+# Task argument to log field.
+_LOG_FIELDS = {"sync_id": "run", "phase": "phase", "seq": "batch", "account": "account"}
 
 
 @task_prerun.connect
-def _log_as_task(task_id: str, kwargs: dict[str, Any], **_: Any) -> None:
-    logs.begin_task(
-        task_id, {_LOGGED[name]: value for name, value in kwargs.items() if name in _LOGGED and value is not None}
-    )
+def _begin_task_log(task_id: str, kwargs: dict[str, Any], **_: Any) -> None:
+    fields = {_LOG_FIELDS[name]: value for name, value in kwargs.items() if name in _LOG_FIELDS and value is not None}
+    logs.begin_task(task_id, fields)
 
 
 @task_postrun.connect
-def _log_as_nobody(**_: Any) -> None:
+def _end_task_log(**_: Any) -> None:
     logs.end_task()
 
 
 @heartbeat_sent.connect
-def _show_life(**_: Any) -> None:
-    """Every two seconds, from the loop that takes messages: it stands still while the broker is away."""
+def _touch_heartbeat_file(**_: Any) -> None:
+    """Every 2 s, from the loop that consumes messages; it stops while the broker is away."""
     if path := settings().sign_of_life:
         path.touch()
 
 
 @beat_init.connect
-def _show_life_of_beat(**_: Any) -> None:
-    """With each task that the broker took, which is at each sweep."""
-    after_task_publish.connect(_show_life)
+def _touch_heartbeat_file_from_beat(**_: Any) -> None:
+    """After each task that the broker has accepted: at least once per sweep interval."""
+    after_task_publish.connect(_touch_heartbeat_file)
 
 
 _watched: set[int] = set()
@@ -110,27 +109,27 @@ _watched: set[int] = set()
 
 @worker_ready.connect
 def _watch_children(sender: Any, **_: Any) -> None:
-    """Look for dead children twice a second: the pool can miss an end, and looks by itself only every five seconds."""
+    """Look for dead children twice a second: the pool can miss an exit, and checks only every 5 s."""
     maintain = getattr(getattr(sender.pool, "_pool", None), "maintain_pool", None)
     hub = getattr(sender, "hub", None)
-    # Ready comes again after each reconnection; other pools have no children to lose.
+    # `worker_ready` is sent again after each reconnection. Only the prefork pool has children to watch.
     if maintain and hub and id(hub) not in _watched:
         _watched.add(id(hub))
         hub.call_repeatedly(0.5, maintain)
 
 
 @worker_process_init.connect
-def _begin(**_: Any) -> None:
-    """A child that has just been born may replace one that was killed in mid-batch: let sweep look at once."""
-    _end_with_parent()
+def _start_child(**_: Any) -> None:
+    """Request a sweep: the new child may replace one that was killed during a batch."""
+    _exit_with_parent()
     try:
         app.send_task("spotisync.sweep", retry=False, ignore_result=True)
     except OperationalError:
-        log.warning("the broker is away; beat's next sweep finds what was lost")
+        log.warning("spotisync.sweep could not be published; beat publishes it at its next interval")
 
 
-def _end_with_parent() -> None:
-    """A child whose worker was killed can't acknowledge anything any more."""
+def _exit_with_parent() -> None:
+    """A child can acknowledge nothing once its worker was killed."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() == 1:
@@ -138,7 +137,7 @@ def _end_with_parent() -> None:
 
 
 @worker_process_shutdown.connect
-def _end(**_: Any) -> None:
+def _close_context(**_: Any) -> None:
     global _context  # noqa: PLW0603
     if _context is not None:
         _context.close()

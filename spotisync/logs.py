@@ -1,7 +1,7 @@
-"""Log lines that say which run, phase and batch they belong to: text on a terminal, JSON elsewhere.
+"""Log lines with the run, phase and batch that they belong to: text on a terminal, JSON elsewhere.
 
-Also lines of libraries, and those that Celery writes when a task is over: what is known of a task is kept for as long
-as it lasts. A thread has no context of its own: hand it a copy (`contextvars.copy_context().run`).
+The fields of a task also appear on lines of libraries, and on those that Celery logs after the task function returned.
+A thread starts with an empty context: run it in a copy (`contextvars.copy_context().run`).
 """
 
 import json
@@ -16,21 +16,17 @@ from typing import Any
 from spotisync.settings import Settings
 
 _bound: ContextVar[dict[str, Any]] = ContextVar("bound", default={})  # noqa: B039 (never changed in place)
-
-
 _task: ContextVar[dict[str, Any] | None] = ContextVar("task", default=None)
 
 
 def begin_task(task_id: str, fields: Mapping[str, Any]) -> None:
-    """A Celery task begins in this process."""
     _task.set({"task_id": task_id, **fields})
 
 
 def add_task_fields(**fields: Any) -> None:
-    """For the rest of the task, also after the `bind` that is going on; outside of one: nothing."""
-    known = _task.get()
-    if known is not None:
-        known.update(fields)
+    """Until the end of the task, beyond any `bind`. Does nothing outside a task."""
+    if (current := _task.get()) is not None:
+        current.update(fields)
 
 
 def end_task() -> None:
@@ -38,7 +34,7 @@ def end_task() -> None:
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    # Celery's main process says which task it has received, and is in none.
+    # A line of Celery's main process, which is in no task, may name the task that it has received.
     data = getattr(record, "data", None)
     received = {"task_id": data["id"]} if isinstance(data, dict) and "id" in data else {}
     return {**received, **(_task.get() or {}), **_bound.get()}
@@ -69,27 +65,27 @@ class JsonFormatter(logging.Formatter):
 
 
 def _one_line(value: object) -> str:
-    """A foreign message may hold anything."""
-    words = str(value)
-    return words if words.isprintable() else repr(words)
+    """Escape line breaks and control characters, which a foreign message may contain."""
+    text = str(value)
+    return text if text.isprintable() else repr(text)
 
 
 class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
-        # Celery's own lines have the task's id in their words.
+        # Celery's own lines contain the task's id already.
         fields = " ".join(f"{key}={_one_line(value)}" for key, value in _fields(record).items() if key != "task_id")
         return f"{text}  [{fields}]" if fields else text
 
 
 def configure(settings: Settings) -> None:
-    """Set up the root logger of this process, on stderr: stdout is for what a command answers."""
-    form = settings.log_format or ("text" if sys.stderr.isatty() else "json")
+    """Set up the root logger of this process, on stderr: stdout is for the output of commands."""
+    format_ = settings.log_format or ("text" if sys.stderr.isatty() else "json")
     handler = logging.StreamHandler()
     handler.setFormatter(
-        JsonFormatter() if form == "json" else TextFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+        JsonFormatter() if format_ == "json" else TextFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     )
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
-    # These log whole requests, bearer tokens included, at DEBUG.
+    # At DEBUG these log whole requests, including bearer tokens.
     for name in ("spotipy", "urllib3", "requests"):
         logging.getLogger(name).setLevel(logging.WARNING)
