@@ -16,7 +16,7 @@ from spotisync.errors import Misconfigured
 from spotisync.settings import Settings, settings
 from spotisync.store import runs
 from spotisync.sync import Context
-from tests.integration.conftest import Store
+from tests.support.store import Store
 
 DEAD = "json://127.0.0.1:9/t0ps3cret"
 

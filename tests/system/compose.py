@@ -23,7 +23,8 @@ import yaml
 from spotisync.stack.binaries import postgres_binaries, valkey_server
 from spotisync.stack.directories import server_user
 from spotisync.stack.process import child_command
-from tests.system.programs import Program, until
+from tests.support.waiting import wait_until
+from tests.system.programs import Program
 
 ROOT = Path(__file__).parents[2]
 Service = dict[str, Any]
@@ -171,12 +172,12 @@ class Stack:
     def _await(self, service: str, condition: str) -> None:
         for each in self.named(service):
             if condition == "service_completed_successfully":
-                until(each.succeeded, f"the end of {each.name}")
+                wait_until(each.succeeded, f"the end of {each.name}")
             else:
                 self.await_health(each)
 
     def await_health(self, instance: Instance) -> None:
-        until(lambda: self.healthy(instance), f"{instance.name} being healthy, see {instance.place / 'log'}")
+        wait_until(lambda: self.healthy(instance), f"{instance.name} to be healthy, see {instance.place / 'log'}")
 
     def healthy(self, instance: Instance) -> bool:
         kind, *words = self._here(instance.service["healthcheck"]["test"], instance.place)

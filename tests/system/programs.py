@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,21 +19,12 @@ from spotisync.settings import Settings
 from spotisync.simulator import Server
 from spotisync.sync import Context, accounts
 from tests.support.driver import Account
+from tests.support.waiting import wait_until
 
 # Where a worker of `crashing.py` can be told to die.
 POINTS = ("before_fetch", "after_fetch", "before_publish", "after_publish")
 ANSWERING = ("before_links", "after_links", "after_result")
 VARIABLES = {"client_id": "SPOTIPY_CLIENT_ID", "client_secret": "SPOTIPY_CLIENT_SECRET"}
-
-
-def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    """Wait for a condition, with a deadline. Returns what it came to."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"not within {seconds} s: {what}")
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -111,7 +100,7 @@ class Deployment:
         usual = ["-c", str(concurrency), "-n", f"{name}@test", "-l", "INFO", "--without-mingle", "--without-gossip"]
         worker = self._start(name, [sys.executable, "-m", "celery", "-A", app, "worker", *usual, *options], env)
         log = worker.log
-        until(lambda: " ready." in log.read_text(), f"a worker, see {log}", 60)
+        wait_until(lambda: " ready." in log.read_text(), f"a worker, see {log}")
         return worker
 
     def beat(self, **env: str) -> Program:

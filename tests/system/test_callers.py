@@ -18,8 +18,9 @@ from spotisync.sync import accounts
 from tests.conftest import _administer, _url, settings_for
 from tests.support.driver import Account
 from tests.support.truth import assert_tables_equal_truth
+from tests.support.waiting import wait_until
 from tests.system.conftest import deployed, empty_broker
-from tests.system.programs import Deployment, Others, until
+from tests.system.programs import Deployment, Others
 
 # One deployment for all of them: a worker takes longer to start than most of them last.
 pytestmark = [
@@ -85,7 +86,7 @@ def test_the_chain_is_handed_over_and_not_run_twice(deploy: Callable[..., Deploy
     worker = deployment.worker().log
     _full_sync(deployment, deployment.account()).get(timeout=60)
     batches = deployment.scalar("SELECT sum(batches) FROM sync_state")
-    until(lambda: worker.read_text().count("Task spotisync.finish[") == 2, "the last link")
+    wait_until(lambda: worker.read_text().count("Task spotisync.finish[") == 2, "the last link")
     log = worker.read_text()
     assert log.count("Task spotisync.batch[") == 2 * batches  # received and succeeded
     assert log.count("Task spotisync.finish[") == 2
@@ -107,7 +108,7 @@ def test_the_state_of_an_active_run_is_syncing(deployment: Deployment) -> None:
     account = deployment.account()
     deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks")
     result = _full_sync(deployment, account)
-    until(deployment.simulator.control.held_requests, "the first request")
+    wait_until(deployment.simulator.control.held_requests, "the first request")
     assert str(result.state) == "SYNCING"
     deployment.simulator.control.release()
     assert result.get(timeout=60)["status"] == "success"
@@ -130,8 +131,8 @@ def test_joined_triggers_share_one_run_and_each_is_answered(deployment: Deployme
         ).apply_async()
         for n in range(10)
     ]
-    until(lambda: deployment.scalar("SELECT count(*) FROM waiters") == 10, "ten waiters")
-    until(deployment.simulator.control.held_requests, "the first request")
+    wait_until(lambda: deployment.scalar("SELECT count(*) FROM waiters") == 10, "ten waiters")
+    wait_until(deployment.simulator.control.held_requests, "the first request")
     deployment.simulator.control.release()
     assert {end.get(timeout=60)["sync_id"] for end in ends} == {_first(end).get(timeout=5)["sync_id"] for end in ends}
     assert deployment.scalar("SELECT count(*) FROM sync_history") == 1
@@ -148,7 +149,7 @@ def test_a_failed_run_raises_and_calls_its_errback_once(deployment: Deployment, 
         _first(end).get(timeout=60)
     with pytest.raises(Exception, match="log"):
         end.get(timeout=10)
-    until(lambda: others.calls() == ["failed errback"], "the errback")
+    wait_until(lambda: others.calls() == ["failed errback"], "the errback")
     assert deployment.scalar("SELECT status FROM accounts") == "needs_login"
     with pytest.raises(Exception, match="spotisync login"):
         _full_sync(deployment, account).get(timeout=20)
@@ -159,7 +160,7 @@ def test_the_caller_sees_a_cancel_and_a_resume_from_the_checkpoint(deployment: D
     control = deployment.simulator.control
     control.add_fault(kind="hold", path="/v1/artists")
     result = _full_sync(deployment, account)
-    until(control.held_requests, "the artists phase")
+    wait_until(control.held_requests, "the artists phase")
     sync_id = deployment.scalar("SELECT id FROM sync_history")
     cancelled = deployment.foreign.send_task(
         "spotisync.cancel_sync", kwargs={"sync_id": sync_id}, queue="spotisync.control"
@@ -180,7 +181,7 @@ def test_a_redelivered_batch_has_one_effect(deployment: Deployment) -> None:
     account = deployment.account()
     deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks")
     result = _full_sync(deployment, account)
-    until(deployment.simulator.control.held_requests, "the first batch")
+    wait_until(deployment.simulator.control.held_requests, "the first batch")
     sync_id = deployment.scalar("SELECT id FROM sync_history")
     again = {"sync_id": sync_id, "phase": "tracks", "seq": 0}
     copies = [_send_batch(deployment, again) for _ in range(3)]
@@ -204,8 +205,8 @@ def test_an_idempotency_key_always_returns_the_same_run(deployment: Deployment) 
     deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks", times=2)
     together = [_full_sync(deployment, account, idempotency_key="monday") for _ in range(2)]
     together.append(_full_sync(deployment, other, idempotency_key="monday"))
-    until(lambda: deployment.scalar("SELECT count(*) FROM waiters") == 3, "three waiters")
-    until(lambda: len(deployment.simulator.control.held_requests()) == 2, "both runs")
+    wait_until(lambda: deployment.scalar("SELECT count(*) FROM waiters") == 3, "three waiters")
+    wait_until(lambda: len(deployment.simulator.control.held_requests()) == 2, "both runs")
     deployment.simulator.control.release()
     first, second, others = (each.get(timeout=60) for each in together)
     assert first == second
@@ -227,8 +228,8 @@ def test_a_sync_works_in_every_canvas(deployment: Deployment, others: Others) ->
     deep = deeper.apply_async()
     linked = others.full_sync(one).apply_async(link=others.follow_up("callback"))
     after = chain(syncs[1], chord([others.follow_up("a"), others.follow_up("b")], gather), app=app).apply_async()
-    until(lambda: deployment.scalar("SELECT count(*) FROM waiters") == 9, "all waiters")
-    until(lambda: len(deployment.simulator.control.held_requests()) == 2, "both runs")
+    wait_until(lambda: deployment.scalar("SELECT count(*) FROM waiters") == 9, "nine waiters")
+    wait_until(lambda: len(deployment.simulator.control.held_requests()) == 2, "both runs")
     deployment.simulator.control.release()
     assert [each["account"] for each in both.get(timeout=60)] == [one.name, two.name]
     assert body.get(timeout=60) == [one.name, two.name]
@@ -236,7 +237,7 @@ def test_a_sync_works_in_every_canvas(deployment: Deployment, others: Others) ->
     assert [each["tag"] for each in fan.get(timeout=60)] == ["left", "right"]
     assert after.get(timeout=60) == ["a", "b"]
     assert linked.get(timeout=60)["status"] == "success"
-    until(lambda: others.called("callback"), "the callback")
+    wait_until(lambda: others.called("callback"), "the callback")
     tags = Counter(line.split()[0] for line in others.calls())
     assert tags == {**dict.fromkeys(["left", "right", "inner", "callback", "a", "b", "deeper"], 1), "body": 2}
     assert deployment.scalar("SELECT count(*) FROM sync_history") == 2
@@ -248,13 +249,13 @@ def test_a_chord_with_a_cancelled_sync_fails(deployment: Deployment, others: Oth
     first = others.full_sync(one)
     body = others.signature("foreign.gather", tag="never").on_error(others.on_error("body"))
     end = chord([first, others.full_sync(two)], body, app=deployment.foreign).apply_async()
-    until(deployment.simulator.control.held_requests, "a run")
+    wait_until(deployment.simulator.control.held_requests, "a run")
     sync_id = deployment.scalar("SELECT min(id) FROM sync_history")
     _cancel(deployment, sync_id).get(timeout=20)
     deployment.simulator.control.release()
     with pytest.raises(Exception, match="cancelled"):
         end.get(timeout=60)
-    until(lambda: others.calls() == ["body errback"], "the errback of the body")
+    wait_until(lambda: others.calls() == ["body errback"], "the errback of the body")
 
 
 def _cancel(deployment: Deployment, sync_id: int) -> "AsyncResult[Any]":
@@ -267,17 +268,19 @@ def test_cancelling_a_parked_run_answers_every_caller(deployment: Deployment, ot
     link = others.follow_up("never")
     end = chain(others.full_sync(account), link, app=deployment.foreign).on_error(others.on_error("parked"))
     result = end.apply_async()
-    until(lambda: deployment.sql("SELECT 1 FROM sync_history WHERE status = 'rate_limited'"), "the park")
+    wait_until(
+        lambda: deployment.sql("SELECT 1 FROM sync_history WHERE status = 'rate_limited'"), "the run to be parked"
+    )
     sync_id = deployment.scalar("SELECT id FROM sync_history")
     assert _cancel(deployment, sync_id).get(timeout=20)["status"] == "cancelled"
     for each in (_first(result), result):
         with pytest.raises(Exception, match=f"run {sync_id} cancelled"):
             each.get(timeout=20)
-    until(lambda: others.calls() == ["parked errback"], "the errback")
+    wait_until(lambda: others.calls() == ["parked errback"], "the errback")
 
 
 REFUSED: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
-    ("full_sync", (), {"account": "nobody"}, "there is no account 'nobody'; there are"),
+    ("full_sync", (), {"account": "nobody"}, "Unknown account 'nobody'. Known:"),
     ("full_sync", (), {}, "which account"),
     ("full_sync", (), {"account": 5}, "account of spotisync.full_sync has to be text"),
     (
@@ -310,7 +313,7 @@ def test_refusals_name_the_command_that_fixes_them(deployment: Deployment, other
     for result, (_, _, _, words) in zip(results, refused, strict=True):
         with pytest.raises(Exception, match=words):
             result.get(timeout=20)
-    until(lambda: len(others.calls()) == len(refused), "the errbacks")
+    wait_until(lambda: len(others.calls()) == len(refused), "the errbacks")
     assert sorted(others.calls()) == sorted(f"e{number} errback" for number in range(len(refused)))
     assert deployment.sql("SELECT 1 FROM sync_history") == []
     over = _full_sync(deployment, one).get(timeout=60)["sync_id"]
@@ -329,8 +332,8 @@ def test_removing_an_account_answers_callers_and_leaves_nothing(deployment: Depl
         .apply_async()
         for number in range(3)
     ]
-    until(control.held_requests, "a batch in flight")
-    until(lambda: deployment.scalar("SELECT count(*) FROM waiters") == 3, "three waiters")
+    wait_until(control.held_requests, "a batch in flight")
+    wait_until(lambda: deployment.scalar("SELECT count(*) FROM waiters") == 3, "three waiters")
     sync_id = deployment.scalar("SELECT id FROM sync_history")
     accounts.remove(deployment.sync, account.name)
     late = [_send_batch(deployment, {"sync_id": sync_id, "phase": "tracks", "seq": seq}) for seq in range(3)]
@@ -339,8 +342,8 @@ def test_removing_an_account_answers_callers_and_leaves_nothing(deployment: Depl
         with pytest.raises(Exception, match="cancelled: the account was removed"):
             end.get(timeout=20)
     assert all(not each.get(timeout=20)["success"] for each in late)
-    until(lambda: sorted(others.calls()) == [f"e{number} errback" for number in range(3)], "the errbacks")
-    until(lambda: not deployment.sql("SELECT 1 FROM waiters"), "the waiters going")
+    wait_until(lambda: sorted(others.calls()) == [f"e{number} errback" for number in range(3)], "the errbacks")
+    wait_until(lambda: not deployment.sql("SELECT 1 FROM waiters"), "the waiters to be deleted")
     own = ("accounts", "sync_history", "sync_state", "saved_tracks", "account_playlists", "followed_artists")
     assert [table for table in own if deployment.sql(f"SELECT 1 FROM {table}")] == []
 
@@ -352,13 +355,15 @@ def test_stores_results_again_that_the_backend_lost(deployment: Deployment, othe
     control = deployment.simulator.control
     control.add_fault(kind="hold", path="/v1/me/tracks")
     cancelled = chain(others.full_sync(one), others.follow_up("never"), app=deployment.foreign).apply_async()
-    until(control.held_requests, "the run that is cancelled")
+    wait_until(control.held_requests, "the run that is cancelled")
     _cancel(deployment, deployment.scalar("SELECT max(id) FROM sync_history")).get(timeout=20)
     control.release()
-    until(lambda: deployment.scalar("SELECT count(*) FROM waiters WHERE answered_at IS NOT NULL") == 2, "both answers")
+    wait_until(
+        lambda: deployment.scalar("SELECT count(*) FROM waiters WHERE answered_at IS NOT NULL") == 2, "both answers"
+    )
     control.add_fault(kind="hold", path="/v1/me/tracks")
     waits = _full_sync(deployment, two)
-    until(control.held_requests, "the run that goes on")
+    wait_until(control.held_requests, "the run that continues")
     with _backend(deployment) as client:
         client.flushdb()
     fresh: list[AsyncResult[Any]] = [
@@ -368,7 +373,7 @@ def test_stores_results_again_that_the_backend_lost(deployment: Deployment, othe
     for each in fresh[1:]:
         with pytest.raises(Exception, match="cancelled"):
             each.get(timeout=20)
-    until(lambda: str(waits.state) == "SYNCING", "the state of who still waits")
+    wait_until(lambda: str(waits.state) == "SYNCING", "the state of the waiting caller")
     control.release()
     assert waits.get(timeout=60)["status"] == "success"
     assert [line.split()[0] for line in others.calls()] == ["once"]
@@ -388,13 +393,13 @@ def test_keeps_alive_a_chord_whose_counters_would_expire(deployment: Deployment,
     with _backend(deployment) as client:
         before = set(client.scan_iter("celery-taskset-meta-*.s"))
         end = outer.apply_async()
-        until(lambda: len(deployment.simulator.control.held_requests()) == 2, "both runs")
+        wait_until(lambda: len(deployment.simulator.control.held_requests()) == 2, "both runs")
         sizes = set(client.scan_iter("celery-taskset-meta-*.s")) - before
         assert len(sizes) == 2
         for key in sizes:
             client.expire(key, 60)
         deployment.sql("UPDATE waiters SET kept_at = now() - interval '61 minutes'")
-        until(lambda: all(client.ttl(key) > 80_000 for key in sizes), "their lives being prolonged")
+        wait_until(lambda: all(client.ttl(key) > 80_000 for key in sizes), "the results to be kept alive")
     deployment.simulator.control.release()
     end.get(timeout=60)
     assert [len(others.called(tag)) for tag in ("inner", "outer")] == [1, 1]
@@ -407,12 +412,12 @@ def test_task_events_show_the_end_of_a_trigger(deployment: Deployment) -> None:
     with _events(deployment, seen):
         done = _full_sync(deployment, account)
         done.get(timeout=60)
-        until(lambda: done.id in seen, "the event of a success")
+        wait_until(lambda: done.id in seen, "the event of a success")
         deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks")
         gone = _full_sync(deployment, account)
-        until(deployment.simulator.control.held_requests, "the second run")
+        wait_until(deployment.simulator.control.held_requests, "the second run")
         _cancel(deployment, deployment.scalar("SELECT max(id) FROM sync_history")).get(timeout=20)
-        until(lambda: gone.id in seen, "the event of a failure")
+        wait_until(lambda: gone.id in seen, "the event of a failure")
     assert (seen[done.id]["type"], seen[gone.id]["type"]) == ("task-succeeded", "task-failed")
     assert "'status': 'success'" in seen[done.id]["result"]
     assert 0 < seen[done.id]["runtime"] < 60

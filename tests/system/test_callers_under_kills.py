@@ -16,7 +16,8 @@ from celery.result import AsyncResult
 from spotisync.stack.valkey import Valkey
 from tests.support.driver import Account
 from tests.support.truth import assert_tables_equal_truth
-from tests.system.programs import ANSWERING, Deployment, Others, until
+from tests.support.waiting import wait_until
+from tests.system.programs import ANSWERING, Deployment, Others
 
 Deploy = Callable[..., Deployment]
 Promised = dict[str, str]
@@ -36,8 +37,8 @@ def ten_callers(others: Others, account: Account) -> "dict[str, AsyncResult[Any]
         ).apply_async()
         for number in range(CALLERS)
     }
-    until(lambda: deployment.scalar("SELECT count(*) FROM waiters") == CALLERS, "ten waiters")
-    until(deployment.simulator.control.held_requests, "the first request")
+    wait_until(lambda: deployment.scalar("SELECT count(*) FROM waiters") == CALLERS, "ten waiters")
+    wait_until(deployment.simulator.control.held_requests, "the first request")
     return ends
 
 
@@ -48,7 +49,7 @@ def check_all_ran(others: Others, promised: Promised, account: Account, most: in
         nudge(others.deployment)
         return all(others.called(tag) for tag in promised)
 
-    until(all_of_them, "every follow-up", 90)
+    wait_until(all_of_them, "every follow-up", seconds=90)
     for tag, task_id in promised.items():
         calls = [line.split() for line in others.called(tag)]
         assert {call[1] for call in calls} == {"success"}
@@ -82,12 +83,12 @@ def fire(deploy: Deploy, tmp_path: Path, points: list[str]) -> None:
     orders.write_text(f"{points[0]} answer")
     deployment.simulator.control.release()
     for point in [*points[1:], None]:
-        until(lambda: not orders.exists(), "the kill")
+        wait_until(lambda: not orders.exists(), "the kill")
         if point:
             orders.write_text(f"{point} answer")
         nudge(deployment)
     for tag, end in ends.items():
-        until(partial(_ready, others, end), f"the end of {tag}")
+        wait_until(partial(_ready, others, end), f"the end of {tag}")
         assert end.get(timeout=20) == tag
         assert _sync_of(end).get(timeout=20)["status"] == "success"
     check_all_ran(others, promises(ends), account)
@@ -123,13 +124,13 @@ def test_answers_callers_despite_repeated_kills_of_children(deploy: Deploy, tmp_
     ends = ten_callers(others, account)
     deployment.simulator.control.release()
     for _ in range(12):
-        until(worker.children, "children")
+        wait_until(worker.children, "children")
         for pid in worker.children():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         answered = _answered(deployment)
         with suppress(AssertionError):
-            until(partial(_more, deployment, answered), "somebody being told", 1)
+            wait_until(partial(_more, deployment, answered), "an answered caller", seconds=1)
         if answered == CALLERS:
             break
     check_all_ran(others, promises(ends), account)

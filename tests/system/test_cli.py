@@ -9,8 +9,9 @@ import typer
 from typer.testing import CliRunner
 
 from spotisync.cli.app import app
+from tests.support.waiting import wait_until
 from tests.system.command_line import Here, Shell, bare_environment
-from tests.system.programs import Deployment, environment, until
+from tests.system.programs import Deployment, environment
 
 
 @pytest.fixture
@@ -168,7 +169,7 @@ def test_says_that_no_sync_has_run_yet(cli: Here) -> None:
     assert "No sync has run yet" in cli("history").out
     assert cli("status", "--json").json["status"] is None
     assert cli("history", "--json").json == []
-    assert "there is no account" in cli("sync", "full").err
+    assert "No account yet" in cli("sync", "full").err
     assert cli("status", "--account", "nobody").code == 1
 
 
@@ -266,14 +267,14 @@ def test_ctrl_c_leaves_the_run_active(deployment: Deployment, cli: Here, shell: 
         assert waiting.wait(60) == 130
     assert cli("status", "--json").json["status"] == "in_progress"
     deployment.worker()
-    until(lambda: cli("status", "--json").json["status"] == "success", "the run is over")
+    wait_until(lambda: cli("status", "--json").json["status"] == "success", "the end of the run")
 
 
 def test_works_with_several_accounts(deployment: Deployment, cli: Here, shell: Shell) -> None:
     deployment.sql("INSERT INTO accounts (spotify_user_id, status) VALUES ('second', 'active')")
     which = shell("sync", "full")
     assert which.code == 1
-    assert "which account?" in which.err
+    assert "More than one account" in which.err
     run = shell("sync", "full", "--account", "second", "--json").json
     assert run["account"] == "second"
     assert [(each["account"], each["status"]) for each in cli("status", "--json").json][1:] == [
@@ -319,14 +320,14 @@ def test_says_why_a_parked_run_waits(deployment: Deployment, cli: Here, shell: S
     deployment.worker()
     deployment.simulator.control.add_fault(kind="status", status=429, retry_after=3600, family="library", times=1)
     run = shell("sync", "full", "--json").json
-    until(lambda: cli("status", "--json").json["status"] == "rate_limited", "it is parked")
+    wait_until(lambda: cli("status", "--json").json["status"] == "rate_limited", "the run to be parked")
     words = " ".join(cli("status").out.split())  # wherever the line was broken
     assert "Paused by Spotify until" in words
     assert "(1 h): quota of library reads" in words
     assert "Only library reads wait" in words
     assert cli("limits", "clear").code == 0
     deployment.beat()
-    until(lambda: cli("status", "--json").json["status"] == "success", f"run {run['sync_id']} is over")
+    wait_until(lambda: cli("status", "--json").json["status"] == "success", f"the end of run {run['sync_id']}")
 
 
 def test_creates_and_drops_the_tables(empty_database_url: str, deployment: Deployment) -> None:

@@ -13,8 +13,8 @@ from spotisync.simulator import Control
 from spotisync.sync import Context
 from tests.support.driver import Account
 from tests.support.truth import assert_tables_equal_truth
+from tests.support.waiting import wait_until
 from tests.system.compose import ROOT, Stack, commands_of, dotenv
-from tests.system.programs import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 # They end by themselves, or play Spotify.
@@ -44,7 +44,7 @@ def test_a_rolling_restart_of_all_services_during_a_sync_loses_nothing(stack: St
     stack.up()
     spotify = Control(f"http://127.0.0.1:{stack.ports['8421']}")
     workers = stack.named("worker")
-    until(lambda: all("batch in" in worker.log for worker in workers), "each of three workers doing some of it")
+    wait_until(lambda: all("batch in" in worker.log for worker in workers), "a batch from each of three workers")
     spotify.settings(latency_ms=2_500)  # a batch takes longer than a moment, and the sync longer than the restarts
     (demo,) = stack.named("demo")
     restarted = [each for each in stack.instances.values() if each.name.rpartition("-")[0] not in NOT_RESTARTED]
@@ -54,7 +54,7 @@ def test_a_rolling_restart_of_all_services_during_a_sync_loses_nothing(stack: St
     spotify.settings(latency_ms=0)
     for each in restarted:
         stack.await_health(each)
-    until(demo.succeeded, "the end of the sync", 120)
+    wait_until(demo.succeeded, "the end of the sync", seconds=120)
     _compare(stack, secrets, spotify)
 
 

@@ -15,8 +15,9 @@ import pytest
 
 from spotisync.cli.demo import environment as demo_place
 from spotisync.simulator import start
+from tests.support.waiting import wait_until
 from tests.system.command_line import SPOTISYNC, Said, bare_environment
-from tests.system.stack.processes import processes_of, wait_for
+from tests.system.stack.processes import processes_of
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def place() -> Iterator[Path]:
     path.chmod(0o711)  # root's servers run as nobody
     yield path
     try:
-        wait_for(lambda: not processes_of(path), within=30)
+        wait_until(lambda: not processes_of(path), "all processes to end", seconds=30)
     finally:
         for pid in processes_of(path):
             with suppress(ProcessLookupError):
@@ -97,7 +98,7 @@ def test_a_killed_demo_leaves_no_process_and_the_next_one_resumes(place: Path) -
         assert refused.code == 1
         assert f"already running on {place}/d/demo, as pid {demo.pid}" in refused.err
         demo.kill()
-    wait_for(lambda: not processes_of(place), within=30)
+    wait_until(lambda: not processes_of(place), "all processes to end", seconds=30)
 
     with launch(place, env, "demo", "--exit") as demo:
         said = read_until(demo, "Stopped.")

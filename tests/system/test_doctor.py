@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import wait_until
 from tests.system.command_line import Said, Shell
-from tests.system.programs import Deployment, environment, until
+from tests.system.programs import Deployment, environment
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def test_doctor_finds_a_healthy_deployment(deployment: Deployment) -> None:
     name = deployment.account().name
     deployment.beat()
     deployment.worker()
-    until(lambda: deployment.sql("SELECT 1 FROM heartbeats"), "a sweep of the schedule")
+    wait_until(lambda: deployment.sql("SELECT 1 FROM heartbeats"), "a sweep of the schedule")
     doctor = Shell(environment(deployment.settings))
     said = doctor("doctor", "--json")
     assert (said.code, said.err) == (0, "")

@@ -57,9 +57,9 @@ def test_an_id_that_spotify_refuses_does_not_affect_others(
         assert found.scalar_one() == "gone"
 
 
-def test_a_sync_stores_edits_made_since_the_last_one(make_sync: Callable[..., Context]) -> None:
+def test_a_sync_stores_edits_made_since_the_last_one(make_context: Callable[..., Context]) -> None:
     with start("tiny", seed=11) as simulator:
-        sync = make_sync(simulator)
+        sync = make_context(simulator)
         account = Account(accounts.add(sync, simulator.refresh_token(), None).spotify_user_id)
         driver.full_sync(sync, account)
         for _ in range(30):
@@ -68,10 +68,10 @@ def test_a_sync_stores_edits_made_since_the_last_one(make_sync: Callable[..., Co
         assert_tables_equal_truth(sync, account, simulator.world.truth(account.name))
 
 
-def test_a_library_of_thousands_equals_the_truth_row_by_row(make_sync: Callable[..., Context]) -> None:
+def test_a_library_of_thousands_equals_the_truth_row_by_row(make_context: Callable[..., Context]) -> None:
     """The demo's library: what `make demo` counts is compared here in every column."""
     with start("small") as simulator:
-        sync = make_sync(simulator)
+        sync = make_context(simulator)
         account = Account(accounts.add(sync, simulator.refresh_token(), None).spotify_user_id)
         summary = driver.full_sync(sync, account)
         processed = {name: phase["items_processed"] for name, phase in summary["phases"].items()}

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.support.truth import expected
-from tests.system.programs import Deployment, until
+from tests.support.waiting import wait_until
+from tests.system.programs import Deployment
 
 KILLED = [("full", "after_fetch tracks"), ("incremental", "after_fetch tracks"), ("full", "before_publish tracks")]
 
@@ -25,7 +26,7 @@ def test_as_of_queries_are_right_after_kill_9_in_every_run(deploy: Callable[...,
         result = deployment.foreign.send_task(
             f"spotisync.{sync_type}_sync", kwargs={"account": account.name}, queue="spotisync.sync"
         )
-        until(lambda: not orders.exists(), f"the kill {order}")
+        wait_until(lambda: not orders.exists(), f"the kill {order}")
         assert result.get(timeout=60)["status"] == "success"
         known[deployment.scalar("SELECT clock_timestamp()")] = expected(world.truth(account.name))["saved_tracks"]
         for _ in range(4):
@@ -61,7 +62,7 @@ def test_finds_earlier_contents_of_a_playlist_after_a_worker_kill(deploy: Callab
         result = deployment.foreign.send_task(
             f"spotisync.{sync_type}_sync", kwargs={"account": account.name}, queue="spotisync.sync"
         )
-        until(lambda: deployment.sql("SELECT 1 FROM sync_history WHERE claim IS NOT NULL AND seq > 0"), "a batch")
+        wait_until(lambda: deployment.sql("SELECT 1 FROM sync_history WHERE claim IS NOT NULL AND seq > 0"), "a batch")
         worker.end()
         deployment.simulator.control.settings(latency_ms=0)
         worker = deployment.worker()

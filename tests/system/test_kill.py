@@ -12,7 +12,8 @@ from celery.result import AsyncResult
 from spotisync.core.states import PHASES
 from tests.support.driver import Account
 from tests.support.truth import assert_tables_equal_truth
-from tests.system.programs import POINTS, Deployment, until
+from tests.support.waiting import wait_until
+from tests.system.programs import POINTS, Deployment
 
 LARGEST_BATCH = 8  # requests
 SAMPLE = [
@@ -48,9 +49,9 @@ def check_kills(deploy: Callable[..., Deployment], tmp_path: Path, cases: list[t
         control.reset_log()
         orders.write_text(f"{point} {phase}")
         result = trigger(deployment, account)
-        until(lambda: not orders.exists(), f"the kill {point} of {phase}")
+        wait_until(lambda: not orders.exists(), f"the kill {point} of {phase}")
         died, batches = time.monotonic(), _batches(deployment)
-        until(partial(_moved_on, deployment, batches), f"going on after the kill {point} of {phase}", 30)
+        wait_until(partial(_moved_on, deployment, batches), f"progress after the kill {point} of {phase}", seconds=30)
         went_on = time.monotonic() - died
         assert result.get(timeout=60)["status"] == "success"
         print(f"{point} {phase}: on after {went_on:.1f} s, {calls(deployment) - calm} calls again")

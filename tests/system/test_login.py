@@ -11,8 +11,9 @@ import pytest
 from spotisync.sync import accounts
 from tests.support.driver import Account
 from tests.support.truth import expected, tables
+from tests.support.waiting import wait_until
 from tests.system.command_line import Here, Shell
-from tests.system.programs import Deployment, environment, until
+from tests.system.programs import Deployment, environment
 
 Deploy = Callable[..., Deployment]
 ANYWHERE = "http://127.0.0.1/callback"
@@ -87,7 +88,7 @@ def test_four_workers_lose_no_rotating_token_and_survive_a_revocation(
     for name in good:
         assert results[name].get(timeout=90)["status"] == "success"
     lives = (time.monotonic() - began) / (TOKEN_LIFE * 0.9)
-    until(results[revoked].ready, "the run of the revoked account has failed")
+    wait_until(results[revoked].ready, "the run of the revoked account to fail")
     refreshes = [each for each in control.requests() if each["path"] == "/api/token"]
     granted = len([each for each in refreshes if each["status"] == 200])
     assert len(good) <= granted <= len(good) * (lives + 1)

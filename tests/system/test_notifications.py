@@ -7,7 +7,8 @@ import pytest
 import redis
 
 from tests.integration.test_notifications import Hook
-from tests.system.programs import Deployment, until
+from tests.support.waiting import wait_until
+from tests.system.programs import Deployment
 
 
 @pytest.mark.slow
@@ -22,7 +23,7 @@ def test_the_worker_notifies_once_of_a_failed_sync_despite_flushall(
         deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue="spotisync.sync")
         deployment.worker(concurrency=1)
         deployment.beat()
-        until(lambda: hook.told, "somebody is told")
+        wait_until(lambda: hook.told, "a notification")
         assert "premium" in hook.told[0]["message"]
         number = int(deployment.settings.broker.rpartition("=")[2])
         socket = deployment.settings.broker.partition("://")[2].partition("?")[0]
@@ -30,7 +31,7 @@ def test_the_worker_notifies_once_of_a_failed_sync_despite_flushall(
             broker.flushdb()
         for _ in range(3):
             deployment.foreign.send_task("spotisync.tell", queue="spotisync.control")
-        until(lambda: deployment.logs().count("Task spotisync.tell") >= 8, "it is told no more")
+        wait_until(lambda: deployment.logs().count("Task spotisync.tell") >= 8, "eight runs of the notification task")
         assert hook.titles == [f"a sync of {account.name} has failed"]
         assert "t0ps3cret" not in deployment.logs()
     finally:
@@ -43,8 +44,10 @@ def test_each_log_line_of_a_batch_names_its_run(deploy: Callable[..., Deployment
     account = deployment.account()
     worker = deployment.worker(concurrency=1, SPOTISYNC_LOG_FORMAT="json")
     deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue="spotisync.sync")
-    until(lambda: deployment.scalar("SELECT count(*) FROM sync_history WHERE status = 'success'"), "it is synced")
-    until(lambda: '"Task spotisync.finish[' in worker.log.read_text(), "its last task has said so")
+    wait_until(
+        lambda: deployment.scalar("SELECT count(*) FROM sync_history WHERE status = 'success'"), "the run to succeed"
+    )
+    wait_until(lambda: '"Task spotisync.finish[' in worker.log.read_text(), "the last log line of the run")
     lines = [json.loads(line) for line in worker.log.read_text().splitlines() if line.startswith("{")]
     of_batches = [
         line

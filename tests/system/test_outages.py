@@ -19,7 +19,8 @@ from spotisync.store import migrate
 from tests.conftest import QUICK
 from tests.support.driver import Account
 from tests.support.truth import assert_tables_equal_truth
-from tests.system.programs import Deployment, until
+from tests.support.waiting import wait_until
+from tests.system.programs import Deployment
 
 Deploy = Callable[..., Deployment]
 
@@ -62,7 +63,7 @@ def test_a_sync_survives_repeated_kills_of_the_worker(deploy: Deploy) -> None:
     worker = deployment.worker()
     result = trigger(deployment, account)
     for batches in (3, 9):
-        until(partial(under_way, deployment, batches), "batches")
+        wait_until(partial(under_way, deployment, batches), "batches")
         worker.kill()
         worker = deployment.worker()
     assert result.get(timeout=90)["status"] == "success"
@@ -74,7 +75,9 @@ def test_pool_children_end_with_their_worker(deploy: Deploy) -> None:
     children = worker.children()
     assert children
     worker.kill()
-    until(lambda: not any(Path(f"/proc/{pid}").exists() and _state(pid) != "Z" for pid in children), "children ending")
+    wait_until(
+        lambda: not any(Path(f"/proc/{pid}").exists() and _state(pid) != "Z" for pid in children), "the children to end"
+    )
 
 
 def _state(pid: int) -> str:
@@ -94,7 +97,7 @@ def test_the_worker_survives_a_broker_kill_during_a_batch(
     deployment.beat()
     worker = deployment.worker()
     trigger(deployment, account)
-    until(lambda: under_way(deployment, 3), "batches")
+    wait_until(lambda: under_way(deployment, 3), "batches")
     own_valkey.kill()
     if data_lost:
         for file in (own_place / "data").rglob("*.aof"):
@@ -102,9 +105,9 @@ def test_the_worker_survives_a_broker_kill_during_a_batch(
         for file in (own_place / "data").rglob("*.manifest"):
             file.unlink()
     batches = deployment.scalar("SELECT sum(batches) FROM sync_state")
-    until(lambda: "Connection" in worker.log.read_text() or batches, "the loss being noticed")
+    wait_until(lambda: "Connection" in worker.log.read_text() or batches, "the worker to notice the loss")
     own_valkey.start().wait_ready()
-    until(lambda: over(deployment), f"the end of the run, see {worker.log}", 90)
+    wait_until(lambda: over(deployment), f"the end of the run, see {worker.log}", seconds=90)
     assert worker.process.poll() is None
     check_truth(deployment, account)
 
@@ -121,7 +124,7 @@ def test_a_sync_survives_flushall_at_any_time(deploy: Deploy, broker_url: str) -
     deployment.worker()
     trigger(deployment, account)
     # Before there is a row, the message is all there is, and whoever sent it has to send it again.
-    until(lambda: deployment.sql("SELECT 1 FROM sync_history"), "the run")
+    wait_until(lambda: deployment.sql("SELECT 1 FROM sync_history"), "the run")
     socket = broker_url.removeprefix("redis+socket://").partition("?")[0]
     with redis.Redis(unix_socket_path=socket) as client:
         deadline = time.monotonic() + 15
@@ -130,8 +133,8 @@ def test_a_sync_survives_flushall_at_any_time(deploy: Deploy, broker_url: str) -
             client.flushall()
             pause = dice.uniform(0.05, 1.5)
             until_then = time.monotonic() + pause
-            until(partial(_past, until_then, deployment), "the next flush")
-    until(lambda: over(deployment), "the end of the run", 90)
+            wait_until(partial(_past, until_then, deployment), "the next flush")
+    wait_until(lambda: over(deployment), "the end of the run", seconds=90)
     check_truth(deployment, account)
 
 
@@ -143,10 +146,10 @@ def test_a_sync_survives_a_postgres_outage(seconds: int, deploy: Deploy, own_pos
     deployment.beat()
     worker = deployment.worker()
     result = trigger(deployment, account)
-    until(lambda: under_way(deployment, 4), "batches")
+    wait_until(lambda: under_way(deployment, 4), "batches")
     own_postgres.kill()
     back_at = time.monotonic() + seconds
-    until(lambda: time.monotonic() > back_at, "a while without Postgres")
+    wait_until(lambda: time.monotonic() > back_at, "the end of the outage")
     assert worker.process.poll() is None
     own_postgres.start().wait_ready()
     assert result.get(timeout=90)["status"] == "success"
@@ -161,7 +164,7 @@ def test_a_trigger_sent_during_a_postgres_outage_is_not_lost(deploy: Deploy, own
     worker = deployment.worker()
     own_postgres.kill()
     result = trigger(deployment, account)
-    until(lambda: worker.log.read_text().count("retrying spotisync.full_sync") > 4, "more tries than three")
+    wait_until(lambda: worker.log.read_text().count("retrying spotisync.full_sync") > 4, "more than three tries")
     own_postgres.start().wait_ready()
     assert result.get(timeout=60)["status"] == "success"
     check_truth(deployment, account)
@@ -175,12 +178,12 @@ def test_a_sync_survives_a_restart_of_beat(deploy: Deploy) -> None:
     beat = deployment.beat()
     worker = deployment.worker()
     trigger(deployment, account)
-    until(lambda: under_way(deployment, 3), "batches")
+    wait_until(lambda: under_way(deployment, 3), "batches")
     beat.kill()
     worker.kill()
     deployment.beat()
     deployment.worker()
-    until(lambda: over(deployment), "the end of the run", 90)
+    wait_until(lambda: over(deployment), "the end of the run", seconds=90)
     check_truth(deployment, account)
 
 
@@ -192,17 +195,17 @@ def test_a_worker_frozen_past_its_lease_writes_nothing(deploy: Deploy) -> None:
     frozen = deployment.worker(concurrency=1)
     control.add_fault(kind="hold", path="/v1/artists", times=1)
     trigger(deployment, account)
-    until(control.held_requests, "the request that is held")
+    wait_until(control.held_requests, "the held request")
     everyone = [frozen.process.pid, *frozen.children()]
     for pid in everyone:
         os.kill(pid, signal.SIGSTOP)
     control.release()
     deployment.worker(concurrency=1)
-    until(lambda: over(deployment), "the end of the run by the other worker", 60)
+    wait_until(lambda: over(deployment), "the other worker to end the run")
     before = _versions(deployment)
     for pid in everyone:
         os.kill(pid, signal.SIGCONT)
-    until(lambda: "batch dropped" in frozen.log.read_text(), "the frozen worker giving up")
+    wait_until(lambda: "batch dropped" in frozen.log.read_text(), "the frozen worker to drop its batch")
     assert _versions(deployment) == before
     check_truth(deployment, account)
 

@@ -13,7 +13,8 @@ from spotisync.core.requests import Family
 from spotisync.gate.pace import KEPT, Pace, redis_url
 from tests.support.driver import Account
 from tests.support.truth import assert_tables_equal_truth
-from tests.system.programs import Deployment, until
+from tests.support.waiting import wait_until
+from tests.system.programs import Deployment
 
 Deploy = Callable[..., Deployment]
 WINDOW = 2
@@ -121,7 +122,9 @@ def test_a_run_that_waits_for_its_turn_is_right_and_gets_no_429(deploy: Deploy) 
     deployment.beat()
     deployment.worker()
     trigger(deployment, account)
-    until(lambda: deployment.sql("SELECT 1 FROM sync_history WHERE status = 'success'"), "the end of the run", 90)
+    wait_until(
+        lambda: deployment.sql("SELECT 1 FROM sync_history WHERE status = 'success'"), "the end of the run", seconds=90
+    )
     assert not [each for each in deployment.simulator.control.requests() if each["status"] == 429]
     assert deployment.sql("SELECT sum(failures) FROM sync_state") == [(0,)]
     assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))
@@ -138,7 +141,7 @@ def test_four_workers_and_accounts_use_nearly_all_of_the_rate(deploy: Deploy) ->
     for account in accounts:
         trigger(deployment, account)
     over = "SELECT count(*) FROM sync_history WHERE status = 'success'"
-    until(lambda: deployment.scalar(over) == 4, "the end of all runs", 400)
+    wait_until(lambda: deployment.scalar(over) == 4, "the end of all runs", seconds=400)
     times = [each["time"] for each in deployment.simulator.control.requests() if each["path"].startswith("/v1/")]
     assert not [each for each in deployment.simulator.control.requests() if each["status"] == 429]
     used = (len(times) - 1) / (max(times) - min(times)) * 30

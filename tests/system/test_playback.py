@@ -7,7 +7,8 @@ from celery.result import AsyncResult
 
 from spotisync.celery import app
 from tests.support.plays import assert_plays_are_true
-from tests.system.programs import Deployment, until
+from tests.support.waiting import wait_until
+from tests.system.programs import Deployment
 
 Deploy = Callable[..., Deployment]
 
@@ -31,12 +32,14 @@ def test_reads_plays_during_a_sync_and_while_the_library_waits(deploy: Deploy) -
     deployment.worker(concurrency=2)
     for _ in range(3):
         deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue="spotisync.sync")
-    until(control.held_requests, "a batch that takes its time")
+    wait_until(control.held_requests, "a held batch")
     assert read(deployment)["plays_added"] == 50
     assert control.held_requests(), "the batch is still at it"
     control.clear_faults(held)
     control.release()
-    until(lambda: deployment.sql("SELECT 1 FROM sync_history WHERE status = 'rate_limited'"), "the park")
+    wait_until(
+        lambda: deployment.sql("SELECT 1 FROM sync_history WHERE status = 'rate_limited'"), "the run to be parked"
+    )
     control.reset_log()
     played = [control.edit("play") for _ in range(3)]
     done = read(deployment)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.system.programs import Deployment, until
+from tests.support.waiting import wait_until
+from tests.system.programs import Deployment
 
 # Notes each time that was taken, the one after it, and whose run it became.
 JOURNAL = """
@@ -43,7 +44,7 @@ def journal(deployment: Deployment) -> list[Any]:
 
 def more_times(deployment: Deployment, number: int) -> None:
     enough = len(journal(deployment)) + number
-    until(lambda: len(journal(deployment)) >= enough, f"{number} more times")
+    wait_until(lambda: len(journal(deployment)) >= enough, f"{number} more times")
 
 
 def check(deployment: Deployment, entries: list[Any]) -> None:

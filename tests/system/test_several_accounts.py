@@ -10,7 +10,8 @@ import pytest
 
 from tests.support.driver import Account
 from tests.support.truth import assert_tables_equal_truth
-from tests.system.programs import Deployment, until
+from tests.support.waiting import wait_until
+from tests.system.programs import Deployment
 
 Deploy = Callable[..., Deployment]
 QUEUE = "spotisync.sync"
@@ -40,9 +41,9 @@ def test_looks_up_no_id_twice_although_one_account_has_to_wait(deploy: Deploy) -
     first, second = (deployment.account(name) for name in NAMES)
     # In this order: had the first one done all of its look-ups before the second one begins, neither would wait.
     results = [send(deployment, second)]
-    until(control.held_requests, "the look-up that is held")
+    wait_until(control.held_requests, "the held look-up")
     results.insert(0, send(deployment, first))
-    until(lambda: "other runs are looking up the artists" in deployment.logs(), "one that waits for the other")
+    wait_until(lambda: "other runs are looking up the artists" in deployment.logs(), "one run to wait for the other")
     assert control.release() == 1
     for result, name in zip(results, NAMES, strict=True):
         summary = result.get(timeout=60)

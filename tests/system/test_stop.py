@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.truth import assert_tables_equal_truth
-from tests.system.programs import Deployment, until
+from tests.support.waiting import wait_until
+from tests.system.programs import Deployment
 
 pytestmark = pytest.mark.slow
 GOES_ON = 10.0  # seconds; it is less than one, and a lease alone, or a stalled message, would take longer
@@ -24,12 +25,12 @@ def test_a_stop_hands_back_the_running_batch(deploy: Callable[..., Deployment]) 
     result = deployment.foreign.send_task(
         "spotisync.full_sync", kwargs={"account": account.name}, queue="spotisync.sync"
     )
-    until(control.held_requests, "a batch that waits for its reply")
+    wait_until(control.held_requests, "a held batch")
     staying = deployment.worker()
     before = deployment.sql("SELECT phase, seq FROM sync_history")
     leaving.process.send_signal(signal.SIGTERM)
     began = time.monotonic()
-    until(lambda: deployment.sql("SELECT phase, seq FROM sync_history") != before, "the next commit", 30)
+    wait_until(lambda: deployment.sql("SELECT phase, seq FROM sync_history") != before, "the next commit", seconds=30)
     went_on = time.monotonic() - began
     assert leaving.process.wait(30) == 0
     ended = time.monotonic() - began

@@ -24,8 +24,9 @@ from spotisync.stack.process import ChildSpec
 from spotisync.stack.valkey import Valkey
 from tests.conftest import _administer, _url, settings_for
 from tests.support.driver import Account
+from tests.support.waiting import wait_until
 from tests.system.conftest import deployed
-from tests.system.programs import Deployment, until
+from tests.system.programs import Deployment
 
 pytestmark = [
     pytest.mark.slow,
@@ -115,7 +116,7 @@ def test_the_client_starts_waits_and_cancels(deployment: Deployment) -> None:
         control = deployment.simulator.control
         control.add_fault(kind="hold", path="/v1/me/tracks")
         second = client.full_sync(account)
-        until(control.held_requests, "the first request")
+        wait_until(control.held_requests, "the first request")
         with pytest.raises(TimeoutError, match="it reads SYNCING"):
             second.get(timeout=0.1)
         sync_id = deployment.scalar("SELECT max(id) FROM sync_history")
@@ -139,8 +140,8 @@ def test_a_python_service_chains_its_own_task_after_a_sync(deployment: Deploymen
             assert made.stdout == f"{account.name} has {_tracks(deployment, account)} tracks\n"
             failed = _run([sys.executable, "service.py", "nobody", "two"], place, env)
             assert failed.returncode == 1
-            assert "there is no account 'nobody'" in failed.stderr
-            until(lambda: "no report: there is no account 'nobody'" in log.read_text(), "the errback")
+            assert "Unknown account 'nobody'" in failed.stderr
+            wait_until(lambda: "no report: Unknown account 'nobody'" in log.read_text(), "the errback")
         finally:
             worker.terminate()
             worker.wait(30)
@@ -180,7 +181,7 @@ def test_a_node_service_starts_a_sync_and_gets_its_summary(deployment: Deploymen
     assert deployment.sql("SELECT 1 FROM sync_history WHERE idempotency_key = 'from-node' AND status = 'success'")
     refused = _run(["node", "sync.js", "nobody"], node_service, environment(deployment))
     assert refused.returncode == 1
-    assert "there is no account 'nobody'" in refused.stderr
+    assert "Unknown account 'nobody'" in refused.stderr
 
 
 def test_the_lock_file_of_the_node_service_names_no_host() -> None:
@@ -196,7 +197,7 @@ def test_curl_follows_a_run_to_its_end(deployment: Deployment) -> None:
     url = f"http://127.0.0.1:{port}"
     web = deployment._start("web", [sys.executable, "-m", "spotisync", "web", "--port", str(port)], {})
     try:
-        until(lambda: _answers(url, "/healthz"), f"the page, see {web.log}")
+        wait_until(lambda: _answers(url, "/healthz"), f"the page to answer, see {web.log}")
         env = environment(deployment, SPOTISYNC_URL=url, SPOTISYNC_POLL="0.2")
         account = deployment.account(0).name
         done = _run(["sh", "curl.sh", account, "full", "by-curl"], EXAMPLES, env)
@@ -219,7 +220,7 @@ def flower(deployment: Deployment) -> Iterator[str]:
     assert settings.flower_url
     assert FLOWER not in str(process.child.argv)
     try:
-        until(lambda: _answers(settings.flower_url), "Flower", 60)
+        wait_until(lambda: _answers(settings.flower_url), "Flower")
         yield str(settings.flower_url)
     finally:
         program.end()
@@ -243,20 +244,20 @@ def test_flower_shows_a_run_with_its_state_and_progress(deployment: Deployment, 
     for auth in ("", "viewer:wrong"):
         with pytest.raises(HTTPError, match="401"):
             ask(f"{flower}/api/tasks", auth)
-    until(lambda: ask(f"{flower}/api/workers?refresh=1"), "Flower's look at the worker")
+    wait_until(lambda: ask(f"{flower}/api/workers?refresh=1"), "Flower to list the worker")
     account = deployment.account(0).name
     control = deployment.simulator.control
     control.add_fault(kind="hold", path="/v1/me/playlists")  # the last phase
     with Client(deployment.settings.broker) as client:
         running = client.full_sync(account)
-        until(control.held_requests, "the phase of playlists")
-        seen = until(lambda: _progress(flower, running.id, "albums"), "its progress")
+        wait_until(control.held_requests, "the phase of playlists")
+        seen = wait_until(lambda: _progress(flower, running.id, "albums"), "its progress in Flower")
         sync_id = deployment.scalar("SELECT max(id) FROM sync_history")
         assert seen["result"].startswith(f"run {sync_id} of {account}, albums, batch ")
         control.clear_faults()
         control.release()
         assert running.get(timeout=60)["status"] == "success"
-    over = until(lambda: _in_state(flower, running.id, "SUCCESS"), "its end")
+    over = wait_until(lambda: _in_state(flower, running.id, "SUCCESS"), "the end of the run in Flower")
     assert f"'sync_id': {sync_id}" in over["result"]
     rows = ask(f"{flower}/api/tasks?taskname=spotisync.batch&limit=500")
     labels = {row["kwargs"] for row in rows.values()}

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.support.truth import assert_tables_equal_truth
-from tests.system.programs import Deployment, until
+from tests.support.waiting import wait_until
+from tests.system.programs import Deployment
 
 Deploy = Callable[..., Deployment]
 QUEUE = "spotisync.sync"
@@ -47,7 +48,9 @@ def test_a_day_long_429_parks_the_run_and_frees_the_worker(deployment: Deploymen
     control = deployment.simulator.control
     control.add_fault(kind="status", status=429, retry_after=86_400, path="/v1/me/tracks", after=2, times=None)
     result = deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue=QUEUE)
-    until(lambda: deployment.sql("SELECT 1 FROM sync_history WHERE status = 'rate_limited'"), "the park")
+    wait_until(
+        lambda: deployment.sql("SELECT 1 FROM sync_history WHERE status = 'rate_limited'"), "the run to be parked"
+    )
     row = deployment.sql(
         """SELECT s.rate_limit_reset_at, l.blocked_until, l.reason, extract(epoch FROM l.blocked_until - now()) AS left
         FROM sync_state s, rate_limits l WHERE s.entity_type = 'tracks'"""
@@ -59,7 +62,7 @@ def test_a_day_long_429_parks_the_run_and_frees_the_worker(deployment: Deploymen
     assert 86_000 < row.left <= 86_400
     inspect = deployment.foreign.control.inspect(timeout=3)
     # A sweep may be at work just now, or the batch that parked has not ended yet.
-    until(lambda: not any((inspect.active() or {}).values()), "the worker is free")
+    wait_until(lambda: not any((inspect.active() or {}).values()), "the worker to be idle")
     assert all(not tasks for tasks in (inspect.scheduled() or {}).values()), "no countdown of a day"
     control.reset_log()
     for program in list(deployment.programs):
@@ -69,7 +72,7 @@ def test_a_day_long_429_parks_the_run_and_frees_the_worker(deployment: Deploymen
     deployment.beat()
     deployment.worker()
     sweeps = time.monotonic() + 3
-    until(lambda: time.monotonic() > sweeps, "some sweeps")
+    wait_until(lambda: time.monotonic() > sweeps, "some sweeps")
     assert not [each for each in control.requests() if each["path"].startswith("/v1/")]
     control.clear_faults()
     deployment.sql("UPDATE rate_limits SET blocked_until = now()")
@@ -85,7 +88,9 @@ def test_cancelling_a_parked_run_answers_the_caller(deployment: Deployment) -> N
     account = deployment.account()
     deployment.simulator.control.add_fault(kind="status", status=429, body="quota", path="/v1/me/tracks")
     result = deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue=QUEUE)
-    until(lambda: deployment.sql("SELECT 1 FROM sync_history WHERE status = 'rate_limited'"), "the park")
+    wait_until(
+        lambda: deployment.sql("SELECT 1 FROM sync_history WHERE status = 'rate_limited'"), "the run to be parked"
+    )
     sync_id = deployment.scalar("SELECT id FROM sync_history")
     deployment.foreign.send_task("spotisync.cancel_sync", kwargs={"sync_id": sync_id}, queue="spotisync.control")
     with pytest.raises(Exception, match="cancelled"):
@@ -159,11 +164,11 @@ def test_drains_deferred_look_ups_after_a_day_long_429(deploy: Deploy) -> None:
     control.clear_faults()
     control.reset_log()
     heard = "SELECT bool_and(updated_at < now() - interval '1 second') FROM rate_limits"
-    until(lambda: deployment.scalar(heard), "every process having heard of it")
+    wait_until(lambda: deployment.scalar(heard), "every process to notice the end of the limit")
     tick = send("spotisync.enrich", queue=QUEUE, expires=30)  # as beat does
     assert tick.get(timeout=30) == {"family": None, "looked_up": 0, "more": False}
     assert control.requests() == []
     deployment.sql("UPDATE rate_limits SET blocked_until = now()")
-    until(lambda: send("spotisync.enrich", queue=QUEUE, expires=30).get(timeout=30)["looked_up"], "look-ups")
-    until(lambda: not deployment.sql("SELECT 1 FROM artists WHERE enrichment = 'stub'"), "the rest, task by task")
+    wait_until(lambda: send("spotisync.enrich", queue=QUEUE, expires=30).get(timeout=30)["looked_up"], "look-ups")
+    wait_until(lambda: not deployment.sql("SELECT 1 FROM artists WHERE enrichment = 'stub'"), "the remaining look-ups")
     assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))

@@ -13,9 +13,9 @@ from spotisync.store.database import Database
 from spotisync.store.runs import Run
 from spotisync.web import create_app
 from tests.conftest import _administer, _url
-from tests.integration.conftest import Store
 from tests.integration.conftest import database_url as database_url  # noqa: PLC0414
 from tests.integration.conftest import store as store  # noqa: PLC0414
+from tests.support.store import Store
 
 with warnings.catch_warnings():
     # Starlette would rather have httpx2, which it takes for the same.

@@ -48,7 +48,7 @@ class Viewer:
                 return kind, json.loads(value) if value.startswith(("{", "[")) else value
         return "", None
 
-    def until(self, status: str) -> int:
+    def read_until(self, status: str) -> int:
         """How many events it took until one said so."""
         for number in range(1, 100):
             kind, data = self.next()

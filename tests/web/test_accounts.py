@@ -22,7 +22,8 @@ from spotisync.sync import Context, accounts
 from spotisync.web import create_app
 from spotisync.web.pages.redirect_uri import find_redirect_target
 from tests.integration.cli.test_login import Browser
-from tests.integration.conftest import Store, until
+from tests.support.store import Store
+from tests.support.waiting import wait_until
 
 with warnings.catch_warnings():
     # Starlette would rather have httpx2, which it takes for the same.
@@ -153,7 +154,7 @@ def test_explains_errors_and_how_to_fix_them(client: TestClient, simulator: Serv
     simulator.control.settings(clock_offset=0)
     simulator.control.add_fault(path=r"/v1/me/?\?", status=503, times=None)
     assert "can't be asked just now" in connect(client)
-    assert "there is no account" in said(client, press(client, "/accounts/connect", only="nobody")).lower()
+    assert "unknown account" in said(client, press(client, "/accounts/connect", only="nobody")).lower()
     assert statuses(rows) == {}
 
 
@@ -235,7 +236,7 @@ def served(settings: Settings) -> Iterator[str]:
     thread = Thread(target=server.run)
     thread.start()
     try:
-        until(lambda: server.started, 30)
+        wait_until(lambda: server.started, "the server to start", seconds=30)
         port = server.servers[0].sockets[0].getsockname()[1]
         yield f"http://127.0.0.1:{port}"
     finally:
@@ -244,13 +245,13 @@ def served(settings: Settings) -> Iterator[str]:
 
 
 def test_logs_in_on_the_command_line_while_the_page_uses_the_port(
-    make_sync: Callable[..., Context],
+    make_context: Callable[..., Context],
     make_settings: Callable[..., Settings],
     simulator: Server,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     uri = "http://127.0.0.1/accounts/callback"
-    sync = make_sync(simulator, redirect_uri=uri)
+    sync = make_context(simulator, redirect_uri=uri)
     opened: list[str] = []
     with served(make_settings(simulator.url, redirect_uri=uri, timezone="UTC")) as url:
 

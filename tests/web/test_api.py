@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from spotisync.web.api import models
-from tests.integration.conftest import Store
+from tests.support.store import Store
 from tests.web.conftest import Broker, TestClient
 
 FULL = {"sync_type": "full", "account": "me"}
@@ -37,7 +37,7 @@ def test_status_without_accounts_with_one_and_with_several(client: TestClient, s
     several = client.get("/api/sync/status")
     assert [each["account"] for each in several.json()] == ["me", "other"]
     STATUS.validate_python(several.json())
-    assert "there is no account 'nobody'" in problem(client.get("/api/sync/status?account=nobody"), 404)["detail"]
+    assert "Unknown account 'nobody'" in problem(client.get("/api/sync/status?account=nobody"), 404)["detail"]
     store.sql("DELETE FROM accounts")
     STATUS.validate_python(client.get("/api/sync/status").json())
 
@@ -80,7 +80,7 @@ def test_without_a_broker_the_run_is_stored_and_the_reply_says_so(client: TestCl
 def test_explains_why_no_sync_starts(client: TestClient, store: Store) -> None:
     assert "/api/sync" in problem(client.post("/api/sync", json={**FULL, "account": "nobody"}), 404)["instance"]
     store.account("other")
-    assert "which account?" in problem(client.post("/api/sync", json={"sync_type": "full"}), 409)["detail"]
+    assert "More than one account" in problem(client.post("/api/sync", json={"sync_type": "full"}), 409)["detail"]
     store.sql("UPDATE accounts SET status = 'needs_login', last_error = 'Spotify no longer takes it'")
     assert "log in again" in problem(client.post("/api/sync", json=FULL), 409)["detail"]
     store.sql("UPDATE accounts SET status = 'disabled'")

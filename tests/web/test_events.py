@@ -18,7 +18,8 @@ from spotisync.status import Document
 from spotisync.store import notify_channel
 from spotisync.store.database import Database
 from spotisync.web.live.events import get_broadcast
-from tests.integration.conftest import Store, until
+from tests.support.store import Store
+from tests.support.waiting import wait_until
 from tests.web.conftest import Broker
 from tests.web.served import Viewer, served
 
@@ -60,7 +61,7 @@ def test_a_viewer_receives_the_status_and_every_change(
         run = store.run()
         assert viewer.next()[1]["sync_id"] == run.id
         store.set(run.id, status="failed", completed_at="now()", last_error="no")
-        assert viewer.until("failed") <= 2
+        assert viewer.read_until("failed") <= 2
         assert viewer.answer.status_code == 200
         assert web.get(f"{url}{EVENTS}?account=nobody").status_code == 404
         same = web.get(f"{url}/api/sync/status?account=me").json()
@@ -89,12 +90,12 @@ def test_database_reads_do_not_grow_with_the_number_of_viewers(
             store.set(run.id, items_processed=number + 1)
         store.set(run.id, status="failed", completed_at="now()")
         for viewer in viewers:
-            viewer.until("failed")
+            viewer.read_until("failed")
         # Four a second at most, and not for each viewer: ten times as many would be a hundred and ten.
         assert len(seen) <= 3 + (time.monotonic() - began) * 4
         for viewer in viewers:
             viewer.close()
-        until(lambda: get_broadcast(app).viewers == 0, 20)
+        wait_until(lambda: get_broadcast(app).viewers == 0, "all viewers to disconnect", seconds=20)
         left = len(seen)
         store.run("incremental")
         assert web.get(f"{url}/healthz").status_code == 200
@@ -152,7 +153,7 @@ def test_tells_viewers_that_the_database_is_unreachable(
         assert web.get(f"{url}{EVENTS}").status_code == 503
         away.clear()
         store.set(run.id, items_processed=1)
-        assert viewer.until("in_progress") == 1
+        assert viewer.read_until("in_progress") == 1
         viewer.close()
 
 
@@ -164,12 +165,14 @@ def test_a_disconnected_listener_listens_again(
         viewer.next()
         ended = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
             WHERE datname = current_database() AND query = 'LISTEN spotisync_status'"""
-        until(lambda: bool(store.sql(ended)), 20)
+        wait_until(lambda: store.sql(ended), "a listening session to terminate", seconds=20)
         run = store.run()
         assert viewer.next()[1]["sync_id"] == run.id
-        until(lambda: bool(store.sql(ended.replace("pg_terminate_backend(pid)", "pid"))), 20)
+        wait_until(
+            lambda: store.sql(ended.replace("pg_terminate_backend(pid)", "pid")), "a new listening session", seconds=20
+        )
         store.set(run.id, status="failed", completed_at="now()")
-        viewer.until("failed")
+        viewer.read_until("failed")
         viewer.close()
 
 

@@ -18,7 +18,7 @@ from spotisync.web.middleware.guard import host_name
 from spotisync.web.middleware.login_attempts import FEW
 from spotisync.web.pages.login import own_path
 from spotisync.web.security.csrf import FromThePage
-from tests.integration.conftest import Store
+from tests.support.store import Store
 from tests.web.conftest import HERE, TOKEN, TestClient
 from tests.web.test_api import problem
 

@@ -5,7 +5,7 @@ import re
 from sqlalchemy import text
 
 from spotisync.store import runs
-from tests.integration.conftest import Store
+from tests.support.store import Store
 from tests.web.conftest import TestClient
 
 PAGE = {"Accept": "text/html"}

@@ -10,7 +10,7 @@ import pytest
 from spotisync.settings import Settings
 from spotisync.store.database import Database
 from spotisync.web import create_app
-from tests.integration.conftest import Store
+from tests.support.store import Store
 
 with warnings.catch_warnings():
     # Starlette would rather have httpx2, which it takes for the same.

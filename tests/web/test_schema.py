@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.integration.conftest import Store
+from tests.support.store import Store
 from tests.web.conftest import TOKEN
 
 CHECKS = [

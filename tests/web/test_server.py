@@ -16,9 +16,9 @@ from spotisync.errors import Fatal
 from spotisync.settings import Settings
 from spotisync.stack.postgres import Postgres
 from spotisync.store import migrate
-from spotisync.web.server import address, listen
+from spotisync.web.server import format_url, listen
 from tests.conftest import QUICK
-from tests.integration.conftest import until
+from tests.support.waiting import wait_until
 from tests.system.command_line import Here
 from tests.system.programs import environment
 from tests.web.served import Viewer, served
@@ -41,7 +41,9 @@ class Web:
             )
 
     def url(self) -> str:
-        until(lambda: "listens at " in self.log.read_text() or self.process.poll() is not None, 60)
+        wait_until(
+            lambda: "listens at " in self.log.read_text() or self.process.poll() is not None, "the server to listen"
+        )
         return self.log.read_text().partition("listens at ")[2].partition(". ")[0]
 
     def end(self) -> float:
@@ -102,7 +104,11 @@ def test_reports_a_postgres_outage_and_recovers(own_postgres: Postgres, make_app
     with served(make_app(database_url=own_postgres.url)) as url, httpx.Client(timeout=30) as client:
         assert client.get(f"{url}/api/sync/events").status_code == 503, "it was away from the start"
         own_postgres.start().wait_ready()
-        until(lambda: client.get(f"{url}/api/sync/status").status_code == 200, 30)
+        wait_until(
+            lambda: client.get(f"{url}/api/sync/status").status_code == 200,
+            "the status page to answer again",
+            seconds=30,
+        )
         viewer = Viewer(client, f"{url}/api/sync/events")
         assert viewer.next()[0] == "status"
         own_postgres.stop()
@@ -141,4 +147,4 @@ def test_reports_a_port_in_use_with_a_remedy() -> None:
     ],
 )
 def test_prints_the_address_for_a_browser(host: str, shown: str) -> None:
-    assert address(host, 8) == shown
+    assert format_url(host, 8) == shown

@@ -22,8 +22,8 @@ from spotisync.store.database import Database
 from spotisync.sync import Context, runs
 from spotisync.sync import accounts as enrol
 from spotisync.sync.tokens import access_token
-from tests.integration.conftest import Store
 from tests.support import driver
+from tests.support.store import Store
 
 SECONDS = 30
 ANYWHERE = "http://127.0.0.1/accounts/callback"  # on any port that is free
@@ -36,8 +36,8 @@ def simulator() -> Iterator[Server]:
 
 
 @pytest.fixture
-def context(make_sync: Callable[..., Context], simulator: Server) -> Context:
-    return make_sync(simulator, redirect_uri=ANYWHERE)
+def context(make_context: Callable[..., Context], simulator: Server) -> Context:
+    return make_context(simulator, redirect_uri=ANYWHERE)
 
 
 class Browser:
@@ -91,10 +91,10 @@ def names(store: Store) -> list[str]:
 
 @pytest.mark.parametrize("secret", ["hush", None])
 def test_logs_in_with_a_browser(
-    make_sync: Callable[..., Context], simulator: Server, store: Store, secret: str | None
+    make_context: Callable[..., Context], simulator: Server, store: Store, secret: str | None
 ) -> None:
     simulator.control.settings(client_secret="hush")
-    sync = make_sync(simulator, redirect_uri=ANYWHERE, client_secret=secret)
+    sync = make_context(simulator, redirect_uri=ANYWHERE, client_secret=secret)
     browser = Browser("user02")
     added = log_in_with_browser(sync, None, None, SECONDS, browser.open)
     browser.close()
@@ -143,10 +143,12 @@ def test_logs_in_by_pasting_the_address(context: Context, capsys: pytest.Capture
     assert log_in_by_hand(context, None, None, ask).spotify_user_id == "user02"
 
 
-def test_pasting_works_with_any_registered_redirect_uri(make_sync: Callable[..., Context], simulator: Server) -> None:
+def test_pasting_works_with_any_registered_redirect_uri(
+    make_context: Callable[..., Context], simulator: Server
+) -> None:
     """By hand nothing listens, so any redirect URI will do."""
     simulator.control.settings(redirect_uri="https://example.com/cb")
-    sync = make_sync(simulator, redirect_uri="https://example.com/cb")
+    sync = make_context(simulator, redirect_uri="https://example.com/cb")
     with pytest.raises(Misconfigured, match="--no-browser"):
         log_in_with_browser(sync, None, None, SECONDS, Browser().open)
     attempt = enrol.begin_login(sync, "https://example.com/cb")
@@ -248,7 +250,7 @@ def test_rejects_a_login_of_another_account_than_requested(context: Context, sto
         login(context, "user02", only="user01")
     assert names(store) == ["user01"]
     assert login(context, "user01", only="user01").id == first.id
-    with pytest.raises(Fatal, match="there is no account 'nobody'"):
+    with pytest.raises(Fatal, match="Unknown account 'nobody'"):
         log_in_with_browser(context, None, "nobody", SECONDS, pytest.fail)
 
 

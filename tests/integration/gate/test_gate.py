@@ -8,7 +8,8 @@ from spotisync.core.requests import Family
 from spotisync.errors import Wait
 from spotisync.gate import Gate
 from spotisync.store.cooldowns import clear
-from tests.integration.conftest import CLIENT, Store, until
+from tests.support.store import CLIENT, Store
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -79,9 +80,9 @@ def test_the_longer_of_two_cooldowns_counts(gate: Gate) -> None:
 def test_notices_a_cooldown_changed_in_sql_within_a_second(gate: Gate, store: Store) -> None:
     assert gate.find_block("library") is None
     store.block("library")
-    until(lambda: gate.find_block("library") is not None, 1)
+    wait_until(lambda: gate.find_block("library") is not None, "the cooldown to be noticed", seconds=1)
     over(store)
-    until(lambda: gate.find_block("library") is None, 1)
+    wait_until(lambda: gate.find_block("library") is None, "the end of the cooldown to be noticed", seconds=1)
 
 
 def test_another_process_notices_a_cooldown_within_a_second(gate: Gate, store: Store) -> None:
@@ -89,7 +90,7 @@ def test_another_process_notices_a_cooldown_within_a_second(gate: Gate, store: S
     assert other.find_block("artists") is None
     gate.record_429("artists", "30", quota=False)
     assert gate.find_block("artists") is not None
-    until(lambda: other.find_block("artists") is not None, 1)
+    wait_until(lambda: other.find_block("artists") is not None, "the other process to notice the cooldown", seconds=1)
 
 
 def test_ignores_the_cooldown_of_another_app(gate: Gate, store: Store) -> None:
@@ -146,7 +147,7 @@ def test_clearing_cooldowns_resets_the_doubling(gate: Gate, store: Store) -> Non
     with store.database.begin() as connection:
         assert clear(connection, CLIENT, "artists") == ["artists"]
         assert clear(connection, CLIENT, "library") == []
-    until(lambda: gate.find_block("artists") is None, 1)
+    wait_until(lambda: gate.find_block("artists") is None, "the end of the cooldown to be noticed", seconds=1)
     assert gate.find_block("albums")
     gate.record_429("artists", None, quota=True)
     assert abs(seconds(store, "artists") - 3600) <= 2

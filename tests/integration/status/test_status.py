@@ -19,8 +19,8 @@ from spotisync.store.runs import Run
 from spotisync.sync import Context
 from spotisync.sync.accounts import check_spotify_answers
 from tests.conftest import SECRET_KEY
-from tests.integration.conftest import CLIENT, GONE, Store
 from tests.support.driver import Account, full_sync, start, step
+from tests.support.store import CLIENT, GONE, Store
 
 CONTRACT = {
     "status", "current_offset", "total_items", "items_processed", "percent_complete", "last_error",

@@ -21,10 +21,10 @@ from spotisync.store import heartbeats, runs
 from spotisync.store.runs import Run
 from spotisync.sync import Context
 from spotisync.sync import runs as lifecycle
-from tests.integration.conftest import GONE, LEASE, Store
 from tests.integration.sync.test_batch_cost import OLD_PLANS, PAGE_COST, CountingDatabase
 from tests.support import driver
 from tests.support.driver import Account
+from tests.support.store import GONE, LEASE, Store
 
 MIGRATIONS = Path(__file__).parents[3] / "migrations" / "versions"
 QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

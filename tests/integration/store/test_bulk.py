@@ -12,7 +12,7 @@ from spotisync.core.rows import AlbumRow, ArtistRow, CatalogueRows, TrackRow
 from spotisync.errors import Unavailable
 from spotisync.store import bulk, catalogue, schema
 from spotisync.store.database import TRIES, Database
-from tests.integration.conftest import Store
+from tests.support.store import Store
 
 
 def artist(id_: str, **values: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from spotisync.errors import Unavailable
 from spotisync.store import apps, call_ledger
 from spotisync.store.database import Connection, Database
 from spotisync.sync.calls import CallRecorder
-from tests.integration.conftest import CLIENT, GONE, LEASE, Store
+from tests.support.store import CLIENT, GONE, LEASE, Store
 
 
 class Moody(Database):
@@ -159,7 +159,7 @@ def test_reads_contents_without_popularities_again(store: Store) -> None:
 
 def test_one_process_at_a_time_drains_the_backlog(store: Store) -> None:
     one, two = uuid4(), uuid4()
-    here = store.database.claimant()
+    here = store.database.get_claimant()
     with store.database.begin() as connection:
         assert apps.claim_backlog(connection, CLIENT, one, here, LEASE)
         assert not apps.claim_backlog(connection, CLIENT, two, here, LEASE)

@@ -9,7 +9,7 @@ from spotisync.core.phases import Entity
 from spotisync.core.rows import AlbumRow, ArtistRow, CatalogueRows, TrackRow
 from spotisync.store import catalogue
 from spotisync.store.catalogue import MOST_ATTEMPTS
-from tests.integration.conftest import Store
+from tests.support.store import Store
 
 
 def stubs(store: Store, count: int, entity: str = "artists") -> None:

@@ -15,9 +15,9 @@ from spotisync.store.database import Database
 from spotisync.store.events import Event
 from spotisync.sync import Context
 from spotisync.web.ops import metrics
-from tests.integration.conftest import GONE, Store
 from tests.support import driver
 from tests.support.driver import Account
+from tests.support.store import GONE, Store
 
 
 @pytest.fixture(autouse=True)

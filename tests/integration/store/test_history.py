@@ -10,9 +10,9 @@ from sqlalchemy.exc import DBAPIError
 from spotisync.simulator import Server
 from spotisync.sync import Context, accounts
 from spotisync.sync import runs as lifecycle
-from tests.integration.conftest import Store
 from tests.support import driver
 from tests.support.driver import Account
+from tests.support.store import Store
 from tests.support.truth import expected
 
 Truth = dict[str, Any]
@@ -121,9 +121,9 @@ def test_a_sync_without_changes_writes_no_history(context: Context, account: Acc
 
 
 def test_an_interrupted_run_has_correct_spans(
-    make_sync: Callable[..., Context], simulator: Server, context: Context, account: Account, store: Store
+    make_context: Callable[..., Context], simulator: Server, context: Context, account: Account, store: Store
 ) -> None:
-    small = make_sync(simulator, tracks_batch_size=50)
+    small = make_context(simulator, tracks_batch_size=50)
     run = driver.start(small, account)
     driver.step(small, run)
     store.claim(driver.look(small, run))  # a batch that was begun and never committed
@@ -136,7 +136,7 @@ def test_an_interrupted_run_has_correct_spans(
 
 
 def test_trimming_keeps_current_rows(
-    make_sync: Callable[..., Context], simulator: Server, context: Context, account: Account, store: Store
+    make_context: Callable[..., Context], simulator: Server, context: Context, account: Account, store: Store
 ) -> None:
     store.sql("DELETE FROM history_retention")
     runs = [driver.full_sync(context, account)["sync_id"]]
@@ -147,7 +147,7 @@ def test_trimming_keeps_current_rows(
     store.sql("UPDATE sync_history SET completed_at = completed_at - interval '90 days'")
     store.sql("UPDATE saved_spans SET from_at = from_at - interval '90 days', to_at = to_at - interval '90 days'")
     store.sql("UPDATE playlist_versions SET read_at = read_at - interval '90 days'")
-    keeping = make_sync(simulator, retention_days=30)
+    keeping = make_context(simulator, retention_days=30)
     assert lifecycle.trim(keeping) == 2  # the first run, and the span that ended
     assert lifecycle.trim(keeping) == 0  # not within the hour
     assert store.sql("SELECT id FROM sync_history") == [(runs[1],)]
@@ -157,7 +157,7 @@ def test_trimming_keeps_current_rows(
 
 
 def test_the_retained_period_is_complete_and_older_times_are_rejected(
-    make_sync: Callable[..., Context], simulator: Server, context: Context, account: Account, store: Store
+    make_context: Callable[..., Context], simulator: Server, context: Context, account: Account, store: Store
 ) -> None:
     """Three runs, a month apart, the second one just before the time that is kept begins."""
     mine = simulator.world.edit("create_playlist", account.name)["playlist_id"]
@@ -171,7 +171,7 @@ def test_the_retained_period_is_complete_and_older_times_are_rejected(
         simulator.world.edit("add_items", account.name, playlist=mine)
         simulator.world.clock_offset += 120
     store.sql("DELETE FROM history_retention")
-    assert lifecycle.trim(make_sync(simulator, retention_days=50)) > 0
+    assert lifecycle.trim(make_context(simulator, retention_days=50)) > 0
     assert store.sql("SELECT id FROM sync_history ORDER BY id") == [(runs[1],), (runs[2],)]
     now = store.one("SELECT clock_timestamp()")
     assert library(store, now - timedelta(days=49)) == truths[1]
@@ -191,13 +191,13 @@ OLDER = (
 )  # fmt: skip
 
 
-def trimmed(make_sync: Callable[..., Context], simulator: Server, store: Store) -> int:
+def trimmed(make_context: Callable[..., Context], simulator: Server, store: Store) -> int:
     store.sql("DELETE FROM history_retention")
-    return lifecycle.trim(make_sync(simulator, retention_days=30))
+    return lifecycle.trim(make_context(simulator, retention_days=30))
 
 
 def test_trimming_a_run_keeps_it_while_a_caller_is_unanswered(
-    make_sync: Callable[..., Context], simulator: Server, store: Store
+    make_context: Callable[..., Context], simulator: Server, store: Store
 ) -> None:
     told, waits, *_ = [store.run(status="success", phase="finish", completed_at="now()").id for _ in range(4)]
     store.sql("UPDATE sync_history SET completed_at = now() - interval '90 days' + id * interval '1 second'")
@@ -207,20 +207,20 @@ def test_trimming_a_run_keeps_it_while_a_caller_is_unanswered(
         told=told,
         waits=waits,
     )
-    assert trimmed(make_sync, simulator, store) == 2
+    assert trimmed(make_context, simulator, store) == 2
     assert store.sql("SELECT task_id FROM waiters") == [("waits",)]
     assert store.sql("SELECT 1 FROM sync_history WHERE id = :id", id=waits)
 
 
 def test_trimming_keeps_the_version_valid_at_the_horizon(
-    make_sync: Callable[..., Context], simulator: Server, store: Store
+    make_context: Callable[..., Context], simulator: Server, store: Store
 ) -> None:
     store.sql("INSERT INTO playlists (id, collaborative, snapshot_id) VALUES ('p', false, 's')")
     for days in (50, 40, 35, 20):
         store.sql(
             f"INSERT INTO playlist_versions VALUES ('p', now() - interval '{days} days', 's', NULL, '[[{days}, null]]')"
         )
-    assert trimmed(make_sync, simulator, store) == 2
+    assert trimmed(make_context, simulator, store) == 2
     ago = {days: store.one(f"SELECT now() - interval '{days} days'") for days in (15, 25, 29, 34)}
     assert [[*playlist(store, "p", ago[days])] for days in (15, 25, 29)] == [[20], [35], [35]]
     with pytest.raises(DBAPIError, match="has been deleted"):

@@ -7,7 +7,7 @@ from spotisync.core.null_rows import SuspectRow
 from spotisync.core.phases import Access
 from spotisync.core.rows import PlaylistItemRow, PlaylistRow
 from spotisync.store import playlists
-from tests.integration.conftest import Store
+from tests.support.store import Store
 
 
 def playlist(id_: str, snapshot_id: str = "s1", total: int = 2) -> PlaylistRow:

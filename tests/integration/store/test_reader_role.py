@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from spotisync.store import migrate, reader_role
 from spotisync.store.schema import metadata
-from tests.integration.conftest import Store
+from tests.support.store import Store
 from tests.system.command_line import Here
 from tests.system.programs import environment
 

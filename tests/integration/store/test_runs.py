@@ -12,7 +12,8 @@ from spotisync.errors import Unavailable
 from spotisync.store import runs
 from spotisync.store.database import Claimant, Database
 from spotisync.store.runs import Counts, Run
-from tests.integration.conftest import CLIENT, GONE, Store, until
+from tests.support.store import CLIENT, GONE, Store
+from tests.support.waiting import wait_until
 
 PAST, FUTURE = "now() - interval '1 second'", "now() + interval '1 hour'"
 
@@ -28,7 +29,7 @@ def test_a_batch_is_claimed_once(store: Store) -> None:
 
 
 def test_one_of_many_concurrent_claims_gets_the_batch(store: Store) -> None:
-    run, presence = store.run(), store.database.claimant()
+    run, presence = store.run(), store.database.get_claimant()
     tokens: list[object] = []
     threads = [Thread(target=lambda: tokens.append(store.claim(run, presence))) for _ in range(8)]
     for thread in threads:
@@ -69,12 +70,12 @@ def test_a_claimant_is_dead_when_its_database_session_has_ended(store: Store, da
     assert store.claim(run, worker.get_claimant())
     assert store.claim(run) is None
     worker.close()
-    until(lambda: store.claim(run) is not None, 5)
+    wait_until(lambda: store.claim(run) is not None, "the claim of the ended session to be taken over", seconds=5)
 
 
 def test_a_reused_process_id_is_not_the_claimant(store: Store) -> None:
     run = store.run()
-    here = store.database.claimant()
+    here = store.database.get_claimant()
     assert store.claim(run, Claimant(here.pid, GONE.started))
     assert store.claim(run, here)
 
@@ -120,10 +121,10 @@ def test_a_heartbeat_extends_only_the_lease_of_the_claimant(store: Store) -> Non
 
 
 def test_a_restarted_session_is_a_different_claimant(database: Database, store: Store) -> None:
-    first = database.claimant()
-    assert database.claimant() == first
+    first = database.get_claimant()
+    assert database.get_claimant() == first
     store.sql("SELECT pg_terminate_backend(:pid)", pid=first.pid)
-    second = database.claimant()
+    second = database.get_claimant()
     assert second != first
 
 
@@ -175,7 +176,7 @@ def test_a_parked_run_has_no_batch_while_another_run_is_created(store: Store) ->
         runs.find(connection, store.account_id, "incremental", None)
         claiming = Thread(target=lambda: tokens.append(store.claim(parked)))
         claiming.start()
-        until(lambda: waits_for_a_lock(store), 5)
+        wait_until(lambda: waits_for_a_lock(store), "a session to wait for a lock", seconds=5)
         runs.create(connection, store.account_id, "incremental", "cli", None, None)
     claiming.join()
     assert tokens == [None]
@@ -192,11 +193,11 @@ def test_a_trigger_during_the_claim_of_a_parked_run_makes_a_pending_one(store: S
             made.append(runs.create(connection, store.account_id, "incremental", "cli", None, None))
 
     triggering = Thread(target=trigger)
-    presence = store.database.claimant()
+    presence = store.database.get_claimant()
     with store.database.begin() as connection:
         assert runs.claim(connection, parked, uuid4(), presence, 100)
         triggering.start()
-        until(lambda: waits_for_a_lock(store), 5)
+        wait_until(lambda: waits_for_a_lock(store), "a session to wait for a lock", seconds=5)
     triggering.join()
     assert store.look(made[0]).status == "pending"
 
@@ -207,7 +208,11 @@ def test_the_presence_session_survives_the_idle_session_timeout(database_url: st
         presence = impatient.get_claimant()
         with impatient.begin() as connection:
             (idle,) = connection.execute(text("SELECT pg_backend_pid()")).one()
-        until(lambda: not store.sql("SELECT 1 FROM pg_stat_activity WHERE pid = :pid", pid=idle), 10)
+        wait_until(
+            lambda: not store.sql("SELECT 1 FROM pg_stat_activity WHERE pid = :pid", pid=idle),
+            "the idle session to end",
+            seconds=10,
+        )
         assert store.sql("SELECT 1 FROM pg_stat_activity WHERE pid = :pid", pid=presence.pid)
         assert impatient.get_claimant() == presence
     finally:
@@ -266,7 +271,7 @@ def test_a_cancel_during_a_commit_waits_and_then_takes_effect(store: Store) -> N
     with store.database.begin() as connection:
         assert runs.lock_claim(connection, run.id, token)
         cancelling.start()
-        until(lambda: waits_for_a_lock(store), 5)
+        wait_until(lambda: waits_for_a_lock(store), "a session to wait for a lock", seconds=5)
         assert runs.advance(connection, run, token, "tracks", 1, "library")
     cancelling.join()
     assert (store.look(run.id).status, store.look(run.id).seq) == ("cancelled", 1)
@@ -479,7 +484,7 @@ def test_a_busy_account_does_not_delay_another(store: Store) -> None:
 
 def test_concurrent_sweeps_triggers_claims_and_ends_raise_no_error(store: Store) -> None:
     """Every way in which a run begins, in six threads: each ends in a result, none in an error of the database."""
-    presence, errors = store.database.claimant(), []
+    presence, errors = store.database.get_claimant(), []
     runs_by_type = {kind: store.run(kind, status="rate_limited", wake_at=PAST) for kind in ("full", "incremental")}
 
     def begin(kind: str, number: int) -> None:
@@ -542,7 +547,7 @@ def test_recording_calls_locks_the_run_before_its_events(store: Store) -> None:
     with store.database.begin() as connection:
         assert runs.get(connection, run.id, lock=True)
         writing.start()
-        until(lambda: bool(store.sql(WAITS_FOR_LOCK)), 20)
+        wait_until(lambda: store.sql(WAITS_FOR_LOCK), "a session to wait for a lock", seconds=20)
         connection.execute(text("SELECT 1 FROM run_events FOR UPDATE NOWAIT"))
     writing.join()
     assert store.one("SELECT calls FROM run_events WHERE sync_id = :id", id=run.id) == 3

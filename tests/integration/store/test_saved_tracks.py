@@ -7,7 +7,7 @@ import pytest
 from spotisync.core.parse import EPOCH
 from spotisync.core.rows import SavedTrackRow
 from spotisync.store import saved_tracks
-from tests.integration.conftest import Store
+from tests.support.store import Store
 
 
 def saved(id_: str, day: int = 1) -> SavedTrackRow:

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from tests.integration.conftest import Store
+from tests.support.store import Store
 
 # name:type, with a `?` where CONTRACT says that it may be null. What stands before the bar is the key.
 TABLES = {

@@ -15,8 +15,8 @@ from spotisync.core.search import PageCursor, Query, parse_cursor
 from spotisync.store import migrate, schema, search
 from spotisync.store.bulk import upsert
 from spotisync.store.database import Database
-from tests.integration.conftest import Store
 from tests.integration.store.test_migrate import query
+from tests.support.store import Store
 
 BEGAN = datetime(2020, 1, 1, tzinfo=UTC)
 LETTERS = "aAbé Éñ%_ß愛ж'"

@@ -5,7 +5,7 @@ from sqlalchemy import text
 
 from spotisync.core.states import Status
 from spotisync.store import waiters
-from tests.integration.conftest import Store
+from tests.support.store import Store
 
 
 def add(store: Store, task_id: str, sync_id: int, envelope: dict[str, object] | None = None) -> None:

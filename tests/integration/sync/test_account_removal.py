@@ -17,9 +17,10 @@ from spotisync.store.runs import Run
 from spotisync.sync import Context, accounts, callers, runs
 from spotisync.sync.batch import run_batch
 from spotisync.sync.callers import Caller
-from tests.integration.conftest import Store, until
 from tests.support import driver
 from tests.support.driver import Account
+from tests.support.store import Store
+from tests.support.waiting import wait_until
 
 OWN = (
     "saved_tracks",
@@ -43,7 +44,7 @@ def held(context: Context, simulator: Server, run: Run) -> Any:
     simulator.control.add_fault(kind="hold", path="/v1/me/tracks")
     threads = ThreadPoolExecutor(1)
     future: Future[Outcome] = threads.submit(run_batch, context, run.id, run.phase, run.seq)
-    until(lambda: bool(simulator.control.held_requests()), 30)
+    wait_until(simulator.control.held_requests, "a held request", seconds=30)
 
     def release() -> Outcome:
         simulator.control.release()
@@ -129,10 +130,10 @@ def test_a_run_that_cannot_be_resumed_says_what_to_do(context: Context, account:
 
 
 def test_concurrent_removals_and_triggers_leave_no_caller_unanswered(
-    make_sync: Callable[..., Context], context: Context, simulator: Server, account: Account, store: Store
+    make_context: Callable[..., Context], context: Context, simulator: Server, account: Account, store: Store
 ) -> None:
     """Whichever comes first: a caller is refused in words, or told that the account went."""
-    others = [make_sync(simulator) for _ in range(4)]
+    others = [make_context(simulator) for _ in range(4)]
 
     def trigger(number: int) -> str | None:
         try:
@@ -163,7 +164,7 @@ def test_a_removal_succeeds_despite_a_concurrent_write(context: Context, account
         connection.execute(text("SET LOCAL lock_timeout = '3s'"))
         connection.execute(text("UPDATE playback SET last_error = 'x' WHERE account_id = :id"), {"id": id_})
         removing.start()
-        until(lambda: bool(store.sql(WAITS_FOR_LOCK)), 20)
+        wait_until(lambda: store.sql(WAITS_FOR_LOCK), "a session to wait for a lock", seconds=20)
         connection.execute(text("SELECT 1 FROM accounts WHERE id = :id FOR KEY SHARE"), {"id": id_})
     removing.join(20)
     assert store.sql("SELECT 1 FROM accounts") == []

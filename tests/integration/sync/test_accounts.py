@@ -19,7 +19,7 @@ from spotisync.store.database import Connection, Database
 from spotisync.sync import Context
 from spotisync.sync import accounts as enrol
 from spotisync.sync.tokens import AccountAccess, access_token
-from tests.integration.conftest import Store
+from tests.support.store import Store
 
 KEYS = [Fernet.generate_key().decode() for _ in range(3)]
 REFRESHES = "/api/token"
@@ -91,7 +91,7 @@ def test_an_account_is_found_by_name_or_as_the_only_one(store: Store) -> None:
     with store.database.begin() as connection:
         assert accounts.find_account(connection, None).spotify_user_id == "me"
         assert accounts.find_account(connection, "me").id == store.account_id
-        with pytest.raises(Fatal, match="there is no account 'x'; there are me"):
+        with pytest.raises(Fatal, match=r"Unknown account 'x'\. Known: me"):
             accounts.find_account(connection, "x")
     store.account("user02")
     with store.database.begin() as connection, pytest.raises(Fatal, match="which account"):
@@ -122,11 +122,11 @@ def test_does_not_refresh_a_valid_token(context: Context, simulator: Server, enr
 
 
 def test_eight_threads_with_one_expired_token_refresh_once(
-    make_sync: Callable[..., Context], simulator: Server, enrolled: int, store: Store
+    make_context: Callable[..., Context], simulator: Server, enrolled: int, store: Store
 ) -> None:
     expire(store)
     simulator.control.add_fault(kind="delay", seconds=0.2, path=REFRESHES, times=None)
-    processes = [make_sync(simulator) for _ in range(4)]
+    processes = [make_context(simulator) for _ in range(4)]
     with ThreadPoolExecutor(8) as threads:
         tokens = list(threads.map(lambda n: AccountAccess(processes[n % 4], enrolled).token(), range(8)))
     assert len(set(tokens)) == 1
@@ -135,11 +135,11 @@ def test_eight_threads_with_one_expired_token_refresh_once(
 
 
 def test_eight_threads_with_one_rejected_token_refresh_once(
-    make_sync: Callable[..., Context], context: Context, simulator: Server, enrolled: int
+    make_context: Callable[..., Context], context: Context, simulator: Server, enrolled: int
 ) -> None:
     rejected = access_token(context, enrolled)
     simulator.control.add_fault(kind="delay", seconds=0.2, path=REFRESHES, times=None)
-    processes = [make_sync(simulator) for _ in range(4)]
+    processes = [make_context(simulator) for _ in range(4)]
     with ThreadPoolExecutor(8) as threads:
         tokens = list(threads.map(lambda n: AccountAccess(processes[n % 4], enrolled).token(rejected), range(8)))
     assert set(tokens) != {rejected}
@@ -176,9 +176,9 @@ def test_uses_a_refresh_that_finished_before_its_own_claim(
     database.close()
 
 
-def test_stores_a_rotated_refresh_token_and_uses_it_next(make_sync: Callable[..., Context], store: Store) -> None:
+def test_stores_a_rotated_refresh_token_and_uses_it_next(make_context: Callable[..., Context], store: Store) -> None:
     with start("tiny", refresh_reply="rotate") as simulator:
-        sync = make_sync(simulator)
+        sync = make_context(simulator)
         added = enrol.add(sync, simulator.refresh_token(), None)
         stored = []
         for _ in range(3):
@@ -192,10 +192,10 @@ def test_stores_a_rotated_refresh_token_and_uses_it_next(make_sync: Callable[...
 
 
 def test_four_processes_refresh_rotating_tokens_once_and_lose_none(
-    make_sync: Callable[..., Context], store: Store
+    make_context: Callable[..., Context], store: Store
 ) -> None:
     with start("tiny", token_life=1, refresh_reply="rotate") as simulator, ThreadPoolExecutor(4) as threads:
-        processes = [make_sync(simulator) for _ in range(4)]
+        processes = [make_context(simulator) for _ in range(4)]
         added = enrol.add(processes[0], simulator.refresh_token(), None)
         grants = simulator.app.logins._grants
         enough, began = len(grants) + 3, time.monotonic()
@@ -298,9 +298,9 @@ def test_refreshes_a_token_shortly_before_it_expires(
     assert refreshes(simulator) == 1
 
 
-def test_uses_a_short_lived_token_for_most_of_its_life(make_sync: Callable[..., Context], store: Store) -> None:
+def test_uses_a_short_lived_token_for_most_of_its_life(make_context: Callable[..., Context], store: Store) -> None:
     with start("tiny", token_life=5) as simulator:
-        sync = make_sync(simulator)
+        sync = make_context(simulator)
         added = enrol.add(sync, simulator.refresh_token(), None)
         simulator.control.reset_log()
         access_token(sync, added.id)
@@ -308,10 +308,10 @@ def test_uses_a_short_lived_token_for_most_of_its_life(make_sync: Callable[..., 
 
 
 def test_a_lost_key_is_an_error_and_blocks_no_other_process(
-    make_sync: Callable[..., Context], context: Context, simulator: Server, enrolled: int, store: Store
+    make_context: Callable[..., Context], context: Context, simulator: Server, enrolled: int, store: Store
 ) -> None:
     expire(store)
     with pytest.raises(Misconfigured, match="SPOTISYNC_SECRET_KEY"):
-        access_token(make_sync(simulator, secret_key=KEYS[0]), enrolled)
+        access_token(make_context(simulator, secret_key=KEYS[0]), enrolled)
     assert store.one("SELECT refresh_claim FROM accounts WHERE id = :id", id=enrolled) is None
-    assert access_token(make_sync(simulator, secret_key=f"{KEYS[0]},{context.settings.secret_key}"), enrolled)
+    assert access_token(make_context(simulator, secret_key=f"{KEYS[0]},{context.settings.secret_key}"), enrolled)

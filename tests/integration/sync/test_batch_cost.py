@@ -12,9 +12,9 @@ from spotisync.simulator import start
 from spotisync.stack.postgres import OPTIONS
 from spotisync.store.database import Database
 from spotisync.sync import Context, accounts
-from tests.integration.conftest import Store
 from tests.support import driver
 from tests.support.driver import Account
+from tests.support.store import Store
 
 STORED = 20_000
 # What a transaction may read of one table: its batch's rows a few times over.
@@ -63,10 +63,10 @@ def counting(database_url: str) -> Iterator[CountingDatabase]:
 
 
 def test_a_batch_reads_as_little_of_a_large_library_as_of_a_small_one(
-    make_sync: Callable[..., Context], counting: CountingDatabase, store: Store
+    make_context: Callable[..., Context], counting: CountingDatabase, store: Store
 ) -> None:
     with start(600, seed=5) as simulator:
-        sync = make_sync(simulator, tracks_batch_size=50, artists_batch_size=50, albums_batch_size=40)
+        sync = make_context(simulator, tracks_batch_size=50, artists_batch_size=50, albums_batch_size=40)
         account = Account(accounts.add(sync, simulator.refresh_token(), None).spotify_user_id)
         old, run = store.run(status="failed"), driver.start(sync, account)
         counted = replace(sync, database=counting)

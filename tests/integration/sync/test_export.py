@@ -13,9 +13,9 @@ from spotisync.core.tables import TABLES, Format
 from spotisync.errors import Fatal
 from spotisync.simulator import Server
 from spotisync.sync import Context, export, playback
-from tests.integration.conftest import Store
 from tests.integration.sync.test_playback import sql
 from tests.support.driver import Account, full_sync, incremental_sync
+from tests.support.store import Store
 from tests.system.command_line import Here
 from tests.system.programs import environment
 
@@ -171,4 +171,4 @@ def test_the_export_command_writes_files_and_prints_json(
     assert all(Path(each["file"]).stat().st_size for each in done.json)
     assert spotisync("export", "-").code == 2
     assert "is none of saved_tracks" in spotisync("export", "x", "--only", "tracks").err
-    assert "there is no account" in spotisync("export", str(tmp_path / "out"), "--account", "nobody").err
+    assert "Unknown account" in spotisync("export", str(tmp_path / "out"), "--account", "nobody").err

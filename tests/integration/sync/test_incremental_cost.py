@@ -47,9 +47,9 @@ def saved(context: Context, account: Account) -> int:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_counts_the_calls_of_an_incremental(make_sync: Callable[..., Context]) -> None:
+def test_counts_the_calls_of_an_incremental(make_context: Callable[..., Context]) -> None:
     with start("medium", seed=11) as server:
-        sync = make_sync(server)
+        sync = make_context(server)
         account = Account(accounts.add(sync, server.refresh_token(), None).spotify_user_id)
         del server.world.first.playlists[100:]
         ties = fifteen_ties(server)

@@ -14,9 +14,9 @@ from spotisync.store import runs
 from spotisync.store.runs import Run
 from spotisync.sync import Context, accounts
 from spotisync.sync import runs as lifecycle
-from tests.integration.conftest import GONE, Store
 from tests.support import driver
 from tests.support.driver import Account
+from tests.support.store import GONE, Store
 
 
 def asked(simulator: Server, path: str) -> list[dict[str, Any]]:
@@ -31,9 +31,9 @@ def looked_up(simulator: Server, path: str) -> Counter[str]:
     return Counter(id_ for each in asked(simulator, path) for id_ in parse_qs(each["query"])["ids"][0].split(","))
 
 
-def test_a_failed_run_resumes_where_it_stopped(make_sync: Callable[..., Context], store: Store) -> None:
+def test_a_failed_run_resumes_where_it_stopped(make_context: Callable[..., Context], store: Store) -> None:
     with start(400, seed=3) as simulator:
-        sync = make_sync(simulator, tracks_batch_size=50)
+        sync = make_context(simulator, tracks_batch_size=50)
         run = driver.start(sync, Account(accounts.add(sync, simulator.refresh_token(), None).spotify_user_id))
         for _ in range(3):
             driver.step(sync, run)

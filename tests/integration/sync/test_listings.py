@@ -14,9 +14,9 @@ from spotisync.simulator import Server, start
 from spotisync.spotify import client
 from spotisync.store.runs import Run
 from spotisync.sync import Context, accounts, runs
-from tests.integration.conftest import Store
 from tests.support import driver
 from tests.support.driver import Account
+from tests.support.store import Store
 from tests.support.truth import assert_tables_equal_truth
 
 KINDS = ("saved_albums", "followed_artists")
@@ -73,9 +73,9 @@ def incremental(context: Context, account: Account, server: Server) -> Counter[s
 
 @pytest.mark.usefixtures("_small_pages")
 @pytest.mark.parametrize("regime", ["full", "restricted"])
-def test_full_and_incremental_runs_store_what_spotify_lists(make_sync: Callable[..., Context], regime: Any) -> None:
+def test_full_and_incremental_runs_store_what_spotify_lists(make_context: Callable[..., Context], regime: Any) -> None:
     with start("tiny", seed=7, regime=regime) as server:
-        sync = make_sync(server, enrichment="always")
+        sync = make_context(server, enrichment="always")
         account = Account(accounts.add(sync, server.refresh_token(), None).spotify_user_id)
         grow(server)
         rng = Random(4)

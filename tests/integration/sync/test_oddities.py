@@ -7,9 +7,9 @@ import pytest
 
 from spotisync.simulator import Server, start
 from spotisync.sync import Context, accounts
-from tests.integration.conftest import Store
 from tests.support import driver
 from tests.support.driver import Account
+from tests.support.store import Store
 from tests.support.truth import assert_tables_equal_truth
 
 
@@ -198,11 +198,11 @@ def test_contents_are_right_although_the_snapshot_id_lags(
 
 
 def test_an_account_reads_a_playlist_that_another_account_has_read(
-    make_sync: Callable[..., Context], store: Store
+    make_context: Callable[..., Context], store: Store
 ) -> None:
     """That its contents are here does not say that this account may read them."""
     with start("tiny", seed=7, accounts=2) as simulator:
-        sync = make_sync(simulator)
+        sync = make_context(simulator)
         for name in simulator.world.accounts:
             account = Account(accounts.add(sync, simulator.refresh_token(name), None).spotify_user_id)
             assert driver.full_sync(sync, account)["status"] == "success"

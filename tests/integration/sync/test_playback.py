@@ -99,9 +99,9 @@ def test_differing_and_late_reports_of_a_play_are_one_row(
 
 
 @pytest.fixture
-def two(make_sync: Callable[..., Context]) -> Iterator[tuple[Context, Server, Account, Account]]:
+def two(make_context: Callable[..., Context]) -> Iterator[tuple[Context, Server, Account, Account]]:
     with start("tiny", seed=7, accounts=2) as simulator:
-        sync = make_sync(simulator)
+        sync = make_context(simulator)
         one, other = (
             Account(accounts.add(sync, simulator.refresh_token(name), None).spotify_user_id)
             for name in simulator.world.accounts
@@ -172,7 +172,7 @@ def test_one_worker_at_a_time_reads_plays(context: Context, simulator: Server, a
 
 
 def test_rejects_an_unknown_or_disabled_account(context: Context, simulator: Server, account: Account) -> None:
-    with pytest.raises(Fatal, match="there is no account 'nobody'"):
+    with pytest.raises(Fatal, match="Unknown account 'nobody'"):
         playback.track_plays(context, "nobody")
     accounts.set_status(context, account.name, "disabled")
     assert playback.track_plays(context)["accounts"] == []
@@ -281,11 +281,11 @@ def test_names_an_invalid_file_and_imports_nothing(
 
 
 def test_concurrent_imports_and_reads_create_no_duplicates(
-    context: Context, make_sync: Callable[..., Context], simulator: Server, account: Account, tmp_path: Path
+    context: Context, make_context: Callable[..., Context], simulator: Server, account: Account, tmp_path: Path
 ) -> None:
     simulator.world.play_shift = 7
     exported = export(simulator, tmp_path)
-    others = [make_sync(simulator) for _ in range(2)]
+    others = [make_context(simulator) for _ in range(2)]
     with ThreadPoolExecutor(5) as pool:
         imports = [pool.submit(import_history, context.database, None, exported, silent) for _ in range(3)]
         reads = [pool.submit(playback.track_plays, other) for other in others]

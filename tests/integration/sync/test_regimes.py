@@ -14,9 +14,9 @@ from spotisync.store.catalogue import MOST_ATTEMPTS
 from spotisync.store.runs import Run
 from spotisync.sync import Context, accounts, runs
 from spotisync.sync.enrich import enrich
-from tests.integration.conftest import CLIENT, LEASE
 from tests.support import driver
 from tests.support.driver import Account
+from tests.support.store import CLIENT, LEASE
 from tests.support.truth import Tables, assert_equal, assert_tables_equal_truth, expected, tables
 
 MakeSync = Callable[..., Context]
@@ -60,9 +60,9 @@ def regime(context: Context) -> str | None:
 # ---- the same library in both ---------------------------------------------------------------------------------------
 
 
-def test_a_restricted_app_makes_no_useless_look_ups(make_sync: MakeSync) -> None:
+def test_a_restricted_app_makes_no_useless_look_ups(make_context: MakeSync) -> None:
     with start("tiny", seed=7, regime="restricted") as simulator:
-        sync = make_sync(simulator)
+        sync = make_context(simulator)
         account = enrolled(sync, simulator)
         summary = driver.full_sync(sync, account)
         assert (summary["status"], summary["items_deferred"]) == ("success", 0)
@@ -77,12 +77,12 @@ def test_a_restricted_app_makes_no_useless_look_ups(make_sync: MakeSync) -> None
         assert regime(sync) == "restricted"
 
 
-def test_a_restricted_app_looks_up_single_ids_if_configured(make_sync: MakeSync) -> None:
+def test_a_restricted_app_looks_up_single_ids_if_configured(make_context: MakeSync) -> None:
     with start("tiny", seed=7, regime="restricted") as simulator:
-        auto = make_sync(simulator)
+        auto = make_context(simulator)
         account = enrolled(auto, simulator)
         driver.full_sync(auto, account)
-        sync = make_sync(simulator, enrichment="always")
+        sync = make_context(simulator, enrichment="always")
         simulator.control.reset_log()
         summary = driver.full_sync(sync, account)
         assert (summary["status"], summary["items_deferred"]) == ("success", 0)
@@ -97,8 +97,10 @@ def test_a_restricted_app_looks_up_single_ids_if_configured(make_sync: MakeSync)
         assert looked_up(simulator) == [], "what was looked up is looked up"
 
 
-def test_enrichment_off_makes_no_look_ups_and_says_so(context: Context, simulator: Server, make_sync: MakeSync) -> None:
-    off = make_sync(simulator, enrichment="off")
+def test_enrichment_off_makes_no_look_ups_and_says_so(
+    context: Context, simulator: Server, make_context: MakeSync
+) -> None:
+    off = make_context(simulator, enrichment="off")
     account = enrolled(off, simulator)
     summary = driver.full_sync(off, account)
     assert summary["status"] == "success"
@@ -113,10 +115,10 @@ def test_enrichment_off_makes_no_look_ups_and_says_so(context: Context, simulato
 # ---- an app that changes --------------------------------------------------------------------------------------------
 
 
-def test_the_regime_changes_between_runs(make_sync: MakeSync) -> None:
+def test_the_regime_changes_between_runs(make_context: MakeSync) -> None:
     """Full, restricted, full: right in each, and nothing known from before is blanked."""
     with start("tiny", seed=11) as simulator:
-        sync = make_sync(simulator)
+        sync = make_context(simulator)
         account = enrolled(sync, simulator)
         driver.full_sync(sync, account)
         assert regime(sync) == "full"
@@ -161,10 +163,10 @@ def _filled(row: tuple[Any, ...], older: tuple[Any, ...] | None) -> tuple[Any, .
 
 @pytest.mark.parametrize("moment", [("artists", 1), ("playlists", 1)])
 @pytest.mark.parametrize("to", ["full", "restricted"])
-def test_the_regime_changes_during_a_run(make_sync: MakeSync, to: str, moment: tuple[str, int]) -> None:
+def test_the_regime_changes_during_a_run(make_context: MakeSync, to: str, moment: tuple[str, int]) -> None:
     first = "restricted" if to == "full" else "full"
     with start("tiny", seed=7, regime=first) as simulator:
-        sync = make_sync(simulator, artists_batch_size=10, albums_batch_size=10)
+        sync = make_context(simulator, artists_batch_size=10, albums_batch_size=10)
         account = enrolled(sync, simulator)
 
         def change(due: Run) -> None:
@@ -184,11 +186,11 @@ def test_the_regime_changes_during_a_run(make_sync: MakeSync, to: str, moment: t
 # ---- budgets --------------------------------------------------------------------------------------------------------
 
 
-def test_keeps_to_a_budget_and_drains_the_rest_day_by_day(make_sync: MakeSync) -> None:
+def test_keeps_to_a_budget_and_drains_the_rest_day_by_day(make_context: MakeSync) -> None:
     """A quota of five a day, a budget of four: no 429, ever, and in the end all is in."""
     quota = {"artists": 5, "albums": 5}
     with start("tiny", seed=7, regime="restricted", quota=quota) as simulator:
-        sync = make_sync(simulator, enrichment="always", enrichment_budget=4, artists_batch_size=3)
+        sync = make_context(simulator, enrichment="always", enrichment_budget=4, artists_batch_size=3)
         account = enrolled(sync, simulator)
         summary = driver.full_sync(sync, account)
         assert summary["status"] == "success"
@@ -228,9 +230,9 @@ def a_day_passes(context: Context, simulator: Server) -> None:
     simulator.control.reset_log()
 
 
-def test_several_accounts_share_one_budget(make_sync: MakeSync) -> None:
+def test_several_accounts_share_one_budget(make_context: MakeSync) -> None:
     with start("tiny", seed=7, accounts=3, regime="restricted") as simulator:
-        sync = make_sync(simulator, enrichment="always", enrichment_budget=15, artists_batch_size=8)
+        sync = make_context(simulator, enrichment="always", enrichment_budget=15, artists_batch_size=8)
         for account in [enrolled(sync, simulator, f"user0{number}") for number in (1, 2, 3)]:
             assert driver.full_sync(sync, account)["status"] == "success"
         assert spent(simulator) == {"artists": 15, "albums": 13}, "two albums need no look-up: they are saved"
@@ -269,10 +271,10 @@ def test_counts_requests_of_a_batch_that_lost_its_claim(context: Context, simula
     assert driver.summary(context, run)["api_calls"] == ledger(context)["library"] == total > 0
 
 
-def test_counts_look_ups_before_sending_them(make_sync: MakeSync) -> None:
+def test_counts_look_ups_before_sending_them(make_context: MakeSync) -> None:
     """Whoever dies with them has spent them: the budget is never exceeded."""
     with start("tiny", seed=7, regime="restricted") as simulator:
-        sync = make_sync(simulator, enrichment="always", enrichment_budget=10, artists_batch_size=5)
+        sync = make_context(simulator, enrichment="always", enrichment_budget=10, artists_batch_size=5)
         account = enrolled(sync, simulator)
         run = driver.start(sync, account)
         seen: list[int] = []
@@ -293,10 +295,10 @@ def test_counts_look_ups_before_sending_them(make_sync: MakeSync) -> None:
 
 
 @pytest.fixture
-def backlog(context: Context, simulator: Server, make_sync: MakeSync) -> Account:
+def backlog(context: Context, simulator: Server, make_context: MakeSync) -> Account:
     """A library is in, but for its look-ups."""
     account = enrolled(context, simulator)
-    driver.full_sync(make_sync(simulator, enrichment="off"), account)
+    driver.full_sync(make_context(simulator, enrichment="off"), account)
     simulator.control.reset_log()
     return account
 
@@ -350,9 +352,9 @@ def test_an_active_run_has_priority_over_the_backlog(context: Context, simulator
 
 
 def test_one_process_at_a_time_drains_the_backlog(
-    context: Context, simulator: Server, make_sync: MakeSync, backlog: Account
+    context: Context, simulator: Server, make_context: MakeSync, backlog: Account
 ) -> None:
-    other = make_sync(simulator)
+    other = make_context(simulator)
     ask = context.spotify.get
     meanwhile: list[int] = []
 
@@ -368,17 +370,17 @@ def test_one_process_at_a_time_drains_the_backlog(
 
 def test_takes_over_the_backlog_claim_of_a_dead_process(context: Context, backlog: Account) -> None:
     with context.database.begin() as connection:
-        assert apps.claim_backlog(connection, CLIENT, uuid4(), context.database.claimant(), LEASE)
+        assert apps.claim_backlog(connection, CLIENT, uuid4(), context.database.get_claimant(), LEASE)
     assert not enrich(context).looked_up
     sql(context, "UPDATE apps SET enrich_started = enrich_started - interval '1 second'")
     assert enrich(context).looked_up
 
 
-def test_any_account_can_drain_the_backlog(make_sync: MakeSync) -> None:
+def test_any_account_can_drain_the_backlog(make_context: MakeSync) -> None:
     with start("tiny", seed=7, accounts=2) as simulator:
-        sync = make_sync(simulator)
+        sync = make_context(simulator)
         one, two = (enrolled(sync, simulator, name) for name in ("user01", "user02"))
-        driver.full_sync(make_sync(simulator, enrichment="off"), two)
+        driver.full_sync(make_context(simulator, enrichment="off"), two)
         simulator.control.revoke(one.name, access=True)
         while enrich(sync).more:
             pass
@@ -433,9 +435,9 @@ def test_without_premium_a_run_fails_and_can_be_resumed_later(
     assert_tables_equal_truth(context, account, truth(simulator, account))
 
 
-def test_an_unregistered_user_fails_without_affecting_others(make_sync: MakeSync) -> None:
+def test_an_unregistered_user_fails_without_affecting_others(make_context: MakeSync) -> None:
     with start("tiny", seed=7, accounts=2) as simulator:
-        sync = make_sync(simulator)
+        sync = make_context(simulator)
         one, two = (enrolled(sync, simulator, name) for name in ("user01", "user02"))
         simulator.control.settings(unlisted=[one.name])
         summary = driver.full_sync(sync, one)

@@ -17,9 +17,9 @@ from spotisync.store.runs import Run
 from spotisync.store.schedules import DueEntry
 from spotisync.sync import Context, runs, schedule
 from spotisync.sync.schedule import PlaybackDue
-from tests.integration.conftest import Store
 from tests.support import driver
 from tests.support.driver import Account
+from tests.support.store import Store
 from tests.system.command_line import Here
 from tests.system.programs import environment
 
@@ -27,12 +27,12 @@ Make = Callable[..., Context]
 
 
 @pytest.fixture
-def make(make_sync: Callable[..., Context], simulator: Server) -> Make:
+def make(make_context: Callable[..., Context], simulator: Server) -> Make:
     """A process with these settings; what is not named is off."""
 
     def made(**changes: Any) -> Context:
         off = {"full_sync_schedule": "", "incremental_interval": 0, "playback_interval": 0, "timezone": "Europe/Berlin"}
-        return make_sync(simulator, **{**off, **changes})
+        return make_context(simulator, **{**off, **changes})
 
     return made
 

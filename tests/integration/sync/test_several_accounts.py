@@ -17,10 +17,11 @@ from spotisync.simulator import Server, start
 from spotisync.store import catalogue
 from spotisync.store.runs import Run
 from spotisync.sync import Context, accounts, runs
-from tests.integration.conftest import Store, until
 from tests.support import driver
 from tests.support.driver import Account
+from tests.support.store import Store
 from tests.support.truth import assert_tables_equal_truth
+from tests.support.waiting import wait_until
 
 ONE, TWO = Account("user01"), Account("user02")
 ENTITIES: tuple[Entity, ...] = ("artists", "albums")
@@ -34,8 +35,8 @@ def simulator() -> Iterator[Server]:
 
 
 @pytest.fixture
-def context(simulator: Server, make_sync: Callable[..., Context]) -> Context:
-    sync = make_sync(simulator, artists_batch_size=20, albums_batch_size=20, tracks_batch_size=50)
+def context(simulator: Server, make_context: Callable[..., Context]) -> Context:
+    sync = make_context(simulator, artists_batch_size=20, albums_batch_size=20, tracks_batch_size=50)
     for account in (ONE, TWO):
         accounts.add(sync, simulator.refresh_token(account.name), None)
     return sync
@@ -172,10 +173,10 @@ def test_a_failing_run_blocks_no_stub_of_another(context: Context, simulator: Se
 
 
 def test_retries_a_batch_that_postgres_aborts_in_a_deadlock(
-    simulator: Server, make_sync: Callable[..., Context], context: Context, store: Store
+    simulator: Server, make_context: Callable[..., Context], context: Context, store: Store
 ) -> None:
     quick_to_see_it = f"{store.database._engine.url.render_as_string(hide_password=False)}&options="
-    victim = make_sync(simulator, database_url=f"{quick_to_see_it}-c%20deadlock_timeout%3D20", tracks_batch_size=50)
+    victim = make_context(simulator, database_url=f"{quick_to_see_it}-c%20deadlock_timeout%3D20", tracks_batch_size=50)
     run = driver.start(context, ONE)
     driver.step(context, run)
     first, last = store.sql("SELECT min(id), max(id) FROM artists")[0]
@@ -198,7 +199,11 @@ def test_retries_a_batch_that_postgres_aborts_in_a_deadlock(
         connection.execute(text("SET LOCAL deadlock_timeout = '10s'"))
         connection.execute(text("UPDATE artists SET name = 'held' WHERE id = :id"), {"id": last})
         other.start()
-        until(lambda: bool(store.one("SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")), 20)
+        wait_until(
+            lambda: store.one("SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"),
+            "a session to wait for a lock",
+            seconds=20,
+        )
         connection.execute(text("UPDATE artists SET name = 'held' WHERE id = :id"), {"id": first})
     other.join()
     assert len(tries) == 2, "they did not meet in a deadlock"
@@ -207,14 +212,14 @@ def test_retries_a_batch_that_postgres_aborts_in_a_deadlock(
 
 
 def test_workers_that_write_the_same_rows_concurrently_all_commit(
-    simulator: Server, make_sync: Callable[..., Context], context: Context, store: Store
+    simulator: Server, make_context: Callable[..., Context], context: Context, store: Store
 ) -> None:
     """Two whole runs over one list, in two threads."""
     two = accounts.add(context, simulator.refresh_token(ONE.name), None)  # the same library, as the second account's
     store.sql("UPDATE accounts SET refresh_token = (SELECT refresh_token FROM accounts WHERE id = :id)", id=two.id)
     store.sql("UPDATE accounts SET access_token = (SELECT access_token FROM accounts WHERE id = :id)", id=two.id)
     going = [driver.start(context, account) for account in (ONE, TWO)]
-    workers = [make_sync(simulator, tracks_batch_size=50, artists_batch_size=20) for _ in going]
+    workers = [make_context(simulator, tracks_batch_size=50, artists_batch_size=20) for _ in going]
     summaries: list[dict[str, Any]] = []
     threads = [
         Thread(target=lambda pair=pair: summaries.append(driver.run_to_end(*pair)))

@@ -15,10 +15,10 @@ from spotisync.simulator import Server, start
 from spotisync.store.runs import Run
 from spotisync.sync import Context, playback
 from spotisync.sync.enrich import enrich
-from tests.integration.conftest import until
 from tests.support import driver
 from tests.support.driver import Account
 from tests.support.truth import assert_tables_equal_truth
+from tests.support.waiting import wait_until
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Worker:
         self.simulator.control.add_fault(kind="hold", **hold)
         with ThreadPoolExecutor(1) as threads:
             done = threads.submit(work)
-            until(lambda: bool(self.simulator.control.held_requests()), 20)
+            wait_until(self.simulator.control.held_requests, "a held request", seconds=20)
             self.asked.set()
             assert done.exception(20) or True
         return done
@@ -117,7 +117,7 @@ def test_a_stop_waits_for_a_refresh_in_progress(
     simulator.control.add_fault(kind="hold", path="/api/token", when="reply")
     with ThreadPoolExecutor(1) as threads:
         done = threads.submit(driver.step, worker.sync, run)
-        until(lambda: bool(simulator.control.held_requests()), 20)
+        wait_until(simulator.control.held_requests, "a held request", seconds=20)
         worker.asked.set()
         with pytest.raises(TimeoutError):
             done.result(0.6)

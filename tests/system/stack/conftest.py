@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from .processes import processes_of, wait_for
+from tests.support.waiting import wait_until
+
+from .processes import processes_of
 
 Start = Callable[..., subprocess.Popen[str]]
 PROGRAM = Path(__file__).with_name("program.py")
@@ -24,7 +26,7 @@ def place() -> Iterator[Path]:
     path.chmod(0o711)  # root's servers run as nobody
     yield path
     try:
-        wait_for(lambda: not processes_of(path), within=30)
+        wait_until(lambda: not processes_of(path), "all processes to end", seconds=30)
     finally:
         for pid in processes_of(path):
             with suppress(ProcessLookupError):

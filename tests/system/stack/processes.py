@@ -1,15 +1,6 @@
 import os
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-
-
-def wait_for(condition: Callable[[], object], within: float = 60) -> None:
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, f"not so within {within:g} s"
-        time.sleep(0.02)
 
 
 def processes_of(place: Path) -> dict[int, str]:

@@ -17,8 +17,9 @@ from spotisync.stack.postgres import Postgres
 from spotisync.stack.process import Process
 from spotisync.stack.servers import start_servers
 from spotisync.stack.valkey import Valkey
+from tests.support.waiting import wait_until
 
-from .processes import processes_of, wait_for
+from .processes import processes_of
 
 QUICK = {"fsync": "off"}
 
@@ -36,7 +37,7 @@ def broker(place: Path) -> Redis:
 def kill_from_outside(process: Process) -> None:
     assert process.pid
     os.kill(process.pid, signal.SIGKILL)
-    wait_for(lambda: not process.running)
+    wait_until(lambda: not process.running, "the process to end")
 
 
 def test_a_restart_keeps_the_data(place: Path) -> None:
@@ -69,8 +70,9 @@ def test_restarts_after_kill_9_during_a_busy_query(place: Path) -> None:
         busy = psycopg.connect(host=str(place / "s"), port=5432, user="spotisync", autocommit=True)
         busy.execute("SET statement_timeout = '3s'")
         busy.pgconn.send_query(b"SELECT count(*) FROM generate_series(1, 1000000000)")
-        wait_for(
-            lambda: sql(place, "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%1000000000)'")
+        wait_until(
+            lambda: sql(place, "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%1000000000)'"),
+            "the busy query to start",
         )
         kill_from_outside(postgres)
         postgres.start().wait_ready()

@@ -14,9 +14,10 @@ from spotisync.stack import process
 from spotisync.stack.process import ChildSpec, Process
 from spotisync.stack.restarts import RestartPolicy
 from spotisync.stack.supervisor import Stage, Supervisor
+from tests.support.waiting import wait_until
 
 from .conftest import Start
-from .processes import processes_of, wait_for
+from .processes import processes_of
 
 PATIENCE = RestartPolicy(first=0.02, longest=0.1)
 
@@ -46,11 +47,11 @@ def test_restarts_a_child_that_ended(place: Path) -> None:
 def test_ends_the_process_group_of_a_dead_child(place: Path) -> None:
     with supervised(place, [shell(place, "sleep 1000 & echo $! >>pids; wait")]) as supervisor:
         supervisor.start()
-        wait_for((place / "pids").exists)
-        wait_for(lambda: len(processes_of(place)) == 2)
+        wait_until((place / "pids").exists, "the file with the process id")
+        wait_until(lambda: len(processes_of(place)) == 2, "two processes")
         os.kill(supervisor.pids()["child"], signal.SIGKILL)
         supervisor.run_until(lambda: len((place / "pids").read_text().split()) == 2)
-        wait_for(lambda: len(processes_of(place)) == 2)
+        wait_until(lambda: len(processes_of(place)) == 2, "two processes")
 
 
 def test_gives_up_after_five_quick_failures(place: Path) -> None:
@@ -159,6 +160,6 @@ def test_a_second_signal_kills_immediately(place: Path, start: Start) -> None:
     assert program.stdout
     assert "worker" in program.stdout.readline()
     program.send_signal(signal.SIGINT)
-    wait_for(lambda: "deaf-worker" in (place / "order").read_text())
+    wait_until(lambda: "deaf-worker" in (place / "order").read_text(), "the worker to ignore the signal")
     program.send_signal(signal.SIGINT)
     assert program.wait(30) == 0

@@ -6,8 +6,10 @@ import signal
 import subprocess
 from pathlib import Path
 
+from tests.support.waiting import wait_until
+
 from .conftest import Start
-from .processes import processes_of, wait_for
+from .processes import processes_of
 
 NAMES = {"postgres", "valkey", "worker", "beat", "web"}
 
@@ -25,7 +27,7 @@ def test_kill_9_leaves_no_process_and_the_next_start_works(place: Path, start: S
     assert pids(program).keys() == NAMES
     assert len(processes_of(place)) > len(NAMES)
     program.kill()
-    wait_for(lambda: not processes_of(place))
+    wait_until(lambda: not processes_of(place), "all processes to end")
 
     program = start()
     assert pids(program).keys() == NAMES
@@ -45,9 +47,9 @@ def test_starts_right_after_kill_9(place: Path, start: Start) -> None:
 
 def test_starts_after_kill_9_during_initdb(place: Path, start: Start) -> None:
     program = start()
-    wait_for(lambda: list((place / "data").glob("postgres.half-*/base")))
+    wait_until(lambda: list((place / "data").glob("postgres.half-*/base")), "initdb to start")
     program.kill()
-    wait_for(lambda: not processes_of(place))
+    wait_until(lambda: not processes_of(place), "all processes to end")
     assert not (place / "data" / "postgres").exists()
     assert pids(start()).keys() == NAMES
     assert not list((place / "data").glob("postgres.half-*"))
@@ -69,13 +71,13 @@ def test_restarts_killed_servers(place: Path, start: Start) -> None:
     notes = [(place / "data" / "run" / f"{name}.pid", before[name]) for name in ("postgres", "valkey")]
     for _, pid in notes:
         os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: not any(note.read_text().startswith(f"{pid}\n") for note, pid in notes))
+    wait_until(lambda: not any(note.read_text().startswith(f"{pid}\n") for note, pid in notes), "new process ids")
     program.send_signal(signal.SIGTERM)
     assert program.wait(60) == 0
 
 
 def test_ctrl_c_during_the_start_stops_everything(place: Path, start: Start) -> None:
     program = start()
-    wait_for((place / "data" / "run" / "postgres.pid").exists)
+    wait_until((place / "data" / "run" / "postgres.pid").exists, "Postgres to start")
     program.send_signal(signal.SIGINT)
     assert program.wait(60) == 0

@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from spotisync.simulator import Server, start
+from tests.support.waiting import wait_until
 
 from .reader import Reader
 
@@ -122,7 +123,7 @@ def test_an_edit_can_happen_while_a_request_is_held(
     total = reader.json("/me/tracks")["total"]
     server.control.add_fault(kind="hold", path="/me/tracks", when=when)
     wait = beside(lambda: reader.json("/me/tracks")["total"])
-    (held,) = wait_until(server.control.held_requests)
+    (held,) = wait_until(server.control.held_requests, "a held request", seconds=20)
     assert held["path"] == "/v1/me/tracks"
     server.control.edit("like")
     assert server.control.release(held["hold"]) == 1
@@ -134,16 +135,9 @@ def test_stopping_releases_held_requests(beside: Any) -> None:
     with start("tiny") as server, Reader(server.url, server.access_token()) as reader:
         server.control.add_fault(kind="hold")
         wait = beside(lambda: reader.get("/me").status_code)
-        wait_until(server.control.held_requests)
+        wait_until(server.control.held_requests, "a held request", seconds=20)
         server.stop()
         assert wait() == 200
-
-
-def wait_until(look: Callable[[], Any]) -> Any:
-    for _ in range(2_000):
-        if found := look():
-            return found
-    raise AssertionError("it never came")
 
 
 def test_a_rule_applies_after_and_times_as_configured(server: Server, reader: Reader) -> None:

@@ -21,8 +21,9 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from tests import conftest as root
 from tests.support.driver import Account
+from tests.support.waiting import wait_until
 from tests.system import conftest as system
-from tests.system.programs import Deployment, Program, until
+from tests.system.programs import Deployment, Program
 
 # As the tests with real workers have them: a database of its own, a broker, what is started on both.
 database_url, broker_url, deploy = root.database_url, system.broker_url, system.deploy
@@ -68,7 +69,7 @@ def make_site(deploy: Callable[..., Deployment]) -> Callable[..., Site]:
         if work:
             deployment.beat()
             deployment.worker(concurrency=1)
-        until(lambda: _answers(url, web), f"the page, see {web.log}")
+        wait_until(lambda: _answers(url, web), f"the page to answer, see {web.log}")
         return Site(deployment, url, web)
 
     return make

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, ViewportSize, expect
 
-from tests.system.programs import until
+from tests.support.waiting import wait_until
 from tests.web.browser.conftest import PHONE, Site, chromium, violations
 
 pytestmark = pytest.mark.browser
@@ -87,7 +87,7 @@ def test_shows_that_a_worker_died_and_that_another_continues(
     page.goto(site.url)
     press(page, "Start a full sync")
     headline(page).to_contain_text("Reading saved tracks")
-    until(site.deployment.simulator.control.held_requests, "a request that waits")
+    wait_until(site.deployment.simulator.control.held_requests, "a held request")
     os.killpg(worker.process.pid, signal.SIGKILL)
     headline(page).to_contain_text("Its worker is gone; another one goes on from the last checkpoint.")
     look_well(page)

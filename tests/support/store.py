@@ -1,0 +1,92 @@
+"""Statements that many tests execute, and runs in any state."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import text
+
+from spotisync.core.states import Phase
+from spotisync.store import runs
+from spotisync.store.database import Claimant, Database
+from spotisync.store.runs import Run
+
+CLIENT = "simulated"
+GONE = Claimant(1, datetime(2020, 1, 1, tzinfo=UTC))
+LEASE = 120
+
+
+@dataclass
+class Store:
+    """Short words for what the tests do to a database."""
+
+    database: Database
+    account_id: int = 0
+
+    def sql(self, statement: str, **values: Any) -> list[Any]:
+        with self.database.begin() as connection:
+            found = connection.execute(text(statement), values)
+            return list(found) if found.returns_rows else []
+
+    def one(self, statement: str, **values: Any) -> Any:
+        ((value,),) = self.sql(statement, **values)
+        return value
+
+    def account(self, name: str = "me") -> int:
+        return int(self.one("INSERT INTO accounts (spotify_user_id) VALUES (:name) RETURNING id", name=name))
+
+    def run(self, sync_type: str = "full", account_id: int | None = None, **columns: Any) -> Run:
+        with self.database.begin() as connection:
+            id_ = runs.create(connection, account_id or self.account_id, sync_type, "cli", None, None)
+        if columns:
+            self.set(id_, **columns)
+        return self.look(id_)
+
+    def set(self, id_: int, **columns: Any) -> None:
+        """Times are SQL: "now() - interval '1 second'"."""
+        parts = [
+            f"{name} = {value}" if name.endswith(("_at", "_before")) else f"{name} = :{name}"
+            for name, value in columns.items()
+        ]
+        self.sql(f"UPDATE sync_history SET {', '.join(parts)} WHERE id = :id", id=id_, **columns)
+
+    def look(self, id_: int) -> Run:
+        with self.database.begin() as connection:
+            found = runs.get(connection, id_)
+        assert found
+        return found
+
+    def column(self, run: Run, name: str) -> Any:
+        return self.one(f"SELECT {name} FROM sync_history WHERE id = :id", id=run.id)
+
+    def claim(self, run: Run, claimant: Claimant | None = None, lease: int = LEASE) -> UUID | None:
+        """The token, None if the claim was refused."""
+        token = uuid4()
+        with self.database.begin() as connection:
+            taken = runs.claim(connection, run, token, claimant or self.database.get_claimant(), lease)
+        return token if taken is not None else None
+
+    def advance(self, run: Run, token: UUID, phase: Phase = "tracks", seq: int = 1) -> bool:
+        with self.database.begin() as connection:
+            return runs.advance(connection, run, token, phase, seq, "library")
+
+    def due(self) -> list[int]:
+        with self.database.begin() as connection:
+            accounts = runs.list_accounts_due(connection, CLIENT)
+        return [id_ for account_id in accounts if (id_ := self.take_due(account_id))]
+
+    def take_due(self, account_id: int) -> int | None:
+        with self.database.begin() as connection:
+            run = runs.take_due(connection, account_id, CLIENT)
+        return run.id if run else None
+
+    def block(self, family: str, seconds: int = 600) -> None:
+        self.sql(
+            """INSERT INTO rate_limits (client_id, family, blocked_until, reason)
+            VALUES (:client, :family, now() + make_interval(secs => :seconds), 'rate')
+            ON CONFLICT (client_id, family) DO UPDATE SET blocked_until = excluded.blocked_until""",
+            client=CLIENT,
+            family=family,
+            seconds=seconds,
+        )
