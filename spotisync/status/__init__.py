@@ -1,20 +1,19 @@
-"""The one read model: what `get()`, the command line and every other face of a run say about it.
+"""The read model: the status document that command line, page, HTTP API and notifications show.
 
-A status document holds the numbers (`read`), when it will be done (`forecast`) and all of it in words (`words`).
+It has the numbers (`read`), the expected completion (`forecast`) and the sentences (`messages`).
 """
 
 from spotisync.status.read import Document, documents, history, run, status_document, summary
-from spotisync.status.story import fold_batches
-from spotisync.status.timeline import timeline, totals
+from spotisync.status.timeline import fold_batches, get_totals, list_events
 
 __all__ = [
     "Document",
     "documents",
     "fold_batches",
+    "get_totals",
     "history",
+    "list_events",
     "run",
     "status_document",
     "summary",
-    "timeline",
-    "totals",
 ]

@@ -1,30 +1,33 @@
-"""Which actions the state of an account allows now, and why not the others. Pure."""
+"""Which actions the state of an account allows, and why it forbids the others. Pure."""
 
 from typing import Any
 
-from spotisync.core.states import MOVES, UNFINISHED
+from spotisync.core.states import MOVES, UNFINISHED, Status
+from spotisync.status.messages import NO_ACCOUNT, STATUS_LABELS
 
 Document = dict[str, Any]
-GONE_ON = "in_progress"
 
 
 def actions(document: Document, newest: dict[str, Document], *, of_run: bool = False) -> Document:
-    """`newest`: the newest run of each type, which alone may be unfinished or be resumed.
+    """`newest`: the newest run of each type; only these can be unfinished or resumed.
 
-    `cancel` and `resume` name the run that they would be about: that of the document, or, but for the page of one run
-    (`of_run`), the other one that can be.
+    `cancel` and `resume` give the id of the run they would act on: the document's run or, unless `of_run` (the page of
+    one run), another run that allows it.
     """
     shown = {"sync_id": document["sync_id"], "sync_type": document["sync_type"], "status": document["status"]}
     others = [] if of_run else sorted(newest.values(), key=lambda run: -run["sync_id"])
     candidates = [shown, *others] if document["sync_id"] else others
     cancel = next((run["sync_id"] for run in candidates if run["status"] in UNFINISHED), None)
-    resume = next((run["sync_id"] for run in candidates if _resumable(run, newest)), None)
+    resume = next((run["sync_id"] for run in candidates if _is_resumable(run, newest)), None)
     inactive = _inactive(document)
     reasons = {
-        "full": inactive or _joins(newest.get("full")),
-        "incremental": inactive or _joins(newest.get("incremental")) or _reads_all(newest.get("full")),
-        "cancel": None if cancel else "No run is going or waiting." if not of_run else "This run is over.",
-        "resume": (inactive if resume else None) or (None if resume else _why_not(shown, newest)),
+        "full": inactive or _covered(newest.get("full"), UNFINISHED),
+        "incremental": inactive
+        or _covered(newest.get("incremental"), UNFINISHED)
+        # An incremental sync joins a full sync that is running.
+        or _covered(newest.get("full"), ("in_progress",)),
+        "cancel": None if cancel else "This run has ended." if of_run else "No run is queued, running or paused.",
+        "resume": inactive if resume else _not_resumable(shown, newest),
     }
     return {
         "full": reasons["full"] is None,
@@ -43,30 +46,25 @@ def _inactive(document: Document) -> str | None:
             return f"{document['account']} has to log in again first."
         case "disabled":
             return f"{document['account']} is disabled."
-    return "There is no account yet."
+    return NO_ACCOUNT
 
 
-def _joins(run: Document | None) -> str | None:
-    if run and run["status"] in UNFINISHED:
-        return f"Run {run['sync_id']} is not over; it would be joined."
-    return None
+def _covered(run: Document | None, statuses: tuple[Status, ...]) -> str | None:
+    """Why no run would be started: the request would join this one."""
+    if run is None or run["status"] not in statuses:
+        return None
+    return f"Already covered by run {run['sync_id']} ({run['sync_type']} sync, {STATUS_LABELS[run['status']]})."
 
 
-def _reads_all(full: Document | None) -> str | None:
-    """An incremental sync joins a full one that is going."""
-    going = full is not None and full["status"] == GONE_ON
-    return f"Run {full['sync_id']}, a full sync, reads all of that too." if full and going else None
+def _is_resumable(run: Document, newest: dict[str, Document]) -> bool:
+    resumable = "in_progress" in MOVES[run["status"]] and run["status"] not in UNFINISHED
+    return resumable and newest[run["sync_type"]]["sync_id"] == run["sync_id"]
 
 
-def _resumable(run: Document, newest: dict[str, Document]) -> bool:
-    again = GONE_ON in MOVES[run["status"]] and run["status"] not in UNFINISHED
-    return again and newest[run["sync_type"]]["sync_id"] == run["sync_id"]
-
-
-def _why_not(run: Document, newest: dict[str, Document]) -> str:
+def _not_resumable(run: Document, newest: dict[str, Document]) -> str:
     if run["status"] in {None, "success"}:
-        return "There is nothing to resume."
+        return "No run to resume."
     if run["status"] in UNFINISHED:
-        return f"Run {run['sync_id']} is not over."
+        return f"Run {run['sync_id']} has not ended."
     newer = newest[run["sync_type"]]["sync_id"]
-    return f"Run {newer} is newer: only the newest {run['sync_type']} sync can be resumed."
+    return f"Run {newer} is newer; only the newest {run['sync_type']} sync can be resumed."

@@ -1,7 +1,7 @@
-"""What a run is doing, why it waits, until when, what is safe, what still runs, what to do: in words.
+"""The sentences of a status document: state of the run, reason and end of a wait, what is stored, what to do.
 
-All of it is made from the status document alone, so that each face says the same. A new fact comes into the document
-in `read`; its sentence is a function here, named in `NOTES`.
+They are made from the document alone, so that the command line, the page, the HTTP API and notifications say the same.
+A new fact enters the document in `read`; its sentence is a function here, listed in `NOTES`.
 """
 
 from collections.abc import Callable
@@ -11,23 +11,21 @@ from typing import Any, Final, Literal
 
 from spotisync.core.durations import format_duration
 from spotisync.core.oauth import LOGIN
-from spotisync.status.times import clock, parse, seconds_until
+from spotisync.status.times import format_time, parse, seconds_until
 
 Document = dict[str, Any]
 Situation = Literal[
-    "nobody", "never", "pending", "parked", "due", "waiting", "retrying", "unclaimed", "orphaned", "going",
+    "no_account", "no_run", "pending", "paused", "due", "waiting", "retrying", "unclaimed", "worker_lost", "running",
     "finishing", "success", "failed", "cancelled",
 ]  # fmt: skip
 
-START: Final = "spotisync up; or, with own servers: celery -A spotisync worker, and celery -A spotisync beat"
-SAFE: Final = "All that was read is stored."
-# A message is with a worker in milliseconds; after so many seconds somebody should look.
+NO_ACCOUNT: Final = "No account yet."
+START: Final = "spotisync up (with your own servers: celery -A spotisync worker and celery -A spotisync beat)"
+# Seconds without a worker before the user is asked to check: a message normally reaches one in milliseconds.
 PATIENCE: Final = 10.0
-# What is said of a run that has given up is no cure.
-TRIED: Final = "tries in a row failed"
-# So many reads of plays may be missed before they no longer count as recorded.
+# Plays count as recorded until this many reads are overdue.
 RECENT_READS: Final = 3
-# So many sweeps may be missed before the schedule is said to stand still.
+# The sweeps count as stopped when this many are overdue.
 SWEEPS: Final = 4
 
 DOING: Final = {
@@ -37,20 +35,35 @@ DOING: Final = {
     "playlists": "Reading playlists",
     "finish": "Finishing",
 }
+STATUS_LABELS: Final = {
+    "pending": "queued",
+    "in_progress": "running",
+    "rate_limited": "paused",
+    "success": "done",
+    "failed": "failed",
+    "cancelled": "cancelled",
+}
+# Families of requests.
 REQUESTS: Final = {
     "library": "library reads",
     "playlists": "playlist reads",
     "artists": "artist look-ups",
     "albums": "album look-ups",
-    "player": "reads of what was played",
+    "player": "reads of recent plays",
     "*": "all requests",
 }
-UNFINISHED_WORDS: Final = {"pending": "waits for its turn", "in_progress": "goes on", "rate_limited": "is paused"}
+TRIGGERS: Final = {
+    "beat": "by the schedule",
+    "cli": "from the command line",
+    "api": "over the HTTP API",
+    "web": "from the web page",
+    "task": "by a Celery task",
+}
 
 
 @dataclass(frozen=True)
 class WaitState:
-    """What a run waits for. No family and no reason: Spotify's word is known, what it was about is not."""
+    """What a run waits for. Without family and reason only Spotify's Retry-After is known."""
 
     until: datetime
     family: str | None = None
@@ -58,12 +71,12 @@ class WaitState:
 
 
 def describe(document: Document) -> Document:
-    """All that is said in words, by the names it has in the document."""
-    waits = find_wait(document)
+    """All sentences, by their keys in the document."""
+    wait = get_wait(document)
     return {
         "message": headline(document),
-        "waiting_for": describe_reason(waits) if waits else None,
-        "waiting_until": waits.until.isoformat() if waits else None,
+        "waiting_for": describe_wait_reason(wait) if wait else None,
+        "waiting_until": wait.until.isoformat() if wait else None,
         "safe": what_is_stored(document),
         "still_runs": what_continues(document),
         "to_do": what_to_do(document),
@@ -74,61 +87,59 @@ def describe(document: Document) -> Document:
 # ---- the situation --------------------------------------------------------------------------------------------------
 
 
-def situation(document: Document) -> Situation:
-    """The status, and what can be known about why it does not move."""
+def get_situation(document: Document) -> Situation:
+    """The status, refined by why the run does not advance."""
     status: str | None = document["status"]
     match status:
         case None:
-            return "never" if document["account"] else "nobody"
+            return "no_run" if document["account"] else "no_account"
         case "in_progress":
-            return _in_progress(document)
+            return _situation_in_progress(document)
         case "rate_limited":
-            return "parked" if find_wait(document) else "due"
+            return "paused" if get_wait(document) else "due"
         case "pending" | "success" | "failed" | "cancelled":
             return status
     raise AssertionError(status)
 
 
-def _in_progress(document: Document) -> Situation:
+def _situation_in_progress(document: Document) -> Situation:
     worker = document["worker"]
+    advancing: Situation = "finishing" if document["current_phase"] == "finish" else "running"
     if worker["has_it"]:
-        if not worker["alive"]:
-            return "orphaned"
-        return "finishing" if document["current_phase"] == "finish" else "going"
-    if find_wait(document):
+        return advancing if worker["alive"] else "worker_lost"
+    if get_wait(document):
         return "waiting"
     if (_current(document) or {}).get("failures"):
         return "retrying"
     begun = any(phase["status"] != "pending" for phase in document["phases"].values())
-    if not begun or seconds_idle(document) > PATIENCE:
-        return "unclaimed"
-    return "finishing" if document["current_phase"] == "finish" else "going"
+    return "unclaimed" if not begun or seconds_idle(document) > PATIENCE else advancing
 
 
-def find_wait(document: Document) -> WaitState | None:
-    """The cooldown that this run waits for: that of its family, or of all."""
+def get_wait(document: Document) -> WaitState | None:
+    """The cooldown that blocks this run: of its family, or of all requests."""
     if document["status"] not in {"in_progress", "rate_limited"} or document["worker"]["has_it"]:
         return None
     reset = parse((_current(document) or {}).get("rate_limit_reset_at"))
-    told_off = WaitState(reset) if reset and seconds_until(document, reset) > 0 else None
-    blocked = _longest(document)
+    retry_after = WaitState(reset) if reset and seconds_until(document, reset) > 0 else None
+    blocked = _longest_cooldown(document)
     if document["status"] == "rate_limited" and document["blocked"] is not None:
-        return blocked  # it decides; what the run was told at the time may be over
-    return blocked if told_off and blocked else told_off
+        return blocked  # the cooldown decides: it may have been cleared since Spotify sent its Retry-After
+    return blocked if retry_after and blocked else retry_after
 
 
-def _longest(document: Document) -> WaitState | None:
-    covering = [each for each in document["blocked"] or [] if each["family"] in {document["family"], "*"}]
-    waits = [
-        WaitState(datetime.fromisoformat(each["blocked_until"]), each["family"], each["reason"]) for each in covering
-    ]
-    return max(waits, key=lambda each: each.until, default=None)
+def _longest_cooldown(document: Document) -> WaitState | None:
+    waits = [_wait_of(each) for each in document["blocked"] or [] if each["family"] in {document["family"], "*"}]
+    return max(waits, key=lambda wait: wait.until, default=None)
+
+
+def _wait_of(block: Document) -> WaitState:
+    return WaitState(datetime.fromisoformat(block["blocked_until"]), block["family"], block["reason"])
 
 
 def seconds_idle(document: Document) -> float:
-    """Seconds since the run last moved."""
-    moved = parse(document["worker"]["last_advance"])
-    return -seconds_until(document, moved) if moved else 0.0
+    """Seconds since the run last advanced."""
+    advanced = parse(document["worker"]["last_advance"])
+    return -seconds_until(document, advanced) if advanced else 0.0
 
 
 def _current(document: Document) -> Document | None:
@@ -140,136 +151,24 @@ def _current(document: Document) -> Document | None:
 
 
 def headline(document: Document) -> str:
-    """A sentence or two that say how it stands."""
-    said = MESSAGES[situation(document)](document)
+    """One or two sentences on the state of the run, or of its account if that prevents a sync."""
+    message = MESSAGES[get_situation(document)](document)
     if document["account_status"] == "needs_login":
-        why = _ended(document["account_error"] or "Spotify takes its login no more")
-        # A run that failed has failed for that: it would be said twice.
-        said = "" if document["status"] == "failed" else f" {said}"
-        return f"{document['account']} has to log in again: {why}{said}"
+        error = end_sentence(document["account_error"] or "Spotify no longer accepts its login")
+        # A failed run has failed with the same error.
+        rest = "" if document["status"] == "failed" else f" {message}"
+        return f"{document['account']} has to log in again: {error}{rest}"
     if document["account_status"] == "disabled":
-        return f"{document['account']} is disabled: no sync of it starts. {said}"
-    return said
+        return f"{document['account']} is disabled: it is not synced. {message}"
+    return message
 
 
-def _pending(document: Document) -> str:
-    going = next((each for each in document["other_runs"] if each["status"] == "in_progress"), None)
-    return f"It begins when {_name(going)} is over." if going else "It begins within seconds, with the next sweep."
-
-
-def _parked(document: Document) -> str:
-    waits = find_wait(document)
-    return f"Paused by Spotify until {_until(document, waits)}. {_are_in(document)}".strip() if waits else ""
-
-
-def _waiting(document: Document) -> str:
-    waits = find_wait(document)
-    return f"Spotify said to wait until {_until(document, waits)}. {_are_in(document)}".strip() if waits else ""
-
-
-def _until(document: Document, waits: WaitState) -> str:
-    left = format_duration(seconds_until(document, waits.until))
-    return f"{clock(document, waits.until)} ({left}): {describe_reason(waits)}"
-
-
-def describe_cooldown(document: Document, waits: WaitState) -> str:
-    """As in: Artist look-ups wait until 03:42 (2 h): the quota is used up."""
-    what = REQUESTS.get(waits.family or "", str(waits.family))
-    why = "the quota is used up" if waits.reason == "quota" else describe_reason(waits)
-    left = format_duration(seconds_until(document, waits.until))
-    return f"{_upper(what)} wait until {clock(document, waits.until)} ({left}): {why}"
-
-
-def describe_reason(waits: WaitState) -> str:
-    what = REQUESTS.get(waits.family or "", waits.family)
-    match waits.reason:
-        case "quota":
-            return f"quota of {what}"
-        case "rate":
-            return "too many requests in a short time"
-        case None:
-            return "too many requests"
-    return f"{waits.reason} of {what}"
-
-
-def _retrying(document: Document) -> str:
-    phase = _current(document) or {}
-    times = _many(phase["failures"], "failure")
-    return f"Trying again after {times} in a row: {_error(phase)} {_are_in(document)}".strip()
-
-
-def _unclaimed(document: Document) -> str:
-    waited = seconds_idle(document)
-    if waited <= PATIENCE:
-        return "It waits for a worker to take it."
-    return f"It waits for a worker: none has taken it for {format_duration(waited)}. Is one running? {_are_in(document)}".strip()
-
-
-def _orphaned(document: Document) -> str:
-    return f"Its worker is gone; another one goes on from the last checkpoint. {_are_in(document)}".strip()
-
-
-def _going(document: Document) -> str:
-    phase = _current(document)
-    calls = _many(document["api_calls"], "Spotify call")
-    amount = f": {_amount(phase)}" if phase and phase["items_processed"] else ""
-    return f"{DOING[document['current_phase']]}{amount}; {calls} so far."
-
-
-def _success(document: Document) -> str:
-    ended = parse(document["completed_at"])
-    when = f" since {clock(document, ended)}" if ended else ""
-    return (
-        f"Complete{when}: {_changes(document)}, with {_many(document['api_calls'], 'Spotify call')}{_saved(document)}."
-    )
-
-
-def _saved(document: Document) -> str:
-    """Against reading the same lists anew; look-ups count as spent, so it is rather more."""
-    saved = document.get("calls_saved")
-    return f", which saved {saved:,}" if saved else ""
-
-
-def _changes(document: Document) -> str:
-    kinds = ("added", "updated", "removed")
-    said = [f"{document[f'items_{kind}']:,} {kind}" for kind in kinds if document[f"items_{kind}"]]
-    return ", ".join([f"{_many(document['items_processed'], 'item')} read", *(said or ["nothing has changed"])])
-
-
-def _failed(document: Document) -> str:
-    return f"Failed: {_error(document)} {_are_in(document)}".strip()
-
-
-def _cancelled(document: Document) -> str:
-    ended = parse(document["completed_at"])
-    when = f" at {clock(document, ended)}" if ended else ""
-    return f"Cancelled{when}. {_are_in(document)}".strip()
-
-
-def describe_error(last_error: str | None) -> Document | None:
-    """What went wrong and, where that is known, what to do about it: it stands behind the first semicolon."""
-    if not last_error:
-        return None
-    cause, _, cure = last_error.partition("; ")
-    if cure.endswith(TRIED):
-        cause, cure = last_error, ""
-    return {"cause": _upper(_ended(cause)), "cure": _upper(cure) if cure else None}
-
-
-def _error(of: Document) -> str:
-    return _ended(of["last_error"] or "no reason was given")
-
-
-def _ended(words: str) -> str:
-    return words if words.endswith((".", "!", "?")) else f"{words}."
-
-
-def _are_in(document: Document) -> str:
-    """As in: 1,247 of 3,500 tracks are in."""
+def _with_progress(document: Document, sentence: str) -> str:
+    """The sentence, followed by: 1,247 of 3,500 tracks stored."""
     phase = _current(document)
     if not phase or not phase["items_processed"]:
-        return ""
-    return f"{_amount(phase)} {document['current_phase']} are in."
+        return sentence
+    return f"{sentence} {_amount(phase)} {document['current_phase']} stored."
 
 
 def _amount(phase: Document) -> str:
@@ -277,98 +176,210 @@ def _amount(phase: Document) -> str:
     return f"{done:,} of {total:,}" if total is not None and total >= done else f"{done:,}"
 
 
+def _pending(document: Document) -> str:
+    running = next((each for each in document["other_runs"] if each["status"] == "in_progress"), None)
+    return f"Queued: starts {f'when {_name(running)} ends' if running else _at_next_sweep(document)}."
+
+
+def _at_next_sweep(document: Document) -> str:
+    return f"at the next sweep (every {format_duration(document['schedule']['sweep_interval'])})"
+
+
+def _due(document: Document) -> str:
+    return _with_progress(document, f"Rate limit expired; resumes {_at_next_sweep(document)}.")
+
+
+def _paused(document: Document) -> str:
+    wait = get_wait(document)
+    return _with_progress(document, f"Paused until {_until(document, wait)}.") if wait else ""
+
+
+def _waiting(document: Document) -> str:
+    wait = get_wait(document)
+    return _with_progress(document, f"Waiting until {_until(document, wait)}.") if wait else ""
+
+
+def _until(document: Document, wait: WaitState) -> str:
+    left = format_duration(seconds_until(document, wait.until))
+    return f"{format_time(document, wait.until)} ({left}): {describe_wait_reason(wait)}"
+
+
+def describe_cooldown(document: Document, wait: WaitState) -> str:
+    """As in: Artist look-ups blocked until 03:42 (2 h): Spotify quota used up."""
+    requests = REQUESTS.get(wait.family or "", str(wait.family))
+    reason = "Spotify quota used up" if wait.reason == "quota" else describe_wait_reason(wait)
+    left = format_duration(seconds_until(document, wait.until))
+    return f"{capitalize(requests)} blocked until {format_time(document, wait.until)} ({left}): {reason}"
+
+
+def describe_wait_reason(wait: WaitState) -> str:
+    """`rate`: Spotify's rolling 30 s window; `quota`: its longer limit on one family of requests."""
+    requests = REQUESTS.get(wait.family or "", wait.family)
+    match wait.reason:
+        case "quota":
+            return f"Spotify quota for {requests}"
+        case "rate":
+            return "Spotify rate limit"
+        case None:
+            return "Spotify answered 429 (too many requests)"
+    return f"{wait.reason} for {requests}"
+
+
+def _retrying(document: Document) -> str:
+    phase = _current(document) or {}
+    failures = count_of(phase["failures"], "failure", "failures in a row")
+    return _with_progress(document, f"Retrying after {failures}: {_error(phase)}")
+
+
+def _unclaimed(document: Document) -> str:
+    idle = seconds_idle(document)
+    if idle <= PATIENCE:
+        return "Waiting for a worker."
+    return _with_progress(document, f"No worker has taken the next batch for {format_duration(idle)}.")
+
+
+def _worker_lost(document: Document) -> str:
+    return _with_progress(document, "Worker lost; another worker continues from the last checkpoint.")
+
+
+def _running(document: Document) -> str:
+    phase = _current(document)
+    amount = f": {_amount(phase)}" if phase and phase["items_processed"] else ""
+    return f"{DOING[document['current_phase']]}{amount}; {_calls(document)} so far."
+
+
+def _calls(document: Document) -> str:
+    return count_of(document["api_calls"], "Spotify call")
+
+
+def _success(document: Document) -> str:
+    saved = f", {document['calls_saved']:,} saved" if document.get("calls_saved") else ""
+    changes = [
+        f"{document[f'items_{kind}']:,} {kind}" for kind in ("added", "updated", "removed") if document[f"items_{kind}"]
+    ]
+    counts = [f"{count_of(document['items_processed'], 'item')} read", *(changes or ["no changes"])]
+    return f"Completed{_ended_at(document)}: {', '.join(counts)}; {_calls(document)}{saved}."
+
+
+def _failed(document: Document) -> str:
+    return _with_progress(document, f"Failed: {_error(document)}")
+
+
+def _cancelled(document: Document) -> str:
+    return _with_progress(document, f"Cancelled{_ended_at(document)}.")
+
+
+def _ended_at(document: Document) -> str:
+    ended = parse(document["completed_at"])
+    return f" at {format_time(document, ended)}" if ended else ""
+
+
+def describe_error(last_error: str | None) -> Document | None:
+    """The error as cause and cure: the cure follows the first semicolon, unless that part counts failed attempts."""
+    if not last_error:
+        return None
+    cause, _, cure = last_error.partition("; ")
+    if cure.endswith(" failed"):
+        cause, cure = last_error, ""
+    return {"cause": capitalize(end_sentence(cause)), "cure": capitalize(cure) if cure else None}
+
+
+def _error(failed: Document) -> str:
+    return end_sentence(failed["last_error"] or "no error was recorded")
+
+
 MESSAGES: Final[dict[Situation, Callable[[Document], str]]] = {
-    "nobody": lambda _: "No sync has run yet: there is no account.",
-    "never": lambda document: f"No sync has run yet for {document['account']}.",
+    "no_account": lambda _: NO_ACCOUNT,
+    "no_run": lambda document: f"No sync has run yet for {document['account']}.",
     "pending": _pending,
-    "parked": _parked,
-    "due": lambda document: f"What it waited for is over; the next sweep sends it on. {_are_in(document)}".strip(),
+    "paused": _paused,
+    "due": _due,
     "waiting": _waiting,
     "retrying": _retrying,
     "unclaimed": _unclaimed,
-    "orphaned": _orphaned,
-    "going": _going,
-    "finishing": lambda document: f"Finishing; {_many(document['api_calls'], 'Spotify call')} so far.",
+    "worker_lost": _worker_lost,
+    "running": _running,
+    "finishing": lambda document: f"Finishing; {_calls(document)} so far.",
     "success": _success,
     "failed": _failed,
     "cancelled": _cancelled,
 }
 
 
-# ---- what is safe, what still runs, what to do ----------------------------------------------------------------------
+# ---- what is stored, what continues, what to do ---------------------------------------------------------------------
 
 
 def what_is_stored(document: Document) -> str | None:
-    """None where nothing is at stake."""
+    """None before the first batch and after success."""
     begun = any(phase["batches"] or phase["items_processed"] for phase in document["phases"].values())
-    return SAFE if begun and document["status"] != "success" else None
+    return "All items read so far are stored." if begun and document["status"] != "success" else None
 
 
 def what_continues(document: Document) -> str | None:
-    """Beside a run that does not move."""
-    if situation(document) == "pending":
-        return None  # the headline has it
-    waits = find_wait(document)
-    others = " ".join(_upper(f"{_name(each)} {UNFINISHED_WORDS[each['status']]}.") for each in document["other_runs"])
-    if waits is None:
-        return others or None
-    what = REQUESTS.get(waits.family or "", "such requests")
-    beside = "Nothing is asked of Spotify meanwhile." if waits.family == "*" else f"Only {what} wait."
-    plays = "Plays are still recorded." if _plays_are_recorded(document) else ""
-    return " ".join(filter(None, (beside, plays, others)))
+    """What is blocked and what runs while this run waits."""
+    if get_situation(document) == "pending":
+        return None  # the headline names the other run
+    wait = get_wait(document)
+    others = [f"{capitalize(_name(each))} is {STATUS_LABELS[each['status']]}." for each in document["other_runs"]]
+    if wait is None:
+        return " ".join(others) or None
+    requests = REQUESTS.get(wait.family or "", "requests of this kind")
+    blocked = "No requests are sent to Spotify until then." if wait.family == "*" else f"Only {requests} are blocked."
+    plays = ["Plays are still recorded."] if _plays_are_recorded(document) else []
+    return " ".join([blocked, *plays, *others])
 
 
 def _plays_are_recorded(document: Document) -> bool:
-    """They were read of late, and nothing bars the next read."""
-    lane, every = document.get("playback"), document.get("playback_interval")
-    if not lane or not every or not lane["read_at"] or lane["last_error"]:
+    """Whether plays were read recently and the next read is not blocked."""
+    playback, interval = document.get("playback"), document.get("playback_interval")
+    if not playback or not interval or not playback["read_at"] or playback["last_error"]:
         return False
-    barred = {"player", "*"} & {block["family"] for block in document["blocked"] or []}
-    return not barred and -seconds_until(document, datetime.fromisoformat(lane["read_at"])) < RECENT_READS * every
+    blocked = {"player", "*"} & {block["family"] for block in document["blocked"] or []}
+    age = -seconds_until(document, datetime.fromisoformat(playback["read_at"]))
+    return not blocked and age < RECENT_READS * interval
 
 
 def what_to_do(document: Document) -> str:
+    """The command that helps. Starts with "Nothing" where the user need not do anything."""
     if document["account_status"] == "needs_login":
-        then = (
-            f", then: spotisync resume {document['sync_id']}" if document["status"] in {"failed", "cancelled"} else ""
-        )
-        return f"Log in again: {LOGIN}{then}"
+        resume = f"; then: spotisync resume {document['sync_id']}"
+        return f"Log in again: {LOGIN}{resume if document['status'] in {'failed', 'cancelled'} else ''}"
     if document["account_status"] == "disabled":
-        return f"To sync it again: spotisync accounts enable {document['account']}"
-    return TO_DO[situation(document)](document)
+        return f"Enable the account: spotisync accounts enable {document['account']}"
+    return TO_DO[get_situation(document)](document)
 
 
 def _resume(document: Document) -> str:
     if "can" in document and document["can"]["resume"] != document["sync_id"]:
-        return "Nothing: a newer run has taken its place."
-    return f"Go on from there: spotisync resume {document['sync_id']}"
+        return "Nothing; a newer run has replaced this one."
+    return f"Resume from the last checkpoint: spotisync resume {document['sync_id']}"
 
 
-def _start_if_idle(document: Document) -> str:
+def _start_worker_if_idle(document: Document) -> str:
     if seconds_idle(document) <= PATIENCE:
         return _nothing(document)
-    return f"If no worker runs, start one: {START}. What is wrong: spotisync doctor"
+    return f"Check what is wrong: spotisync doctor. If no worker is running, start one: {START}"
 
 
-def _start_if_swept_no_more(document: Document) -> str:
-    return f"Start beat and a worker: {START}" if _stands_still(document) else _nothing(document)
+def _start_beat_if_stopped(document: Document) -> str:
+    return f"Start beat and a worker: {START}" if _sweeps_have_stopped(document) else _nothing(document)
 
 
 def _nothing(_: Document) -> str:
-    return "Nothing; it goes on by itself."
+    return "Nothing; the run continues automatically."
 
 
 TO_DO: Final[dict[Situation, Callable[[Document], str]]] = {
-    "nobody": lambda _: f"Log in: {LOGIN}",
-    "never": lambda document: f"Start one: spotisync sync full --wait --account {document['account']}",
-    "pending": _start_if_swept_no_more,
-    "parked": _start_if_swept_no_more,
-    "due": _start_if_swept_no_more,
+    "no_account": lambda _: f"Log in: {LOGIN}",
+    "no_run": lambda document: f"Start a full sync: spotisync sync full --wait --account {document['account']}",
+    "pending": _start_beat_if_stopped,
+    "paused": _start_beat_if_stopped,
+    "due": _start_beat_if_stopped,
     "waiting": _nothing,
     "retrying": _nothing,
-    "unclaimed": _start_if_idle,
-    "orphaned": _start_if_idle,
-    "going": _nothing,
+    "unclaimed": _start_worker_if_idle,
+    "worker_lost": _start_worker_if_idle,
+    "running": _nothing,
     "finishing": _nothing,
     "success": lambda _: "Nothing.",
     "failed": _resume,
@@ -380,98 +391,100 @@ TO_DO: Final[dict[Situation, Callable[[Document], str]]] = {
 
 
 def notes(document: Document) -> list[str]:
-    """Whatever else is worth a sentence."""
-    return [note for made in NOTES if (note := made(document))]
+    """Further sentences, in the order of `NOTES`."""
+    return [note for make_note in NOTES if (note := make_note(document))]
 
 
-def _when_done(document: Document) -> str | None:
-    """Of the run, or of its phase, while no more is known."""
+def _completion(document: Document) -> str | None:
+    """When the run will complete or, while that is unknown, its current phase."""
     if eta := document["eta"]:
-        return f"It will be complete {_between(document, eta)}."
+        return f"Expected to complete {_between(document, eta)}."
     phase = _current(document)
     if phase and phase["eta"]:
-        return f"{_upper(document['current_phase'])} will be complete {_between(document, phase['eta'])}."
+        return f"{capitalize(document['current_phase'])} expected to complete {_between(document, phase['eta'])}."
     return None
 
 
 def _between(document: Document, eta: dict[str, str]) -> str:
-    earliest, latest = (clock(document, datetime.fromisoformat(eta[each])) for each in ("earliest", "latest"))
+    earliest, latest = (format_time(document, datetime.fromisoformat(eta[each])) for each in ("earliest", "latest"))
     return f"at about {earliest}" if earliest == latest else f"between {earliest} and {latest}"
 
 
-def _to_look_up(document: Document) -> str | None:
-    if not any(document["to_look_up"].values()):
-        return None
-    each = [f"{number:,} {entity}" for entity, number in document["to_look_up"].items() if number]
-    return f"{_upper(' and '.join(each))} still to be looked up: they were put off until Spotify allows it."
+def _deferred_lookups(document: Document) -> str | None:
+    counts = [count_of(number, entity.removesuffix("s")) for entity, number in document["to_look_up"].items() if number]
+    return f"Look-ups deferred until Spotify allows them: {' and '.join(counts)}." if counts else None
 
 
-def _lists_put_off(document: Document) -> str | None:
-    each = document.get("lists_put_off", {}).items()
-    return " ".join(f"{_upper(name.replace('_', ' '))} were not read: {why}." for name, why in each) or None
+def _deferred_lists(document: Document) -> str | None:
+    lists = document.get("lists_put_off", {}).items()
+    return " ".join(f"{capitalize(name.replace('_', ' '))} were not read: {why}." for name, why in lists) or None
 
 
-def _blocked(document: Document) -> str | None:
-    """What has to wait, but for what was said already."""
-    said = find_wait(document)
-    rest = [each for each in document["blocked"] or [] if said is None or each["family"] != said.family]
-    each = [
-        WaitState(datetime.fromisoformat(block["blocked_until"]), block["family"], block["reason"]) for block in rest
-    ]
-    lines = [f"{describe_cooldown(document, wait)}." for wait in each]
-    return " ".join(lines) or None
+def _cooldowns(document: Document) -> str | None:
+    """Cooldowns other than the one in the headline."""
+    wait = get_wait(document)
+    others = [each for each in document["blocked"] or [] if wait is None or each["family"] != wait.family]
+    return " ".join(f"{describe_cooldown(document, _wait_of(each))}." for each in others) or None
 
 
-def _gaps(document: Document) -> str | None:
-    """Where plays may be missing, and how to get them."""
-    lane = document.get("playback")
-    if not lane or not lane["gaps"]:
-        return None
-    ends = [clock(document, datetime.fromisoformat(lane["gaps"][0][end])) for end in ("from", "to")]
-    more = len(lane["gaps"]) - 1
-    others = f", and in {more} more {'gap' if more == 1 else 'gaps'}" if more else ""
-    return (
-        f"Between {ends[0]} and {ends[1]}{others} plays may be missing. Spotify's extended streaming history has them: "
-        "spotisync import my_spotify_data.zip"
-    )
-
-
-def _schedule(document: Document) -> str | None:
-    """A run that a sweep has to send on, and no sweep."""
-    if situation(document) not in {"pending", "parked", "due", "orphaned"} or not _stands_still(document):
+def _stopped_sweeps(document: Document) -> str | None:
+    """For a run that needs a sweep to continue."""
+    needs_sweep = get_situation(document) in {"pending", "paused", "due", "worker_lost"}
+    if not needs_sweep or not _sweeps_have_stopped(document):
         return None
     swept = parse(document["schedule"]["last_sweep"])
-    since = f"for {format_duration(-seconds_until(document, swept))}" if swept else "ever"
-    return f"No sweep has run {since}, and it takes one to send the run on."
+    stopped = (
+        f"No sweep has run for {format_duration(-seconds_until(document, swept))}" if swept else "No sweep has run yet"
+    )
+    return f"{stopped}; the run can't continue until beat and a worker run."
 
 
-def _stands_still(document: Document) -> bool:
+def _sweeps_have_stopped(document: Document) -> bool:
     swept = parse(document["schedule"]["last_sweep"])
     return swept is None or -seconds_until(document, swept) > SWEEPS * document["schedule"]["sweep_interval"]
 
 
-# A further sentence is a further function: what it says of the document, or None.
+def _gaps(document: Document) -> str | None:
+    """Periods in which plays may be missing."""
+    playback = document.get("playback")
+    if not playback or not playback["gaps"]:
+        return None
+    first, *others = playback["gaps"]
+    begin, end = (format_time(document, datetime.fromisoformat(first[each])) for each in ("from", "to"))
+    more = f", and in {count_of(len(others), 'other gap')}" if others else ""
+    return (
+        f"Plays may be missing between {begin} and {end}{more}. Spotify's extended streaming history contains them; "
+        "import it: spotisync import my_spotify_data.zip"
+    )
+
+
 NOTES: Final[tuple[Callable[[Document], str | None], ...]] = (
-    _when_done,
-    _to_look_up,
-    _lists_put_off,
-    _blocked,
-    _schedule,
+    _completion,
+    _deferred_lookups,
+    _deferred_lists,
+    _cooldowns,
+    _stopped_sweeps,
     _gaps,
 )
 
 
-def _name(run: Document | None) -> str:
-    return (
-        f"run {run['sync_id']}, {'an' if run['sync_type'] == 'incremental' else 'a'} {run['sync_type']} sync,"
-        if run
-        else ""
-    )
+# ---- wording --------------------------------------------------------------------------------------------------------
 
 
-def _many(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+def _name(run: Document) -> str:
+    return f"run {run['sync_id']} ({run['sync_type']} sync)"
 
 
-def _upper(words: str) -> str:
-    return words[:1].upper() + words[1:]
+def count_of(number: int, singular: str, plural: str | None = None) -> str:
+    """As in: 1 call; 1,247 calls."""
+    return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"
+
+
+def capitalize(text: str) -> str:
+    """The text with its first letter in upper case, the rest unchanged."""
+    return text[:1].upper() + text[1:]
+
+
+def end_sentence(text: str) -> str:
+    """The text with a full stop, unless it ends a sentence already."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -1,4 +1,4 @@
-"""What comes by itself for an account, and when: in words."""
+"""Scheduled work of an account and pending look-ups: when they are due, in words."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -11,91 +11,90 @@ from spotisync.settings import Settings
 from spotisync.store import apps, schedules
 
 Document = dict[str, Any]
-# Seconds. Later than this, nobody seems to be there to do it.
+# Seconds after which due work counts as overdue: beat or the workers seem to be stopped.
 LATE: Final = 90
-RESTS: Final = {
-    "disabled": "it rests until: spotisync accounts enable {account}",
-    "needs_login": "it rests until the account has logged in again",
+PAUSED: Final = {
+    "disabled": "paused until the account is enabled (spotisync accounts enable {account})",
+    "needs_login": "paused until the account logs in again (spotisync login)",
 }
 
 
 def read(connection: Connection, settings: Settings, account: str | None, now: datetime) -> dict[str, list[Document]]:
-    """By account, of this one or of all: what comes next of each kind, and of the look-ups that were put off."""
-    on = schedule.schedule_rules(settings)
+    """The next time of each kind of work and the pending look-ups, by account; of all accounts if `account` is None."""
+    rules = schedule.schedule_rules(settings)
     rows = schedules.list_entries(connection, account)
     known = {(row["account"], row["kind"]): row for row in rows}
     by_account = {row["account"]: row for row in rows}
-    rest = lookup_forecast(connection, settings, now) if by_account else []
+    lookups = lookup_forecast(connection, settings, now) if by_account else []
     return {
         name: [
             *(
-                _kind(schedule.schedule_document(row, kind, on.get(kind), known.get((name, kind))), settings.zone)
+                _entry(schedule.schedule_document(row, kind, rules.get(kind), known.get((name, kind))), settings.zone)
                 for kind in schedule.VARIABLES
             ),
-            *rest,
+            *lookups,
         ]
         for name, row in by_account.items()
     }
 
 
-def _kind(row: Document, zone: str) -> Document:
-    comes = row["account_status"] == "active"
+def _entry(row: Document, zone: str) -> Document:
     return {
         "kind": row["kind"],
         "on": row["on"],
-        "at": row["due_at"] if comes else None,
+        "at": row["due_at"] if row["account_status"] == "active" else None,
         "words": describe_entry(row, zone),
         "note": row["note"] if row["on"] else None,
     }
 
 
 def describe_entry(row: Document, zone: str) -> str:
-    """When it comes, and how often."""
+    """When it is due, and how often it runs."""
     if not row["on"]:
-        return f"off; {row['variable']} turns it on"
-    return f"{_next(row, zone)}; {_how_often(row)}"
+        return f"off; to turn it on, set {row['variable']}"
+    return f"{_due(row, zone)}; {_frequency(row)}"
 
 
-def _next(row: Document, zone: str) -> str:
-    if row["account_status"] in RESTS:
-        return RESTS[row["account_status"]].format(account=row["account"])
+def _due(row: Document, zone: str) -> str:
+    if row["account_status"] in PAUSED:
+        return PAUSED[row["account_status"]].format(account=row["account"])
     if row["due_at"] is None:
-        return "planned within seconds, once beat and a worker run"
+        return "not planned yet: beat and a worker plan it when they run"
     due, now = (datetime.fromisoformat(row[name]) for name in ("due_at", "as_of"))
     seconds, clock = (due - now).total_seconds(), schedule.format_clock(due, now, zone)
     if seconds < -LATE:
-        return f"due since {clock}: do beat and a worker run?"
+        return f"due since {clock}: are beat and a worker running?"
     return f"{f'in {format_duration(seconds)}' if seconds > 0 else 'now'} ({clock})"
 
 
-def _how_often(row: Document) -> str:
+def _frequency(row: Document) -> str:
     if row["cron"]:
-        return f"by {row['cron']}, {row['time_zone']}"
+        return f"cron {row['cron']}, {row['time_zone']}"
     return f"every {format_duration(row['stretched_to_seconds'] or row['every_seconds'])}"
 
 
-# ---- look-ups that were put off -------------------------------------------------------------------------------------
+# ---- pending look-ups -----------------------------------------------------------------------------------------------
 
 
 def lookup_forecast(connection: Connection, settings: Settings, now: datetime) -> list[Document]:
-    """For all accounts together; none if it is not known which app does them.
+    """Pending look-ups of all accounts together; empty while the app's client id is unknown.
 
-    Whenever calls are free and no run goes; `at` is when the last of it will be done, where a budget says so.
+    They run while no sync runs and calls are left; `at` is when the last one is expected, if a budget is known.
     """
     if settings.client_id is None:
         return []
     on = settings.enrichment != "off"
-    each = apps.forecast(connection, settings.client_id, settings.enrichment, settings.enrichment_budget)
-    left = [f"{one.left:,} {one.family}" for one in each if one.left]
-    ends = [one.done_at for one in each if one.done_at and one.budget]
+    families = apps.forecast(connection, settings.client_id, settings.enrichment, settings.enrichment_budget)
+    left = [f"{one.left:,} {one.family}" for one in families if one.left]
+    ends = [one.done_at for one in families if one.done_at and one.budget]
     entry: Document = {"kind": "enrich", "on": on, "at": None, "note": None}
     if not on:
-        return [{**entry, "words": "off; SPOTISYNC_ENRICHMENT turns it on"}]
+        return [{**entry, "words": "off; to turn it on, set SPOTISYNC_ENRICHMENT"}]
     if not left:
-        return [{**entry, "words": "nothing is left to be looked up"}]
-    what = f"{' and '.join(left)} left to be looked up"
+        return [{**entry, "words": "no look-ups pending"}]
+    pending = f"{' and '.join(left)} to look up"
     if not ends:
-        return [{**entry, "words": f"{what}: when no sync is going and Spotify allows it"}]
+        return [{**entry, "words": f"{pending}: when no sync is running and Spotify allows it"}]
     done = max(ends)
     clock = schedule.format_clock(done, now, settings.zone)
-    return [{**entry, "at": done.isoformat(), "words": f"{what}: done by about {clock}, within the day's budget"}]
+    return [{**entry, "at": done.isoformat(), "words": f"{pending}: done by about {clock}, within the daily budget"}]

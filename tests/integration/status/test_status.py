@@ -65,7 +65,7 @@ def test_status_without_runs_without_accounts_and_for_several(store: Store, look
     with pytest.raises(Fatal, match="nobody"):
         look("nobody")
     store.sql("DELETE FROM accounts")
-    assert look()["message"] == "No sync has run yet: there is no account."
+    assert look()["message"] == "No account yet."
 
 
 def test_every_document_has_the_same_keys(store: Store, look: Callable[..., Any]) -> None:
@@ -96,14 +96,14 @@ def test_the_active_run_comes_before_a_parked_one(store: Store, look: Callable[.
 
 def test_says_whether_a_worker_has_the_run(store: Store, look: Callable[..., Any]) -> None:
     run = store.run()
-    assert "waits for a worker to take it" in look()["message"]
+    assert "Waiting for a worker" in look()["message"]
     age(store, 3600)
-    assert "none has taken it for 1 h" in look()["message"]
+    assert "No worker has taken the next batch for 1 h" in look()["message"]
     claimed(store, run)
     assert look()["worker"]["alive"]
     assert "Reading saved tracks" in look()["message"]
     store.set(run.id, claim_pid=GONE.pid)
-    assert "Its worker is gone" in look()["message"]
+    assert "Worker lost" in look()["message"]
 
 
 def test_a_resumed_run_was_not_idle_since_it_failed(store: Store, look: Callable[..., Any]) -> None:
@@ -111,20 +111,20 @@ def test_a_resumed_run_was_not_idle_since_it_failed(store: Store, look: Callable
     age(store, 3600)
     with store.database.begin() as connection:
         assert runs.reopen(connection, run.id)
-    assert "waits for a worker to take it" in look()["message"]
+    assert "Waiting for a worker" in look()["message"]
 
 
 def test_says_what_a_parked_run_waits_for(store: Store, look: Callable[..., Any]) -> None:
     store.run(status="rate_limited")
     store.block("library", 7200)
     document = look()
-    assert document["message"].startswith("Paused by Spotify until ")
-    assert "(2 h): too many requests" in document["message"]
+    assert document["message"].startswith("Paused until ")
+    assert "(2 h): Spotify rate limit" in document["message"]
     until = store.one("SELECT blocked_until FROM rate_limits")
     assert datetime.fromisoformat(document["waiting_until"]) == until
     assert [each["family"] for each in document["blocked"]] == ["library"]
     store.sql("UPDATE rate_limits SET blocked_until = now()")
-    assert "What it waited for is over" in look()["message"]
+    assert "Rate limit expired" in look()["message"]
     assert look(client_id=None)["blocked"] is None, "whose limits is not known"
 
 
@@ -133,7 +133,7 @@ def test_counts_deferred_look_ups_down(store: Store, look: Callable[..., Any]) -
     store.sql("UPDATE sync_state SET items_deferred = 1200 WHERE sync_id = :id AND entity_type = 'artists'", id=run.id)
     store.sql("INSERT INTO artists (id, uri) SELECT 'a' || n, 'u' FROM generate_series(1, 3000) n")
     assert look()["to_look_up"] == {"artists": 1200}
-    assert "1,200 artists still to be looked up" in look()["notes"][0]
+    assert "deferred until Spotify allows them: 1,200 artists" in look()["notes"][0]
     store.sql("DELETE FROM artists WHERE id <> 'a1'")
     assert look()["to_look_up"] == {"artists": 1}
     store.sql("DELETE FROM artists")
@@ -195,7 +195,7 @@ def test_forecasts_the_second_run_from_the_first(
     step(context, run)
     eta = look()["eta"]
     assert eta["earliest"] <= eta["latest"]
-    assert "It will be complete" in look()["notes"][0]
+    assert "Expected to complete" in look()["notes"][0]
 
 
 # ---- what the doctor asks of an account -----------------------------------------------------------------------------

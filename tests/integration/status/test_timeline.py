@@ -38,7 +38,7 @@ def look(context: Context, account: str | None = None) -> Any:
 
 def events(context: Context, sync_id: int) -> list[dict[str, Any]]:
     with context.database.begin() as connection:
-        return status.timeline(connection, sync_id, limit=1000)
+        return status.list_events(connection, sync_id, limit=1000)
 
 
 def kinds(context: Context, sync_id: int) -> list[str]:
@@ -115,7 +115,7 @@ def tells_a_legal_story(mishaps: list[str], context: Context, account: Account, 
     adds_up(told, summary)
     adds_up(status.fold_batches(told), summary)
     with context.database.begin() as connection:
-        totals = status.totals(connection, run.id)
+        totals = status.get_totals(connection, run.id)
     assert (totals["items"], totals["calls"]) == (summary["items_processed"], summary["api_calls"])
     assert all(each["text"].endswith((".", "!", "?")) for each in told)
     return run
@@ -179,9 +179,9 @@ def test_reads_a_timeline_page_by_page(context: Context, account: Account) -> No
     run = driver.full_sync(context, account)["sync_id"]
     whole, pages, before = events(context, run), list[dict[str, Any]](), None
     with context.database.begin() as connection:
-        while page := status.timeline(connection, run, limit=3, before=before):
+        while page := status.list_events(connection, run, limit=3, before=before):
             pages, before = page + pages, page[0]["id"]
-        assert status.timeline(connection, 10**9) == []
+        assert status.list_events(connection, 10**9) == []
     assert pages == whole
 
 
@@ -198,7 +198,7 @@ def test_an_incremental_says_what_it_deferred(context: Context, account: Account
     lifecycle.finish(context, run.id)
     (put_off,) = [each for each in events(context, run.id) if each["kind"] == "put_off"]
     assert (put_off["phase"], put_off["family"]) == ("playlists", "playlists")
-    assert put_off["text"].startswith("Playlist reads put off, 1 left: ")
+    assert put_off["text"].startswith("Playlist reads deferred, 1 left: ")
     read_at = look(context, account.name)["read_at"]
     assert read_at["playlists"]["looked"] == looked < read_at["tracks"]["looked"]
 
@@ -261,7 +261,7 @@ def test_lists_the_available_actions(context: Context, store: Store) -> None:
     assert can()["resume"] == old.id
     run = store.run()
     assert (can()["full"], can()["incremental"], can()["cancel"], can()["resume"]) == (False, False, run.id, None)
-    assert "would be joined" in can()["why_not"]["full"]
+    assert "Already covered by run" in can()["why_not"]["full"]
     assert (of(old)["cancel"], of(old)["resume"]) == (None, None)
     assert f"Run {run.id} is newer" in of(old)["why_not"]["resume"]
     store.set(run.id, status="rate_limited")
@@ -289,7 +289,7 @@ def test_lists_the_calls_of_a_day_and_the_schedule(context: Context, account: Ac
     assert 0 < document["calls"]["window"]["used"] <= summary["api_calls"]
     assert [each["kind"] for each in document["upcoming"]] == ["full", "incremental", "playback", "enrich"]
     for name in ("tracks", "saved_albums", "followed_artists", "playlists"):
-        assert document["read_at"][name]["words"].startswith("whole as of ")
+        assert document["read_at"][name]["words"].startswith("complete as of ")
     assert document["read_at"]["plays"]["words"] == "never read"
 
 
@@ -329,8 +329,8 @@ def test_a_long_history_does_not_make_a_document_read_more(
     with counting.begin() as connection:
         documents = status.documents(connection, context.settings)
     with counting.begin() as connection:
-        status.timeline(connection, documents[0]["sync_id"])
-        status.totals(connection, documents[0]["sync_id"])
+        status.list_events(connection, documents[0]["sync_id"])
+        status.get_totals(connection, documents[0]["sync_id"])
     assert len(documents) == 20
     assert len(documents[0]["changes"][0]["names"]) == 10
     much = {table: rows for read in counting.read for table, rows in read.items() if rows > MOST}

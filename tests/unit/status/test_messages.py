@@ -1,4 +1,4 @@
-"""Every state explains itself: in which words, and that there are always some."""
+"""The sentences of every situation; sentences and forecasts of arbitrary documents."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -28,82 +28,87 @@ def over(status: str, **changes: Any) -> dict[str, Any]:
     return document(status, completed_at="2026-11-23T08:45:00+00:00", **changes)
 
 
-# What is told, what is to be done, and the situation that it is said of.
+# The situation, a document that is in it, its message and what to do.
 TABLE: list[tuple[messages.Situation, dict[str, Any], str, str]] = [
     (
-        "nobody",
+        "no_account",
         document(**NO_RUN, account=None, account_status=None),
-        "No sync has run yet: there is no account.",
+        "No account yet.",
         CURE,
     ),
-    ("never", document(**NO_RUN), "No sync has run yet for alice.", "sync full --wait --account alice"),
+    ("no_run", document(**NO_RUN), "No sync has run yet for alice.", "sync full --wait --account alice"),
     (
         "pending",
         document("pending", other_runs=[{"sync_id": 11, "sync_type": "incremental", "status": "in_progress"}]),
-        "It begins when run 11, an incremental sync, is over.",
+        "Queued: starts when run 11 (incremental sync) ends.",
         "Nothing",
     ),
-    ("pending", document("pending"), "It begins within seconds, with the next sweep.", "Nothing"),
+    ("pending", document("pending"), "Queued: starts at the next sweep (every 10 s).", "Nothing"),
     (
-        "parked",
+        "paused",
         document("rate_limited", blocked=[block("library", TODAY)]),
-        "Paused by Spotify until 13:02 (3 h 12 min): quota of library reads. 1,247 of 3,500 tracks are in.",
+        "Paused until 13:02 (3 h 12 min): Spotify quota for library reads. 1,247 of 3,500 tracks stored.",
         "Nothing",
     ),
     (
-        "parked",
+        "paused",
         document("rate_limited", blocked=[block("library", TODAY), block("*", TOMORROW, "rate")]),
-        "Paused by Spotify until 24 Nov 09:00 (23 h 10 min): too many requests in a short time. 1,247 of",
+        "Paused until 24 Nov 09:00 (23 h 10 min): Spotify rate limit. 1,247 of",
         "Nothing",
     ),
     (
-        "parked",
+        "paused",
         document("rate_limited", blocked=None, phases=tracks(rate_limit_reset_at=TODAY)),
-        "Paused by Spotify until 13:02 (3 h 12 min): too many requests. 1,247 of",
+        "Paused until 13:02 (3 h 12 min): Spotify answered 429 (too many requests). 1,247 of",
         "Nothing",
     ),
     (
-        "parked",
+        "paused",
         document("rate_limited", blocked=[block("library", TODAY, "budget")]),
-        "Paused by Spotify until 13:02 (3 h 12 min): budget of library reads.",
+        "Paused until 13:02 (3 h 12 min): budget for library reads.",
         "Nothing",
     ),
-    ("due", document("rate_limited", blocked=[block("artists", TODAY)]), "What it waited for is over;", "Nothing"),
+    (
+        "due",
+        document("rate_limited", blocked=[block("artists", TODAY)]),
+        "Rate limit expired; resumes at the next sweep (every 10 s). 1,247 of 3,500 tracks stored.",
+        "Nothing",
+    ),
     (
         "due",
         document("rate_limited", phases=tracks(rate_limit_reset_at=TODAY)),
-        "What it waited for is over;",
+        "Rate limit expired; resumes at the next sweep (every 10 s). 1,247 of 3,500 tracks stored.",
         "Nothing",
     ),
     (
         "waiting",
         document(blocked=[block("*", SOON, "rate")], phases=tracks(rate_limit_reset_at=SOON)),
-        "Spotify said to wait until 09:50:25 (25 s): too many requests in a short time. 1,247 of 3,500 tracks are in.",
+        "Waiting until 09:50:25 (25 s): Spotify rate limit. 1,247 of 3,500 tracks stored.",
         "Nothing",
     ),
     (
         "retrying",
         document(phases=tracks(failures=3, last_error="no answer from Spotify (ReadTimeout)")),
-        "Trying again after 3 failures in a row: no answer from Spotify (ReadTimeout). 1,247 of 3,500 tracks are in.",
+        "Retrying after 3 failures in a row: no answer from Spotify (ReadTimeout). 1,247 of 3,500 tracks stored.",
         "Nothing",
     ),
-    ("unclaimed", document(phases={name: phase() for name in PHASES}), "It waits for a worker to take it.", "Nothing"),
+    ("unclaimed", document(phases={name: phase() for name in PHASES}), "Waiting for a worker.", "Nothing"),
     (
         "unclaimed",
         document(worker={"has_it": False, "alive": False, "last_advance": OLD}),
-        "It waits for a worker: none has taken it for 10 min. Is one running? 1,247 of 3,500 tracks are in.",
-        "spotisync up; or, with own servers: celery -A spotisync worker",
+        "No worker has taken the next batch for 10 min. 1,247 of 3,500 tracks stored.",
+        "spotisync up (with your own servers: celery -A spotisync worker and celery -A spotisync beat)",
     ),
     (
-        "orphaned",
+        "worker_lost",
         document(worker={"has_it": True, "alive": False, "last_advance": NOW}),
-        "Its worker is gone; another one goes on from the last checkpoint. 1,247",
+        "Worker lost; another worker continues from the last checkpoint. 1,247",
         "Nothing",
     ),
-    ("going", document(worker=AT_WORK), "Reading saved tracks: 1,247 of 3,500; 26 Spotify calls so far.", "Nothing"),
-    ("going", document(), "Reading saved tracks: 1,247 of 3,500; 26 Spotify calls so far.", "Nothing"),
+    ("running", document(worker=AT_WORK), "Reading saved tracks: 1,247 of 3,500; 26 Spotify calls so far.", "Nothing"),
+    ("running", document(), "Reading saved tracks: 1,247 of 3,500; 26 Spotify calls so far.", "Nothing"),
     (
-        "going",
+        "running",
         document(api_calls=1, phases=tracks(items_processed=0)),
         "Reading saved tracks; 1 Spotify call",
         "Nothing",
@@ -112,31 +117,36 @@ TABLE: list[tuple[messages.Situation, dict[str, Any], str, str]] = [
     (
         "success",
         over("success", items_added=1200, items_removed=2),
-        "Complete since 09:45:00: 1,247 items read, 1,200 added, 2 removed, with 26 Spotify calls.",
+        "Completed at 09:45:00: 1,247 items read, 1,200 added, 2 removed; 26 Spotify calls.",
         "Nothing",
     ),
-    ("success", over("success"), "Complete since 09:45:00: 1,247 items read, nothing has changed, with", "Nothing"),
+    ("success", over("success"), "Completed at 09:45:00: 1,247 items read, no changes; 26", "Nothing"),
     (
         "failed",
         over("failed", last_error="Spotify answered 403: Premium needed."),
-        "Failed: Spotify answered 403: Premium needed. 1,247 of 3,500 tracks are in.",
-        "Go on from there: spotisync resume 12",
+        "Failed: Spotify answered 403: Premium needed. 1,247 of 3,500 tracks stored.",
+        "Resume from the last checkpoint: spotisync resume 12",
     ),
-    ("failed", over("failed"), "Failed: no reason was given. 1,247", "spotisync resume 12"),
+    ("failed", over("failed"), "Failed: no error was recorded. 1,247", "spotisync resume 12"),
     (
         "failed",
         over("failed", account_status="needs_login", account_error="Spotify no longer takes this login (revoked)"),
         "alice has to log in again: Spotify no longer takes this login (revoked).",
-        f"Log in again: {CURE}, then: spotisync resume 12",
+        f"Log in again: {CURE}; then: spotisync resume 12",
     ),
-    ("success", over("success", account_status="needs_login"), "no more. Complete since", f"Log in again: {CURE}"),
+    (
+        "success",
+        over("success", account_status="needs_login"),
+        "no longer accepts its login. Completed at",
+        f"Log in again: {CURE}",
+    ),
     (
         "success",
         over("success", account_status="disabled"),
-        "alice is disabled: no sync of it",
+        "alice is disabled: it is not synced.",
         "accounts enable alice",
     ),
-    ("cancelled", over("cancelled"), "Cancelled at 09:45:00. 1,247 of 3,500 tracks are in.", "spotisync resume 12"),
+    ("cancelled", over("cancelled"), "Cancelled at 09:45:00. 1,247 of 3,500 tracks stored.", "spotisync resume 12"),
 ]
 
 
@@ -156,11 +166,11 @@ def test_the_tables_cover_every_situation() -> None:
 def test_says_what_still_runs_and_what_is_safe() -> None:
     other = [{"sync_id": 13, "sync_type": "incremental", "status": "in_progress"}]
     parked = messages.describe(document("rate_limited", blocked=[block("library", TODAY)], other_runs=other))
-    assert parked["still_runs"] == "Only library reads wait. Run 13, an incremental sync, goes on."
-    assert parked["safe"] == "All that was read is stored."
-    assert (parked["waiting_for"], parked["waiting_until"]) == ("quota of library reads", TODAY)
+    assert parked["still_runs"] == "Only library reads are blocked. Run 13 (incremental sync) is running."
+    assert parked["safe"] == "All items read so far are stored."
+    assert (parked["waiting_for"], parked["waiting_until"]) == ("Spotify quota for library reads", TODAY)
     everything = messages.describe(document("rate_limited", blocked=[block("*", TODAY)]))
-    assert everything["still_runs"] == "Nothing is asked of Spotify meanwhile."
+    assert everything["still_runs"] == "No requests are sent to Spotify until then."
     assert messages.describe(document(worker=AT_WORK))["waiting_until"] is None
     assert messages.describe(document(**NO_RUN))["safe"] is None
 
@@ -170,30 +180,33 @@ def test_notes_deferred_look_ups_and_limits_beside_the_run() -> None:
         over("success", to_look_up={"artists": 1200, "albums": 0}, blocked=[block("artists", TODAY)])
     )
     assert told["notes"] == [
-        "1,200 artists still to be looked up: they were put off until Spotify allows it.",
-        "Artist look-ups wait until 13:02 (3 h 12 min): the quota is used up.",
+        "Look-ups deferred until Spotify allows them: 1,200 artists.",
+        "Artist look-ups blocked until 13:02 (3 h 12 min): Spotify quota used up.",
     ]
     parked = messages.describe(document("rate_limited", blocked=[block("library", TODAY)]))
-    assert parked["notes"] == [], "that is the headline"
+    assert parked["notes"] == [], "the headline names that cooldown"
 
 
-@pytest.mark.parametrize(("swept", "said"), [(None, "No sweep has run ever"), (OLD, "No sweep has run for 10 min")])
+@pytest.mark.parametrize(
+    ("swept", "said"),
+    [(None, "No sweep has run yet; the run can't continue until beat"), (OLD, "No sweep has run for 10 min")],
+)
 def test_warns_when_no_scheduler_would_end_the_wait(swept: str | None, said: str) -> None:
     schedule = {"last_sweep": swept, "sweep_interval": 10}
     told = messages.describe(document("rate_limited", blocked=[block("library", TODAY)], schedule=schedule))
     assert said in told["notes"][0]
     assert "celery -A spotisync beat" in told["to_do"]
-    assert messages.describe(document(schedule=schedule))["notes"] == [], "a run that goes needs none"
+    assert messages.describe(document(schedule=schedule))["notes"] == [], "a running run needs no sweep"
 
 
 def test_says_when_the_run_will_be_complete() -> None:
     eta = {"earliest": "2026-11-23T09:40:00+00:00", "latest": "2026-11-23T09:46:00+00:00"}
-    assert messages.notes(document(eta=eta)) == ["It will be complete between 10:40 and 10:46."]
+    assert messages.notes(document(eta=eta)) == ["Expected to complete between 10:40 and 10:46."]
     same = {**eta, "latest": "2026-11-23T09:40:50+00:00"}
-    assert messages.notes(document(phases=tracks(eta=same))) == ["Tracks will be complete at about 10:40."]
+    assert messages.notes(document(phases=tracks(eta=same))) == ["Tracks expected to complete at about 10:40."]
 
 
-# ---- anything at all ------------------------------------------------------------------------------------------------
+# ---- any document ---------------------------------------------------------------------------------------------------
 
 MOMENTS = st.datetimes(datetime(2024, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)).map(datetime.isoformat)  # noqa: DTZ001
 COUNTS = st.integers(0, 10**9)
@@ -258,7 +271,7 @@ def test_a_wait_has_a_local_time_and_a_day_unless_it_is_today(
     of: dict[str, Any],
 ) -> None:
     told = messages.describe(of)
-    if messages.get_situation(of) not in {"parked", "waiting"}:
+    if messages.get_situation(of) not in {"paused", "waiting"}:
         assert told["waiting_until"] is None
         return
     until = datetime.fromisoformat(told["waiting_until"])
@@ -280,8 +293,8 @@ def test_a_forecast_is_a_range_that_begins_after_the_wait(of: dict[str, Any], ea
         if eta:
             earliest, latest = (datetime.fromisoformat(eta[name]) for name in ("earliest", "latest"))
             assert begin <= earliest <= latest
-    if messages.get_situation(of) in {"failed", "pending", "orphaned", "unclaimed", "retrying", "success"}:
-        assert made["eta"] is None, "nobody can say"
+    if messages.get_situation(of) in {"failed", "pending", "worker_lost", "unclaimed", "retrying", "success"}:
+        assert made["eta"] is None, "unknown"
 
 
 # ---- forecasts ------------------------------------------------------------------------------------------------------
@@ -293,7 +306,7 @@ def test_the_pace_of_batches_forecasts_the_end_of_a_phase() -> None:
     eta = made["phases"]["tracks"]["eta"]
     left = [(datetime.fromisoformat(eta[each]) - times.now(made)).total_seconds() for each in ("earliest", "latest")]
     assert left == pytest.approx([81, 99])  # 90 s at that pace
-    assert made["eta"] is None, "how many artists there are is not known yet"
+    assert made["eta"] is None, "the number of artists is unknown"
     assert made["phases"]["artists"]["eta"] is None
 
 
@@ -337,5 +350,5 @@ def test_says_whether_plays_are_recorded_during_a_wait(lane: Any, family: str, r
 def test_says_where_plays_may_be_missing() -> None:
     gap = {"from": "2026-11-23T01:00:00+00:00", "to": "2026-11-23T06:30:00+00:00"}
     told = messages.describe(over("success", playback=playback(gaps=[gap, gap])))
-    assert told["notes"][-1].startswith("Between 02:00 and 07:30, and in 1 more gap plays may be missing.")
+    assert told["notes"][-1].startswith("Plays may be missing between 02:00 and 07:30, and in 1 other gap.")
     assert "spotisync import" in told["notes"][-1]

@@ -1,4 +1,4 @@
-"""The story of a run in words and in short, and what can be done: pure."""
+"""Sentences of events, folded batches, call estimates, samples of changes, allowed actions: pure."""
 
 from itertools import pairwise
 from typing import Any, get_args
@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotisync.core.states import UNFINISHED, Status
-from spotisync.status import actions, messages, story
-from spotisync.status import changes as around
+from spotisync.status import actions, changes, messages, timeline, usage
 from spotisync.store.events import Kind
 
 AT = "2026-11-23T08:50:00+00:00"
@@ -35,51 +34,48 @@ def event(kind: str, message: str | None = None, **changes: Any) -> dict[str, An
 @pytest.mark.parametrize(
     ("told", "text"),
     [
-        (event("begun", "beat"), "Begun by the schedule."),
+        (event("begun", "beat"), "Started by the schedule."),
         (event("batch"), "Batch 4 of tracks: 200 tracks in 1.2 s, 4 calls."),
-        (event("batch", attempt=3, calls=1), "Batch 4 of tracks (try 3): 200 tracks in 1.2 s, 1 call."),
+        (event("batch", attempt=3, calls=1), "Batch 4 of tracks (attempt 3): 200 tracks in 1.2 s, 1 call."),
         (event("batch", phase="playlists", family="albums"), "Batch 4 of playlists: 200 albums in 1.2 s, 4 calls."),
-        (event("wait", "rate", seconds=12.0), "Told to wait 12 s: too many requests in a short time."),
-        (event("wait", "pace", attempt=5), "Waited 1.2 s, in 5 goes: our own pace."),
-        (event("wait", "other runs look them up"), "Waited 1.2 s: other runs look them up."),
-        (event("parked", "quota", seconds=7200.0), "Paused by Spotify for 2 h: quota of library reads."),
-        (event("woken", "rate_limited"), "What it waited for is over; it goes on."),
-        (event("woken", "pending"), "Its turn has come."),
+        (event("wait", "rate", seconds=12.0), "Wait of 12 s: Spotify rate limit."),
+        (event("wait", "pace", attempt=5), "5 waits, 1.2 s in total: request ceiling (SPOTISYNC_API_RATE)."),
+        (event("wait", "other runs look them up"), "Wait of 1.2 s: other runs look them up."),
+        (event("parked", "quota", seconds=7200.0), "Paused for 2 h: Spotify quota for library reads."),
+        (event("woken", "rate_limited"), "Wait over; resumed."),
+        (event("woken", "pending"), "Account free; started."),
         (
             event("retried", "Spotify answered 503"),
-            "Batch 4 of tracks is tried again in 1.2 s: Spotify answered 503.",
+            "Batch 4 of tracks failed, retry in 1.2 s: Spotify answered 503.",
         ),
         (
             event("lost"),
-            (
-                "The worker that had batch 4 of tracks is gone, or was cut off; "
-                "it is taken again, from the last checkpoint."
-            ),
+            "Worker lost during batch 4 of tracks (process gone or lease expired); retried from the last checkpoint.",
         ),
-        (event("resumed"), "Resumed, from its checkpoints."),
+        (event("resumed"), "Resumed from the last checkpoint."),
         (
             event("put_off", "budget", family="artists", items=1200),
-            "Artist look-ups put off, 1,200 left: the day's budget is spent.",
+            "Artist look-ups deferred, 1,200 left: daily budget used up.",
         ),
-        (event("put_off", "off", family="albums", items=0), "Album look-ups put off: SPOTISYNC_ENRICHMENT is off."),
-        (event("success"), "Complete."),
+        (event("put_off", "off", family="albums", items=0), "Album look-ups deferred: SPOTISYNC_ENRICHMENT is off."),
+        (event("success"), "Completed."),
         (event("failed", "it broke; fix it"), "Failed: it broke; fix it."),
         (event("cancelled", "cancelled"), "Cancelled."),
         (event("cancelled", "me was disabled"), "Cancelled: me was disabled."),
     ],
 )
 def test_describes_an_event(told: dict[str, Any], text: str) -> None:
-    assert story.describe_event(told)["text"] == text
+    assert timeline.describe_event(told)["text"] == text
 
 
 def test_every_kind_has_a_text_and_a_wait_has_an_end() -> None:
-    assert set(story.TEXTS) == set(get_args(Kind))
-    assert story.describe_event(event("parked", "quota", seconds=7200.0))["until"] == "2026-11-23T10:50:00+00:00"
-    assert story.describe_event(event("wait", "pace", attempt=2))["until"] is None
+    assert set(timeline.TEXTS) == set(get_args(Kind))
+    assert timeline.describe_event(event("parked", "quota", seconds=7200.0))["until"] == "2026-11-23T10:50:00+00:00"
+    assert timeline.describe_event(event("wait", "pace", attempt=2))["until"] is None
 
 
 batches = st.builds(
-    lambda kind, phase, attempt, items: story.describe_event(event(kind, phase=phase, attempt=attempt, items=items)),
+    lambda kind, phase, attempt, items: timeline.describe_event(event(kind, phase=phase, attempt=attempt, items=items)),
     st.sampled_from(["batch", "batch", "batch", "retried", "lost"]),
     st.sampled_from(["tracks", "albums"]),
     st.sampled_from([1, 1, 1, 2]),
@@ -89,7 +85,7 @@ batches = st.builds(
 
 @given(told=st.lists(batches, max_size=30))
 def test_folding_keeps_sums_and_folds_only_ordinary_batches(told: list[dict[str, Any]]) -> None:
-    folded = story.fold_batches(told)
+    folded = timeline.fold_batches(told)
     for name in ("items", "calls", "number"):
         assert sum(each[name] for each in folded) == sum(each[name] for each in told)
     assert [each for each in folded if each["kind"] in {"retried", "lost"}] == [
@@ -100,25 +96,25 @@ def test_folding_keeps_sums_and_folds_only_ordinary_batches(told: list[dict[str,
 
 
 def test_describes_folded_batches_and_a_whole_run() -> None:
-    (folded,) = story.fold_batches([story.describe_event(event("batch", seq=seq, seconds=3.0)) for seq in range(12)])
+    (folded,) = timeline.fold_batches(
+        [timeline.describe_event(event("batch", seq=seq, seconds=3.0)) for seq in range(12)]
+    )
     assert folded["text"] == "12 batches, 2,400 tracks in 36 s, 48 calls."
     sums = {"batches": 12, "items": 2400, "calls": 49, "seconds": 36.0, "waited": 7200.0}
-    whole = story.describe_totals({**sums, "retried": 1, "lost": 2, "resumed": 0})
-    assert whole["text"] == (
-        "12 batches, 2,400 items, 49 calls, 1 failed try, 2 lost workers; worked 36 s, waited 2 h."
-    )
+    whole = timeline.describe_totals({**sums, "retried": 1, "lost": 2, "resumed": 0})
+    assert whole["text"] == ("12 batches, 2,400 items, 49 calls, 1 retry, 2 lost workers; worked 36 s, waited 2 h.")
 
 
 @given(elapsed=st.floats(0, 60), now=st.integers(0, 500), before=st.integers(0, 500))
 def test_the_estimate_for_a_window_never_exceeds_two_minutes_of_calls(elapsed: float, now: int, before: int) -> None:
-    assert 0 <= around.estimate_in_window(elapsed, now, before) <= now + before / 2
+    assert 0 <= usage.estimate_in_window(elapsed, now, before) <= now + before / 2
 
 
 def test_samples_each_kind_of_change() -> None:
     kinds: list[list[dict[str, Any]]] = [
         [{"id": f"{kind}{n}"} for n in range(many)] for kind, many in (("a", 20), ("b", 2))
     ]
-    assert [each["id"] for each in around.sample_of(kinds)] == [*(f"a{n}" for n in range(8)), "b0", "b1"]
+    assert [each["id"] for each in changes.sample_of(kinds)] == [*(f"a{n}" for n in range(8)), "b0", "b1"]
 
 
 @pytest.mark.parametrize("account", ["active", "needs_login", "disabled", None])

@@ -1,0 +1,73 @@
+"""Calls of the last 24 hours and the last 30 seconds, by the call ledger."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, text
+
+from spotisync.settings import Settings
+from spotisync.status import times
+from spotisync.status.messages import REQUESTS
+from spotisync.store import apps
+from spotisync.store.call_ledger import DAY
+
+Document = dict[str, Any]
+FAMILIES: Final = ("library", "playlists", "artists", "albums", "player")
+# Spotify counts requests in a rolling window of this many seconds.
+WINDOW: Final = 30
+
+
+def calls_document(connection: Connection, settings: Settings, common: Document) -> Document:
+    """Requests sent, as the ledger counts them: per minute, written when the batch that sent them ends.
+
+    `window` is therefore an estimate: of the previous minute it takes a proportional share. `budget` is null where it
+    is unknown: in the full regime Spotify has a quota but does not publish it.
+    """
+    ceiling = settings.api_rate or None
+    if settings.client_id is None:
+        return {"window": {"seconds": WINDOW, "used": None, "ceiling": ceiling}, "day": {}, "saved": None}
+    rows = connection.execute(text(_USAGE), {"client_id": settings.client_id}).all()
+    restricted = apps.get_regime(connection, settings.client_id) == "restricted"
+    used = {row.family: int(row.day) for row in rows}
+    recent = sum(estimate_in_window(row.elapsed, int(row.now), int(row.before)) for row in rows)
+    budget = settings.enrichment_budget if restricted else None
+    return {
+        "window": {"seconds": WINDOW, "used": round(recent), "ceiling": ceiling},
+        "day": {
+            family: _family_usage(common, family, max(0, used.get(family, 0)), None if family == "player" else budget)
+            for family in FAMILIES
+        },
+        "saved": None,
+    }
+
+
+# OFFSET 0 keeps the two minutes from being computed again for every row of the day, which took most of the time.
+_USAGE = f"""SELECT family, sum(calls) AS day, COALESCE(sum(calls) FILTER (WHERE minute = m.this), 0) AS now,
+    COALESCE(sum(calls) FILTER (WHERE minute = m.last), 0) AS before,
+    CAST(EXTRACT(epoch FROM now() - m.this) AS float) AS elapsed
+    FROM call_ledger, (SELECT date_trunc('minute', now()) AS this,
+        date_trunc('minute', now() - interval '1 minute') AS last OFFSET 0) m
+    WHERE client_id = :client_id AND minute > now() - {DAY} GROUP BY family, m.this"""
+
+
+def estimate_in_window(elapsed: float, now: int, before: int) -> float:
+    """Estimate the requests of the last 30 s, `elapsed` seconds into the current minute.
+
+    `now` and `before` are the requests of the current and the previous minute.
+    """
+    if elapsed >= WINDOW:
+        return now * WINDOW / elapsed
+    return now + before * (WINDOW - elapsed) / 60
+
+
+def _family_usage(common: Document, family: str, used: int, budget: int | None) -> Document:
+    covering = [each["blocked_until"] for each in common["blocked"] or [] if each["family"] in {family, "*"}]
+    blocked_until = max(covering, default=None, key=datetime.fromisoformat)
+    amount = f"{used:,}" if budget is None else f"{used:,} of {budget:,}"
+    until = times.format_time(common, datetime.fromisoformat(blocked_until)) if blocked_until else None
+    return {
+        "used": used,
+        "budget": budget,
+        "blocked_until": blocked_until,
+        "words": f"{REQUESTS[family]}: {amount} in 24 h{f'; blocked until {until}' if until else ''}",
+    }
