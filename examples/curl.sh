@@ -1,20 +1,20 @@
 #!/bin/sh
-# Starts a sync by HTTP and follows it until it is over: ./curl.sh alice full nightly-2026-11-23
-# Exit code: 0 done, 1 the sync failed or was cancelled, 2 refused, 3 not reached. Needs curl and jq, or python3 for jq.
+# Starts a sync over HTTP and polls it until it is over: ./curl.sh alice full nightly-2026-11-23
+# Exit code: 0 done, 1 the sync failed or was cancelled, 2 refused, 3 server not reached. Needs curl, and jq or python3.
 set -u
 url=${SPOTISYNC_URL:-http://127.0.0.1:8420}
-account=${1:?whose library} type=${2:-full} key=${3:-$(date +%s)-$$}
+account=${1:?account missing} type=${2:-full} key=${3:-$(date +%s)-$$}
 
-call() { # method, path, further options of curl: the answer's body, with exit code 22 for 400 and above
+call() { # METHOD PATH [CURL OPTION...]: prints the response body; exit code 22 for status 400 and above
     method=$1 path=$2
     shift 2
-    if [ -n "${SPOTISYNC_API_TOKEN:-}" ]; then # from standard input, so that no list of processes shows it
+    if [ -n "${SPOTISYNC_API_TOKEN:-}" ]; then # on standard input, so that the list of processes does not show it
         printf 'header = "Authorization: Bearer %s"\n' "$SPOTISYNC_API_TOKEN"
     fi | curl --config - --silent --show-error --fail-with-body --max-time 30 --retry 5 --retry-connrefused \
         --request "$method" "$@" "$url$path"
 }
 
-field() { # of the JSON on standard input
+field() { # NAME: prints this field of the JSON on standard input
     if command -v jq >/dev/null; then jq -r ".$1"; else python3 -c "import json,sys; print(json.load(sys.stdin)['$1'])"; fi
 }
 
@@ -24,7 +24,7 @@ refused() {
     exit 3
 }
 
-# With the same key, sent again by --retry or by you, there is still one run.
+# The idempotency key ensures that a repeated request, such as by --retry, starts one run.
 run=$(call POST /api/sync -H "Content-Type: application/json" -H "Idempotency-Key: $key" \
     --data "{\"sync_type\": \"$type\", \"account\": \"$account\"}") || refused $? "$run"
 id=$(echo "$run" | field sync_id)

@@ -1,10 +1,10 @@
-"""Start syncs from another service, by its broker: a thin typed publisher.
+"""Start syncs from another service through the broker: a thin, typed publisher.
 
     client = Client("redis://:password@broker:6379/0")
     running = client.full_sync(account="alice", idempotency_key="nightly-2026-11-23")
     print(running.get(timeout=3600)["items_processed"])
 
-It needs Celery and nothing else of what spotisync needs: `pip install --no-deps spotisync` beside `celery[redis]` does.
+Of the dependencies it needs Celery alone: `pip install "celery[redis]"`, then `pip install --no-deps spotisync`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -49,7 +49,7 @@ Links: TypeAlias = "Signature[Any] | Iterable[Signature[Any]] | None"
 
 
 class PhaseSummary(TypedDict):
-    """One phase of a run; what is not known is null."""
+    """One phase of a run. Unknown values are null."""
 
     status: str
     current_offset: int
@@ -67,7 +67,7 @@ class PhaseSummary(TypedDict):
 
 
 class Summary(TypedDict):
-    """What a run came to. Times are ISO 8601, UTC."""
+    """The summary of a run. Times are ISO 8601, UTC."""
 
     sync_id: int
     account: str
@@ -87,14 +87,14 @@ class Summary(TypedDict):
 
 
 class Cancelled(TypedDict):
-    """`status` is `cancelled`, unless the run was over before."""
+    """`status` is `cancelled`."""
 
     sync_id: int
     status: str
 
 
 class AccountPlays(TypedDict):
-    """`error`: why this account's plays could not be read."""
+    """`error`: why this account's plays could not be read, or null."""
 
     account: str
     plays_added: int
@@ -103,7 +103,7 @@ class AccountPlays(TypedDict):
 
 
 class Plays(TypedDict):
-    """`gap`: between which times plays may be missing, of the first account that has one."""
+    """`gap`: the interval in which plays may be missing, of the first account that has one."""
 
     plays_added: int
     gap: dict[str, str] | None
@@ -111,7 +111,7 @@ class Plays(TypedDict):
 
 
 class Enriched(TypedDict):
-    """How many look-ups of which family are in. `more`: there may be more to do."""
+    """`looked_up`: artists or albums (`family`) that were looked up. `more`: others may still be pending."""
 
     family: str | None
     looked_up: int
@@ -122,7 +122,7 @@ T = TypeVar("T")
 
 
 class Running(Generic[T]):
-    """A task that was sent. `id` is all that another process needs to ask for the result: `Client.running(id)`."""
+    """A task that was sent. Another process needs only its `id` to read the result: `Client.running(id)`."""
 
     def __init__(self, result: "AsyncResult[Any]") -> None:
         self._result = result
@@ -133,32 +133,33 @@ class Running(Generic[T]):
 
     @property
     def state(self) -> str:
-        """`SYNCING` while it goes; `PENDING` while it waits for a worker, or once the result backend forgot it."""
+        """`SYNCING` until the run is over; `PENDING` before a worker has received it, or once its state has expired."""
         return str(self._result.state)
 
     def get(self, timeout: float | None = None) -> T:
         """Wait for the result.
 
-        Raises `SyncFailed` or `SyncCancelled` when the run ended so, `Fatal` when the task refused its arguments,
-        `TimeoutError` when it is not over by then: call it again, as you may when Redis was away.
+        Raises `SyncFailed` or `SyncCancelled` if the run failed or was cancelled, `Fatal` if the task refused its
+        arguments, `TimeoutError` if it is still running after `timeout` seconds. After a `TimeoutError`, or an error
+        of an unreachable Redis, call it again.
         """
         try:
             return cast("T", self._result.get(timeout=timeout))
         except NotYet:
-            raise TimeoutError(f"{self.id} is not over after {timeout:g} s; it reads {self.state}") from None
+            raise TimeoutError(f"{self.id} is not finished after {timeout:g} s; its state is {self.state}") from None
         except NotImplementedError:
             raise Misconfigured("results can't be read: give the client spotisync's result_backend") from None
 
 
 class Client:
-    """Publishes to the broker, by the names and queues of the tasks; knows no tables and no Spotify.
+    """Publishes tasks to the broker, by name and queue. It reads no tables and does not call Spotify.
 
-    Wrong arguments raise `Fatal` here already, as the task would. `Unavailable`: the broker did not take the message;
-    send it again, with the same idempotency key.
+    Invalid arguments raise `Fatal` before anything is sent. `Unavailable`: the broker did not accept the message; send
+    it again with the same idempotency key.
     """
 
     def __init__(self, broker_url: str, result_backend: str | None = None) -> None:
-        """Without a `result_backend` it is the broker, if that is Redis, as on spotisync's side."""
+        """`result_backend` defaults to the broker if that is Redis, as in spotisync itself."""
         redis = broker_url.startswith(("redis", "rediss", "sentinel"))
         self._app = Celery(
             "spotisync.client",
@@ -170,7 +171,7 @@ class Client:
             accept_content=["json"],
             task_serializer="json",
             result_serializer="json",
-            # A service that can't reach the broker hears of it within seconds.
+            # An unreachable broker is reported within seconds.
             broker_transport_options=_TIMEOUTS if redis else {},
             redis_socket_timeout=10,
             redis_socket_connect_timeout=5,
@@ -185,7 +186,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Celery would leave its connections to the result backend to the garbage collector."""
+        """Close all connections; Celery leaves those to the result backend to the garbage collector."""
         backend: Any = self._app.backend
         if hasattr(backend, "client"):
             backend.result_consumer.stop()
@@ -202,7 +203,7 @@ class Client:
         link: Links = None,
         link_error: Links = None,
     ) -> Running[Summary]:
-        """Sync the whole library. The same key never starts a second run; an unfinished one is joined."""
+        """Sync the whole library. The same key never starts a second run; an unfinished run is joined."""
         return self._send("spotisync.full_sync", link, link_error, account=account, idempotency_key=idempotency_key)
 
     def incremental_sync(
@@ -213,68 +214,71 @@ class Client:
         link: Links = None,
         link_error: Links = None,
     ) -> Running[Summary]:
-        """Read what has changed."""
+        """Sync what has changed."""
         return self._send(
             "spotisync.incremental_sync", link, link_error, account=account, idempotency_key=idempotency_key
         )
 
     def resume_sync(self, sync_id: int, *, link: Links = None, link_error: Links = None) -> Running[Summary]:
-        """Go on with a run that failed or was cancelled."""
+        """Resume a failed or cancelled run."""
         return self._send("spotisync.resume_sync", link, link_error, sync_id=sync_id)
 
     def cancel_sync(self, sync_id: int) -> Running[Cancelled]:
         return self._send("spotisync.cancel_sync", sync_id=sync_id)
 
     def track_playback(self, account: str | None = None) -> Running[Plays]:
-        """Read recently played, of one account or of all."""
+        """Read recently played of one account or of all."""
         return self._send("spotisync.track_playback", account=account)
 
     def enrich(self) -> Running[Enriched]:
-        """Look up some of what runs have put off."""
+        """Look up one batch of deferred artists or albums."""
         return self._send("spotisync.enrich")
 
-    # ---- for canvases, and for later ----
+    # ---- canvases and running tasks ----
 
     def signature(self, task: Task, **kwargs: Any) -> "Signature[Any]":
-        """For a chain, group or chord of your own. Give each link of yours a queue of yours: our worker sends it."""
+        """For your own chain, group or chord. Set a queue on each of your links, which spotisync's worker publishes."""
         arguments.check(task, (), kwargs)
         return self._app.signature(task, kwargs=kwargs, queue=arguments.QUEUES[task], immutable=True)
 
     def running(self, task_id: str) -> Running[Summary]:
-        """A sync that was sent before, perhaps by another process."""
+        """A sync that was sent earlier, by this or another process."""
         return Running(self._app.AsyncResult(task_id))
 
     def _send(self, task: Task, link: Links = None, link_error: Links = None, **kwargs: Any) -> Running[Any]:
         arguments.check(task, (), kwargs)
-        follow_ups: dict[str, Any] = {"link": _listed(link), "link_error": _listed(link_error)}
+        follow_ups: dict[str, Any] = {"link": _as_list(link), "link_error": _as_list(link_error)}
         for follow_up in (*follow_ups["link"], *follow_ups["link_error"]):
             _check_queue(follow_up)
         given = {name: value for name, value in kwargs.items() if value is not None}
         try:
             sent = self._app.send_task(task, kwargs=given, queue=arguments.QUEUES[task], **follow_ups)
-        except (OperationalError, RuntimeError) as error:  # Celery's Redis backend says RuntimeError when it is away
+        except (
+            OperationalError,
+            RuntimeError,
+        ) as error:  # Celery's Redis backend raises RuntimeError when Redis is away
             raise Unavailable(
-                f"the broker does not take {task} ({error}); send it again, with the same idempotency key"
+                f"the broker did not accept {task} ({error}); send it again with the same idempotency key"
             ) from error
         return Running(sent)
 
 
-def _listed(links: Links) -> "list[Signature[Any]]":
+def _as_list(links: Links) -> "list[Signature[Any]]":
     if links is None:
         return []
     return [links] if isinstance(links, Signature) else list(links)
 
 
 def _check_queue(link: "Signature[Any]") -> None:
-    """Our worker publishes it, and would take its own queue, where nobody knows the task."""
+    """Raise `Fatal` if a link has no queue: our worker would publish it to its own, where no worker knows the task."""
     for part in _parts(link):
         if not part.options.get("queue"):
-            raise Fatal(f"give {part.task} a queue of your own, as in .set(queue='mine'): spotisync's worker sends it")
+            raise Fatal(f"{part.task} has no queue; set your worker's queue, as in .set(queue='mine')")
 
 
 def _parts(link: "Signature[Any]") -> "Iterator[Signature[Any]]":
-    inside = [*getattr(link, "tasks", []), *filter(None, [getattr(link, "body", None)])]
-    for part in inside:
+    parts = [*getattr(link, "tasks", []), *filter(None, [getattr(link, "body", None)])]
+    for part in parts:
         yield from _parts(part)
-    if not inside:
+    if not parts:
         yield link

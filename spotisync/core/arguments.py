@@ -1,13 +1,12 @@
-"""What outsiders may say to a task, by the task's name. The publisher and the task ask the same."""
+"""Arguments of the public tasks, checked by the publisher and by the task."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spotisync.errors import Fatal
 
-LONGEST_TEXT = 255  # what an index of Postgres takes, in any alphabet
+LONGEST_TEXT = 255  # fits into a Postgres index in any script
 LARGEST_NUMBER = 2**63 - 1
-# The queue of each, and its arguments: those it may have, and those it must.
 QUEUES: Mapping[str, str] = {
     "spotisync.full_sync": "spotisync.sync",
     "spotisync.incremental_sync": "spotisync.sync",
@@ -29,13 +28,13 @@ REQUIRED: Mapping[str, Sequence[str]] = {
 
 
 def check(task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    """Raise `Fatal`, in words, unless the task takes these."""
+    """Raise `Fatal` unless the task accepts these arguments."""
     if task not in QUEUES:
-        raise Fatal(f"there is no task {task!r} for others to send; there are {', '.join(QUEUES)}")
+        raise Fatal(f"no public task {task!r}; use one of {', '.join(QUEUES)}")
     if args:
         raise Fatal(
-            f"{task} takes keyword arguments only; in a chain, where it would get the result before it, "
-            "make its signature immutable"
+            f"{task} takes keyword arguments only; make its signature immutable in a chain, "
+            "which would pass the previous result"
         )
     _check_names(task, kwargs)
     for name, value in kwargs.items():
@@ -53,18 +52,18 @@ def _check_names(task: str, kwargs: Mapping[str, Any]) -> None:
 def _check_value(what: str, name: str, value: Any) -> None:
     if name == "sync_id":
         if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= LARGEST_NUMBER:
-            raise Fatal(f"{what} has to be the number of a run (spotisync history), not {_shown(value)}")
+            raise Fatal(f"{what} must be the number of a run (list them: spotisync history), not {_shorten(value)}")
     elif value is not None and not _is_text(value):
-        raise Fatal(f"{what} has to be text or null, of 1 to {LONGEST_TEXT} characters, not {_shown(value)}")
+        raise Fatal(f"{what} must be a string of 1 to {LONGEST_TEXT} characters or null, not {_shorten(value)}")
 
 
 def _is_text(value: Any) -> bool:
-    """That Postgres can keep: no null bytes, no halves of a character."""
+    """Postgres stores no null characters and no lone surrogates."""
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_TEXT or "\0" in value:
         return False
     return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
-def _shown(value: Any) -> str:
-    words = repr(value)
-    return words if len(words) <= 60 else f"{words[:57]}..."
+def _shorten(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

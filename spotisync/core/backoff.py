@@ -1,4 +1,4 @@
-"""How long to wait: what a 429 says, and how retries back off. Seconds throughout."""
+"""Waiting times after a 429, and the backoff of retries. All in seconds."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,16 +9,16 @@ from spotisync.core.requests import Family
 
 Reason = Literal["rate", "quota"]
 
-# A rolling-window 429 says up to 30 s or so; what asks for more than a minute is a quota by another name.
+# A 429 of the rolling window asks for about 30 s at most; one that asks for more than a minute is a quota.
 LONGEST_RATE_WAIT = 60
-# Spotify was never seen to say more than a day; more is taken for nonsense, and asked again after a day.
+# No Retry-After over a day has been observed; a longer one is capped, and the request is tried again after a day.
 LONGEST_WAIT = 86_400
 GUESS: dict[Reason, tuple[int, int]] = {"rate": (30, 900), "quota": (3_600, 86_400)}
 
 
 @dataclass(frozen=True)
 class NewCooldown:
-    """What a 429 blocks (`*`: all families), for how long, and what Spotify's header said, if it said anything."""
+    """What a 429 blocks (`*`: all families), for how long, and the Retry-After of Spotify, if any."""
 
     family: Family | Literal["*"]
     seconds: int
@@ -27,7 +27,7 @@ class NewCooldown:
 
 
 def parse_retry_after(header: str | None, now: datetime) -> int | None:
-    """Seconds from the header, which may be a number or an HTTP date. None: absent or nonsense."""
+    """Seconds from the header, a number or an HTTP date. None if it is absent or invalid."""
     if header is None:
         return None
     try:
@@ -42,15 +42,15 @@ def parse_retry_after(header: str | None, now: datetime) -> int | None:
     return min(LONGEST_WAIT, max(1, int(seconds + 0.999)))
 
 
-def cooldown(family: Family, said: int | None, *, quota: bool, strikes: int) -> NewCooldown:
-    """`strikes`: how many 429s without a header came in a row before this one; the guess doubles with each."""
-    quota = quota or (said or 0) > LONGEST_RATE_WAIT
+def cooldown(family: Family, retry_after: int | None, *, quota: bool, strikes: int) -> NewCooldown:
+    """`strikes`: preceding 429s without a header in a row; each doubles the guess."""
+    quota = quota or (retry_after or 0) > LONGEST_RATE_WAIT
     reason: Reason = "quota" if quota else "rate"
     first, most = GUESS[reason]
-    seconds = said if said is not None else min(most, first * 2 ** min(strikes, 16))
-    return NewCooldown(family if quota else "*", seconds, reason, said)
+    seconds = retry_after if retry_after is not None else min(most, first * 2 ** min(strikes, 16))
+    return NewCooldown(family if quota else "*", seconds, reason, retry_after)
 
 
 def backoff_seconds(failures: int, jitter: float) -> float:
-    """Seconds before the next try after that many failures in a row: 1, 2, 4 … 60, spread by `jitter` in 0..1."""
+    """Seconds before the next attempt after `failures` in a row: 1, 2, 4 … 60, halved by a `jitter` of 0, full at 1."""
     return float(min(60, 2 ** max(0, failures - 1))) * (0.5 + jitter / 2)

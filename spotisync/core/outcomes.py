@@ -1,4 +1,4 @@
-"""How a batch ended: what it tells its caller, and what is to happen next."""
+"""Outcomes of a batch: its result, and what happens next."""
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -26,15 +26,15 @@ class BatchResult:
         return asdict(self)
 
     def describe(self) -> str:
-        """How far its phase is, for a list of tasks."""
+        """One line on the progress of its phase, for Flower."""
         if self.error_message or self.next_offset is None:
-            return self.error_message or ("soon again" if self.has_more else "complete")
+            return self.error_message or ("retrying soon" if self.has_more else "complete")
         return f"{self.next_offset} of {self.total_estimated if self.total_estimated is not None else 'unknown'}"
 
 
 @dataclass(frozen=True)
 class More:
-    """The batch is in; this one of the same phase is due. `account`: for who reads a list of tasks."""
+    """The batch is committed; this one of the same phase is due. `account` appears in the label of its task."""
 
     phase: Phase
     seq: int
@@ -44,14 +44,14 @@ class More:
 
 @dataclass(frozen=True)
 class PhaseEnded:
-    """The batch is in, and with it the phase."""
+    """The batch is committed, and its phase is complete."""
 
     result: BatchResult
 
 
 @dataclass(frozen=True)
 class Retry:
-    """Nothing is in: the same batch again, in so many seconds."""
+    """Nothing is committed; the same batch is due again in `seconds`."""
 
     seconds: float
     result: BatchResult
@@ -59,7 +59,7 @@ class Retry:
 
 @dataclass(frozen=True)
 class Parked:
-    """Nothing is in: Postgres knows until when to wait, and sweep publishes the batch then."""
+    """Nothing is committed; sweep publishes the batch again after `until`."""
 
     until: datetime
     result: BatchResult
@@ -67,7 +67,7 @@ class Parked:
 
 @dataclass(frozen=True)
 class Stale:
-    """Not this message's turn. `orphaned`: nobody holds the claim of the batch that is due."""
+    """The message is not of the batch that is due. `orphaned`: no worker holds the claim of the one that is."""
 
     orphaned: bool
     result: BatchResult
@@ -75,7 +75,7 @@ class Stale:
 
 @dataclass(frozen=True)
 class RunEnded:
-    """The run is over: whoever waits for it can be told."""
+    """The run is over, and its callers can be answered."""
 
     status: Status
     result: BatchResult

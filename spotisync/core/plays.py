@@ -1,8 +1,8 @@
-"""Plays: which reports are one play, and where some may be missing.
+"""Plays: which reports are of one play, and where plays may be missing.
 
-`played_at` is the end of a play, in recently played and in the export alike. Spotify tells a play several times, and
-its reports differ by seconds. What keeps them apart is that a play takes its time: the second of two plays of one track
-ends its own length after the first one.
+`played_at` is the end of a play, in recently played and in the privacy export. Spotify reports a play several times,
+with times that differ by seconds. Two plays of one track are told apart by their duration: the second ends at least its
+own length after the first.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -17,7 +17,7 @@ from spotisync.core.rows import CatalogueRows
 Source = Literal["recent", "import"]
 
 REMEMBERED = 50  # recently played goes no further back
-# Recently played tells nothing that was heard for less. Reports that are further apart are two plays.
+# Recently played omits plays that were shorter. Reports that are further apart are two plays.
 WINDOW = timedelta(seconds=30)
 PRECISION = timedelta(seconds=1)  # of the times in an export
 
@@ -32,13 +32,13 @@ class Play:
 
     @property
     def min_listened(self) -> timedelta:
-        """For how long at least."""
+        """The shortest time that the track can have been heard for."""
         return WINDOW if self.ms_played is None else timedelta(milliseconds=self.ms_played)
 
 
 @dataclass(frozen=True)
 class RecentPage:
-    """What recently played told: how many rows, and those of them that are plays of a track."""
+    """A page of recently played: its number of rows, and those that are plays of a track."""
 
     length: int
     catalogue: CatalogueRows
@@ -47,7 +47,7 @@ class RecentPage:
 
 @dataclass(frozen=True)
 class PlayGap:
-    """After `since` and before `until` there may have been plays that nobody told."""
+    """Plays after `since` and before `until` may be missing."""
 
     since: datetime
     until: datetime
@@ -55,7 +55,7 @@ class PlayGap:
 
 @dataclass(frozen=True)
 class MergedPlays:
-    """What reports come to: plays not known before, and known ones that are known better now."""
+    """Merged reports: new plays, stored plays with fields filled in, and the number of reports of stored plays."""
 
     added: list[Play]
     filled: list[Play]
@@ -73,13 +73,13 @@ def is_same_play(one: Play, other: Play) -> bool:
     if not apart:
         return True
     if one.source != other.source and min(one.min_listened, other.min_listened) < WINDOW:
-        return False  # recently played would not have told it
+        return False  # recently played would have omitted it
     shortest = last.min_listened - PRECISION if one.source == other.source == "import" else last.min_listened
     return apart < min(WINDOW, shortest)
 
 
-def merge_reports(known: Iterable[Play], told: Iterable[Play]) -> MergedPlays:
-    """Hold reports against what is known. A play keeps its time; what a report adds to it is filled in."""
+def merge_reports(known: Iterable[Play], reports: Iterable[Play]) -> MergedPlays:
+    """Merge reports with the stored plays near them. A play keeps its time; a report fills in its missing fields."""
     plays: defaultdict[str, list[Play]] = defaultdict(list)  # each list in order of time
     stored = set()
     for play in sorted(known, key=_time):
@@ -87,10 +87,10 @@ def merge_reports(known: Iterable[Play], told: Iterable[Play]) -> MergedPlays:
         stored.add(_key(play))
     changed: dict[tuple[str, datetime], Play] = {}
     matched = 0
-    for report in sorted(told, key=_time):
+    for report in sorted(reports, key=_time):
         match = _match(plays[report.track_id], report)
         matched += match is not None and _key(match) in stored
-        play = _filled(match, report) if match else report
+        play = _fill_in(match, report) if match else report
         if play == match:
             continue
         if match:
@@ -111,14 +111,14 @@ def _time(play: Play) -> datetime:
 
 
 def _match(plays: list[Play], report: Play) -> Play | None:
-    """Only what is near is looked at: there are people who hear one track all night, every night."""
+    """Bisects, since some people play one track all night, every night."""
     first = bisect_left(plays, report.played_at - WINDOW, key=_time)
     last = bisect_right(plays, report.played_at + WINDOW, key=_time)
     same = [play for play in plays[first:last] if is_same_play(play, report)]
     return min(same, key=lambda play: abs(play.played_at - report.played_at), default=None)
 
 
-def _filled(play: Play, report: Play) -> Play:
+def _fill_in(play: Play, report: Play) -> Play:
     return replace(
         play,
         ms_played=report.ms_played if play.ms_played is None else play.ms_played,
@@ -126,14 +126,14 @@ def _filled(play: Play, report: Play) -> Play:
     )
 
 
-def find_gap(page: RecentPage, newest_known: datetime | None, settled: MergedPlays) -> PlayGap | None:
-    """A full page that meets nothing known leaves room for plays before its oldest one. Nothing known: no gap."""
-    if newest_known is None or page.length < REMEMBERED or settled.known or not page.plays:
+def find_gap(page: RecentPage, newest_known: datetime | None, merged: MergedPlays) -> PlayGap | None:
+    """A full page without a stored play may follow plays that it does not reach. Without stored plays: no gap."""
+    if newest_known is None or page.length < REMEMBERED or merged.known or not page.plays:
         return None
     oldest = min(play.played_at for play in page.plays)
     return PlayGap(newest_known, oldest) if oldest > newest_known else None
 
 
 def is_covered(spans: Sequence[tuple[datetime, datetime]], gap: PlayGap) -> bool:
-    """Whether one of the spans, of each of which every play is known, reaches from end to end of the gap."""
+    """Whether one of the spans, in each of which every play is known, contains the gap."""
     return any(first - WINDOW < gap.since and gap.until < last + WINDOW for first, last in spans)

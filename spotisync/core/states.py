@@ -1,4 +1,4 @@
-"""The states of a run, and of each of its phases. Every legal move stands here; any other is refused."""
+"""The states of a run and of its phases, and the legal moves between them."""
 
 from typing import Literal
 
@@ -12,30 +12,39 @@ UNFINISHED: tuple[Status, ...] = ("pending", "in_progress", "rate_limited")
 OVER: tuple[Status, ...] = ("success", "failed", "cancelled")
 
 MOVES: dict[Status, tuple[Status, ...]] = {
-    # Made while another run of the account was going; or made, and not yet claimed by a worker.
+    # Created while another run of the account is in progress, or not yet claimed by a worker.
     "pending": ("in_progress", "failed", "cancelled"),
-    # A worker has claimed a batch, or a message is on its way to one. Short waits and retries stay in here.
+    # A worker has claimed a batch, or a message is on its way to one; also during short waits and retries.
     "in_progress": ("rate_limited", "success", "failed", "cancelled"),
-    # Parked in Postgres: Spotify said to wait for longer than a countdown lasts. Sweep wakes it.
+    # Parked in Postgres: the wait exceeds the longest countdown. Sweep publishes it when the wait is over.
     "rate_limited": ("in_progress", "failed", "cancelled"),
-    # Over, and right: never touched again.
+    # Over; never changed again.
     "success": (),
-    # Over; a person or a caller may resume it from its checkpoints, as long as it is the newest of its type.
+    # Over; can be resumed from its checkpoints while it is the newest run of its type.
     "failed": ("in_progress", "pending"),
     "cancelled": ("in_progress", "pending"),
 }
 
 
-def check_move(current: Status, to: Status) -> None:
-    """Raise `IllegalMove`, in words, if a run can't go from `current` to `to`."""
-    if to in MOVES[current]:
-        return
-    allowed = " or ".join(MOVES[current]) or "nothing: it is over"
-    raise IllegalMove(f"a run that is {current} can't become {to}; it can become {allowed}")
+_DESCRIPTIONS: dict[Status, str] = {
+    "pending": "is queued",
+    "in_progress": "is running",
+    "rate_limited": "is waiting for Spotify's rate limit",
+    "success": "has already succeeded",
+    "failed": "has failed",
+    "cancelled": "was cancelled",
+}
+
+
+def check_move(sync_id: int, current: Status, to: Literal["in_progress", "cancelled"]) -> None:
+    """Raise `IllegalMove` if the run can't be resumed or cancelled."""
+    if to not in MOVES[current]:
+        verb = "cancelled" if to == "cancelled" else "resumed"
+        raise IllegalMove(f"Run {sync_id} {_DESCRIPTIONS[current]}, so it can't be {verb}.")
 
 
 def allowed_sources(to: Status) -> tuple[Status, ...]:
-    """The states from which a run may become `to`: the guard of every UPDATE of a status."""
+    """The states from which a run may become `to`, the guard of every UPDATE of a status."""
     return tuple(current for current, targets in MOVES.items() if to in targets)
 
 

@@ -1,4 +1,4 @@
-"""Spotify's privacy export: its files by name, its rows as plays. Addresses and devices are not read."""
+"""Spotify's privacy export: file names, and rows as plays. IP addresses and devices are not read."""
 
 import re
 from collections.abc import Iterable
@@ -16,14 +16,14 @@ SKIPPED: tuple[Skipped, ...] = ("podcasts", "audiobooks", "without_track", "unre
 EXTENDED = re.compile(r"(?:Streaming_History_Audio_.*?|endsong)(?:_(\d+))?\.json", re.IGNORECASE)
 BASIC = re.compile(r"StreamingHistory.*\.json", re.IGNORECASE)
 TRACK = re.compile(r"spotify:track:([0-9A-Za-z]{22})")
-BEGINNING = datetime(2006, 1, 1, tzinfo=UTC)  # there was no Spotify before
-CLOCKS_DIFFER = timedelta(days=1)
-SECONDS_UNTIL = 10**11  # a time beyond is in milliseconds: older exports have seconds, newer ones either
+BEGINNING = datetime(2006, 1, 1, tzinfo=UTC)  # Spotify was founded in 2006
+CLOCK_SKEW = timedelta(days=1)
+MAX_SECONDS = 10**11  # a larger time is in milliseconds: older exports have seconds, newer ones either
 
 
 @dataclass(frozen=True)
 class ImportedPlay:
-    """A play of a track, with all that the export says of the track."""
+    """A play, and the export's data on its track."""
 
     play: Play
     track: TrackRow
@@ -34,14 +34,14 @@ def is_history_row(row: Any) -> bool:
 
 
 def is_account_data_row(row: Any) -> bool:
-    """Of the export that everybody gets first: no track ids, minutes instead of seconds, one year."""
+    """A row of the account data, which Spotify sends first: no track ids, minutes instead of seconds, one year."""
     return isinstance(row, dict) and "endTime" in row and "msPlayed" in row
 
 
 def parse_stopped_at(row: dict[str, Any], now: datetime) -> datetime | None:
-    """`ts`: when the track stopped, or when the device told. Devices whose clock is wrong have told any year."""
+    """`ts`: when the track stopped, or when the device reported it. Wrong device clocks give any year."""
     at = moment(row.get("ts"))
-    return at if at and BEGINNING <= at <= now + CLOCKS_DIFFER else None
+    return at if at and BEGINNING <= at <= now + CLOCK_SKEW else None
 
 
 def parse_play(row: dict[str, Any], now: datetime) -> ImportedPlay | Skipped:
@@ -61,26 +61,26 @@ def parse_play(row: dict[str, Any], now: datetime) -> ImportedPlay | Skipped:
 
 
 def _played_at(row: dict[str, Any], at: datetime, ms: int) -> datetime:
-    """Of a play without a connection, `ts` may be when the device came back; it noted itself when the play began."""
-    began = _offline(row.get("offline_timestamp")) if row.get("offline") is True else None
+    """`ts` of an offline play may be when the device reconnected; `offline_timestamp` is the start of the play."""
+    began = _parse_offline_time(row.get("offline_timestamp")) if row.get("offline") is True else None
     if began is None:
         return at
     ended = began + timedelta(milliseconds=ms)
     return ended if BEGINNING <= ended <= at - WINDOW else at
 
 
-def _offline(value: Any) -> datetime | None:
+def _parse_offline_time(value: Any) -> datetime | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
         return None
     try:
-        return datetime.fromtimestamp(value / 1000 if value >= SECONDS_UNTIL else value, UTC)
+        return datetime.fromtimestamp(value / 1000 if value >= MAX_SECONDS else value, UTC)
     except (ValueError, OverflowError, OSError):
         return None
 
 
 @dataclass(frozen=True)
 class HistoryFileSummary:
-    """One file of an export: its number in the row of files, how many rows it has and from when to when."""
+    """One file of an export: its number in the series, its number of rows and the interval that they cover."""
 
     name: str
     number: int | None
@@ -96,20 +96,20 @@ def file_number(name: str) -> int | None:
 
 
 def covered_spans(parts: Iterable[HistoryFileSummary]) -> list[tuple[datetime, datetime]]:
-    """From when to when nothing is missing.
+    """The intervals in which the export is complete.
 
-    Newer exports are in order, from file to file; older ones are shuffled over all their files, and prove something
-    only together, from the first one on.
+    Newer exports are in order within and across files. Older ones are shuffled across all files, so that only an
+    unbroken series from the first file on is complete.
     """
     found = []
-    for group in _in_a_row(parts):
+    for group in _consecutive(parts):
         times = [time for part in group for time in (part.first, part.last) if time]
         if times and (all(part.sorted for part in group) or group[0].number == 0):
             found.append((min(times), max(times)))
     return found
 
 
-def _in_a_row(parts: Iterable[HistoryFileSummary]) -> list[list[HistoryFileSummary]]:
+def _consecutive(parts: Iterable[HistoryFileSummary]) -> list[list[HistoryFileSummary]]:
     groups: list[list[HistoryFileSummary]] = []
     for part in sorted(parts, key=lambda part: -1 if part.number is None else part.number):
         follows = groups and groups[-1][-1].number is not None and part.number == groups[-1][-1].number + 1

@@ -1,4 +1,4 @@
-"""A run from outside: triggered, joined, cancelled, resumed, finished, swept."""
+"""Trigger, join, cancel, resume, finish and sweep runs."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -33,15 +33,15 @@ def trigger(
     idempotency_key: str | None = None,
     caller: Caller | None = None,
 ) -> Triggered:
-    """The unfinished run of that type, or a new one; with a caller, it is noted as waiting, in the same transaction.
+    """Join the unfinished run of this type or create one; record the caller as its waiter in the same transaction.
 
-    Raises `Fatal` if there is no such account, `NeedsLogin` if it can't be synced, in words.
+    Raises `Unknown` if there is no such account, `NeedsLogin` or `Fatal` if it can't be synced.
     """
     with context.database.begin() as connection:
         if caller and (sync_id := waiters.find_run_id(connection, caller.task_id)):
             return Triggered(_existing(connection, sync_id), created=False)
         runs.lock_account(connection, accounts.find_account(connection, account).id)
-        # Once more: it may have been removed or disabled while the lock was waited for.
+        # Read again: it may have been removed or disabled before the lock was granted.
         found = accounts.find_account(connection, account)
         run = runs.find(connection, found.id, sync_type, idempotency_key)
         created = run is None
@@ -69,39 +69,39 @@ def _check_can_sync(account: accounts.Account) -> None:
 def _existing(connection: Connection, sync_id: int, *, lock: bool = False) -> Run:
     run = runs.get(connection, sync_id, lock=lock)
     if run is None:
-        raise Unknown(f"there is no run {sync_id}; those there are: spotisync history")
+        raise Unknown(f"No run {sync_id}. List runs: spotisync history")
     return run
 
 
 def cancel(context: Context, sync_id: int) -> Run:
-    """One UPDATE is the whole of it: a batch in flight loses its commit. Cancelling twice is no error."""
+    """Cancel a run at once: the commit of a batch in flight fails. Cancelling twice is no error."""
     with context.database.begin() as connection:
         run = _existing(connection, sync_id, lock=True)
         if run.status != "cancelled":
-            check_move(run.status, "cancelled")
+            check_move(run.id, run.status, "cancelled")
             runs.end(connection, sync_id, "cancelled", error="cancelled")
         return _existing(connection, sync_id)
 
 
 def resume(context: Context, sync_id: int, caller: Caller | None = None) -> Triggered:
-    """Go on from the checkpoints. Raises `IllegalMove` unless it is the newest run of its type and failed or cancelled.
+    """Resume a failed or cancelled run from its checkpoints, or join an unfinished one.
 
-    An unfinished run is joined, as any trigger would.
+    Raises `IllegalMove` if the run has succeeded or is not the newest of its type.
     """
     with context.database.begin() as connection:
         if caller and (known := waiters.find_run_id(connection, caller.task_id)):
             return Triggered(_existing(connection, known), created=False)
-        # As a trigger does: the account first, or the two would not see each other.
+        # The account first, as in `trigger`: otherwise a concurrent trigger would not see this run.
         runs.lock_account(connection, _existing(connection, sync_id).account_id)
         run = _existing(connection, sync_id, lock=True)
         unfinished = run.status in UNFINISHED
         if not unfinished:
-            check_move(run.status, "in_progress")
+            check_move(run.id, run.status, "in_progress")
             _check_can_sync(accounts.find_account(connection, run.account))
             if not runs.reopen(connection, sync_id, stall=context.settings.stall_seconds):
                 raise IllegalMove(
-                    f"run {sync_id} is not the newest {run.sync_type} run of {run.account}; resume that one, "
-                    "or start another sync"
+                    f"Run {sync_id} is not the newest {run.sync_type} run of {run.account}, so it can't be resumed. "
+                    "Resume the newest one, or start another sync."
                 )
         if caller:
             waiters.add_waiter(connection, caller.task_id, sync_id, caller.envelope)
@@ -114,7 +114,7 @@ def get_run(context: Context, sync_id: int) -> Run | None:
 
 
 def finish(context: Context, sync_id: int) -> bool:
-    """The last phase is over. False: the run is not there yet, or was ended by somebody else."""
+    """End the run with success after its last phase. False if it is in another phase or over already."""
     with context.database.begin() as connection:
         ended = runs.end(connection, sync_id, "success")
         if ended:
@@ -123,9 +123,9 @@ def finish(context: Context, sync_id: int) -> bool:
 
 
 def take_due_runs(context: Context, *, scheduled: bool = False) -> list[Run]:
-    """Runs that somebody has to publish: their message or their worker is lost, or their wait is over.
+    """Take the runs to publish: their message or worker was lost, or their wait is over.
 
-    Account by account, so that one that is busy keeps no other one waiting.
+    One transaction per account, so that a locked account does not delay the others.
     """
     client_id = context.settings.require_client_id()
     with context.database.begin() as connection:
@@ -139,7 +139,7 @@ def take_due_runs(context: Context, *, scheduled: bool = False) -> list[Run]:
 
 
 def trim(context: Context) -> int:
-    """Once an hour, whoever comes first: forget what is older than is wished for."""
+    """Delete history older than the retention period, at most once an hour across all processes."""
     with context.database.begin() as connection:
         return history.trim(connection, context.settings.retention_days) if history.claim_hourly_trim(connection) else 0
 
@@ -150,6 +150,6 @@ def _take_due(context: Context, account_id: int, client_id: str) -> Run | None:
 
 
 def publish_later(context: Context, sync_id: int) -> None:
-    """The broker did not take the next batch: the next sweep is to publish it."""
+    """Leave the next batch to the next sweep, since the broker did not accept it."""
     with context.database.begin() as connection:
         runs.set_due_now(connection, sync_id)

@@ -282,21 +282,21 @@ def test_cancelling_a_parked_run_answers_every_caller(deployment: Deployment, ot
 REFUSED: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("full_sync", (), {"account": "nobody"}, "Unknown account 'nobody'. Known:"),
     ("full_sync", (), {}, "which account"),
-    ("full_sync", (), {"account": 5}, "account of spotisync.full_sync has to be text"),
+    ("full_sync", (), {"account": 5}, "account of spotisync.full_sync must be a string"),
     (
         "full_sync",
         (),
         {"account": "a", "idempotency_key": "\x00"},
-        "idempotency_key of spotisync.full_sync has to be text",
+        "idempotency_key of spotisync.full_sync must be a string",
     ),
     ("full_sync", ("alice",), {}, "keyword arguments only"),
     ("full_sync", (), {"acount": "alice"}, "acount"),
-    ("resume_sync", (), {"sync_id": 10**9}, "there is no run 1000000000"),
-    ("resume_sync", (), {"sync_id": "seven"}, "sync_id of spotisync.resume_sync has to be the number of a run"),
-    ("resume_sync", (), {"sync_id": 2**70}, "has to be the number of a run"),
+    ("resume_sync", (), {"sync_id": 10**9}, "No run 1000000000"),
+    ("resume_sync", (), {"sync_id": "seven"}, "sync_id of spotisync.resume_sync must be the number of a run"),
+    ("resume_sync", (), {"sync_id": 2**70}, "must be the number of a run"),
     ("resume_sync", (), {}, "sync_id"),
-    ("cancel_sync", (), {"sync_id": True}, "has to be the number of a run"),
-    ("cancel_sync", (), {"sync_id": 10**9}, "there is no run 1000000000"),
+    ("cancel_sync", (), {"sync_id": True}, "must be the number of a run"),
+    ("cancel_sync", (), {"sync_id": 10**9}, "No run 1000000000"),
 ]
 
 

@@ -109,7 +109,7 @@ def test_the_client_starts_waits_and_cancels(deployment: Deployment) -> None:
         assert (summary["status"], summary["account"]) == ("success", account)
         assert client.full_sync(account, "the key").get(timeout=60)["sync_id"] == summary["sync_id"]
         assert client.running(first.id).get(timeout=60) == summary
-        with pytest.raises(Fatal, match="there is no run 1000000000"):
+        with pytest.raises(Fatal, match="No run 1000000000"):
             client.resume_sync(10**9).get(timeout=60)
         assert client.track_playback(account).get(timeout=60)["accounts"][0]["error"] is None
         assert client.enrich().get(timeout=60)["looked_up"] == 0

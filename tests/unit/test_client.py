@@ -1,4 +1,4 @@
-"""The publisher for other services: light, typed, and as strict as the tasks."""
+"""The client for other services: light, typed, and as strict as the tasks."""
 
 import subprocess
 import sys
@@ -21,20 +21,20 @@ from spotisync.status import read
 ours: Any = tasks.full_sync.app
 HEAVY = ("sqlalchemy", "psycopg", "spotipy", "requests", "fastapi", "pydantic", "alembic", "aiohttp", "rich", "typer")
 WRONG: list[tuple[str, dict[str, Any], str]] = [
-    ("full_sync", {"account": 5}, "account of spotisync.full_sync has to be text or null"),
-    ("full_sync", {"account": ""}, "of 1 to 255 characters, not ''"),
-    ("full_sync", {"account": "half a \ud800 character"}, "has to be text"),
+    ("full_sync", {"account": 5}, "account of spotisync.full_sync must be a string of 1 to 255 characters or null"),
+    ("full_sync", {"account": ""}, "of 1 to 255 characters or null, not ''"),
+    ("full_sync", {"account": "half a \ud800 character"}, "must be a string"),
     ("full_sync", {"idempotency_key": "k" * 256}, "of 1 to 255 characters"),
-    ("full_sync", {"idempotency_key": "\0"}, "idempotency_key of spotisync.full_sync has to be text"),
-    ("incremental_sync", {"idempotency_key": ["a"]}, "has to be text"),
-    ("resume_sync", {"sync_id": "x"}, "has to be the number of a run (spotisync history), not 'x'"),
+    ("full_sync", {"idempotency_key": "\0"}, "idempotency_key of spotisync.full_sync must be a string"),
+    ("incremental_sync", {"idempotency_key": ["a"]}, "must be a string"),
+    ("resume_sync", {"sync_id": "x"}, "must be the number of a run (list them: spotisync history), not 'x'"),
     ("resume_sync", {"sync_id": True}, "not True"),
     ("resume_sync", {"sync_id": -1}, "not -1"),
     ("resume_sync", {"sync_id": 0}, "not 0"),
     ("resume_sync", {"sync_id": 1.0}, "not 1.0"),
     ("resume_sync", {"sync_id": None}, "not None"),
-    ("cancel_sync", {"sync_id": 2**63}, "has to be the number of a run"),
-    ("track_playback", {"account": {"a": 1}}, "has to be text"),
+    ("cancel_sync", {"sync_id": 2**63}, "must be the number of a run"),
+    ("track_playback", {"account": {"a": 1}}, "must be a string"),
 ]
 MISNAMED: list[tuple[str, dict[str, Any], str]] = [
     ("full_sync", {"acount": "a"}, "spotisync.full_sync takes account and idempotency_key, not acount"),
@@ -48,7 +48,7 @@ MISNAMED: list[tuple[str, dict[str, Any], str]] = [
 def client() -> Iterator[Client]:
     with Client("memory://") as made:
         yield made
-        for queue in set(arguments.QUEUES.values()):  # which a later client would find
+        for queue in set(arguments.QUEUES.values()):  # or a later client would find them
             sent(made, queue)
 
 
@@ -94,7 +94,7 @@ def test_publisher_and_task_reject_wrong_argument_names(
 def test_rejects_positional_arguments() -> None:
     with pytest.raises(Fatal, match="keyword arguments only"):
         callers.check_arguments(ours.tasks["spotisync.full_sync"], "id", ("alice",), {})
-    with pytest.raises(Fatal, match=r"there is no task .spotisync.batch. for others to send"):
+    with pytest.raises(Fatal, match=r"no public task .spotisync.batch."):
         arguments.check("spotisync.batch", (), {})
 
 
@@ -129,7 +129,7 @@ def test_a_link_needs_an_explicit_queue(client: Client) -> None:
         return made
 
     for bad in (task(), group([task(queue="foreign"), task()], app=foreign), chain(task(), task(), app=foreign)):
-        with pytest.raises(Fatal, match=r"give foreign.follow_up a queue of your own"):
+        with pytest.raises(Fatal, match=r"foreign.follow_up has no queue"):
             client.full_sync(link=bad)
     client.full_sync(link=task(queue="foreign"), link_error=[task(queue="foreign")])
     (message,) = sent(client, "spotisync.sync")
@@ -143,7 +143,10 @@ def test_without_a_result_backend_the_error_says_what_is_missing(client: Client)
 
 
 def test_reports_an_unreachable_broker_within_seconds() -> None:
-    with Client("redis://127.0.0.1:1/0") as away, pytest.raises(Unavailable, match="with the same idempotency key"):
+    with (
+        Client("redis://127.0.0.1:1/0") as away,
+        pytest.raises(Unavailable, match="again with the same idempotency key"),
+    ):
         away.full_sync()
 
 

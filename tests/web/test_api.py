@@ -105,8 +105,8 @@ def test_cancels_and_resumes_a_run(client: TestClient, broker: Broker, store: St
 
 def test_explains_why_a_state_forbids_an_action(client: TestClient, store: Store) -> None:
     run = store.run(status="success", completed_at="now()")
-    assert "success can't become cancelled" in problem(client.post(f"/api/sync/{run.id}/cancel"), 409)["detail"]
-    assert "can't become in_progress" in problem(client.post(f"/api/sync/{run.id}/resume"), 409)["detail"]
+    assert "has already succeeded, so it can't be cancelled" in problem(client.post(f"/api/sync/{run.id}/cancel"), 409)["detail"]
+    assert "can't be resumed" in problem(client.post(f"/api/sync/{run.id}/resume"), 409)["detail"]
     old = store.run(status="failed", completed_at="now()")
     store.run(status="failed", completed_at="now()")
     assert "not the newest full run" in problem(client.post(f"/api/sync/{old.id}/resume"), 409)["detail"]

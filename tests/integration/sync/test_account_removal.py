@@ -1,4 +1,4 @@
-"""An account is switched off or removed while it is synced: the run ends, and no message in flight writes any more."""
+"""An account is disabled or removed during a sync: the run ends, and messages in flight write nothing."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,12 +35,12 @@ OWN = (
 
 @pytest.fixture
 def store(context: Context) -> Store:
-    """Without an account of its own."""
+    """A store without an account."""
     return Store(context.database)
 
 
 def held(context: Context, simulator: Server, run: Run) -> Any:
-    """A batch in flight: its request is held by Spotify until `release`."""
+    """Start a batch whose request Spotify holds until `release` is called."""
     simulator.control.add_fault(kind="hold", path="/v1/me/tracks")
     threads = ThreadPoolExecutor(1)
     future: Future[Outcome] = threads.submit(run_batch, context, run.id, run.phase, run.seq)
@@ -77,17 +77,17 @@ def test_removing_an_account_keeps_only_unanswered_callers(context: Context, acc
     assert (waiter.task_id, waiter.status, waiter.last_error) == ("one", "cancelled", "the account was removed")
     callers.mark_answered(context, waiter)
     assert store.sql("SELECT 1 FROM waiters") == []
-    # Messages that were on their way, in whatever order they come.
+    # Messages that were in flight, in any order.
     for phase in ("tracks", "artists", "albums", "playlists"):
         assert isinstance(run_batch(context, run.id, phase, 0), Stale)
     assert not runs.finish(context, run.id)
     assert runs.take_due_runs(context) == []
-    with pytest.raises(Fatal, match="no account"):
+    with pytest.raises(Fatal, match="No account yet"):
         runs.trigger(context, account.name, "full", "task")
 
 
 def test_requests_no_token_for_a_removed_account(context: Context, account: Account, store: Store) -> None:
-    """Between the claim and the first request."""
+    """The account is removed between the claim and the first request."""
     run = driver.start(context, account)
     plan = context.gate.check_cooldown
 
@@ -123,7 +123,7 @@ def test_a_run_that_cannot_be_resumed_says_what_to_do(context: Context, account:
     runs.cancel(context, first.id)
     second = driver.start(context, account)
     runs.cancel(context, second.id)
-    with pytest.raises(IllegalMove, match="resume that one, or start another"):
+    with pytest.raises(IllegalMove, match="Resume the newest one, or start another"):
         runs.resume(context, first.id)
     with pytest.raises(Fatal, match="spotisync history"):
         runs.resume(context, 999)
@@ -132,7 +132,7 @@ def test_a_run_that_cannot_be_resumed_says_what_to_do(context: Context, account:
 def test_concurrent_removals_and_triggers_leave_no_caller_unanswered(
     make_context: Callable[..., Context], context: Context, simulator: Server, account: Account, store: Store
 ) -> None:
-    """Whichever comes first: a caller is refused in words, or told that the account went."""
+    """Every caller is rejected with a message or told that the account was removed."""
     others = [make_context(simulator) for _ in range(4)]
 
     def trigger(number: int) -> str | None:
@@ -148,18 +148,18 @@ def test_concurrent_removals_and_triggers_leave_no_caller_unanswered(
         removal = threads.submit(accounts.remove, context, account.name)
         refused = [each.result(30) for each in triggers]
         removal.result(30)
-    assert all(words is None or "no account" in words for words in refused)
+    assert all(words is None or "No account yet" in words for words in refused)
     assert store.one("SELECT count(*) FROM waiters WHERE ended = 'cancelled'") == refused.count(None)
     assert store.sql("SELECT 1 FROM sync_history") == []
 
 
 def test_a_removal_succeeds_despite_a_concurrent_write(context: Context, account: Account, store: Store) -> None:
-    """One has a row of the account and then needs the account's own, the other the other way round."""
+    """One transaction locks a child row and then the account, the other one in the opposite order."""
     id_ = store.one("SELECT id FROM accounts")
     store.sql("INSERT INTO playback (account_id) VALUES (:id) ON CONFLICT DO NOTHING", id=id_)
     removing = Thread(target=accounts.remove, args=(context, account.name))
     with suppress(OperationalError), store.database.begin() as connection:
-        # Who looks for the deadlock is who is ended: this one does not, and on a slow machine gives up first.
+        # The session that detects a deadlock is aborted: this one never checks, and on a slow machine times out first.
         connection.execute(text("SET LOCAL deadlock_timeout = '1h'"))
         connection.execute(text("SET LOCAL lock_timeout = '3s'"))
         connection.execute(text("UPDATE playback SET last_error = 'x' WHERE account_id = :id"), {"id": id_})

@@ -1,4 +1,4 @@
-"""Accounts and their tokens: encrypted at rest, refreshed once, and told in words when a login is over."""
+"""Accounts and their tokens: encrypted at rest, refreshed once, with a clear error when a login has ended."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -55,7 +55,7 @@ def test_a_key_put_first_is_used_and_the_old_one_still_decrypts() -> None:
     ids=["another key", "empty", "nonsense", "not ascii"],
 )
 def test_a_wrong_key_is_an_error_with_a_remedy(sealed: str) -> None:
-    with pytest.raises(Misconfigured, match="add that key to the list"):
+    with pytest.raises(Misconfigured, match="add that key to SPOTISYNC_SECRET_KEY"):
         TokenVault(KEYS[:1]).decrypt(sealed)
 
 
@@ -94,7 +94,7 @@ def test_an_account_is_found_by_name_or_as_the_only_one(store: Store) -> None:
         with pytest.raises(Fatal, match=r"Unknown account 'x'\. Known: me"):
             accounts.find_account(connection, "x")
     store.account("user02")
-    with store.database.begin() as connection, pytest.raises(Fatal, match="which account"):
+    with store.database.begin() as connection, pytest.raises(Fatal, match="More than one account"):
         accounts.find_account(connection, None)
     store.sql("DELETE FROM accounts")
     with store.database.begin() as connection, pytest.raises(Fatal, match="spotisync login"):
@@ -148,7 +148,7 @@ def test_eight_threads_with_one_rejected_token_refresh_once(
 
 
 class Between(Database):
-    """Lets something happen before its second transaction."""
+    """A database that calls a function before its second transaction."""
 
     def __init__(self, url: str, happens: Callable[[], object]) -> None:
         super().__init__(url)
@@ -206,13 +206,13 @@ def test_four_processes_refresh_rotating_tokens_once_and_lose_none(
                 token = access.token()
                 try:
                     good += bool(context.spotify.get_profile(token))
-                except Unauthorised:  # it ended on the way
+                except Unauthorised:  # the reply of the refresh was lost
                     access.token(rejected=token)
             return good
 
         assert all(threads.map(read, processes))
         assert len(grants) >= enough
-        # A token is used for nine tenths of its life at least, by whoever.
+        # A token is used for at least nine tenths of its life.
         assert refreshes(simulator) <= 2 + (time.monotonic() - began) / 0.9
         sealed = store.one("SELECT refresh_token FROM accounts WHERE id = :id", id=added.id)
         assert processes[0].vault.decrypt(sealed) == simulator.refresh_token()
@@ -235,7 +235,7 @@ def test_an_ended_login_is_recorded_with_a_remedy_and_not_retried(
 def test_a_refusal_of_a_token_replaced_meanwhile_ends_no_login(
     context: Context, simulator: Server, enrolled: int, store: Store
 ) -> None:
-    """A worker that was frozen sends the old token when another one has long rotated it."""
+    """A frozen worker sends the old token after another one has rotated it."""
     simulator.control.settings(refresh_reply="rotate")
     expire(store)
     used = store.one("SELECT refresh_token FROM accounts WHERE id = :id", id=enrolled)

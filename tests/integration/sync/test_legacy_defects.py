@@ -1,4 +1,4 @@
-"""Defects of the program that this one replaces, shown not to be here (see tests/unit/test_legacy_defects.py)."""
+"""Defects of the predecessor that this program does not have (see tests/unit/test_legacy_defects.py)."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def test_a_failed_run_resumes_where_it_stopped(make_context: Callable[..., Conte
         assert checkpoints(store, run) == before
         assert driver.run_to_end(sync, run)["status"] == "success"
         first, *_, last = offsets(simulator)
-        assert (first, last) == (150, 0)  # and the head again, at the end
+        assert (first, last) == (150, 0)  # the head is read again at the end
         assert offsets(simulator).count(0) == 1
 
 
@@ -153,7 +153,7 @@ def test_an_interrupted_read_keeps_the_items_of_a_playlist(
 def test_any_number_of_waits_defers_no_look_up(
     context: Context, simulator: Server, account: Account, store: Store, family: str
 ) -> None:
-    """Law 4: a wait is no failure, so it does not count as a failed look-up either."""
+    """A wait is not a failure, so it does not count as a failed look-up."""
     simulator.control.add_fault(status=429, retry_after=1, family=family, times=25)
     summary = driver.full_sync(context, account)
     assert (summary["status"], summary["items_deferred"]) == ("success", 0)
@@ -161,7 +161,7 @@ def test_any_number_of_waits_defers_no_look_up(
 
 
 def test_a_bug_in_one_batch_ends_the_run_as_failed(context: Context, simulator: Server, account: Account) -> None:
-    """Ten tries, then failed in words; and it can be resumed."""
+    """The run fails with a message after ten attempts and can be resumed."""
     simulator.control.add_fault(kind="null", family="library", times=None)
     run = driver.start(context, account)
     summary = driver.run_to_end(context, run)
@@ -170,5 +170,5 @@ def test_a_bug_in_one_batch_ends_the_run_as_failed(context: Context, simulator: 
     simulator.control.clear_faults()
     lifecycle.resume(context, run.id)
     assert driver.run_to_end(context, run)["status"] == "success"
-    with pytest.raises(IllegalMove, match="can't become"):
+    with pytest.raises(IllegalMove, match="can't be resumed"):
         lifecycle.resume(context, run.id)

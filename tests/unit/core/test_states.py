@@ -1,7 +1,7 @@
-"""Every legal move stands in the table; any other is refused."""
+"""Legal moves are in the table; any other is refused."""
 
 from itertools import product
-from typing import get_args
+from typing import Literal, get_args
 
 import pytest
 
@@ -21,13 +21,15 @@ from spotisync.errors import IllegalMove
 STATUSES: tuple[Status, ...] = get_args(Status)
 
 
-@pytest.mark.parametrize(("current", "to"), list(product(STATUSES, STATUSES)))
-def test_a_transition_is_in_the_table_or_is_rejected_with_a_message(current: Status, to: Status) -> None:
+@pytest.mark.parametrize(("current", "to"), list(product(STATUSES, ("in_progress", "cancelled"))))
+def test_a_transition_is_in_the_table_or_is_rejected_with_a_message(
+    current: Status, to: Literal["in_progress", "cancelled"]
+) -> None:
     if to in MOVES[current]:
-        check_move(current, to)
+        check_move(7, current, to)
         return
-    with pytest.raises(IllegalMove, match=rf"{current} can't become {to}; it can become \w+"):
-        check_move(current, to)
+    with pytest.raises(IllegalMove, match=r"Run 7 .+, so it can't be (resumed|cancelled)\."):
+        check_move(7, current, to)
 
 
 @pytest.mark.parametrize("to", STATUSES)
