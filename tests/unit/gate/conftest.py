@@ -1,7 +1,6 @@
 """A Redis in this process, and a clock that tests move."""
 
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import fakeredis
@@ -27,9 +26,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[fakeredis.FakeServer]:
+def server(monkeypatch: pytest.MonkeyPatch) -> fakeredis.FakeServer:
     """The server that every client of redis-py connects to, whatever the URL. `connected = False` takes it away."""
     made = fakeredis.FakeServer()
-    connect: Callable[..., fakeredis.FakeStrictRedis] = lambda *_, **__: fakeredis.FakeStrictRedis(server=made)  # noqa: E731
-    monkeypatch.setattr("redis.from_url", connect)
+    monkeypatch.setattr("redis.from_url", lambda *_, **__: fakeredis.FakeStrictRedis(server=made))
     return made

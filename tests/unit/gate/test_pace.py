@@ -64,7 +64,7 @@ def test_playback_has_turns_of_its_own(clock: Clock) -> None:
 
 
 @pytest.mark.usefixtures("server")
-@pytest.mark.parametrize("asks", [1, 50])
+@pytest.mark.parametrize("asks", [1, 20])
 def test_a_turn_that_one_window_refuses_counts_in_neither(clock: Clock, asks: int) -> None:
     """Asking often must not use up the long window."""
     pace, taken, end = Pace(URL, "refused", RATE), 0, clock.now + WINDOW
