@@ -25,7 +25,7 @@ def _kill(context: Context, account: str, control: Control, connection: Connecti
     """Seconds until the next commit. Spotify holds one reply back, so that the batch lasts until the kill."""
     control.add_fault(kind="hold", family="library", times=1)
     run = drive.start(context, account)
-    drive.until(control.held, "a request that is held", 30)
+    drive.until(control.held_requests, "a request that is held", 30)
     child = drive.until(lambda: _child_with(run), "the child that has the batch", 30)
     killed = time.time()
     os.kill(child, signal.SIGKILL)

@@ -1,13 +1,13 @@
-"""A simulator of Spotify: the Web API, the accounts service, and libraries that follow from a seed.
+"""A simulator of Spotify: the Web API, the accounts service, and libraries generated from a seed.
 
-It imports nothing of the rest. `python -m spotisync.simulator --help` runs it as its own process, `start()` in a thread
-of this one; `Control(url)` steers either.
+It imports nothing else of spotisync. `python -m spotisync.simulator --help` runs it in a process, `start()` in a thread
+of this process; `Control(url)` steers either.
 """
 
 from spotisync.simulator.control import Control
 from spotisync.simulator.http.faults import Fault
 from spotisync.simulator.server import Server, start
-from spotisync.simulator.settings import Settings
+from spotisync.simulator.settings import SimulatorSettings
 from spotisync.simulator.world.world import World
 
-__all__ = ["Control", "Fault", "Server", "Settings", "World", "start"]
+__all__ = ["Control", "Fault", "Server", "SimulatorSettings", "World", "start"]

@@ -1,4 +1,4 @@
-"""`python -m spotisync.simulator`: a simulated Spotify in its own process."""
+"""`python -m spotisync.simulator`: the simulator in a process of its own."""
 
 import argparse
 import asyncio
@@ -11,11 +11,12 @@ from pathlib import Path
 
 from spotisync.simulator.http.app import App
 from spotisync.simulator.server import serve
-from spotisync.simulator.settings import Settings
-from spotisync.simulator.world.world import PRESETS, World
+from spotisync.simulator.settings import SimulatorSettings
+from spotisync.simulator.world.state import PRESETS
+from spotisync.simulator.world.world import World
 
-TEACH = """
-When it is ready it prints one line of JSON: where it is, and each account's id and refresh token.
+EXAMPLES = """
+When it is ready it prints one line of JSON: its URLs, and each account's id and refresh token.
 
   %(prog)s --library tiny --port 8080 &
   curl -s -d grant_type=refresh_token -d client_id=me -d refresh_token=TOKEN localhost:8080/api/token
@@ -30,14 +31,16 @@ Steer it while it runs (spotisync.simulator.Control does the same from Python):
   curl -s -d '{"rate": 100, "quota": {"artists": 600}}' localhost:8080/_sim/settings
   curl -s localhost:8080/_sim/truth?account=user01
 """
-DIE = "Linux: end when the thread that started it ends; with the PID of its process, also if that is gone already"
+DIE_WITH_PARENT = (
+    "Linux: end when the thread that started it ends; given the parent's PID, also if the parent has already ended"
+)
 
 
 def main() -> None:
     options = _parser().parse_args()
     if options.die_with_parent is not None:
         _die_with_parent(options.die_with_parent or os.getppid())
-    settings = Settings()
+    settings = SimulatorSettings()
     settings.change(
         {
             "regime": options.regime,
@@ -60,65 +63,74 @@ async def _run(app: App, host: str, port: int, *, warm: bool) -> None:
         asyncio.get_running_loop().add_signal_handler(number, end.set)
     try:
         runner = await serve(app, host, port)
-    except OSError as problem:
-        sys.exit(f"can't listen on {host}:{port}: {problem.strerror}")
+    except OSError as error:
+        sys.exit(f"can't listen on {host}:{port}: {error.strerror}")
     if warm:
         app.api.warm_up()
-    print(json.dumps(app.info()), flush=True)  # noqa: T201 (whoever started it reads this)
+    print(json.dumps(app.info()), flush=True)  # noqa: T201 (the parent process reads this line)
     await end.wait()
-    app.hold.release()
+    app.held_requests.release()
     await runner.cleanup()
-    app.journal.close()
+    app.request_log.close()
 
 
 def _die_with_parent(parent: int) -> None:
-    """Ask Linux to end this process with its parent, which may be gone by now."""
+    """Make Linux end this process together with its parent, which may already have ended."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:
-        sys.exit("the parent is gone")
+        sys.exit("the parent process has ended")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m spotisync.simulator",
-        description="A simulated Spotify: Web API, accounts service, libraries that follow from a seed.",
-        epilog=TEACH,
+        description="A simulated Spotify: Web API, accounts service, libraries generated from a seed.",
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     sizes = ", ".join(f"{name} ({size.tracks:,})" for name, size in PRESETS.items())
     add = parser.add_argument
     add("--host", default="127.0.0.1")
-    add("--port", type=int, default=0, help="0 (default): any that is free")
+    add("--port", type=int, default=0, help="default 0: any free port")
     add("--library", choices=PRESETS, default="small", help=f"size by saved tracks: {sizes}; default small")
-    add("--tracks", type=int, metavar="N", help="or so many saved tracks")
-    add("--seed", type=int, default=1, help="same seed and size, same library; default 1")
-    add("--accounts", type=int, default=1, metavar="N", help="accounts, sharing one catalogue; default 1")
+    add("--tracks", type=int, metavar="N", help="size by an exact number of saved tracks")
+    add("--seed", type=int, default=1, help="the same seed and size give the same library; default 1")
+    add("--accounts", type=int, default=1, metavar="N", help="number of accounts, which share one catalogue; default 1")
     add("--no-quirks", action="store_true", help="leave out Spotify's oddities: null rows, local files, odd dates ...")
-    add("--regime", choices=("full", "restricted"), default="full", help="which of the two Spotify APIs; default full")
-    add("--latency-ms", type=float, default=0, metavar="MEAN", help="mean time that a reply takes; default 0")
-    add("--rate", type=int, default=0, metavar="R", help="at most R requests in a rolling 30 s; default 0, no limit")
+    add(
+        "--regime",
+        choices=("full", "restricted"),
+        default="full",
+        help="API regime of Spotify; default full",
+    )
+    add("--latency-ms", type=float, default=0, metavar="MEAN", help="mean latency of a reply; default 0")
+    add("--rate", type=int, default=0, metavar="R", help="at most R requests per rolling 30 s; default 0, no limit")
     add(
         "--quota",
         type=_quota,
         action="append",
         default=[],
         metavar="FAMILY=N",
-        help="at most N calls a day; repeatable",
+        help="at most N calls per day; repeatable",
     )
-    add("--token-life", type=float, default=3600, metavar="SECONDS", help="life of an access token; default 3600")
-    add("--rotate-tokens", action="store_true", help="each refresh gives a new refresh token and ends the old one")
-    add("--warm", action="store_true", help="make the first read as quick as the second (up to 30,000 tracks)")
-    add("--client-id", default="", help="serve this client only; default any")
-    add("--log", type=Path, metavar="FILE", help="append each request as a line of JSON")
-    add("--die-with-parent", type=int, nargs="?", const=0, metavar="PID", help=DIE)
+    add("--token-life", type=float, default=3600, metavar="SECONDS", help="lifetime of an access token; default 3600")
+    add("--rotate-tokens", action="store_true", help="each refresh returns a new refresh token and revokes the old one")
+    add(
+        "--warm",
+        action="store_true",
+        help="cache up to 30,000 tracks, so that first reads are fast",
+    )
+    add("--client-id", default="", help="accept this client only; default any")
+    add("--log", type=Path, metavar="FILE", help="append each request to this file, as a line of JSON")
+    add("--die-with-parent", type=int, nargs="?", const=0, metavar="PID", help=DIE_WITH_PARENT)
     return parser
 
 
 def _quota(text: str) -> tuple[str, str]:
     family, _, count = text.partition("=")
     if not count.isdigit():
-        raise argparse.ArgumentTypeError("write it as artists=600")
+        raise argparse.ArgumentTypeError("use the form artists=600")
     return family, count
 
 

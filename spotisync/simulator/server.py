@@ -1,4 +1,4 @@
-"""Running the simulator: in the foreground of a process, or in a thread beside a test."""
+"""Run the simulator in the foreground of a process, or in a thread beside a test."""
 
 import asyncio
 import threading
@@ -10,16 +10,25 @@ from aiohttp import web
 
 from spotisync.simulator.control import Control
 from spotisync.simulator.http.app import App
-from spotisync.simulator.settings import Settings
+from spotisync.simulator.http.control_api import ControlApi
+from spotisync.simulator.http.responses import response
+from spotisync.simulator.settings import SimulatorSettings
 from spotisync.simulator.world.world import World
 
 
 async def serve(app: App, host: str, port: int) -> web.ServerRunner:
-    """Start to listen; `app.url` says where. The caller cleans the runner up."""
-    runner = web.ServerRunner(web.Server(app.handle, access_log=None), shutdown_timeout=0.2)
+    """Start listening, at the URL in `app.url`. The caller cleans the runner up."""
+    control = ControlApi(app)
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        if request.path.startswith("/_sim/"):
+            return response(await control.answer(request))
+        return await app.handle(request)
+
+    runner = web.ServerRunner(web.Server(handle, access_log=None), shutdown_timeout=0.2)
     await runner.setup()
     await web.TCPSite(runner, host, port, backlog=1024).start()
-    app.listens_at(f"http://{host}:{runner.addresses[0][1]}")
+    app.set_url(f"http://{host}:{runner.addresses[0][1]}")
     return runner
 
 
@@ -29,18 +38,18 @@ class Server:
     def __init__(
         self,
         world: World,
-        settings: Settings | None = None,
+        settings: SimulatorSettings | None = None,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
         log: Path | None = None,
     ) -> None:
-        self.world, self.settings = world, settings or Settings()
+        self.world, self.settings = world, settings or SimulatorSettings()
         self.app = App(world, self.settings, log)
         self._host, self._port = host, port
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop
-        self._problem: BaseException | None = None
+        self._error: BaseException | None = None
         self._end = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="simulator", daemon=True)
 
@@ -48,8 +57,8 @@ class Server:
         self._loop = asyncio.new_event_loop()
         self._thread.start()
         self._ready.wait()
-        if self._problem is not None:
-            raise self._problem
+        if self._error is not None:
+            raise self._error
         return self
 
     def stop(self) -> None:
@@ -76,7 +85,7 @@ class Server:
         return Control(self.url)
 
     def refresh_token(self, account: str | None = None) -> str:
-        """Give a refresh token of the account that is good now."""
+        """Return a valid refresh token of the account."""
         token = self.app.logins.refresh_token(self.world.library(account).id)
         if token is None:
             raise LookupError("all of this account's refresh tokens have ended")
@@ -88,8 +97,8 @@ class Server:
     def _run(self) -> None:
         try:
             self._loop.run_until_complete(self._serve())
-        except BaseException as problem:  # noqa: BLE001 (`start` raises it in the caller's thread)
-            self._problem = problem
+        except BaseException as error:  # noqa: BLE001 (`start` raises it in the caller's thread)
+            self._error = error
         finally:
             self._ready.set()
             self._loop.close()
@@ -98,9 +107,9 @@ class Server:
         runner = await serve(self.app, self._host, self._port)
         self._ready.set()
         await self._end.wait()
-        self.app.hold.release()
+        self.app.held_requests.release()
         await runner.cleanup()
-        self.app.journal.close()
+        self.app.request_log.close()
 
 
 def start(
@@ -112,7 +121,7 @@ def start(
     port: int = 0,
     **settings: Any,
 ) -> Server:
-    """Run a simulator in a thread; best in a `with` block. The last keywords are fields of Settings."""
-    chosen = Settings()
+    """Start a simulator in a thread; use it in a `with` block. `settings` are fields of SimulatorSettings."""
+    chosen = SimulatorSettings()
     chosen.change(settings)
     return Server(World(library, seed=seed, accounts=accounts, quirks=quirks), chosen, port=port).start()

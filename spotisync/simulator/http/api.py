@@ -1,4 +1,4 @@
-"""The Web API without faults: limits, then the token, then the app, then the regime, then the answer."""
+"""The Web API without faults. Checks in order: limits, token, app, method and scope, regime."""
 
 from functools import lru_cache
 
@@ -6,10 +6,10 @@ from aiohttp import web
 
 from spotisync.simulator.http import routes
 from spotisync.simulator.http.limits import Limits
-from spotisync.simulator.http.logins import Access, Logins
-from spotisync.simulator.http.request import Ask, Refusal, Reply, error, refused
+from spotisync.simulator.http.logins import AccessToken, Logins
+from spotisync.simulator.http.request import ApiRequest, Refusal, Reply, error, refusal
 from spotisync.simulator.http.shapes import Shapes
-from spotisync.simulator.settings import Settings
+from spotisync.simulator.settings import SimulatorSettings
 from spotisync.simulator.world.world import World
 
 NO_PREMIUM = (
@@ -20,62 +20,60 @@ NOT_LISTED = "Check settings on developer.spotify.com/dashboard, the user may no
 
 
 class Api:
-    """Answers requests about one world. `url` must be set before the first one."""
+    """Answers requests about one world. `url` must be set before the first request."""
 
-    def __init__(self, world: World, settings: Settings, logins: Logins) -> None:
+    def __init__(self, world: World, settings: SimulatorSettings, logins: Logins) -> None:
         self._world, self._settings, self._logins = world, settings, logins
         self.limits = Limits(settings)
         self.url = ""
         self._shapes = lru_cache(2)(self._make_shapes)
 
-    def _make_shapes(self, regime: str, rise: int) -> Shapes:
-        del rise  # texts of before the world has moved on are of no use
+    def _make_shapes(self, regime: str, drifts: int) -> Shapes:
+        del drifts  # only part of the cache key: `drift` changes every text
         return Shapes(self._world.catalogue, self.url, restricted=regime == "restricted")
 
     def warm_up(self) -> None:
-        """Write every saved track once, so that a benchmark does not measure it."""
-        shapes = self._shapes(self._settings.regime, self._world.catalogue.rise)
+        """Cache the text of every saved track, so that a benchmark does not measure it."""
+        shapes = self._shapes(self._settings.regime, self._world.catalogue.drifts)
         for library in self._world.accounts.values():
             for added, track in library.saved:
                 shapes.saved_row(added, track)
 
-    def access(self, request: web.BaseRequest) -> Access | None:
+    def access(self, request: web.BaseRequest) -> AccessToken | None:
         return self._logins.access(request.headers.get("Authorization", "").removeprefix("Bearer "))
 
-    def answer(self, request: web.BaseRequest, path: str, found: routes.Found | None) -> Reply:
-        """Answer in one go, so that no edit comes between."""
-        family = found[0].family if found else "other"
+    def answer(self, request: web.BaseRequest, path: str, match: routes.RouteMatch | None) -> Reply:
+        """Answer under the lock of the world, so that no edit can interfere."""
+        family = match[0].family if match else "other"
         with self._world.lock:
-            if limited := self.limits.refusal(family, self._world.now()):
-                return limited
-            access = self._allowed(request)
+            if refused := self.limits.admit(family, self._world.now()):
+                return refused
+            access = self._authenticate(request)
             self._check_app(access)
-            if found is None:
-                raise refused(404, "Service not found")
-            route, args = found
+            if match is None:
+                raise refusal(404, "Service not found")
+            route, args = match
             self._check(request, route, access)
-            library, shapes = (
-                self._world.accounts[access.grant.account],
-                self._shapes(self._settings.regime, self._world.catalogue.rise),
-            )
-            return route.answer(Ask(self._world, shapes, library, self.url, path, request.query, args))
+            library = self._world.accounts[access.grant.account]
+            shapes = self._shapes(self._settings.regime, self._world.catalogue.drifts)
+            return route.answer(ApiRequest(self._world, shapes, library, self.url, path, request.query, args))
 
-    def _check_app(self, access: Access) -> None:
+    def _check_app(self, access: AccessToken) -> None:
         if not self._settings.premium:
             raise Refusal(Reply(403, NO_PREMIUM, content_type="text/plain"))
         if access.grant.account in self._settings.unlisted:
-            raise refused(403, NOT_LISTED)
+            raise refusal(403, NOT_LISTED)
 
-    def _check(self, request: web.BaseRequest, route: routes.Route, access: Access) -> None:
+    def _check(self, request: web.BaseRequest, route: routes.Route, access: AccessToken) -> None:
         scope = access.grant.scope
         if request.method != "GET":
-            raise refused(405, "Method not allowed")
+            raise refusal(405, "Method not allowed")
         if route.scope and scope is not None and route.scope not in scope.split():
-            raise refused(403, "Insufficient client scope")
+            raise refusal(403, "Insufficient client scope")
         if self._settings.regime == "restricted" and route.full_only:
-            raise refused(403, "Forbidden")
+            raise refusal(403, "Forbidden")
 
-    def _allowed(self, request: web.BaseRequest) -> Access:
+    def _authenticate(self, request: web.BaseRequest) -> AccessToken:
         access = self.access(request)
         if "Authorization" not in request.headers:
             raise _unauthorized("No token provided")

@@ -1,4 +1,4 @@
-"""One request's way through the simulator: log, latency, faults, answer."""
+"""Handle a request: log it, wait for the latency, apply faults, answer."""
 
 import asyncio
 import logging
@@ -10,15 +10,14 @@ from typing import Any
 from aiohttp import web
 
 from spotisync.simulator.http import routes
-from spotisync.simulator.http.accounts import Accounts
+from spotisync.simulator.http.accounts import AccountsService
 from spotisync.simulator.http.api import Api
-from spotisync.simulator.http.control_api import Steering
 from spotisync.simulator.http.faults import Fault, Faults
-from spotisync.simulator.http.journal import Entry, Hold, Journal
 from spotisync.simulator.http.logins import Logins
 from spotisync.simulator.http.request import Refusal, Reply, error
-from spotisync.simulator.http.responses import cut_off, half, response
-from spotisync.simulator.settings import Settings
+from spotisync.simulator.http.request_log import HeldRequests, LoggedRequest, RequestLog
+from spotisync.simulator.http.responses import reset_connection, response, send_half
+from spotisync.simulator.settings import SimulatorSettings
 from spotisync.simulator.world.world import World
 
 Answer = Callable[[], Awaitable[Reply]]
@@ -26,71 +25,69 @@ _log = logging.getLogger(__name__)
 
 
 class App:
-    """The whole of Spotify for one world. `handle` is what aiohttp calls."""
+    """Spotify for one world: the Web API and the accounts service, with faults."""
 
-    def __init__(self, world: World, settings: Settings, log: Path | None = None) -> None:
+    def __init__(self, world: World, settings: SimulatorSettings, log: Path | None = None) -> None:
         self.world, self.settings = world, settings
         self.logins, self.faults = Logins(world, settings), Faults()
-        self.journal, self.hold = Journal(log), Hold()
+        self.request_log, self.held_requests = RequestLog(log), HeldRequests()
         self.api = Api(world, settings, self.logins)
         self.url = ""
-        self._accounts, self._steering = Accounts(world, settings, self.logins), Steering(self)
+        self._accounts = AccountsService(world, settings, self.logins)
         self._jitter = Random(world.seed)
 
-    def listens_at(self, url: str) -> None:
+    def set_url(self, url: str) -> None:
         self.url, self.api.url = url, f"{url}/v1"
 
     def info(self) -> dict[str, Any]:
-        """Say where everything is, and give each account's id and a refresh token that is good."""
+        """Return the URLs, and each account's id and a valid refresh token."""
         accounts = [{"id": each, "refresh_token": self.logins.refresh_token(each)} for each in self.world.accounts]
         return {"url": self.url, "api_url": self.api.url, "accounts_url": self.url, "accounts": accounts}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request.path.startswith("/_sim/"):
-            return response(await self._steering.answer(request))
         path = request.path.rstrip("/")
-        found = routes.find(path)
-        entry = self._entry(request, found)
-        self.journal.begin(entry)
+        match = routes.find(path)
+        entry = self._entry(request, match)
+        self.request_log.begin(entry)
         try:
             await self._latency()
-            return await self._handle(request, entry, lambda: self._answer(request, path, found))
+            return await self._respond(request, entry, lambda: self._answer(request, path, match))
         finally:
-            self.journal.end(entry)
+            self.request_log.end(entry)
 
-    def _entry(self, request: web.BaseRequest, found: routes.Found | None) -> Entry:
+    def _entry(self, request: web.BaseRequest, match: routes.RouteMatch | None) -> LoggedRequest:
         access = self.api.access(request)
-        return Entry(
+        return LoggedRequest(
             time=self.world.now(),
             method=request.method,
             path=request.path,
             query=request.query_string,
             account=access.grant.account if access else None,
-            family=found[0].family if found else "other" if request.path.startswith("/v1") else "accounts",
+            family=match[0].family if match else "other" if request.path.startswith("/v1") else "accounts",
         )
 
     async def _latency(self) -> None:
         if self.settings.latency_ms:
             await asyncio.sleep(self.settings.latency_ms / 1000 * self._jitter.uniform(0.5, 1.5))
 
-    async def _handle(self, request: web.BaseRequest, entry: Entry, answer: Answer) -> web.StreamResponse:
-        fault = self.faults.strike(entry.method, f"{entry.path}?{entry.query}", entry.family, entry.account)
+    async def _respond(self, request: web.BaseRequest, entry: LoggedRequest, answer: Answer) -> web.StreamResponse:
+        fault = self.faults.trigger(entry.method, f"{entry.path}?{entry.query}", entry.family, entry.account)
         if fault is None:
             reply = await answer()
         else:
             entry.fault = f"{fault.id}:{fault.kind}"
             if fault.kind in ("reset", "hang"):
                 return await self._no_reply(request, fault)
-            reply = await self._struck(entry, fault, answer)
+            reply = await self._faulty_reply(entry, fault, answer)
         entry.status = reply.status
-        return await half(request, reply) if fault is not None and fault.kind == "cut" else response(reply)
+        return await send_half(request, reply) if fault is not None and fault.kind == "cut" else response(reply)
 
     async def _no_reply(self, request: web.BaseRequest, fault: Fault) -> web.StreamResponse:
         if fault.kind == "hang":
             await asyncio.sleep(fault.seconds)
-        return cut_off(request)
+        return reset_connection(request)
 
-    async def _struck(self, entry: Entry, fault: Fault, answer: Answer) -> Reply:
+    async def _faulty_reply(self, entry: LoggedRequest, fault: Fault, answer: Answer) -> Reply:
         match fault.kind:
             case "cut":
                 return await answer()
@@ -98,21 +95,21 @@ class App:
                 await asyncio.sleep(fault.seconds)
                 return await answer()
             case "hold":
-                return await self._held(entry, fault, answer)
+                return await self._hold(entry, fault, answer)
         return fault.reply(self.world.now())
 
-    async def _held(self, entry: Entry, fault: Fault, answer: Answer) -> Reply:
+    async def _hold(self, entry: LoggedRequest, fault: Fault, answer: Answer) -> Reply:
         early = await answer() if fault.when == "reply" else None
-        await self.hold.wait(entry, fault.id, fault.seconds)
+        await self.held_requests.wait(entry, fault.id, fault.seconds)
         return early or await answer()
 
-    async def _answer(self, request: web.BaseRequest, path: str, found: routes.Found | None) -> Reply:
+    async def _answer(self, request: web.BaseRequest, path: str, match: routes.RouteMatch | None) -> Reply:
         try:
             if path.startswith("/v1"):
-                return self.api.answer(request, path, found)
+                return self.api.answer(request, path, match)
             return await self._accounts.answer(request)
         except Refusal as refusal:
             return refusal.reply
-        except Exception:  # noqa: BLE001 (a bug of ours shows as a 500 in the log, not as a hung client)
+        except Exception:  # noqa: BLE001 (a bug in the simulator must show as a 500 in the log, not as a client without a reply)
             _log.exception("%s %s", request.method, request.path)
-            return error(500, "The simulator has a bug: see its log")
+            return error(500, "Bug in the simulator: see its log")

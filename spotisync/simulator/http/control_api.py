@@ -1,24 +1,20 @@
-"""The control API under /_sim/: everything a test may do to a simulator that runs elsewhere, as JSON."""
-
-from __future__ import annotations
+"""The control API under /_sim/: how tests steer a simulator in another process, as JSON."""
 
 import json
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
+from spotisync.simulator.http.app import App
 from spotisync.simulator.http.faults import Fault
 from spotisync.simulator.http.request import Reply
 from spotisync.simulator.http.text import dumps
 
-if TYPE_CHECKING:
-    from spotisync.simulator.http.app import App
-
 WORLD_SETTINGS = ("clock_offset", "snapshot_lag", "play_shift")
 
 
-class Steering:
+class ControlApi:
     def __init__(self, app: App) -> None:
         self._app = app
         self._calls: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
@@ -26,12 +22,12 @@ class Steering:
             ("POST", "faults"): self._add_fault,
             ("GET", "faults"): self._list_faults,
             ("DELETE", "faults"): self._remove_faults,
-            ("GET", "held"): lambda _: app.hold.held(),
-            ("POST", "release"): lambda body: {"released": app.hold.release(body.get("hold"))},
+            ("GET", "held"): lambda _: app.held_requests.as_dicts(),
+            ("POST", "release"): lambda body: {"released": app.held_requests.release(body.get("hold"))},
             ("POST", "edit"): self._edit,
             ("GET", "truth"): self._truth,
             ("GET", "requests"): self._requests,
-            ("GET", "counters"): lambda _: app.journal.counters(),
+            ("GET", "counters"): lambda _: app.request_log.counters(),
             ("POST", "reset-log"): self._reset_log,
             ("POST", "reset-limits"): self._reset_limits,
             ("GET", "settings"): lambda _: self._settings(),
@@ -43,7 +39,8 @@ class Steering:
     async def answer(self, request: web.BaseRequest) -> Reply:
         call = self._calls.get((request.method, request.path.removeprefix("/_sim/").rstrip("/")))
         if call is None:
-            return Reply(404, dumps({"error": f"no such call; there are {[' '.join(each) for each in self._calls]}"}))
+            calls = ", ".join(" ".join(each) for each in self._calls)
+            return Reply(404, dumps({"error": f"unknown call; the calls are {calls}"}))
         text = await request.text()
         try:
             return Reply(200, dumps(call(json.loads(text) if text else dict(request.query))))
@@ -54,7 +51,7 @@ class Steering:
         return {"id": self._app.faults.add(Fault.parse(body))}
 
     def _list_faults(self, _: Mapping[str, Any]) -> list[dict[str, Any]]:
-        return [fault.public() for fault in self._app.faults]
+        return [fault.as_dict() for fault in self._app.faults]
 
     def _remove_faults(self, body: Mapping[str, Any]) -> dict[str, int]:
         return {"removed": self._app.faults.remove(int(body["id"]) if "id" in body else None)}
@@ -66,14 +63,14 @@ class Steering:
         return self._app.world.truth(body.get("account"), regime=body.get("regime", self._app.settings.regime))
 
     def _requests(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
-        return self._app.journal.requests(int(body["last"]) if "last" in body else None)
+        return self._app.request_log.requests(int(body["last"]) if "last" in body else None)
 
     def _reset_log(self, _: Mapping[str, Any]) -> dict[str, bool]:
-        self._app.journal.reset()
+        self._app.request_log.reset()
         return {"ok": True}
 
     def _reset_limits(self, _: Mapping[str, Any]) -> dict[str, bool]:
-        self._app.api.limits.forget()
+        self._app.api.limits.reset()
         return {"ok": True}
 
     def _settings(self) -> dict[str, Any]:
@@ -92,7 +89,7 @@ class Steering:
         return {"ended": ended}
 
     def _token(self, body: Mapping[str, Any]) -> dict[str, str | None]:
-        """Give an access token, and the refresh token that is good now, without the token endpoint."""
+        """Return a new access token and the valid refresh token, without the token endpoint."""
         account = self._app.world.library(body.get("account")).id
         token = self._app.logins.access_token(account, body.get("life"))
         return {"access_token": token, "refresh_token": self._app.logins.refresh_token(account)}

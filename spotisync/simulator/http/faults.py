@@ -1,7 +1,7 @@
-"""Faults on demand: rules that match requests and say what goes wrong with them."""
+"""Faults on demand: rules that match requests and define how these fail."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from email.utils import formatdate
 from random import Random
@@ -20,18 +20,18 @@ MESSAGES |= {429: "API rate limit exceeded", 500: "Server error.", 502: "Bad gat
 class Fault:
     """One rule.
 
-    It matches requests by method, path (a regular expression that is searched in path and query), family and
-    account. It lets `after` of them pass, then strikes `times` of them (None: for ever), each with `probability`.
+    It matches requests by method, path (a regular expression, searched in path and query), family and account. It
+    lets the first `after` of them pass, then applies to `times` of them (None: no limit), each with `probability`.
 
-    kind     what happens
+    kind     effect
     status   an error `status` with `body`, `message` and Retry-After (`retry_after`: seconds, or any text;
              `retry_date`: as an HTTP date)
-    cut      the right reply, but the body ends half-way
+    cut      the correct reply, but its body ends half-way
     garbage  200, not JSON;   null  200 `null`;   empty  204 without a body
     reset    the connection is reset before the reply
-    hang     nothing for `seconds`, then the connection closes
-    delay    the right reply, `seconds` late
-    hold     nothing until `release` (or `seconds`); the reply is worked out after that, with `when="reply"` before
+    hang     no reply for `seconds`, then the connection closes
+    delay    the correct reply, `seconds` late
+    hold     no reply until `release` (or `seconds`); it is computed after that, or with `when="reply"` before
     """
 
     kind: str = "status"
@@ -52,33 +52,36 @@ class Fault:
     seed: int = 1
     id: int = 0
     matched: int = 0
-    struck: int = 0
-    _dice: Random = field(default_factory=Random, repr=False)
+    applied: int = 0
+    _rng: Random = field(default_factory=Random, repr=False)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS or self.body not in BODIES or self.when not in ("request", "reply"):
             raise ValueError(
-                f"kind is one of {', '.join(KINDS)}; body one of {', '.join(BODIES)}; when request or reply"
+                f"kind must be one of {', '.join(KINDS)}; body one of {', '.join(BODIES)}; when request or reply"
             )
         re.compile(self.path or "")
-        self._dice = Random(self.seed)
+        self._rng = Random(self.seed)
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> "Fault":
-        allowed = {each.name for each in fields(cls)} - {"id", "matched", "struck", "_dice"}
-        if wrong := set(values) - allowed:
-            raise ValueError(f"a fault has no {', '.join(sorted(wrong))}; it has {', '.join(sorted(allowed))}")
+        allowed = {each.name for each in fields(cls)} - {"id", "matched", "applied", "_rng"}
+        if unknown := set(values) - allowed:
+            raise ValueError(
+                f"a fault has no field {', '.join(sorted(unknown))}; its fields are {', '.join(sorted(allowed))}"
+            )
         return cls(**values)
 
-    def strikes(self, method: str, target: str, family: str, account: str | None) -> bool:
+    def trigger(self, method: str, target: str, family: str, account: str | None) -> bool:
+        """Count the request if it matches, and return whether the fault applies to it."""
         if not self._matches(method, target, family, account):
             return False
         self.matched += 1
-        if self.matched <= self.after or (self.times is not None and self.struck >= self.times):
+        if self.matched <= self.after or (self.times is not None and self.applied >= self.times):
             return False
-        if self._dice.random() >= self.probability:
+        if self._rng.random() >= self.probability:
             return False
-        self.struck += 1
+        self.applied += 1
         return True
 
     def _matches(self, method: str, target: str, family: str, account: str | None) -> bool:
@@ -90,7 +93,7 @@ class Fault:
         )
 
     def reply(self, now: float) -> Reply:
-        """Give the reply of the kinds status, garbage, null and empty."""
+        """Return the reply of the kinds status, garbage, null and empty."""
         match self.kind:
             case "garbage":
                 return Reply(200, '{"items": [{"added_at": "2025-', {})
@@ -98,7 +101,7 @@ class Fault:
                 return Reply(200, "null")
             case "empty":
                 return Reply(204, "")
-        return self._refuse(self._headers(now))
+        return self._error(self._headers(now))
 
     def _headers(self, now: float) -> dict[str, str]:
         if self.retry_after is None:
@@ -107,7 +110,7 @@ class Fault:
             return {"Retry-After": formatdate(now + float(self.retry_after), usegmt=True)}
         return {"Retry-After": str(self.retry_after)}
 
-    def _refuse(self, headers: dict[str, str]) -> Reply:
+    def _error(self, headers: dict[str, str]) -> Reply:
         message = self.message or MESSAGES.get(self.status, "Something went wrong")
         match self.body:
             case "json":
@@ -125,20 +128,20 @@ class Fault:
         odd = {"list": [message], "string": message, "error_string": {"error": message}, "error_null": {"error": None}}
         return Reply(self.status, dumps(odd[self.body]), headers)
 
-    def public(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         values = asdict(self)
-        del values["_dice"]
-        return values
+        del values["_rng"]
+        return values | {"struck": values.pop("applied")}
 
 
 class Faults:
-    """The rules in force. The first one that strikes decides."""
+    """The active rules. The first one that applies to a request decides."""
 
     def __init__(self) -> None:
         self._rules: list[Fault] = []
         self._last = 0
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Fault]:
         return iter(self._rules)
 
     def add(self, fault: Fault) -> int:
@@ -148,10 +151,10 @@ class Faults:
         return fault.id
 
     def remove(self, id_: int | None = None) -> int:
-        """Remove one rule, or all of them; say how many went."""
+        """Remove one rule, or all of them; return how many."""
         before = len(self._rules)
         self._rules = [] if id_ is None else [rule for rule in self._rules if rule.id != id_]
         return before - len(self._rules)
 
-    def strike(self, method: str, target: str, family: str, account: str | None) -> Fault | None:
-        return next((rule for rule in self._rules if rule.strikes(method, target, family, account)), None)
+    def trigger(self, method: str, target: str, family: str, account: str | None) -> Fault | None:
+        return next((rule for rule in self._rules if rule.trigger(method, target, family, account)), None)

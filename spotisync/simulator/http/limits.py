@@ -1,40 +1,40 @@
-"""The two walls: a rolling window over everything, and a quota per family over a day."""
+"""Spotify's two limits: a rolling window over all requests, and a quota per family and day."""
 
 from collections import deque
 from math import ceil
 
 from spotisync.simulator.http.request import Reply, error
-from spotisync.simulator.settings import Settings
+from spotisync.simulator.settings import SimulatorSettings
 
 
 class Limits:
-    """Counts what was answered. A refused request is not counted."""
+    """Counts the requests that were answered. A refused request is not counted."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: SimulatorSettings) -> None:
         self._settings = settings
         self._window: deque[float] = deque()
-        self._spent: dict[str, deque[float]] = {}
+        self._used: dict[str, deque[float]] = {}
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         self._window.clear()
-        self._spent.clear()
+        self._used.clear()
 
-    def refusal(self, family: str, now: float) -> Reply | None:
-        """Count this request, or give the 429 that it gets."""
+    def admit(self, family: str, now: float) -> Reply | None:
+        """Count this request, or return the 429 that refuses it."""
         settings = self._settings
-        spent = self._spent.setdefault(family, deque())
-        _drop(spent, now - settings.quota_window)
+        used = self._used.setdefault(family, deque())
+        _drop(used, now - settings.quota_window)
         _drop(self._window, now - settings.rate_window)
         quota = settings.quota.get(family)
-        if quota is not None and len(spent) >= quota:
-            return _quota_exceeded(spent[0] + settings.quota_window - now if spent else settings.quota_window)
+        if quota is not None and len(used) >= quota:
+            return _quota_exceeded(used[0] + settings.quota_window - now if used else settings.quota_window)
         if settings.rate and len(self._window) >= settings.rate:
-            return self._too_fast(self._window[0] + settings.rate_window - now)
-        spent.append(now)
+            return self._rate_exceeded(self._window[0] + settings.rate_window - now)
+        used.append(now)
         self._window.append(now)
         return None
 
-    def _too_fast(self, wait: float) -> Reply:
+    def _rate_exceeded(self, wait: float) -> Reply:
         headers = {"Retry-After": str(max(1, ceil(wait)))} if self._settings.rate_retry_after else {}
         if self._settings.rate_body == "text":
             return Reply(429, "Too many requests", headers, "text/plain")

@@ -1,4 +1,4 @@
-"""The accounts service: who may refresh what, codes, access tokens. No HTTP."""
+"""Consents, authorization codes and tokens."""
 
 import base64
 import hashlib
@@ -9,13 +9,13 @@ from typing import Any
 
 from spotisync.simulator.http.request import Refusal, Reply
 from spotisync.simulator.http.text import dumps
-from spotisync.simulator.settings import Settings
+from spotisync.simulator.settings import SimulatorSettings
 from spotisync.simulator.world.world import World
 
 
 @dataclass
 class Grant:
-    """One consent of an account. `scope` None: everything; `client_id` None: any client may use it."""
+    """An account's consent. `scope` None: every scope; `client_id` None: any client may use it."""
 
     account: str
     since: float
@@ -25,13 +25,13 @@ class Grant:
 
 
 @dataclass
-class Access:
+class AccessToken:
     grant: Grant
     until: float
 
 
 @dataclass
-class Code:
+class AuthorizationCode:
     grant: Grant
     redirect_uri: str
     challenge: str | None
@@ -40,35 +40,35 @@ class Code:
 
 
 class Logins:
-    """Tokens of one simulator. Codes and the refresh tokens of the start follow from the seed, all else is random."""
+    """The tokens of one simulator. Codes and initial refresh tokens derive from the seed, other tokens are random."""
 
-    def __init__(self, world: World, settings: Settings) -> None:
+    def __init__(self, world: World, settings: SimulatorSettings) -> None:
         self._world, self._settings = world, settings
         self._grants = {first_refresh_token(world, account): Grant(account, world.now()) for account in world.accounts}
-        self._access: dict[str, Access] = {}
-        self._codes: dict[str, Code] = {}
+        self._access: dict[str, AccessToken] = {}
+        self._codes: dict[str, AuthorizationCode] = {}
         self._codes_made = 0
 
     def grant_access(self, grant: Grant, life: float | None = None) -> str:
         token = "BQ" + token_urlsafe(60)
         life = self._settings.token_life if life is None else life
-        self._access[token] = Access(grant, self._world.now() + life)
+        self._access[token] = AccessToken(grant, self._world.now() + life)
         return token
 
     def access_token(self, account: str, life: float | None = None) -> str:
-        """Make an access token without asking the token endpoint."""
+        """Issue an access token without the token endpoint."""
         return self.grant_access(Grant(account, self._world.now()), life)
 
-    def access(self, token: str) -> Access | None:
+    def access(self, token: str) -> AccessToken | None:
         return self._access.get(token)
 
     def refresh_token(self, account: str) -> str | None:
-        """Give the newest refresh token of this account that is still good."""
-        good = [token for token, grant in self._grants.items() if grant.account == account and not grant.ended]
-        return good[-1] if good else None
+        """Return the account's newest valid refresh token."""
+        valid = [token for token, grant in self._grants.items() if grant.account == account and not grant.ended]
+        return valid[-1] if valid else None
 
     def revoke(self, account: str, ended: str, *, access: bool) -> int:
-        """End all consents of an account, with `access` its access tokens too; say how many consents ended."""
+        """End all consents of an account, with `access` also its access tokens; return how many consents ended."""
         ending = [grant for grant in self._grants.values() if grant.account == account and not grant.ended]
         for grant in ending:
             grant.ended = ended
@@ -76,18 +76,18 @@ class Logins:
             self._access = {token: each for token, each in self._access.items() if each.grant.account != account}
         return len(ending)
 
-    def code(self, account: str, query: Mapping[str, str]) -> str:
-        """Make the code that /authorize hands out."""
+    def issue_code(self, account: str, query: Mapping[str, str]) -> str:
+        """Issue the code that /authorize returns."""
         grant = Grant(account, self._world.now(), query.get("client_id"), query.get("scope", ""))
         self._codes_made += 1
         code = "AQ" + hashlib.sha256(f"{self._world.seed}:{self._codes_made}:code".encode()).hexdigest() * 2
         challenge, method = query.get("code_challenge"), query.get("code_challenge_method", "plain")
         until = self._world.now() + self._settings.code_life
-        self._codes[code] = Code(grant, query.get("redirect_uri", ""), challenge, method, until)
+        self._codes[code] = AuthorizationCode(grant, query.get("redirect_uri", ""), challenge, method, until)
         return code
 
     def has_consented(self, account: str, query: Mapping[str, str]) -> bool:
-        """Say whether the account has let this client have all these scopes before."""
+        """Tell whether the account has granted this client all these scopes."""
         wanted = set(query.get("scope", "").split())
         return any(
             grant.account == account
@@ -99,43 +99,43 @@ class Logins:
 
     def token(self, form: Mapping[str, str], authorization: str | None) -> Reply:
         """Answer POST /api/token."""
-        return Reply(200, dumps(self._granted(form, self._client(form, authorization))))
+        return Reply(200, dumps(self._grant(form, self._identify_client(form, authorization))))
 
-    def _granted(self, form: Mapping[str, str], client: str) -> dict[str, Any]:
+    def _grant(self, form: Mapping[str, str], client: str) -> dict[str, Any]:
         match form.get("grant_type"):
             case "refresh_token":
                 return self._refresh(form, client)
             case "authorization_code":
                 return self._exchange(form, client)
-        raise _no("unsupported_grant_type", "grant_type parameter is missing or not supported")
+        raise _refusal("unsupported_grant_type", "grant_type parameter is missing or not supported")
 
-    def _client(self, form: Mapping[str, str], authorization: str | None) -> str:
-        """Find out which client asks: Basic with a secret, or a bare client_id (PKCE)."""
+    def _identify_client(self, form: Mapping[str, str], authorization: str | None) -> str:
+        """Return the client: from Basic authentication, or from a client_id alone (PKCE)."""
         client, secret = _basic(authorization) if authorization else (form.get("client_id", ""), None)
         if not client or self._settings.client_id not in ("", client):
-            raise _no("invalid_client", "Invalid client")
+            raise _refusal("invalid_client", "Invalid client")
         if secret is not None and self._settings.client_secret not in ("", secret):
-            raise _no("invalid_client", "Invalid client secret")
+            raise _refusal("invalid_client", "Invalid client secret")
         return client
 
     def _refresh(self, form: Mapping[str, str], client: str) -> dict[str, Any]:
         token = form.get("refresh_token")
         if not token:
-            raise _no("invalid_request", "refresh_token must be supplied")
-        grant = self._good_grant(token, client)
-        return self._answer(grant, self._renewed(token, grant))
+            raise _refusal("invalid_request", "refresh_token must be supplied")
+        grant = self._valid_grant(token, client)
+        return self._answer(grant, self._rotate(token, grant))
 
-    def _good_grant(self, token: str, client: str) -> Grant:
+    def _valid_grant(self, token: str, client: str) -> Grant:
         grant = self._grants.get(token)
         if grant is None or grant.client_id not in (None, client):
-            raise _no("invalid_grant", "Invalid refresh token")
+            raise _refusal("invalid_grant", "Invalid refresh token")
         if grant.since + self._settings.refresh_life <= self._world.now():
             grant.ended = grant.ended or "expired"
         if grant.ended:
-            raise _no("invalid_grant", f"Refresh token {grant.ended}")
+            raise _refusal("invalid_grant", f"Refresh token {grant.ended}")
         return grant
 
-    def _renewed(self, token: str, grant: Grant) -> str | None:
+    def _rotate(self, token: str, grant: Grant) -> str | None:
         match self._settings.refresh_reply:
             case "same":
                 return token
@@ -152,13 +152,13 @@ class Logins:
     def _exchange(self, form: Mapping[str, str], client: str) -> dict[str, Any]:
         code = self._codes.pop(form.get("code", ""), None)
         if code is None or code.grant.client_id != client:
-            raise _no("invalid_grant", "Invalid authorization code")
+            raise _refusal("invalid_grant", "Invalid authorization code")
         if code.until <= self._world.now():
-            raise _no("invalid_grant", "Authorization code expired")
+            raise _refusal("invalid_grant", "Authorization code expired")
         if form.get("redirect_uri", "") != code.redirect_uri:
-            raise _no("invalid_grant", "Invalid redirect URI")
+            raise _refusal("invalid_grant", "Invalid redirect URI")
         if code.challenge is not None and _challenge(form.get("code_verifier", ""), code.method) != code.challenge:
-            raise _no("invalid_grant", "code_verifier was incorrect")
+            raise _refusal("invalid_grant", "code_verifier was incorrect")
         return self._answer(code.grant, self._new_refresh_token(code.grant))
 
     def _answer(self, grant: Grant, refresh_token: str | None) -> dict[str, Any]:
@@ -181,7 +181,7 @@ def first_refresh_token(world: World, account: str) -> str:
     return "AQ" + hashlib.sha256(f"{world.seed}:{account}:refresh".encode()).hexdigest() * 2
 
 
-def _no(kind: str, description: str) -> Refusal:
+def _refusal(kind: str, description: str) -> Refusal:
     return Refusal(Reply(400, dumps({"error": kind, "error_description": description})))
 
 

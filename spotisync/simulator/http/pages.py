@@ -1,22 +1,22 @@
-"""What the account has: profile, saved tracks and albums, followed artists, plays."""
+"""The account's own pages: profile, saved tracks and albums, followed artists, plays."""
 
 from bisect import bisect_right
 
-from spotisync.simulator.http.request import Ask, Reply, refused
-from spotisync.simulator.http.text import dumps, join, listed, page
-from spotisync.simulator.world.library import NO_TRACK, Play
+from spotisync.simulator.http.request import ApiRequest, Reply, refusal
+from spotisync.simulator.http.text import array, dumps, join, page
+from spotisync.simulator.world.library import NO_TRACK, PlayedTrack
 from spotisync.simulator.world.times import iso_ms
 
 
-def me(ask: Ask) -> Reply:
-    library = ask.library
+def me(request: ApiRequest) -> Reply:
+    library = request.library
     members = {
-        **ask.shapes.link("user", library.id),
+        **request.shapes.link("user", library.id),
         "account_id": library.account_id,
         "display_name": library.display_name,
         "images": [],
     }
-    if not ask.shapes.restricted:
+    if not request.shapes.restricted:
         members |= {
             "country": "NL",
             "email": f"{library.id}@example.com",
@@ -27,36 +27,36 @@ def me(ask: Ask) -> Reply:
     return Reply(200, dumps(members))
 
 
-def saved_tracks(ask: Ask) -> Reply:
-    offset, limit = ask.window()
-    saved = ask.library.saved
-    rows = [_saved_row(ask, added, track) for added, track in saved.page(offset, limit)]
-    return Reply(200, page(ask.url, rows, len(saved), offset, limit))
+def saved_tracks(request: ApiRequest) -> Reply:
+    offset, limit = request.window()
+    saved = request.library.saved
+    rows = [_saved_row(request, added, track) for added, track in saved.page(offset, limit)]
+    return Reply(200, page(request.url, rows, len(saved), offset, limit))
 
 
-def _saved_row(ask: Ask, added: int, track: int) -> str:
-    if track not in ask.library.hidden:
-        return ask.shapes.saved_row(added, track)
-    return "null" if ask.library.hidden[track] else ask.shapes.saved_row(added, NO_TRACK)
+def _saved_row(request: ApiRequest, added: int, track: int) -> str:
+    if track not in request.library.hidden:
+        return request.shapes.saved_row(added, track)
+    return "null" if request.library.hidden[track] else request.shapes.saved_row(added, NO_TRACK)
 
 
-def saved_albums(ask: Ask) -> Reply:
-    offset, limit = ask.window()
-    albums = ask.library.albums
-    rows = [ask.shapes.album_row(added, album) for added, album in albums[offset : offset + limit]]
-    return Reply(200, page(ask.url, rows, len(albums), offset, limit))
+def saved_albums(request: ApiRequest) -> Reply:
+    offset, limit = request.window()
+    albums = request.library.albums
+    rows = [request.shapes.album_row(added, album) for added, album in albums[offset : offset + limit]]
+    return Reply(200, page(request.url, rows, len(albums), offset, limit))
 
 
-def followed_artists(ask: Ask) -> Reply:
-    """Page by the last id: the list is kept by id, so a cursor stays good when its artist is no longer followed."""
-    if ask.query.get("type") != "artist":
-        raise refused(400, "Invalid type")
-    limit, after = ask.number("limit", 20, 1, 50), ask.query.get("after", "")
-    followed = ask.library.followed
-    start = bisect_right(followed, after, key=lambda entry: entry[0])
+def followed_artists(request: ApiRequest) -> Reply:
+    """Page by the last id. The list is sorted by id, so a cursor stays valid when its artist is no longer followed."""
+    if request.query.get("type") != "artist":
+        raise refusal(400, "Invalid type")
+    limit, after = request.number("limit", 20, 1, 50), request.query.get("after", "")
+    followed = request.library.followed
+    start = bisect_right(followed, after, key=lambda row: row[0])
     part = followed[start : start + limit]
     cursor = part[-1][0] if start + limit < len(followed) else None
-    link = f"{ask.url}?type=artist&limit={limit}"
+    link = f"{request.url}?type=artist&limit={limit}"
     plain = {
         "cursors": {"after": cursor},
         "href": f"{link}&after={after}" if after else link,
@@ -64,40 +64,40 @@ def followed_artists(ask: Ask) -> Reply:
         "next": f"{link}&after={cursor}" if cursor else None,
         "total": len(followed),
     }
-    items = listed([ask.shapes.artist(number) for _, number in part])
+    items = array([request.shapes.artist(number) for _, number in part])
     return Reply(200, join({}, artists=join(plain, items=items)))
 
 
-def recently_played(ask: Ask) -> Reply:
-    """Answer the last fifty plays at most, newest first; further back there is nothing.
+def recently_played(request: ApiRequest) -> Reply:
+    """Answer with at most the last 50 plays, newest first.
 
-    With `play_shift`, each answer tells the end of a play some seconds off.
+    With `play_shift`, each reply reports a play at a slightly different time.
     """
-    limit = ask.number("limit", 20, 1, 50)
-    plays = _plays_between(ask)[:limit]
+    limit = request.number("limit", 20, 1, 50)
+    plays = _plays_between(request)[:limit]
     cursors = {"after": str(plays[0].played_at), "before": str(plays[-1].played_at)} if plays else None
     plain = {
         "cursors": cursors,
-        "href": f"{ask.url}?limit={limit}",
+        "href": f"{request.url}?limit={limit}",
         "limit": limit,
-        "next": f"{ask.url}?before={cursors['before']}&limit={limit}" if cursors else None,
+        "next": f"{request.url}?before={cursors['before']}&limit={limit}" if cursors else None,
     }
-    return Reply(200, join(plain, items=listed([_play(ask, play) for play in plays])))
+    return Reply(200, join(plain, items=array([_play(request, play) for play in plays])))
 
 
-def _plays_between(ask: Ask) -> list[Play]:
-    if "after" in ask.query and "before" in ask.query:
-        raise refused(400, "Both before and after are set")
-    after = ask.number("after", 0, 0, 10**15)
-    before = ask.number("before", 10**15, 0, 10**15)
-    told = [ask.world.report(play) for play in ask.library.told_plays()]
-    return [play for play in reversed(told) if after < play.played_at < before]
+def _plays_between(request: ApiRequest) -> list[PlayedTrack]:
+    if "after" in request.query and "before" in request.query:
+        raise refusal(400, "Both before and after are set")
+    after = request.number("after", 0, 0, 10**15)
+    before = request.number("before", 10**15, 0, 10**15)
+    plays = [request.world.report(play) for play in request.library.visible_plays()]
+    return [play for play in reversed(plays) if after < play.played_at < before]
 
 
-def _play(ask: Ask, play: Play) -> str:
+def _play(request: ApiRequest, play: PlayedTrack) -> str:
     context = None
     if play.context_album is not None:
-        context = ask.shapes.link("album", ask.world.catalogue.album(play.context_album).id)
+        context = request.shapes.link("album", request.world.catalogue.album(play.context_album).id)
         del context["id"]
     plain = {"context": context, "played_at": iso_ms(play.played_at)}
-    return join(plain, track=ask.shapes.track(play.track))
+    return join(plain, track=request.shapes.track(play.track))

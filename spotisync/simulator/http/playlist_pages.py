@@ -1,82 +1,86 @@
-"""Playlists: the list, one playlist, its rows."""
+"""Playlists: the list, one playlist, its items."""
 
 from typing import Any
 
-from spotisync.simulator.http.request import Ask, Refusal, Reply, error, refused
-from spotisync.simulator.http.rows import playlist, playlist_row
+from spotisync.simulator.http.request import ApiRequest, Refusal, Reply, error, refusal
+from spotisync.simulator.http.rows import playlist_members, playlist_row
 from spotisync.simulator.http.text import join, page
 from spotisync.simulator.world.library import Playlist
 
-NO = {"forbidden": error(403, "Forbidden"), "not_found": error(404, "Resource not found")}
+REFUSALS = {"forbidden": error(403, "Forbidden"), "not_found": error(404, "Resource not found")}
 
 
-def listing(ask: Ask) -> Reply:
-    """List playlists. The links lead to /users/{id}/playlists: in the restricted regime that path is gone."""
-    offset, limit = ask.window(farthest=100_000)
-    ids = ask.library.playlists
-    rows = [_summary(ask, id_) for id_ in ids[offset : offset + limit]]
-    return Reply(200, page(f"{ask.api_url}/users/{ask.library.id}/playlists", rows, len(ids), offset, limit))
+def list_own(request: ApiRequest) -> Reply:
+    """List playlists. The links point to /users/{id}/playlists, which the restricted regime does not have."""
+    offset, limit = request.window(max_offset=100_000)
+    ids = request.library.playlists
+    rows = [_summary(request, id_) for id_ in ids[offset : offset + limit]]
+    return Reply(200, page(f"{request.api_url}/users/{request.library.id}/playlists", rows, len(ids), offset, limit))
 
 
-def of_user(ask: Ask) -> Reply:
-    if ask.args[0] != ask.library.id:
-        raise refused(404, "Resource not found")
-    return listing(ask)
+def list_of_user(request: ApiRequest) -> Reply:
+    if request.args[0] != request.library.id:
+        raise refusal(404, "Resource not found")
+    return list_own(request)
 
 
-def _summary(ask: Ask, id_: str | None) -> str:
-    if id_ is None or id_ in ask.library.hidden_playlists:
+def _summary(request: ApiRequest, id_: str | None) -> str:
+    if id_ is None or id_ in request.library.hidden_playlists:
         return "null"
-    that = ask.world.playlists[id_]
-    members = playlist(ask.shapes, that, ask.world.now())
-    for key in _keys(ask):
-        total = None if "total" in that.withheld else len(that.rows)
-        members[key] = {"href": f"{ask.api_url}/playlists/{id_}/{key}", "total": total}
-    if "owner" in that.withheld:
+    playlist = request.world.playlists[id_]
+    members = playlist_members(request.shapes, playlist, request.world.now())
+    for key in _keys(request):
+        total = None if "total" in playlist.withheld else len(playlist.rows)
+        members[key] = {"href": f"{request.api_url}/playlists/{id_}/{key}", "total": total}
+    if "owner" in playlist.withheld:
         members["owner"] = dict.fromkeys(members["owner"])
-    return join(members | dict.fromkeys(set(that.withheld) - {"total", "owner"}))
+    return join(members | dict.fromkeys(set(playlist.withheld) - {"total", "owner"}))
 
 
-def _keys(ask: Ask) -> tuple[str, ...]:
-    return ("items",) if ask.shapes.restricted else ("tracks", "items")
+def _keys(request: ApiRequest) -> tuple[str, ...]:
+    return ("items",) if request.shapes.restricted else ("tracks", "items")
 
 
-def whole(ask: Ask) -> Reply:
-    """Give one playlist and its first hundred rows, whatever the limit of a page."""
-    that = _found(ask)
-    members: dict[str, Any] = playlist(ask.shapes, that, ask.world.now()) | {"followers": {"href": None, "total": 0}}
-    rows = ask.library.access(that, restricted=ask.shapes.restricted)
-    if rows != "ok" and not ask.shapes.restricted:
-        raise Refusal(NO[rows])
-    keys = _keys(ask) if rows == "ok" else ()
-    return Reply(200, join(members, **{key: _rows(ask, that, key, 0, 100) for key in keys}))
+def get_playlist(request: ApiRequest) -> Reply:
+    """Answer with one playlist and its first 100 rows, which is more than a page of its items may hold."""
+    playlist = _find_playlist(request)
+    members: dict[str, Any] = playlist_members(request.shapes, playlist, request.world.now()) | {
+        "followers": {"href": None, "total": 0}
+    }
+    access = request.library.access(playlist, restricted=request.shapes.restricted)
+    if access != "ok" and not request.shapes.restricted:
+        raise Refusal(REFUSALS[access])
+    keys = _keys(request) if access == "ok" else ()
+    return Reply(200, join(members, **{key: _rows(request, playlist, key, 0, 100) for key in keys}))
 
 
-def items(ask: Ask) -> Reply:
-    return _items(ask, "items", 50)
+def get_items(request: ApiRequest) -> Reply:
+    return _items(request, "items", 50)
 
 
-def old_items(ask: Ask) -> Reply:
-    return _items(ask, "tracks", 100)
+def get_tracks(request: ApiRequest) -> Reply:
+    return _items(request, "tracks", 100)
 
 
-def _items(ask: Ask, key: str, most: int) -> Reply:
-    that = _found(ask)
-    may = ask.library.access(that, restricted=ask.shapes.restricted)
-    if may != "ok":
-        raise Refusal(NO[may])
-    return Reply(200, _rows(ask, that, key, *ask.window(most)))
+def _items(request: ApiRequest, key: str, max_limit: int) -> Reply:
+    playlist = _find_playlist(request)
+    access = request.library.access(playlist, restricted=request.shapes.restricted)
+    if access != "ok":
+        raise Refusal(REFUSALS[access])
+    return Reply(200, _rows(request, playlist, key, *request.window(max_limit)))
 
 
-def _found(ask: Ask) -> Playlist:
-    that = ask.world.playlists.get(ask.args[0])
-    if that is None or ask.library.refusals.get(that.id) == "not_found":
-        raise Refusal(NO["not_found"])
-    return that
+def _find_playlist(request: ApiRequest) -> Playlist:
+    playlist = request.world.playlists.get(request.args[0])
+    if playlist is None or request.library.refusals.get(playlist.id) == "not_found":
+        raise Refusal(REFUSALS["not_found"])
+    return playlist
 
 
-def _rows(ask: Ask, that: Playlist, key: str, offset: int, limit: int) -> str:
-    kinds = ask.query.get("additional_types", "track")
-    rows = [playlist_row(ask.shapes, row, episodes="episode" in kinds) for row in that.rows[offset : offset + limit]]
-    more = f"&additional_types={kinds}" if "additional_types" in ask.query else ""
-    return page(f"{ask.api_url}/playlists/{that.id}/{key}", rows, len(that.rows), offset, limit, more=more)
+def _rows(request: ApiRequest, playlist: Playlist, key: str, offset: int, limit: int) -> str:
+    kinds = request.query.get("additional_types", "track")
+    rows = [
+        playlist_row(request.shapes, row, episodes="episode" in kinds) for row in playlist.rows[offset : offset + limit]
+    ]
+    more = f"&additional_types={kinds}" if "additional_types" in request.query else ""
+    return page(f"{request.api_url}/playlists/{playlist.id}/{key}", rows, len(playlist.rows), offset, limit, more=more)

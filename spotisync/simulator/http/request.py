@@ -1,4 +1,4 @@
-"""A request and its reply, as the routes see them: no HTTP server in sight."""
+"""A request and its reply as the routes see them, independent of the HTTP server."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ class Reply(NamedTuple):
 
 
 class Refusal(Exception):
-    """Ends a request with this reply."""
+    """Ends a request with the given reply."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__(reply.body)
@@ -26,14 +26,14 @@ class Refusal(Exception):
 
 
 @dataclass(slots=True)
-class Ask:
-    """What a route answers: who asks, for what, of which world."""
+class ApiRequest:
+    """What a route needs to answer: the world, the account's library, the path and the query."""
 
     world: World
     shapes: Shapes
     library: Library
     api_url: str
-    path: str  # without a slash at the end
+    path: str  # without a trailing slash
     query: Mapping[str, str]
     args: tuple[str, ...] = field(default=())
 
@@ -42,24 +42,24 @@ class Ask:
         return self.api_url + self.path.removeprefix("/v1")
 
     def number(self, name: str, default: int, low: int, high: int) -> int:
-        """Read a number from the query; outside its bounds Spotify answers 400."""
+        """Read an integer from the query. Outside its bounds Spotify answers 400."""
         try:
             value = int(self.query.get(name, default))
         except ValueError:
             value = low - 1
         if not low <= value <= high:
-            raise refused(400, f"Invalid {name}")
+            raise refusal(400, f"Invalid {name}")
         return value
 
-    def window(self, most: int = 50, farthest: int = 10**9) -> tuple[int, int]:
-        """Read offset and limit."""
-        return self.number("offset", 0, 0, farthest), self.number("limit", 20, 1, most)
+    def window(self, max_limit: int = 50, max_offset: int = 10**9) -> tuple[int, int]:
+        """Read the offset and the limit of a page."""
+        return self.number("offset", 0, 0, max_offset), self.number("limit", 20, 1, max_limit)
 
 
 def error(status: int, message: str, headers: Mapping[str, str] | None = None, reason: str | None = None) -> Reply:
-    inside = {"status": status, "message": message} | ({} if reason is None else {"reason": reason})
-    return Reply(status, dumps({"error": inside}), headers or {})
+    members = {"status": status, "message": message} | ({} if reason is None else {"reason": reason})
+    return Reply(status, dumps({"error": members}), headers or {})
 
 
-def refused(status: int, message: str) -> Refusal:
+def refusal(status: int, message: str) -> Refusal:
     return Refusal(error(status, message))

@@ -1,4 +1,4 @@
-"""Replies on their way out: whole, half, or not at all."""
+"""Send replies: completely, partly, or by closing the connection."""
 
 import socket
 import struct
@@ -16,8 +16,8 @@ def response(reply: Reply) -> web.Response:
     return web.Response(body=reply.body.encode(), status=reply.status, headers=headers)
 
 
-def cut_off(request: web.BaseRequest) -> web.Response:
-    """Reset the connection. Nothing can be sent after that; aiohttp wants a response all the same."""
+def reset_connection(request: web.BaseRequest) -> web.Response:
+    """Reset the connection. Nothing can be sent after that, but aiohttp expects a response."""
     if request.transport is not None:
         connection = request.transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close with RST, not FIN
@@ -25,13 +25,13 @@ def cut_off(request: web.BaseRequest) -> web.Response:
     return web.Response()
 
 
-async def half(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
-    """Announce the whole body, send half of it and close."""
+async def send_half(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
+    """Announce the complete body, send half of it and close the connection."""
     body = reply.body.encode()
-    begun = web.StreamResponse(status=reply.status, headers={"content-type": "application/json; charset=utf-8"})
-    begun.content_length = len(body)
-    await begun.prepare(request)
-    await begun.write(body[: len(body) // 2])
+    partial = web.StreamResponse(status=reply.status, headers={"content-type": "application/json; charset=utf-8"})
+    partial.content_length = len(body)
+    await partial.prepare(request)
+    await partial.write(body[: len(body) // 2])
     if request.transport is not None:
         request.transport.close()
-    return begun
+    return partial

@@ -1,33 +1,32 @@
-"""Playlists and their rows as JSON: tracks, episodes in both shapes, local files, rows without anything."""
+"""Playlists and their rows as JSON: tracks, episodes in both forms, local files, null rows."""
 
 from typing import Any
-from urllib.parse import quote_plus
 
 from spotisync.simulator.http.shapes import MARKETS, Shapes
 from spotisync.simulator.http.text import dumps, join
-from spotisync.simulator.world.catalogue import Episode, Local
-from spotisync.simulator.world.library import Playlist, Row
+from spotisync.simulator.world.catalogue import Episode, LocalFile
+from spotisync.simulator.world.library import Playlist, PlaylistItem
 from spotisync.simulator.world.pictures import images
 from spotisync.simulator.world.times import iso_or_none
 
 
-def playlist(shapes: Shapes, that: Playlist, now: float) -> dict[str, Any]:
-    """Give what a list of playlists and the playlist itself have in common."""
+def playlist_members(shapes: Shapes, playlist: Playlist, now: float) -> dict[str, Any]:
+    """Return the members that a list of playlists and the playlist itself have in common."""
     return {
-        **shapes.link("playlist", that.id),
-        "collaborative": that.collaborative,
-        "description": that.description,
-        "images": images("playlist", that.id, that.pictures),
-        "name": that.name,
-        "owner": {**shapes.link("user", that.owner_id), "display_name": that.owner_name},
+        **shapes.link("playlist", playlist.id),
+        "collaborative": playlist.collaborative,
+        "description": playlist.description,
+        "images": images("playlist", playlist.id, playlist.pictures),
+        "name": playlist.name,
+        "owner": {**shapes.link("user", playlist.owner_id), "display_name": playlist.owner_name},
         "primary_color": None,
-        "public": that.public,
-        "snapshot_id": that.snapshot_id(now),
+        "public": playlist.public,
+        "snapshot_id": playlist.snapshot_id(now),
     }
 
 
-def playlist_row(shapes: Shapes, row: Row, *, episodes: bool) -> str:
-    """Write a row; without `episodes` an episode comes in the shape of a track."""
+def playlist_row(shapes: Shapes, row: PlaylistItem, *, episodes: bool) -> str:
+    """Write a row as JSON; without `episodes`, an episode has the form of a track."""
     members = {
         "added_at": iso_or_none(row.added_at),
         "added_by": None if row.added_by is None else shapes.link("user", row.added_by),
@@ -35,11 +34,11 @@ def playlist_row(shapes: Shapes, row: Row, *, episodes: bool) -> str:
         "primary_color": None,
         "video_thumbnail": {"url": None},
     }
-    inner = _inner(shapes, row, episodes=episodes)
-    return join(members, item=inner) if shapes.restricted else join(members, track=inner, item=inner)
+    item = _item(shapes, row, episodes=episodes)
+    return join(members, item=item) if shapes.restricted else join(members, track=item, item=item)
 
 
-def _inner(shapes: Shapes, row: Row, *, episodes: bool) -> str:
+def _item(shapes: Shapes, row: PlaylistItem, *, episodes: bool) -> str:
     match row.kind:
         case "track":
             return shapes.playlist_track(row.number)
@@ -51,16 +50,11 @@ def _inner(shapes: Shapes, row: Row, *, episodes: bool) -> str:
     return "null"
 
 
-def local_uri(local: Local) -> str:
-    parts = (local.artist, local.album, local.title)
-    return "spotify:local:" + ":".join(quote_plus(part) for part in parts) + f":{local.seconds}"
-
-
-def _local(local: Local) -> dict[str, Any]:
-    nowhere: dict[str, Any] = {"external_urls": {}, "href": None, "id": None, "uri": None}
+def _local(local: LocalFile) -> dict[str, Any]:
+    no_link: dict[str, Any] = {"external_urls": {}, "href": None, "id": None, "uri": None}
     return {
         "album": {
-            **nowhere,
+            **no_link,
             "album_type": None,
             "artists": [],
             "available_markets": [],
@@ -70,20 +64,20 @@ def _local(local: Local) -> dict[str, Any]:
             "release_date_precision": None,
             "type": "album",
         },
-        "artists": [{**nowhere, "name": local.artist, "type": "artist"}],
+        "artists": [{**no_link, "name": local.artist, "type": "artist"}],
         "available_markets": [],
         "disc_number": 0,
         "duration_ms": local.seconds * 1000,
         "explicit": False,
         "external_ids": {},
-        **nowhere,
+        **no_link,
         "is_local": True,
         "name": local.title,
         "popularity": 0,
         "preview_url": None,
         "track_number": 0,
         "type": "track",
-        "uri": local_uri(local),
+        "uri": local.uri,
     }
 
 
@@ -130,7 +124,7 @@ def _show(shapes: Shapes, episode: Episode) -> dict[str, Any]:
 
 
 def _episode_as_track(shapes: Shapes, episode: Episode) -> dict[str, Any]:
-    """Dress an episode as a track: album and artist carry the id of the show."""
+    """Return an episode in the form of a track: its album and artist carry the id of the show."""
     show = {**shapes.link("show", episode.show_id), "name": episode.show_name}
     album = {
         "album_type": "show",

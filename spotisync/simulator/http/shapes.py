@@ -1,9 +1,9 @@
-"""JSON as Spotify writes it, in both regimes. Fragments are strings, made once and kept, so that a page is a join."""
+"""Spotify's JSON in both regimes. Fragments are cached strings, so that writing a page is only joining them."""
 
 from functools import lru_cache
 from typing import Any
 
-from spotisync.simulator.http.text import dumps, join, listed, page
+from spotisync.simulator.http.text import array, dumps, join, page
 from spotisync.simulator.world.catalogue import TWIN, Album, Artist, Catalogue, Track
 from spotisync.simulator.world.pictures import images
 from spotisync.simulator.world.times import iso
@@ -18,7 +18,7 @@ RESTRICTED = {
 
 
 class Shapes:
-    """The objects of one catalogue under one address and one regime."""
+    """Writes the objects of one catalogue, under one URL and in one regime."""
 
     def __init__(self, catalogue: Catalogue, api_url: str, *, restricted: bool = False) -> None:
         self.catalogue, self.api_url, self.restricted = catalogue, api_url, restricted
@@ -51,7 +51,7 @@ class Shapes:
         return dumps(self.allowed("artist", self._artist_members(self.catalogue.artist(number))))
 
     def _artist_members(self, artist: Artist) -> dict[str, Any]:
-        number = float if self.catalogue.quirks and artist.number % 11 == 4 else int  # both have been seen
+        number = float if self.catalogue.quirks and artist.number % 11 == 4 else int  # Spotify sends both
         return {
             **self.link("artist", artist.id),
             "name": artist.name,
@@ -66,7 +66,7 @@ class Shapes:
         return join(self._album_members(album), artists=self._artists(album.artists))
 
     def _artists(self, numbers: tuple[int, ...]) -> str:
-        return listed([self.artist_stub(number) for number in numbers])
+        return array([self.artist_stub(number) for number in numbers])
 
     def _album_members(self, album: Album) -> dict[str, Any]:
         return self.allowed(
@@ -86,12 +86,11 @@ class Shapes:
 
     def _album(self, number: int) -> str:
         album = self.catalogue.album(number)
-        owner = album.label
         extra = {
-            "copyrights": [{"text": f"{album.release_date[:4]} {owner}", "type": kind} for kind in "CP"],
+            "copyrights": [{"text": f"{album.release_date[:4]} {album.label}", "type": kind} for kind in "CP"],
             "external_ids": {"upc": album.upc},
             "genres": [],
-            "label": owner,
+            "label": album.label,
             "popularity": album.popularity,
         }
         members = self._album_members(album) | self.allowed("album", extra)

@@ -1,26 +1,26 @@
-"""Putting JSON together from parts that are JSON already."""
+"""Build JSON text from parts that are already JSON."""
 
 import json
 from typing import Any
 
 
 def dumps(value: Any) -> str:
-    """Write plain ASCII: it takes a byte a letter in memory, and putting pages together is several times quicker."""
+    """Write ASCII only: it takes one byte per character in memory, and joining pages is several times faster."""
     return json.dumps(value)
 
 
 def join(plain: dict[str, Any], **ready: str) -> str:
-    """Write an object of plain values and of members that are JSON already."""
+    """Write an object of plain values and of members that are already JSON."""
     members = [dumps(plain)[1:-1], *(f'"{key}": {text}' for key, text in ready.items())]
     return "{" + ", ".join(member for member in members if member) + "}"
 
 
-def listed(rows: list[str]) -> str:
+def array(rows: list[str]) -> str:
     return "[" + ", ".join(rows) + "]"
 
 
 def page(url: str, rows: list[str], total: int, offset: int, limit: int, *, more: str = "") -> str:
-    """Write one page of an offset-paged list; `more` is added to the query of its links."""
+    """Write one page of an offset-paged list; `more` is appended to the query of its links."""
 
     def link(start: int) -> str:
         return f"{url}?offset={start}&limit={limit}{more}"
@@ -33,4 +33,4 @@ def page(url: str, rows: list[str], total: int, offset: int, limit: int, *, more
         "previous": link(max(0, offset - limit)) if offset else None,
         "total": total,
     }
-    return join(plain, items=listed(rows))
+    return join(plain, items=array(rows))

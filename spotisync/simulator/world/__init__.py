@@ -1,1 +1,1 @@
-"""The state behind the simulator: catalogue, libraries, edits, and the truth that tables are compared with."""
+"""The simulated state: catalogue, libraries, edits, and the truth that tables are compared with. No I/O."""

@@ -1,26 +1,24 @@
-"""What people do to their library between two requests: saved tracks, albums, artists, plays.
+"""Edits of a library: saved tracks, albums, artists, plays.
 
-Each edit takes what it needs by id or picks something fitting, and says in ids what it did.
+Each edit takes ids or chooses suitable objects at random, and returns the ids of what it changed.
 """
 
 from bisect import insort
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spotisync.simulator.world.catalogue import TWIN
-from spotisync.simulator.world.library import Library, Play
+from spotisync.simulator.world.library import Library, PlayedTrack
+from spotisync.simulator.world.state import WorldState
 from spotisync.simulator.world.times import iso, iso_ms
 
-if TYPE_CHECKING:
-    from spotisync.simulator.world.world import World
-
-Done = dict[str, Any]
+EditResult = dict[str, Any]
 
 
-class Hand:
-    """One edit under way: which world, whose library, and the dice for everything not said."""
+class EditContext:
+    """What an edit works on: the world, one library, and the random generator for choices."""
 
-    def __init__(self, world: "World", library: Library, rng: Random) -> None:
+    def __init__(self, world: WorldState, library: Library, rng: Random) -> None:
         self.world, self.library, self.rng = world, library, rng
         self.catalogue = world.catalogue
 
@@ -38,7 +36,7 @@ class Hand:
         return self.catalogue.ids.of(kind, number)
 
     def saved_track(self, id_: str | None) -> int:
-        """Find a saved track, or pick one."""
+        """Find a saved track by id, or choose one."""
         saved = self.library.saved
         if id_ is not None:
             track = self.find("track", id_)
@@ -48,155 +46,157 @@ class Hand:
         for _ in range(1_000):
             if saved and (track := saved[self.rng.randrange(len(saved))][1]) >= 0:
                 return track
-        raise LookupError("nothing is saved")
+        raise LookupError("no track is saved")
 
     def new_track(self, id_: str | None) -> int:
-        """Find a track that is not saved, or pick one."""
+        """Find a track by id that is not saved, or choose one."""
         if id_ is not None:
             track = self.find("track", id_)
             if track in self.library.saved:
-                raise LookupError(f"{id_} is saved already")
+                raise LookupError(f"{id_} is already saved")
             return track
         for _ in range(1_000):
             if (track := self.rng.randrange(self.catalogue.tracks)) not in self.library.saved:
                 return track
-        raise LookupError("everything is saved")
+        raise LookupError("every track is saved")
 
 
-def like(hand: Hand, track: str | None = None, at: int | None = None) -> Done:
-    return _save(hand, hand.new_track(track), hand.now if at is None else at)
+def like(context: EditContext, track: str | None = None, at: int | None = None) -> EditResult:
+    return _save(context, context.new_track(track), context.now if at is None else at)
 
 
-def _save(hand: Hand, track: int, at: int) -> Done:
-    hand.library.saved.add(at, track)
-    return {"track_id": hand.id("track", track), "added_at": iso(at)}
+def _save(context: EditContext, track: int, at: int) -> EditResult:
+    context.library.saved.add(at, track)
+    return {"track_id": context.id("track", track), "added_at": iso(at)}
 
 
-def unlike(hand: Hand, track: str | None = None) -> Done:
-    number = hand.saved_track(track)
-    hand.library.saved.remove(number)
-    hand.library.hidden.pop(number, None)
-    return {"track_id": hand.id("track", number)}
+def unlike(context: EditContext, track: str | None = None) -> EditResult:
+    number = context.saved_track(track)
+    context.library.saved.remove(number)
+    context.library.hidden.pop(number, None)
+    return {"track_id": context.id("track", number)}
 
 
-def relike(hand: Hand, track: str | None = None) -> Done:
-    """Remove a track and save it again: it moves to the top."""
-    number = hand.saved_track(track)
-    hand.library.saved.remove(number)
-    hand.library.hidden.pop(number, None)
-    return _save(hand, number, hand.now)
+def relike(context: EditContext, track: str | None = None) -> EditResult:
+    """Remove a track and save it again, which moves it to the top."""
+    number = context.saved_track(track)
+    context.library.saved.remove(number)
+    context.library.hidden.pop(number, None)
+    return _save(context, number, context.now)
 
 
-def like_album(hand: Hand, album: str | None = None) -> Done:
-    """Save all tracks of an album in one second."""
-    number = hand.rng.randrange(hand.catalogue.albums) if album is None else hand.find("album", album)
-    fresh = [track for track in hand.catalogue.tracks_of(number) if track not in hand.library.saved]
-    if not fresh:
-        raise LookupError("all of that album is saved already")
-    at = hand.now
-    for track in fresh:
-        hand.library.saved.add(at, track)
-    tracks = [hand.id("track", track) for track in fresh]
-    return {"album_id": hand.id("album", number), "track_ids": tracks, "added_at": iso(at)}
+def like_album(context: EditContext, album: str | None = None) -> EditResult:
+    """Save all tracks of an album in the same second."""
+    number = context.rng.randrange(context.catalogue.albums) if album is None else context.find("album", album)
+    unsaved = [track for track in context.catalogue.tracks_of(number) if track not in context.library.saved]
+    if not unsaved:
+        raise LookupError("the whole album is already saved")
+    at = context.now
+    for track in unsaved:
+        context.library.saved.add(at, track)
+    tracks = [context.id("track", track) for track in unsaved]
+    return {"album_id": context.id("album", number), "track_ids": tracks, "added_at": iso(at)}
 
 
-def insert_old(hand: Hand, track: str | None = None, at: int | None = None) -> Done:
-    """Let a row appear deep in the list, with an old date."""
-    number = hand.new_track(track)
+def insert_old(context: EditContext, track: str | None = None, at: int | None = None) -> EditResult:
+    """Insert a row deep in the list, with an old date."""
+    number = context.new_track(track)
     if at is None:
-        newest, oldest = hand.library.saved[0][0], hand.library.saved[-1][0]
-        at = hand.rng.randrange(oldest, newest + 1)
-    return _save(hand, number, at)
+        newest, oldest = context.library.saved[0][0], context.library.saved[-1][0]
+        at = context.rng.randrange(oldest, newest + 1)
+    return _save(context, number, at)
 
 
-def relink(hand: Hand, track: str | None = None) -> Done:
-    """Change the id of a saved track to its twin's, in place: same recording, same date."""
-    number = hand.saved_track(track)
+def relink(context: EditContext, track: str | None = None) -> EditResult:
+    """Replace a saved track by its twin, in place: same recording, same date."""
+    number = context.saved_track(track)
     twin = number - TWIN if number >= TWIN else number + TWIN
-    for at in hand.library.saved.remove(number):
-        hand.library.saved.add(at, twin)
-    return {"track_id": hand.id("track", number), "new_track_id": hand.id("track", twin)}
+    for at in context.library.saved.remove(number):
+        context.library.saved.add(at, twin)
+    return {"track_id": context.id("track", number), "new_track_id": context.id("track", twin)}
 
 
-def duplicate(hand: Hand, track: str | None = None, at: int | None = None) -> Done:
-    """Let a saved track stand in the list a second time, as twins do that became one."""
-    return _save(hand, hand.saved_track(track), hand.library.saved[-1][0] if at is None else at)
+def duplicate(context: EditContext, track: str | None = None, at: int | None = None) -> EditResult:
+    """List a saved track a second time, as happens when twins become one."""
+    return _save(context, context.saved_track(track), context.library.saved[-1][0] if at is None else at)
 
 
-def hide_track(hand: Hand, track: str | None = None, *, whole: bool = False) -> Done:
-    """List a saved track as a row without a track, or (`whole`) as null. It is saved all the same."""
-    number = hand.saved_track(track)
-    hand.library.hidden[number] = whole
-    return {"track_id": hand.id("track", number)}
+def hide_track(context: EditContext, track: str | None = None, *, whole: bool = False) -> EditResult:
+    """List a saved track as a row without a track, or (`whole`) as null. It stays saved."""
+    number = context.saved_track(track)
+    context.library.hidden[number] = whole
+    return {"track_id": context.id("track", number)}
 
 
-def show_track(hand: Hand, track: str | None = None) -> Done:
-    """List a hidden track as it was."""
-    number = hand.rng.choice(list(hand.library.hidden)) if track is None else hand.find("track", track)
-    del hand.library.hidden[number]
-    return {"track_id": hand.id("track", number)}
+def show_track(context: EditContext, track: str | None = None) -> EditResult:
+    """List a hidden track normally again."""
+    number = context.rng.choice(list(context.library.hidden)) if track is None else context.find("track", track)
+    del context.library.hidden[number]
+    return {"track_id": context.id("track", number)}
 
 
-def withdraw(hand: Hand, kind: str = "artist", id: str | None = None) -> Done:  # noqa: A002 (it is one)
-    """Let an artist or album be gone for look-ups from now on; tracks still name it."""
+def withdraw(context: EditContext, kind: str = "artist", id: str | None = None) -> EditResult:  # noqa: A002 (a key of the control API)
+    """Make look-ups of an artist or album fail from now on; tracks still name it."""
     if kind not in {"artist", "album"}:
         raise LookupError(f"{kind}s are not looked up")
-    number = _known(hand, kind) if id is None else hand.find(kind, id)
-    hand.catalogue.withdrawn.add((kind, number))
-    return {"kind": kind, "id": hand.id(kind, number)}
+    number = _choose_new(context, kind) if id is None else context.find(kind, id)
+    context.catalogue.withdrawn.add((kind, number))
+    return {"kind": kind, "id": context.id(kind, number)}
 
 
-def drift(hand: Hand) -> Done:
-    """Every artist and album becomes a little more popular, as time does it; some artists are of a genre more."""
-    hand.catalogue.drift()
+def drift(context: EditContext) -> EditResult:
+    """Make every artist and album a little more popular, and give some artists another genre."""
+    context.catalogue.drift()
     return {}
 
 
-def save_album(hand: Hand, album: str | None = None) -> Done:
-    number = _known(hand, "album") if album is None else hand.find("album", album)
-    hand.library.albums.insert(0, (hand.now, number))
-    return {"album_id": hand.id("album", number)}
+def save_album(context: EditContext, album: str | None = None) -> EditResult:
+    number = _choose_new(context, "album") if album is None else context.find("album", album)
+    context.library.albums.insert(0, (context.now, number))
+    return {"album_id": context.id("album", number)}
 
 
-def unsave_album(hand: Hand, album: str | None = None) -> Done:
-    known = [each for _, each in hand.library.albums if each is not None]
-    number = hand.rng.choice(known) if album is None else hand.find("album", album)
+def unsave_album(context: EditContext, album: str | None = None) -> EditResult:
+    known = [each for _, each in context.library.albums if each is not None]
+    number = context.rng.choice(known) if album is None else context.find("album", album)
     if number not in known:
         raise LookupError(f"{album} is not saved")
-    hand.library.albums = [row for row in hand.library.albums if row[1] != number]
-    return {"album_id": hand.id("album", number)}
+    context.library.albums = [row for row in context.library.albums if row[1] != number]
+    return {"album_id": context.id("album", number)}
 
 
-def follow(hand: Hand, artist: str | None = None) -> Done:
-    number = _known(hand, "artist") if artist is None else hand.find("artist", artist)
-    entry = (hand.id("artist", number), number)
-    if entry not in hand.library.followed:
-        insort(hand.library.followed, entry)
-    return {"artist_id": entry[0]}
+def follow(context: EditContext, artist: str | None = None) -> EditResult:
+    number = _choose_new(context, "artist") if artist is None else context.find("artist", artist)
+    artist_row = (context.id("artist", number), number)
+    if artist_row not in context.library.followed:
+        insort(context.library.followed, artist_row)
+    return {"artist_id": artist_row[0]}
 
 
-def unfollow(hand: Hand, artist: str | None = None) -> Done:
-    known = dict(hand.library.followed)
-    id_ = hand.rng.choice(list(known)) if artist is None else artist
-    hand.library.followed.remove((id_, known[id_]))
+def unfollow(context: EditContext, artist: str | None = None) -> EditResult:
+    known = dict(context.library.followed)
+    id_ = context.rng.choice(list(known)) if artist is None else artist
+    context.library.followed.remove((id_, known[id_]))
     return {"artist_id": id_}
 
 
-def _known(hand: Hand, kind: str) -> int:
-    """Pick an artist or album that can be looked up and that the account does not have yet."""
-    albums = {album for _, album in hand.library.albums}
-    have = albums if kind == "album" else {artist for _, artist in hand.library.followed}
-    most = hand.catalogue.albums if kind == "album" else hand.catalogue.main_artists
+def _choose_new(context: EditContext, kind: str) -> int:
+    """Choose an artist or album that can be looked up and that the account does not have yet."""
+    albums = {album for _, album in context.library.albums}
+    known = albums if kind == "album" else {artist for _, artist in context.library.followed}
+    count = context.catalogue.albums if kind == "album" else context.catalogue.main_artists
     for _ in range(1_000):
-        number = hand.rng.randrange(most) * (1 if kind == "album" else 2)
-        if number not in have and not hand.catalogue.gone(kind, number):
+        number = context.rng.randrange(count) * (1 if kind == "album" else 2)
+        if number not in known and not context.catalogue.is_gone(kind, number):
             return number
-    raise LookupError(f"no {kind} is left")
+    raise LookupError(f"the account has every {kind}")
 
 
-def play(hand: Hand, track: str | None = None, at_ms: int | None = None, ms_played: int | None = None) -> Done:
-    """End a play now, or at `at_ms`: a late arrival is sorted in. `ms_played`: not all of the track was heard."""
-    number = hand.saved_track(None) if track is None else hand.find("track", track)
-    at = int(hand.world.now() * 1000) if at_ms is None else at_ms
-    insort(hand.library.plays, Play(at, number, None, ms_played), key=lambda each: each.played_at)
-    return {"track_id": hand.id("track", number), "played_at": iso_ms(at)}
+def play(
+    context: EditContext, track: str | None = None, at_ms: int | None = None, ms_played: int | None = None
+) -> EditResult:
+    """Add a play that ended now, or at `at_ms`. `ms_played`: how much of the track was heard, by default all of it."""
+    number = context.saved_track(None) if track is None else context.find("track", track)
+    at = int(context.world.now() * 1000) if at_ms is None else at_ms
+    insort(context.library.plays, PlayedTrack(at, number, None, ms_played), key=lambda each: each.played_at)
+    return {"track_id": context.id("track", number), "played_at": iso_ms(at)}

@@ -1,4 +1,4 @@
-"""Ids and dice: everything in the catalogue follows from a seed and a number, so nothing needs to be stored."""
+"""Ids and random values derived from a seed and a number, so that the catalogue needs no storage."""
 
 import string
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ _HALF = 2**64
 
 
 class Ids:
-    """Spotify-like ids (22 base62 letters) for the numbers 0 … 2**64-1 of a kind, and the way back.
+    """Map the numbers 0 … 2**64-1 of a kind to Spotify-like ids (22 base62 letters), and back.
 
-    A three-round Feistel network over 128 bits whose upper half is zero before: half a million ids need no table,
-    and a made-up id is known as such.
+    A three-round Feistel network over 128 bits whose upper half starts as zero: half a million ids need no table, and
+    an invented id is recognized.
     """
 
     def __init__(self, seed: int) -> None:
@@ -31,8 +31,8 @@ class Ids:
         return _base62((left ^ _mix(third, right)) * _HALF + right)
 
     def number(self, kind: str, text: str) -> int | None:
-        """Say which number this id stands for: none if it is not one of ours."""
-        if not well_formed(text):
+        """Return the number of an id, None if this simulator did not make it."""
+        if not is_well_formed(text):
             return None
         first, second, third = self._rounds(kind)
         left, right = divmod(_value(text), _HALF)
@@ -49,7 +49,7 @@ class Ids:
         return self._keys[kind]
 
 
-def well_formed(text: str) -> bool:
+def is_well_formed(text: str) -> bool:
     return len(text) == LENGTH and all(letter in _DIGIT for letter in text)
 
 
@@ -72,19 +72,18 @@ def _value(text: str) -> int:
     return value
 
 
-class Dice:
-    """A few dozen rolls that follow from a key alone. Far quicker to set up than `random.Random`."""
+class SeededRandom:
+    """A few dozen random values derived from a key. Far cheaper to create than `random.Random`."""
 
     def __init__(self, key: str) -> None:
-        self._left = int.from_bytes(blake2b(key.encode()).digest(), "big")
+        self._state = int.from_bytes(blake2b(key.encode()).digest(), "big")
 
-    def roll(self, sides: int) -> int:
-        """Give a number from 0 to sides - 1."""
-        self._left, face = divmod(self._left, sides)
-        return face
+    def randrange(self, stop: int) -> int:
+        self._state, value = divmod(self._state, stop)
+        return value
 
     def chance(self, percent: int) -> bool:
-        return self.roll(100) < percent
+        return self.randrange(100) < percent
 
-    def pick(self, options: Sequence[T]) -> T:
-        return options[self.roll(len(options))]
+    def choice(self, options: Sequence[T]) -> T:
+        return options[self.randrange(len(options))]

@@ -1,4 +1,4 @@
-"""What an account has: saved tracks in Spotify's order, albums, followed artists, playlists, plays."""
+"""An account's library: saved tracks in Spotify's order, albums, followed artists, playlists, plays."""
 
 from array import array
 from base64 import b64encode
@@ -9,12 +9,12 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 NO_TRACK = -1
-REMEMBERED = 50  # plays that Spotify still tells
-SHORTEST_TOLD = 30_000  # what was heard for less is in the export alone
+RECENT_PLAYS = 50  # listed by Spotify's "recently played"
+MIN_RECENT_MS = 30_000  # shorter plays appear in the privacy export only
 
 
-class Row(NamedTuple):
-    """One row of a playlist. `number` means nothing for an unavailable row (`track: null`)."""
+class PlaylistItem(NamedTuple):
+    """One row of a playlist. `number` has no meaning in an unavailable row (`track: null`)."""
 
     kind: str  # "track", "episode", "local" or "unavailable"
     number: int
@@ -22,18 +22,18 @@ class Row(NamedTuple):
     added_by: str | None
 
 
-class Play(NamedTuple):
-    played_at: int  # milliseconds: the end of the play
+class PlayedTrack(NamedTuple):
+    played_at: int  # the end of the play, in milliseconds
     track: int
     context_album: int | None
-    ms_played: int | None = None  # all of it
+    ms_played: int | None = None  # None: the whole track
 
 
 class SavedTracks:
-    """Saved tracks, newest first, in sixteen bytes a row.
+    """Saved tracks, newest first, in 16 bytes per row.
 
-    Like Spotify it sorts by the minute: inside one minute the order is fixed but says nothing about seconds.
-    The same track can stand here twice (twins that became one); a row without a track is negative.
+    Rows are sorted by the minute, as Spotify does: within a minute the order is fixed but ignores the seconds.
+    A track can occur twice (twins that became one); a row without a track has a negative number.
     """
 
     def __init__(self, rows: Iterable[tuple[int, int]], *, by_minute: bool) -> None:
@@ -64,13 +64,13 @@ class SavedTracks:
         self._track.insert(place, track)
 
     def remove(self, track: int) -> list[int]:
-        """Take every row of this track away and say when each was added."""
-        taken = []
+        """Remove every row of this track and return when each was added."""
+        removed = []
         while track in self._track:
             place = self._track.index(track)
-            taken.append(self._added.pop(place))
+            removed.append(self._added.pop(place))
             self._track.pop(place)
-        return taken
+        return removed
 
     def _key(self, added_at: int, track: int) -> int:
         scrambled = (track + 2**62) * 0x9E3779B97F4A7C15 % 2**64
@@ -89,15 +89,15 @@ class Playlist:
     public: bool | None = True
     collaborative: bool = False
     pictures: str = "full"
-    rows: list[Row] = field(default_factory=list)
+    rows: list[PlaylistItem] = field(default_factory=list)
     revision: int = 1
-    shown_revision: int = 0  # the snapshot that is still answered
-    shown_until: float = 0  # ... until this second, after an edit
-    settled_at: float = 0  # from then on the new one is; between the two, one that stands for nothing
-    withheld: tuple[str, ...] = ()  # what lists of playlists say null to
+    shown_revision: int = 0  # the old snapshot, reported until `shown_until`
+    shown_until: float = 0
+    settled_at: float = 0  # the new snapshot is reported from then on; before it an intermediate one
+    withheld: tuple[str, ...] = ()  # fields that are null in lists of playlists
 
-    def changed(self, now: float, lag: float) -> None:
-        """Give it a new snapshot id, which readers see `lag` seconds from now; half-way they see another one."""
+    def mark_changed(self, now: float, lag: float) -> None:
+        """Set a new snapshot id, reported after `lag` seconds; an intermediate id is reported after half of them."""
         self.shown_revision = self.visible_revision(now)
         self.shown_until, self.settled_at = now + lag / 2, now + lag
         self.revision += 2
@@ -118,27 +118,27 @@ def snapshot_id(playlist_id: str, revision: int) -> str:
 
 @dataclass
 class Library:
-    """One account. None in `albums` and `playlists` is a null row that Spotify lists and counts."""
+    """One account's library. None in `albums` and `playlists` is a null row, which Spotify lists and counts."""
 
     id: str
     account_id: str
     display_name: str
     saved: SavedTracks
-    albums: list[tuple[int, int | None]]  # added_at, album
-    followed: list[tuple[str, int]]  # id, artist; by id
+    albums: list[tuple[int, int | None]]  # (added_at, album)
+    followed: list[tuple[str, int]]  # (id, artist), sorted by id
     playlists: list[str | None]
-    plays: list[Play]  # newest last
+    plays: list[PlayedTrack]  # newest last
     refusals: dict[str, str] = field(default_factory=dict)  # playlist id: "forbidden" or "not_found"
-    hidden: dict[int, bool] = field(default_factory=dict)  # saved tracks listed without their track; True: null alone
+    hidden: dict[int, bool] = field(default_factory=dict)  # listed as rows without a track, or (True) as null
     hidden_playlists: set[str] = field(default_factory=set)
 
-    def told_plays(self) -> list[Play]:
-        """Give the plays that recently played tells, oldest first."""
-        long = [play for play in self.plays if play.ms_played is None or play.ms_played > SHORTEST_TOLD]
-        return long[-REMEMBERED:]
+    def visible_plays(self) -> list[PlayedTrack]:
+        """List the plays that "recently played" reports, oldest first."""
+        plays = [play for play in self.plays if play.ms_played is None or play.ms_played > MIN_RECENT_MS]
+        return plays[-RECENT_PLAYS:]
 
-    def access(self, that: Playlist, *, restricted: bool) -> str:
-        """Say whether this account may read a playlist's rows: "ok", "forbidden" or "not_found"."""
-        refusal = self.refusals.get(that.id, "ok")
-        mine = that.owner_id == self.id or that.collaborative
+    def access(self, playlist: Playlist, *, restricted: bool) -> str:
+        """Return whether this account may read the playlist's rows: "ok", "forbidden" or "not_found"."""
+        refusal = self.refusals.get(playlist.id, "ok")
+        mine = playlist.owner_id == self.id or playlist.collaborative
         return "forbidden" if refusal == "ok" and restricted and not mine else refusal

@@ -1,6 +1,6 @@
-"""Invented names. No real artist, album or song is meant."""
+"""Invented names of people, artists, songs and playlists."""
 
-from spotisync.simulator.world.ids import Dice
+from spotisync.simulator.world.ids import SeededRandom
 
 # fmt: off
 ADJECTIVES = (
@@ -50,47 +50,47 @@ LABELS = (
 ENDINGS = ("", "", " (Live)", " - Remastered", " (feat. Nobody)")
 
 
-def person(dice: Dice) -> str:
-    return f"{dice.pick(FIRST)} {(dice.pick(SYLLABLES) + dice.pick(SYLLABLES)).capitalize()}"
+def person(rng: SeededRandom) -> str:
+    return f"{rng.choice(FIRST)} {(rng.choice(SYLLABLES) + rng.choice(SYLLABLES)).capitalize()}"
 
 
-def artist(dice: Dice) -> str:
-    match dice.roll(12):
+def artist(rng: SeededRandom) -> str:
+    match rng.randrange(12):
         case 0 | 1 | 2 | 3:
-            return person(dice)
+            return person(rng)
         case 4 | 5 | 6:
-            return f"The {dice.pick(ADJECTIVES)} {dice.pick(NOUNS)}s"
+            return f"The {rng.choice(ADJECTIVES)} {rng.choice(NOUNS)}s"
         case 7 | 8:
-            return f"{dice.pick(ADJECTIVES)} {dice.pick(NOUNS)}"
+            return f"{rng.choice(ADJECTIVES)} {rng.choice(NOUNS)}"
         case 9:
-            return f"{dice.pick(NOUNS)} & {dice.pick(NOUNS)}"
+            return f"{rng.choice(NOUNS)} & {rng.choice(NOUNS)}"
         case 10:
-            return f"DJ {dice.pick(SYLLABLES).capitalize()}{dice.pick(SYLLABLES)}"
-    return dice.pick(ODD) if dice.chance(40) else f"{dice.pick(NOUNS).lower()}{dice.roll(100)}"
+            return f"DJ {rng.choice(SYLLABLES).capitalize()}{rng.choice(SYLLABLES)}"
+    return rng.choice(ODD) if rng.chance(40) else f"{rng.choice(NOUNS).lower()}{rng.randrange(100)}"
 
 
-def title(dice: Dice) -> str:
-    """Name a song or an album."""
-    match dice.roll(8):
+def title(rng: SeededRandom) -> str:
+    """Invent the name of a song or an album."""
+    match rng.randrange(8):
         case 0 | 1:
-            return f"{dice.pick(VERBS)} {dice.pick(PLACES)}"
+            return f"{rng.choice(VERBS)} {rng.choice(PLACES)}"
         case 2:
-            return f"{dice.pick(VERBS)} the {dice.pick(NOUNS)}"
+            return f"{rng.choice(VERBS)} the {rng.choice(NOUNS)}"
         case 3:
-            return dice.pick(NOUNS)
+            return rng.choice(NOUNS)
         case 4:
-            return f"{dice.pick(PLACES)}, {dice.roll(12) + 1} a.m."
-    return f"{dice.pick(ADJECTIVES)} {dice.pick(NOUNS)}{dice.pick(ENDINGS)}"
+            return f"{rng.choice(PLACES)}, {rng.randrange(12) + 1} a.m."
+    return f"{rng.choice(ADJECTIVES)} {rng.choice(NOUNS)}{rng.choice(ENDINGS)}"
 
 
-def playlist(dice: Dice) -> str:
-    match dice.roll(4):
+def playlist(rng: SeededRandom) -> str:
+    match rng.randrange(4):
         case 0:
             return (
-                f"{dice.pick(ADJECTIVES).lower()} {dice.pick(('mornings', 'evenings', 'commute', 'kitchen', 'runs'))}"
+                f"{rng.choice(ADJECTIVES).lower()} {rng.choice(('mornings', 'evenings', 'commute', 'kitchen', 'runs'))}"
             )
         case 1:
-            return f"{dice.pick(PLACES)} {2010 + dice.roll(15)}"
+            return f"{rng.choice(PLACES)} {2010 + rng.randrange(15)}"
         case 2:
-            return f"{dice.pick(('✨', '🔥', '🌧️', '🚲'))} {dice.pick(NOUNS).lower()}s"
-    return f"best of {dice.pick(GENRES)}"
+            return f"{rng.choice(('✨', '🔥', '🌧️', '🚲'))} {rng.choice(NOUNS).lower()}s"
+    return f"best of {rng.choice(GENRES)}"

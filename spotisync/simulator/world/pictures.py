@@ -1,4 +1,4 @@
-"""Addresses of pictures, in the shapes that Spotify lists them. Nothing is behind them."""
+"""URLs of pictures, in the forms in which Spotify lists them. No server answers them."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ def image_url(kind: str, id_: str, size: int = 640) -> str:
 
 
 def images(kind: str, id_: str, style: str) -> list[dict[str, Any]] | None:
-    """List pictures in one of four styles: "full", "sizeless", "none" and "null"."""
+    """List pictures in a style: "full", "sizeless", "none" or "null"."""
     match style:
         case "null":
             return None

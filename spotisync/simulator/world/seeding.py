@@ -1,18 +1,18 @@
-"""The libraries that a seed gives: who saved, follows, plays what. Same seed and size, same library, byte for byte."""
+"""Libraries generated from a seed and a size: the same seed and size give the same library, byte for byte."""
 
 from collections.abc import Iterator
 from itertools import accumulate
 from random import Random
 
 from spotisync.simulator.world.catalogue import Catalogue
-from spotisync.simulator.world.library import NO_TRACK, Library, Play, SavedTracks
+from spotisync.simulator.world.library import NO_TRACK, Library, PlayedTrack, SavedTracks
 
-EPOCH = 1_751_284_800  # 2025-06-30T12:00:00Z: the generated part of every library is older
-YEARS = 8 * 365 * 86_400
+EPOCH = 1_751_284_800  # 2025-06-30T12:00:00Z: everything generated is older
+HISTORY_SECONDS = 8 * 365 * 86_400
 
 
 class Region:
-    """The main artists that one account's taste covers; neighbours overlap by half."""
+    """The range of the catalogue that one account saves from; neighbouring accounts overlap by half."""
 
     def __init__(self, catalogue: Catalogue, first: int, size: int) -> None:
         self.artists = range(first, min(first + size, catalogue.main_artists))
@@ -20,27 +20,30 @@ class Region:
         self.tracks = range(catalogue.tracks_of(self.albums[0]).start, catalogue.tracks_of(self.albums[-1]).stop)
 
 
-def main_artists(tracks: int) -> int:
-    """How many main artists a library of this many saved tracks draws on."""
+def count_main_artists(tracks: int) -> int:
+    """Count the main artists in a library of this many saved tracks."""
     return max(6, tracks * 2 // 9)
 
 
-def extras(tracks: int) -> int:
-    """Count the main artists that nobody saved: first met in playlists."""
+def count_unsaved_artists(tracks: int) -> int:
+    """Count the main artists that appear in playlists only."""
     return max(2, tracks // 60)
 
 
 def sizes(tracks: int, accounts: int) -> list[int]:
-    """Give each account's number of saved tracks: the first has the full size, the others half."""
+    """Return each account's number of saved tracks: the first has the full size, the others half."""
     return [tracks] + [max(10, tracks // 2)] * (accounts - 1)
 
 
 def regions(tracks: int, accounts: int) -> list[tuple[int, int]]:
-    """First main artist and number of main artists of each account. The first one's do not depend on the others."""
-    width = main_artists(max(10, tracks // 2))
-    home = extras(tracks)
-    start = home + main_artists(tracks) - width // 2
-    return [(home, main_artists(tracks))] + [(start + n * (width // 2), width) for n in range(accounts - 1)]
+    """Return the first main artist and the number of main artists of each account.
+
+    The first account's region does not depend on the number of accounts.
+    """
+    width = count_main_artists(max(10, tracks // 2))
+    home = count_unsaved_artists(tracks)
+    start = home + count_main_artists(tracks) - width // 2
+    return [(home, count_main_artists(tracks))] + [(start + n * (width // 2), width) for n in range(accounts - 1)]
 
 
 def library(catalogue: Catalogue, number: int, region: Region, tracks: int) -> Library:
@@ -48,7 +51,7 @@ def library(catalogue: Catalogue, number: int, region: Region, tracks: int) -> L
     rng = Random(f"{catalogue.seed}:library:{number}")
     rows = list(_saved(catalogue, region, tracks, rng))
     if catalogue.quirks:
-        rows += _oddities(rows, rng)
+        rows += _odd_rows(rows, rng)
     user = f"user{number + 1:02d}"
     return Library(
         id=user,
@@ -63,19 +66,19 @@ def library(catalogue: Catalogue, number: int, region: Region, tracks: int) -> L
 
 
 def _saved(catalogue: Catalogue, region: Region, tracks: int, rng: Random) -> Iterator[tuple[int, int]]:
-    """Give exactly so many (added_at, track): whole albums in one go, single tracks one by one."""
+    """Yield (added_at, track) of the given number of tracks: some albums at once, other tracks singly."""
     likes = _likes(catalogue, region, tracks, rng)
     steps = accumulate(rng.random() ** 3 for _ in likes)
     times = list(steps)
     for event, time in zip(likes, times, strict=True):
-        added = EPOCH - int(time / times[-1] * YEARS)
+        added = EPOCH - int(time / times[-1] * HISTORY_SECONDS)
         for place, track in enumerate(event):
             yield added - place // 8, track
 
 
 def _likes(catalogue: Catalogue, region: Region, tracks: int, rng: Random) -> list[list[int]]:
-    """Group the wanted number of tracks by the moment of the like."""
-    groups, later = [[track] for track in _musts(catalogue, region)], []
+    """Group the given number of tracks by the moment of the like."""
+    groups, later = [[track] for track in _odd_tracks(catalogue, region)], []
     taken = {group[0] for group in groups}
     for album in rng.sample(region.albums, len(region.albums)):
         fresh = [track for track in catalogue.tracks_of(album) if track not in taken]
@@ -85,12 +88,12 @@ def _likes(catalogue: Catalogue, region: Region, tracks: int, rng: Random) -> li
             picked = rng.sample(fresh, len(fresh) * 2 // 5 + 1) if len(fresh) > 1 else fresh
             groups += [[track] for track in picked]
             later += [[track] for track in fresh if track not in picked]
-    kept = _first(groups + later, tracks)
+    kept = _truncate(groups + later, tracks)
     rng.shuffle(kept)
     return kept
 
 
-def _first(groups: list[list[int]], wanted: int) -> list[list[int]]:
+def _truncate(groups: list[list[int]], wanted: int) -> list[list[int]]:
     kept = []
     for group in groups:
         part = group[:wanted]
@@ -100,29 +103,29 @@ def _first(groups: list[list[int]], wanted: int) -> list[list[int]]:
     return kept
 
 
-def _musts(catalogue: Catalogue, region: Region) -> list[int]:
-    """One track of every oddity, so that the smallest library has them too."""
+def _odd_tracks(catalogue: Catalogue, region: Region) -> list[int]:
+    """Choose one track of every oddity, so that the smallest library has them too."""
     if not catalogue.quirks:
         return []
-    gone_artist = next((n for n in region.artists if catalogue.gone("artist", 2 * n)), region.artists[0])
+    gone_artist = next((n for n in region.artists if catalogue.is_gone("artist", 2 * n)), region.artists[0])
     albums = [catalogue.albums_of(2 * gone_artist)[0]]
-    albums += [album for album in region.albums if catalogue.gone("album", album)][:1]
+    albums += [album for album in region.albums if catalogue.is_gone("album", album)][:1]
     albums += [album for album in region.albums if catalogue.album(album).release_date == "0000"][:1]
     return list(dict.fromkeys(catalogue.tracks_of(album)[0] for album in albums))
 
 
-def _oddities(rows: list[tuple[int, int]], rng: Random) -> list[tuple[int, int]]:
-    """Two rows without a track, and one track that stands there twice: twins that became one."""
+def _odd_rows(rows: list[tuple[int, int]], rng: Random) -> list[tuple[int, int]]:
+    """Return two rows without a track, and a second row of a saved track (twins that became one)."""
     places = rng.sample(range(len(rows)), 3)
     (first, _), (second, _), (_, twin) = (rows[place] for place in places)
-    return [(first, NO_TRACK), (second, NO_TRACK - 1), (EPOCH - YEARS - 86_400, twin)]
+    return [(first, NO_TRACK), (second, NO_TRACK - 1), (EPOCH - HISTORY_SECONDS - 86_400, twin)]
 
 
 def _albums(catalogue: Catalogue, region: Region, tracks: int, rng: Random) -> list[tuple[int, int | None]]:
-    """Save albums, not sorted by date, with a null row as Spotify has them."""
+    """Choose saved albums, not sorted by date, with a null row as Spotify has them."""
     wanted = min(max(4, tracks // 30), len(region.albums), 2_000)
-    known = [album for album in rng.sample(region.albums, wanted) if not catalogue.gone("album", album)]
-    rows: list[tuple[int, int | None]] = [(EPOCH - rng.randrange(YEARS), album) for album in known]
+    known = [album for album in rng.sample(region.albums, wanted) if not catalogue.is_gone("album", album)]
+    rows: list[tuple[int, int | None]] = [(EPOCH - rng.randrange(HISTORY_SECONDS), album) for album in known]
     if catalogue.quirks:
         rows.insert(2, (EPOCH, None))
     return rows
@@ -130,14 +133,14 @@ def _albums(catalogue: Catalogue, region: Region, tracks: int, rng: Random) -> l
 
 def _followed(catalogue: Catalogue, region: Region, rng: Random) -> list[tuple[str, int]]:
     artists = rng.sample(region.artists, min(max(3, len(region.artists) // 4), 2_000))
-    known = [2 * artist for artist in artists if not catalogue.gone("artist", 2 * artist)]
+    known = [2 * artist for artist in artists if not catalogue.is_gone("artist", 2 * artist)]
     return sorted((catalogue.ids.of("artist", artist), artist) for artist in known)
 
 
-def _plays(catalogue: Catalogue, rows: list[tuple[int, int]], count: int, rng: Random) -> list[Play]:
+def _plays(catalogue: Catalogue, rows: list[tuple[int, int]], count: int, rng: Random) -> list[PlayedTrack]:
     plays, time = [], EPOCH * 1000
     for _ in range(count):
         track = max(0, rng.choice(rows)[1])
         time -= 30_000 + rng.randrange(400_000)
-        plays.append(Play(time, track, catalogue.album_of(track) if rng.random() < 0.7 else None))
+        plays.append(PlayedTrack(time, track, catalogue.album_of(track) if rng.random() < 0.7 else None))
     return plays[::-1]

@@ -1,39 +1,32 @@
-"""The truth about one account: what the tables of a right sync hold, with Spotify's words for everything."""
+"""The truth about one account: what the tables hold after a correct sync, in Spotify's terms."""
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from spotisync.simulator.http.rows import local_uri
-from spotisync.simulator.world.catalogue import Album, Artist, Catalogue, Track
-from spotisync.simulator.world.library import Library, Playlist, Row
+from spotisync.simulator.world.catalogue import Album, Artist, Track
+from spotisync.simulator.world.library import Library, Playlist, PlaylistItem
 from spotisync.simulator.world.pictures import largest
-from spotisync.simulator.world.streaming_history import heard_for
+from spotisync.simulator.world.state import WorldState
+from spotisync.simulator.world.streaming_history import milliseconds_played
 from spotisync.simulator.world.times import iso, iso_ms, iso_or_none
-
-if TYPE_CHECKING:
-    from spotisync.simulator.world.world import World
 
 Document = dict[str, Any]
 
 
-def truth(world: "World", library: Library, *, restricted: bool) -> Document:
-    return Truth(world, library, restricted=restricted).document()
-
-
 class Truth:
-    """Collects what the account's pages mention, and by which kind of page (`seen_in`)."""
+    """Collects the objects that an account's pages mention, and by which kind of page (`seen_in`)."""
 
-    def __init__(self, world: "World", library: Library, *, restricted: bool) -> None:
+    def __init__(self, world: WorldState, library: Library, *, restricted: bool) -> None:
         self.world, self.library, self.restricted = world, library, restricted
-        self.catalogue: Catalogue = world.catalogue
+        self.catalogue = world.catalogue
         self.tracks: dict[int, Track] = {}
         self.albums: dict[int, Album] = {}
         self.artists: dict[int, Artist] = {}
         self.seen_in: defaultdict[str, set[str]] = defaultdict(set)
 
     def document(self) -> Document:
-        readable = [each for each in self._listed() if self._access(each) == "ok"]
+        readable = [each for each in self._playlists_in_list() if self._access(each) == "ok"]
         self._collect(readable)
         saved: dict[int, int] = {}
         for added, track in self.library.saved:
@@ -62,61 +55,61 @@ class Truth:
                 {
                     "played_at": iso_ms(each.played_at),
                     "track_id": self.catalogue.track(each.track).id,
-                    "ms_played": heard_for(self.catalogue, each),
+                    "ms_played": milliseconds_played(self.catalogue, each),
                 }
                 for each in plays
             ],
-            "plays_visible": len(self.library.told_plays()),
+            "plays_visible": len(self.library.visible_plays()),
         }
 
-    def _listed(self) -> list[Playlist]:
+    def _playlists_in_list(self) -> list[Playlist]:
         return [self.world.playlists[id_] for id_ in self.library.playlists if id_ is not None]
 
-    def _access(self, that: Playlist) -> str:
-        return self.library.access(that, restricted=self.restricted)
+    def _access(self, playlist: Playlist) -> str:
+        return self.library.access(playlist, restricted=self.restricted)
 
     def _totals(self) -> Document:
-        """Give the totals that Spotify reports: null rows and twins count."""
+        """Return the totals that Spotify reports, which include null rows and twins."""
         lists = {
             "saved_tracks": len(self.library.saved),
             "saved_albums": len(self.library.albums),
             "playlists": len(self.library.playlists),
             "followed_artists": len(self.library.followed),
         }
-        return lists | {"playlist_items": {each.id: len(each.rows) for each in self._listed()}}
+        return lists | {"playlist_items": {each.id: len(each.rows) for each in self._playlists_in_list()}}
 
     def _collect(self, readable: Iterable[Playlist]) -> None:
-        in_playlists = (row.number for that in readable for row in that.rows if row.kind == "track")
-        self._see_tracks((track for _, track in self.library.saved if track >= 0), "saved")
-        self._see_tracks(in_playlists, "playlist")
-        self._see_tracks((each.track for each in self.library.told_plays()), "play")
+        in_playlists = (row.number for playlist in readable for row in playlist.rows if row.kind == "track")
+        self._add_tracks((track for _, track in self.library.saved if track >= 0), "saved")
+        self._add_tracks(in_playlists, "playlist")
+        self._add_tracks((each.track for each in self.library.visible_plays()), "play")
         for _, album in self.library.albums:
             if album is not None:
-                self._see_album(album, "saved_album")
+                self._add_album(album, "saved_album")
         for _, artist in self.library.followed:
-            self._see_artist(artist, "followed")
+            self._add_artist(artist, "followed")
 
-    def _see_tracks(self, numbers: Iterable[int], where: str) -> None:
+    def _add_tracks(self, numbers: Iterable[int], where: str) -> None:
         for number in numbers:
-            self._see_track(number, where)
+            self._add_track(number, where)
 
-    def _see_track(self, number: int, where: str) -> None:
+    def _add_track(self, number: int, where: str) -> None:
         track = self.tracks.get(number) or self.catalogue.track(number)
         if where in self.seen_in[track.id]:
             return
         self.tracks[number] = track
         self.seen_in[track.id].add(where)
         for artist in track.artists:
-            self._see_artist(artist, where)
-        self._see_album(track.album, where)
+            self._add_artist(artist, where)
+        self._add_album(track.album, where)
 
-    def _see_album(self, number: int, where: str) -> None:
+    def _add_album(self, number: int, where: str) -> None:
         album = self.albums[number] = self.albums.get(number) or self.catalogue.album(number)
         self.seen_in[album.id].add(where)
         for artist in album.artists:
-            self._see_artist(artist, where)
+            self._add_artist(artist, where)
 
-    def _see_artist(self, number: int, where: str) -> None:
+    def _add_artist(self, number: int, where: str) -> None:
         artist = self.artists[number] = self.artists.get(number) or self.catalogue.artist(number)
         self.seen_in[artist.id].add(where)
 
@@ -138,7 +131,7 @@ class Truth:
         }
 
     def _artist(self, artist: Artist) -> Document:
-        gone = self.catalogue.gone("artist", artist.number)
+        gone = self.catalogue.is_gone("artist", artist.number)
         blank = gone or self.restricted
         return {
             "name": artist.name,
@@ -152,7 +145,7 @@ class Truth:
         }
 
     def _album(self, album: Album) -> Document:
-        gone = self.catalogue.gone("album", album.number)
+        gone = self.catalogue.is_gone("album", album.number)
         blank = gone or self.restricted
         return {
             "name": album.name,
@@ -171,29 +164,29 @@ class Truth:
         }
 
     def _playlists(self) -> list[Document]:
-        """List them; `position` counts the rows that are not null, `offset` all rows."""
+        """List the playlists; `position` counts the rows that are not null, `offset` all rows."""
         rows = [(offset, id_) for offset, id_ in enumerate(self.library.playlists) if id_ is not None]
         return [
             {"position": position, "offset": offset, **self._playlist(self.world.playlists[id_])}
             for position, (offset, id_) in enumerate(rows)
         ]
 
-    def _playlist(self, that: Playlist) -> Document:
+    def _playlist(self, playlist: Playlist) -> Document:
         return {
-            "id": that.id,
-            "name": that.name,
-            "description": that.description,
-            "owner_id": that.owner_id,
-            "owner_name": that.owner_name,
-            "public": that.public,
-            "collaborative": that.collaborative,
-            "snapshot_id": that.snapshot_id(self.world.now()),
-            "total_items": len(that.rows),
-            "image_url": largest("playlist", that.id, that.pictures),
-            "access": self._access(that),
+            "id": playlist.id,
+            "name": playlist.name,
+            "description": playlist.description,
+            "owner_id": playlist.owner_id,
+            "owner_name": playlist.owner_name,
+            "public": playlist.public,
+            "collaborative": playlist.collaborative,
+            "snapshot_id": playlist.snapshot_id(self.world.now()),
+            "total_items": len(playlist.rows),
+            "image_url": largest("playlist", playlist.id, playlist.pictures),
+            "access": self._access(playlist),
         }
 
-    def _items(self, rows: Iterable[Row]) -> list[Document]:
+    def _items(self, rows: Iterable[PlaylistItem]) -> list[Document]:
         return [
             {
                 "position": position,
@@ -205,14 +198,14 @@ class Truth:
             for position, row in enumerate(rows)
         ]
 
-    def _item(self, row: Row) -> Document:
+    def _item(self, row: PlaylistItem) -> Document:
         match row.kind:
             case "track":
                 track = self.catalogue.track(row.number)
                 return {"track_id": track.id, "uri": f"spotify:track:{track.id}", "name": track.name}
             case "local":
                 local = self.catalogue.local(row.number)
-                return {"track_id": None, "uri": local_uri(local), "name": local.title}
+                return {"track_id": None, "uri": local.uri, "name": local.title}
             case "episode":
                 episode = self.catalogue.episode(row.number)
                 return {"track_id": None, "uri": f"spotify:episode:{episode.id}", "name": episode.name}

@@ -1,8 +1,8 @@
-"""A library that is edited between any two requests: after the run, and one more in peace, tables == truth.
+"""A library is edited between any two requests: after that run and one calm run, tables == truth.
 
-The real code on a real Postgres, with Spotify answering in this process: pages of five rows, so that a small library
-has many. Law 7 is checked with everything that a person can do; what no probe can see cheaply (rows inserted with an
-old date, relinked ids) is left to the patrol.
+The real code on a real Postgres, with the simulator in this process: pages of five rows, so that a small library has
+many. The edits are everything that a user can do; the patrol finds what probes can't see cheaply (rows inserted with
+an old date, relinked ids).
 """
 
 import contextlib
@@ -79,9 +79,9 @@ def _address(request: Request) -> tuple[str, dict[str, str]]:
     return f"/{request.kind}", {"ids": ",".join(request.ids)}
 
 
-# ---- what people do -------------------------------------------------------------------------------------------------
+# ---- edits ----------------------------------------------------------------------------------------------------------
 
-# One edit each, by the simulator's names; what is not said is picked by the dice.
+# One edit each, by the simulator's names; missing arguments are random.
 ONE: dict[str, dict[str, Any]] = {
     "like": {},
     "unlike": {},
@@ -104,7 +104,7 @@ ACTIONS = (*ONE, *MORE)
 
 @dataclass
 class Person:
-    """Edits a library at the given moments: request number → what is done before it."""
+    """Edits a library at the given moments: request number → edit before it."""
 
     world: World
     moments: dict[int, list[tuple[str, int, int]]]
@@ -141,18 +141,18 @@ class Person:
                 self.try_(action, rng, **ONE[action])
 
     def hide(self, rng: Random) -> None:
-        """Let Spotify show a track no more that is known, and has its second for itself: else nobody could tell."""
+        """Hide a known track whose saved-at second is unique; otherwise the hidden track could not be identified."""
         saved = set(self.world.first.saved)
         seconds = Counter(added for added, _ in {*saved, *self.known})
         if lone := [row for row in self.known if row in saved and seconds[row[0]] == 1 and row[1] >= 0]:
             self.world.edit("hide_track", track=self.world.catalogue.ids.of("track", rng.choice(lone)[1]))
 
     def try_(self, op: str, rng: Random, **args: Any) -> None:
-        with contextlib.suppress(LookupError, IndexError, ValueError):  # there may be nothing left to do this to
+        with contextlib.suppress(LookupError, IndexError, ValueError):  # no row is left for this edit
             self.world.edit(op, rng=rng, **args)
 
 
-# ---- the law --------------------------------------------------------------------------------------------------------
+# ---- the check ------------------------------------------------------------------------------------------------------
 
 EDITS = st.tuples(st.sampled_from(ACTIONS), st.integers(0, 10_000), st.sampled_from((0, 0, 1, 20, 70)))
 MOMENTS = st.dictionaries(st.integers(0, 30), st.lists(EDITS, min_size=1, max_size=4), max_size=8)
@@ -177,7 +177,7 @@ def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_world(size: int, playlists: int) -> World:
-    """Always the same catalogue, so that what one example looked up the next one knows."""
+    """Create the same catalogue every time, so that an example can use the look-ups of earlier ones."""
     world = World(40, seed=3)
     saved = world.first.saved
     for _, track in list(saved)[size:]:
@@ -220,11 +220,11 @@ def check(
     if calm == "incremental":
         if summary["items_deferred"] == len(world.first.hidden):
             _assert_equal_but_for_lists(context, account, world)
-        # Of the lists that have no order of time, what goes and what comes beyond the first page is seen once a day.
+        # Lists without a time order are only read beyond the first page once a day.
         _let_a_day_pass(context)
         summary = RUN[calm](context, account)
     if calm == "incremental" and summary["items_deferred"] != len(world.first.hidden):
-        # What null rows may hide is kept, and looked at again by a walk alone.
+        # Rows that null rows may hide are kept, and only a walk checks them again.
         summary = driver.full_sync(context, account)
     assert (summary["status"], summary["items_deferred"]) == ("success", len(world.first.hidden))
     assert_tables_equal_truth(context, account, world.truth(account.name))

@@ -1,4 +1,4 @@
-"""Recently played and the extended export, into the tables: each play one row, gaps told and closed."""
+"""Recently played and the extended streaming history: one row per play, gaps recorded and closed."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ def truth(simulator: Server, account: Account) -> Any:
 
 
 def listen(simulator: Server, plays: int, account: str | None = None, minutes: int = 4) -> None:
-    """Play so many tracks, one after the other."""
+    """Play a number of tracks in a row."""
     library = simulator.world.library(account)
     for _ in range(plays):
         simulator.world.edit("play", account, at_ms=library.plays[-1].played_at + minutes * MINUTES)

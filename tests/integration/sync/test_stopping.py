@@ -1,4 +1,4 @@
-"""A worker that is asked to stop hands back what it has begun: no failure, no attempt, no lost login."""
+"""A stopping worker hands back its batch without a failure, an attempt or a lost login."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -23,14 +23,14 @@ from tests.support.waiting import wait_until
 
 @dataclass
 class Worker:
-    """One that can be asked to stop, as its signal does it."""
+    """A worker that can be told to stop, like its signal handler does."""
 
     sync: Context
     simulator: Server
     asked: threading.Event
 
     def stopped_while(self, work: Callable[[], Any], **hold: Any) -> "Future[Any]":
-        """Begin, ask it to stop while Spotify does not answer, and tell what it came to. Nobody waits for the reply."""
+        """Start the work, stop while Spotify does not answer, and return the result. The reply is not awaited."""
         self.simulator.control.add_fault(kind="hold", **hold)
         with ThreadPoolExecutor(1) as threads:
             done = threads.submit(work)
@@ -74,9 +74,9 @@ def test_a_stop_releases_the_batch_at_once_without_a_failure(
     assert (found.attempts, found.claim, found.claim_pid, found.last_error) == (0, None, None, None)
     assert found.status == "in_progress"
     assert row(context, "SELECT sum(failures) AS failures FROM sync_state").failures == 0
-    # What it sent is counted, though nobody waited for the reply.
+    # The sent request is counted although its reply is not awaited.
     assert found.api_calls == 1
-    # A message that reaches it now claims nothing, and goes on to somebody else.
+    # A message that reaches it now claims nothing and is passed to another worker.
     assert isinstance(driver.step(worker.sync, run), Retry)
     assert isinstance(driver.step(context, run), PhaseEnded)
     assert driver.run_to_end(context, run)["status"] == "success"
@@ -110,7 +110,7 @@ def _go_on(context: Context, run: Run) -> None:
 def test_a_stop_waits_for_a_refresh_in_progress(
     worker: Worker, context: Context, simulator: Server, account: Account
 ) -> None:
-    """The rotated token exists nowhere else."""
+    """Only the reply contains the rotated token."""
     simulator.control.settings(refresh_reply="rotate")
     before = row(context, "UPDATE accounts SET access_token = NULL RETURNING refresh_token").refresh_token
     run = driver.start(context, account)

@@ -9,7 +9,7 @@ from .reader import Reader
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """A small simulator of this test's own."""
+    """A small simulator for one test."""
     with start("tiny", accounts=2) as running:
         yield running
 

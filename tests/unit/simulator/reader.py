@@ -1,4 +1,4 @@
-"""Reads a simulator as any client would: over HTTP, knowing nothing of its inside."""
+"""Reads a simulator over HTTP, like any client."""
 
 from collections.abc import Iterator
 from types import TracebackType

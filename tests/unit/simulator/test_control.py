@@ -1,4 +1,4 @@
-"""The control API: the request log, counters, settings, words for what is wrong."""
+"""The control API: the request log, counters, settings, error messages."""
 
 import json
 from pathlib import Path
@@ -37,8 +37,8 @@ def test_counts_requests_and_resets_the_counters(server: Server, reader: Reader)
 def test_rejects_wrong_settings_before_changing_any(server: Server) -> None:
     before = server.control.settings()
     for wrong, words in (
-        ({"latency_ms": 5, "speed": 1}, "no setting 'speed'; there are regime"),
-        ({"latency_ms": 5, "regime": "half"}, "regime is one of full, restricted"),
+        ({"latency_ms": 5, "speed": 1}, "no setting 'speed'; the settings are regime"),
+        ({"latency_ms": 5, "regime": "half"}, "regime must be one of full, restricted"),
         ({"latency_ms": 5, "rate": "fast"}, "rate must be int"),
     ):
         with pytest.raises(ValueError, match=words):
@@ -47,8 +47,8 @@ def test_rejects_wrong_settings_before_changing_any(server: Server) -> None:
 
 
 def test_a_wrong_call_is_rejected_with_the_valid_ones(server: Server) -> None:
-    with pytest.raises(ValueError, match="no such call; there are"):
-        Control(server.url)._get_object("GET", "nothing")
+    with pytest.raises(ValueError, match="unknown call; the calls are GET info"):
+        Control(server.url)._object("GET", "nothing")
     with pytest.raises(ValueError, match="no edit 'lick'"):
         server.control.edit("lick")
     with pytest.raises(ValueError, match="KeyError"):

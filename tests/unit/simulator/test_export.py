@@ -36,7 +36,7 @@ def test_every_play_is_a_row_of_the_streaming_history() -> None:
 
 @pytest.mark.parametrize(("shuffled", "names"), [(False, "Streaming_History_Audio_"), (True, "endsong_")])
 def test_files_are_numbered_and_optionally_unordered(shuffled: bool, names: str) -> None:
-    found = files(World("tiny"), rows_a_file=5, shuffled=shuffled)
+    found = files(World("tiny"), rows_per_file=5, shuffled=shuffled)
     assert [name.startswith(names) and name.endswith(f"_{n}.json") for n, name in enumerate(found)] == [True] * 4
     times = [row["ts"] for rows in found.values() for row in rows]
     assert (times == sorted(times)) != shuffled

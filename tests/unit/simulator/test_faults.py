@@ -1,4 +1,4 @@
-"""Every fault as `requests` meets it."""
+"""Every fault as seen by `requests`."""
 
 import threading
 from collections.abc import Callable
@@ -100,7 +100,7 @@ def test_a_delayed_reply_is_correct(server: Server, reader: Reader) -> None:
 
 @pytest.fixture
 def beside() -> Callable[[Callable[[], Any]], Callable[[], Any]]:
-    """Run something in a thread; call the result to wait for its answer."""
+    """Run a function in a thread; call the result to wait for its return value."""
 
     def run(call: Callable[[], Any]) -> Callable[[], Any]:
         answers: list[Any] = []
@@ -184,7 +184,7 @@ def test_the_seed_determines_random_faults(server: Server, reader: Reader) -> No
 
 
 def test_rejects_a_wrong_rule_with_a_message(server: Server) -> None:
-    with pytest.raises(ValueError, match=r"a fault has no colour; it has account, after"):
+    with pytest.raises(ValueError, match=r"a fault has no field colour; its fields are account, after"):
         server.control.add_fault(colour="red")
-    with pytest.raises(ValueError, match="kind is one of status, cut"):
+    with pytest.raises(ValueError, match="kind must be one of status, cut"):
         server.control.add_fault(kind="flood")

@@ -1,4 +1,4 @@
-"""The rolling window and the quota of a day."""
+"""The rolling window and the daily quota."""
 
 import time
 

@@ -124,7 +124,7 @@ def test_logs_in_with_a_code(server: Server) -> None:
     assert answer["scope"] == "user-library-read"
     assert user(server, answer["access_token"]) == "user02"
     assert refresh(server, answer["refresh_token"]).status_code == 200
-    assert token(server, **form).json()["error"] == "invalid_grant", "a code is good once"
+    assert token(server, **form).json()["error"] == "invalid_grant", "a code is valid once"
 
 
 def test_a_missing_scope_is_a_403(server: Server) -> None:
@@ -174,7 +174,7 @@ def test_serves_only_the_registered_redirect_uri(server: Server) -> None:
     for uri in ("http://127.0.0.1:10/callback", f"{REDIRECT}/", "http://[::1]:9/callback", "http://127.0.0.1:x/", "cb"):
         assert authorize(server, redirect_uri=uri).text == "INVALID_CLIENT: Invalid redirect URI"
     server.control.settings(redirect_uri="http://127.0.0.1/callback")
-    assert authorize(server).status_code == 302, "without a port it stands for every port"
+    assert authorize(server).status_code == 302, "a URI without a port allows every port"
     assert authorize(server, redirect_uri="http://127.0.0.1:9/other").status_code == 400
     server.control.settings(client_id="other")
     assert authorize(server).text == "INVALID_CLIENT: Invalid client"
@@ -207,7 +207,7 @@ def test_asks_for_consent_again_only_if_the_app_requests_the_dialog(server: Serv
         token(server, grant_type="authorization_code", code=code, redirect_uri=REDIRECT)
         assert "code" in sent_back(visit())
         assert visit(show_dialog="true").status_code == 200
-        assert visit(scope="a b").status_code == 200, "more than it agreed to"
+        assert visit(scope="a b").status_code == 200, "more scopes than were granted"
         assert visit(client_id="another").status_code == 200
         server.control.revoke("user02")
         assert visit().status_code == 200

@@ -1,4 +1,4 @@
-"""Paging, limits of pages, look-ups, cursors, and an edit between two pages."""
+"""Paging, page limits, look-ups, cursors, and edits between two pages."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""The simulator as a process of its own."""
+"""The simulator as a separate process."""
 
 import json
 import os
@@ -78,7 +78,7 @@ def alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    # Whoever inherits orphans here may leave it as a zombie, which is dead enough.
+    # The process that adopts orphans may leave it as a zombie, which counts as ended.
     with open(f"/proc/{pid}/stat") as stat:  # noqa: PTH123
         return stat.read().rpartition(")")[2].split()[0] != "Z"
 

@@ -1,4 +1,4 @@
-"""Whatever key a recorded reply of Spotify has, the simulator's reply has at the same place."""
+"""Every key of a recorded reply of Spotify is at the same place in the simulator's reply."""
 
 import json
 from collections.abc import Iterator
@@ -14,18 +14,18 @@ from .reader import Reader
 RECORDED = Path(__file__).parents[4] / "shared/spotify/recorded"
 pytestmark = pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded replies are not here")
 
-OPTIONAL = ("linked_from", "restrictions")  # on a few tracks of a few albums
-OLD = ("resume_point", "is_playable")  # episodes have them or not
+OPTIONAL = ("linked_from", "restrictions")  # only a few tracks of a few albums have them
+OLD = ("resume_point", "is_playable")  # optional for episodes
 Keys = set[str]
 
 
 def kind(value: Any) -> str:
-    """Tell objects apart that stand at the same place: tracks, episodes, local files."""
+    """Distinguish objects at the same place: tracks, episodes, local files."""
     return "local" if value.get("is_local") and "uri" in value else str(value.get("type", ""))
 
 
 def objects(value: Any, place: str = "") -> Iterator[tuple[str, Keys]]:
-    """Give each object's place and keys."""
+    """Yield the place and the keys of each object."""
     if isinstance(value, dict):
         here = f"{place}<{kind(value)}>"
         yield here, set(value)
@@ -37,7 +37,7 @@ def objects(value: Any, place: str = "") -> Iterator[tuple[str, Keys]]:
 
 
 def always(value: Any) -> dict[str, Keys]:
-    """Give the keys that every object at a place has."""
+    """Return the keys that every object at a place has."""
     common: dict[str, Keys] = {}
     for place, keys in objects(value):
         common[place] = common.get(place, keys) & keys

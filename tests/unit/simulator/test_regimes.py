@@ -1,4 +1,4 @@
-"""What the restricted API refuses and leaves out."""
+"""What the restricted API refuses and omits."""
 
 from collections.abc import Iterator
 
@@ -75,7 +75,7 @@ def test_the_regime_can_change_at_run_time(server: Server, reader: Reader) -> No
 
 
 def test_the_four_kinds_of_403_differ_in_message_and_scope(server: Server) -> None:
-    """All of them look alike but for their words and how far they reach."""
+    """They differ only in their message and in what they affect."""
     refusal = server.world.truth()["playlists"][0]["id"]
     server.world.library("user01").refusals[refusal] = "forbidden"
     one, two = (Reader(server.url, server.access_token(name)) for name in ("user01", "user02"))

@@ -1,4 +1,4 @@
-"""spotipy 2.26 with a session of its own reads everything."""
+"""spotipy 2.26 with its own session reads everything."""
 
 from collections.abc import Iterator
 

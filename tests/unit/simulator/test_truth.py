@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from spotisync.simulator import Server, start
-from spotisync.simulator.world.world import HABITS, PATROL_EDITS
+from spotisync.simulator.world.editor import HABITS, PATROL_EDITS
 
 from .reader import Reader
 

@@ -6,9 +6,9 @@ from random import Random
 import pytest
 
 from spotisync.simulator import World
+from spotisync.simulator.world.editor import EDITS, HABITS, ODDITIES, PATROL_EDITS
 from spotisync.simulator.world.ids import Ids
 from spotisync.simulator.world.library import SavedTracks
-from spotisync.simulator.world.world import EDITS, HABITS, ODDITIES, PATROL_EDITS
 
 
 def document(world: World, account: str | None = None) -> str:
@@ -148,11 +148,11 @@ def test_a_new_snapshot_id_appears_after_a_lag() -> None:
     world.snapshot_lag = 30
     id_ = next(each["id"] for each in world.truth()["playlists"] if each["access"] == "ok" and each["total_items"] > 5)
     before = world.playlists[id_].snapshot_id(world.now())
-    world.playlists[id_].changed(world.now(), world.snapshot_lag)
+    world.playlists[id_].mark_changed(world.now(), world.snapshot_lag)
     assert world.playlists[id_].snapshot_id(world.now()) == before
     between, after = (world.playlists[id_].snapshot_id(world.now() + lag) for lag in (16, 31))
     assert len({before, between, after}) == 3
-    world.playlists[id_].changed(world.now() + 16, world.snapshot_lag)
+    world.playlists[id_].mark_changed(world.now() + 16, world.snapshot_lag)
     seen = [world.playlists[id_].snapshot_id(world.now() + lag) for lag in (17, 40, 60)]
     assert seen[0] == between
     assert len({before, after, *seen}) == 5
@@ -215,9 +215,9 @@ def test_random_edits_use_only_the_given_kinds() -> None:
 
 def test_an_impossible_edit_says_why() -> None:
     world = World("tiny")
-    with pytest.raises(LookupError, match="no edit 'lick'; there are like"):
+    with pytest.raises(LookupError, match="no edit 'lick'; the edits are like"):
         world.edit("lick")
     with pytest.raises(LookupError, match="no track"):
         world.edit("like", track="0" * 22)
-    with pytest.raises(LookupError, match="saved already"):
+    with pytest.raises(LookupError, match="is already saved"):
         world.edit("like", track=world.truth()["saved_tracks"][0]["track_id"])

@@ -28,7 +28,7 @@ VALUES = st.recursive(
 
 
 class Dribble(io.StringIO):
-    """Gives so few letters at a time that every row is cut somewhere."""
+    """Returns so few characters at a time that every row is cut somewhere."""
 
     def read(self, size: int | None = -1, /) -> str:
         return super().read(7 if size and size > 0 else -1)
@@ -60,7 +60,7 @@ def zipped(path: Path, files: Mapping[str, str | bytes]) -> Path:
 
 def test_a_zip_a_directory_and_a_file_yield_the_same_rows(tmp_path: Path) -> None:
     whole = tmp_path / "my_spotify_data.zip"
-    whole.write_bytes(World("tiny").export(rows_a_file=5))
+    whole.write_bytes(World("tiny").export(rows_per_file=5))
     with zipfile.ZipFile(whole) as archive:
         archive.extractall(tmp_path / "there")
     from_zip = read(whole)

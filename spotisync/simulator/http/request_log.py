@@ -1,4 +1,4 @@
-"""What was asked: the request log, its counters, and requests that are held."""
+"""The request log, its counters, and the requests that a fault holds."""
 
 import asyncio
 import json
@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-KEPT = 200_000
+MAX_ENTRIES = 200_000
 
 
 @dataclass(slots=True)
-class Entry:
-    """One request. `status` is 0 while it runs and when it ended without a reply; `fault` names what struck it."""
+class LoggedRequest:
+    """One request. `status` is 0 while it runs and if it ended without a reply; `fault` is the rule that applied."""
 
     time: float
     method: str
@@ -24,16 +24,16 @@ class Entry:
     fault: str | None = None
 
 
-class Journal:
+class RequestLog:
     def __init__(self, file: Path | None = None) -> None:
-        self._entries: deque[Entry] = deque(maxlen=KEPT)
+        self._entries: deque[LoggedRequest] = deque(maxlen=MAX_ENTRIES)
         self._counts: Counter[tuple[str, int]] = Counter()
         self._file: TextIO | None = file.open("a", buffering=1) if file else None
 
-    def begin(self, entry: Entry) -> None:
+    def begin(self, entry: LoggedRequest) -> None:
         self._entries.append(entry)
 
-    def end(self, entry: Entry) -> None:
+    def end(self, entry: LoggedRequest) -> None:
         self._counts[entry.family, entry.status] += 1
         if self._file:
             self._file.write(json.dumps(asdict(entry)) + "\n")
@@ -60,36 +60,36 @@ class Journal:
 
 
 @dataclass
-class Held:
-    entry: Entry
+class HeldRequest:
+    entry: LoggedRequest
     rule: int
-    go: asyncio.Event
+    released: asyncio.Event
 
 
-class Hold:
-    """Requests that wait for somebody to let them go."""
+class HeldRequests:
+    """Requests that wait until they are released."""
 
     def __init__(self) -> None:
-        self._held: dict[int, Held] = {}
+        self._held: dict[int, HeldRequest] = {}
         self._last = 0
 
-    async def wait(self, entry: Entry, rule: int, seconds: float) -> None:
+    async def wait(self, entry: LoggedRequest, rule: int, seconds: float) -> None:
         self._last += 1
-        number, held = self._last, Held(entry, rule, asyncio.Event())
+        number, held = self._last, HeldRequest(entry, rule, asyncio.Event())
         self._held[number] = held
         try:
-            await asyncio.wait_for(held.go.wait(), seconds)
+            await asyncio.wait_for(held.released.wait(), seconds)
         except TimeoutError:
             pass
         finally:
             self._held.pop(number, None)
 
-    def held(self) -> list[dict[str, Any]]:
+    def as_dicts(self) -> list[dict[str, Any]]:
         return [{"hold": number, "rule": held.rule, **asdict(held.entry)} for number, held in self._held.items()]
 
     def release(self, number: int | None = None) -> int:
-        """Let one go, or all; say how many."""
-        chosen = [held for each, held in self._held.items() if number in (None, each) and not held.go.is_set()]
+        """Release one request, or all; return how many."""
+        chosen = [held for each, held in self._held.items() if number in (None, each) and not held.released.is_set()]
         for held in chosen:
-            held.go.set()
+            held.released.set()
         return len(chosen)

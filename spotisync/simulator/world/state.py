@@ -1,0 +1,81 @@
+"""The state that a simulator serves: a catalogue, accounts with libraries, a clock."""
+
+import time
+from random import Random
+from threading import RLock
+from typing import NamedTuple
+
+from spotisync.simulator.world import seeding
+from spotisync.simulator.world.catalogue import Catalogue
+from spotisync.simulator.world.library import Library, PlayedTrack, Playlist
+from spotisync.simulator.world.playlists import PlaylistGenerator, share_playlists
+from spotisync.simulator.world.seeding import Region
+
+
+class Size(NamedTuple):
+    tracks: int
+    playlists: int
+    largest: int  # rows of the largest playlist
+
+
+PRESETS = {
+    "tiny": Size(30, 6, 230),
+    "small": Size(3_500, 50, 320),
+    "medium": Size(10_000, 100, 1_200),
+    "large": Size(50_000, 300, 2_500),
+    "huge": Size(500_000, 1_000, 5_000),
+}
+
+
+def size_of(tracks: int) -> Size:
+    """Return a size for this many saved tracks, in proportion to the presets."""
+    return Size(tracks, min(1_000, max(6, tracks // 75)), 230 if tracks < 5_000 else 1_200)
+
+
+class WorldState:
+    """Libraries generated from a seed and a size.
+
+    Hold `lock` while reading several related things: an in-process server works in a thread of its own. `clock_offset`
+    is added to the time, in seconds. An edited playlist reports its new snapshot id after `snapshot_lag` seconds, and
+    an intermediate one after half of them. `play_shift`: by how many seconds the reported time of a play may be off.
+    """
+
+    def __init__(self, library: str | int = "small", *, seed: int = 1, accounts: int = 1, quirks: bool = True) -> None:
+        size = PRESETS[library] if isinstance(library, str) else size_of(library)
+        regions = seeding.regions(size.tracks, accounts)
+        self.seed, self.lock, self.rng = seed, RLock(), Random(f"{seed}:edits")
+        self.clock_offset = 0.0
+        self.snapshot_lag = 0.0
+        self.play_shift = 0.0
+        self._shifts = Random(f"{seed}:reports")
+        self.catalogue = Catalogue(seed, max(first + width for first, width in regions), quirks=quirks)
+        self.accounts: dict[str, Library] = {}
+        self.playlists: dict[str, Playlist] = {}
+        for number, (region, tracks) in enumerate(zip(regions, seeding.sizes(size.tracks, accounts), strict=True)):
+            self._add_account(number, Region(self.catalogue, *region), size._replace(tracks=tracks))
+
+    def _add_account(self, number: int, region: Region, size: Size) -> None:
+        library = seeding.library(self.catalogue, number, region, size.tracks)
+        self.accounts[library.id] = library
+        generator = PlaylistGenerator(self.catalogue, library, number, region, size.largest)
+        self.playlists |= generator.generate(size.playlists)
+        if number:
+            share_playlists(self.first, library, self.playlists)
+
+    @property
+    def first(self) -> Library:
+        return next(iter(self.accounts.values()))
+
+    def library(self, account: str | None = None) -> Library:
+        """Return an account's library, by default the first account's."""
+        return self.first if account is None else self.accounts[account]
+
+    def now(self) -> float:
+        return time.time() + self.clock_offset
+
+    def report(self, play: PlayedTrack) -> PlayedTrack:
+        """Return a play as Spotify reports it: with `play_shift`, at a slightly different time in each reply."""
+        if not self.play_shift:
+            return play
+        shift = self._shifts.uniform(-self.play_shift, self.play_shift)
+        return play._replace(played_at=play.played_at + int(shift * 1000))
