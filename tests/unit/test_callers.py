@@ -1,4 +1,4 @@
-"""Follow-ups of others, however they are nested: their ids, what of them was sent, and the groups they belong to."""
+"""Nested follow-ups of other services: their ids, which of them were sent, and the groups they belong to."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ def task(name: str, **options: Any) -> Signature:
 
 
 def sent(signature: Signature) -> dict[str, Any]:
-    """As it comes in a message."""
+    """Return the canvas as it arrives in a message."""
     return dict(json.loads(json.dumps(signature)))
 
 
@@ -98,7 +98,7 @@ def test_sends_a_chord_again_as_a_whole_or_not_at_all(heard_of: set[str]) -> Non
     assert unsent(gathered) == set()
     heard_of -= {"a", "b"}
     heard_of.add("c")
-    assert unsent(gathered) == set(), "a body runs after its header"
+    assert unsent(gathered) == set(), "the body of a chord runs after its header"
 
 
 def test_recognises_a_chain_in_a_group_by_its_first_task(heard_of: set[str]) -> None:

@@ -1,4 +1,4 @@
-"""What docker-compose.yml, the Dockerfile and the demo's files promise, as far as reading tells."""
+"""What docker-compose.yml, the Dockerfile and the demo's files contain, without running them."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ from tests.system.compose import ROOT, Service, dotenv, load, seconds
 DEMO = dotenv(ROOT / "docker" / "demo.env")
 FILE = load(DEMO)
 SERVICES: dict[str, Service] = FILE["services"]
-# They end by themselves.
+# Services that end after their work.
 ONCE = {"migrate", "demo"}
 OURS = [name for name, service in SERVICES.items() if "build" in service]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -38,7 +38,7 @@ def test_services_have_minimal_privileges(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert "/tmp" in service["tmpfs"]  # noqa: S108
     assert not {"privileged", "cap_add", "network_mode", "pid", "devices"} & service.keys()
-    # The image of ours has a user of its own; the others begin as root unless told.
+    # The spotisync image sets a user; the other images start as root by default.
     assert name in OURS or service["user"] not in {"root", "0"}
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
     assert set(service["logging"]["options"]) == {"max-size", "max-file"}
@@ -49,7 +49,7 @@ def test_services_restart_and_have_time_to_stop(name: str) -> None:
     service = SERVICES[name]
     assert service["restart"] == ("on-failure:3" if name in ONCE else "unless-stopped")
     assert service["init"] is True
-    # A request, a new token, the request again: as long as an ordinary batch can take.
+    # An ordinary batch takes at most a request, a token refresh and the request again.
     batch = 3 * Settings.model_fields["api_timeout"].default
     longest = {"worker": batch, "control": batch, "playback": batch, "postgres": 60}
     assert seconds(service["stop_grace_period"]) > longest.get(name, 10)
@@ -61,7 +61,7 @@ def test_every_long_running_service_has_a_health_check() -> None:
     )
     assert waited_for("service_healthy") <= SERVICES.keys() - ONCE
     assert waited_for("service_completed_successfully") == {"migrate"}
-    for name in set(OURS) - {"migrate", "flower", "simulator"}:  # those that need the tables
+    for name in set(OURS) - {"migrate", "flower", "simulator"}:  # services that need the tables
         assert {"migrate", "valkey"} <= SERVICES[name]["depends_on"].keys()
 
 
@@ -109,7 +109,7 @@ def test_the_image_is_pinned_and_runs_without_privileges() -> None:
 
 
 def test_installs_the_lock_without_the_embedded_servers(tmp_path: Path) -> None:
-    """The Dockerfile's own commands."""
+    """Run the commands of the Dockerfile."""
     commands = re.search(r"^RUN (awk .*?build\.lock)$", DOCKERFILE, re.MULTILINE | re.DOTALL)
     assert commands
     for name in ("requirements.lock", "requirements-dev.lock"):
@@ -122,7 +122,7 @@ def test_installs_the_lock_without_the_embedded_servers(tmp_path: Path) -> None:
 
 
 def _locked(path: Path) -> dict[str, set[str]]:
-    """Names, with their hashes."""
+    """Return the package names with their hashes."""
     parts = re.split(r"^(?=[a-z])", path.read_text(), flags=re.MULTILINE)
     return {part.partition("==")[0]: set(re.findall(r"sha256:\w+", part)) for part in parts if "==" in part}
 
@@ -180,11 +180,11 @@ def test_the_file_has_no_password_and_demo_secrets_only_work_there() -> None:
     assert without["services"]["worker"]["environment"]["SPOTISYNC_SPOTIFY_API_URL"] == ""
     assert "not-secret" not in text
     Fernet((secrets / "secret_key").read_text().strip())
-    assert DEMO["COMPOSE_PROJECT_NAME"] != FILE["name"]  # volumes of its own
+    assert DEMO["COMPOSE_PROJECT_NAME"] != FILE["name"]  # has its own volumes
 
 
 def _compose(*words: str) -> bool:
-    """Whether Docker's own Compose takes it; it needs no engine for that."""
+    """Whether Docker Compose accepts the file; this needs no engine."""
     done = subprocess.run(["docker", "compose", *words], cwd=ROOT, capture_output=True, check=False)
     return done.returncode == 0
 

@@ -1,4 +1,4 @@
-"""Log lines carry what they belong to, and no token."""
+"""Log lines have their bound fields and no token."""
 
 import io
 import json
@@ -24,7 +24,7 @@ log = logging.getLogger("spotisync.test_logs")
 def _as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    # Else `configure` would close pytest's own.
+    # Otherwise `configure` would close pytest's handlers.
     root.handlers = []
     yield
     root.handlers, root.level = handlers, level
@@ -80,7 +80,7 @@ def test_a_thread_with_a_copied_context_logs_its_fields() -> None:
 
 
 def test_lines_of_a_task_have_its_fields_and_later_lines_do_not() -> None:
-    assert spotisync.celery.app  # it has connected the signals
+    assert spotisync.celery.app  # the import connects the signals
     app = Celery("elsewhere", set_as_current=False)
 
     @app.task(name="one")

@@ -238,7 +238,7 @@ def test_rejects_a_value_and_a_file_for_one_variable(having: Set, tmp_path: Path
 def test_the_demo_ignores_personal_settings(having: Set, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "secret").write_text("postgresql://theirs/library")
     for name in (*environment.PERSONAL_VARIABLES, "SPOTIPY_CLIENT_ID", "SPOTISYNC_DATA_DIR"):
-        monkeypatch.setenv(name, "")  # what is imposed is undone
+        monkeypatch.setenv(name, "")  # monkeypatch restores the variables that the demo sets
         monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "secret"))
     having(SPOTISYNC_DATA_DIR_FILE="", SPOTISYNC_DATA_DIR=str(tmp_path))
     chosen = environment.use_demo_data_dir()

@@ -1,4 +1,4 @@
-"""Whole logins against the simulator's own page: a browser, pasted addresses, and every way in which one ends."""
+"""Complete logins against the simulator's login page: with a browser, with pasted addresses, and every error."""
 
 import re
 import socket
@@ -26,7 +26,7 @@ from tests.support import driver
 from tests.support.store import Store
 
 SECONDS = 30
-ANYWHERE = "http://127.0.0.1/accounts/callback"  # on any port that is free
+ANYWHERE = "http://127.0.0.1/accounts/callback"  # the port is chosen when the login starts
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def context(make_context: Callable[..., Context], simulator: Server) -> Context:
 
 
 class Browser:
-    """A person in front of a browser, who clicks what they are told to click."""
+    """A user with a browser, who clicks the configured button."""
 
     def __init__(self, click: str = "user01") -> None:
         self.click = click
@@ -49,7 +49,7 @@ class Browser:
         self.address = ""
 
     def open(self, url: str) -> None:
-        """As `webbrowser.open` does with a browser that has a window: it does not wait for the person."""
+        """Open the address like `webbrowser.open` does with a graphical browser: without waiting for the user."""
         self._thread = Thread(target=self.answer, args=(url,))
         self._thread.start()
 
@@ -58,7 +58,7 @@ class Browser:
         return self.look(self.address)
 
     def consent(self, url: str) -> str:
-        """Where Spotify's page leads to."""
+        """Return the address to which Spotify redirects."""
         asked = self.look(url)
         assert asked.status_code == 200, asked.text
         (link,) = re.findall(f'id="{self.click}" href="([^"]+)"', asked.text)
@@ -86,7 +86,7 @@ def names(store: Store) -> list[str]:
     return [row[0] for row in store.sql("SELECT spotify_user_id FROM accounts WHERE display_name IS NOT NULL")]
 
 
-# ---- it goes well ---------------------------------------------------------------------------------------------------
+# ---- successes ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("secret", ["hush", None])
@@ -117,7 +117,7 @@ def test_other_requests_of_the_browser_do_not_end_the_login(context: Context) ->
             address = self.consent(url)
             base = address.partition("/accounts")[0]
             host, port = base.removeprefix("http://").split(":")
-            with socket.create_connection((host, int(port))):  # opened ahead, and left open
+            with socket.create_connection((host, int(port))):  # an idle connection that the browser opened in advance
                 assert self.look(f"{base}/favicon.ico").status_code == 404
                 foreign = self.look(re.sub("state=[^&]+", "state=another", address))
                 assert (foreign.status_code, "another attempt" in foreign.text) == (400, True)
@@ -131,7 +131,7 @@ def test_other_requests_of_the_browser_do_not_end_the_login(context: Context) ->
 
 
 def test_works_with_a_browser_that_blocks_the_terminal(context: Context) -> None:
-    """A text browser: opening it ends when the person is through."""
+    """A text browser: opening it returns when the user has finished."""
     assert log_in_with_browser(context, None, None, SECONDS, Browser().answer).spotify_user_id == "user01"
 
 
@@ -146,7 +146,7 @@ def test_logs_in_by_pasting_the_address(context: Context, capsys: pytest.Capture
 def test_pasting_works_with_any_registered_redirect_uri(
     make_context: Callable[..., Context], simulator: Server
 ) -> None:
-    """By hand nothing listens, so any redirect URI will do."""
+    """Without a listener any redirect URI works."""
     simulator.control.settings(redirect_uri="https://example.com/cb")
     sync = make_context(simulator, redirect_uri="https://example.com/cb")
     with pytest.raises(Misconfigured, match="--no-browser"):
@@ -164,7 +164,7 @@ def test_listens_on_the_requested_port(context: Context) -> None:
     assert browser.address.startswith(f"http://127.0.0.1:{port}/accounts/callback?")
 
 
-# ---- it does not ----------------------------------------------------------------------------------------------------
+# ---- errors ---------------------------------------------------------------------------------------------------------
 
 
 def test_reports_that_the_user_denied_access(context: Context, store: Store) -> None:
@@ -202,7 +202,7 @@ def test_rejects_an_expired_code(context: Context, simulator: Server) -> None:
 
 
 def test_stops_waiting_for_a_reply_that_does_not_arrive(context: Context) -> None:
-    """As when Spotify shows INVALID_CLIENT, and sends the browser nowhere."""
+    """Like when Spotify shows INVALID_CLIENT and does not redirect the browser."""
     with pytest.raises(NeedsLogin, match=r"INVALID_CLIENT.* must list exactly http://127.0.0.1:\d+/accounts/callback"):
         log_in_with_browser(context, None, None, 0.05, lambda _: False)
 
@@ -325,13 +325,13 @@ def test_a_run_without_a_required_scope_fails_and_names_it(context: Context, sto
     assert "lacks the scope playlist-read-private, needed to read playlists" in summary["last_error"]
     assert summary["phases"]["tracks"]["status"] == "success"
     assert _exit_code(context, summary) == LOGIN_NEEDED
-    assert store.one("SELECT count(*) FROM account_playlists") == 0, "what was not told is not forbidden"
+    assert store.one("SELECT count(*) FROM account_playlists") == 0, "an unknown scope is not missing"
     login(context)
     runs.resume(context, run.id)
     assert driver.run_to_end(context, run)["status"] == "success"
 
 
-# ---- half a year ----------------------------------------------------------------------------------------------------
+# ---- expiry ---------------------------------------------------------------------------------------------------------
 
 
 def test_reports_the_state_of_each_login(database: Database, store: Store) -> None:
@@ -358,7 +358,7 @@ def test_keeps_the_granted_scope_and_learns_it_from_a_refresh(
     simulator.control.settings(refresh_reply="rotate")
     account = enrol.add(context, simulator.refresh_token(), None)
     granted = store.one("SELECT scope FROM accounts WHERE id = :id", id=account.id)
-    assert "user-top-read" in granted, "all that the consent covers, not what we would ask for"
+    assert "user-top-read" in granted, "the whole consent, not only the requested scopes"
     store.sql("UPDATE accounts SET scope = NULL, access_token_expires_at = now()")
     access_token(context, account.id)
     assert store.one("SELECT scope FROM accounts WHERE id = :id", id=account.id) == granted

@@ -1,4 +1,4 @@
-"""The gate: cooldowns are extended and never shortened, and everybody sees them within a second."""
+"""The gate: cooldowns are extended and never shortened, and every process notices them within a second."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def gate(store: Store) -> Gate:
 
 
 def seconds(store: Store, family: str) -> int:
-    """How long a family's own row blocks from now on, rounded."""
+    """The remaining seconds of the cooldown of a family, rounded."""
     found = store.one(
         "SELECT EXTRACT(epoch FROM blocked_until - clock_timestamp()) FROM rate_limits WHERE family = :f", f=family
     )

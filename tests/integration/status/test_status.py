@@ -31,7 +31,7 @@ PHASES = ["tracks", "artists", "albums", "playlists"]
 
 @pytest.fixture
 def look(store: Store, make_settings: Callable[..., Settings]) -> Callable[..., Any]:
-    """The status document, or the list."""
+    """Return the status document, or the list for several accounts."""
     settings = make_settings("http://127.0.0.1:1", timezone="UTC")
 
     def look(account: str | None = None, client_id: str | None = CLIENT) -> Any:
@@ -125,7 +125,7 @@ def test_says_what_a_parked_run_waits_for(store: Store, look: Callable[..., Any]
     assert [each["family"] for each in document["blocked"]] == ["library"]
     store.sql("UPDATE rate_limits SET blocked_until = now()")
     assert "Rate limit expired" in look()["message"]
-    assert look(client_id=None)["blocked"] is None, "whose limits is not known"
+    assert look(client_id=None)["blocked"] is None, "without an account the limits are unknown"
 
 
 def test_counts_deferred_look_ups_down(store: Store, look: Callable[..., Any]) -> None:
@@ -162,7 +162,7 @@ def test_the_scheduler_leaves_a_heartbeat(store: Store, look: Callable[..., Any]
         return found
 
     first = beat()
-    assert beat() == first, "every few seconds is enough"
+    assert beat() == first, "a heartbeat every few seconds is enough"
     store.sql("UPDATE heartbeats SET beat_at = now() - interval '1 minute'")
     assert beat() > first
     assert look()["schedule"]["last_sweep"] is not None
@@ -178,11 +178,11 @@ def test_batches_record_their_duration_without_waits(
     store.sql("UPDATE sync_state SET updated_at = now() - interval '1 day'")
     step(context, run)
     busy = look(account.name)["phases"]["tracks"]["busy_seconds"]
-    assert 0 < busy < 60, "the claim of the first batch is when it began"
+    assert 0 < busy < 60, "the first batch begins with its claim"
     store.sql("UPDATE sync_state SET updated_at = now() - interval '1 day'")
     store.sql("UPDATE sync_state SET rate_limit_reset_at = now() WHERE status = 'in_progress'")
     step(context, run)
-    assert look(account.name)["phases"]["tracks"]["busy_seconds"] < 60, "the claim after a wait is"
+    assert look(account.name)["phases"]["tracks"]["busy_seconds"] < 60, "a batch after a wait begins with its claim"
 
 
 def test_forecasts_the_second_run_from_the_first(
@@ -190,7 +190,7 @@ def test_forecasts_the_second_run_from_the_first(
 ) -> None:
     store.sql("DELETE FROM accounts WHERE spotify_user_id = 'me'")
     full_sync(context, account)
-    assert look()["eta"] is None, "it is over"
+    assert look()["eta"] is None, "the run has ended"
     run = start(context, account)
     step(context, run)
     eta = look()["eta"]
@@ -198,7 +198,7 @@ def test_forecasts_the_second_run_from_the_first(
     assert "Expected to complete" in look()["notes"][0]
 
 
-# ---- what the doctor asks of an account -----------------------------------------------------------------------------
+# ---- doctor checks of an account ------------------------------------------------------------------------------------
 
 
 def token(context: Context, name: str, vault: TokenVault | None = None) -> checks.Finding:
@@ -220,7 +220,7 @@ def test_checks_the_token_of_an_account(context: Context, account: Account, stor
     assert "any moment" in token(context, account.name).message
     store.sql("UPDATE accounts SET status = 'needs_login'")
     assert (token(context, account.name).state, token(context, account.name).code) == ("failed", 4)
-    assert token(context, "me").code == 4, "it has none"
+    assert token(context, "me").code == 4, "the account has no token"
 
 
 def test_makes_one_request_to_spotify_per_account(
@@ -251,7 +251,7 @@ def test_makes_one_request_to_spotify_per_account(
 
 
 def first_findings(settings: Settings) -> dict[str, checks.Finding]:
-    """Of the settings and the database; what comes after needs Celery."""
+    """Run the checks of settings and database; later checks need Celery."""
     return {each.check: each for each in itertools.islice(doctor.findings(settings, online=False), 4)}
 
 
@@ -266,4 +266,4 @@ def test_reports_missing_tables_and_an_unreachable_database(
     url = "postgresql+psycopg://nobody@127.0.0.1:1/x"
     there, readable = doctor._database(make_settings("http://x", database_url=url), Database(url))
     assert [(each.check, each.state, each.code) for each in there] == [("database", "failed", 3)]
-    assert not readable, "nothing else is asked of it"
+    assert not readable, "no further database check runs"

@@ -1,4 +1,4 @@
-"""What happened in a run is what the run has counted; facts beside the run; who is woken, and who is not."""
+"""The events of a run match its counters; other parts of the status document; notifications of listeners."""
 
 import runpy
 from collections import Counter
@@ -45,11 +45,11 @@ def kinds(context: Context, sync_id: int) -> list[str]:
     return [each["kind"] for each in events(context, sync_id)]
 
 
-# ---- a legal story --------------------------------------------------------------------------------------------------
+# ---- events and counters --------------------------------------------------------------------------------------------
 
 
 def befall(mishap: str, simulator: Server, context: Context, store: Store, run: Run) -> None:
-    """Before the batch that is due."""
+    """Cause a mishap before the next batch."""
     due = driver.look(context, run)
     match mishap:
         case "500":
@@ -64,7 +64,7 @@ def befall(mishap: str, simulator: Server, context: Context, store: Store, run: 
             if mishap == "killed and swept":
                 lifecycle.take_due_runs(context)
         case "late" if due.status == "in_progress":
-            # Its lease is over while it works: another one has the batch when it wants to commit.
+            # Its lease expires while it works: another worker has the batch when it commits.
             begin(context, store, due)
         case "cancelled":
             lifecycle.cancel(context, run.id)
@@ -131,7 +131,7 @@ def in_order(told: list[dict[str, Any]]) -> None:
     assert story.count("resumed") == sum(story.count(end) for end in OVER) - 1
     batches = [(each["phase"], each["seq"]) for each in told if each["kind"] == "batch"]
     phases = [(phase, [seq for _, seq in group]) for phase, group in groupby(batches, lambda each: each[0])]
-    assert [phase for phase, _ in phases] == list(PHASES), "each once, one after the other"
+    assert [phase for phase, _ in phases] == list(PHASES), "each event once and in order"
     assert all(seqs == list(range(len(seqs))) for _, seqs in phases)
     lost = Counter((each["phase"], each["seq"]) for each in told if each["kind"] == "lost")
     tries = {(each["phase"], each["seq"]): each["attempt"] for each in told if each["kind"] == "batch"}
@@ -203,7 +203,7 @@ def test_an_incremental_says_what_it_deferred(context: Context, account: Account
     assert read_at["playlists"]["looked"] == looked < read_at["tracks"]["looked"]
 
 
-# ---- beside the run -------------------------------------------------------------------------------------------------
+# ---- other parts of the document ------------------------------------------------------------------------------------
 
 
 def test_lists_the_changes_of_the_last_runs_by_name(
@@ -215,7 +215,7 @@ def test_lists_the_changes_of_the_last_runs_by_name(
     second = driver.incremental_sync(context, account)["sync_id"]
     driver.incremental_sync(context, account)
     changes = look(context, account.name)["changes"]
-    assert [each["sync_id"] for each in changes] == [second, first], "one that changed nothing is not named"
+    assert [each["sync_id"] for each in changes] == [second, first], "a run that changed nothing is not listed"
     told = {(name["kind"], name["change"], name["id"], name["name"]) for name in changes[0]["names"]}
     assert told == {tuple(row) for row in store.sql("SELECT kind, change, id, name FROM changes_of_run(:r)", r=second)}
     assert changes[0]["words"] == "1 track added, 1 removed"
@@ -268,7 +268,7 @@ def test_lists_the_available_actions(context: Context, store: Store) -> None:
     assert can()["incremental"]
     store.set(run.id, status="cancelled", completed_at="now()")
     later = store.run("incremental", status="success", completed_at="now()")
-    assert can()["resume"] == run.id, "the newest of its type, though another type's is shown"
+    assert can()["resume"] == run.id, "the newest run of its type, even if another type is shown"
     assert of(later)["resume"] is None
     store.sql("UPDATE accounts SET status = 'needs_login'")
     assert (can()["full"], can()["resume"], set(can()["why_not"])) == (
@@ -293,7 +293,7 @@ def test_lists_the_calls_of_a_day_and_the_schedule(context: Context, account: Ac
     assert document["read_at"]["plays"]["words"] == "never read"
 
 
-# ---- as quick with much history -------------------------------------------------------------------------------------
+# ---- long histories -------------------------------------------------------------------------------------------------
 
 RUNS, MOST = 4_000, 600
 FILL = """
@@ -337,12 +337,12 @@ def test_a_long_history_does_not_make_a_document_read_more(
     assert much == {}
 
 
-# ---- who is woken ---------------------------------------------------------------------------------------------------
+# ---- notifications of listeners -------------------------------------------------------------------------------------
 
 
 @contextmanager
 def listening(database_url: str) -> Iterator[Callable[[], int]]:
-    """How many words have come since the last time: up to one of our own, which comes after all that was committed."""
+    """Count the notifications since the last call, up to a marker that follows all committed ones."""
     url = make_url(database_url)
     with psycopg.connect(
         host=str(url.query["host"]), user=url.username, dbname=url.database, autocommit=True
@@ -362,11 +362,11 @@ def test_only_a_commit_that_changes_something_notifies_listeners(
     run = driver.start(context, account)
     with listening(database_url) as heard:
         driver.step(context, run)
-        assert heard() == 2, "the claim, and the commit: each once"
+        assert heard() == 2, "one for the claim and one for the commit"
         token = store.claim(driver.look(context, run))
         assert heard() == 1
         assert token
-        for _ in range(2):  # the second sweep has nothing to do but to leave a sign of life
+        for _ in range(2):  # the second sweep only records its heartbeat
             store.sql("UPDATE heartbeats SET beat_at = now() - interval '1 hour'")
             lifecycle.take_due_runs(context, scheduled=True)
         with store.database.begin() as connection:

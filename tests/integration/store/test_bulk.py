@@ -1,4 +1,4 @@
-"""Bulk writes touch only what changes, count it, forget nothing, and get over deadlocks."""
+"""Bulk writes change only rows that differ, count them, keep known values and survive deadlocks."""
 
 from datetime import UTC, datetime
 from threading import Barrier, Thread
@@ -26,7 +26,7 @@ def upsert(store: Store, *rows: dict[str, Any], **options: Any) -> tuple[set[str
 
 
 def versions(store: Store) -> list[Any]:
-    """Who wrote a row, where it lies, and who locked it last: a lock is a write too."""
+    """Return xmin, ctid and xmax of each row: a lock counts as a write too."""
     return store.sql("SELECT id, xmin::text, ctid::text, xmax::text FROM artists ORDER BY id")
 
 
@@ -130,13 +130,13 @@ def test_transactions_that_write_in_opposite_order_both_succeed(store: Store) ->
     for thread in threads:
         thread.join()
     assert sorted(done) == ["a", "b"]
-    assert sorted(tries.values()) == [1, 2], "they did not meet in a deadlock"
+    assert sorted(tries.values()) == [1, 2], "no deadlock happened"
     assert len({name for (name,) in store.sql("SELECT name FROM artists")}) == 1
 
 
 def test_writes_rows_in_key_order_to_avoid_deadlocks(store: Store) -> None:
     ids = [f"a{n:03}" for n in range(100)]
-    store.sql("TRUNCATE artists CASCADE")  # else the room of deleted rows is used again, in any order
+    store.sql("TRUNCATE artists CASCADE")  # otherwise the space of deleted rows is reused in any order
     for name in ("first", "second"):
         upsert(store, *(artist(id_, name=name) for id_ in reversed(ids)))
         written = store.sql("SELECT id FROM artists WHERE name = :name ORDER BY ctid", name=name)
@@ -156,7 +156,7 @@ def met(names: str, ids: list[str]) -> CatalogueRows:
 def test_workers_that_write_one_catalogue_in_opposite_order_succeed(
     database_url: str, store: Store, look_up: bool
 ) -> None:
-    """Pages wait for one another, and no more; whatever else happens is tried again: no error comes through."""
+    """Transactions wait for each other or are retried, so no error is raised."""
     hasty = Database(f"{database_url}&options=-c%20deadlock_timeout%3D20")
     ids, rounds, meet = [f"{n:02}" for n in range(40)], 12, Barrier(2, timeout=30)
     tries: list[str] = []

@@ -1,4 +1,4 @@
-"""Calls and budgets: what was sent is counted once, whoever is late or lost; what is left is shared."""
+"""The call ledger: each call is counted once even if a batch is late or lost; processes share the budget."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from tests.support.store import CLIENT, GONE, LEASE, Store
 
 
 class Moody(Database):
-    """A database that can be away."""
+    """A database that can be unreachable."""
 
     away = False
 
@@ -77,7 +77,7 @@ def test_calls_that_could_not_be_written_go_with_a_later_batch(moody: Moody, sto
     book.close(lost)
     assert used(store) == 0
     moody.away = False
-    lost.count("artists")  # a request that outlived its batch
+    lost.count("artists")  # a request that ended after its batch
     later = book.open(None, store.account_id)
     later.count("artists")
     book.close(later)
@@ -154,7 +154,7 @@ def test_reads_contents_without_popularities_again(store: Store) -> None:
     assert dict(store.sql("SELECT id, items_snapshot_id FROM playlists")) == {"p1": "s", "p2": None}
 
 
-# ---- whose turn -----------------------------------------------------------------------------------------------------
+# ---- claims of the backlog ------------------------------------------------------------------------------------------
 
 
 def test_one_process_at_a_time_drains_the_backlog(store: Store) -> None:
@@ -168,7 +168,7 @@ def test_one_process_at_a_time_drains_the_backlog(store: Store) -> None:
         assert apps.claim_backlog(connection, CLIENT, two, GONE, LEASE)
         assert not apps.renew_backlog_claim(connection, CLIENT, one, LEASE)
     with store.database.begin() as connection:
-        assert apps.claim_backlog(connection, CLIENT, one, here, LEASE), "who had it is gone"
+        assert apps.claim_backlog(connection, CLIENT, one, here, LEASE), "its process has ended"
         apps.release_backlog(connection, CLIENT, one, 900)
     with store.database.begin() as connection:
-        assert not apps.claim_backlog(connection, CLIENT, two, here, LEASE), "a pause"
+        assert not apps.claim_backlog(connection, CLIENT, two, here, LEASE), "the backlog pauses"

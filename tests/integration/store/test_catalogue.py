@@ -1,4 +1,4 @@
-"""Look-ups: a stub is claimed by one run at a time, most saved first, and not for ever."""
+"""Look-ups: one run at a time claims a stub, the most saved first, and claims expire."""
 
 from threading import Thread
 
@@ -22,7 +22,7 @@ def stubs(store: Store, count: int, entity: str = "artists") -> None:
 
 @pytest.fixture
 def going(store: Store) -> tuple[int, int, int]:
-    """Three runs, of three accounts."""
+    """Three runs of three accounts."""
     one, two, three = (store.run(account_id=store.account(name)).id for name in ("one", "two", "three"))
     return one, two, three
 
@@ -67,7 +67,7 @@ def test_two_runs_never_claim_the_same_stub(store: Store, going: tuple[int, ...]
 def test_claims_no_more_than_requested_under_any_query_plan(store: Store) -> None:
     stubs(store, 50)
     with store.database.begin() as connection:
-        # What is left is to work the inner query out again for each row of the outer one.
+        # This plan would evaluate the inner query again for each row of the outer one.
         for way in ("hashjoin", "hashagg", "sort", "material"):
             connection.execute(text(f"SET LOCAL enable_{way} = off"))
         assert len(catalogue.claim_stubs(connection, "artists", 1, 3, 100)) == 3

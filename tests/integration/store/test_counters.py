@@ -1,4 +1,4 @@
-"""What is counted equals the tables, is counted once, never falls, and no two transactions wait for each other."""
+"""Counters equal the tables, count once, never decrease, and do not make transactions wait for each other."""
 
 from collections import Counter
 from contextlib import suppress
@@ -32,7 +32,7 @@ def total(database: Database, name: str) -> dict[tuple[str, ...], float]:
 
 
 def exposed(database: Database) -> dict[tuple[str, ...], float]:
-    """Name and label values of each sample that is not nought."""
+    """Return the name and label values of each sample that is not zero."""
     with database.begin() as connection:
         reading = metrics.read(connection, "simulated", {"spotisync.sync": 3})
     return {
@@ -100,7 +100,7 @@ def test_counts_the_outcome_of_each_request(context: Context, account: Account) 
         with suppress(SpotisyncError, KeyError), calls.record_request("library"):
             if error:
                 raise error
-    for _ in range(2):  # what is written down is not written twice
+    for _ in range(2):  # written counts are not written twice
         context.recorder.close(calls)
     became = {"2xx": 1, "429": 1, "4xx": 2, "5xx": 1, "error": 2}
     assert total(context.database, "api_calls") == {("library", each): n for each, n in became.items()}
@@ -111,11 +111,11 @@ def test_counts_a_batch_of_a_dead_worker_once(store: Store) -> None:
     run = store.run()
     assert store.claim(run, GONE)
     assert total(store.database, "lost_batches") == {}
-    assert store.due() == [run.id]  # sweep takes it away from the dead
+    assert store.due() == [run.id]  # a sweep takes the claim of a dead worker
     assert store.claim(run)
     assert total(store.database, "lost_batches") == {("tracks",): 1}
     store.set(run.id, wake_at="now() - interval '1 second'")
-    token = store.claim(store.look(run.id))  # a worker that is too slow, and a message that comes again
+    token = store.claim(store.look(run.id))  # a slow worker, and a redelivered message
     assert total(store.database, "lost_batches") == {("tracks",): 2}
     assert token
     assert store.advance(run, token)
@@ -144,7 +144,7 @@ def test_counts_waits_by_family_and_reason(store: Store) -> None:
     store.block("library")
     event("wait", "library", 30)
     event("parked", "library", 600)
-    event("wait", None, 1)  # for other runs: nobody told it to
+    event("wait", None, 1)  # for other runs, without a message
     event("batch", "library", 3)
     assert total(store.database, "waits") == {("library", "pace"): 1, ("library", "rate"): 2}
     assert total(store.database, "wait_seconds") == {("library", "pace"): 2.5, ("library", "rate"): 630}
@@ -224,7 +224,7 @@ def test_counts_each_wait_of_one_event(store: Store) -> None:
 
 
 def test_counts_the_waits_of_a_run_from_its_events(context: Context, account: Account, simulator: Server) -> None:
-    """As the events come: each wait or parking that a run wrote down is counted, and nothing else."""
+    """Exactly the wait and parking events that a run recorded are counted."""
     simulator.control.add_fault(status=429, path="/v1/me/playlists", retry_after=1)
     driver.full_sync(context, account)
     with context.database.begin() as connection:
@@ -246,7 +246,7 @@ def test_totals_include_runs_from_before_counting_began(empty_database_url: str)
     store.sql("UPDATE sync_state SET batches = 3, items_added = 7 WHERE entity_type = 'tracks'")
     with database.begin() as connection:
         runs.end(connection, run.id, "failed", error="x")
-    database.close()  # its plans are of the old tables
+    database.close()  # its cached plans belong to the old tables
     migrate.upgrade(empty_database_url)
     database = Database(empty_database_url)
     found = {labels: value for labels, value in exposed(database).items() if labels[0].endswith("_total")}

@@ -1,4 +1,4 @@
-"""What was can be asked: spans of what was saved, versions of playlists, changes of a run; and what is trimmed."""
+"""History queries: spans of saved tracks, versions of playlists, changes of a run; and trimming."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -126,7 +126,7 @@ def test_an_interrupted_run_has_correct_spans(
     small = make_context(simulator, tracks_batch_size=50)
     run = driver.start(small, account)
     driver.step(small, run)
-    store.claim(driver.look(small, run))  # a batch that was begun and never committed
+    store.claim(driver.look(small, run))  # a batch that was started and never committed
     assert driver.run_to_end(small, run)["status"] == "success"
     truth = expected(simulator.world.truth(account.name))["saved_tracks"]
     assert library(store, store.one("SELECT clock_timestamp()")) == truth
@@ -149,7 +149,7 @@ def test_trimming_keeps_current_rows(
     store.sql("UPDATE playlist_versions SET read_at = read_at - interval '90 days'")
     keeping = make_context(simulator, retention_days=30)
     assert lifecycle.trim(keeping) == 2  # the first run, and the span that ended
-    assert lifecycle.trim(keeping) == 0  # not within the hour
+    assert lifecycle.trim(keeping) == 0  # trimming runs once an hour
     assert store.sql("SELECT id FROM sync_history") == [(runs[1],)]
     assert spans(store, gone) == []
     assert store.one("SELECT count(*) FROM saved_spans") == open_spans
@@ -159,7 +159,7 @@ def test_trimming_keeps_current_rows(
 def test_the_retained_period_is_complete_and_older_times_are_rejected(
     make_context: Callable[..., Context], simulator: Server, context: Context, account: Account, store: Store
 ) -> None:
-    """Three runs, a month apart, the second one just before the time that is kept begins."""
+    """Three runs, a month apart; the second one ended just before the horizon."""
     mine = simulator.world.edit("create_playlist", account.name)["playlist_id"]
     truths, runs = [], []
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Contents are swapped in whole, under the snapshot seen before the first page; a refusal is one account's."""
+"""Contents are replaced as a whole, under the snapshot seen before the first page; refusals are per account."""
 
 import pytest
 

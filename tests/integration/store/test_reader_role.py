@@ -1,4 +1,4 @@
-"""The role for dashboards reads the library, no login, and changes nothing. One test: roles are of the whole server."""
+"""The role for dashboards reads the library but no login, and changes nothing. One test, since roles are global."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ from tests.support.store import Store
 from tests.system.command_line import Here
 from tests.system.programs import environment
 
-# Columns that nobody but spotisync has any business with. Whoever adds one decides here.
+# Tables that the role can't read. A new table belongs here or becomes readable.
 HIDDEN = {"waiters", "seen_tracks", "seen_nulls", "null_rows", "excess_rows", "read_rows", "staged_items"}
 
 

@@ -1,4 +1,4 @@
-"""The fence: who may take a batch, whose commit counts, what sweep finds."""
+"""Fencing: who may claim a batch, which commit counts, what a sweep finds."""
 
 from contextlib import ExitStack
 from threading import Thread
@@ -322,7 +322,7 @@ def test_counts_failures_since_the_last_advance(store: Store) -> None:
     token = store.claim(run)
     assert token
     with store.database.begin() as connection:
-        assert runs.release(connection, run, token, 5) == 2  # told to wait: no failure
+        assert runs.release(connection, run, token, 5) == 2  # a wait is not a failure
     with store.database.begin() as connection:
         runs.save_checkpoint(connection, run, cursor={}, offset=0, total=None, deferred=0, over=False)
         assert runs.get_checkpoint(connection, run.id, "tracks").failures == 0
@@ -483,7 +483,7 @@ def test_a_busy_account_does_not_delay_another(store: Store) -> None:
 
 
 def test_concurrent_sweeps_triggers_claims_and_ends_raise_no_error(store: Store) -> None:
-    """Every way in which a run begins, in six threads: each ends in a result, none in an error of the database."""
+    """Six threads start runs in every possible way: each gets a result and no database error."""
     presence, errors = store.database.get_claimant(), []
     runs_by_type = {kind: store.run(kind, status="rate_limited", wake_at=PAST) for kind in ("full", "incremental")}
 
@@ -541,7 +541,7 @@ def test_a_concurrent_sweep_and_trigger_do_not_deadlock(store: Store) -> None:
 
 
 def test_recording_calls_locks_the_run_before_its_events(store: Store) -> None:
-    """Whoever moves the run has its row, and then writes a line: the other way round each would wait for the other."""
+    """A transaction locks the run before it writes an event; the opposite order would deadlock."""
     run = store.run()
     writing = Thread(target=_sent, args=(store, run.id))
     with store.database.begin() as connection:
@@ -563,7 +563,7 @@ def _sent(store: Store, sync_id: int) -> None:
 
 
 def test_an_exhausted_connection_pool_raises_unavailable(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server is frozen: who asks next gets no connection, and no statement of its own ever fails."""
+    """The server is frozen: the next request gets no connection, and no statement fails."""
     monkeypatch.setattr(database._engine.pool, "_timeout", 0.05)
     with ExitStack() as all_of_them:
         for _ in range(10):

@@ -1,4 +1,4 @@
-"""Saved tracks and the walk over them: twins, removals, and what comes back."""
+"""Saved tracks and the walk over them: duplicates, removals, and returning rows."""
 
 from datetime import UTC, datetime
 
@@ -25,7 +25,7 @@ def save(store: Store, *rows: SavedTrackRow) -> tuple[set[str], set[str]]:
 
 
 def walk(store: Store, sync_id: int, *rows: SavedTrackRow) -> set[str]:
-    """One page; gives the ids met for the first time."""
+    """Store one page; return the ids met for the first time."""
     with store.database.begin() as connection:
         new, to_write = saved_tracks.mark_seen(connection, sync_id, store.account_id, rows)
         saved_tracks.save_tracks(connection, store.account_id, to_write)

@@ -1,11 +1,11 @@
-"""CONTRACT 2: the tables, columns and keys that outsiders rely on."""
+"""The public tables, columns and keys."""
 
 import pytest
 from sqlalchemy.exc import IntegrityError
 
 from tests.support.store import Store
 
-# name:type, with a `?` where CONTRACT says that it may be null. What stands before the bar is the key.
+# name:type, with a `?` if the column may be null. The columns before the bar are the key.
 TABLES = {
     "accounts": """id:bigint | spotify_user_id:text spotify_account_id:text? display_name:text status:text
         authorised_at:time created_at:time updated_at:time""",

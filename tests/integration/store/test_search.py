@@ -1,4 +1,4 @@
-"""What is searched for is found: nothing more, nothing less, in order, page by page; whatever is asked."""
+"""A search finds exactly the matching rows, in order, page by page, for any query."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -125,7 +125,7 @@ def _id(letter: str, number: int | None) -> str | None:
     return None if number is None else f"{letter}{number}"
 
 
-# ---- the same, without a database -----------------------------------------------------------------------------------
+# ---- a reference implementation -------------------------------------------------------------------------------------
 
 
 def plain(words: str) -> str:
@@ -160,7 +160,7 @@ def naive(shelf: Shelf, asked: Query) -> list[str]:
 
 
 def walked(database: Database, asked: Query, size: int) -> list[str]:
-    """All pages, one after the other."""
+    """Read all pages."""
     found: list[str] = []
     while True:
         with database.begin() as connection:
@@ -208,7 +208,7 @@ def compare(store: Store, shelf: Shelf, questions: list[Query], size: int) -> No
             assert {each.value: each.count for each in counted.by.get("genre", [])}.get(genre, 0) == of_it
 
 
-# ---- the other kinds ------------------------------------------------------------------------------------------------
+# ---- other kinds ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -253,7 +253,7 @@ def test_an_item_contains_all_known_fields(library: Store) -> None:
     assert choices == [search.NamedId("p", "P")]
 
 
-# ---- odd questions --------------------------------------------------------------------------------------------------
+# ---- unusual queries ------------------------------------------------------------------------------------------------
 
 
 @given(
@@ -296,7 +296,7 @@ def test_an_index_finds_a_part_of_a_name(store: Store, table: str) -> None:
 
 
 def test_a_server_without_trigrams_finds_the_same(empty_database_url: str) -> None:
-    """Its user may not make the extension: as on a foreign server."""
+    """The user may not create the extension, like on a managed server."""
     query(empty_database_url, "DROP ROLE IF EXISTS guest")
     query(empty_database_url, "CREATE ROLE guest LOGIN")
     query(empty_database_url, "ALTER SCHEMA public OWNER TO guest")

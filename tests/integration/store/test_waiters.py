@@ -1,4 +1,4 @@
-"""Who is told when a run is over: noted once, taken once, told again if nobody finished."""
+"""Waiting callers: recorded once, claimed once, answered again if an attempt did not finish."""
 
 import pytest
 from sqlalchemy import text
@@ -105,7 +105,7 @@ def tell(store: Store, task_id: str) -> None:
 
 
 def test_every_attempt_gives_the_same_answer(store: Store) -> None:
-    """A run that is resumed meanwhile: its errbacks may have been sent already."""
+    """The run is resumed meanwhile, but its errbacks may have been sent already."""
     run = store.run(status="failed", last_error="the lights went out")
     add(store, "one", run.id)
     take(store)

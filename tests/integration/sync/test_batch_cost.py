@@ -1,4 +1,4 @@
-"""A batch costs the same whatever is stored, even while Postgres has no statistics: in the tests it has none."""
+"""A batch costs the same for any stored library, even without statistics in Postgres, as in these tests."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,10 +17,10 @@ from tests.support.driver import Account
 from tests.support.store import Store
 
 STORED = 20_000
-# What a transaction may read of one table: its batch's rows a few times over.
+# The rows that a transaction may read of one table: the rows of its batch a few times.
 MOST = 2_500
 PAGE_COST = OPTIONS["random_page_cost"]
-# The worst case: Postgres plans a statement once, and that was when there was little in the tables.
+# The worst case: Postgres plans a statement once, while the tables are almost empty.
 OLD_PLANS = "-c%20plan_cache_mode%3Dforce_generic_plan"
 FILL = """
 INSERT INTO artists (id, uri, enrichment) SELECT 'x' || n, 'u', 'full' FROM generate_series(1, :n) n;
@@ -41,7 +41,7 @@ READ = "SELECT relname, COALESCE(seq_tup_read, 0) + COALESCE(idx_tup_fetch, 0) F
 
 
 class CountingDatabase(Database):
-    """Notes how many rows of each table a transaction has read."""
+    """Records how many rows of each table a transaction reads."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -52,7 +52,9 @@ class CountingDatabase(Database):
         with super().begin() as connection:
             yield connection
             self.read.append({table: int(rows) for table, rows in connection.execute(text(READ))})
-            connection.execute(text("SELECT pg_stat_force_next_flush()"))  # else the next one's numbers include these
+            connection.execute(
+                text("SELECT pg_stat_force_next_flush()")
+            )  # otherwise the next transaction would include these numbers
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def test_a_batch_reads_as_little_of_a_large_library_as_of_a_small_one(
         account = Account(accounts.add(sync, simulator.refresh_token(), None).spotify_user_id)
         old, run = store.run(status="failed"), driver.start(sync, account)
         counted = replace(sync, database=counting)
-        for _ in range(7):  # psycopg prepares a statement when it meets it for the sixth time
+        for _ in range(7):  # psycopg prepares a statement at its sixth execution
             driver.step(counted, run)
         counting.read.clear()
         for statement in FILL.split(";"):
@@ -79,5 +81,5 @@ def test_a_batch_reads_as_little_of_a_large_library_as_of_a_small_one(
         assert driver.run_to_end(counted, run)["status"] == "success"
         assert store.one("SELECT count(*) FROM seen_tracks WHERE sync_id = :id", id=old.id) == STORED
     much = Counter(table for read in counting.read for table, rows in read.items() if rows > MOST)
-    # What a run does once, when its walk is proved and when it ends, may go through all that there is.
+    # Work that a run does once, after a proven walk and at its end, may read whole tables.
     assert {table: times for table, times in much.items() if times > 1} == {}

@@ -1,4 +1,4 @@
-"""What is exported, read back, equals the tables."""
+"""Exported files, read back, equal the tables."""
 
 import csv
 import json
@@ -44,7 +44,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def synced(context: Context, simulator: Server, account: Account) -> Context:
-    """A library with a track that was removed, names that files could stumble over, plays."""
+    """A synced library with a removed track, names that are difficult in files, and plays."""
     full_sync(context, account)
     first = sql(context, "SELECT track_id FROM saved_tracks ORDER BY 1 LIMIT 1")[0].track_id
     simulator.world.edit("unlike", track=first)
@@ -56,7 +56,7 @@ def synced(context: Context, simulator: Server, account: Account) -> Context:
     return context
 
 
-# Of each table: what tells its rows apart and says what they are.
+# The columns compared of each table: keys and values.
 STORED = {
     "saved_tracks": """SELECT track_id, t.name, t.album_id, to_json(added_at) #>> '{}', to_json(removed_at) #>> '{}',
         ARRAY(SELECT artist_id FROM track_artists x WHERE x.track_id = s.track_id ORDER BY position) FROM saved_tracks s

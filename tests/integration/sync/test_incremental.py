@@ -1,4 +1,4 @@
-"""Incrementals over the real code and tables: what they cost, and that tables == truth after them."""
+"""Incrementals with the real code and tables: their cost, and tables == truth afterwards."""
 
 from collections import Counter
 from typing import Any
@@ -78,7 +78,7 @@ def test_does_not_request_an_unanswered_id_in_each_incremental(
     assert not [each for each in simulator.control.requests() if each["path"].startswith("/v1/artists?")][5:]
     with context.database.begin() as connection:
         assert connection.execute(text("SELECT count(*) FROM artists WHERE enrichment = 'stub'")).scalar() == 1
-    assert driver.full_sync(context, account)["items_deferred"] == 0, "a full sync tries again"
+    assert driver.full_sync(context, account)["items_deferred"] == 0, "a full sync requests the id again"
 
 
 def test_calls_saved_equals_the_cost_of_reading_the_lists_again(
@@ -89,10 +89,10 @@ def test_calls_saved_equals_the_cost_of_reading_the_lists_again(
     read = Counter(each["family"] for each in simulator.control.requests())
     refused = simulator.control.counters()["statuses"]["playlists"]
     calm = driver.incremental_sync(context, account)
-    # What was refused is not counted.
+    # Refused requests are not counted.
     again = read["library"] + read["playlists"] - sum(refused[each] for each in refused if each >= "400")
     assert calm["api_calls"] + calm["calls_saved"] == again
     simulator.control.add_fault(kind="status", status=429, retry_after=86_400, family="playlists", times=None)
     without = driver.incremental_sync(context, account)
     assert without["status"] == "success"
-    assert without["calls_saved"] == 0, "a list that was put off saved nothing"
+    assert without["calls_saved"] == 0, "a deferred list saves nothing"

@@ -1,4 +1,4 @@
-"""What an incremental costs, counted by the simulator: 10,000 tracks, 100 playlists."""
+"""The calls of an incremental, counted by the simulator: 10,000 tracks, 100 playlists."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -32,14 +32,14 @@ def beyond_look_ups(spent: Counter[str]) -> int:
 
 
 def fifteen_ties(server: Server) -> list[str]:
-    """Tracks that were all saved in one minute, long ago."""
+    """Return fifteen tracks that were saved in one minute long ago."""
     library = server.world.first
     at = library.saved[6_000][0]
     return [server.world.edit("insert_old", at=at)["track_id"] for _ in range(15)]
 
 
 def saved(context: Context, account: Account) -> int:
-    """Calls that the last run saved, by what it says itself."""
+    """Return the calls that the last run reports as saved."""
     with context.database.begin() as connection:
         newest = status.history(connection, account.name, 1)[0]
         return int(status.summary(connection, newest["sync_id"])["calls_saved"])

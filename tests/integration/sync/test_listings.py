@@ -1,4 +1,4 @@
-"""Saved albums and followed artists: read in full and in incremental runs, whatever happens meanwhile."""
+"""Saved albums and followed artists in full and incremental runs, with edits and errors in between."""
 
 import contextlib
 from collections import Counter
@@ -31,7 +31,7 @@ def store(context: Context) -> Store:
 
 @pytest.fixture
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two rows, for these lists alone: so that a small library has many."""
+    """Use pages of two rows for these lists, so that a small library has many pages."""
     get = client.SpotifyClient.get
 
     def small(self: client.SpotifyClient, request: Request, access_token: str) -> Any:
@@ -47,17 +47,17 @@ def asked(server: Server) -> Counter[str]:
 
 
 def grow(server: Server, rows: int = 4) -> None:
-    """More than a page of each."""
+    """Add more than one page to each list."""
     rng = Random(1)
     while len(server.world.first.albums) < rows:
         server.world.edit("save_album", rng=rng)
-    with contextlib.suppress(LookupError):  # there may be no more of them
+    with contextlib.suppress(LookupError):  # no further object is available
         while len(server.world.first.followed) < rows:
             server.world.edit("follow", rng=rng)
 
 
 def try_(server: Server, op: str, rng: Random) -> None:
-    with contextlib.suppress(LookupError, IndexError):  # there may be nothing left to do this to
+    with contextlib.suppress(LookupError, IndexError):  # no row is left for this edit
         server.world.edit(op, rng=rng)
 
 
@@ -113,12 +113,12 @@ def test_an_interrupted_read_continues_where_it_stopped(
     while driver.look(context, run).phase != "albums":
         driver.step(context, run)
     driver.step(context, run)
-    assert store.one("SELECT count(*) FROM saved_albums") in (1, 2), "one may be null"
+    assert store.one("SELECT count(*) FROM saved_albums") in (1, 2), "one row may be null"
     runs.cancel(context, run.id)
     simulator.control.reset_log()
     runs.resume(context, run.id)
     assert driver.run_to_end(context, run)["status"] == "success"
-    assert asked(simulator)["/v1/me/albums"] in (2, 2 + 3), "with a null row, it is read a second time"
+    assert asked(simulator)["/v1/me/albums"] in (2, 2 + 3), "a list with a null row is read a second time"
     right(context, account, simulator)
 
 

@@ -1,4 +1,4 @@
-"""What Spotify does that its documentation does not say, met by the whole program (table: unit/test_oddities.py)."""
+"""Undocumented behaviour of Spotify, handled by the whole program (table: unit/test_oddities.py)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +21,7 @@ def check(context: Context, simulator: Server, account: Account, *, deferred: in
 
 
 def lone_tracks(simulator: Server) -> list[str]:
-    """Saved tracks whose second no other row has."""
+    """Return saved tracks whose saved-at second is unique."""
     world = simulator.world
     seconds = [added for added, _ in world.first.saved]
     return [
@@ -89,7 +89,7 @@ def test_a_playlist_hidden_by_a_null_row_keeps_its_contents(
 def test_a_new_null_row_among_playlists_hides_no_later_removal(
     context: Context, simulator: Server, account: Account
 ) -> None:
-    """As when somebody follows a playlist of Spotify's own."""
+    """Like after following a playlist made by Spotify."""
     check(context, simulator, account)
     simulator.world.first.playlists.insert(1, None)
     check(context, simulator, account)
@@ -100,14 +100,14 @@ def test_a_new_null_row_among_playlists_hides_no_later_removal(
 def test_stores_the_counts_of_a_proven_walk(
     context: Context, simulator: Server, account: Account, store: Store
 ) -> None:
-    """Of Spotify's total, two null rows and a twin are no rows of ours."""
+    """Two null rows and a duplicate of Spotify's total have no stored row."""
     check(context, simulator, account)
     found = store.sql("SELECT id, walked_total, null_playlists FROM accounts WHERE walked_total > 0")
     assert [row[1:] for row in found] == [(33, simulator.world.first.playlists.count(None))]
     assert store.one("SELECT sum(rows) FROM excess_rows WHERE account_id = :id", id=found[0].id) == 3
 
 
-# ---- what a playlist's row does not say -----------------------------------------------------------------------------
+# ---- missing fields of a playlist -----------------------------------------------------------------------------------
 
 
 def test_keeps_playlist_fields_that_the_list_omits(
@@ -141,7 +141,7 @@ def test_reads_contents_with_an_unknown_snapshot_every_time(
 def test_a_missing_total_with_a_new_snapshot_is_not_the_old_total(
     context: Context, simulator: Server, account: Account, store: Store
 ) -> None:
-    """Else a playlist that was empty would stay so for ever."""
+    """Otherwise an empty playlist would stay empty forever."""
     made = simulator.world.edit("create_playlist", tracks=[])["playlist_id"]
     check(context, simulator, account)
     simulator.world.edit("withhold", playlist=made, fields=("total",))
@@ -150,7 +150,7 @@ def test_a_missing_total_with_a_new_snapshot_is_not_the_old_total(
     assert store.one("SELECT total_items FROM playlists WHERE id = :id", id=made) == 3
 
 
-# ---- ids that go ----------------------------------------------------------------------------------------------------
+# ---- withdrawn ids --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("kind", "phase"), [("artist", "artists"), ("album", "albums")])
@@ -184,7 +184,7 @@ def test_an_id_withdrawn_after_its_look_up_keeps_what_is_known(
 def test_contents_are_right_although_the_snapshot_id_lags(
     context: Context, simulator: Server, account: Account
 ) -> None:
-    """Rows change at once, the snapshot id to one that stands for nothing, and after thirty seconds to the new one."""
+    """Rows change at once; the snapshot id first becomes a meaningless one, and thirty seconds later the new one."""
     world = simulator.world
     world.snapshot_lag = 30
     check(context, simulator, account)
@@ -200,7 +200,7 @@ def test_contents_are_right_although_the_snapshot_id_lags(
 def test_an_account_reads_a_playlist_that_another_account_has_read(
     make_context: Callable[..., Context], store: Store
 ) -> None:
-    """That its contents are here does not say that this account may read them."""
+    """Stored contents do not imply that this account may read them."""
     with start("tiny", seed=7, accounts=2) as simulator:
         sync = make_context(simulator)
         for name in simulator.world.accounts:

@@ -1,4 +1,4 @@
-"""What was looked up long ago is looked up again: a few at a time, when nothing else is to be done."""
+"""Stale rows are looked up again: a few at a time, while nothing else runs."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ LATER = "UPDATE apps SET refreshed_at = refreshed_at - interval '30 minutes 1 se
 
 @pytest.fixture
 def aged(context: Context, simulator: Server, account: Account) -> Context:
-    """A synced library in a world that has moved on since."""
+    """A synced library whose rows at Spotify have changed since."""
     full_sync(context, account)
     simulator.world.edit("drift")
     simulator.control.reset_log()
@@ -49,7 +49,7 @@ def test_makes_one_call_per_half_hour_until_all_rows_are_fresh(
     age(aged, 181)
     assert enrich(aged).looked_up
     assert len(looked_up(simulator)) == 1
-    assert not enrich(aged).looked_up, "not so soon"
+    assert not enrich(aged).looked_up, "not before the half hour is over"
     assert len(looked_up(simulator)) == 1
     sql(aged, LATER)
     refresh_all(aged)
@@ -91,7 +91,7 @@ def known(context: Context, id_: str) -> tuple[Any, ...]:
 
 
 def unlisted(context: Context) -> str:
-    """An artist that no list tells, and a look-up alone."""
+    """Return an artist that no list contains, so that only a look-up finds it."""
     found: str = sql(
         context,
         """SELECT id FROM artists WHERE enrichment = 'full' AND id NOT IN (SELECT artist_id FROM followed_artists)
@@ -108,14 +108,14 @@ def test_a_known_id_is_gone_after_two_denials_days_apart(aged: Context, simulato
     refresh_all(aged)
     assert known(aged, gone) == before
     stale = "SELECT id FROM artists WHERE enrichment = 'full' AND enriched_at < now() - interval '1 day'"
-    assert [row.id for row in sql(aged, stale)] == [gone], "it bars nobody's way"
+    assert [row.id for row in sql(aged, stale)] == [gone], "it does not block other look-ups"
     asked = len(looked_up(simulator))
     enrich(aged)
-    assert len(looked_up(simulator)) == asked, "not at once"
+    assert len(looked_up(simulator)) == asked, "not immediately"
     sql(aged, "UPDATE artists SET lookup_until = lookup_until - interval '1 day'")
     enrich(aged)
     assert len(looked_up(simulator)) == asked + 1
-    assert known(aged, gone) == (*before[:2], "gone"), "and what was known of it stays"
+    assert known(aged, gone) == (*before[:2], "gone"), "its known values stay"
 
 
 def test_an_unanswered_refresh_costs_one_call_and_waits_longer(aged: Context, simulator: Server) -> None:
@@ -134,7 +134,7 @@ def test_an_unanswered_refresh_costs_one_call_and_waits_longer(aged: Context, si
         assert len(looked_up(simulator)) == asked
         sql(aged, "UPDATE artists SET lookup_until = now() - lookup_attempts * interval '1 second'")
         sql(aged, LATER)
-        # Asked for alone from the second time on, so let it be the same one.
+        # It is requested alone from the second attempt on, so let it be the same id.
         sql(aged, "UPDATE artists SET enriched_at = now() WHERE id <> :id", id=unlisted(aged))
     assert not sql(aged, "SELECT 1 FROM artists WHERE enrichment = 'stub'")
 

@@ -1,4 +1,4 @@
-"""Two Spotify APIs: the same library in both, an app that changes, budgets, and the backlog that drains by itself."""
+"""The two API regimes: the same library in both, changes of the regime, budgets, and draining the backlog."""
 
 from collections.abc import Callable
 from typing import Any
@@ -44,7 +44,7 @@ def truth(simulator: Server, account: Account) -> dict[str, Any]:
 
 
 def looked_up(simulator: Server) -> list[str]:
-    """Paths of the look-ups since the log was reset."""
+    """Return the paths of look-ups since the log was reset."""
     return [each["path"] for each in simulator.control.requests() if each["family"] in CATALOGUE]
 
 
@@ -67,11 +67,11 @@ def test_a_restricted_app_makes_no_useless_look_ups(make_context: MakeSync) -> N
         summary = driver.full_sync(sync, account)
         assert (summary["status"], summary["items_deferred"]) == ("success", 0)
         assert_tables_equal_truth(sync, account, truth(simulator, account), looked_up=False)
-        assert len(looked_up(simulator)) == 1, "the one that told"
+        assert len(looked_up(simulator)) == 1, "the call that revealed the regime"
         simulator.control.reset_log()
         assert driver.full_sync(sync, account)["status"] == "success"
         assert looked_up(simulator) == []
-        # Other people's playlists were refused once, and that is known.
+        # The refusal of other users' playlists is stored.
         assert "403" not in simulator.control.counters()["statuses"]["playlists"]
         assert_tables_equal_truth(sync, account, truth(simulator, account), looked_up=False)
         assert regime(sync) == "restricted"
@@ -91,10 +91,10 @@ def test_a_restricted_app_looks_up_single_ids_if_configured(make_context: MakeSy
         own = truth(simulator, account)
         listed = {*own["followed_artists"], *(row["album_id"] for row in own["saved_albums"])}
         left = {f"/v1/{each}/{id_}" for each in CATALOGUE for id_ in stored(sync, account)[each] if id_ not in listed}
-        assert sorted(asked) == sorted(left), "what a list has told is not asked for"
+        assert sorted(asked) == sorted(left), "rows completed by a list are not looked up"
         simulator.control.reset_log()
         driver.full_sync(sync, account)
-        assert looked_up(simulator) == [], "what was looked up is looked up"
+        assert looked_up(simulator) == [], "look-ups are not repeated"
 
 
 def test_enrichment_off_makes_no_look_ups_and_says_so(
@@ -112,17 +112,17 @@ def test_enrichment_off_makes_no_look_ups_and_says_so(
     assert_tables_equal_truth(context, account, truth(simulator, account))
 
 
-# ---- an app that changes --------------------------------------------------------------------------------------------
+# ---- changes of the regime ------------------------------------------------------------------------------------------
 
 
 def test_the_regime_changes_between_runs(make_context: MakeSync) -> None:
-    """Full, restricted, full: right in each, and nothing known from before is blanked."""
+    """Full, restricted, full: right in each, and known values stay."""
     with start("tiny", seed=11) as simulator:
         sync = make_context(simulator)
         account = enrolled(sync, simulator)
         driver.full_sync(sync, account)
         assert regime(sync) == "full"
-        # As if these had not been met yet.
+        # As if these rows were unknown.
         sql(
             sync,
             """UPDATE artists SET enrichment = 'stub', enriched_at = NULL, genres = NULL, popularity = NULL,
@@ -145,13 +145,13 @@ def test_the_regime_changes_between_runs(make_context: MakeSync) -> None:
 
 
 def without_blanks(before: Tables, now: Tables) -> Tables:
-    """What is there now, and what was known before: of unknown values, and of what may not be read any more."""
+    """Fill unknown values and unreadable contents of the new tables from the old ones."""
     wanted = {name: {**before[name], **rows} if name in KEPT else rows for name, rows in now.items()}
     for name in ("tracks", *CATALOGUE):
         for id_, row in now[name].items():
             older = before[name].get(id_)
             filled = _filled(row, older)
-            # A look-up of before stays one.
+            # A row that was looked up before stays complete.
             seen = name in CATALOGUE and older and older[-1] != "stub"
             wanted[name][id_] = (*filled[:-1], older[-1]) if older and seen else filled
     return wanted
@@ -187,7 +187,7 @@ def test_the_regime_changes_during_a_run(make_context: MakeSync, to: str, moment
 
 
 def test_keeps_to_a_budget_and_drains_the_rest_day_by_day(make_context: MakeSync) -> None:
-    """A quota of five a day, a budget of four: no 429, ever, and in the end all is in."""
+    """With a quota of five a day and a budget of four there is no 429, and finally all rows are complete."""
     quota = {"artists": 5, "albums": 5}
     with start("tiny", seed=7, regime="restricted", quota=quota) as simulator:
         sync = make_context(simulator, enrichment="always", enrichment_budget=4, artists_batch_size=3)
@@ -195,7 +195,7 @@ def test_keeps_to_a_budget_and_drains_the_rest_day_by_day(make_context: MakeSync
         summary = driver.full_sync(sync, account)
         assert summary["status"] == "success"
         assert summary["items_deferred"] == stubs(sync) > 8
-        assert spent(simulator) == {"artists": 4, "albums": 4}, "the call that told the regime counts"
+        assert spent(simulator) == {"artists": 4, "albums": 4}, "the call that revealed the regime counts"
         assert not enrich(sync).looked_up
         for _ in range(20):
             before = forecast(sync)
@@ -235,10 +235,10 @@ def test_several_accounts_share_one_budget(make_context: MakeSync) -> None:
         sync = make_context(simulator, enrichment="always", enrichment_budget=15, artists_batch_size=8)
         for account in [enrolled(sync, simulator, f"user0{number}") for number in (1, 2, 3)]:
             assert driver.full_sync(sync, account)["status"] == "success"
-        assert spent(simulator) == {"artists": 15, "albums": 13}, "two albums need no look-up: they are saved"
+        assert spent(simulator) == {"artists": 15, "albums": 13}, "two saved albums need no look-up"
 
 
-# ---- what is counted ------------------------------------------------------------------------------------------------
+# ---- counting calls -------------------------------------------------------------------------------------------------
 
 
 def test_every_request_is_in_the_ledger_and_in_its_run(context: Context, simulator: Server, account: Account) -> None:
@@ -272,7 +272,7 @@ def test_counts_requests_of_a_batch_that_lost_its_claim(context: Context, simula
 
 
 def test_counts_look_ups_before_sending_them(make_context: MakeSync) -> None:
-    """Whoever dies with them has spent them: the budget is never exceeded."""
+    """A process that dies has spent its calls, so the budget is never exceeded."""
     with start("tiny", seed=7, regime="restricted") as simulator:
         sync = make_context(simulator, enrichment="always", enrichment_budget=10, artists_batch_size=5)
         account = enrolled(sync, simulator)
@@ -287,7 +287,7 @@ def test_counts_look_ups_before_sending_them(make_context: MakeSync) -> None:
 
         sync.spotify.get = get  # type: ignore[method-assign, assignment, unused-ignore]
         assert driver.run_to_end(sync, run)["status"] == "success"
-        assert seen[0] == 1 + 5, "the call that told the regime, and a batch"
+        assert seen[0] == 1 + 5, "the call that revealed the regime, and one batch"
         assert ledger(sync)["artists"] == spent(simulator)["artists"] == 10
 
 
@@ -296,7 +296,7 @@ def test_counts_look_ups_before_sending_them(make_context: MakeSync) -> None:
 
 @pytest.fixture
 def backlog(context: Context, simulator: Server, make_context: MakeSync) -> Account:
-    """A library is in, but for its look-ups."""
+    """A synced library with pending look-ups."""
     account = enrolled(context, simulator)
     driver.full_sync(make_context(simulator, enrichment="off"), account)
     simulator.control.reset_log()
@@ -309,7 +309,7 @@ def test_the_scheduler_sends_enrich_twice_a_minute() -> None:
 
 
 def test_unreadable_replies_do_not_block_other_look_ups(context: Context, simulator: Server, backlog: Account) -> None:
-    """A list of another length than was asked for, each time: these are asked for alone, and in the end left alone."""
+    """The reply always has another length than requested: these ids are requested one by one and finally skipped."""
     ask = context.spotify.get
 
     def get(request: Any, token: str) -> Any:

@@ -1,4 +1,4 @@
-"""What comes by itself: taken once, by whom ever, whatever the clock, the settings and the accounts do meanwhile."""
+"""Schedules: each due time is taken once despite changes of the clock, the settings and the accounts."""
 
 import threading
 from collections.abc import Callable
@@ -28,7 +28,7 @@ Make = Callable[..., Context]
 
 @pytest.fixture
 def make(make_context: Callable[..., Context], simulator: Server) -> Make:
-    """A process with these settings; what is not named is off."""
+    """Create a process with these settings; schedules that are not named are disabled."""
 
     def made(**changes: Any) -> Context:
         off = {"full_sync_schedule": "", "incremental_interval": 0, "playback_interval": 0, "timezone": "Europe/Berlin"}
@@ -39,7 +39,7 @@ def make(make_context: Callable[..., Context], simulator: Server) -> Make:
 
 @pytest.fixture
 def often(make: Make, store: Store) -> Context:
-    """An incremental sync every half hour, planned."""
+    """A context with a planned incremental sync every half hour."""
     sync = make(incremental_interval=1800)
     assert tick(sync) == []
     return sync
@@ -50,12 +50,12 @@ def tick(context: Context) -> list[Run | PlaybackDue]:
 
 
 def due(store: Store, late: str = "1 second", kind: str = "incremental") -> None:
-    """What time would do."""
+    """Make a schedule due."""
     store.sql("UPDATE schedules SET due_at = now() - CAST(:late AS interval) WHERE kind = :kind", late=late, kind=kind)
 
 
 def seconds(store: Store, kind: str = "incremental", column: str = "due_at") -> float:
-    """From now until then."""
+    """Return the seconds until a due time."""
     return float(store.one(f"SELECT EXTRACT(epoch FROM {column} - now()) FROM schedules WHERE kind = :kind", kind=kind))
 
 
@@ -93,11 +93,11 @@ def test_missed_times_are_made_up_once(late: str, often: Context, store: Store) 
     assert [len(tick(often)) for _ in range(3)] == [1, 0, 0]
     over(store)
     assert tick(often) == []
-    assert seconds(store) > 890  # and the next one not at once
+    assert seconds(store) > 890  # the next one is not due at once
 
 
 def test_a_clock_set_back_creates_no_duplicate_run(often: Context, store: Store) -> None:
-    """The same time becomes due again, as if what was noted had been lost: its run is known by it."""
+    """The same time becomes due again, as if the update had been lost: the idempotency key finds its run."""
     due(store)
     at = of(store, "due_at")
     assert len(tick(often)) == 1
@@ -158,7 +158,7 @@ def test_sends_one_playback_message_per_account(make: Make, store: Store) -> Non
 
 def test_a_sweep_publishes_a_run_whose_message_was_never_sent(often: Context, store: Store) -> None:
     due(store)
-    (run,) = tick(often)  # and the worker dies before it publishes
+    (run,) = tick(often)  # the worker dies before it publishes
     assert isinstance(run, Run)
     assert runs.take_due_runs(often) == []
     store.set(run.id, wake_at="now()")
@@ -194,7 +194,7 @@ def test_concurrent_ticks_create_one_run_per_account(make: Make, store: Store) -
         for expected in (12, 24):
             due(store)
             made = [run for found in threads.map(ticks, processes) for run in found]
-            made += tick(processes[0])  # what two had skipped for each other's locks
+            made += tick(processes[0])  # rows that two ticks skipped because of each other's locks
             assert len({run.account_id for run in made}) == len(made) == 12
             assert store.one("SELECT count(*) FROM sync_history") == expected
             over(store)
@@ -205,11 +205,11 @@ def test_skips_a_schedule_locked_by_another_process(often: Context, store: Store
     with often.database.begin() as connection:
         (wanted,) = schedules.list_due(connection)
         assert schedules.lock_due(connection, wanted)
-        assert tick(often) == []  # and does not wait
+        assert tick(often) == []  # without waiting
         connection.rollback()
     assert len(tick(often)) == 1
     with often.database.begin() as connection:
-        assert schedules.lock_due(connection, wanted) is None  # that very time is over
+        assert schedules.lock_due(connection, wanted) is None  # that due time has passed
 
 
 def test_a_busy_account_does_not_delay_another(often: Context, store: Store) -> None:
@@ -279,7 +279,7 @@ def test_a_new_expression_or_time_zone_applies_from_the_next_tick(make: Make, st
 
 
 def test_a_due_run_is_not_lost_when_the_rule_changes(make: Make, often: Context, store: Store) -> None:
-    """Workers of two releases may even take turns."""
+    """Workers of two releases may even alternate."""
     other = make(incremental_interval=7200)
     due(store)
     assert len(tick(other)) == 1
@@ -327,7 +327,7 @@ def test_starts_a_run_while_some_families_are_free(families: tuple[str, ...], of
 
 
 def test_checks_a_day_long_limit_again_at_the_next_due_time(often: Context, store: Store) -> None:
-    """A person may end it."""
+    """A user may clear it earlier."""
     due(store)
     store.block("*", 86_000)
     tick(often)
@@ -375,7 +375,7 @@ def test_a_quota_stretches_the_interval_and_the_status_says_so(
     assert of(store, "stretched_to") is None
 
 
-# ---- what is told ---------------------------------------------------------------------------------------------------
+# ---- output ---------------------------------------------------------------------------------------------------------
 
 
 def told(context: Context, account: str | None = None) -> dict[tuple[str, str], str]:
@@ -422,7 +422,7 @@ def test_the_command_line_shows_the_schedule(make: Make, store: Store) -> None:
     assert document[0]["due_at"] == of(store, "due_at", "full").isoformat()
     assert spotisync("schedule", "--account", "nobody").code == 1
     store.sql("DELETE FROM accounts")
-    assert "There is no account yet" in spotisync("schedule").out
+    assert "No account yet" in spotisync("schedule").out
     assert spotisync("schedule", "--json").json == []
 
 

@@ -1,4 +1,4 @@
-"""Several accounts: the catalogue they share is looked up once, each gets its turn, one's trouble is its own."""
+"""Several accounts: shared rows are looked up once, accounts take turns, errors stay with their account."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ ENTITIES: tuple[Entity, ...] = ("artists", "albums")
 
 @pytest.fixture
 def simulator() -> Iterator[Server]:
-    """Neighbours' tastes overlap by half."""
+    """Neighbouring accounts share about half of their artists."""
     with start(120, seed=5, accounts=2) as server:
         yield server
 
@@ -43,7 +43,7 @@ def context(simulator: Server, make_context: Callable[..., Context]) -> Context:
 
 
 def in_turn(context: Context, *going: Run, before: Callable[[], None] = lambda: None) -> list[dict[str, Any]]:
-    """A batch of each, until all are over; returns their summaries."""
+    """Run one batch of each run in turn until all have ended; return their summaries."""
     for _ in range(500):
         unfinished = [run for run in going if driver.look(context, run).status not in OVER]
         if not unfinished:
@@ -71,7 +71,7 @@ def to_phase(context: Context, run: Run, phase: str) -> None:
 
 
 def take_all(context: Context, run: Run, lease: int = 100) -> None:
-    """The run's batch in flight has all the stubs there are."""
+    """Let the run's current batch claim all stubs."""
     with context.database.begin() as connection:
         for entity in ENTITIES:
             assert catalogue.claim_stubs(connection, entity, run.id, 10_000, lease)
@@ -96,7 +96,7 @@ def test_looks_up_no_id_twice_and_completes_both_libraries(context: Context, sim
     listed = store.sql("SELECT album_id FROM saved_albums UNION SELECT artist_id FROM followed_artists")
     assert there - {id_ for (id_,) in listed} <= set(times) <= there
     shared = "SELECT count(*) FROM (SELECT track_id FROM saved_tracks GROUP BY 1 HAVING count(*) > 1) t"
-    assert store.one(shared) > 10, "they have little in common, so this shows little"
+    assert store.one(shared) > 10, "the accounts share enough artists for this test"
 
 
 def test_waits_for_look_ups_of_another_run(context: Context, simulator: Server, store: Store) -> None:
@@ -120,7 +120,7 @@ def test_waits_for_look_ups_of_another_run(context: Context, simulator: Server, 
 @pytest.mark.parametrize("phase", ["artists", "playlists"])
 @pytest.mark.parametrize("way", ["lease", "failed", "disabled"])
 def test_takes_over_look_ups_that_another_run_abandoned(context: Context, store: Store, phase: str, way: str) -> None:
-    """Wherever it was met: early, or when this run has nothing else left to do."""
+    """The stub is found early or when this run has nothing else to do."""
     one, two = (driver.start(context, account) for account in (ONE, TWO))
     driver.step(context, two)
     to_phase(context, one, phase)
@@ -169,7 +169,7 @@ def test_a_failing_run_blocks_no_stub_of_another(context: Context, simulator: Se
     assert waits == 0
 
 
-# ---- commits that cross ---------------------------------------------------------------------------------------------
+# ---- conflicting commits --------------------------------------------------------------------------------------------
 
 
 def test_retries_a_batch_that_postgres_aborts_in_a_deadlock(
@@ -180,7 +180,7 @@ def test_retries_a_batch_that_postgres_aborts_in_a_deadlock(
     run = driver.start(context, ONE)
     driver.step(context, run)
     first, last = store.sql("SELECT min(id), max(id) FROM artists")[0]
-    store.sql("UPDATE artists SET name = 'old'")  # so that the same page writes them again
+    store.sql("UPDATE artists SET name = 'old'")  # so that the same page writes the rows again
     store.sql("UPDATE sync_state SET cursor = NULL WHERE entity_type = 'tracks'")
     tries, transact = [], victim.database.transact
 
@@ -195,7 +195,7 @@ def test_retries_a_batch_that_postgres_aborts_in_a_deadlock(
     outcomes: list[object] = []
     other = Thread(target=lambda: outcomes.append(driver.step(victim, run)))
     with store.database.begin() as connection:
-        # It sees a deadlock later than the batch does, so the batch is the one that is ended.
+        # It detects a deadlock later than the batch does, so Postgres aborts the batch.
         connection.execute(text("SET LOCAL deadlock_timeout = '10s'"))
         connection.execute(text("UPDATE artists SET name = 'held' WHERE id = :id"), {"id": last})
         other.start()
@@ -206,7 +206,7 @@ def test_retries_a_batch_that_postgres_aborts_in_a_deadlock(
         )
         connection.execute(text("UPDATE artists SET name = 'held' WHERE id = :id"), {"id": first})
     other.join()
-    assert len(tries) == 2, "they did not meet in a deadlock"
+    assert len(tries) == 2, "no deadlock happened"
     assert isinstance(outcomes[0], More | PhaseEnded)
     assert store.one("SELECT count(*) FROM artists WHERE name IN ('old', 'held')") == 0
 
@@ -214,8 +214,8 @@ def test_retries_a_batch_that_postgres_aborts_in_a_deadlock(
 def test_workers_that_write_the_same_rows_concurrently_all_commit(
     simulator: Server, make_context: Callable[..., Context], context: Context, store: Store
 ) -> None:
-    """Two whole runs over one list, in two threads."""
-    two = accounts.add(context, simulator.refresh_token(ONE.name), None)  # the same library, as the second account's
+    """Two complete runs over one list, in two threads."""
+    two = accounts.add(context, simulator.refresh_token(ONE.name), None)  # the same library for the second account
     store.sql("UPDATE accounts SET refresh_token = (SELECT refresh_token FROM accounts WHERE id = :id)", id=two.id)
     store.sql("UPDATE accounts SET access_token = (SELECT access_token FROM accounts WHERE id = :id)", id=two.id)
     going = [driver.start(context, account) for account in (ONE, TWO)]
@@ -235,7 +235,7 @@ def test_workers_that_write_the_same_rows_concurrently_all_commit(
     assert set(looked_up(simulator).values()) == {1}
 
 
-# ---- trouble --------------------------------------------------------------------------------------------------------
+# ---- errors ---------------------------------------------------------------------------------------------------------
 
 
 def revoked(_: Context, simulator: Server) -> None:
@@ -251,7 +251,7 @@ def disabled(context: Context, _: Server) -> None:
 
 
 def noted_elsewhere(context: Context, _: Server) -> None:
-    """Another worker has just met a refusal."""
+    """Record a refusal that another worker received."""
     with context.database.begin() as connection:
         connection.exec_driver_sql("UPDATE accounts SET status = 'needs_login' WHERE spotify_user_id = 'user02'")
 

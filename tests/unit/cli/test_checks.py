@@ -1,4 +1,4 @@
-"""Each check of the doctor: what is well, what is not, and the cure."""
+"""The checks of `spotisync doctor`: healthy, broken, and how to fix it."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ def having(**changes: Any) -> Settings:
 
 
 def is_(finding: Finding, state: str, *words: str) -> None:
-    """What has failed says what to do."""
+    """Check the state and the text of a finding; a failed one must say what to do."""
     assert finding.state == state, finding
     assert all(word in f"{finding.message} {finding.cure}" for word in words), finding
     assert (finding.state == "ok") == (finding.cure is None)
@@ -130,7 +130,7 @@ def test_warns_when_there_is_no_account() -> None:
 
 
 class Somebody:
-    """As much of an account as these checks look at."""
+    """The fields of an account that these checks read."""
 
     spotify_user_id = "alice"
 
@@ -164,7 +164,7 @@ def test_explains_the_error_that_spotify_returns(error: SpotisyncError, state: s
 
 def test_names_the_scopes_that_a_login_lacks() -> None:
     somebody: Any = Somebody()
-    assert checks.check_scopes(somebody, None) is None, "nobody knows"
+    assert checks.check_scopes(somebody, None) is None, "unknown scopes are not reported"
     all_ = checks.check_scopes(somebody, " ".join(oauth.SCOPES))
     assert all_
     is_(all_, "ok")

@@ -1,4 +1,4 @@
-"""What is drawn fits where it is drawn, and says what went wrong while it was watched."""
+"""Progress fits its terminal and reports outages while it is watched."""
 
 import io
 import itertools
@@ -44,7 +44,7 @@ def test_a_run_fits_the_width_without_truncating_a_word(state: str, width: int) 
     lines = drawn(progress.render_run(of), width)
     assert max(map(len, lines)) <= width
     assert "…" not in "".join(lines)
-    assert "\x1b" not in "".join(lines), "this is no terminal"
+    assert "\x1b" not in "".join(lines), "no escape codes without a terminal"
     said = " ".join(" ".join(lines).split())
     assert of["message"] in said
     assert all(note in said for note in of["notes"])
@@ -79,7 +79,7 @@ RUNS = [
 @pytest.mark.parametrize("runs", [RUNS, RUNS[:1], RUNS[1:2]])
 def test_the_table_has_one_line_per_run_at_any_width(runs: list[dict[str, Any]], width: int) -> None:
     head, *lines = drawn(progress.runs_table(runs, "UTC", width), width)
-    assert len(lines) == len(runs), "no line is broken"
+    assert len(lines) == len(runs), "no line wraps"
     assert max(map(len, [head, *lines])) <= width
     assert all(str(each["sync_id"]) in line for each, line in zip(runs, lines, strict=True))
     assert all(word in head for word in ("run", "status", "started", "took"))
@@ -115,7 +115,7 @@ def test_a_pipe_gets_a_line_only_when_something_changed(monkeypatch: pytest.Monk
         "tracks 1,247 / 3,500 · Reading saved tra",
         "The database can't be reached for 1 s; t",
         "tracks 1,247 / 3,500 · Reading saved tra",
-        "tracks 1,247 / 3,500 · Complete since 09",
+        "tracks 1,247 / 3,500 · Completed at 09:4",
     ]
 
 

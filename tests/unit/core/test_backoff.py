@@ -1,4 +1,4 @@
-"""How long to wait: what a 429 says, what is guessed when it says nothing, how retries back off."""
+"""Waiting times: from a 429, guessed without its header, and the backoff of retries."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime

@@ -1,4 +1,4 @@
-"""Differences are found, all of them, and for few pages."""
+"""The bisection finds every difference with few pages."""
 
 import random
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ def entry(minutes: int, track: str | None) -> ListRow:
 
 @dataclass
 class Search:
-    """Reads pages of a list until it is known how it differs from what is stored; every row that is read is stored."""
+    """Reads pages of a list until its differences from the stored rows are known; stores every row it reads."""
 
     stored: dict[str, int]
     excess: list[int]
@@ -40,7 +40,7 @@ class Search:
         return Expected(rows + [entry(minute, None) for minute in self.excess])
 
     def head(self) -> None:
-        """As an incremental does: from the top until rows older than the newest known."""
+        """Read the head like an incremental: from the top until rows older than the newest known one."""
         newest = max(self.stored.values(), default=-1)
         for offset in count(0, PAGE):
             self.page(offset)
@@ -57,7 +57,7 @@ class Search:
             before = len(self.read)
             for offset in step.offsets:
                 self.page(offset)
-            assert len(self.read) > before, "every probe reads something new"
+            assert len(self.read) > before, "every probe reads a new row"
 
 
 def listed(minutes: dict[str, int]) -> list[tuple[int, str | None]]:
@@ -138,7 +138,7 @@ minutes = st.integers(0, 40)
 
 @st.composite
 def edited(draw: st.DrawFn) -> tuple[dict[str, int], dict[str, int]]:
-    """A library, and what it was edited to: removals, new ones, ones saved again, some with an old date."""
+    """Draw a library and an edited one: rows removed, added, saved again, some with an old date."""
     size = draw(st.integers(0, 400))
     spread = draw(st.sampled_from([1, 5, 40, 400, 4_000]))
     rng = random.Random(draw(st.integers(0, 2**32)))
@@ -186,7 +186,7 @@ def test_null_rows_without_a_stored_counterpart_are_not_removals(
     found = searched.run()
     if isinstance(found, Compared):
         kept = without(searched.stored, set(found.missing))
-        # A null row more and a removal close by are one row less and one more: only what lies apart can be told.
+        # A new null row next to a removal leaves the count unchanged, so only distant changes can be detected.
         if not more:
             assert kept == now
             assert sorted(each.minute for each in found.excess) == sorted(entry(each, None).minute for each in stand)

@@ -1,4 +1,4 @@
-"""How many calls an incremental saves."""
+"""The number of calls that an incremental saves."""
 
 from hypothesis import given
 from hypothesis import strategies as st

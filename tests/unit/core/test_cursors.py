@@ -1,4 +1,4 @@
-"""Cursors go through a jsonb column and come back as they were."""
+"""Cursors survive a round trip through a jsonb column."""
 
 import json
 from datetime import UTC

@@ -1,4 +1,4 @@
-"""Spans in words."""
+"""Formatted durations."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The library is edited between any two requests of incrementals; after some calm ones the tables are right."""
+"""The library is edited between the requests of incrementals; later runs without edits repair the tables."""
 
 import random
 from collections.abc import Callable
@@ -23,7 +23,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass
 class Spotify:
-    """A list of saved tracks, newest first, by the minute; `nulls` stand in it by their dates."""
+    """A list of saved tracks, newest first, sorted by minute; `nulls` are sorted by their dates too."""
 
     saved: dict[str, datetime]
     nulls: list[datetime] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Spotify:
 
 @dataclass
 class Store:
-    """The tables, as far as they matter here."""
+    """The relevant tables, in memory."""
 
     saved: dict[str, datetime] = field(default_factory=dict)
     excess: list[datetime] = field(default_factory=list)
@@ -144,7 +144,7 @@ EDITS: dict[str, Callable[[Spotify], None]] = {
 
 
 def edited(spotify: Spotify, plan: list[str]) -> Callable[[Any], None]:
-    """One edit before each of the next requests."""
+    """Make one edit before each of the next requests."""
     left = list(plan)
     return lambda _: EDITS[left.pop(0)](spotify) if left else None
 

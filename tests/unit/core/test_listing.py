@@ -1,4 +1,4 @@
-"""Saved albums and followed artists: what a page says, where a reading goes on, what it proves."""
+"""Saved albums and followed artists: parsing a page, continuing a read, proving removals."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is missing may be behind a null row: as many as there are new ones, and no more."""
+"""A missing row may be hidden behind a null row; new null rows can hide at most their own number."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

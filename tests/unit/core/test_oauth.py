@@ -1,4 +1,4 @@
-"""What is asked of a person, what comes back, and how long it lasts."""
+"""Logins: redirect URIs, replies, scopes and expiry."""
 
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotisync.core import oauth
-from spotisync.core.oauth import LOGIN_LIFETIME, LOGIN, SCOPES, WARN_AFTER, LoginState
+from spotisync.core.oauth import LOGIN, LOGIN_LIFETIME, SCOPES, WARN_AFTER, LoginState
 from spotisync.errors import Misconfigured, NeedsLogin
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -72,7 +72,7 @@ def test_any_configured_value_is_parsed_or_rejected_with_a_message(uri: str) -> 
         assert "127.0.0.1:8420" in str(told)
 
 
-# ---- what comes back ------------------------------------------------------------------------------------------------
+# ---- replies --------------------------------------------------------------------------------------------------------
 
 
 def back(**answer: str) -> str:
@@ -93,7 +93,7 @@ def test_never_accepts_a_reply_to_another_login(url: str, state: str) -> None:
 
 def test_rejects_a_reply_with_another_state() -> None:
     assert oauth.has_state(back(code="AQ", state="mine"), "mine")
-    assert oauth.has_state(f"  {back(code='AQ', state='mine')}\n", "mine"), "as it is pasted"
+    assert oauth.has_state(f"  {back(code='AQ', state='mine')}\n", "mine"), "pasted with whitespace around it"
     for url in (
         back(code="AQ", state="other"),
         back(code="AQ"),

@@ -1,4 +1,4 @@
-"""Every oddity that Spotify is known to send, and whatever else may come as JSON."""
+"""Every known oddity of Spotify's replies, and arbitrary JSON."""
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -418,7 +418,7 @@ def test_a_look_up_reply_of_another_length_is_unreadable(body: Any) -> None:
         parse.artists_by_id(body, ["a1"])
 
 
-# ---- anything at all ------------------------------------------------------------------------------------------------
+# ---- arbitrary JSON -------------------------------------------------------------------------------------------------
 
 WORDS = (
     "items total id name uri type track item album artists genres popularity followers images url width is_local "

@@ -1,4 +1,4 @@
-"""What a batch asks for, and what its answers come to: any cut of them, resumed until the end, gives every row once."""
+"""The requests of a batch and the result of its answers: after any interruptions every row is stored once."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ def body(rows: Sequence[str], total: int) -> dict[str, Any]:
 
 @dataclass
 class Spotify:
-    """Playlists as Spotify has them: rows, what their list entry says of their number, what it refuses."""
+    """Playlists at Spotify: rows, the length in the list of playlists, refusals."""
 
     rows: dict[str, list[str]]
     says: dict[str, int | None] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Spotify:
 
 @dataclass
 class Reader:
-    """Reads contents batch by batch, as the store and the checkpoint would have it."""
+    """Reads contents batch by batch, with the store and the checkpoint in memory."""
 
     spotify: Spotify
     cursor: Contents = field(default_factory=Contents)
@@ -104,7 +104,7 @@ def names(count: int, name: str = "t") -> list[str]:
 PLAYLISTS = st.lists(
     st.tuples(
         st.integers(0, 130),
-        # What the list said of the number of rows: the truth, nothing, or what was so before.
+        # The length given by the list of playlists: correct, missing or outdated.
         st.sampled_from(("right", "right", "unknown", "less", "more")),
         st.sampled_from((None, None, None, None, 403, 404)),
     ),
@@ -236,7 +236,7 @@ def test_a_page_without_rows_before_the_end_is_unreadable() -> None:
         fold_contents(plan, [Answer(plan.requests[0], body([], 10))])
 
 
-# ---- what is unreadable in the middle -------------------------------------------------------------------------------
+# ---- unreadable pages -----------------------------------------------------------------------------------------------
 
 
 def test_keeps_contents_before_an_unreadable_page() -> None:
@@ -370,7 +370,7 @@ def test_a_list_whose_total_changed_proves_nothing() -> None:
 
 
 def test_a_wrong_sum_of_rows_proves_nothing_unless_it_is_constant() -> None:
-    """One went up past the reading and was missed, another one was pushed down and met twice. Or it is always so."""
+    """One playlist moved up past the read and was missed, another moved down and was met twice; or it is always so."""
     step = second_page(fold_list(Listing(reading=2, before=1), 0, [*names(49), None], 60), ["t7", *names(9, "q")], 60)
     assert not proves(step, 58, 1)
     assert proves(step, 58, 1, as_before=True)
@@ -378,7 +378,7 @@ def test_a_wrong_sum_of_rows_proves_nothing_unless_it_is_constant() -> None:
 
 
 def test_a_null_row_may_be_counted_twice() -> None:
-    """The rows add up, but of another number of null rows than there was: one of them may stand for one missed."""
+    """The rows add up, but with another number of null rows than before: one of them may replace a missed playlist."""
     step = second_page(fold_list(Listing(), 0, [*names(49), None], 60), [None, *names(9, "q")], 60)
     assert not proves(step, 58, 1)
     assert proves(step, 58, 2)
@@ -389,7 +389,7 @@ def test_a_null_row_may_be_counted_twice() -> None:
 
 
 def test_a_list_that_shrank_to_one_page_was_not_read_in_one_request() -> None:
-    """What its first page had may be hidden in the last one."""
+    """A row of the first page may be hidden in the last one."""
     step = fold_list(Listing(Walk(40, 41, step_back=40), nulls=3), 0, [None, *names(39)], 40)
     assert step.listing
     assert (step.listing.one_page, step.listing.steady) == (False, False)

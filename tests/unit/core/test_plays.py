@@ -1,4 +1,4 @@
-"""Which reports are one play: each real play one row, whatever is told how often, in whatever order."""
+"""Merging reports into plays: one row per real play, in any order and with any repetition."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,10 +14,10 @@ from spotisync.core.parse import Unreadable
 from spotisync.core.plays import REMEMBERED, Play, PlayGap, RecentPage
 from spotisync.core.rows import CatalogueRows
 
-# Half a second past: a time that Spotify tells is never by chance one of the whole seconds of an export.
+# Half a second past: a time in recently played never equals one of the whole seconds of the export by chance.
 START = datetime(2026, 3, 1, 12, 0, 0, 500_000, tzinfo=UTC)
-SHIFT = 7  # seconds by which two reports may be off, each to its side
-SHORTEST = 45_000  # heard for less, plays of one track could come closer than the window with both reports off
+SHIFT = 7  # seconds by which two reports may differ from the truth, in opposite directions
+SHORTEST = 45_000  # shorter plays of one track could be closer together than the window with both errors
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Table:
         return settled
 
     def of(self, real: Real) -> list[Play]:
-        """A play of a track is where its end is; a short one is in the export alone, so to the second."""
+        """Place a play by its end; a short one is only in the export, so it has whole seconds."""
         near = timedelta(seconds=SHIFT + 1 if real.told else 1)
         return [
             row
@@ -62,7 +62,7 @@ class Table:
 
 @st.composite
 def lives(draw: st.DrawFn) -> list[Real]:
-    """One play after the other, many of the same track, some given up after seconds."""
+    """Draw consecutive plays, many of the same track, some skipped after seconds."""
     lengths = st.one_of(st.integers(SHORTEST, 300_000), st.integers(2_001, 29_000))
     listened = draw(st.lists(st.tuples(st.sampled_from("abc"), lengths, st.integers(0, 90)), min_size=1, max_size=14))
     now, life = START, []

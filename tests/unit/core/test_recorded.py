@@ -1,4 +1,4 @@
-"""Recorded replies of Spotify: every row that is not null gives a row."""
+"""Recorded replies of Spotify: every row that is not null yields a row."""
 
 import json
 from pathlib import Path
@@ -92,7 +92,7 @@ PARSED = {
 
 
 def test_every_recorded_reply_has_a_test() -> None:
-    """What is left has no parser: the profile (see `Client.me`) and two errors."""
+    """The rest has no parser: the profile and two errors."""
     assert {path.stem for path in RECORDED.glob("*.json")} - PARSED == {"me", "error_404", "error_429_rate"}
 
 

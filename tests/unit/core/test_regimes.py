@@ -1,4 +1,4 @@
-"""Two Spotify APIs: how an app's calls tell which one it has, and what follows for look-ups."""
+"""The two API regimes: detecting the regime of an app and choosing the mode of look-ups."""
 
 from typing import Any
 

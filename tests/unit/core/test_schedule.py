@@ -1,4 +1,4 @@
-"""When what comes by itself is due: by any cron expression, in any zone, across any change of the clocks."""
+"""Due times of schedules: any cron expression, any time zone, any change of the clocks."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from spotisync.core import schedule
 from spotisync.core.schedule import Cron, Every, FamilyUsage, Rule
 
-# Clocks that change by an hour, by half of one, at midnight, backwards in winter, never; and a day that was left out.
+# Zones that change by an hour, by half an hour, at midnight, backwards in winter, never; and one with a skipped day.
 ZONES = (
     "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Havana", "Europe/Dublin", "Asia/Kolkata",
     "Africa/Cairo", "America/Sao_Paulo", "UTC", "Asia/Kathmandu", "Pacific/Apia",
@@ -23,7 +23,7 @@ moments = st.integers(0, 20 * 365 * 86_400).map(lambda seconds: BEGIN + timedelt
 
 
 def changes(zone: str) -> list[datetime]:
-    """Days in which its clocks changed."""
+    """The days on which the clocks of the zone changed."""
     days = (BEGIN + timedelta(days=n) for n in range(365 * 14))
     offsets = [(day, day.astimezone(ZoneInfo(zone)).utcoffset()) for day in days]
     return [day for (day, before), (_, after) in pairwise(offsets) if before != after]
@@ -34,7 +34,7 @@ CHANGES = {zone: changes(zone) or [BEGIN] for zone in ZONES}
 
 @st.composite
 def times_of_change(draw: st.DrawFn, zone: str) -> datetime:
-    """Any time, or one within two days of a change of the clocks."""
+    """Draw any time, or one within two days of a change of the clocks."""
     near = draw(st.sampled_from(CHANGES[zone])) + timedelta(minutes=draw(st.integers(-2880, 2880)))
     return draw(st.sampled_from((near, draw(moments))))
 
@@ -49,7 +49,7 @@ def starred(low: int, high: int) -> st.SearchStrategy[str]:
     return st.one_of(st.just("*"), steps, ranges, numbers(low, high))
 
 
-# At times of the day, as a person says them.
+# Times of day that people commonly choose.
 daily = st.tuples(numbers(0, 59), numbers(0, 23), st.just("*"), st.just("*"), starred(0, 7)).map(" ".join)
 anything = st.tuples(starred(0, 59), starred(0, 23), starred(1, 28), starred(1, 12), starred(0, 7)).map(" ".join)
 
@@ -97,7 +97,7 @@ def test_a_daily_time_fires_once_a_day_across_clock_changes(
 
 
 def wanted(found: datetime, zone: str, hour: int, minute: int) -> date:
-    """The day whose time it is; one that the clocks skip comes when they go on."""
+    """The day to which a due time belongs; a skipped time fires right after the gap."""
     local = found.astimezone(ZoneInfo(zone))
     if (local.hour, local.minute) == (hour, minute):
         return local.date()
@@ -112,7 +112,7 @@ def wanted(found: datetime, zone: str, hour: int, minute: int) -> date:
 
 @given(st.data(), zones, daily, st.integers(1, 40))
 def test_two_clocks_find_the_same_due_times(data: st.DataObject, zone: str, expression: str, account_id: int) -> None:
-    """Asked at any two moments, the same times are found: none is skipped, none is invented."""
+    """At any two moments the same due times are found: none is skipped, none is added."""
     rule, earlier = Cron(expression, zone), data.draw(times_of_change(zone))
     later = earlier + timedelta(seconds=data.draw(st.integers(0, 3 * 86_400)))
     first, second = (schedule.next_time(rule, each, account_id) for each in (earlier, later))
@@ -123,7 +123,7 @@ def test_two_clocks_find_the_same_due_times(data: st.DataObject, zone: str, expr
 
 @given(st.data(), zones, anything)
 def test_each_due_time_is_taken_once_at_any_clock_readings(data: st.DataObject, zone: str, expression: str) -> None:
-    """Ticks at any moments, also in no order, as two workers with two clocks would have them."""
+    """Ticks at any moments in any order, as from two workers with different clocks."""
     assume(next(CronSim(expression, BEGIN), None))
     rule, now = Cron(expression, zone), data.draw(times_of_change(zone))
     due, taken = schedule.next_time(rule, now, 1), []
@@ -138,7 +138,7 @@ def test_each_due_time_is_taken_once_at_any_clock_readings(data: st.DataObject, 
 
 @given(zones, anything, moments)
 def test_without_clock_changes_the_next_time_matches_the_expression(zone: str, expression: str, now: datetime) -> None:
-    """Away from changes of the clocks, whatever an account's place; that the library finds it is its own affair."""
+    """Without clock changes and for the first account; cronsim itself is not tested."""
     found = next(CronSim(expression, now), None)
     assume(found)
     rule = Cron(expression, "UTC")
@@ -199,7 +199,7 @@ def test_the_first_account_fires_exactly_when_the_expression_says() -> None:
     assert [schedule.position_in_interval(id_) for id_ in (1, 2, 3, 4, 5)] == [0, 1 / 2, 1 / 4, 3 / 4, 1 / 8]
 
 
-# ---- too few calls --------------------------------------------------------------------------------------------------
+# ---- budgets --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_a_deferred_run_is_due_at_the_end_of_the_limit_or_its_next_time() -> Non
     assert schedule.deferred_time(AT[2], AT[9], 2) == AT[2] + timedelta(seconds=30)
 
 
-# ---- in words -------------------------------------------------------------------------------------------------------
+# ---- formatting -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

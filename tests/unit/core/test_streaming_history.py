@@ -1,4 +1,4 @@
-"""Rows and files of the privacy export, in all the shapes that they have come in."""
+"""Rows and files of the streaming history, in all known forms."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""A walk over a list that is edited between any two requests: no row that stayed is skipped, and it ends."""
+"""A walk over a list that is edited between any two requests: it ends and skips no remaining row."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -38,7 +38,7 @@ class Library:
         return made
 
     def like(self, *, null: bool = False, track_id: str | None = None) -> None:
-        """Enter at the head, or behind some rows of the same minute."""
+        """Insert at the head, or behind some rows of the same minute."""
         self.made += 1
         row = SavedTrackRow(track_id or f"t{self.made}", self.now)
         ties = 0
@@ -72,7 +72,7 @@ def _minute(row: SavedTrackRow) -> datetime:
 
 @dataclass
 class Reader:
-    """Walks over a library. `between` is called before each request, `lost` says how many of a batch's pages arrive."""
+    """Walks over a library. `between` is called before each request, `lost` returns how many pages arrive."""
 
     library: Library
     pages: int
@@ -110,7 +110,7 @@ class Reader:
         self.cursor, pages = accept_tracks(self.cursor, [read[offset] for offset in kept])
         self.accepted |= {row for page in pages for row in page.rows if row}
         if was == "list" and self.cursor.stage == "head" and not self.cursor.done:
-            # From here on the head is read again: what is there now, and stays, is to be met as well.
+            # The head is read again from here: rows that exist now and stay must be met as well.
             self.stayed = self.library.there()
 
 
@@ -163,7 +163,7 @@ def check_many(pages: int, edits: int) -> None:
 
 
 def test_the_model_detects_a_walk_that_does_not_step_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the test above would prove nothing."""
+    """Without this the test above would prove nothing."""
     monkeypatch.setattr(Walk, "shrunk", lambda *_: 0)
     with pytest.raises(AssertionError, match="skipped"):
         check_many(1, 40)
@@ -182,11 +182,11 @@ def test_the_model_detects_a_walk_that_does_not_reread_the_head(monkeypatch: pyt
         check_many(1, 80)
 
 
-# ---- what it costs --------------------------------------------------------------------------------------------------
+# ---- cost -----------------------------------------------------------------------------------------------------------
 
 
 def calls_for(rows: int, pages: int) -> int:
-    """One page to learn the total, batches of pages that overlap by a row, one page of the head again."""
+    """Count one page for the total, pages that overlap by a row, and one page of the head again."""
     if rows <= 50:
         return 1
     batches, rest = divmod(rows - 50, 49 * pages + 1)
@@ -209,11 +209,11 @@ def test_ten_thousand_tracks_cost_about_two_hundred_calls() -> None:
     assert calls_for(10_000, 4) in range(200, 207)
 
 
-# ---- pages one by one -----------------------------------------------------------------------------------------------
+# ---- single pages ---------------------------------------------------------------------------------------------------
 
 
 def page(offset: int, rows: str, total: int) -> SavedTracksPage:
-    """A page with one row a letter; a dot is a null row. `a` is the newest of all."""
+    """A page with one row per letter; a dot is a null row. `a` is the newest row."""
     made = tuple(None if each == "." else SavedTrackRow(each, START - timedelta(hours=ord(each))) for each in rows)
     return SavedTracksPage(offset, len(rows), total, rows=made)
 

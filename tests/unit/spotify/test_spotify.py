@@ -1,4 +1,4 @@
-"""HTTP to errors, against the simulator: each thing that goes wrong is the right error, and none tells a token."""
+"""HTTP replies become the right errors, tested against the simulator; no error contains a token."""
 
 import io
 import json
@@ -69,7 +69,7 @@ def error_of(ask: Callable[..., Any], kind: type[SpotisyncError]) -> Any:
     return told.value
 
 
-# ---- what goes well -------------------------------------------------------------------------------------------------
+# ---- successes ------------------------------------------------------------------------------------------------------
 
 
 def test_answers_each_kind_of_request(spotify: Server, ask: Callable[..., Any]) -> None:
@@ -112,7 +112,7 @@ def test_each_thread_has_its_own_session_and_token() -> None:
         assert list(threads.map(lambda id_: client.get_profile(tokens[id_])["id"], asked)) == asked
 
 
-# ---- what goes wrong ------------------------------------------------------------------------------------------------
+# ---- errors ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_refusal_contains_the_message_of_spotify(fault: Any, ask: Any, body: s
     assert "Not on a Monday" in str(error_of(ask, Refused))
 
 
-# All that were seen, in every shape: three kinds of 403 mean more than the one thing asked for.
+# All observed kinds of 403, in every form: three of them concern more than the requested object.
 FORBIDDEN = {
     "Active premium subscription required for the owner of the app. When the subscription status changes, it can take "
     "a few hours before requests are allowed again.": AppBlocked,
@@ -329,7 +329,7 @@ def test_a_login_service_that_times_out_is_transient(spotify: Server, login: Acc
 
 
 def agree(attempt: LoginAttempt, user: str = "user01", **changed: str) -> dict[str, str]:
-    """What comes back when this person agrees."""
+    """Agree on the login page; return the parameters of the reply."""
     query = dict(parse_qsl(urlsplit(attempt.url).query)) | {"as": user} | changed
     page = attempt.url.partition("?")[0]
     reply = requests.get(page, params=query, allow_redirects=False, timeout=10)
@@ -430,12 +430,12 @@ def test_names_a_missing_scope_and_the_command_to_log_in(
             client.get(request, token)
 
 
-# ---- a service that says odd things ---------------------------------------------------------------------------------
+# ---- unusual replies ------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def saying() -> Iterator[Callable[[Any], AccountsClient]]:
-    """A login service that answers every request with this."""
+    """A login service that answers every request with the same reply."""
     said: list[bytes] = []
 
     class Handler(BaseHTTPRequestHandler):

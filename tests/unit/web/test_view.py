@@ -45,7 +45,7 @@ def test_shows_the_buttons_that_the_state_allows(status: str | None, paths: list
 def test_counts_a_wait_down_beside_a_sentence_that_stays_true() -> None:
     waits = shown("rate_limited", blocked=[block("library", LATER)], worker={**AT_WORK, "has_it": False})
     assert "(3 h 12 min)" in waits["message"]
-    assert view.headline(waits).startswith("Paused by Spotify until 13:02: quota of library reads.")
+    assert view.headline(waits).startswith("Paused until 13:02: Spotify quota for library reads.")
     html = render_status([waits])
     assert f'data-until="{LATER}"' in html
     assert ">3 h 12 min</time>" in html
@@ -66,8 +66,8 @@ def test_a_bar_shows_only_what_is_known() -> None:
     tracks, artists, albums, playlists = view.bars(shown(phases=phases, current_phase="artists"))
     assert (tracks.valuetext, tracks.moves) == ("3,498, 100%, done", False)
     assert artists.amount == "120, 100 were expected"
-    assert (albums.valuetext, albums.moves) == ("7, going", True)
-    assert (playlists.valuetext, playlists.width) == ("to come", 0)
+    assert (albums.valuetext, albums.moves) == ("7, running", True)
+    assert (playlists.valuetext, playlists.width) == ("queued", 0)
 
 
 def test_escapes_text_from_other_people() -> None:
@@ -85,4 +85,4 @@ def test_every_state_has_a_label_and_an_icon() -> None:
 
 def test_a_phase_without_a_live_worker_is_shown_as_interrupted() -> None:
     orphaned = shown(worker={**AT_WORK, "alive": False})
-    assert [bar.word for bar in view.bars(orphaned)] == ["interrupted", *["to come"] * 3]
+    assert [bar.word for bar in view.bars(orphaned)] == ["interrupted", *["queued"] * 3]
