@@ -1,114 +1,26 @@
 """The pace: a ceiling that is kept by all workers together, and used."""
 
-import threading
-import time
 from collections.abc import Callable
-from itertools import pairwise
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from spotisync.core.requests import Family
-from spotisync.gate.pace import KEPT, Pace, redis_url
+from spotisync.gate.pace import Pace, redis_url
 from tests.support.driver import Account
 from tests.support.truth import assert_tables_equal_truth
 from tests.support.waiting import wait_until
 from tests.system.programs import Deployment
 
 Deploy = Callable[..., Deployment]
-WINDOW = 2
 
 
-def most_in(times: list[float], seconds: float) -> int:
-    """The most that fall into any window of so many seconds."""
-    return max(sum(1 for each in times if first <= each < first + seconds) for first in times)
-
-
-def turns(pace: Pace, family: Family, until_then: float) -> list[float]:
-    taken: list[float] = []
-    while (now := time.time()) < until_then:
-        if seconds := pace.take_turn(family):
-            time.sleep(min(seconds, max(0.0, until_then - now)))
-        else:
-            taken.append(now)
-    return taken
-
-
-def together(paces: list[Pace], family: Family, seconds: float) -> list[float]:
-    """All of them take what they get, side by side."""
-    taken: list[float] = []
-    end = time.time() + seconds
-    threads = [threading.Thread(target=lambda each=each: taken.extend(turns(each, family, end))) for each in paces]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sorted(taken)
-
-
-def test_several_processes_share_one_rate_and_use_it_fully(broker_url: str) -> None:
-    paces = [Pace(redis_url(broker_url), "shared", rate=60, window=WINDOW) for _ in range(6)]
-    taken = together(paces, "library", 2 * WINDOW)
-    kept = 60 - 60 // KEPT
-    # A client notes its time before it asks, so the edge of a window is a little blurred.
-    assert most_in(taken, WINDOW * 0.95) <= kept
-    assert len(taken) >= 0.9 * kept * 2
-
-
-def test_playback_has_its_own_share_of_the_rate(broker_url: str) -> None:
-    pace = Pace(redis_url(broker_url), "own", rate=60)
-    assert pace.take_turn("library") == 0.0
-    while not pace.take_turn("library"):
-        pass
-    assert pace.take_turn("artists") > 0
-    assert pace.take_turn("player") == 0.0
-
-
-def test_apps_have_separate_rates(broker_url: str) -> None:
-    one, other = (Pace(redis_url(broker_url), client, rate=1) for client in ("one", "other"))
+def test_processes_share_a_pace_in_valkey(broker_url: str) -> None:
+    """The windows themselves are tested in `tests/unit/gate/test_pace.py`, on fakeredis."""
+    one, two = (Pace(redis_url(broker_url), "shared", rate=2) for _ in range(2))
     assert one.take_turn("library") == 0.0
-    assert one.take_turn("library") > 0
-    assert other.take_turn("library") == 0.0
-
-
-@pytest.mark.parametrize("url", [None, "redis+unix:///nowhere/valkey.sock?db=0"])
-def test_without_redis_each_process_limits_its_own_rate(url: str | None) -> None:
-    taken = together([Pace(url, "alone", rate=40, window=2)], "library", 2.5)
-    assert 0 < most_in(taken, 1.9) <= 40
-
-
-def test_without_a_rate_nothing_is_counted() -> None:
-    pace = Pace("redis://nowhere.invalid", "free", rate=0)
-    assert not any(pace.take_turn("library") for _ in range(1_000))
-
-
-@given(st.integers(1, 400))
-def test_the_rate_never_exceeds_the_configured_one(rate: int) -> None:
-    pace = Pace(None, "any", rate)
-    assert pace._sync
-    assert pace._kept
-    shares = {pace._sync, pace._kept}
-    assert sum(share.windows[-1].amount for share in shares) == rate
-    for share in shares:
-        for short, long in pairwise(share.windows):
-            assert 1 <= short.amount <= long.amount
-            assert short.amount * long.get_expiry() >= long.amount * short.get_expiry(), "the ceiling can be reached"
-
-
-@pytest.mark.parametrize(
-    ("celery", "ours"),
-    [
-        ("redis://:pw@host:6379/2", "redis://:pw@host:6379/2"),
-        ("rediss://host", "rediss://host"),
-        ("redis+socket:///run/valkey.sock?virtual_host=4", "redis+unix:///run/valkey.sock?db=4"),
-        ("redis+socket:///run/valkey.sock", "redis+unix:///run/valkey.sock?db=0"),
-        ("rpc://", None),
-        ("db+postgresql://host", None),
-    ],
-)
-def test_derives_the_redis_url_from_the_result_backend(celery: str, ours: str | None) -> None:
-    assert redis_url(celery) == ours
+    assert two.take_turn("artists") > 0
+    assert two.take_turn("player") == 0.0, "playback has a share of its own"
+    assert one.take_turn("player") > 0
+    assert Pace(redis_url(broker_url), "another client", rate=2).take_turn("library") == 0.0
 
 
 def trigger(deployment: Deployment, account: Account) -> None:
