@@ -1,4 +1,4 @@
-"""May a request be sent now? Cooldowns in Postgres, the pace in Redis."""
+"""Whether a request may be sent now: cooldowns in Postgres, the pace in Redis."""
 
 from spotisync.gate.gate import Gate
 from spotisync.gate.pace import Pace

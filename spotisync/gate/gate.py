@@ -1,4 +1,4 @@
-"""The gate: may a request of this family be sent now? Every request passes it, in every process."""
+"""The gate: every request passes it before it is sent, in every process."""
 
 import threading
 import time
@@ -13,9 +13,9 @@ from spotisync.gate.pace import UNPACED, Pace
 from spotisync.store import cooldowns
 from spotisync.store.cooldowns import Cooldown
 
-# Tests and people may move a cooldown in SQL, and other processes meet new ones: nothing is believed for longer.
+# Seconds. Cooldowns are also changed by other processes and in SQL, so the cache is short.
 CACHE_SECONDS = 0.5
-# A request that would wait longer for its turn gives the worker's slot back: its batch comes again later.
+# Seconds. A request that would wait longer for its turn frees the worker's slot; its batch is retried later.
 PATIENCE = 2.0
 
 Begin = Callable[[], AbstractContextManager[Any]]
@@ -33,9 +33,9 @@ class Gate:
         self._blocks: list[Cooldown] = []
 
     def enter(self, family: Family) -> None:
-        """Return when a request of the family may be sent, which has to be at once. Raises `Wait` if that takes long.
+        """Block until a request of the family may be sent; send it at once. Raises `Wait` if that takes too long.
 
-        The cooldown is looked at after the wait for a turn: it may have come meanwhile.
+        The cooldown is checked again after each wait for a turn, since one may have been recorded meanwhile.
         """
         deadline = time.monotonic() + PATIENCE
         while True:
@@ -53,19 +53,19 @@ class Gate:
             raise Wait(family, block.until, block.reason, block.seconds)
 
     def find_block(self, family: str, *, fresh: bool = False) -> Cooldown | None:
-        """The longest cooldown that covers the family now, or None. `fresh`: as Postgres has it at this moment."""
+        """The longest active cooldown of the family, or None. `fresh`: bypass the cache."""
         with self._lock:
             if fresh or time.monotonic() - self._read_at > CACHE_SECONDS:
-                began = time.monotonic()
+                started = time.monotonic()
                 with self._begin() as connection:
                     self._blocks = cooldowns.list_active(connection, self._client_id)
-                self._read_at = began
+                self._read_at = started
             age = time.monotonic() - self._read_at
             covering = [each for each in self._blocks if each.family in {family, "*"} and each.seconds > age]
         return max(covering, key=lambda each: each.until, default=None)
 
     def record_429(self, family: Family, header: str | None, *, quota: bool) -> Wait:
-        """A 429 came: commit its cooldown, extended and never shortened. Returns the `Wait` to raise."""
+        """Commit the cooldown of a 429; an existing one is extended, never shortened. Returns the `Wait` to raise."""
         with self._begin() as connection:
             until, reason = cooldowns.record(connection, self._client_id, family, header, quota=quota)
         with self._lock:

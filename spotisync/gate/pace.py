@@ -1,78 +1,84 @@
-"""The pace: how many requests all workers together send in any 30 seconds. It lives in Redis, and may be lost.
+"""The pace: a limit on the requests that all workers together send in any 30 s. It is in Redis and may be lost.
 
-Spotify counts in a rolling window of 30 s whose size it does not publish, and sends 429 to whoever goes over. Two
-windows hold the pace here: the long one keeps the ceiling, a short one within it spreads the requests, so that a sync
-moves on all the time instead of a second in thirty.
+Spotify counts requests in a rolling window of 30 s, does not publish its limit, and answers 429 above it. Two windows
+are used here: the long one enforces the limit; the short one spreads the requests, so that a sync advances
+continuously instead of for one second in thirty.
 """
 
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import parse_qs, urlsplit
 
 from limits import RateLimitItemPerSecond
 from limits.errors import StorageError
-from limits.storage import MemoryStorage, RedisStorage, Storage, storage_from_string
+from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from spotisync.core.requests import Family
 
 log = logging.getLogger(__name__)
 
-# A second more than Spotify's: a request takes its time from here to there, and not always the same.
+# Seconds; one more than Spotify's window, because the time from here to Spotify varies.
 WINDOW = 31
-# Within a short window a fifth more than the even share may go, so that what was missed can be made up for.
-SPREAD = 2
-# For so long a Redis that did not answer is not asked again.
+# Seconds. A short window allows a fifth more than its even share, so that unused turns can be made up for.
+SHORT_WINDOW = 2
+# After an error, Redis is not asked again for this long.
 AWAY_SECONDS = 5.0
-# Of sixty requests one is kept for playback, which must not wait behind a sync.
-KEPT = 60
+# One request in sixty is reserved for playback, which must not wait behind a sync.
+PLAYBACK_SHARE = 60
 
 
 @dataclass(frozen=True)
 class RateShare:
-    """Some of the ceiling, with its windows; what is in one window does not count in another one's."""
+    """A part of the limit with its own windows; shares do not count each other's requests."""
 
     name: str
     windows: tuple[RateLimitItemPerSecond, ...]
 
     @classmethod
     def of(cls, name: str, requests: int, window: int) -> "RateShare":
-        """So many requests in so many seconds."""
-        burst = -(-requests * SPREAD * 6 // (window * 5))
-        short = RateLimitItemPerSecond(burst, SPREAD)
+        burst = -(-requests * SHORT_WINDOW * 6 // (window * 5))
+        short = RateLimitItemPerSecond(burst, SHORT_WINDOW)
         long = RateLimitItemPerSecond(requests, window)
         return cls(name, (short, long) if burst < requests else (long,))
 
 
 class Pace:
-    """Shared by all that use one client id. `rate`: the ceiling of requests in 30 s, 0 for none.
+    """Shared by all processes of one client id. `rate`: requests per 30 s, 0 for no limit.
 
-    Without Redis, or while it is away, each process paces itself; a 429 that comes of it is heeded like any other.
+    Without Redis, or while it is away, each process applies the limit on its own; a 429 that results is handled as
+    usual.
     """
 
     def __init__(self, redis_url: str | None, client_id: str, rate: int, window: int = WINDOW) -> None:
-        kept = max(1, rate // KEPT) if rate > 1 else 0
+        playback = max(1, rate // PLAYBACK_SHARE) if rate > 1 else 0
         self._client_id = client_id
-        self._rate = rate
-        self._sync = RateShare.of("sync", rate - kept, window) if rate else None
-        self._kept = RateShare.of("kept", kept, window) if kept else self._sync
-        self._together = MovingWindowRateLimiter(_storage(redis_url)) if redis_url and rate else None
+        self._sync = RateShare.of("sync", rate - playback, window) if rate else None
+        self._playback = RateShare.of("kept", playback, window) if playback else self._sync
+        self._shared = _limiter(redis_url) if redis_url and rate else None
         self._away_until = float("-inf")
 
     @cached_property
-    def _alone(self) -> MovingWindowRateLimiter:
-        return MovingWindowRateLimiter(MemoryStorage())  # it starts a thread, so not before it is needed
+    def _local(self) -> MovingWindowRateLimiter:
+        return MovingWindowRateLimiter(MemoryStorage())  # on first use, because it starts a thread
 
     def take_turn(self, family: Family) -> float:
-        """Take a turn: 0.0 when the request may be sent at once, else in how many seconds it is worth asking again."""
-        share = self._kept if family == "player" else self._sync
-        return self._ask(lambda limiter: self._take(limiter, share)) if share else 0.0
+        """Take a turn. Returns 0.0 if the request may be sent now, else the seconds after which to try again."""
+        share = self._playback if family == "player" else self._sync
+        if share is None:
+            return 0.0
+        if self._shared and time.monotonic() > self._away_until:
+            try:
+                return self._take(self._shared, share)
+            except StorageError as error:
+                self._away_until = time.monotonic() + AWAY_SECONDS
+                log.warning("Redis does not answer (%s); pacing in this process only", type(error.__cause__).__name__)
+        return self._take(self._local, share)
 
     def _take(self, limiter: MovingWindowRateLimiter, share: RateShare) -> float:
-        """Both windows are looked at before either counts: a turn that one refuses is not to be lost in the other."""
+        """Test both windows before counting in either: a turn that one refuses must not count in the other."""
         key = (self._client_id, share.name)
         for take in (limiter.test, limiter.hit):
             for window in share.windows:
@@ -80,21 +86,12 @@ class Pace:
                     return max(0.01, limiter.get_window_stats(window, *key).reset_time - time.time())
         return 0.0
 
-    def _ask(self, take: Callable[[MovingWindowRateLimiter], float]) -> float:
-        if self._together and time.monotonic() > self._away_until:
-            try:
-                return take(self._together)
-            except StorageError as error:
-                self._away_until = time.monotonic() + AWAY_SECONDS
-                log.warning("Redis does not answer (%s): this process paces itself", type(error.__cause__).__name__)
-        return take(self._alone)
-
 
 UNPACED = Pace(None, "", 0)
 
 
 def redis_url(url: str) -> str | None:
-    """Celery's URL of a Redis as redis-py wants it; None if it names something else."""
+    """Convert Celery's Redis URL to that of `limits`; None if it is no Redis URL."""
     parts = urlsplit(url)
     if parts.scheme in {"redis", "rediss"}:
         return url
@@ -104,7 +101,6 @@ def redis_url(url: str) -> str | None:
     return f"redis+unix://{parts.netloc}{parts.path}?db={database}"
 
 
-def _storage(redis_url: str) -> Storage:
-    storage = storage_from_string(redis_url, wrap_exceptions=True, socket_timeout=1, socket_connect_timeout=1)
-    assert isinstance(storage, RedisStorage)  # noqa: S101
-    return storage
+def _limiter(redis_url: str) -> MovingWindowRateLimiter:
+    storage = RedisStorage(redis_url, wrap_exceptions=True, socket_timeout=1, socket_connect_timeout=1)
+    return MovingWindowRateLimiter(storage)
