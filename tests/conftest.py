@@ -1,4 +1,4 @@
-"""Real servers for every test that wants them: one Postgres and one Valkey a test process, a database a test."""
+"""Real servers for the tests: one Postgres and one Valkey per test process, one database per test."""
 
 import itertools
 import shutil
@@ -26,13 +26,13 @@ hypothesis_settings.register_profile("spotisync", deadline=None, print_blob=True
 hypothesis_settings.load_profile("spotisync")
 
 SECRET_KEY = "c3BvdGlzeW5jLXRlc3RzLW9ubHktMzItYnl0ZXMtISE="
-# What is lost with the machine is of no interest here, what is lost with a process is.
+# Tests check that data survives the end of a process, not the loss of the machine.
 QUICK = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
 
 
 @pytest.fixture(scope="session")
 def directory() -> Iterator[Path]:
-    """Short, for sockets' sake, and open to the user that Postgres runs as."""
+    """A short path, because of sockets, that the user of Postgres can read."""
     path = Path(tempfile.mkdtemp(prefix="spotisync-", dir="/tmp"))
     path.chmod(0o755)
     yield path
@@ -52,7 +52,7 @@ def postgres(servers: tuple[Postgres, Valkey]) -> Postgres:
 
 @pytest.fixture(scope="session")
 def template(postgres: Postgres) -> str:
-    """A database with the tables in, to be copied."""
+    """A database with all tables, to be copied."""
     _administer(postgres, "CREATE DATABASE template_spotisync")
     migrate.upgrade(_url(postgres, "template_spotisync"))
     return "template_spotisync"
@@ -91,7 +91,7 @@ def _administer(postgres: Postgres, statement: str) -> None:
 
 @pytest.fixture
 def simulator() -> Iterator[Server]:
-    """A tiny library, in a thread of this process."""
+    """A simulator with a tiny library, in a thread of this process."""
     with start("tiny", seed=7) as server:
         yield server
 
@@ -118,8 +118,8 @@ def make_settings(database_url: str, directory: Path) -> Callable[..., Settings]
 
 
 @pytest.fixture
-def make_sync(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., Context]]:
-    """Make a `Sync` against a simulator; several stand for several worker processes."""
+def make_context(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., Context]]:
+    """Make a `Context` for a simulator. Several contexts behave like several worker processes."""
     made: list[Context] = []
 
     def make(simulator: Server, **changes: Any) -> Context:
@@ -133,8 +133,8 @@ def make_sync(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., 
 
 
 @pytest.fixture
-def context(simulator: Server, make_sync: Callable[..., Context]) -> Context:
-    return make_sync(simulator)
+def context(simulator: Server, make_context: Callable[..., Context]) -> Context:
+    return make_context(simulator)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""People are told each thing once: by a service that is there, or that comes back, or beside one that is dead."""
+"""Each event is notified once: with a service that works, that recovers, or beside one that never answers."""
 
 import json
 import threading
@@ -22,10 +22,10 @@ DEAD = "json://127.0.0.1:9/t0ps3cret"
 
 
 class Hook:
-    """A service that takes what it is sent, or refuses it."""
+    """A notification service that accepts or rejects messages."""
 
     def __init__(self) -> None:
-        self.told: list[dict[str, str]] = []
+        self.received: list[dict[str, str]] = []
         self.up = True
         outer = self
 
@@ -33,7 +33,7 @@ class Hook:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 if outer.up:
-                    outer.told.append(body)
+                    outer.received.append(body)
                 self.send_response(200 if outer.up else 503)
                 self.end_headers()
 
@@ -47,7 +47,7 @@ class Hook:
 
     @property
     def titles(self) -> list[str]:
-        return [each["title"].removeprefix("spotisync: ") for each in self.told]
+        return [each["title"].removeprefix("spotisync: ") for each in self.received]
 
     def close(self) -> None:
         self._server.shutdown()
@@ -63,7 +63,7 @@ def hook() -> Iterator[Hook]:
 
 
 @pytest.fixture
-def telling(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., Context]]:
+def make_context(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., Context]]:
     made: list[Context] = []
 
     def make(notify: str, **changes: Any) -> Context:
@@ -73,13 +73,13 @@ def telling(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., Co
         return made[-1]
 
     yield make
-    for sync in made:
-        sync.close()
+    for each in made:
+        each.close()
 
 
 @pytest.fixture
-def context(hook: Hook, telling: Callable[..., Context]) -> Context:
-    return telling(hook.url)
+def context(hook: Hook, make_context: Callable[..., Context]) -> Context:
+    return make_context(hook.url)
 
 
 def end(store: Store, status: Any, error: str | None = None, sync_type: str = "full") -> int:
@@ -91,8 +91,8 @@ def end(store: Store, status: Any, error: str | None = None, sync_type: str = "f
     return run.id
 
 
-def at_once(context: Context, number: int = 3) -> None:
-    """As several sweeps would."""
+def send_concurrently(context: Context, number: int = 3) -> None:
+    """Like several sweeps."""
     threads = [threading.Thread(target=notifications.send_due, args=(context,)) for _ in range(number)]
     for thread in threads:
         thread.start()
@@ -112,28 +112,28 @@ def park(store: Store, seconds: int) -> runs.Run:
 
 def test_notifies_once_of_a_failure_and_once_of_the_recovery(store: Store, context: Context, hook: Hook) -> None:
     failed = end(store, "failed", "Spotify answered 500")
-    at_once(context)
+    send_concurrently(context)
     notifications.send_due(context)
-    end(store, "failed", "and again")  # until it is well, once is enough
+    end(store, "failed", "and again")  # one notification until the next success
     notifications.send_due(context)
-    assert hook.titles == ["a sync of me has failed"]
-    assert "Spotify answered 500" in hook.told[0]["message"]
-    assert f"spotisync resume {failed}" in hook.told[0]["message"]
-    assert hook.told[0]["type"] == "failure"
+    assert hook.titles == ["sync of me failed"]
+    assert "Spotify answered 500" in hook.received[0]["message"]
+    assert f"spotisync resume {failed}" in hook.received[0]["message"]
+    assert hook.received[0]["type"] == "failure"
     end(store, "success")
-    at_once(context)
+    send_concurrently(context)
     end(store, "failed", "another day")
     notifications.send_due(context)
-    assert hook.titles[1:] == ["me is synced again", "a sync of me has failed"]
+    assert hook.titles[1:] == ["sync of me succeeded again", "sync of me failed"]
 
 
 def test_notifies_once_of_an_ended_login_and_not_of_the_failed_run(store: Store, context: Context, hook: Hook) -> None:
     store.sql("UPDATE accounts SET status = 'needs_login', last_error = 'revoked', authorised_at = now()")
     end(store, "failed", "revoked; log in again")
-    at_once(context)
+    send_concurrently(context)
     notifications.send_due(context)
     assert hook.titles == ["me has to log in again"]
-    assert "spotisync login" in hook.told[0]["message"]
+    assert "spotisync login" in hook.received[0]["message"]
     store.sql("UPDATE accounts SET status = 'active', last_error = NULL")
     notifications.send_due(context)
     notifications.send_due(context)
@@ -144,57 +144,57 @@ def test_notifies_a_month_and_three_days_before_a_login_expires(store: Store, co
     for days in (140, 151, 152, 178, 179):
         store.sql("UPDATE accounts SET authorised_at = date_trunc('day', now()) - make_interval(days => :d)", d=days)
         notifications.send_due(context)
-        # The same login, some days later.
+        # The same login some days later.
         store.sql(
             """UPDATE notices SET key = 'login_ends:' || a.id || ':' || CAST(EXTRACT(epoch FROM a.authorised_at
             - make_interval(days => :next)) AS bigint) || substring(key from ':[0-9]+$') FROM accounts a
             WHERE kind = 'login_ends'""",
             next={140: 11, 151: 1, 152: 26, 178: 1, 179: 0}[days],
         )
-    assert hook.titles == ["the login of me ends soon"] * 2
-    assert "log in again before that" in hook.told[0]["message"]
+    assert hook.titles == ["login of me expires soon"] * 2
+    assert "log in again before that" in hook.received[0]["message"]
     store.sql("UPDATE accounts SET authorised_at = now()")
     notifications.send_due(context)
-    assert len(hook.told) == 2
+    assert len(hook.received) == 2
 
 
 def test_notifies_once_of_a_long_wait_and_once_of_its_end(store: Store, context: Context, hook: Hook) -> None:
     run = park(store, 7200)
-    at_once(context)
-    assert hook.titles == ["the sync of me is paused"]
-    assert "Paused by Spotify until" in hook.told[0]["message"]
+    send_concurrently(context)
+    assert hook.titles == ["sync of me is paused"]
+    assert "Paused until" in hook.received[0]["message"]
     store.block("library", -1)
     assert store.due() == [run.id]
     notifications.send_due(context)
     token = store.claim(store.look(run.id))
     assert token
-    with store.database.begin() as connection:  # told off once more: the same wait goes on
+    with store.database.begin() as connection:  # another 429 during the same wait
         runs.release(connection, store.look(run.id), token, 9000, park=True)
     store.block("library", 9000)
     notifications.send_due(context)
-    assert len(hook.told) == 1
+    assert len(hook.received) == 1
     store.block("library", -1)
     assert store.due() == [run.id]
     token = store.claim(store.look(run.id))
     assert token
     assert store.advance(run, token)
-    at_once(context)
+    send_concurrently(context)
     notifications.send_due(context)
-    assert hook.titles[1:] == ["the sync of me goes on"]
+    assert hook.titles[1:] == ["sync of me resumed"]
 
 
 def test_does_not_notify_of_a_short_wait(
-    store: Store, telling: Callable[..., Context], context: Context, hook: Hook
+    store: Store, make_context: Callable[..., Context], context: Context, hook: Hook
 ) -> None:
     run = park(store, 1800)
     notifications.send_due(context)
-    assert hook.told == []
-    notifications.send_due(telling(hook.url, notify_after=900))
-    assert len(hook.told) == 1
+    assert hook.received == []
+    notifications.send_due(make_context(hook.url, notify_after=900))
+    assert len(hook.received) == 1
     with store.database.begin() as connection:
         runs.end(connection, run.id, "cancelled")
     notifications.send_due(context)
-    assert len(hook.told) == 1
+    assert len(hook.received) == 1
 
 
 def test_notifies_once_of_a_run_that_no_worker_takes(store: Store, context: Context, hook: Hook) -> None:
@@ -202,43 +202,45 @@ def test_notifies_once_of_a_run_that_no_worker_takes(store: Store, context: Cont
     notifications.send_due(context)
     store.sql("UPDATE sync_state SET updated_at = now() - interval '20 minutes'")
     store.set(run.id, started_at="now() - interval '1 hour'")
-    at_once(context)
+    send_concurrently(context)
     notifications.send_due(context)
-    assert hook.titles == ["the sync of me does not move"]
-    assert "none has taken it for 20 min" in hook.told[0]["message"]
+    assert hook.titles == ["sync of me is stuck"]
+    assert "No worker has taken the next batch for 20 min" in hook.received[0]["message"]
 
 
 def test_retries_an_unreachable_service_and_notifies_others_once(
-    store: Store, telling: Callable[..., Context], hook: Hook, caplog: pytest.LogCaptureFixture
+    store: Store, make_context: Callable[..., Context], hook: Hook, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = Hook()
-    sync = telling(f"{hook.url}?a=1, {other.url} nonsense://t0ps3cret")
+    context = make_context(f"{hook.url}?a=1, {other.url} nonsense://t0ps3cret")
     hook.up = False
     end(store, "failed", "x")
-    for _ in range(3):  # not before its time
-        notifications.send_due(sync)
+    for _ in range(3):  # not before it is due
+        notifications.send_due(context)
     store.sql("UPDATE notices SET wake_at = now()")
-    notifications.send_due(sync)
-    assert (len(hook.told), len(other.told)) == (0, 1)
+    notifications.send_due(context)
+    assert (len(hook.received), len(other.received)) == (0, 1)
     hook.up = True
     store.sql("UPDATE notices SET wake_at = now()")
-    at_once(sync)
+    send_concurrently(context)
     other.close()
-    assert (len(hook.told), len(other.told)) == (1, 1)
+    assert (len(hook.received), len(other.received)) == (1, 1)
     assert store.one("SELECT count(*) FROM notices WHERE told_at IS NULL") == 0
-    assert "could not be told to json (number 1) (try 2)" in caplog.text
-    assert caplog.text.count("Apprise does not know nonsense (number 3)") == 1
+    assert "was not delivered to json (number 1) (attempt 2)" in caplog.text
+    assert caplog.text.count("Apprise does not recognise nonsense (number 3)") == 1
     assert "t0ps3cret" not in caplog.text
     assert "t0ps3cret" not in str(store.sql("SELECT * FROM notices"))
 
 
-def test_drops_a_notification_that_is_no_longer_true(store: Store, telling: Callable[..., Context], hook: Hook) -> None:
+def test_drops_a_notification_that_is_no_longer_true(
+    store: Store, make_context: Callable[..., Context], hook: Hook
+) -> None:
     end(store, "failed", "x")
-    notifications.send_due(telling(DEAD))
+    notifications.send_due(make_context(DEAD))
     end(store, "success")
     store.sql("UPDATE notices SET wake_at = now()")
-    notifications.send_due(telling(hook.url))
-    assert hook.told == []
+    notifications.send_due(make_context(hook.url))
+    assert hook.received == []
 
 
 def test_the_notify_command_tries_each_address(

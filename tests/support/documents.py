@@ -1,4 +1,4 @@
-"""Status documents in any state, as the read model would make them but for the words."""
+"""Status documents in any state, like those of the read model but without sentences."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def block(family: str, until: str, reason: str = "quota") -> dict[str, Any]:
 
 
 def document(status: str | None = "in_progress", **changes: Any) -> dict[str, Any]:
-    """1,247 of 3,500 tracks are in, at 08:50 UTC, which is 09:50 in Amsterdam."""
+    """A run with 1,247 of 3,500 tracks stored at 08:50 UTC, which is 09:50 in Amsterdam."""
     tracks = phase(status=status, items_processed=1247, total_items=3500, batches=7, busy_seconds=21.0)
     return {
         "account": "alice",

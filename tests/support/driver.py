@@ -1,4 +1,4 @@
-"""Drives a run without Celery: batch after batch, in this process, as the messages would."""
+"""Runs the batches of a run in this process, without Celery."""
 
 import time
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def start(context: Context, account: Account) -> Run:
 
 
 def step(context: Context, run: Run) -> Outcome:
-    """The batch that is due."""
+    """Run the due batch."""
     due = look(context, run)
     return run_batch(context, due.id, due.phase, due.seq)
 
@@ -39,7 +39,7 @@ def look(context: Context, run: Run) -> Run:
 def run_to_end(
     context: Context, run: Run, *, before: Callable[[Run], None] | None = None, seconds: float = 60
 ) -> dict[str, Any]:
-    """Go on until the run is over; waits and retries are not waited for, but done at once."""
+    """Run batches until the run has ended. Waits and retries continue immediately."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         due = look(context, run)
@@ -66,7 +66,7 @@ def full_sync(context: Context, account: Account) -> dict[str, Any]:
 
 
 def time_passes(context: Context, run: Run) -> None:
-    """What time would do: claims and waits are over."""
+    """Let time pass: end all claims and waits."""
     with context.database.begin() as connection:
         connection.execute(text("DELETE FROM rate_limits"))
         connection.execute(

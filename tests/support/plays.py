@@ -1,4 +1,4 @@
-"""tables == truth, for plays: each real play one row, and nothing else."""
+"""tables == truth, for plays: exactly one row per real play."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,7 +8,7 @@ from sqlalchemy import text
 from spotisync.store.database import Database
 from tests.support.driver import Account
 
-# The export tells whole seconds.
+# The export has whole seconds.
 PRECISE = timedelta(seconds=1)
 
 
@@ -42,5 +42,5 @@ def assert_plays_are_true(
             left.remove(min(mine, key=lambda row: abs(row.played_at - ended)))
         else:
             missing.append(play)
-    assert not missing, f"{len(missing)} plays are missing: {missing[:5]}"
-    assert not left, f"{len(left)} rows are of no play: {left[:5]}"
+    assert not missing, f"{len(missing)} plays have no row: {missing[:5]}"
+    assert not left, f"{len(left)} rows belong to no play: {left[:5]}"

@@ -19,7 +19,7 @@ LEASE = 120
 
 @dataclass
 class Store:
-    """Short words for what the tests do to a database."""
+    """Short names for common statements."""
 
     database: Database
     account_id: int = 0
@@ -44,7 +44,7 @@ class Store:
         return self.look(id_)
 
     def set(self, id_: int, **columns: Any) -> None:
-        """Times are SQL: "now() - interval '1 second'"."""
+        """Set columns of a run. Times are SQL: "now() - interval '1 second'"."""
         parts = [
             f"{name} = {value}" if name.endswith(("_at", "_before")) else f"{name} = :{name}"
             for name, value in columns.items()
@@ -61,7 +61,7 @@ class Store:
         return self.one(f"SELECT {name} FROM sync_history WHERE id = :id", id=run.id)
 
     def claim(self, run: Run, claimant: Claimant | None = None, lease: int = LEASE) -> UUID | None:
-        """The token, None if the claim was refused."""
+        """Claim the batch; return the token, or None if the claim was refused."""
         token = uuid4()
         with self.database.begin() as connection:
             taken = runs.claim(connection, run, token, claimant or self.database.get_claimant(), lease)

@@ -1,4 +1,4 @@
-"""tables == truth: what the tables hold for an account, in the form in which the simulator tells the truth."""
+"""tables == truth: the rows of an account in the form in which the simulator returns the truth."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +10,7 @@ from tests.support.driver import Account
 
 MET = {"saved", "playlist", "saved_album", "followed"}
 ACCESS = {"ok": "synced", "forbidden": "forbidden", "not_found": "not_found"}
-# What is forbidden to this account, another one may have read.
+# Contents forbidden to this account may have been read by another one.
 READ = "a.items_status NOT IN ('forbidden', 'not_found')"
 Tables = dict[str, dict[Any, Any]]
 
@@ -18,7 +18,7 @@ Tables = dict[str, dict[Any, Any]]
 def assert_tables_equal_truth(
     context: Context, account: Account, truth: dict[str, Any], *, looked_up: bool = True
 ) -> None:
-    """`looked_up`: the restricted regime was asked for artists and albums one by one."""
+    """`looked_up`: artists and albums were looked up one by one in the restricted regime."""
     with context.database.begin() as connection:
         found = tables(connection, account)
     assert_equal(found, expected(truth, looked_up=looked_up))
@@ -35,7 +35,7 @@ def assert_equal(found: Tables, wanted: Tables) -> None:
 
 
 def tables(connection: Connection, account: Account, *, closed: bool = False) -> Tables:
-    """`closed`: contents that this account may not read, too. It may have read them before, or another one has."""
+    """`closed` includes contents that this account can't read any more, or that only another one can read."""
     mine = "(SELECT id FROM accounts WHERE spotify_user_id = :account)"
     read = "true" if closed else READ
     met = _met(mine, read)
@@ -152,7 +152,7 @@ def _lists(rows: list[Any]) -> dict[str, list[str]]:
 
 
 def expected(truth: dict[str, Any], *, looked_up: bool = True) -> Tables:
-    """The truth, but for what is met only in places that a sync of the library does not read (plays)."""
+    """Return the truth without rows that occur only where a sync of the library does not look (plays)."""
     met = {
         kind: {id_: row for id_, row in truth[kind].items() if MET & set(row["seen_in"])}
         for kind in ("tracks", "artists", "albums")
@@ -240,9 +240,9 @@ def expected(truth: dict[str, Any], *, looked_up: bool = True) -> Tables:
 
 
 def _from_pages(rows: dict[str, Any], listed: set[str]) -> dict[str, Any]:
-    """What pages do not tell: an artist's pictures (an album's they do), a barcode, that an id is gone.
+    """Remove what pages omit: an artist's images (an album's are included), a barcode, that an id is gone.
 
-    Of what is itself `listed`, as a saved album or a followed artist, they tell all.
+    Rows that are `listed` themselves, as saved albums or followed artists, are complete.
     """
     return {
         id_: row

@@ -1,4 +1,4 @@
-"""`spotisync` with the environment that a person would give it: in this process, or as one of its own."""
+"""Runs `spotisync` with an environment, in this process or in a new one."""
 
 import io
 import json
@@ -19,7 +19,7 @@ SPOTISYNC = (sys.executable, "-m", "spotisync")
 
 @dataclass(frozen=True)
 class Said:
-    """How a command ended, and what it said."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -27,13 +27,13 @@ class Said:
 
     @property
     def json(self) -> Any:
-        """All of stdout is one document, or this raises."""
+        """Parse stdout, which must be one JSON document."""
         return json.loads(self.out)
 
 
 @dataclass(frozen=True)
 class Here:
-    """In this process, which is quicker. Not for what publishes: a process has one Celery app, with one broker."""
+    """Runs a command in this process, which is faster. Not for publishing commands: the process has one Celery app."""
 
     env: dict[str, str]
 
@@ -66,7 +66,7 @@ def _in_place_of_ours(env: dict[str, str], words: tuple[str, ...], stdin: str) -
 
 @dataclass(frozen=True)
 class Shell:
-    """As a process of its own."""
+    """Runs a command in a new process."""
 
     env: dict[str, str]
 
@@ -93,6 +93,6 @@ class Shell:
 
 
 def bare_environment(**variables: str) -> dict[str, str]:
-    """Without what the person who runs the tests has set for their own library."""
+    """The environment without the personal settings of the user who runs the tests."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SPOTI")}
     return {**inherited, **variables}

@@ -1,7 +1,7 @@
-"""docker-compose.yml without containers: read as Compose reads it, and run as processes of this machine.
+"""docker-compose.yml without containers: parsed like Compose does and run as local processes.
 
-What a container would give is put in place by its name: ports, /tmp and /run/secrets of its own, and the servers, which
-are the embedded ones here.
+The parts of a container are replaced by name: ports, its own /tmp and /run/secrets, and the servers, which are the
+embedded ones.
 """
 
 import os
@@ -32,7 +32,7 @@ PORTS = ("5432", "6379", "8420", "5555", "8421")
 
 
 def load(variables: Mapping[str, str]) -> dict[str, Any]:
-    """The file with its variables put in."""
+    """Return the file with its variables replaced."""
     found: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     filled: dict[str, Any] = _filled({name: found[name] for name in found if not name.startswith("x-")}, variables)
     return filled
@@ -71,7 +71,7 @@ def seconds(span: str) -> int:
 
 
 def free_ports() -> dict[str, str]:
-    """Below those that the kernel gives to whoever connects: one of these might have it when it is wanted."""
+    """Choose ports below the ephemeral range, so that no outgoing connection occupies them."""
     free = iter(random.sample(range(20_000, 32_000), 1_000))
     return {port: str(next(filter(_is_free, free))) for port in PORTS}
 
@@ -86,7 +86,7 @@ def _is_free(port: int) -> bool:
 
 @dataclass
 class Instance:
-    """One container of a service."""
+    """The process of one container of a service."""
 
     name: str
     service: Service
@@ -96,7 +96,7 @@ class Instance:
     program: Program = field(init=False)
 
     def start(self) -> None:
-        shutil.rmtree(self.place / "tmp", ignore_errors=True)  # each container has a new one
+        shutil.rmtree(self.place / "tmp", ignore_errors=True)  # each container has its own
         (self.place / "tmp").mkdir()
         (self.place / "tmp").chmod(0o1777)
         here = ["env", "-C", str(self.place / "srv")]
@@ -107,7 +107,7 @@ class Instance:
         return (self.place / "log").read_text()
 
     def stop(self) -> None:
-        """As the engine does it; what outlives its grace is not killed here, but fails."""
+        """Stop like the container engine, but fail if the process outlives the grace period."""
         number = signal.Signals[self.service.get("stop_signal", "SIGTERM")]
         self.program.process.send_signal(number)
         self.program.process.wait(seconds(self.service["stop_grace_period"]))
@@ -119,7 +119,7 @@ class Instance:
 
 
 class Stack:
-    """The services of the file as processes, in the order in which they depend on each other."""
+    """The services of the file as processes, started in the order of their dependencies."""
 
     def __init__(self, place: Path, variables: Mapping[str, str], secrets: Path, scale: Mapping[str, int]) -> None:
         place.mkdir(mode=0o755)
@@ -136,7 +136,7 @@ class Stack:
 
     @cached_property
     def bin(self) -> Path:
-        """valkey-cli does not come with the server, and root's PostgreSQL needs another user."""
+        """A directory with a replacement for valkey-cli, which the embedded server lacks."""
         path = self.place / "bin"
         path.mkdir()
         cli = path / "valkey-cli"
@@ -185,7 +185,7 @@ class Stack:
         return subprocess.run(argv, env=instance.env, capture_output=True, timeout=30, check=False).returncode == 0
 
     def restart(self, instance: Instance) -> None:
-        """The next one need not wait for this one, unless it is a server, whom all wait for."""
+        """Restart an instance. Only a server must be healthy before the next restart, since all services need it."""
         instance.stop()
         instance.start()
         if instance.service.get("depends_on") is None:
@@ -218,7 +218,7 @@ class Stack:
         return Instance(name, service, argv, env, place)
 
     def _here(self, value: Any, place: Path) -> Any:
-        """The same with this machine's addresses and directories for the container's."""
+        """Replace addresses and directories of the container by local ones."""
         if isinstance(value, dict):
             return {name: self._here(each, place) for name, each in value.items()}
         if isinstance(value, list):
@@ -229,7 +229,7 @@ class Stack:
         return re.sub(r"0\.0\.0\.0|(?<=//)simulator(?=:)", "127.0.0.1", said)
 
     def _postgres(self, place: Path, env: Mapping[str, str]) -> list[str]:
-        """What the image's entry point does: a cluster whose user has the password of the secret, then the server."""
+        """Create a cluster with the password of the secret, like the image's entry point; return the command."""
         user = server_user()
         for path in (self.place, place, place / "data"):
             path.chmod(0o755)
@@ -253,6 +253,6 @@ def _run(argv: list[str], typed: str = "") -> None:
 
 
 def commands_of(document: Path, containing: str) -> str:
-    """The block of a document's console commands that says this."""
+    """Return the block of console commands in a document that contains a string."""
     blocks = re.findall(r"```console\n(.*?)```", document.read_text(), re.DOTALL)
     return next(str(block) for block in blocks if containing in block)

@@ -1,4 +1,4 @@
-"""A deployment for a test: its own database and broker, a simulator, and what it starts."""
+"""A deployment for a test: its own database and broker, a simulator, and its processes."""
 
 import itertools
 import tempfile
@@ -19,7 +19,7 @@ _numbers = itertools.count(1)
 
 
 def empty_broker(directory: Path) -> str:
-    """One of the server's numbered databases."""
+    """Empty one of the numbered databases of the server and return its URL."""
     import redis
 
     number = next(_numbers) % 16
@@ -37,7 +37,7 @@ def broker_url(servers: tuple[Postgres, Valkey], directory: Path) -> str:
 def deployed(
     settings_for: Callable[..., Settings], directory: Path, library: str | int, *, accounts: int = 1, **changes: Any
 ) -> Deployment:
-    """A library of so many tracks, batches small enough that there are several in each phase."""
+    """Deploy a library of a given size, with batches so small that each phase has several."""
     simulator = start(library, seed=5, accounts=accounts)
     settings = settings_for(
         simulator.url,
@@ -46,7 +46,7 @@ def deployed(
             "artists_batch_size": 50,
             "albums_batch_size": 40,
             "sweep_interval": 1,
-            "lease_seconds": 20,  # a message that is lost unnoticed is published again after a quarter of it
+            "lease_seconds": 20,  # a message lost unnoticed is published again after a quarter of the lease
             "timezone": "UTC",
             "full_sync_schedule": "",
             "incremental_interval": 0,
@@ -81,7 +81,7 @@ def own_place() -> Iterator[Path]:
 
 @pytest.fixture
 def own_valkey(own_place: Path) -> Iterator[Valkey]:
-    """A broker that the test may kill."""
+    """A Valkey server that the test may kill."""
     valkey = Valkey(own_place / "data", own_place / "run").start().wait_ready()
     yield valkey
     valkey.stop()

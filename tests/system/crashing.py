@@ -1,6 +1,7 @@
-"""The app, with places in it where a worker can be told to die: `celery -A tests.system.crashing worker`.
+"""The app with points at which a worker can be told to kill itself: `celery -A tests.system.crashing worker`.
 
-The file named by CRASH_FILE says `point phase`; whoever comes by there removes it and kills itself.
+The file named by CRASH_FILE contains `point phase`. The process that
+reaches this point removes the file and kills itself.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Real workers and beats, as their own processes, in the environment that an operator would give them."""
+"""Real workers and schedulers as processes, with an environment like that of an operator."""
 
 import contextlib
 import gc
@@ -21,14 +21,14 @@ from spotisync.sync import Context, accounts
 from tests.support.driver import Account
 from tests.support.waiting import wait_until
 
-# Where a worker of `crashing.py` can be told to die.
+# Points at which a worker of `crashing.py` can be told to kill itself.
 POINTS = ("before_fetch", "after_fetch", "before_publish", "after_publish")
 ANSWERING = ("before_links", "after_links", "after_result")
 VARIABLES = {"client_id": "SPOTIPY_CLIENT_ID", "client_secret": "SPOTIPY_CLIENT_SECRET"}
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The variables that make a process see these settings."""
+    """Return the environment variables that give a process these settings."""
     given = {
         VARIABLES.get(name, f"SPOTISYNC_{name.upper()}"): str(value)
         for name, value in settings.model_dump(exclude_unset=True).items()
@@ -44,7 +44,7 @@ def children(pid: int) -> list[int]:
 
 @dataclass
 class Program:
-    """One process, its output kept for whoever has to find out why a test failed."""
+    """One process whose output is kept to investigate failed tests."""
 
     argv: list[str]
     env: dict[str, str]
@@ -65,7 +65,7 @@ class Program:
         self.process.wait()
 
     def end(self) -> None:
-        """Everything of it, at once: how a worker stops in order is not what these tests are about."""
+        """Kill the process and its children. These tests are not about an orderly stop."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -73,7 +73,7 @@ class Program:
 
 @dataclass
 class Deployment:
-    """A database, a broker, a simulator, and the processes started in it."""
+    """A database, a broker, a simulator, and the processes that use them."""
 
     settings: Settings
     simulator: Server
@@ -83,13 +83,13 @@ class Deployment:
 
     @cached_property
     def foreign(self) -> Celery:
-        """Another service's app: it knows the broker and our names, nothing else."""
+        """The app of another service, which only knows the broker and the public names."""
         app = Celery("foreign", broker=self.settings.broker, backend=self.settings.backend)
         app.conf.update(task_default_queue="foreign", result_extended=True, broker_connection_retry_on_startup=True)
         return app
 
     def account(self, which: str | int = 0) -> Account:
-        """An account of the simulator, by its name or its number, with its token imported."""
+        """Add an account of the simulator, by name or number, with its token."""
         name = which if isinstance(which, str) else list(self.simulator.world.accounts)[which]
         return Account(accounts.add(self.sync, self.simulator.refresh_token(name), None).spotify_user_id)
 
@@ -118,7 +118,7 @@ class Deployment:
     def stop(self) -> None:
         for program in self.programs:
             program.end()
-        gc.collect()  # results unsubscribe when they go, so let them go while the broker is there
+        gc.collect()  # results unsubscribe when they are collected, so collect them while the broker runs
         backend: Any = self.foreign.backend
         backend.result_consumer.stop()
         backend.client.connection_pool.disconnect()
@@ -135,7 +135,7 @@ class Deployment:
         return self.sql(statement, **values)[0][0]
 
     def forget(self) -> None:
-        """An empty library again; the account stays."""
+        """Empty the library but keep the account."""
         self.sql(
             """TRUNCATE artists, albums, tracks, playlists, account_playlists, saved_tracks, sync_history,
             rate_limits, waiters CASCADE"""
@@ -146,7 +146,7 @@ class Deployment:
 
 
 class Others:
-    """A foreign service beside a deployment: its worker, and what was called in it."""
+    """Another service beside a deployment: its worker and the calls it received."""
 
     def __init__(self, deployment: Deployment, directory: Path, concurrency: int = 1) -> None:
         self.deployment, self.calls_file = deployment, directory / "calls"

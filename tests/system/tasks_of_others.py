@@ -1,4 +1,4 @@
-"""Another service's worker: `celery -A tests.system.tasks_of_others worker -Q foreign`. It knows nothing of ours."""
+"""The worker of another service: `celery -A tests.system.tasks_of_others worker -Q foreign`."""
 
 import os
 from pathlib import Path
@@ -38,7 +38,7 @@ def gather(self: Any, results: list[dict[str, Any]], tag: str) -> list[Any]:
 
 @app.task(name="foreign.count")
 def count(results: list[Any], tag: str) -> int:
-    """A chord's body, whatever its header brings."""
+    """A chord's body for any header."""
     _note(f"{tag} {len(results)}")
     return len(results)
 

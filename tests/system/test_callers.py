@@ -1,4 +1,4 @@
-"""What other services build on a run: results, chains, joins, errbacks, cancel and resume."""
+"""Canvases of other services: results, chains, joins, errbacks, cancel and resume."""
 
 import threading
 from collections import Counter
@@ -22,10 +22,12 @@ from tests.support.waiting import wait_until
 from tests.system.conftest import deployed, empty_broker
 from tests.system.programs import Deployment, Others
 
-# One deployment for all of them: a worker takes longer to start than most of them last.
+# One deployment for all tests, since starting a worker takes longer than most of them.
 pytestmark = [
     pytest.mark.xdist_group("callers"),
-    pytest.mark.filterwarnings("ignore:Call to deprecated setex"),  # Celery's, when it notes the size of a chord
+    pytest.mark.filterwarnings(
+        "ignore:Call to deprecated setex"
+    ),  # raised by Celery when it stores the size of a chord
 ]
 
 
@@ -42,7 +44,7 @@ def shared(
 
     deployment = deployed(settings, place, 360, accounts=3, broker_url=empty_broker(directory))
     deployment.beat()
-    deployment.worker(concurrency=3)  # two may be held by the simulator
+    deployment.worker(concurrency=3)  # the simulator may hold two of them
     yield Others(deployment, place)
     deployment.stop()
     _administer(postgres, "DROP DATABASE callers WITH (FORCE)")
@@ -74,13 +76,13 @@ def test_get_returns_the_summary(deployment: Deployment) -> None:
     assert set(summary["phases"]) == {"tracks", "artists", "albums", "playlists"}
     assert summary["items_processed"] == sum(phase["items_processed"] for phase in summary["phases"].values())
     calls = [each for each in deployment.simulator.control.requests() if each["path"].startswith("/v1/")]
-    assert summary["api_calls"] == len(calls) - 1  # that one asked whose token it is
+    assert summary["api_calls"] == len(calls) - 1  # that request asked for the owner of the token
 
 
 def test_the_chain_is_handed_over_and_not_run_twice(deploy: Callable[..., Deployment]) -> None:
-    """Pins what Celery does not document: a task that clears its `request.chain` has no next link sent.
+    """Check undocumented behaviour of Celery: it sends no next link for a task that clears its `request.chain`.
 
-    In a deployment of its own: messages that others have left behind would be counted.
+    In a separate deployment, because messages left by other tests would be counted.
     """
     deployment = deploy(120)
     worker = deployment.worker().log
@@ -93,7 +95,7 @@ def test_the_chain_is_handed_over_and_not_run_twice(deploy: Callable[..., Deploy
 
 
 def _first(end: "AsyncResult[Any]") -> "AsyncResult[Any]":
-    """The sync that a chain of two began with."""
+    """Return the first sync of a chain of two."""
     assert isinstance(end.parent, AsyncResult)
     return end.parent
 
@@ -140,7 +142,7 @@ def test_joined_triggers_share_one_run_and_each_is_answered(deployment: Deployme
 
 
 def test_a_failed_run_raises_and_calls_its_errback_once(deployment: Deployment, others: Others) -> None:
-    account = deployment.account(2)  # of no other test: it can't log in any more
+    account = deployment.account(2)  # no other test uses this account: its login is revoked
     deployment.simulator.control.revoke(account.name, access=True)
     error = others.signature("foreign.on_error", tag="failed")
     link = others.signature("foreign.follow_up", tag="never")
@@ -281,7 +283,7 @@ def test_cancelling_a_parked_run_answers_every_caller(deployment: Deployment, ot
 
 REFUSED: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("full_sync", (), {"account": "nobody"}, "Unknown account 'nobody'. Known:"),
-    ("full_sync", (), {}, "which account"),
+    ("full_sync", (), {}, "More than one account"),
     ("full_sync", (), {"account": 5}, "account of spotisync.full_sync must be a string"),
     (
         "full_sync",
@@ -385,7 +387,7 @@ def _backend(deployment: Deployment) -> "redis.Redis":
 
 
 def test_keeps_alive_a_chord_whose_counters_would_expire(deployment: Deployment, others: Others) -> None:
-    """As when a run is parked for longer than results are kept."""
+    """Like when a run is parked for longer than results are kept."""
     one, two = deployment.account(), deployment.account(1)
     deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks", times=2)
     inner = chord([others.full_sync(one)], others.signature("foreign.gather", tag="inner"))
@@ -406,7 +408,7 @@ def test_keeps_alive_a_chord_whose_counters_would_expire(deployment: Deployment,
 
 
 def test_task_events_show_the_end_of_a_trigger(deployment: Deployment) -> None:
-    """Flower shows a task as it was at its last event, and one that ended with Ignore has sent none."""
+    """Flower shows the last event of a task, and a task that ends with Ignore sends none."""
     account = deployment.account()
     seen: dict[str, dict[str, Any]] = {}
     with _events(deployment, seen):
@@ -422,12 +424,12 @@ def test_task_events_show_the_end_of_a_trigger(deployment: Deployment) -> None:
     assert "'status': 'success'" in seen[done.id]["result"]
     assert 0 < seen[done.id]["runtime"] < 60
     assert "cancelled" in seen[gone.id]["exception"]
-    assert seen[done.id]["hostname"].endswith("@test"), "of a worker that there is"
+    assert seen[done.id]["hostname"].endswith("@test"), "the hostname is that of an existing worker"
 
 
 @contextmanager
 def _events(deployment: Deployment, seen: dict[str, dict[str, Any]]) -> Iterator[None]:
-    """What Flower would get, by task id, while the block lasts."""
+    """Collect the events that Flower would get, by task id, during the block."""
     over, ready = threading.Event(), threading.Event()
 
     def note(event: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Whatever dies while callers wait or are told: each follow-up runs at least once, under the id that was promised."""
+"""Processes die while callers wait or are answered: each follow-up runs at least once, under its assigned id."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ CALLERS = 10
 
 
 def ten_callers(others: Others, account: Account) -> "dict[str, AsyncResult[Any]]":
-    """Joined triggers, each with a chain of its own; all have their row when this returns."""
+    """Send joined triggers, each with its own chain; return when all have a row."""
     deployment = others.deployment
     deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks")
     ends = {
@@ -43,7 +43,7 @@ def ten_callers(others: Others, account: Account) -> "dict[str, AsyncResult[Any]
 
 
 def check_all_ran(others: Others, promised: Promised, account: Account, most: int | None = None) -> None:
-    """By what was called, and not by results: those a test may have lost."""
+    """Check the calls instead of the results, which a test may have deleted."""
 
     def all_of_them() -> bool:
         nudge(others.deployment)
@@ -59,7 +59,7 @@ def check_all_ran(others: Others, promised: Promised, account: Account, most: in
 
 
 def nudge(deployment: Deployment) -> None:
-    """Whose teller has died is told again after a minute; not to wait for that."""
+    """Make unanswered callers due at once. Without this their retry would wait for a minute."""
     deployment.sql("UPDATE waiters SET wake_at = now() WHERE answered_at IS NULL AND wake_at > now()")
 
 

@@ -1,4 +1,4 @@
-"""The command line on real servers: exit codes, words, documents."""
+"""The command line with real servers: exit codes, messages, JSON documents."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -26,12 +26,12 @@ def cli(deployment: Deployment) -> Here:
 
 @pytest.fixture
 def shell(deployment: Deployment) -> Shell:
-    """With an account."""
+    """Run commands in a new process, with one account."""
     deployment.account()
     return Shell(environment(deployment.settings))
 
 
-# ---- teaching -------------------------------------------------------------------------------------------------------
+# ---- help -----------------------------------------------------------------------------------------------------------
 
 
 def commands(group: typer.Typer, path: tuple[str, ...] = ()) -> Iterator[list[str]]:
@@ -134,7 +134,7 @@ def test_adds_and_removes_an_account(deployment: Deployment, cli: Here) -> None:
     assert cli("accounts", "enable", name).code == 0
     assert "active" in cli("accounts", "list").out
 
-    assert cli("accounts", "remove", name).code == 1, "nobody said yes"
+    assert cli("accounts", "remove", name).code == 1, "the removal was not confirmed"
     assert cli("accounts", "remove", name, "--yes").code == 0
     assert cli("accounts", "list", "--json").json == []
     assert cli("accounts", "remove", name, "--yes").code == 1
@@ -165,7 +165,7 @@ def test_adding_an_account_needs_a_token(cli: Here) -> None:
 
 
 def test_says_that_no_sync_has_run_yet(cli: Here) -> None:
-    assert "No sync has run yet" in cli("status").out
+    assert "No account yet" in cli("status").out
     assert "No sync has run yet" in cli("history").out
     assert cli("status", "--json").json["status"] is None
     assert cli("history", "--json").json == []
@@ -180,18 +180,18 @@ def test_waits_for_a_sync(deployment: Deployment, cli: Here, shell: Shell) -> No
     summary = said.json
     assert (summary["status"], summary["items_deferred"]) == ("success", 0)
     assert summary["phases"].keys() == {"tracks", "artists", "albums", "playlists"}
-    assert "Complete since" in said.err
-    assert "Complete since" in cli("status").out
+    assert "Completed at" in said.err
+    assert "Completed at" in cli("status").out
     (listed,) = cli("history", "--json").json
     assert (listed["sync_id"], listed["trigger"]) == (summary["sync_id"], "cli")
     assert "done" in cli("history", "--limit", "1").out
-    assert cli("cancel", str(summary["sync_id"])).code == 1, "it is over"
+    assert cli("cancel", str(summary["sync_id"])).code == 1, "the run has ended"
     assert shell("resume", str(summary["sync_id"])).code == 1
 
     again = shell("sync", "full", "--wait")
     assert again.code == 0
     assert "started" in again.out
-    assert "Complete since" in again.out
+    assert "Completed at" in again.out
 
 
 @pytest.mark.slow
@@ -199,12 +199,12 @@ def test_joins_cancels_and_resumes_a_run_without_a_worker(cli: Here, shell: Shel
     run = shell("sync", "full", "--json", "--idempotency-key", "k").json
     assert run["status"] == "in_progress"
     name = str(run["sync_id"])
-    assert "waits for a worker" in cli("status").out
+    assert "Waiting for a worker" in cli("status").out
     assert shell("sync", "full", "--idempotency-key", "k", "--json").json["sync_id"] == run["sync_id"]
     assert "Joined run" in shell("sync", "full").out
 
     assert cli("cancel", name).code == 0
-    assert cli("cancel", name).code == 0, "twice is no error"
+    assert cli("cancel", name).code == 0, "repeating it is not an error"
     assert f"spotisync resume {name}" in cli("status").out
     assert cli("status", "--json").json["status"] == "cancelled"
 
@@ -220,7 +220,7 @@ def test_resumes_a_run_and_waits_for_it(deployment: Deployment, cli: Here, shell
     deployment.worker()
     said = shell("resume", name, "--wait")
     assert said.code == 0
-    assert "Complete since" in said.out
+    assert "Completed at" in said.out
 
 
 def test_reports_a_sync_that_fails(deployment: Deployment, shell: Shell) -> None:
@@ -245,16 +245,16 @@ def test_reports_a_sync_that_needs_a_login(deployment: Deployment, shell: Shell)
 
 @pytest.mark.slow
 def test_stores_a_sync_without_a_broker_and_starts_it_later(deployment: Deployment, cli: Here, shell: Shell) -> None:
-    """Postgres has it, so that it is no failure: exit code 3 is for what can't be done."""
+    """The run is in Postgres, so the command succeeds: exit code 3 means that nothing could be done."""
     away = Shell({**shell.env, "SPOTISYNC_BROKER_URL": "redis://127.0.0.1:1"})
     with away.start("sync", "full", "--wait") as waiting:
         deployment.beat()
         deployment.worker()
         assert waiting.stdout
         said = waiting.stdout.read()
-        assert waiting.wait(60) == 0, "what it was asked for is done"
+        assert waiting.wait(60) == 0, "the command did what was requested"
     assert "The broker can't be reached. Run 1 is stored" in said
-    assert "Complete since" in said
+    assert "Completed at" in said
     assert cli("status", "--json").json["status"] == "success"
 
 
@@ -262,7 +262,7 @@ def test_ctrl_c_leaves_the_run_active(deployment: Deployment, cli: Here, shell: 
     with shell.start("sync", "full", "--wait") as waiting:
         assert waiting.stdout
         assert "started" in waiting.stdout.readline()
-        assert "waits for a worker" in waiting.stdout.readline()
+        assert "Waiting for a worker" in waiting.stdout.readline()
         waiting.send_signal(signal.SIGINT)
         assert waiting.wait(60) == 130
     assert cli("status", "--json").json["status"] == "in_progress"
@@ -288,7 +288,7 @@ def test_watches_status_until_ctrl_c(cli: Here, shell: Shell) -> None:
     shell("sync", "full")
     with shell.start("status", "--watch") as watching:
         assert watching.stdout
-        assert "waits for a worker" in watching.stdout.readline()
+        assert "Waiting for a worker" in watching.stdout.readline()
         watching.send_signal(signal.SIGINT)
         assert watching.wait(60) == 0
 
@@ -321,10 +321,10 @@ def test_says_why_a_parked_run_waits(deployment: Deployment, cli: Here, shell: S
     deployment.simulator.control.add_fault(kind="status", status=429, retry_after=3600, family="library", times=1)
     run = shell("sync", "full", "--json").json
     wait_until(lambda: cli("status", "--json").json["status"] == "rate_limited", "the run to be parked")
-    words = " ".join(cli("status").out.split())  # wherever the line was broken
-    assert "Paused by Spotify until" in words
-    assert "(1 h): quota of library reads" in words
-    assert "Only library reads wait" in words
+    words = " ".join(cli("status").out.split())  # at any line break
+    assert "Paused until" in words
+    assert "(1 h): Spotify quota for library reads" in words
+    assert "Only library reads are blocked" in words
     assert cli("limits", "clear").code == 0
     deployment.beat()
     wait_until(lambda: cli("status", "--json").json["status"] == "success", f"the end of run {run['sync_id']}")

@@ -1,4 +1,4 @@
-"""The services of docker-compose.yml, run as it says: three workers share a sync, a rolling restart loses nothing."""
+"""The services of docker-compose.yml: three workers share a sync, and a rolling restart loses nothing."""
 
 import shutil
 import subprocess
@@ -17,13 +17,13 @@ from tests.support.waiting import wait_until
 from tests.system.compose import ROOT, Stack, commands_of, dotenv
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-# They end by themselves, or play Spotify.
+# Services that end after their work, and the simulator.
 NOT_RESTARTED = {"migrate", "demo", "simulator"}
 
 
 @pytest.fixture
 def secrets() -> Iterator[Path]:
-    """Made by the three commands of the document."""
+    """The secrets made by the three commands of the document."""
     with tempfile.TemporaryDirectory(prefix="sc-", dir="/tmp", ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o711)
         commands = commands_of(ROOT / "docs" / "deployment.md", "openssl")
@@ -45,12 +45,12 @@ def test_a_rolling_restart_of_all_services_during_a_sync_loses_nothing(stack: St
     spotify = Control(f"http://127.0.0.1:{stack.ports['8421']}")
     workers = stack.named("worker")
     wait_until(lambda: all("batch in" in worker.log for worker in workers), "a batch from each of three workers")
-    spotify.settings(latency_ms=2_500)  # a batch takes longer than a moment, and the sync longer than the restarts
+    spotify.settings(latency_ms=2_500)  # the sync must take longer than the restarts
     (demo,) = stack.named("demo")
     restarted = [each for each in stack.instances.values() if each.name.rpartition("-")[0] not in NOT_RESTARTED]
     for each in restarted:
         stack.restart(each)
-    assert not demo.succeeded(), "the sync was over before the restarts were"
+    assert not demo.succeeded(), "the sync ended before the restarts did"
     spotify.settings(latency_ms=0)
     for each in restarted:
         stack.await_health(each)

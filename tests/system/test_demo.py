@@ -1,4 +1,4 @@
-"""`spotisync demo` and `spotisync up`: the whole stack from one command, on an empty machine."""
+"""`spotisync demo` and `spotisync up`: the whole stack with one command, in an empty home directory."""
 
 import os
 import re
@@ -22,9 +22,9 @@ from tests.system.stack.processes import processes_of
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A home with nothing in it; whatever runs in it at the end was left behind."""
-    path = Path(tempfile.mkdtemp(prefix="ss-", dir="/tmp"))  # short, for the sockets
-    path.chmod(0o711)  # root's servers run as nobody
+    """An empty home directory; at the end no process may run in it."""
+    path = Path(tempfile.mkdtemp(prefix="ss-", dir="/tmp"))  # short, because of socket paths
+    path.chmod(0o711)  # as root, servers run as the user nobody
     yield path
     try:
         wait_until(lambda: not processes_of(path), "all processes to end", seconds=30)
@@ -36,13 +36,13 @@ def place() -> Iterator[Path]:
 
 
 def environment(place: Path, **variables: str) -> dict[str, str]:
-    # A person's own servers and keys, which the demo must not touch: with one of these it would fail.
+    # Personal servers and keys, which the demo must not use: with one of these it would fail.
     own = {
-        "SPOTISYNC_FLOWER_PORT": "0",  # several of them may run side by side
+        "SPOTISYNC_FLOWER_PORT": "0",  # several demos may run at the same time
         "SPOTISYNC_DATABASE_URL": "postgresql://127.0.0.1:1/own",
         "SPOTISYNC_BROKER_URL": "redis://127.0.0.1:1",
         "SPOTIPY_CLIENT_ID": "own",
-        "SPOTISYNC_PORT": "0",  # any, since others may have the usual one
+        "SPOTISYNC_PORT": "0",  # any port, since the default one may be in use
     }
     (place / ".env").write_text("SPOTISYNC_RESULT_BACKEND=redis://127.0.0.1:1\nSPOTISYNC_SECRET_KEY=not-a-key\n")
     return bare_environment(
@@ -77,7 +77,7 @@ def run(place: Path, env: dict[str, str], *words: str, stdin: str = "") -> Said:
 
 
 def read_until(program: subprocess.Popen[str], words: str) -> str:
-    """Its lines up to the one with these words."""
+    """Return the lines up to the first one that contains these words."""
     assert program.stdout
     read = ""
     for line in program.stdout:
@@ -129,7 +129,7 @@ def test_empties_the_library_after_a_finished_demo(tmp_path: Path) -> None:
         (tmp_path / dropped / "file").touch()
     (tmp_path / "beat-schedule.db").touch()
     demo_place.prepare_library(tmp_path)
-    assert (tmp_path / "postgres" / "file").exists(), "it was cut short"
+    assert (tmp_path / "postgres" / "file").exists(), "the sync was interrupted"
     demo_place.mark_finished(tmp_path)
     demo_place.prepare_library(tmp_path)
     assert {each.name for each in tmp_path.iterdir()} == {"postgresql-18", "logs"}
@@ -146,7 +146,7 @@ def test_up_runs_with_a_real_account(place: Path) -> None:
             },
         )
         with launch(place, env, "up") as up:
-            said = read_until(up, "There is no account yet")
+            said = read_until(up, "No account yet")
             page = re.search(r"spotisync is up: (http://\S+)\.", said)
             assert page
             added = run(place, env, "accounts", "add", "--refresh-token-stdin", stdin=spotify.refresh_token())

@@ -1,4 +1,4 @@
-"""`spotisync doctor` on a deployment that is well, and on several that are not."""
+"""`spotisync doctor` on a healthy deployment and on broken ones."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""A whole sync in one process: tables == truth, and nothing is written twice."""
+"""A full sync in one process: tables == truth, and nothing is written twice."""
 
 from collections.abc import Callable
 
@@ -28,7 +28,7 @@ def test_a_second_sync_writes_nothing(context: Context, account: Account) -> Non
 
 
 def _versions(context: Context) -> dict[str, list[tuple[str, ...]]]:
-    """Which transaction wrote each row; a row written anew, though the same, has another."""
+    """Return the transaction that wrote each row; rewriting an equal row changes it."""
     with context.database.begin() as connection:
         return {
             table: sorted(tuple(row) for row in connection.execute(text(f"SELECT xmin::text, ctid::text FROM {table}")))
@@ -69,7 +69,7 @@ def test_a_sync_stores_edits_made_since_the_last_one(make_context: Callable[...,
 
 
 def test_a_library_of_thousands_equals_the_truth_row_by_row(make_context: Callable[..., Context]) -> None:
-    """The demo's library: what `make demo` counts is compared here in every column."""
+    """The demo's library, whose rows `make demo` only counts, compared in every column."""
     with start("small") as simulator:
         sync = make_context(simulator)
         account = Account(accounts.add(sync, simulator.refresh_token(), None).spotify_user_id)

@@ -1,4 +1,4 @@
-"""History is right although workers are killed while it is written."""
+"""The history is right although workers are killed while they write it."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -70,6 +70,6 @@ def test_finds_earlier_contents_of_a_playlist_after_a_worker_kill(deploy: Callab
         known[deployment.scalar("SELECT clock_timestamp()")] = items_of(world.truth(account.name), mine)
         world.edit("add_items", playlist=mine)
         world.clock_offset += 120
-    assert len({len(items) for items in known.values()}) == len(known), "each is another one"
+    assert len({len(items) for items in known.values()}) == len(known), "each run has another id"
     for at, items in known.items():
         assert playlist(deployment, mine, at) == items

@@ -1,4 +1,4 @@
-"""Whatever dies, the sync ends by itself, tables == truth, and at most one batch is fetched again."""
+"""Despite any kill the sync completes, tables == truth, and at most one batch is fetched again."""
 
 import time
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def calls(deployment: Deployment) -> int:
 
 
 def check_kills(deploy: Callable[..., Deployment], tmp_path: Path, cases: list[tuple[str, str]]) -> None:
-    deployment = deploy(sweep_interval=10)  # as it is in production: going on must not hang on it
+    deployment = deploy(sweep_interval=10)  # as in production: recovery must not depend on it
     account = deployment.account()
     orders = tmp_path / "crash"
     deployment.beat()
@@ -65,7 +65,7 @@ def _batches(deployment: Deployment) -> int:
 
 
 def _moved_on(deployment: Deployment, batches: int) -> bool:
-    """A batch was committed since, or the run is over."""
+    """Whether a batch was committed since, or the run has ended."""
     return _batches(deployment) > batches or bool(deployment.sql("SELECT 1 FROM sync_history WHERE status = 'success'"))
 
 

@@ -1,4 +1,4 @@
-"""`spotisync login` as a person meets it, and tokens under four worker processes."""
+"""`spotisync login` as a user runs it, and tokens shared by four worker processes."""
 
 import re
 import signal
@@ -17,7 +17,7 @@ from tests.system.programs import Deployment, environment
 
 Deploy = Callable[..., Deployment]
 ANYWHERE = "http://127.0.0.1/callback"
-# A browser whose person agrees at once. No colons: they part the names in BROWSER.
+# A browser that agrees at once. Without colons, which separate the commands in BROWSER.
 AGREES = f"{sys.executable} -c 'import sys, urllib.request as r; r.urlopen(sys.argv[1] + \"&as=user02\").read()' %s"
 TOKEN_LIFE = 2
 
@@ -92,7 +92,7 @@ def test_four_workers_lose_no_rotating_token_and_survive_a_revocation(
     refreshes = [each for each in control.requests() if each["path"] == "/api/token"]
     granted = len([each for each in refreshes if each["status"] == 200])
     assert len(good) <= granted <= len(good) * (lives + 1)
-    assert len([each for each in refreshes if each["status"] != 200]) == 1, "a refusal is believed at once"
+    assert len([each for each in refreshes if each["status"] != 200]) == 1, "a refused token is not retried"
 
     control.settings(latency_ms=0)
     stored = deployment.sql("SELECT spotify_user_id, status, refresh_token FROM accounts")

@@ -1,4 +1,4 @@
-"""A library that is edited while real workers read it."""
+"""A library that is edited while workers read it."""
 
 from collections.abc import Callable
 from random import Random
@@ -15,7 +15,7 @@ LIST_EDITS = ["create_playlist", "delete_playlist", "move_playlist"]
 
 
 def edit_before_each_request(deployment: Deployment, rng: Random) -> Callable[[], None]:
-    """One edit, or twenty, before every other answer of the Web API. Returns what ends it."""
+    """Make one or twenty edits before every other reply of the Web API. Return a function that stops this."""
     api: Any = deployment.simulator.app.api
     answer, world = api.answer, deployment.simulator.world
 
@@ -43,7 +43,7 @@ def deployment(deploy: Callable[..., Deployment]) -> Deployment:
 
 
 def test_workers_sync_a_library_that_changes(deployment: Deployment) -> None:
-    """Two runs while it moves, the second with rows to remove, and one in peace."""
+    """Two runs while the library changes, the second with rows to remove, and one run without changes."""
     world, account = deployment.simulator.world, deployment.account()
     for _ in range(60):  # a list of two pages
         world.edit("create_playlist", tracks=[])

@@ -1,4 +1,4 @@
-"""Servers and whole workers die or freeze in the middle of a run; it ends by itself, and tables == truth."""
+"""Servers and workers die or freeze during a run; the run completes, and tables == truth."""
 
 import os
 import random
@@ -51,7 +51,7 @@ def check_truth(deployment: Deployment, account: Account) -> None:
 
 
 def slow(deployment: Deployment) -> None:
-    """So slow that there is a middle to do something in."""
+    """Slow the simulator down, so that a test can act during the run."""
     deployment.simulator.control.settings(latency_ms=60)
 
 
@@ -123,7 +123,7 @@ def test_a_sync_survives_flushall_at_any_time(deploy: Deploy, broker_url: str) -
     deployment.beat()
     deployment.worker()
     trigger(deployment, account)
-    # Before there is a row, the message is all there is, and whoever sent it has to send it again.
+    # Until the run has a row only the message exists, and its sender has to send it again.
     wait_until(lambda: deployment.sql("SELECT 1 FROM sync_history"), "the run")
     socket = broker_url.removeprefix("redis+socket://").partition("?")[0]
     with redis.Redis(unix_socket_path=socket) as client:

@@ -1,4 +1,4 @@
-"""Playback on real workers: it goes on whatever the library has to wait for."""
+"""Playback with real workers: it continues while the library waits."""
 
 from collections.abc import Callable
 from typing import Any
@@ -34,7 +34,7 @@ def test_reads_plays_during_a_sync_and_while_the_library_waits(deploy: Deploy) -
         deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue="spotisync.sync")
     wait_until(control.held_requests, "a held batch")
     assert read(deployment)["plays_added"] == 50
-    assert control.held_requests(), "the batch is still at it"
+    assert control.held_requests(), "the batch still runs"
     control.clear_faults(held)
     control.release()
     wait_until(

@@ -1,8 +1,8 @@
-"""The resume law: any library, any crash between any two statements, any duplicate, loss or redelivery, two workers in
-any interleaving: every row exactly once, and the batch that is due never moves back.
+"""Resuming: with any library, crash between two statements, duplicate, loss or redelivery, and any interleaving of two
+workers, every row is stored exactly once and the due batch never moves back.
 
-Workers are threads that stop before each transaction and each request, and go on when Hypothesis says so. A crash ends
-the thread there, or at one of the next statements inside a transaction, and takes its database sessions along.
+Workers are threads that pause before each transaction and each request until Hypothesis lets them continue. A crash
+ends the thread there, or at one of the next statements inside a transaction, together with its database sessions.
 """
 
 import threading
@@ -40,7 +40,7 @@ ORDER = [*PHASES, "finish"]
 
 
 class Killed(BaseException):
-    """The process is gone: nothing catches it."""
+    """The process was killed. No code catches this."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Message:
 
 @dataclass
 class Pauses:
-    """Where a worker's thread stops, and what it meets when it goes on."""
+    """The points at which the thread of a worker pauses, and the faults injected there."""
 
     go: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     stopped: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
@@ -68,7 +68,7 @@ class Pauses:
             raise Killed
 
     def wait(self) -> None:
-        assert self.stopped.acquire(timeout=20), "a worker neither stops nor ends"
+        assert self.stopped.acquire(timeout=20), "a worker neither pauses nor ends"
 
     def statement(self) -> None:
         if self.dies_after is not None:
@@ -93,7 +93,7 @@ class PausingDatabase(Database):
 
 
 class Worker:
-    """A process that takes one message at a time."""
+    """A process that handles one message at a time."""
 
     def __init__(self, configured: Settings) -> None:
         self.pauses = Pauses()
@@ -131,7 +131,7 @@ class Worker:
             self.pauses.stopped.release()
 
     def step(self) -> None:
-        """On to the next pause, or to the outcome."""
+        """Continue to the next pause or to the outcome."""
         self.pauses.go.release()
         self.pauses.wait()
 
@@ -141,7 +141,7 @@ class Worker:
 
     def kill(self) -> None:
         self.pauses.killed = True
-        self.pauses.go.release(100)  # the thread itself, and those that send its requests
+        self.pauses.go.release(100)  # the thread itself and the threads that send its requests
         if self._thread:
             self._thread.join(20)
             assert not self._thread.is_alive(), "a killed worker does not end"
@@ -152,7 +152,7 @@ class Worker:
 
 
 class Cluster:
-    """Two workers, the messages between them, and what must hold after each event."""
+    """Two workers, their messages, and the invariants after each event."""
 
     def __init__(self, context: Context, run: Run, configured: Settings) -> None:
         self.sync, self.run, self.configured = context, run, configured
@@ -163,7 +163,7 @@ class Cluster:
     def look(self) -> Run:
         run = driver.look(self.sync, self.run)
         due = (ORDER.index(run.phase), run.seq)
-        assert due >= self.due, "the batch that is due has moved back"
+        assert due >= self.due, "the due batch has moved back"
         self.due = due
         return run
 
@@ -210,7 +210,7 @@ class Cluster:
             worker.take(message, self.run.id)
 
     def publish(self, worker: Worker) -> None:
-        """What `workflow.publish_next` does with an outcome."""
+        """Do with an outcome what `workflow.publish_next` does."""
         assert worker.message
         match worker.outcome:
             case More(phase, seq, _):
@@ -227,7 +227,7 @@ class Cluster:
         worker.message = None
 
     def kill(self, worker: Worker) -> None:
-        """The broker delivers again what the dead one had not acknowledged."""
+        """Kill a worker; the broker redelivers its unacknowledged message."""
         worker.kill()
         if worker.message:
             self.messages.append(replace(worker.message, redelivered=True))
@@ -238,7 +238,7 @@ class Cluster:
         self.messages += [Message(run.phase, run.seq) for run in runs.take_due_runs(self.sync)]
 
     def drain(self) -> None:
-        """No more faults: it ends by itself."""
+        """Run to the end without further faults."""
         for worker in list(self.workers):
             if worker.pauses.dies_after is not None:
                 self.kill(worker)
@@ -257,7 +257,7 @@ class Cluster:
         raise AssertionError(f"the run does not end: {self.look()}, {self.messages}, {workers}")
 
     def resume(self, run: Run) -> None:
-        """So many deaths in one batch end a run; a person goes on with it."""
+        """Resume a run that failed after too many crashes in one batch, as a user would."""
         assert "has killed its worker" in str(run.last_error)
         resumed = runs.resume(self.sync, run.id).run
         self.messages.append(Message(resumed.phase, resumed.seq))
@@ -276,7 +276,7 @@ def simulators() -> Iterator[dict[int, Server]]:
 
 
 def check(data: Any, simulators: dict[int, Server], make_settings: Callable[..., Settings]) -> None:
-    # All is drawn beforehand: what happens must not depend on how quick a thread was.
+    # Everything is drawn in advance, so that events don't depend on the speed of threads.
     simulator = simulators[data.draw(st.sampled_from(SIZES), label="saved tracks")]
     events = data.draw(EVENTS, label="events")
     configured = make_settings(

@@ -1,4 +1,4 @@
-"""Two real beats side by side, both killed, one of them started again: every time that had come was taken once."""
+"""Two schedulers run at the same time, both are killed and one is restarted: each due time is taken once."""
 
 from collections.abc import Callable
 from datetime import UTC
@@ -10,7 +10,7 @@ import pytest
 from tests.support.waiting import wait_until
 from tests.system.programs import Deployment
 
-# Notes each time that was taken, the one after it, and whose run it became.
+# Records each time that was taken, the following one, and its run.
 JOURNAL = """
     CREATE TABLE journal (n serial, due timestamptz, next_due timestamptz, sync_id bigint);
     CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -32,7 +32,7 @@ def test_two_beats_killed_and_restarted_after_an_hour_run_each_time_once(deploy:
     deployment.beat(**places[0])
     more_times(deployment, 1)
     second.kill()
-    # What an hour without a beat would come to; the one that is back may still be starting.
+    # The state after an hour without a scheduler; the restarted one may still be starting.
     deployment.sql("UPDATE schedules SET due_at = due_at - interval '1 hour'")
     more_times(deployment, 2)
     check(deployment, journal(deployment))
@@ -48,9 +48,9 @@ def more_times(deployment: Deployment, number: int) -> None:
 
 
 def check(deployment: Deployment, entries: list[Any]) -> None:
-    """From each time to the next one, with one step back, which is the hour; and for each time its own run.
+    """Check that due times follow each other, with one step back for the hour, and that each time has its own run.
 
-    Or the one before it, where that was not over.
+    A time may also have joined the previous run if that had not ended.
     """
     steps = [(after.due - before.next_due).total_seconds() for before, after in pairwise(entries)]
     assert sorted(steps) == [-3600.0, *([0.0] * (len(steps) - 1))]

@@ -1,4 +1,4 @@
-"""Tokens stay put: encrypted at rest, and in no log, message, key or result."""
+"""Tokens are encrypted at rest and appear in no log, message, key or result."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Two accounts that share half of what they listen to, on real workers."""
+"""Two accounts that share half of their artists, with real workers."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def test_looks_up_no_id_twice_although_one_account_has_to_wait(deploy: Deploy) -
     control.add_fault(kind="hold", family="artists", account="user02", path="ids=")
     deployment.worker(concurrency=2)
     first, second = (deployment.account(name) for name in NAMES)
-    # In this order: had the first one done all of its look-ups before the second one begins, neither would wait.
+    # In this order: if the first run finished its look-ups before the second one starts, neither would wait.
     results = [send(deployment, second)]
     wait_until(control.held_requests, "the held look-up")
     results.insert(0, send(deployment, first))
@@ -56,12 +56,12 @@ def test_looks_up_no_id_twice_although_one_account_has_to_wait(deploy: Deploy) -
         for id_ in parse_qs(each["query"])["ids"][0].split(",")
     )
     assert set(times.values()) == {1}
-    # What the accounts follow and saved needs no look-up; nothing else is left without one.
+    # Followed artists and saved albums need no look-up; all other rows have one.
     assert len(times) > 100
     for entity in ("artists", "albums"):
         assert deployment.scalar(f"SELECT count(*) FROM {entity} WHERE enrichment = 'stub'") == 0
     assert deployment.scalar("SELECT sum(failures) FROM sync_state") == 0
-    # To stand by for another run is no wait of Spotify's or of our pace.
+    # Waiting for another run counts neither as a limit of Spotify nor as pacing.
     assert deployment.sql("SELECT DISTINCT family FROM run_events WHERE kind = 'wait'") == [(None,)]
     assert deployment.sql("SELECT 1 FROM tallies WHERE name = 'waits'") == []
 
@@ -76,7 +76,7 @@ def test_two_accounts_take_turns_on_the_only_worker(deploy: Deploy) -> None:
     turns = [(account, len(list(each))) for account, each in groupby(asked(deployment, "/v1/me/tracks"), _account)]
     second = [number for number, (account, _) in enumerate(turns) if account == NAMES[1]]
     assert len(second) >= 5
-    # As long as both have tracks to read, none has more than a batch or two in a row.
+    # While both have tracks to read, no account gets more than two batches in a row.
     assert max(requests for _, requests in turns[: second[-1]]) <= 4
 
 

@@ -1,4 +1,4 @@
-"""A worker that is asked to stop in mid-batch hands the batch back: it ends soon, and another one goes on at once."""
+"""A worker stopped during a batch hands it back: the worker ends soon, and another one continues at once."""
 
 import re
 import signal
@@ -12,15 +12,15 @@ from tests.support.waiting import wait_until
 from tests.system.programs import Deployment
 
 pytestmark = pytest.mark.slow
-GOES_ON = 10.0  # seconds; it is less than one, and a lease alone, or a stalled message, would take longer
+GOES_ON = 10.0  # seconds; usually less than one, while waiting for a lease or a lost message would take longer
 
 
 def test_a_stop_hands_back_the_running_batch(deploy: Callable[..., Deployment]) -> None:
-    deployment = deploy(400, lease_seconds=120, sweep_interval=600)  # no sweep and no lease is to help
+    deployment = deploy(400, lease_seconds=120, sweep_interval=600)  # neither a sweep nor an expired lease may help
     account = deployment.account()
     control = deployment.simulator.control
     leaving = deployment.worker()
-    # No reply for as long as anybody could wait for it.
+    # A reply that never arrives.
     control.add_fault(kind="hold", path="/me/tracks")
     result = deployment.foreign.send_task(
         "spotisync.full_sync", kwargs={"account": account.name}, queue="spotisync.sync"

@@ -1,4 +1,4 @@
-"""Triggers from other services, and Flower: the examples as they are, against a running stack with a password."""
+"""Triggers from other services, and Flower: the unchanged examples against a running stack with a password."""
 
 import base64
 import json
@@ -31,7 +31,7 @@ from tests.system.programs import Deployment
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.xdist_group("triggers"),
-    # Celery's result consumer leaves one to the garbage collector when its app is closed.
+    # Celery's result consumer leaves a connection to the garbage collector when its app is closed.
     pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"),
 ]
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -47,7 +47,7 @@ def free_port() -> int:
 
 
 class TcpValkey(Valkey):
-    """As a service on another machine sees it."""
+    """The broker as seen from another machine: TCP with a password."""
 
     def __init__(self, place: Path) -> None:
         self.port = free_port()

@@ -1,4 +1,4 @@
-"""429 in its forms, on real workers."""
+"""Every form of a 429, with real workers."""
 
 import time
 from collections.abc import Callable
@@ -56,19 +56,19 @@ def test_a_day_long_429_parks_the_run_and_frees_the_worker(deployment: Deploymen
         FROM sync_state s, rate_limits l WHERE s.entity_type = 'tracks'"""
     )[0]
     assert isinstance(row.rate_limit_reset_at, datetime)
-    # Two pages were in flight, and each was told so.
+    # Two requests were in flight, and both got a 429.
     assert abs((row.rate_limit_reset_at - row.blocked_until).total_seconds()) < 5
     assert row.reason == "quota"
     assert 86_000 < row.left <= 86_400
     inspect = deployment.foreign.control.inspect(timeout=3)
-    # A sweep may be at work just now, or the batch that parked has not ended yet.
+    # A sweep may be running, or the batch that parked the run has not ended yet.
     wait_until(lambda: not any((inspect.active() or {}).values()), "the worker to be idle")
-    assert all(not tasks for tasks in (inspect.scheduled() or {}).values()), "no countdown of a day"
+    assert all(not tasks for tasks in (inspect.scheduled() or {}).values()), "no message has a countdown of a day"
     control.reset_log()
     for program in list(deployment.programs):
         program.end()
     backend: Any = deployment.foreign.backend
-    backend.client.flushdb()  # the broker's, too
+    backend.client.flushdb()  # backend and broker are one server
     deployment.beat()
     deployment.worker()
     sweeps = time.monotonic() + 3
@@ -165,7 +165,7 @@ def test_drains_deferred_look_ups_after_a_day_long_429(deploy: Deploy) -> None:
     control.reset_log()
     heard = "SELECT bool_and(updated_at < now() - interval '1 second') FROM rate_limits"
     wait_until(lambda: deployment.scalar(heard), "every process to notice the end of the limit")
-    tick = send("spotisync.enrich", queue=QUEUE, expires=30)  # as beat does
+    tick = send("spotisync.enrich", queue=QUEUE, expires=30)  # like the scheduler
     assert tick.get(timeout=30) == {"family": None, "looked_up": 0, "more": False}
     assert control.requests() == []
     deployment.sql("UPDATE rate_limits SET blocked_until = now()")

@@ -1,4 +1,4 @@
-"""Spotify's oddities, and what shows that each is met: in the simulator, by the parsers, by the whole program."""
+"""The oddities of Spotify and the tests that cover each: in the simulator, the parsers and the whole program."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ ODDITIES: dict[str, tuple[str, ...]] = {
         f"{ODD}a_missing_total_with_a_new_snapshot_is_not_the_old_total",
     ),
     "local files": (WORLD, f"{PARSE}a_local_file_has_no_id", WHOLE),
-    "episodes, as what they are and dressed as tracks": (
+    "episodes, as such and in the form of tracks": (
         WORLD,
         "unit/simulator/test_pages.py::test_an_episode_comes_as_a_track_unless_episodes_are_requested",
         f"{PARSE}an_episode_is_no_track_in_either_form",
@@ -72,7 +72,7 @@ ODDITIES: dict[str, tuple[str, ...]] = {
         "integration/store/test_saved_tracks.py::test_the_newest_of_two_rows_on_different_pages_counts",
         f"{ODD}stores_the_counts_of_a_proven_walk",
     ),
-    "empty and huge names, and letters that Postgres does not take": (
+    "empty and huge names, and characters that Postgres rejects": (
         WORLD,
         f"{PARSE}keeps_any_name",
         f"{PARSE}removes_nul_and_lone_surrogates_from_a_name_for_postgres",
@@ -84,7 +84,7 @@ ODDITIES: dict[str, tuple[str, ...]] = {
         "integration/store/test_catalogue.py::test_an_artist_without_genres_does_not_stay_a_stub",
         WHOLE,
     ),
-    "ids that are gone: null among many, 404 alone, from the first or while a run goes": (
+    "ids that are gone from the start or during a run: null among many, 404 alone": (
         WORLD,
         "unit/simulator/test_pages.py::test_a_missing_id_is_null_among_many_and_404_alone",
         "unit/simulator/test_world.py::test_a_withdrawn_object_is_gone_from_then_on",
@@ -118,16 +118,16 @@ ODDITIES: dict[str, tuple[str, ...]] = {
         "integration/sync/test_moving_library.py::test_one_calm_sync_repairs_a_library_that_changed",
         "system/test_moving.py::test_workers_sync_a_library_that_changes",
     ),
-    "snapshot ids that come late, by way of another": (
+    "snapshot ids that lag behind, with another one in between": (
         "unit/simulator/test_world.py::test_a_new_snapshot_id_appears_after_a_lag",
         f"{ODD}contents_are_right_although_the_snapshot_id_lags",
     ),
-    "`next` of the list of playlists leads elsewhere": (
+    "`next` of the list of playlists has another path": (
         "unit/simulator/test_pages.py::test_the_next_page_of_playlists_is_under_the_user",
         "unit/spotify/test_spotify.py::test_requests_fifty_rows_from_the_offset",
     ),
-    "rows that say `track`, `item`, or both": (f"{PARSE}reads_a_track_from_item_or_track_or_both",),
-    "all that was recorded of Spotify": (
+    "rows with `track`, `item`, or both": (f"{PARSE}reads_a_track_from_item_or_track_or_both",),
+    "all recorded replies of Spotify": (
         "unit/core/test_recorded.py::test_parses_recorded_saved_tracks_completely",
         "unit/core/test_recorded.py::test_every_recorded_reply_has_a_test",
         "unit/simulator/test_recorded.py::test_no_recorded_key_is_missing",

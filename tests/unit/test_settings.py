@@ -1,4 +1,4 @@
-"""The environment: names, defaults, what an empty value means, and what a wrong one is told."""
+"""Settings from the environment: names, defaults, empty values and error messages."""
 
 import os
 import stat
@@ -16,7 +16,7 @@ from spotisync.errors import Misconfigured
 from spotisync.settings import MAX_SOCKET_DIR_BYTES, Settings, default_data_dir, settings
 
 ROOT = Path(__file__).parents[2]
-# field: variable, default, a value to set, and what that comes to
+# field: variable, default, a value to set, the parsed value
 VARIABLES: dict[str, tuple[str, Any, str, Any]] = {
     "database_url": ("SPOTISYNC_DATABASE_URL", None, "postgresql://db/x", "postgresql://db/x"),
     "broker_url": ("SPOTISYNC_BROKER_URL", None, "redis://r", "redis://r"),
@@ -63,7 +63,7 @@ Set = Callable[..., Settings]
 
 @pytest.fixture
 def having(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Set:
-    """Settings read from an environment that has these variables and no other of ours."""
+    """Read settings from an environment with only these variables."""
     for name in list(os.environ):
         if name.upper().startswith(("SPOTISYNC_", "SPOTIPY_")):
             monkeypatch.delenv(name)
@@ -85,7 +85,6 @@ def _nothing_stays() -> Iterator[None]:
 
 
 def test_every_setting_is_covered() -> None:
-    # What stands in CONTRACT 1 and is not here yet comes with the feature that reads it.
     assert set(VARIABLES) <= set(Settings.model_fields)
 
 

@@ -1,4 +1,4 @@
-"""The application in this process, on the real Postgres, as a program on this machine sees it."""
+"""The application in this process with a real Postgres, used by a local client."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from tests.integration.conftest import store as store  # noqa: PLC0414
 from tests.support.store import Store
 
 with warnings.catch_warnings():
-    # Starlette would rather have httpx2, which it takes for the same.
+    # Starlette recommends httpx2, which behaves the same.
     warnings.simplefilter("ignore")
     from fastapi.testclient import TestClient
 
@@ -28,7 +28,7 @@ TOKEN = "a-token-that-is-long-enough"
 
 
 class Broker:
-    """What was published, instead of a broker; away when it is told to be."""
+    """Records what is published, in place of a broker; unreachable on request."""
 
     def __init__(self) -> None:
         self.published: list[int] = []
@@ -46,7 +46,7 @@ class Broker:
 
 @pytest.fixture(scope="session")
 def shared_url(postgres: Postgres, template: str) -> str:
-    """A database beside that of the store's tests, which is made once, too."""
+    """Another database than that of the integration tests, also created once."""
     _administer(postgres, f"CREATE DATABASE web TEMPLATE {template}")
     _administer(postgres, "ALTER DATABASE web SET lock_timeout = '5s'")
     return _url(postgres, "web")
@@ -66,7 +66,7 @@ def broker() -> Broker:
 
 @pytest.fixture
 def make_app(make_settings: Callable[..., Settings], broker: Broker) -> Iterator[Callable[..., FastAPI]]:
-    """The application with these settings changed."""
+    """Create the application with changed settings."""
     made: list[FastAPI] = []
 
     def make(**changes: Any) -> FastAPI:
@@ -81,7 +81,7 @@ def make_app(make_settings: Callable[..., Settings], broker: Broker) -> Iterator
 
 @pytest.fixture
 def make_client(make_app: Callable[..., FastAPI]) -> Callable[..., TestClient]:
-    """A client of it, which follows no redirect. Its errors are answers, as they are for others."""
+    """Create a client that follows no redirects and returns errors as responses."""
 
     def make(**changes: Any) -> TestClient:
         return TestClient(make_app(**changes), base_url=HERE, follow_redirects=False)
@@ -91,5 +91,5 @@ def make_client(make_app: Callable[..., FastAPI]) -> Callable[..., TestClient]:
 
 @pytest.fixture
 def client(make_client: Callable[..., TestClient], store: Store) -> TestClient:
-    """There is an account, `me`."""
+    """A client of an application with one account, `me`."""
     return make_client()

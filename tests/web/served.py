@@ -1,4 +1,4 @@
-"""The application as a real server, in a thread of this process: for what streams."""
+"""The application as a real server in a thread of this process, to test streams."""
 
 import json
 import threading
@@ -16,7 +16,7 @@ from spotisync.web.server import Listening, listen
 
 @contextmanager
 def served(app: FastAPI) -> Iterator[str]:
-    """Its address. It ends with the block, whoever still looks on."""
+    """Serve the application and yield its URL. It ends with the block, despite connected viewers."""
     with listen("127.0.0.1", 0) as socket:
         server = Listening(uvicorn.Config(app, log_config=None, lifespan="on", ws="none"), get_broadcast(app).close)
         thread = threading.Thread(target=server.run, args=([socket],))
@@ -26,11 +26,11 @@ def served(app: FastAPI) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join(20)
-            assert not thread.is_alive(), "it does not end"
+            assert not thread.is_alive(), "the server does not end"
 
 
 class Viewer:
-    """Somebody who looks on."""
+    """A client of the event stream."""
 
     def __init__(self, client: httpx.Client, url: str, **headers: str) -> None:
         self._stream = client.stream("GET", url, headers=headers)
@@ -38,7 +38,7 @@ class Viewer:
         self._lines = self.answer.iter_lines()
 
     def next(self) -> tuple[str, Any]:
-        """The next event: its kind and its data."""
+        """Read the next event: its kind and its data."""
         kind = ""
         for line in self._lines:
             name, _, value = line.partition(": ")
@@ -49,12 +49,12 @@ class Viewer:
         return "", None
 
     def read_until(self, status: str) -> int:
-        """How many events it took until one said so."""
+        """Read until an event has this status; return the number of events."""
         for number in range(1, 100):
             kind, data = self.next()
             if (kind, data and data["status"]) == ("status", status):
                 return number
-        raise AssertionError(f"nobody said {status}")
+        raise AssertionError(f"no event with the status {status}")
 
     def close(self) -> None:
         self._stream.__exit__(None, None, None)

@@ -1,4 +1,4 @@
-"""Accounts on the page: to Spotify and back, whatever goes wrong on the way; off, on, and gone."""
+"""Accounts on the page: logins with every error, disabling, enabling, removing."""
 
 import logging
 import re
@@ -26,7 +26,7 @@ from tests.support.store import Store
 from tests.support.waiting import wait_until
 
 with warnings.catch_warnings():
-    # Starlette would rather have httpx2, which it takes for the same.
+    # Starlette recommends httpx2, which behaves the same.
     warnings.simplefilter("ignore")
     from fastapi.testclient import TestClient
 
@@ -53,7 +53,7 @@ def simulator() -> Iterator[Server]:
 
 @pytest.fixture
 def swept() -> list[bool]:
-    """Whether a worker was asked to tell those who wait."""
+    """The calls that asked a worker to answer waiting callers."""
     return []
 
 
@@ -71,21 +71,21 @@ def rows(database: Database) -> Store:
 
 
 def press(client: TestClient, action: str, page: str = "/accounts", **fields: str) -> Response:
-    """As a browser would: with what shows that the form is the page's own."""
+    """Submit a form like a browser, with its token."""
     shown = client.get(page).text
     csrf = re.findall(r'name="csrf" value="([^"]*)"', shown)
     return client.post(action, data={"csrf": csrf[0] if csrf else "", **fields})
 
 
 def consent(client: TestClient, click: str = "user01", **fields: str) -> str:
-    """The address that Spotify leads back to."""
+    """Return the address to which Spotify redirects."""
     asked = press(client, "/accounts/connect", **fields)
     assert asked.status_code == 303, asked.text
     return Browser(click).consent(asked.headers["Location"])
 
 
 def connect(client: TestClient, click: str = "user01", **fields: str) -> str:
-    """What the page says after it all."""
+    """Connect an account and return the resulting page."""
     return said(client, client.get(consent(client, click, **fields)))
 
 
@@ -100,12 +100,12 @@ def statuses(rows: Store) -> dict[str, str]:
     return dict(rows.sql("SELECT spotify_user_id, status FROM accounts"))
 
 
-# ---- it goes well ---------------------------------------------------------------------------------------------------
+# ---- successes ------------------------------------------------------------------------------------------------------
 
 
 def test_connects_an_account(client: TestClient, rows: Store, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    assert "There is no account yet" in client.get("/accounts").text
+    assert "No account yet" in client.get("/accounts").text
     began = press(client, "/accounts/connect")
     assert began.status_code == 303
     (cookie,) = [each for each in began.headers.get_list("set-cookie") if each.startswith("spotisync_login=")]
@@ -120,7 +120,7 @@ def test_connects_an_account(client: TestClient, rows: Store, caplog: pytest.Log
     assert came.headers["Cache-Control"] == "no-store"
     page = client.get("/accounts").text
     assert ("is connected." in page, "Start a full sync now" in page) == (True, True)
-    assert "Start a full sync now" not in client.get("/accounts").text, "it is said once"
+    assert "Start a full sync now" not in client.get("/accounts").text, "the message is shown once"
     assert statuses(rows) == {"user02": "active"}
     assert not [each for each in caplog.messages if code in each and "HTTP Request" not in each]
     assert code not in page + str(came.headers) + came.text
@@ -139,14 +139,14 @@ def test_the_same_user_renews_an_ended_login(client: TestClient, rows: Store) ->
     assert statuses(rows) == {"user01": "active"}
 
 
-# ---- it does not ----------------------------------------------------------------------------------------------------
+# ---- errors ---------------------------------------------------------------------------------------------------------
 
 
 def test_explains_errors_and_how_to_fix_them(client: TestClient, simulator: Server, rows: Store) -> None:
     assert "was denied on Spotify" in connect(client, "cancel")
     other = consent(client)
     assert "another attempt" in said(client, client.get(re.sub("state=[^&]+", "state=x", other)))
-    assert "belongs to no login" in said(client, client.get(other)), "an attempt is good once"
+    assert "belongs to no login" in said(client, client.get(other)), "a login attempt is valid once"
     assert "belongs to no login" in said(client, client.get("/accounts/callback"))
     late = consent(client)
     simulator.control.settings(clock_offset=700)
@@ -195,7 +195,7 @@ def test_on_localhost_the_page_links_to_the_redirect_address(client: TestClient)
     assert "authorize" not in began.headers.get("Location", "")
 
 
-# ---- off, on, gone --------------------------------------------------------------------------------------------------
+# ---- disabling and removing -----------------------------------------------------------------------------------------
 
 
 def test_disables_and_enables_an_account(client: TestClient, rows: Store, swept: list[bool]) -> None:
@@ -231,7 +231,7 @@ def test_removes_an_account_with_its_data_after_a_confirmation(
 
 @contextmanager
 def served(settings: Settings) -> Iterator[str]:
-    """The page on a port of its own; its address."""
+    """Serve the page on a free port and yield its URL."""
     server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_level="critical", lifespan="off"))
     thread = Thread(target=server.run)
     thread.start()

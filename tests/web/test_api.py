@@ -1,4 +1,4 @@
-"""The API as CONTRACT 5 has it."""
+"""The HTTP API."""
 
 import re
 from collections.abc import Callable
@@ -16,7 +16,7 @@ STATUS: TypeAdapter[Any] = TypeAdapter(models.StatusDocument | list[models.Statu
 
 
 def problem(answer: Any, status: int) -> dict[str, Any]:
-    """It is one, and says all that it has to."""
+    """Check that a response is a complete problem document; return it."""
     assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json"), answer.text
     document: dict[str, Any] = answer.json()
     assert set(document) == {"type", "title", "status", "detail", "instance"}
@@ -52,7 +52,7 @@ def test_an_unchanged_status_is_not_sent_again(client: TestClient, store: Store)
     assert (other.status_code, other.json()["status"]) == (200, "failed")
 
 
-# ---- a run begins ---------------------------------------------------------------------------------------------------
+# ---- starting runs --------------------------------------------------------------------------------------------------
 
 
 def test_starts_joins_and_finds_a_sync_by_its_key(client: TestClient, broker: Broker, store: Store) -> None:
@@ -61,7 +61,9 @@ def test_starts_joins_and_finds_a_sync_by_its_key(client: TestClient, broker: Br
     assert (begun.status_code, begun.headers["Location"]) == (202, f"/api/sync/{run['sync_id']}")
     assert (run["trigger"], run["status"], broker.published) == ("api", "in_progress", [run["sync_id"]])
     joined = client.post("/api/sync", json={"sync_type": "incremental"})
-    assert (joined.status_code, joined.json()["sync_id"]) == (200, run["sync_id"]), "a full one reads all of that"
+    assert (joined.status_code, joined.json()["sync_id"]) == (200, run["sync_id"]), (
+        "a full sync includes everything an incremental reads"
+    )
     store.set(run["sync_id"], status="success", completed_at="now()")
     seen = client.post("/api/sync", json=FULL, headers={"Idempotency-Key": "k1"})
     assert (seen.status_code, seen.json()["sync_id"], seen.json()["status"]) == (200, run["sync_id"], "success")
@@ -96,16 +98,19 @@ def test_cancels_and_resumes_a_run(client: TestClient, broker: Broker, store: St
     run = store.run()
     ended = client.post(f"/api/sync/{run.id}/cancel")
     assert (ended.status_code, ended.json()["status"], broker.sweeps) == (202, "cancelled", 1)
-    assert client.post(f"/api/sync/{run.id}/cancel").status_code == 202, "twice is no error"
+    assert client.post(f"/api/sync/{run.id}/cancel").status_code == 202, "repeating it is not an error"
     again = client.post(f"/api/sync/{run.id}/resume")
     assert (again.status_code, again.json()["status"], broker.published) == (202, "in_progress", [run.id])
-    assert client.post(f"/api/sync/{run.id}/resume", json={}).status_code == 202, "it is joined"
+    assert client.post(f"/api/sync/{run.id}/resume", json={}).status_code == 202, "the run is joined"
     assert broker.published == [run.id]
 
 
 def test_explains_why_a_state_forbids_an_action(client: TestClient, store: Store) -> None:
     run = store.run(status="success", completed_at="now()")
-    assert "has already succeeded, so it can't be cancelled" in problem(client.post(f"/api/sync/{run.id}/cancel"), 409)["detail"]
+    assert (
+        "has already succeeded, so it can't be cancelled"
+        in problem(client.post(f"/api/sync/{run.id}/cancel"), 409)["detail"]
+    )
     assert "can't be resumed" in problem(client.post(f"/api/sync/{run.id}/resume"), 409)["detail"]
     old = store.run(status="failed", completed_at="now()")
     store.run(status="failed", completed_at="now()")
@@ -122,7 +127,7 @@ def test_pages_through_the_history(client: TestClient, store: Store) -> None:
     while url:
         page = client.get(url)
         seen.append([run["sync_id"] for run in page.json()])
-        store.run(status="success", completed_at="now()")  # moves nothing
+        store.run(status="success", completed_at="now()")  # does not shift the pages
         url = page.headers.get("Link", "").partition(">")[0].removeprefix("<")
     assert seen == [[ids[4], ids[3]], [ids[2], ids[1]], [ids[0]]]
     assert other in [run["sync_id"] for run in client.get("/api/sync/history").json()]
@@ -130,7 +135,7 @@ def test_pages_through_the_history(client: TestClient, store: Store) -> None:
     problem(client.get("/api/sync/history?account=nobody"), 404)
 
 
-# ---- what is refused ------------------------------------------------------------------------------------------------
+# ---- rejected requests ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -210,5 +215,5 @@ def test_the_docs_list_every_request_and_load_only_local_files(client: TestClien
     assert all(path in shown for path in client.get("/openapi.json").json()["paths"])
     assert re.findall(r"<script[^>]*>", shown) == re.findall(r'<script src="/static/[^>]*>', shown)
     assert "style=" not in shown
-    assert "&#34;sync_type&#34;: &#34;incremental&#34;" in shown, "the body to send"
-    assert "&#34;percent_complete&#34;: 35.6" in shown, "what is answered"
+    assert "&#34;sync_type&#34;: &#34;incremental&#34;" in shown, "the request body is documented"
+    assert "&#34;percent_complete&#34;: 35.6" in shown, "the responses are documented"

@@ -1,4 +1,4 @@
-"""Server-sent events: what is said, to whom, and what it costs."""
+"""Server-sent events: contents, recipients and cost."""
 
 import asyncio
 import itertools
@@ -34,7 +34,7 @@ def web() -> Iterator[httpx.Client]:
 
 @contextmanager
 def reads(database: Database) -> Iterator[list[str]]:
-    """Each time that the documents are read: the first statement of it."""
+    """Record the first statement of each read of the documents."""
     seen: list[str] = []
 
     def note(*args: Any) -> None:
@@ -67,9 +67,9 @@ def test_a_viewer_receives_the_status_and_every_change(
         same = web.get(f"{url}/api/sync/status?account=me").json()
         assert same["last_error"] == "no"
         store.sql("DELETE FROM accounts WHERE spotify_user_id = 'other'")
-        assert other.next() == ("", None), "who is no more has no more to say"
+        assert other.next() == ("", None), "a removed account sends no events"
         began = time.monotonic()
-    assert time.monotonic() - began < 10, "it ends though somebody looks on"
+    assert time.monotonic() - began < 10, "the server ends despite a viewer"
     assert viewer.next() == ("", None)
     for each in (viewer, other, everyone):
         each.close()
@@ -78,10 +78,10 @@ def test_a_viewer_receives_the_status_and_every_change(
 def test_database_reads_do_not_grow_with_the_number_of_viewers(
     make_app: Callable[..., FastAPI], store: Store, web: httpx.Client
 ) -> None:
-    """Ten look on at ten changes: each one sees the last; and it is read as often as for one."""
+    """Ten viewers of ten changes each see the last one, with as many reads as for one viewer."""
     run, app = store.run(), make_app()
     with served(app) as url, reads(app.state.sync.database) as seen:
-        assert seen == [], "nobody looks on"
+        assert seen == [], "no reads without viewers"
         began = time.monotonic()
         viewers = [Viewer(web, f"{url}{EVENTS}") for _ in range(10)]
         for viewer in viewers:
@@ -91,7 +91,7 @@ def test_database_reads_do_not_grow_with_the_number_of_viewers(
         store.set(run.id, status="failed", completed_at="now()")
         for viewer in viewers:
             viewer.read_until("failed")
-        # Four a second at most, and not for each viewer: ten times as many would be a hundred and ten.
+        # At most four reads a second for all viewers together.
         assert len(seen) <= 3 + (time.monotonic() - began) * 4
         for viewer in viewers:
             viewer.close()
@@ -99,7 +99,7 @@ def test_database_reads_do_not_grow_with_the_number_of_viewers(
         left = len(seen)
         store.run("incremental")
         assert web.get(f"{url}/healthz").status_code == 200
-        assert len(seen) <= left + 1, "nobody looks on any more"
+        assert len(seen) <= left + 1, "no reads without viewers"
 
 
 def test_a_page_is_rendered_once_for_all_viewers(
@@ -177,12 +177,12 @@ def test_a_disconnected_listener_listens_again(
 
 
 def test_any_error_while_listening_is_retried(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A standby that has taken over refuses with an error of another kind than a lost connection's."""
+    """A standby after a failover raises another error than a lost connection does."""
     monkeypatch.setattr(notify_channel, "LISTEN", "DO $$ BEGIN RAISE read_only_sql_transaction; END $$")
 
     async def listen() -> None:
         async with aclosing(notify_channel.listen(database_url)) as heard:
             await anext(heard)
 
-    with pytest.raises(Unavailable, match="nothing can be heard"):
+    with pytest.raises(Unavailable, match="can't listen to the database"):
         asyncio.run(listen())

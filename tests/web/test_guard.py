@@ -1,4 +1,4 @@
-"""Who may ask, and who may not: the token, the session, Host, Origin, forms."""
+"""Access control: the token, the session, Host, Origin, forms."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ def locked(make_client: Callable[..., TestClient], store: Store) -> TestClient:
 
 
 def everything(app: FastAPI) -> Iterator[tuple[str, str]]:
-    """Each method of each address that there is, whatever room it is in."""
+    """Return each method of each route of the application."""
     for route in _routes(app.routes):
         if isinstance(route, Mount):
             assert route.path == "/static"
@@ -91,7 +91,7 @@ def test_too_many_wrong_tokens_delay_even_the_right_one(locked: TestClient) -> N
     refused = locked.get("/api/sync/status", headers=BEARER)
     problem(refused, 429)
     assert int(refused.headers["Retry-After"]) > 0
-    assert log_in(locked, TOKEN).status_code == 429, "the form is no way round"
+    assert log_in(locked, TOKEN).status_code == 429, "the login form counts the same attempts"
 
 
 def test_without_a_token_the_server_listens_only_on_loopback(make_settings: Callable[..., Settings]) -> None:
@@ -128,11 +128,11 @@ def test_redirects_a_browser_to_the_login_form_and_back(locked: TestClient) -> N
     assert (right.status_code, right.headers["Location"]) == (303, "/docs")
     session = right.headers["Set-Cookie"]
     assert all(rule in session for rule in ("HttpOnly", "SameSite=lax", "Path=/", "Max-Age="))
-    assert "Secure" not in session, "this is http"
+    assert "Secure" not in session, "a session over http is not marked secure"
     assert TOKEN not in session
     assert locked.get("/docs", headers=PAGE).status_code == 200
     assert locked.get("/api/sync/status").status_code == 200
-    assert locked.get("/login?next=/docs").headers["Location"] == "/docs", "there is nothing to log in to"
+    assert locked.get("/login?next=/docs").headers["Location"] == "/docs", "no login without a token"
     problem(locked.post("/logout"), 403)
     bound = f"{locked.cookies['spotisync_form']}\0{locked.cookies['spotisync_session']}"
     csrf = locked.app.state.seal.mark("form", bound)  # type: ignore[attr-defined]
@@ -215,10 +215,10 @@ def test_no_other_name_passes_for_a_local_one(host: str) -> None:
     [
         ({}, True),
         ({"Origin": HERE}, True),
-        ({"Origin": "https://127.0.0.1:8420"}, True),  # a proxy speaks https for us
+        ({"Origin": "https://127.0.0.1:8420"}, True),  # behind a proxy with https
         ({"Sec-Fetch-Site": "same-origin", "Origin": "https://behind.a.proxy"}, True),
         ({"Referer": f"{HERE}/runs/1"}, True),
-        ({"Origin": "http://127.0.0.1:9999"}, False),  # another program of this machine
+        ({"Origin": "http://127.0.0.1:9999"}, False),  # another local program
         ({"Origin": "http://localhost:8420"}, False),
         ({"Origin": "null"}, False),
         ({"Origin": ""}, False),
@@ -266,12 +266,12 @@ def with_form(make_app: Callable[..., FastAPI]) -> TestClient:
 
 def test_accepts_a_form_only_with_its_token(with_form: TestClient, make_app: Callable[..., FastAPI]) -> None:
     csrf = form_token(TestClient(make_app(api_token=TOKEN), HERE).get("/login"))
-    problem(with_form.post("/posted", data={"csrf": csrf}), 403)  # of another browser
+    problem(with_form.post("/posted", data={"csrf": csrf}), 403)  # the token of another browser
     problem(with_form.post("/posted"), 403)
     page = with_form.get("/docs")
     assert "SameSite=lax" in page.headers["Set-Cookie"]
     own = with_form.app.state.seal.mark("form", f"{with_form.cookies['spotisync_form']}\0")  # type: ignore[attr-defined]
-    assert "Set-Cookie" not in with_form.get("/docs").headers, "the browser has one"
+    assert "Set-Cookie" not in with_form.get("/docs").headers, "the browser already has a token"
     assert with_form.post("/posted", data={"csrf": own}).json() == {"done": True}
     assert with_form.post("/posted", headers={"X-CSRF-Token": own}).json() == {"done": True}
     for wrong in (own[:-1], "", "\N{SNOWMAN}"):

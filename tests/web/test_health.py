@@ -1,4 +1,4 @@
-"""What an operator's tools ask: alive, ready, counts. The truth, in words, and never late."""
+"""Health checks and metrics: correct, with clear messages, and always within their timeouts."""
 
 import asyncio
 import os
@@ -17,19 +17,19 @@ import pytest
 from celery import Celery
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
+from spotisync.web.bounded import SingleFlight
 
 from spotisync.celery import app as celery
 from spotisync.settings import Settings
 from spotisync.stack.valkey import Valkey
 from spotisync.web import broker, create_app
-from spotisync.web.bounded import SingleFlight
 from spotisync.web.middleware.concurrency import AT_A_TIME, ConcurrencyLimit
 from spotisync.web.ops import health
 
 
 @dataclass
 class Page:
-    """The application, asked without a server."""
+    """A client of the application without a server."""
 
     app: FastAPI
 
@@ -69,7 +69,7 @@ def valkey() -> Iterator[Valkey]:
 
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch, servers: Any, directory: Path) -> Celery:
-    """The broker that the probes ask."""
+    """Set the broker that the probes check."""
     return use(monkeypatch, f"redis+socket://{directory / 'run' / 'valkey.sock'}?virtual_host=15")
 
 
@@ -135,7 +135,7 @@ def test_reports_a_frozen_or_stopped_broker_within_the_timeout(
         for _ in range(2):
             began = time.monotonic()
             answer = client.get("/readyz")
-            assert time.monotonic() - began < 5  # two seconds, and a machine that is busy
+            assert time.monotonic() - began < 5  # the timeout of two seconds, on a busy machine
             assert answer.status_code == 503
             assert "SPOTISYNC_BROKER_URL" in answer.json()["checks"]["broker"]["cure"]
             assert answer.json()["checks"]["database"]["ok"]
@@ -199,7 +199,7 @@ def test_reads_the_length_of_a_queue_from_the_broker(app: Celery) -> None:
 
 
 def test_probes_answer_while_hanging_requests_use_every_slot() -> None:
-    """A database that is frozen holds whoever asked it something: that is just when a probe is to say so."""
+    """A frozen database blocks requests; probes must still report it."""
     answered = []
 
     async def app(scope: Any, _receive: Any, _send: Any) -> None:

@@ -1,4 +1,4 @@
-"""The pages of the status, as they come from the server."""
+"""The status pages as rendered by the server."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The library page, without a browser: what it shows, what it links to, and what it says when there is nothing."""
+"""The library page without a browser: rows, links and messages for empty results."""
 
 import re
 import warnings
@@ -13,7 +13,7 @@ from spotisync.web import create_app
 from tests.support.store import Store
 
 with warnings.catch_warnings():
-    # Starlette would rather have httpx2, which it takes for the same.
+    # Starlette recommends httpx2, which behaves the same.
     warnings.simplefilter("ignore")
     from fastapi.testclient import TestClient
 

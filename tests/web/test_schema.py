@@ -1,4 +1,4 @@
-"""What the OpenAPI document says is true, whatever is sent."""
+"""Responses match the OpenAPI document for any request."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -29,15 +29,15 @@ CHECKS = [
     response_schema_conformance,
     status_code_conformance,
 ]
-# It never ends: what it says is tested in test_events.
+# The event stream never ends; test_events tests it.
 ENDLESS = "/api/sync/events"
-# They ask the broker, which is not there, each time: test_probes.
+# These query the broker, which does not run here; test_health tests them.
 PROBES = ["/readyz", "/metrics"]
 
 
 @pytest.fixture
 def app(make_app: Callable[..., FastAPI], store: Store) -> FastAPI:
-    """The account of the examples, with runs in every state that have low numbers, and phases that have moved."""
+    """An application with the account of the examples, runs with low ids in every state, and phases with progress."""
     store.sql("UPDATE accounts SET spotify_user_id = 'alice'")
     store.sql("ALTER TABLE sync_history ALTER COLUMN id RESTART")
     for status in ("success", "failed", "cancelled", "failed"):
@@ -58,7 +58,7 @@ def operations(app: FastAPI) -> Iterator[Any]:
 
 
 def check(operation: Any, cases: int) -> list[int]:
-    """The statuses of what was answered, each as the document says: to what it allows, and to what it does not."""
+    """Send valid and invalid requests, check the responses against the document, and return their status codes."""
     takes = bool(list(operation.iter_parameters()) or operation.body)
     wrong = _check(operation, cases // 2, GenerationMode.NEGATIVE) if takes else []
     return [*wrong, *_check(operation, cases - len(wrong), GenerationMode.POSITIVE)]

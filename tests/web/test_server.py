@@ -1,4 +1,4 @@
-"""`spotisync web`, as a person starts it: the process, its end, a database that comes and goes."""
+"""`spotisync web` as a process: its start, its end, and database outages."""
 
 import signal
 import subprocess
@@ -27,7 +27,7 @@ SECRET = "c0de-of-spotify"
 
 
 class Web:
-    """A process of `spotisync web`, and what it says."""
+    """A process of `spotisync web` and its log."""
 
     def __init__(self, settings: Settings, log: Path, **env: str) -> None:
         self.log = log
@@ -47,7 +47,7 @@ class Web:
         return self.log.read_text().partition("listens at ")[2].partition(". ")[0]
 
     def end(self) -> float:
-        """How long that takes."""
+        """Stop the process; return the seconds that this takes."""
         began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(30) == 0, self.log.read_text()
@@ -88,7 +88,7 @@ def test_stops_within_seconds_despite_viewers_and_logs_no_secret(start: Callable
 
 @pytest.fixture
 def own_postgres() -> Iterator[Postgres]:
-    """One that the test may stop."""
+    """A Postgres server that the test may stop."""
     with tempfile.TemporaryDirectory(prefix="sw-", dir="/tmp", ignore_cleanup_errors=True) as name:
         place = Path(name)
         place.chmod(0o711)
@@ -102,7 +102,7 @@ def own_postgres() -> Iterator[Postgres]:
 def test_reports_a_postgres_outage_and_recovers(own_postgres: Postgres, make_app: Callable[..., FastAPI]) -> None:
     own_postgres.stop()
     with served(make_app(database_url=own_postgres.url)) as url, httpx.Client(timeout=30) as client:
-        assert client.get(f"{url}/api/sync/events").status_code == 503, "it was away from the start"
+        assert client.get(f"{url}/api/sync/events").status_code == 503, "the database was unreachable from the start"
         own_postgres.start().wait_ready()
         wait_until(
             lambda: client.get(f"{url}/api/sync/status").status_code == 200,
@@ -117,7 +117,7 @@ def test_reports_a_postgres_outage_and_recovers(own_postgres: Postgres, make_app
         assert client.get(f"{url}/healthz").status_code == 200
         assert viewer.next()[0] == "unavailable"
         own_postgres.start().wait_ready()
-        assert viewer.next()[0] == "status", "the same viewer, without doing anything"
+        assert viewer.next()[0] == "status", "the same viewer recovers without reconnecting"
         viewer.close()
 
 
@@ -126,7 +126,7 @@ def test_refuses_to_listen_for_other_hosts_without_a_token(make_settings: Callab
     said = cli("web", "--host", "0.0.0.0", "--port", "0")
     assert (said.code, said.out) == (2, "")
     assert "SPOTISYNC_API_TOKEN" in said.err
-    assert Here({**cli.env, "SPOTISYNC_HOST": "::"})("up").code == 2, "nothing has started yet"
+    assert Here({**cli.env, "SPOTISYNC_HOST": "::"})("up").code == 2, "no process has started yet"
 
 
 def test_reports_a_port_in_use_with_a_remedy() -> None:

@@ -163,7 +163,7 @@ def test_rollback_trimming_and_folding_change_no_total(store: Store) -> None:
         for _ in range(20):
             counters.add(connection, "batches", {("tracks",): 1, ("albums",): 2})
         assert not counters.compact(connection)
-        assert counters.compact(connection, most=10)
+        assert counters.compact(connection, max_rows=10)
     assert total(store.database, "runs") == before == {("full", "failed"): 1}
     assert total(store.database, "batches") == {("tracks",): 20, ("albums",): 40}
     assert store.one("SELECT count(*) FROM tallies") == 4  # runs, runs_started, and these two
@@ -182,7 +182,7 @@ def test_concurrent_counting_and_folding_loses_nothing(database: Database) -> No
         begin.wait()
         for _ in range(25):
             with database.begin() as connection:
-                counters.compact(connection, most=5)
+                counters.compact(connection, max_rows=5)
             seen.append(total(database, "batches").get(("tracks",), 0))
 
     threads = [Thread(target=target) for target in (count, count, fold, fold)]

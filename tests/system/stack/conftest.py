@@ -1,4 +1,4 @@
-"""A short temporary directory per test, and the proof that no process of it is left behind."""
+"""A short temporary directory per test, and a check that no process is left behind in it."""
 
 import os
 import shutil
@@ -22,8 +22,8 @@ PROGRAM = Path(__file__).with_name("program.py")
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="ss-", dir="/tmp"))  # short, for the sockets
-    path.chmod(0o711)  # root's servers run as nobody
+    path = Path(tempfile.mkdtemp(prefix="ss-", dir="/tmp"))  # short, because of socket paths
+    path.chmod(0o711)  # as root, servers run as the user nobody
     yield path
     try:
         wait_until(lambda: not processes_of(path), "all processes to end", seconds=30)

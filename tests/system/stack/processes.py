@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 def processes_of(place: Path) -> dict[int, str]:
-    """Every process that names the place in its command line or works inside it."""
+    """Return the processes that name the directory in their command line or run in it."""
     found = {}
     for proc in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):

@@ -1,6 +1,6 @@
-"""What `spotisync up` does, small: `program.py PLACE [bare]`. Prints the pids when all is up, exits 3 on a fatal error.
+"""A small `spotisync up`: `program.py PLACE [bare]`. Prints the pids once all run; a fatal error exits with 3.
 
-The children write their name into PLACE/order when they start and when they stop. `bare` leaves the servers out.
+The children write their names into PLACE/order when they start and stop. `bare` omits the servers.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A backup restored into a new data dir holds the same rows, whether the server ran meanwhile or not."""
+"""A backup restored into a new data directory has the same rows, with and without a running server."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Directories of others are not entered, and root's servers can enter theirs."""
+"""Directories of other users are rejected, and servers started by root can enter theirs."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""A pid is not enough to know a process by."""
+"""A pid alone does not identify a process."""
 
 import os
 import shutil

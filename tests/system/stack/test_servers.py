@@ -1,4 +1,4 @@
-"""The two embedded servers: they start anywhere, and keep what they were told through every kind of end."""
+"""The two embedded servers start in any directory and keep their data after any kind of end."""
 
 import os
 import shutil
@@ -55,7 +55,7 @@ def test_kill_9_loses_no_data(place: Path) -> None:
         sql(place, "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS number")
         with broker(place) as client:
             client.lpush("queue", *range(1000))
-            # Written to the file with the reply; the sync of each second is for a machine that loses its power.
+            # The reply follows the write to the file; the fsync each second only protects against a power failure.
             kill_from_outside(valkey)
             valkey.start().wait_ready()
             assert client.llen("queue") == 1000
@@ -65,7 +65,7 @@ def test_kill_9_loses_no_data(place: Path) -> None:
 
 
 def test_restarts_after_kill_9_during_a_busy_query(place: Path) -> None:
-    """The backend outlives the server for as long as it computes, and no new server starts beside it."""
+    """The backend survives the server until its query ends, and no new server starts beside it."""
     with start_servers(place / "data", place / "s", QUICK) as (postgres, _):
         busy = psycopg.connect(host=str(place / "s"), port=5432, user="spotisync", autocommit=True)
         busy.execute("SET statement_timeout = '3s'")
@@ -166,7 +166,7 @@ def test_rejects_a_second_start_on_the_same_data_dir(place: Path) -> None:
 
 
 def test_stops_servers_that_survived_an_earlier_run(place: Path) -> None:
-    """On macOS, where servers outlive a kill -9 of their parent. Here: two objects for one data dir."""
+    """For macOS, where servers survive a kill -9 of their parent. Tested with two objects for one data directory."""
     for server in (Postgres(place / "data", place / "s", QUICK), Valkey(place / "data", place / "s")):
         server.start().wait_ready()
         again = type(server)(place / "data", place / "s").start().wait_ready()

@@ -1,4 +1,4 @@
-"""Order, restarts and giving up, with children that cost nothing."""
+"""Order, restarts and failures, with trivial child processes."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""`program.py`, a small `spotisync up`, as a process of its own that is killed and stopped from outside."""
+"""`program.py`, a small `spotisync up`, as a process that is killed and stopped from outside."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def test_kill_9_leaves_no_process_and_the_next_start_works(place: Path, start: S
 
 
 def test_starts_right_after_kill_9(place: Path, start: Start) -> None:
-    """The servers of the killed one are still shutting down: the next one waits for their end."""
+    """The servers of the killed program are still shutting down; the next start waits for their end."""
     program = start()
     pids(program)
     program.kill()

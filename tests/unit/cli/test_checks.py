@@ -57,7 +57,7 @@ def test_checks_the_secret_key(tmp_path: Path) -> None:
         "make one",
     )
     wrong = checks.check_secret_key(having(secret_key="wrong"))
-    is_(wrong, "failed", "not a list of Fernet keys")
+    is_(wrong, "failed", "list of Fernet keys")
     assert "wrong" not in wrong.message
 
 

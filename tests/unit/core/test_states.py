@@ -1,4 +1,4 @@
-"""Legal moves are in the table; any other is refused."""
+"""The table contains every legal transition; all others are rejected."""
 
 from itertools import product
 from typing import Literal, get_args

@@ -1,8 +1,8 @@
-"""A whole small stack with its page, and a real Chromium that looks at it.
+"""A small stack with its page, and a real Chromium.
 
-`site` is a deployment (servers, simulator, beat, worker) whose page is served; `make_site` makes others.
-`browser_page` is a page of a browser as wide as a desk; `open_page` opens others. Whatever a page complains of on its
-console (an error, something that its policy forbids) fails the test at its end.
+`site` is a deployment (servers, simulator, scheduler, worker) with its page; `make_site` makes others.
+`browser_page` is a page in a desktop-sized browser; `open_page` opens others. Any error on a page's console, including
+violations of its policy, fails the test at its end.
 """
 
 import os
@@ -25,7 +25,7 @@ from tests.support.waiting import wait_until
 from tests.system import conftest as system
 from tests.system.programs import Deployment, Program
 
-# As the tests with real workers have them: a database of its own, a broker, what is started on both.
+# Like in the system tests: a separate database, a broker, and the processes that use them.
 database_url, broker_url, deploy = root.database_url, system.broker_url, system.deploy
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -33,7 +33,7 @@ MISSING = (
     "There is no Chromium, and these tests need a real one. Debian: apt install chromium fonts-liberation. Elsewhere: "
     "playwright install chromium. Or say where yours is: CHROMIUM=/path/to/chromium"
 )
-# It asks for nothing beyond our own page.
+# Chromium makes no requests except for the page.
 QUIET = (
     "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-default-apps", "--disable-dev-shm-usage",
@@ -43,7 +43,7 @@ DESK, PHONE = (1280, 900), (390, 844)
 
 @dataclass
 class Site:
-    """A deployment and the address of its page."""
+    """A deployment and the URL of its page."""
 
     deployment: Deployment
     url: str
@@ -53,13 +53,13 @@ class Site:
         return self.deployment.account(which)
 
     def slow_down(self, milliseconds: float) -> None:
-        """How long Spotify takes to answer, on average."""
+        """Set the average reply time of Spotify."""
         self.deployment.simulator.control.settings(latency_ms=milliseconds)
 
 
 @pytest.fixture
 def make_site(deploy: Callable[..., Deployment]) -> Callable[..., Site]:
-    """With any settings; without beat and worker where a test wants to start them itself."""
+    """Make a site with any settings; with `work=False` without scheduler and worker."""
 
     def make(library: str | int = 400, *, work: bool = True, **changes: object) -> Site:
         port = _free_port()
@@ -116,7 +116,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Another page: `size`, `dark`, `script` (False: JavaScript is off)."""
+    """Open a page: `size`, `dark`, `script` (False: without JavaScript)."""
     contexts, complaints = [], list[str]()
 
     def open_one(*, size: tuple[int, int] = DESK, dark: bool = False, script: bool = True) -> Page:
@@ -126,7 +126,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
             java_script_enabled=script,
             locale="en-GB",
             timezone_id="UTC",
-            reduced_motion="reduce",  # so that what is looked at stands still
+            reduced_motion="reduce",  # so that checks see a stable page
         )
         context.set_default_timeout(30_000)
         contexts.append(context)
@@ -142,7 +142,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
 
 
 def _note(message: ConsoleMessage, complaints: list[str]) -> None:
-    # A server that is away or says no is for the test to look at; htmx tells of it by its own objects.
+    # Failed requests are left to the tests; htmx logs them as objects.
     if message.type == "error" and not message.text.startswith(("Failed to load resource", "[object ", "htmx:")):
         complaints.append(message.text)
 
@@ -153,6 +153,6 @@ def browser_page(open_page: Callable[..., Page]) -> Page:
 
 
 def violations(page: Page) -> list[str]:
-    """What axe finds wrong, as it looks now."""
+    """Return the violations that axe finds in the current page."""
     found = Axe().run(page).response["violations"]
     return [f"{each['id']}: {', '.join(str(node['target']) for node in each['nodes'])}" for each in found]

@@ -1,4 +1,4 @@
-"""The page as its own process, with the settings of its environment: `python -m tests.web.browser.serve`."""
+"""Serve the page in a separate process with the settings of its environment: `python -m tests.web.browser.serve`."""
 
 import uvicorn
 

@@ -1,4 +1,4 @@
-"""Accounts in a real browser: to the simulator's own page and back, off, on, and gone."""
+"""Accounts in a real browser: connected on the simulator's login page, disabled, enabled, removed."""
 
 from collections.abc import Callable
 
@@ -34,7 +34,7 @@ def test_connects_and_disconnects_an_account(make_site: Callable[..., Site], ope
     page.get_by_label("Yes, delete").check()
     page.get_by_role("button", name="Disconnect and delete").click()
     expect(page.get_by_text("is disconnected")).to_be_visible()
-    expect(page.get_by_text("There is no account yet")).to_be_visible()
+    expect(page.get_by_text("No account yet")).to_be_visible()
 
 
 def test_a_denied_login_is_explained_on_a_phone(make_site: Callable[..., Site], open_page: Callable[..., Page]) -> None:

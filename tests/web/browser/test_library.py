@@ -1,4 +1,4 @@
-"""The library in a real browser: typing, narrowing down, going back, more rows; and what a screen reader hears."""
+"""The library in a real browser: typing, filters, the back button, more rows; and accessibility."""
 
 from collections.abc import Callable
 

@@ -27,7 +27,7 @@ def press(page: Page, words: str) -> None:
 
 
 def hold(site: Site, path: str, after: int) -> None:
-    """Spotify does not answer any more, after so many requests."""
+    """Hold all replies of Spotify after a number of requests."""
     site.deployment.simulator.control.add_fault(kind="hold", path=path, after=after, times=None, seconds=600)
 
 
@@ -37,14 +37,14 @@ def let_go(site: Site) -> None:
 
 
 def look_well(page: Page) -> None:
-    """In light and dark, on a desk and on a small phone."""
+    """Check the page in light and dark mode, on a desktop and on a small phone."""
     size = page.viewport_size
     assert size
     for scheme in ("dark", "light"):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         assert violations(page) == [], scheme
     page.set_viewport_size(NARROW)
-    assert page.evaluate(FITS), "it has to be scrolled sideways"
+    assert page.evaluate(FITS), "the page scrolls horizontally"
     assert violations(page) == []
     page.set_viewport_size(size)
 
@@ -62,7 +62,7 @@ def test_a_sync_starts_on_the_page_and_its_bars_move_without_a_reload(site: Site
     headline(page).to_contain_text("Reading saved tracks")
     expect(bar).to_have_attribute("aria-valuetext", re.compile(r"\d+ of 403, \d\d%, running"))
     expect(page.get_by_role("status").filter(has_text="Reading saved tracks.")).to_have_count(1)
-    expect(page.get_by_role("button")).to_have_text(["Cancel"])  # only what the state allows
+    expect(page.get_by_role("button")).to_have_text(["Cancel"])  # only the actions that the state allows
     look_well(page)
     let_go(site)
     expect(bar).to_have_attribute("aria-valuenow", "100")
@@ -72,7 +72,7 @@ def test_a_sync_starts_on_the_page_and_its_bars_move_without_a_reload(site: Site
     look_well(page)
     assert len(loads) == 1
     assert [each for each in asked if "/events/page" in each]
-    assert [each for each in asked if "/fragments/status" in each] == [], "it heard of all, and had not to ask"
+    assert [each for each in asked if "/fragments/status" in each] == [], "every update came by events, none by polling"
 
 
 def test_shows_that_a_worker_died_and_that_another_continues(
@@ -161,7 +161,7 @@ def test_shows_status_and_buttons_without_javascript(
     expect(page.locator("#notice")).to_contain_text("Run 1 is cancelled.")
     press(page, "Resume run 1")
     press(page, "Cancel")
-    # What was pressed too late is explained: the run had begun anew, and ended again.
+    # A button pressed too late is explained: the run had been resumed and had ended again.
     site.deployment.sql("UPDATE sync_history SET status = 'success'")
     press(other, "Cancel")
     expect(other.locator("#notice")).to_contain_text("There was nothing to cancel any more: run 1 had ended before")
