@@ -1,20 +1,20 @@
-"""What was: which run a change is of, versions of playlists, and what is too old to be kept."""
+"""History: which run made a change, versions of playlists, and the deletion of old rows."""
 
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, text
 
-# Rows of a kind that one trim takes away at most, so that no sweep is long.
-PIECE = 5_000
+# Limit of rows deleted per table and trim, which keeps each sweep short.
+TRIM_ROWS = 5_000
 
 
 def set_current_run(connection: Connection, sync_id: int) -> None:
-    """For the rest of this transaction: the triggers that keep the spans write the run down."""
+    """Name the run that the triggers on the spans record, until the transaction ends."""
     connection.execute(text("SELECT set_config('spotisync.sync_id', CAST(:id AS text), true)"), {"id": str(sync_id)})
 
 
 def count_changes(connection: Connection, sync_id: int) -> None:
-    """Once, when a run is over: whoever shows the last ones that changed something need not look through all."""
+    """Store a finished run's counts of changes, so that listing recent changes does not scan all spans."""
     connection.execute(
         text(
             """UPDATE sync_history SET changes = (SELECT jsonb_object_agg(what, rows) FROM (
@@ -30,11 +30,11 @@ def count_changes(connection: Connection, sync_id: int) -> None:
     )
 
 
-def keep_versions(connection: Connection, sync_id: int, ids: Sequence[str]) -> None:
-    """Contents that were just swapped in, where they differ from the last version."""
+def store_versions(connection: Connection, sync_id: int, ids: Sequence[str]) -> None:
+    """Store the contents of these playlists as a new version where they differ from the last one."""
     connection.execute(
         text(
-            # Dates as seconds: what jsonb would make of them depends on the session's time zone.
+            # Dates as epoch seconds: jsonb's text form of a timestamp depends on the session's time zone.
             """INSERT INTO playlist_versions (playlist_id, read_at, snapshot_id, sync_id, items)
             SELECT p.id, now(), COALESCE(p.items_snapshot_id, ''), :sync_id, c.items
             FROM unnest(CAST(:ids AS text[])) AS i(id) JOIN playlists p ON p.id = i.id
@@ -53,35 +53,35 @@ def keep_versions(connection: Connection, sync_id: int, ids: Sequence[str]) -> N
 
 
 def claim_hourly_trim(connection: Connection) -> bool:
-    """Whether nobody has trimmed for an hour; who is told so, does."""
+    """Return whether this transaction is the one to trim; at most once an hour."""
     return bool(
         connection.execute(
             text(
-                """INSERT INTO heartbeats AS h (name) VALUES ('trim') ON CONFLICT (name) DO UPDATE SET beat_at = now()
-                WHERE h.beat_at < now() - interval '1 hour' RETURNING name"""
+                """INSERT INTO history_retention AS h (trimmed_at) VALUES (now())
+                ON CONFLICT (only_row) DO UPDATE SET trimmed_at = now()
+                WHERE h.trimmed_at < now() - interval '1 hour' RETURNING true"""
             )
         ).scalar()
     )
 
 
 def trim(connection: Connection, days: int) -> int:
-    """Forget what is older than that, a piece of each kind. What stands for the present is kept, however old."""
-    forgotten = sum(
-        connection.execute(text(statement), {"days": days, "piece": PIECE}).rowcount
+    """Delete older history, up to `TRIM_ROWS` per table, except for rows that describe the present."""
+    deleted = sum(
+        connection.execute(text(statement), {"days": days, "rows": TRIM_ROWS}).rowcount
         for statement in (_RUNS, _SPANS.format("saved_spans"), _SPANS.format("playlist_spans"), _VERSIONS)
     )
-    if forgotten:
-        connection.execute(text(_KEPT_SINCE), {"days": days})
-    return forgotten
+    if deleted:
+        connection.execute(text(_ADVANCE_HORIZON), {"days": days})
+    return deleted
 
 
-# Functions of the database look here, so that they do not answer with what happens to be left.
-_KEPT_SINCE = """INSERT INTO heartbeats AS h (name, beat_at)
-    VALUES ('history kept since', now() - make_interval(days => :days))
-    ON CONFLICT (name) DO UPDATE SET beat_at = GREATEST(h.beat_at, excluded.beat_at)"""
+# library_as_of() and playlist_as_of() refuse an earlier moment instead of answering from incomplete history.
+_ADVANCE_HORIZON = """INSERT INTO history_retention AS h (kept_since) VALUES (now() - make_interval(days => :days))
+    ON CONFLICT (only_row) DO UPDATE SET kept_since = GREATEST(h.kept_since, excluded.kept_since)"""
 _OLD = "now() - make_interval(days => :days)"
-# The newest of each type, the last success of each type, the one by which the time that is kept begins, and who has
-# still to be told keep a run.
+# Kept: the newest run and the last success of each type, the last success before the horizon (the library as of the
+# horizon comes from it), and runs with unanswered waiters.
 _RUNS = f"""DELETE FROM sync_history WHERE id IN (
     SELECT r.id FROM sync_history r WHERE r.status IN ('success', 'failed', 'cancelled') AND r.completed_at < {_OLD}
     AND EXISTS (SELECT 1 FROM sync_history n WHERE n.account_id = r.account_id AND n.sync_type = r.sync_type
@@ -91,13 +91,13 @@ _RUNS = f"""DELETE FROM sync_history WHERE id IN (
         AND EXISTS (SELECT 1 FROM sync_history n WHERE n.account_id = r.account_id AND n.status = 'success'
         AND n.completed_at > r.completed_at AND n.completed_at < {_OLD}))
     AND NOT EXISTS (SELECT 1 FROM waiters w WHERE w.sync_id = r.id AND w.answered_at IS NULL)
-    ORDER BY r.id LIMIT :piece)"""
-# What that first run knew is kept whole.
+    ORDER BY r.id LIMIT :rows)"""
+# A span that the last success before the horizon still knew is kept: the library as of the horizon needs it.
 _SPANS = f"""DELETE FROM {{0}} WHERE id IN (SELECT s.id FROM {{0}} s WHERE s.to_at < (
     SELECT max(r.completed_at) FROM sync_history r
-    WHERE r.account_id = s.account_id AND r.status = 'success' AND r.completed_at < {_OLD}) ORDER BY id LIMIT :piece)"""
-# A version holds until the next one was read: the one that held at that time is kept.
+    WHERE r.account_id = s.account_id AND r.status = 'success' AND r.completed_at < {_OLD}) ORDER BY id LIMIT :rows)"""
+# A version is valid until the next one was read: the one valid at the horizon is kept.
 _VERSIONS = f"""DELETE FROM playlist_versions WHERE (playlist_id, read_at) IN (
     SELECT v.playlist_id, v.read_at FROM playlist_versions v WHERE v.read_at < {_OLD} AND EXISTS (
         SELECT 1 FROM playlist_versions n WHERE n.playlist_id = v.playlist_id AND n.read_at > v.read_at
-        AND n.read_at < {_OLD}) LIMIT :piece)"""
+        AND n.read_at < {_OLD}) LIMIT :rows)"""

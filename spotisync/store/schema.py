@@ -93,15 +93,11 @@ accounts = Table(
     Column("refresh_claim", Uuid),
     Column("refresh_claim_until", TIME),
     # ... what the last walk over the saved tracks proved: Spotify's total, and how much of it is no row of ours (null
-    # rows, twins); and the null rows in the list of playlists: all, and those that hide none that we know
+    # rows, twins)
     Column("walked_total", Integer),
-    Column("walked_excess", Integer),
     Column("patrol_offset", Integer, nullable=False, server_default="0"),
-    Column("null_playlists", Integer),
-    Column("idle_null_playlists", Integer),
-    # ... and when these lists were last proved whole
+    # ... and when that was
     Column("tracks_proved_at", TIME),
-    Column("playlists_proved_at", TIME),
     one_of("status", "active", "needs_login", "disabled"),
 )
 
@@ -277,7 +273,7 @@ saved_spans = Table(
     Column("to_at", TIME),
     Index("uq_saved_spans_open", "account_id", "track_id", unique=True, postgresql_where=text("to_at IS NULL")),
     Index("ix_saved_spans_added_at", "account_id", "added_at"),
-    comment="One row for each stretch that a track was saved, as runs knew it; kept by a trigger of saved_tracks",
+    comment="Periods in which a track was saved, as known to runs; maintained by a trigger on saved_tracks",
 )
 
 playlist_spans = Table(
@@ -291,7 +287,7 @@ playlist_spans = Table(
     Column("to_run", BigInteger, index=True),
     Column("to_at", TIME),
     Index("uq_playlist_spans_open", "account_id", "playlist_id", unique=True, postgresql_where=text("to_at IS NULL")),
-    comment="One row for each stretch that an account had a playlist; kept by a trigger of account_playlists",
+    comment="Periods in which an account had a playlist; maintained by a trigger on account_playlists",
 )
 
 playlist_versions = Table(
@@ -302,7 +298,7 @@ playlist_versions = Table(
     Column("snapshot_id", Text, nullable=False),
     Column("sync_id", BigInteger, index=True),
     Column("items", JSONB, nullable=False),
-    comment="Contents of a playlist, each time that they had changed: [position, kind, track, uri, name, added, by]",
+    comment="Contents of a playlist, one row per change: [position, kind, track, uri, name, added, by]",
 )
 
 saved_albums = Table(
@@ -330,22 +326,22 @@ followed_artists = Table(
     Column("hidden_since", TIME),
 )
 
-saved_lists = Table(
-    "saved_lists",
+listings = Table(
+    "listings",
     metadata,
     account_id(primary_key=True),
     Column("list", Text, primary_key=True),
-    # of the last reading that was proved: whether the list is still the same is told by its total and its first page
+    # the last proved reading; an equal total and first page show that the list is unchanged
     Column("total", Integer),
     Column("first_page", Text),
     Column("read_at", TIME),
     Column("null_rows", Integer),
     Column("idle_null_rows", Integer),
-    counter("put_off"),
-    Column("put_off_sync_id", BigInteger),
-    Column("put_off_reason", Text),
-    one_of("list", "saved_albums", "followed_artists"),
-    comment="The last reading of saved albums and followed artists, and what a run put off of them, and why",
+    counter("deferred"),
+    Column("deferred_sync_id", BigInteger),
+    Column("deferred_reason", Text),
+    one_of("list", "followed_artists", "saved_albums", "playlists"),
+    comment="The last proved reading of each list that is read whole, and what a run left of it to a later one",
 )
 
 play_history = Table(
@@ -369,7 +365,7 @@ playback = Table(
     # private: who is reading just now, and until when that counts
     Column("claim", Uuid),
     Column("claim_until", TIME),
-    comment="The last read of recently played, and what kept it from being newer",
+    comment="The last read of recently played, and the error of a later read that failed",
 )
 
 playback_gaps = Table(
@@ -382,7 +378,7 @@ playback_gaps = Table(
     Column("noticed_at", TIME, nullable=False, server_default=NOW),
     Column("closed_at", TIME),
     Index("ix_playback_gaps_open", "account_id", "from_at", postgresql_where=text("closed_at IS NULL")),
-    comment="Where plays may be missing: Spotify tells the last fifty, and all of them were new",
+    comment="Where plays may be missing: Spotify returns the last 50 plays, and all of them were new",
 )
 
 sync_history = Table(
@@ -527,7 +523,7 @@ apps = Table(
     # ... and when stale rows of the catalogue were read again last
     Column("refreshed_at", TIME),
     one_of("regime", "full", "restricted"),
-    comment="Which of the two Spotify APIs an app has, as its calls told; null: not known yet",
+    comment="The API regime of each Spotify app, detected from responses; null: not known yet",
 )
 
 call_ledger = Table(
@@ -540,7 +536,7 @@ call_ledger = Table(
     Column("account_id", BigInteger, primary_key=True, autoincrement=False),
     # A look-up is noted before it is sent, so a minute may hold more than were made, and the next one fewer.
     Column("calls", Integer, nullable=False),
-    comment="How many Web API requests were sent: what a budget of 24 hours is measured by",
+    comment="Web API requests sent, by minute; budgets per 24 hours are computed from it",
 )
 
 # Fed by triggers of the tables that are counted, and by `counts`; no key, since rows are only added and summed up.
@@ -550,7 +546,7 @@ tallies = Table(
     Column("name", Text, nullable=False),
     Column("labels", ARRAY(Text), nullable=False),
     Column("value", Float, nullable=False),
-    comment="What has been counted, a row for each time; a total is their sum, and sweep folds them into fewer",
+    comment="Increments of counters; a total is the sum of its rows, which the sweep compacts",
 )
 
 notices = Table(
@@ -572,7 +568,7 @@ notices = Table(
     Column("over_at", TIME),
     Index("ix_notices_account_id", "account_id"),
     one_of("kind", "failed", "needs_login", "login_ends", "waiting", "stuck", "over"),
-    comment="What a person was told, or is to be told: each once",
+    comment="Notifications for the operator; each is sent once",
 )
 
 heartbeats = Table(
@@ -580,7 +576,17 @@ heartbeats = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("beat_at", TIME, nullable=False, server_default=NOW),
-    comment="When what is done every so often was done last",
+    comment="When periodic tasks last ran",
+)
+
+history_retention = Table(
+    "history_retention",
+    metadata,
+    Column("only_row", Boolean, primary_key=True, server_default=text("true")),
+    Column("trimmed_at", TIME, nullable=False, server_default=NOW),
+    Column("kept_since", TIME),
+    CheckConstraint("only_row", name="only_row"),
+    comment="When history was last trimmed, and the moment before which it may be incomplete; one row",
 )
 
 schedules = Table(
@@ -597,7 +603,7 @@ schedules = Table(
     Column("sync_id", BigInteger, ForeignKey("sync_history.id", ondelete="SET NULL"), index=True),
     Column("note", Text),
     one_of("kind", "full", "incremental", "playback"),
-    comment="When what comes by itself is due, and what became of it the last time",
+    comment="When scheduled syncs and playback reads are due, and the result of the last one",
 )
 
 waiters = Table(
@@ -622,7 +628,7 @@ waiters = Table(
     Index("ix_waiters_answered_at", "answered_at"),
     Index("ix_waiters_restore_at", "restore_at", postgresql_where=text("restore_at IS NOT NULL")),
     one_of("ended", "success", "failed", "cancelled"),
-    comment="One row for each message that triggered a run: who is told when it is over",
+    comment="One row for each task message that triggered a run: its caller gets the result when the run ends",
 )
 
 seen_tracks = Table(
@@ -630,7 +636,7 @@ seen_tracks = Table(
     metadata,
     sync_id(primary_key=True),
     Column("track_id", Text, primary_key=True),
-    comment="Staging: what a walk over saved tracks has met so far",
+    comment="Staging: tracks met so far by a walk over saved tracks",
 )
 
 seen_nulls = Table(
@@ -639,7 +645,7 @@ seen_nulls = Table(
     sync_id(primary_key=True),
     Column("added_at", TIME, primary_key=True),
     Column("from_end", Integer, primary_key=True, autoincrement=False),
-    comment="Staging: rows without a track that a walk over saved tracks has met so far",
+    comment="Staging: rows without a track met so far by a walk over saved tracks",
 )
 
 null_rows = Table(
@@ -649,7 +655,7 @@ null_rows = Table(
     Column("added_at", TIME, primary_key=True),
     Column("rows", Integer, nullable=False),
     Column("idle", Integer, nullable=False),
-    comment="Rows without a track that the last proved walk met: all, and those that hide no track we know",
+    comment="Rows without a track in the last proved walk: all, and those that hide no known track",
 )
 
 excess_rows = Table(
@@ -658,7 +664,7 @@ excess_rows = Table(
     account_id(primary_key=True),
     Column("minute", TIME, primary_key=True),
     Column("rows", Integer, nullable=False),
-    comment="Rows of Spotify's list of saved tracks that no stored row stands for, by the minute of their date",
+    comment="Rows in Spotify's list of saved tracks without a stored row, by the minute of their date",
 )
 
 read_rows = Table(
@@ -668,7 +674,7 @@ read_rows = Table(
     Column("place", Integer, primary_key=True, autoincrement=False),
     Column("track_id", Text),
     Column("added_at", TIME, nullable=False),
-    comment="Staging: what an incremental has read of the list of saved tracks, by its place there",
+    comment="Staging: rows of the list of saved tracks read by an incremental sync, by position",
 )
 
 staged_items = Table(
@@ -683,5 +689,5 @@ staged_items = Table(
     Column("name", Text),
     Column("added_at", TIME),
     Column("added_by", Text),
-    comment="Staging: contents of a playlist until its last page is in",
+    comment="Staging: contents of a playlist until its last page has been read",
 )
