@@ -1,4 +1,4 @@
-"""Alembic's entry. `spotisync db upgrade` hands a connection over; plain `alembic` takes the settings' database."""
+"""Alembic environment. `spotisync db upgrade` passes a connection; plain `alembic` connects by the settings."""
 
 from alembic import context
 from sqlalchemy import Connection, create_engine, text
@@ -6,7 +6,7 @@ from sqlalchemy import Connection, create_engine, text
 from spotisync.settings import settings
 from spotisync.store.schema import metadata
 
-# Any number will do, as long as nobody else locks it: two processes that migrate at once wait for each other.
+# Concurrent migrations wait for each other. The number is arbitrary, but unique to this lock.
 ADVISORY_LOCK = 7_364_919
 
 

@@ -1,4 +1,4 @@
-"""Accounts and their tokens, encrypted at rest; in clear they go nowhere but to Spotify."""
+"""Accounts and their tokens, which are encrypted at rest and sent in clear to Spotify only."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,9 +12,9 @@ from spotisync.core import oauth
 from spotisync.errors import Fatal, Misconfigured, Unknown
 from spotisync.store import schema
 
-# Refreshing takes a second; a worker that claimed it and has not finished after this long has died.
+# A refresh takes about a second; a claim older than this belongs to a worker that died.
 REFRESH_SECONDS = 30
-# A token that ends within this long is not used any more.
+# An access token that expires within this time is refreshed before it is used.
 MARGIN_SECONDS = 30
 
 
@@ -42,7 +42,7 @@ class TokenVault:
             self._fernet = MultiFernet([Fernet(key) for key in keys])
         except ValueError:
             raise Misconfigured(
-                "SPOTISYNC_SECRET_KEY is not a list of Fernet keys (each 32 bytes, url-safe base64)"
+                "SPOTISYNC_SECRET_KEY must be a comma-separated list of Fernet keys (each 32 bytes, URL-safe base64)"
             ) from None
 
     def encrypt(self, clear: str) -> str:
@@ -53,76 +53,77 @@ class TokenVault:
             return self._fernet.decrypt(sealed).decode()
         except (InvalidToken, ValueError):
             raise Misconfigured(
-                "the stored tokens were encrypted with another SPOTISYNC_SECRET_KEY; add that key to the list"
+                "the stored tokens were encrypted with another key; add that key to SPOTISYNC_SECRET_KEY"
             ) from None
 
 
 def list_accounts(connection: Connection, *, active: bool = False) -> list[Account]:
     where = "WHERE status = 'active'" if active else ""
-    rows = connection.execute(text(f"{_ACCOUNT} {where} ORDER BY id"))
-    return [Account(**row._mapping) for row in rows]  # noqa: SLF001
+    rows = connection.execute(text(f"{_ACCOUNT} {where} ORDER BY id")).mappings()
+    return [Account(**row) for row in rows]
 
 
 def find_account(connection: Connection, name: str | None) -> Account:
-    """The account with this Spotify user id (or `account_id`); the only one there is if no name is given.
+    """Find an account by Spotify user id or `account_id`; without a name, the only account.
 
-    Raises `Fatal` in words.
+    Raises `Unknown` if there is none, `Fatal` if a name is needed.
     """
     found = list_accounts(connection)
     if not found:
-        raise Unknown(f"there is no account yet; log in: {oauth.LOGIN}")
+        raise Unknown(f"No account yet. Log in: {oauth.LOGIN}")
+    known = ", ".join(each.spotify_user_id for each in found)
     if name is None and len(found) > 1:
-        raise Fatal(f"which account? There are {', '.join(each.spotify_user_id for each in found)}")
+        raise Fatal(f"More than one account: specify one of {known}")
     for each in found:
         if name in (None, each.spotify_user_id, each.spotify_account_id):
             return each
-    raise Unknown(f"there is no account {name!r}; there are {', '.join(each.spotify_user_id for each in found)}")
+    raise Unknown(f"Unknown account {name!r}. Known: {known}")
 
 
-def login_states(connection: Connection) -> list[oauth.LoginState]:
-    """How each account's login stands, by the database's clock: when it ends, what it lacks, what to do."""
+def list_login_states(connection: Connection) -> list[oauth.LoginState]:
+    """The state of each account's login, by the database's clock: expiry, missing scopes, the fix."""
     rows = connection.execute(
         text(
             """SELECT spotify_user_id AS account, status, authorised_at, scope, last_error, now() AS now
             FROM accounts ORDER BY id"""
         )
-    )
-    return [oauth.login_state(**row._mapping) for row in rows]  # noqa: SLF001
+    ).mappings()
+    return [oauth.login_state(**row) for row in rows]
 
 
 def is_profile_of(account: Account, profile: dict[str, Any]) -> bool:
-    """Whether the profile is this account's. A user id may change hands, an `account_id` does not."""
+    """Whether the profile belongs to this account. Spotify may reassign a user id, but never an `account_id`."""
     if account.spotify_account_id and profile["spotify_account_id"]:
         return bool(account.spotify_account_id == profile["spotify_account_id"])
     return bool(account.spotify_user_id == profile["spotify_user_id"])
 
 
 def add(connection: Connection, profile: dict[str, Any], sealed: dict[str, Any]) -> int:
-    """Store an account that Spotify has just confirmed, or authorise it again; what it has synced stays.
+    """Insert an account that Spotify has just confirmed, or store a new login of it; its synced rows stay.
 
-    Raises `Fatal` in words where it can't be said whose rows those would be.
+    Raises `Fatal` if stored accounts match the profile only in part.
     """
-    # Two logins of one account at once make one row. Whoever only reads, or writes rows of an account, does not wait.
+    # Concurrent logins of one account must make one row. The lock blocks neither readers nor writes to other tables.
     connection.execute(text("LOCK TABLE accounts IN SHARE ROW EXCLUSIVE MODE"))
-    known = _known(connection, profile)
-    statement = _INSERT if known is None else _UPDATE
-    return int(connection.execute(text(statement), {**profile, **sealed, "id": known}).scalar_one())
+    id_ = _find_id(connection, profile)
+    statement = _INSERT if id_ is None else _UPDATE
+    return int(connection.execute(text(statement), {**profile, **sealed, "id": id_}).scalar_one())
 
 
-def _known(connection: Connection, profile: dict[str, Any]) -> int | None:
-    """The row of this account: by its `account_id`, which never changes, else by its user id."""
-    near = [
+def _find_id(connection: Connection, profile: dict[str, Any]) -> int | None:
+    """Find the row of this account: by its `account_id`, which never changes, else by its user id."""
+    candidates = [
         each
         for each in list_accounts(connection)
         if each.spotify_user_id == profile["spotify_user_id"] or is_profile_of(each, profile)
     ]
-    if len(near) == 1 and is_profile_of(near[0], profile):
-        return near[0].id
-    if near:
+    if len(candidates) == 1 and is_profile_of(candidates[0], profile):
+        return candidates[0].id
+    if candidates:
         raise Fatal(
-            f"Spotify gives the user id {profile['spotify_user_id']} to another account now than when it was added "
-            f"here. Remove the one that is not needed any more: spotisync accounts remove, one of "
-            f"{', '.join(each.spotify_user_id for each in near)}; then: {oauth.LOGIN}"
+            f"The Spotify user id {profile['spotify_user_id']} now belongs to another account than the stored one. "
+            f"Remove the account that is no longer needed (spotisync accounts remove), one of "
+            f"{', '.join(each.spotify_user_id for each in candidates)}; then: {oauth.LOGIN}"
         )
     return None
 
@@ -142,7 +143,7 @@ _UPDATE = """UPDATE accounts SET spotify_user_id = :spotify_user_id, display_nam
 
 @dataclass(frozen=True)
 class StoredTokens:
-    """Sealed as they are stored. `fresh`: the access token has some life left."""
+    """Tokens, encrypted as stored. `fresh`: the access token does not expire soon."""
 
     status: str
     refresh_token: str | None
@@ -152,7 +153,7 @@ class StoredTokens:
 
 
 def get_tokens(connection: Connection, account_id: int) -> StoredTokens:
-    row = connection.execute(
+    found = connection.execute(
         text(
             f"""SELECT status, refresh_token, access_token, last_error, COALESCE(access_token_expires_at >
                 now() + make_interval(secs => LEAST({MARGIN_SECONDS}, EXTRACT(epoch FROM
@@ -160,18 +161,18 @@ def get_tokens(connection: Connection, account_id: int) -> StoredTokens:
             FROM accounts WHERE id = :id"""
         ),
         {"id": account_id},
-    ).one()
-    return StoredTokens(**row._mapping)  # noqa: SLF001
+    ).mappings()
+    return StoredTokens(**found.one())
 
 
 def check_key(connection: Connection, vault: TokenVault) -> None:
-    """Raises `Misconfigured` if a stored login can't be opened with these keys."""
+    """Raise `Misconfigured` if these keys can't decrypt a stored refresh token."""
     for (sealed,) in connection.execute(text("SELECT refresh_token FROM accounts WHERE refresh_token IS NOT NULL")):
         vault.decrypt(sealed)
 
 
 def get_scope(connection: Connection, account_id: int) -> str | None:
-    """What was granted, as Spotify said it; None if that was never noted."""
+    """The granted scopes, separated by spaces as Spotify returned them; None if they were never stored."""
     found: str | None = connection.execute(
         text("SELECT scope FROM accounts WHERE id = :id"), {"id": account_id}
     ).scalar_one()
@@ -179,7 +180,7 @@ def get_scope(connection: Connection, account_id: int) -> str | None:
 
 
 def claim_refresh(connection: Connection, account_id: int, token: UUID) -> bool:
-    """One refresh at a time. Not a row lock: no transaction is open while Spotify is asked."""
+    """Claim the account's token refresh. A claim instead of a row lock: no transaction is open during the request."""
     return (
         connection.execute(
             text(
@@ -194,9 +195,9 @@ def claim_refresh(connection: Connection, account_id: int, token: UUID) -> bool:
 
 
 def store_refreshed(connection: Connection, account_id: int, used: str, sealed: dict[str, Any]) -> bool:
-    """The rotated refresh token is committed before the access token that came with it is used.
+    """Store refreshed tokens; commit before the access token is used, since the refresh token may have rotated.
 
-    `used` is the sealed refresh token that was sent; false if another one is stored meanwhile, which then is the newer.
+    `used` is the refresh token that was sent (encrypted). False: a newer one has been stored meanwhile and is kept.
     """
     return (
         connection.execute(
@@ -204,7 +205,7 @@ def store_refreshed(connection: Connection, account_id: int, used: str, sealed: 
                 """UPDATE accounts SET access_token = :access_token, scope = COALESCE(:scope, scope),
                     access_token_expires_at = now() + make_interval(secs => :expires_in), updated_at = now(),
                     refresh_token = COALESCE(:refresh_token, refresh_token),
-                    -- Somebody may have sent the same token later, and been refused for that.
+                    -- A concurrent refresh may have sent the same token later and been refused for it.
                     status = CASE status WHEN 'needs_login' THEN 'active' ELSE status END, last_error = NULL,
                     refresh_claim = NULL, refresh_claim_until = NULL WHERE id = :id AND refresh_token = :used"""
             ),
@@ -215,7 +216,7 @@ def store_refreshed(connection: Connection, account_id: int, used: str, sealed: 
 
 
 def end_refresh(connection: Connection, account_id: int, token: UUID) -> None:
-    """Refreshing failed for now; somebody else may try."""
+    """Release the claim after a failed refresh."""
     connection.execute(
         text(
             """UPDATE accounts SET refresh_claim = NULL, refresh_claim_until = NULL
@@ -226,7 +227,7 @@ def end_refresh(connection: Connection, account_id: int, token: UUID) -> None:
 
 
 def mark_needs_login(connection: Connection, account_id: int, used: str, why: str) -> bool:
-    """Spotify refused the refresh token `used` (sealed). False: another one is stored meanwhile, and may be good."""
+    """Record that Spotify refused the refresh token `used` (encrypted). False: a newer one is stored already."""
     return (
         connection.execute(
             text(
@@ -265,5 +266,5 @@ def count_rows(connection: Connection, account_id: int) -> dict[str, int]:
 
 
 def remove(connection: Connection, account_id: int) -> None:
-    """Delete the account with all that is its own; the catalogue, which accounts share, stays."""
+    """Delete the account and its rows; the catalogue, which accounts share, stays."""
     connection.execute(text("DELETE FROM accounts WHERE id = :id"), {"id": account_id})

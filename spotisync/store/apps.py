@@ -1,4 +1,4 @@
-"""The Spotify app: which regime it has, what is left to be looked up by it, who is looking it up."""
+"""The Spotify app: its regime, its backlog of look-ups, and the claim on draining that backlog."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from spotisync.core.phases import Entity
+from spotisync.core.cursors import Entity
 from spotisync.core.regimes import Enrichment, LookupMode, Regime, days_until_done, lookup_mode
 from spotisync.store import call_ledger, catalogue, playlists
 from spotisync.store.database import Claimant
@@ -20,44 +20,44 @@ def get_regime(connection: Connection, client_id: str) -> Regime | None:
     return known
 
 
-def record_regime(connection: Connection, client_id: str, told: Regime) -> bool:
-    """Remember what calls tell. Returns whether it is news; what may bring more now is due again then."""
-    if get_regime(connection, client_id) == told:
+def record_regime(connection: Connection, client_id: str, regime: Regime) -> bool:
+    """Store the regime that responses revealed. Returns whether it changed; a full regime reopens restricted reads."""
+    if get_regime(connection, client_id) == regime:
         return False
     connection.execute(
         text(
-            """INSERT INTO apps (client_id, regime, regime_since) VALUES (:id, :told, now())
+            """INSERT INTO apps (client_id, regime, regime_since) VALUES (:id, :regime, now())
             ON CONFLICT (client_id) DO UPDATE SET regime = excluded.regime, regime_since = now()"""
         ),
-        {"id": client_id, "told": told},
+        {"id": client_id, "regime": regime},
     )
-    if told == "full":
+    if regime == "full":
         for entity in ENTITIES:
             catalogue.reopen_partial(connection, entity)
         playlists.mark_restricted_reads_stale(connection)
     return True
 
 
-def lookup_budget_left(connection: Connection, client_id: str, family: Entity, budget: int) -> int:
-    """How many look-ups of the budget may be made now. One transaction at a time: together they take what there is."""
+def get_lookup_budget_left(connection: Connection, client_id: str, family: Entity, budget: int) -> int:
+    """Look-ups left in the budget. Locks the app, so that concurrent transactions do not overspend it."""
     connection.execute(text("SELECT 1 FROM apps WHERE client_id = :id FOR NO KEY UPDATE"), {"id": client_id})
     return max(0, budget - call_ledger.count_last_day(connection, client_id, family))
 
 
-# ---- the backlog ----------------------------------------------------------------------------------------------------
+# ---- backlog --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Backlog:
-    """Whether calls are free (no run is going), and of which kinds there is something to look up."""
+    """Which catalogue tables have pending look-ups. `idle`: no run is in progress."""
 
     regime: Regime | None
     idle: bool
     stubs: frozenset[Entity]
-    # Told by pages alone, and looked up in the restricted regime already.
+    # `partial` rows come from list pages alone; `poor` ones were looked up in the restricted regime.
     partial: frozenset[Entity]
     poor: frozenset[Entity]
-    # Looked up long ago; empty while calls are not plentiful.
+    # Rows looked up long ago; empty while calls are scarce.
     stale: frozenset[Entity] = frozenset()
 
     def entities_due(self, by: LookupMode) -> list[Entity]:
@@ -66,26 +66,27 @@ class Backlog:
 
 
 def get_backlog(connection: Connection, client_id: str, refresh_days: int = 0) -> Backlog:
-    """One query, and a quick one: nearly always there is nothing to do."""
-    row = connection.execute(text(_BACKLOG), {"id": client_id, "days": refresh_days}).one()._mapping  # noqa: SLF001
+    """Read the backlog in one cheap query, since it is nearly always empty."""
+    row = connection.execute(text(_BACKLOG), {"id": client_id, "days": refresh_days}).mappings().one()
 
-    def having(what: str) -> frozenset[Entity]:
-        return frozenset(entity for entity in ENTITIES if row[f"{entity}_{what}"])
+    def entities_with(state: str) -> frozenset[Entity]:
+        return frozenset(entity for entity in ENTITIES if row[f"{entity}_{state}"])
 
-    return Backlog(row["regime"], row["idle"], having("stubs"), having("partial"), having("poor"), having("stale"))
-
-
-def _exists(entity: Entity) -> str:
-    free = f"SELECT 1 FROM {entity} WHERE enrichment"
-    return f"""EXISTS ({free} = 'stub' AND lookup_attempts < {catalogue.MOST_ATTEMPTS}) AS {entity}_stubs,
-        EXISTS ({free} = 'partial' AND enriched_at IS NULL) AS {entity}_partial,
-        EXISTS ({free} = 'partial' AND enriched_at IS NOT NULL) AS {entity}_poor,
-        :days > 0 AND {_PLENTIFUL} AND EXISTS (SELECT 1 FROM {entity} WHERE {catalogue.STALE}) AS {entity}_stale"""
+    states = (entities_with(state) for state in ("stubs", "partial", "poor", "stale"))
+    return Backlog(row["regime"], row["idle"], *states)
 
 
-# Nobody waits for what is refreshed: not twice within half an hour, nor within a day of a quota, nor beside a run that
-# waits for its turn, or for calls.
-_PLENTIFUL = """NOT EXISTS (SELECT 1 FROM sync_history WHERE status IN ('pending', 'in_progress', 'rate_limited'))
+def _backlog_columns(entity: Entity) -> str:
+    rows = f"SELECT 1 FROM {entity} WHERE enrichment"
+    return f"""EXISTS ({rows} = 'stub' AND lookup_attempts < {catalogue.MOST_ATTEMPTS}) AS {entity}_stubs,
+        EXISTS ({rows} = 'partial' AND enriched_at IS NULL) AS {entity}_partial,
+        EXISTS ({rows} = 'partial' AND enriched_at IS NOT NULL) AS {entity}_poor,
+        :days > 0 AND {_CALLS_TO_SPARE} AND EXISTS (SELECT 1 FROM {entity} WHERE {catalogue.STALE}) AS {entity}_stale"""
+
+
+# A refresh of stale rows is never urgent: at most every 30 minutes, not within a day of a quota 429, and not while a
+# run is unfinished.
+_CALLS_TO_SPARE = """NOT EXISTS (SELECT 1 FROM sync_history WHERE status IN ('pending', 'in_progress', 'rate_limited'))
     AND NOT EXISTS (SELECT 1 FROM apps WHERE client_id = :id AND refreshed_at > now() - interval '30 minutes')
     AND NOT EXISTS (SELECT 1 FROM rate_limits WHERE client_id = :id AND reason = 'quota'
         AND blocked_until > now() - interval '24 hours')"""
@@ -93,15 +94,15 @@ _PLENTIFUL = """NOT EXISTS (SELECT 1 FROM sync_history WHERE status IN ('pending
 
 _BACKLOG = f"""SELECT (SELECT regime FROM apps WHERE client_id = :id) AS regime,
     NOT EXISTS (SELECT 1 FROM sync_history WHERE status = 'in_progress') AS idle,
-    {", ".join(_exists(entity) for entity in ENTITIES)}"""
+    {", ".join(_backlog_columns(entity) for entity in ENTITIES)}"""
 
 
 @dataclass(frozen=True)
 class BacklogForecast:
-    """Look-ups of one family: how many are left, how many calls of its budget were made in 24 hours, when it is done.
+    """Pending look-ups of one family, the calls it used in the last 24 hours, and the forecast of its end.
 
-    `budget` is None where there is none: the full regime takes many ids a call. `done_at` is None where nothing is
-    left, or nothing will be looked up.
+    `budget` is None without a budget: in the full regime one call takes many ids. `done_at` is None if nothing is
+    pending or look-ups are off.
     """
 
     family: Entity
@@ -118,10 +119,10 @@ def forecast(connection: Connection, client_id: str, enrichment: Enrichment, bud
 
 
 def _forecast(connection: Connection, client_id: str, entity: Entity, by: LookupMode, budget: int) -> BacklogForecast:
-    left = connection.execute(text(_counted(entity, by))).scalar_one()
+    left = connection.execute(text(_count_pending(entity, by))).scalar_one()
     used = call_ledger.count_last_day(connection, client_id, entity)
     days = days_until_done(left, budget, used) if by == "singly" else 0
-    done_at = connection.execute(text(_DONE), {"id": client_id, "family": entity, "days": days}).scalar_one()
+    done_at = connection.execute(text(_DONE_AT), {"id": client_id, "family": entity, "days": days}).scalar_one()
     return BacklogForecast(
         family=entity,
         way=by,
@@ -132,28 +133,28 @@ def _forecast(connection: Connection, client_id: str, entity: Entity, by: Lookup
     )
 
 
-def _counted(entity: Entity, by: LookupMode) -> str:
-    """Each kind by the index it has: together they would be looked for in the whole catalogue."""
-    counts = (f"(SELECT count(*) FROM {entity} WHERE {condition})" for condition in _LEFT[by])
+def _count_pending(entity: Entity, by: LookupMode) -> str:
+    """SQL that counts each condition by its own partial index; one combined condition would scan the table."""
+    counts = (f"(SELECT count(*) FROM {entity} WHERE {condition})" for condition in _PENDING[by])
     return f"SELECT {' + '.join(counts)}"
 
 
-_LEFT: dict[LookupMode, tuple[str, ...]] = {
+_PENDING: dict[LookupMode, tuple[str, ...]] = {
     "together": ("enrichment = 'stub'", "enrichment = 'partial'"),
     "singly": ("enrichment = 'stub'", "enrichment = 'partial' AND enriched_at IS NULL"),
     "partial": ("enrichment = 'stub'",),
     "off": ("enrichment = 'stub'",),
 }
-# Not before a cooldown is over.
-_DONE = """SELECT GREATEST(now() + make_interval(days => :days), (SELECT max(blocked_until) FROM rate_limits
+# Not before the last cooldown ends.
+_DONE_AT = """SELECT GREATEST(now() + make_interval(days => :days), (SELECT max(blocked_until) FROM rate_limits
     WHERE client_id = :id AND family IN (:family, '*')))"""
 
 
-# ---- who drains it --------------------------------------------------------------------------------------------------
+# ---- claim ----------------------------------------------------------------------------------------------------------
 
 
 def claim_backlog(connection: Connection, client_id: str, token: UUID, claimant: Claimant, lease_seconds: int) -> bool:
-    """One at a time drains the backlog of an app; whose lease is over, or whose process is gone, does not count."""
+    """Claim the app's backlog. A claim whose lease expired, or whose database session ended, is taken over."""
     taken = connection.execute(
         text(
             """INSERT INTO apps AS a (client_id, enrich_claim, enrich_pid, enrich_started, enrich_until)
@@ -171,13 +172,13 @@ def claim_backlog(connection: Connection, client_id: str, token: UUID, claimant:
     return taken.one_or_none() is not None
 
 
-def schedule_next_refresh(connection: Connection, client_id: str) -> None:
-    """Stale rows are being read again: next time in a while."""
+def record_refresh(connection: Connection, client_id: str) -> None:
+    """Start the interval until the next refresh of stale rows."""
     connection.execute(text("UPDATE apps SET refreshed_at = now() WHERE client_id = :id"), {"id": client_id})
 
 
 def renew_backlog_claim(connection: Connection, client_id: str, token: UUID, lease_seconds: int) -> bool:
-    """A sign of life; in a commit, the fence. False: somebody else drains it by now."""
+    """Extend the lease; in a batch's commit this is the fencing check. False: another worker holds the claim."""
     return (
         connection.execute(
             text(
@@ -191,7 +192,7 @@ def renew_backlog_claim(connection: Connection, client_id: str, token: UUID, lea
 
 
 def release_backlog(connection: Connection, client_id: str, token: UUID, pause: float) -> None:
-    """Give the claim back; for `pause` seconds nobody takes it."""
+    """Release the claim; the next one is possible after `pause` seconds."""
     connection.execute(
         text(
             """UPDATE apps SET enrich_claim = NULL, enrich_until = now() + make_interval(secs => :pause)

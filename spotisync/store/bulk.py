@@ -1,4 +1,4 @@
-"""Bulk writes: one statement a table, its rows as one JSON parameter, in key order, touching only rows that change."""
+"""Bulk writes: one statement per table, rows as one JSON parameter in key order, writing only rows that change."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,10 +36,10 @@ def upsert(
     keep_unknown: bool = True,
     also: str = "",
 ) -> tuple[set[Key], set[Key]]:
-    """Insert the rows or update those that differ; returns the keys inserted and the keys updated.
+    """Insert the rows or update those that differ; return the keys inserted and the keys updated.
 
-    `keep_unknown`: a None never overwrites a value (law 6). `also` is one more assignment for rows that do change.
-    Rows are all of one shape, one a key.
+    `keep_unknown`: None never overwrites a value (law 6). `also` is an additional assignment for updated rows.
+    All rows have the same columns, and each key occurs once.
     """
     if not rows:
         return set(), set()
@@ -65,8 +65,8 @@ def _statement(table: Table, columns: tuple[str, ...], *, keep_unknown: bool, al
     assignments = [f"{name} = {value}" for name, value in zip(free, values("excluded"), strict=True)]
     action = f"UPDATE SET {', '.join([*assignments, also] if also else assignments)} WHERE {changed('excluded')}"
     same_key = " AND ".join(f"k.{name} = r.{name}" for name in key)
-    # ON CONFLICT locks each row that it meets, changed or not, and a lock is a write: so what has not changed is left
-    # out beforehand. The condition stands a second time for rows that another transaction writes in between.
+    # ON CONFLICT locks every conflicting row, changed or not, and a row lock is a write. So unchanged rows are filtered
+    # out first; the condition is repeated for rows that another transaction writes in between.
     return (
         f"INSERT INTO {table.name} AS t ({_list(columns)}) "
         f"SELECT {_list(columns, 'r')} FROM {recordset(table, columns)} "
@@ -81,17 +81,17 @@ def _list(names: Iterable[str], source: str = "") -> str:
 
 
 def lookup_by_key(table: Table, whole_key: str) -> str:
-    """A FROM item: the row of `table`, called `k` in the condition, for each row of what stands before it.
+    """A FROM item: for each preceding row, the row of `table` (`k` in the condition) with that key.
 
-    LIMIT keeps it from being made a join. Postgres knows nothing of a table that has just been filled, and keeps the
-    plan it made when the table was small: a join would read all of it. By its key a row is found by the index, always.
+    LIMIT prevents Postgres from planning a join. A cached plan, or one without statistics of a table that has just
+    been filled, would scan the whole table; the lateral subquery always uses the index of the key.
     """
     return f"LATERAL (SELECT * FROM {table.name} k WHERE {whole_key} LIMIT 1)"
 
 
 def recordset(table: Table, columns: Iterable[str]) -> str:
     """A FROM item that reads the parameter `:rows` as rows of these columns."""
-    # A bare colon would begin another parameter, so the cast is spelled out.
+    # CAST instead of `::`, which text() would parse as a parameter.
     types = ", ".join(f"{name} {_type(table, name)}" for name in columns)
     return f"jsonb_to_recordset(CAST(:rows AS jsonb)) AS r({types})"
 
@@ -104,20 +104,20 @@ def _type(table: Table, column: str) -> str:
 def replace_children(
     connection: Connection, table: Table, parent: str, child: str, lists: Mapping[str, Sequence[str]]
 ) -> set[str]:
-    """Make `table` hold exactly these ordered lists, by parent. Returns the parents whose list has changed."""
+    """Replace the ordered lists of these parents; return the parents whose list changed."""
     rows = [
         {parent: id_, "position": position, child: child_id}
         for id_, children in lists.items()
         for position, child_id in enumerate(children)
     ]
     inserted, updated = upsert(connection, table, rows)
-    cut = _cut(connection, table, parent, {id_: len(children) for id_, children in lists.items()})
-    return {key[0] for key in inserted | updated} | cut
+    shortened = _delete_tails(connection, table, parent, {id_: len(children) for id_, children in lists.items()})
+    return {key[0] for key in inserted | updated} | shortened
 
 
-def _cut(connection: Connection, table: Table, parent: str, sizes: Mapping[str, int]) -> set[str]:
-    """Delete what stands behind the end of a list. Returns the parents whose list was longer."""
-    # Positions have no gaps, so a list that is longer has a row just there.
+def _delete_tails(connection: Connection, table: Table, parent: str, sizes: Mapping[str, int]) -> set[str]:
+    """Delete rows beyond the end of each list; return the parents whose list was longer."""
+    # Positions have no gaps, so a longer list has a row at position `size`.
     longer = set(
         connection.execute(
             text(

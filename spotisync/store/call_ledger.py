@@ -1,4 +1,4 @@
-"""Web API requests by the minute, app, family and account: what budgets are measured by."""
+"""Web API requests by app, family, minute and account; budgets are computed from them."""
 
 from collections.abc import Mapping
 
@@ -6,13 +6,13 @@ from sqlalchemy import Connection, text
 
 from spotisync.core.requests import Family
 
-# What Spotify counts rolls over a day. A minute counts until its last second is a day old.
+# Spotify's window is a rolling day; a minute counts until its last second is a day old.
 DAY = "interval '24 hours 1 minute'"
 KEPT = "interval '3 days'"
 
 
 def add(connection: Connection, client_id: str, account_id: int, calls: Mapping[Family, int]) -> None:
-    """Last in a transaction: the row of the minute is everybody's."""
+    """Add requests. Call it last in a transaction: all workers contend for the row of the current minute."""
     rows = [
         {"client_id": client_id, "family": family, "account_id": account_id, "calls": number}
         for family, number in sorted(calls.items())
@@ -30,15 +30,15 @@ def add(connection: Connection, client_id: str, account_id: int, calls: Mapping[
 
 
 def count_last_day(connection: Connection, client_id: str, family: str) -> int:
-    """How many requests of the family were sent in the last 24 hours."""
-    found = connection.execute(text(USED), {"client_id": client_id, "family": family})
+    """Count the requests of a family in the last 24 hours."""
+    found = connection.execute(text(_USED), {"client_id": client_id, "family": family})
     return int(found.scalar_one())
 
 
-USED = f"""SELECT GREATEST(0, COALESCE(sum(calls), 0)) FROM call_ledger
+_USED = f"""SELECT GREATEST(0, COALESCE(sum(calls), 0)) FROM call_ledger
     WHERE client_id = :client_id AND family = :family AND minute > now() - {DAY}"""
 
 
 def trim(connection: Connection) -> int:
-    """Forget what is too old to count for anything."""
+    """Delete rows that are too old to count."""
     return connection.execute(text(f"DELETE FROM call_ledger WHERE minute < now() - {KEPT}")).rowcount

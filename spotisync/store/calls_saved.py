@@ -1,4 +1,4 @@
-"""What an incremental sync saved, noted with its run: the library may be another one tomorrow."""
+"""Calls that an incremental sync saved; stored with the run, since the library changes later."""
 
 from sqlalchemy import Connection, text
 
@@ -6,36 +6,36 @@ from spotisync.core.calls_saved import ListLengths, calls_saved
 
 
 def record_calls_saved(connection: Connection, sync_id: int) -> None:
-    """Of an incremental run that has just ended well; of a full one there is nothing to say."""
+    """Store the calls saved by a run that just succeeded; no effect on a full run."""
     run = connection.execute(
         text("SELECT account_id, api_calls FROM sync_history WHERE id = :id AND sync_type = 'incremental'"),
         {"id": sync_id},
     ).one_or_none()
     if run is not None:
-        calls = calls_saved(_lists(connection, run.account_id, sync_id), run.api_calls)
+        calls = calls_saved(_list_lengths(connection, run.account_id, sync_id), run.api_calls)
         connection.execute(
             text("UPDATE sync_history SET calls_saved = :calls WHERE id = :id"), {"calls": calls, "id": sync_id}
         )
 
 
-def _lists(connection: Connection, account_id: int, sync_id: int) -> ListLengths:
-    """What was put off is not checked, and nothing was saved there."""
+def _list_lengths(connection: Connection, account_id: int, sync_id: int) -> ListLengths:
+    """The lengths of the lists that the run checked; a deferred list was not checked and saved nothing."""
     bound = {"id": account_id, "sync_id": sync_id}
-    put_off = set(connection.execute(text(_PUT_OFF), bound).scalars())
+    deferred = set(connection.execute(text(_DEFERRED), bound).scalars())
     own: dict[str, int | None] = {
-        table: None if phase in put_off else connection.execute(text(_ROWS.format(table)), bound).scalar_one()
-        for table, phase in PHASE_OF.items()
+        table: None if phase in deferred else connection.execute(text(_ROWS.format(table)), bound).scalar_one()
+        for table, phase in _PHASES.items()
     }
     playlists = connection.execute(text(_PLAYLISTS), bound).all()
-    # It is put off with the list, or with what is left of the contents.
-    unread = "playlists" in put_off and not any(each.checked for each in playlists)
+    # "playlists" is deferred with the list itself, or with the remaining contents only.
+    unread = "playlists" in deferred and not any(each.checked for each in playlists)
     contents = [each.items for each in playlists if each.checked]
     return ListLengths(**own, playlists=None if unread else len(playlists), contents=contents)
 
 
-PHASE_OF = {"saved_tracks": "tracks", "saved_albums": "albums", "followed_artists": "artists"}
-# Look-ups that were put off are of another family.
-_PUT_OFF = """SELECT phase FROM run_events
+_PHASES = {"saved_tracks": "tracks", "saved_albums": "albums", "followed_artists": "artists"}
+# Deferred look-ups belong to other families.
+_DEFERRED = """SELECT phase FROM run_events
     WHERE sync_id = :sync_id AND kind = 'put_off' AND family IN ('library', 'playlists')"""
 _ROWS = "SELECT count(*) FROM {} WHERE account_id = :id AND removed_at IS NULL"
 _PLAYLISTS = """SELECT COALESCE(p.total_items, 0) AS items,

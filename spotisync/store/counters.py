@@ -1,7 +1,7 @@
-"""What has been counted since there is a database: totals that never fall, whatever history forgets.
+"""Counters since the database was created. Totals never fall, even when history is trimmed.
 
-Most is counted by triggers, where the state changes (migration 0005). Each time is a row of its own, so that no two
-transactions wait for one another, and the sum of the rows is the total; `fold` makes fewer rows of many.
+Most are incremented by triggers where the state changes (migration 0005). Each increment is a row of its own, so that
+transactions never wait for each other; a total is the sum of its rows, and `compact` merges them.
 """
 
 from collections.abc import Mapping
@@ -11,15 +11,15 @@ from sqlalchemy import Connection, text
 from spotisync.store.bulk import dumps
 
 Labels = tuple[str, ...]
-# Any number will do, as long as nobody else locks it.
+# Arbitrary, but unique to this lock.
 ADVISORY_LOCK = 7_364_920
-# So many rows are read in a millisecond.
-MOST_ROWS = 2_000
+# Summing up to this many rows takes about a millisecond.
+MAX_ROWS = 2_000
 
 
-def add(connection: Connection, name: str, counted: Mapping[Labels, float]) -> None:
-    """In the transaction of what is counted."""
-    rows = [{"labels": labels, "value": value} for labels, value in counted.items() if value]
+def add(connection: Connection, name: str, increments: Mapping[Labels, float]) -> None:
+    """Increment counters, in the transaction of the counted change."""
+    rows = [{"labels": labels, "value": value} for labels, value in increments.items() if value]
     if rows:
         connection.execute(
             text(
@@ -31,14 +31,14 @@ def add(connection: Connection, name: str, counted: Mapping[Labels, float]) -> N
 
 
 def read_totals(connection: Connection) -> dict[tuple[str, Labels], float]:
-    """By name and labels. One statement, so that a fold that is just going on changes nothing."""
+    """Totals by name and labels; one statement, so a concurrent `compact` does not affect them."""
     rows = connection.execute(text("SELECT name, labels, sum(value) AS total FROM tallies GROUP BY name, labels"))
     return {(row.name, tuple(row.labels)): row.total for row in rows}
 
 
-def compact(connection: Connection, most: int = MOST_ROWS) -> bool:
-    """Replace the rows by their sums, once there are many. False: there are few, or somebody else is doing it."""
-    if connection.execute(text("SELECT count(*) FROM tallies")).scalar_one() <= most:
+def compact(connection: Connection, max_rows: int = MAX_ROWS) -> bool:
+    """Replace rows by their sums once there are many. False: too few rows, or another process is compacting."""
+    if connection.execute(text("SELECT count(*) FROM tallies")).scalar_one() <= max_rows:
         return False
     if not connection.execute(text(f"SELECT pg_try_advisory_xact_lock({ADVISORY_LOCK})")).scalar_one():
         return False

@@ -1,4 +1,4 @@
-"""The connection to Postgres: transactions, retries of what Postgres asks to retry, and this process's presence."""
+"""The connection to Postgres: transactions, retries of deadlocks, and the session that represents this process."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as NoneFree
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from spotisync.errors import Unavailable
 
@@ -27,45 +27,52 @@ CONNECT: dict[str, Any] = {
 }
 
 
-# A server's default would end the session that stands for this process. PostgreSQL 13 has no such setting.
+# The server's default would end the session that represents this process. PostgreSQL 13 has no such setting.
 NEVER_IDLE_OUT = """SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'"""
 
-ALL_BUSY = "the database does not answer: all connections of this process have been waiting for it for too long"
+NO_FREE_CONNECTION = "the database does not answer: no connection of this process became free in time"
 
 
 @dataclass(frozen=True)
 class Claimant:
-    """A database session that lives as long as its process: when it is gone, so is the process."""
+    """A database session that lives as long as its process, so its end shows the end of the process."""
 
     pid: int
     started: datetime
 
 
 class Database:
-    """One engine per process: make it after a fork, never before."""
+    """One engine per process; create it after a fork, never before."""
 
-    def __init__(self, url: str) -> None:
-        # An error that is logged tells the statement, and not whose rows.
+    def __init__(self, url: str, stall_seconds: float = 30.0) -> None:
+        """`stall_seconds`: how long a published message may stay unclaimed before sweep publishes it again."""
         self._engine = create_engine(
-            url, pool_pre_ping=True, pool_size=5, max_overflow=5, connect_args=CONNECT, hide_parameters=True
+            url,
+            pool_pre_ping=True,
+            pool_size=5,
+            max_overflow=5,
+            connect_args=CONNECT,
+            # A logged error shows the statement, but not the values of anyone's rows.
+            hide_parameters=True,
+            execution_options={"stall_seconds": stall_seconds},
         )
-        self._presence: Connection | None = None
+        self._session: Connection | None = None
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """A transaction: committed at the end, rolled back by any exception. `Unavailable` if Postgres is away."""
+        """Open a transaction: commit at the end, roll back on any exception. `Unavailable` if Postgres is away."""
         try:
             with self._engine.begin() as connection:
                 yield connection
-        except NoneFree:
-            raise Unavailable(ALL_BUSY) from None
+        except PoolTimeout:
+            raise Unavailable(NO_FREE_CONNECTION) from None
         except DBAPIError as error:
             if is_unavailable(error):
-                raise Unavailable(_words(error)) from error
+                raise Unavailable(_describe(error)) from error
             raise
 
     def transact(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` in a transaction; the whole of it again when Postgres broke a deadlock by ending it."""
+        """Run `work` in a transaction, and again if Postgres aborted it because of a deadlock or a conflict."""
         for tries_left in range(TRIES, 0, -1):
             try:
                 with self.begin() as connection:
@@ -75,27 +82,27 @@ class Database:
                     raise
         raise AssertionError("unreachable")
 
-    def claimant(self) -> Claimant:
-        """The session that stands for this process; opened anew when Postgres has ended it."""
-        if self._presence is not None:
+    def get_claimant(self) -> Claimant:
+        """The session that represents this process; opened again if Postgres has ended it."""
+        if self._session is not None:
             try:
-                return _claimant(self._presence)
+                return _claimant(self._session)
             except SQLAlchemyError:
                 self.drop_claims()
         try:
-            self._presence = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            self._presence.execute(text(NEVER_IDLE_OUT))
-            return _claimant(self._presence)
+            self._session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            self._session.execute(text(NEVER_IDLE_OUT))
+            return _claimant(self._session)
         except DBAPIError as error:
             self.drop_claims()
-            raise Unavailable(_words(error)) from error
+            raise Unavailable(_describe(error)) from error
 
     def drop_claims(self) -> None:
-        """End that session: what this process has claimed is free."""
-        if self._presence is not None:
-            self._presence.invalidate()
-            self._presence.close()
-            self._presence = None
+        """End that session, which releases all claims of this process."""
+        if self._session is not None:
+            self._session.invalidate()
+            self._session.close()
+            self._session = None
 
     def close(self) -> None:
         self.drop_claims()
@@ -103,33 +110,33 @@ class Database:
 
 
 def _claimant(connection: Connection) -> Claimant:
-    # Not now(): that stays what it was at the start of a transaction; this is one row of the activity table.
+    # A function instead of the view pg_stat_activity: it reads this row only.
     row = connection.execute(
         text("SELECT pid, backend_start FROM pg_stat_get_activity(pg_backend_pid())"),
     ).one()
     return Claimant(row.pid, row.backend_start)
 
 
-def server_version(connection: Connection) -> str:
+def get_server_version(connection: Connection) -> str:
     return str(connection.execute(text("SELECT current_setting('server_version')")).scalar_one())
 
 
-def server_time(connection: Connection) -> datetime:
-    """The database's wall clock; unlike `now()` it does not stand still in a transaction."""
+def get_server_time(connection: Connection) -> datetime:
+    """The database's wall clock; unlike `now()` it advances within a transaction."""
     now: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
     return now
 
 
-def address_and_password(url: str) -> tuple[str, str | None]:
-    """What libpq's own programs take: the address without its driver, and the password apart."""
+def split_password(url: str) -> tuple[str, str | None]:
+    """Split a URL for libpq's programs: the address without its driver, and the password."""
     parsed = make_url(url)
     password = None if parsed.password is None else str(parsed.password)
     address = parsed.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
-    return address.replace("+", "%20"), password  # libpq takes a plus for a plus
+    return address.replace("+", "%20"), password  # libpq does not decode + as a space
 
 
 def is_unavailable(error: DBAPIError) -> bool:
-    """Whether the server is away, out of room or read-only after a failover, rather than unhappy with a statement."""
+    """Whether the server is away, out of disk or memory, or read-only after a failover; not an error of a statement."""
     state = _sqlstate(error)
     return (
         error.connection_invalidated
@@ -147,5 +154,5 @@ def _sqlstate(error: DBAPIError) -> str | None:
     return getattr(error.orig, "sqlstate", None)
 
 
-def _words(error: DBAPIError) -> str:
+def _describe(error: DBAPIError) -> str:
     return f"the database can't be reached: {str(error.orig).strip().splitlines()[0]}"

@@ -1,4 +1,4 @@
-"""Questions to a library: what the demo asks to show that there is one."""
+"""Example queries that the demo runs on the library."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 QUESTIONS: Final = {
-    "Whom do I listen to most?": """\
+    "Which artists have I saved most?": """\
 SELECT artists.name, count(*) AS saved_tracks
 FROM saved_tracks
     JOIN track_artists USING (track_id)
     JOIN artists ON artists.id = artist_id
 WHERE removed_at IS NULL
 GROUP BY artists.id ORDER BY saved_tracks DESC, name LIMIT 5""",
-    "How old is my music?": """\
+    "From which decades is my music?": """\
 SELECT extract(decade FROM released_on) * 10 AS decade, count(*) AS saved_tracks
 FROM saved_tracks
     JOIN tracks ON tracks.id = track_id
@@ -42,9 +42,9 @@ def run_query(connection: Connection, question: str) -> Answer:
     return Answer(list(result.keys()), [tuple(row) for row in result])
 
 
-def count_rows(connection: Connection) -> dict[str, int]:
-    """How many of each kind are stored, of all accounts together."""
-    row = connection.execute(
+def count_library(connection: Connection) -> dict[str, int]:
+    """Count stored rows by kind, over all accounts."""
+    found = connection.execute(
         text(
             """SELECT (SELECT count(*) FROM saved_tracks WHERE removed_at IS NULL) AS saved_tracks,
                 (SELECT count(*) FROM tracks) AS tracks,
@@ -52,5 +52,5 @@ def count_rows(connection: Connection) -> dict[str, int]:
                 (SELECT count(*) FROM account_playlists WHERE removed_at IS NULL) AS playlists,
                 (SELECT count(*) FROM playlist_items) AS playlist_items"""
         )
-    ).one()
-    return dict(row._mapping)  # noqa: SLF001 (SQLAlchemy's public name for it)
+    ).mappings()
+    return dict(found.one())

@@ -1,6 +1,6 @@
-"""The library as lines: Postgres writes each row out itself, so that a library of any size needs no memory here.
+"""Export of the library: Postgres formats each row (COPY), so memory use does not depend on the library's size.
 
-CSV is as `COPY … CSV` makes it: unknown is nothing at all, an empty text is `""`. Times are ISO 8601, UTC.
+CSV follows `COPY … CSV`: null is an empty field, an empty text is `""`. Times are ISO 8601 in UTC.
 """
 
 from collections.abc import Iterator
@@ -19,33 +19,29 @@ def _artists(of: str, id_: str) -> str:
     return f"{ids} AS artist_ids, {names} AS artists"
 
 
-# What is selected, from where, which rows only with `removed`, and the order.
-_ROWS: dict[Table, tuple[str, str, str | None, str]] = {
+# Columns, FROM clause, order.
+_QUERIES: dict[Table, tuple[str, str, str]] = {
     "saved_tracks": (
         f"""s.track_id, t.uri, t.name, {_artists("track", "t.id")}, t.album_id, b.name AS album, b.release_date,
         s.added_at, s.removed_at, t.duration_ms, t.explicit, t.disc_number, t.track_number, t.isrc, t.popularity""",
         "saved_tracks s JOIN tracks t ON t.id = s.track_id LEFT JOIN albums b ON b.id = t.album_id",
-        "s.removed_at",
         "s.added_at DESC, s.track_id",
     ),
     "saved_albums": (
         f"""s.album_id, b.uri, b.name, {_artists("album", "b.id")}, b.album_type, b.release_date, b.total_tracks,
         b.label, b.upc, b.popularity, s.added_at, s.removed_at""",
         "saved_albums s JOIN albums b ON b.id = s.album_id",
-        "s.removed_at",
         "s.added_at DESC, s.album_id",
     ),
     "followed_artists": (
         "s.artist_id, a.uri, a.name, a.genres, a.popularity, a.followers, s.removed_at",
         "followed_artists s JOIN artists a ON a.id = s.artist_id",
-        "s.removed_at",
         "a.name, s.artist_id",
     ),
     "playlists": (
         """s.playlist_id, p.name, p.description, p.owner_id, p.owner_name, p.public, p.collaborative, p.snapshot_id,
         p.total_items, s.items_status, s.position, s.removed_at""",
         "account_playlists s JOIN playlists p ON p.id = s.playlist_id",
-        "s.removed_at",
         "s.position, s.playlist_id",
     ),
     "playlist_items": (
@@ -53,65 +49,64 @@ _ROWS: dict[Table, tuple[str, str, str | None, str]] = {
         COALESCE(t.name, i.name) AS name, {_artists("track", "i.track_id")}, i.added_at, i.added_by""",
         """account_playlists s JOIN playlists p ON p.id = s.playlist_id JOIN playlist_items i ON i.playlist_id = p.id
         LEFT JOIN tracks t ON t.id = i.track_id""",
-        "s.removed_at",
         "s.position, s.playlist_id, i.position",
     ),
     "plays": (
         f"""s.played_at, s.track_id, t.uri, t.name, {_artists("track", "t.id")}, b.name AS album, s.ms_played,
         s.context_uri, s.source""",
         "play_history s JOIN tracks t ON t.id = s.track_id LEFT JOIN albums b ON b.id = t.album_id",
-        None,
         "s.played_at, s.track_id",
     ),
 }
-_LIST, _TIME = 1009, 1184  # pg_type: text[], timestamptz
+_TEXT_ARRAY, _TIMESTAMPTZ = 1009, 1184  # type OIDs
 
 
 def begin_snapshot(connection: Connection) -> None:
-    """First in a transaction: all of it sees the same moment, however long it takes, and writes nothing."""
+    """Make the transaction read-only on one snapshot. Call it first in the transaction."""
     connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
     connection.execute(text("SET LOCAL timezone = 'UTC'"))
 
 
 def count_rows(connection: Connection, table: Table, account_id: int, *, removed: bool) -> int:
-    _, source, gone, _ = _ROWS[table]
-    found = connection.execute(text(f"SELECT count(*) FROM {source} {_where(gone, account_id, removed=removed)}"))
+    _, source, _ = _QUERIES[table]
+    found = connection.execute(text(f"SELECT count(*) FROM {source} {_where(table, account_id, removed=removed)}"))
     return int(found.scalar_one())
 
 
 def iter_rows(
     connection: Connection, table: Table, format_: Format, account_id: int, *, removed: bool
 ) -> Iterator[bytes]:
-    """Each row as a line; in CSV a line of names comes first."""
+    """Yield each row as a line; in CSV, a header line first."""
     cursor = connection.connection.cursor()
-    chosen = _chosen(table, account_id, removed=removed)
+    query = _query(table, account_id, removed=removed)
     if format_ == "csv":
-        with cursor.copy(f"COPY ({_in_cells(connection, chosen)}) TO STDOUT WITH (FORMAT csv, HEADER)") as copy:
+        with cursor.copy(f"COPY ({_csv_query(connection, query)}) TO STDOUT WITH (FORMAT csv, HEADER)") as copy:
             for line in copy:
                 yield bytes(line)
         return
-    with cursor.copy(f"COPY (SELECT row_to_json(r) FROM ({chosen}) r) TO STDOUT") as copy:
+    with cursor.copy(f"COPY (SELECT row_to_json(r) FROM ({query}) r) TO STDOUT") as copy:
         for (line,) in copy.rows():
             yield f"{line}\n".encode()
 
 
-def _chosen(table: Table, account_id: int, *, removed: bool) -> str:
-    columns, source, gone, order = _ROWS[table]
-    return f"SELECT {columns} FROM {source} {_where(gone, account_id, removed=removed)} ORDER BY {order}"
+def _query(table: Table, account_id: int, *, removed: bool) -> str:
+    columns, source, order = _QUERIES[table]
+    return f"SELECT {columns} FROM {source} {_where(table, account_id, removed=removed)} ORDER BY {order}"
 
 
-def _where(gone: str | None, account_id: int, *, removed: bool) -> str:
-    # COPY takes no parameters; this is a number of ours.
-    return f"WHERE s.account_id = {int(account_id)}" + ("" if removed or gone is None else f" AND {gone} IS NULL")
+def _where(table: Table, account_id: int, *, removed: bool) -> str:
+    saved = "" if removed or table == "plays" else "AND s.removed_at IS NULL"
+    # COPY takes no parameters; int() makes the interpolation safe.
+    return f"WHERE s.account_id = {int(account_id)} {saved}"
 
 
-def _in_cells(connection: Connection, chosen: str) -> str:
-    """One text a cell: ids have no spaces, names may have anything but hardly a semicolon."""
-    columns: Any = connection.exec_driver_sql(f"SELECT * FROM ({chosen}) r LIMIT 0").cursor.description
-    return f"SELECT {', '.join(_cell(column.name, column.type_code) for column in columns)} FROM ({chosen}) r"
+def _csv_query(connection: Connection, query: str) -> str:
+    """Convert arrays to text: ids are joined by spaces, which they never contain, names by semicolons."""
+    columns: Any = connection.exec_driver_sql(f"SELECT * FROM ({query}) r LIMIT 0").cursor.description
+    return f"SELECT {', '.join(_cell(column.name, column.type_code) for column in columns)} FROM ({query}) r"
 
 
-def _cell(name: str, kind: int) -> str:
-    if kind == _LIST:
+def _cell(name: str, type_oid: int) -> str:
+    if type_oid == _TEXT_ARRAY:
         return f"array_to_string({name}, '{' ' if name.endswith('_ids') else '; '}') AS {name}"
-    return f"to_json({name}) #>> '{{}}' AS {name}" if kind == _TIME else name
+    return f"to_json({name}) #>> '{{}}' AS {name}" if type_oid == _TIMESTAMPTZ else name

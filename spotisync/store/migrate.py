@@ -1,4 +1,4 @@
-"""Migrations, through Alembic; `migrations/` is found in a checkout and in a wheel alike."""
+"""Migrations with Alembic; `migrations/` is found both in a checkout and in a wheel."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from spotisync.store.database import CONNECT, is_unavailable
 
 def _config() -> Config:
     config = Config()
-    # A % in a path would be taken for an interpolation.
+    # Alembic interpolates % in option values.
     config.set_main_option("script_location", str(bundled_path("migrations")).replace("%", "%%"))
     return config
 
@@ -51,40 +51,39 @@ def _run(url: str, action: Callable[[Config], None]) -> None:
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Bring the tables up to date. Two processes that do so at once wait for each other."""
+    """Upgrade the schema. Concurrent upgrades wait for each other."""
 
-    def go(config: Config) -> None:
+    def upgrade_and_grant(config: Config) -> None:
         command.upgrade(config, revision)
         if revision == "head":
             connection: Connection = config.attributes["connection"]
             with connection.begin():
                 reader_role.grant_select(connection)
 
-    _run(url, go)
+    _run(url, upgrade_and_grant)
 
 
 def downgrade(url: str, revision: str) -> None:
-    """Go back to a revision; `base` drops every table. Raises LookupError if there is no such revision."""
+    """Downgrade to a revision; `base` drops every table. Raises LookupError if the revision does not exist."""
     _run(url, lambda config: command.downgrade(config, revision))
 
 
 def check(url: str) -> None:
-    """Raise Alembic's error if the tables differ from the schema that this version was made with."""
+    """Raise Alembic's error if the database differs from `store/schema.py`."""
     _run(url, command.check)
 
 
-def current_revision(connection: Connection) -> str | None:
-    """The revision the database is at."""
+def get_current_revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
 @cache
-def needed_revision() -> str | None:
+def get_needed_revision() -> str | None:
     """The revision this version needs."""
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 
-def revisions(url: str) -> tuple[str | None, str | None]:
-    """The revision the database is at, and the one this version needs."""
+def get_revisions(url: str) -> tuple[str | None, str | None]:
+    """The revision of the database, and the one this version needs."""
     with _connected(url) as config:
-        return current_revision(config.attributes["connection"]), needed_revision()
+        return get_current_revision(config.attributes["connection"]), get_needed_revision()

@@ -1,4 +1,4 @@
-"""A word from Postgres that something has changed: which tables say so stands in migration 0003."""
+"""Notifications from Postgres that a status changed; migration 0003 defines the triggers."""
 
 from collections.abc import AsyncGenerator
 from typing import Final
@@ -8,14 +8,14 @@ from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
 
 from spotisync.errors import Unavailable
-from spotisync.store.database import CONNECT, NEVER_IDLE_OUT, address_and_password
+from spotisync.store.database import CONNECT, NEVER_IDLE_OUT, split_password
 
 LISTEN: Final = "LISTEN spotisync_status"
 
 
 async def listen(url: str) -> AsyncGenerator[None]:
-    """Once when it listens, and then after each change. Raises `Unavailable` when the connection is lost."""
-    address, password = address_and_password(url)
+    """Yield once when listening, and then after each change. Raises `Unavailable` when the connection is lost."""
+    address, password = split_password(url)
     try:
         where = make_conninfo(address, password=password, **CONNECT)
         async with await AsyncConnection.connect(where, autocommit=True) as connection:
@@ -24,5 +24,5 @@ async def listen(url: str) -> AsyncGenerator[None]:
             yield
             async for _ in connection.notifies():
                 yield
-    except psycopg.Error as error:  # not only lost: a standby that took over refuses to listen
-        raise Unavailable(f"nothing can be heard from the database: {str(error).strip().splitlines()[0]}") from error
+    except psycopg.Error as error:  # also raised by a standby, which refuses LISTEN
+        raise Unavailable(f"can't listen to the database: {str(error).strip().splitlines()[0]}") from error

@@ -1,4 +1,4 @@
-"""Plays of an account, the reads that brought them, and the gaps between those reads."""
+"""Plays of an account, the claim on reading them, and gaps between reads."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from spotisync.core.rows import TrackRow
 from spotisync.store import schema
 from spotisync.store.bulk import dumps, recordset, upsert
 
-# Reading takes a second; who claimed it and has not finished after this long has died.
+# A read takes about a second; a claim older than this belongs to a worker that died.
 READ_SECONDS = 120
 
 
-# ---- one read at a time ---------------------------------------------------------------------------------------------
+# ---- reads ----------------------------------------------------------------------------------------------------------
 
 
 def claim_read(connection: Connection, account_id: int, token: UUID) -> bool:
-    """Not a row lock: no transaction is open while Spotify is asked."""
+    """Claim the read. A claim instead of a row lock: no transaction is open during the request."""
     return (
         connection.execute(
             text(
@@ -50,7 +50,7 @@ def renew_claim(connection: Connection, account_id: int, token: UUID) -> bool:
 
 
 def finish_read(connection: Connection, account_id: int, token: UUID, error: str | None) -> None:
-    """The read is over; with an error, the last good one stays the last one."""
+    """Release the claim. With an error, `read_at` stays that of the last successful read."""
     connection.execute(
         text(
             """UPDATE playback SET claim = NULL, claim_until = NULL, last_error = CAST(:error AS text),
@@ -65,7 +65,7 @@ def finish_read(connection: Connection, account_id: int, token: UUID, error: str
 
 
 def lock_plays(connection: Connection, account_id: int) -> None:
-    """What is held against the plays of an account must not change before it is written: one writer at a time."""
+    """Lock the account's plays, since new plays are compared with the stored ones before they are written."""
     connection.execute(
         text(
             """INSERT INTO playback (account_id) VALUES (:account_id)
@@ -75,7 +75,7 @@ def lock_plays(connection: Connection, account_id: int) -> None:
     )
 
 
-def newest_play(connection: Connection, account_id: int) -> datetime | None:
+def find_newest_play(connection: Connection, account_id: int) -> datetime | None:
     found = connection.execute(
         text("SELECT max(played_at) FROM play_history WHERE account_id = :account_id"), {"account_id": account_id}
     )
@@ -83,20 +83,20 @@ def newest_play(connection: Connection, account_id: int) -> datetime | None:
     return at
 
 
-def find_near(connection: Connection, account_id: int, told: Iterable[Play]) -> list[Play]:
-    """The plays that these reports may be of."""
-    rows = [{"played_at": play.played_at, "track_id": play.track_id} for play in told]
+def find_near(connection: Connection, account_id: int, reported: Iterable[Play]) -> list[Play]:
+    """Find stored plays that these reports may duplicate."""
+    rows = [{"played_at": play.played_at, "track_id": play.track_id} for play in reported]
     found = connection.execute(
         text(
             f"""SELECT DISTINCT h.track_id, h.played_at, h.source, h.ms_played, h.context_uri
             FROM {recordset(schema.play_history, ("played_at", "track_id"))},
-                CAST(:apart AS interval) AS apart, play_history h
+                CAST(:tolerance AS interval) AS tolerance, play_history h
             WHERE h.account_id = :account_id AND h.track_id = r.track_id
-                AND h.played_at BETWEEN r.played_at - apart AND r.played_at + apart"""
+                AND h.played_at BETWEEN r.played_at - tolerance AND r.played_at + tolerance"""
         ),
-        {"rows": dumps(rows), "account_id": account_id, "apart": WINDOW},
+        {"rows": dumps(rows), "account_id": account_id, "tolerance": WINDOW},
     )
-    return [Play(**row._mapping) for row in found]  # noqa: SLF001
+    return [Play(**row) for row in found.mappings()]
 
 
 def save(connection: Connection, account_id: int, plays: Sequence[Play]) -> None:
@@ -104,7 +104,7 @@ def save(connection: Connection, account_id: int, plays: Sequence[Play]) -> None
 
 
 def filter_unknown(connection: Connection, tracks: Iterable[TrackRow]) -> list[TrackRow]:
-    """Those that the catalogue has not; of the others it knows more than an export does."""
+    """Tracks that the catalogue lacks; of the others it knows more than the privacy export."""
     by_id = {track.id: track for track in tracks}
     found = connection.execute(text("SELECT id FROM tracks WHERE id = ANY(:ids)"), {"ids": list(by_id)})
     known = set(found.scalars())
@@ -130,15 +130,15 @@ class OpenGap:
         }
 
 
-def note_gap(connection: Connection, account_id: int, gap: PlayGap) -> None:
+def record_gap(connection: Connection, account_id: int, gap: PlayGap) -> None:
     connection.execute(
         text("INSERT INTO playback_gaps (account_id, from_at, to_at) VALUES (:account_id, :since, :until)"),
         {"account_id": account_id, "since": gap.since, "until": gap.until},
     )
 
 
-def open_gaps(connection: Connection, account: str | None = None) -> list[OpenGap]:
-    """Of one account, by its Spotify user id, or of all; oldest first."""
+def list_open_gaps(connection: Connection, account: str | None = None) -> list[OpenGap]:
+    """Open gaps of one account (by Spotify user id) or of all accounts, oldest first."""
     rows = connection.execute(
         text(
             """SELECT g.id, a.spotify_user_id, g.from_at, g.to_at, g.noticed_at
@@ -158,11 +158,11 @@ def close_gaps(connection: Connection, ids: Iterable[int]) -> int:
     ).rowcount
 
 
-# ---- how it stands --------------------------------------------------------------------------------------------------
+# ---- status ---------------------------------------------------------------------------------------------------------
 
 
-def playback_status(connection: Connection, account: str) -> dict[str, Any]:
-    """For whoever shows it: the last read, what keeps it from being newer, plays of the last day, open gaps."""
+def get_playback_status(connection: Connection, account: str) -> dict[str, Any]:
+    """The last read, the error that followed it, plays of the last day, open gaps."""
     row = connection.execute(
         text(
             """SELECT p.read_at, p.last_error, (SELECT count(*) FROM play_history h
@@ -175,5 +175,5 @@ def playback_status(connection: Connection, account: str) -> dict[str, Any]:
         "read_at": row.read_at.isoformat() if row.read_at else None,
         "last_error": row.last_error,
         "plays_last_day": row.plays,
-        "gaps": [each.as_dict() for each in open_gaps(connection, account)],
+        "gaps": [each.as_dict() for each in list_open_gaps(connection, account)],
     }

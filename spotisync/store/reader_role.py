@@ -1,4 +1,4 @@
-"""A role for dashboards: it reads what people may read, and nothing else."""
+"""A read-only database role for dashboards, without access to tokens and internal tables."""
 
 from typing import Final
 
@@ -7,12 +7,12 @@ from sqlalchemy import Connection, text
 from spotisync.store.schema import metadata
 
 NAME: Final = "spotisync_reader"
-# Others' messages, and what a walk notes for itself.
-PRIVATE: Final = {
+# Task messages of callers, and staging tables.
+HIDDEN_TABLES: Final = {
     "waiters", "seen_tracks", "seen_nulls", "null_rows", "excess_rows", "read_rows", "staged_items",
 }  # fmt: skip
-# Logins are encrypted, and nobody's business all the same.
-SECRET: Final = {"accounts": {"refresh_token", "access_token", "refresh_claim", "refresh_claim_until"}}
+# Tokens are encrypted, and hidden nevertheless.
+HIDDEN_COLUMNS: Final = {"accounts": {"refresh_token", "access_token", "refresh_claim", "refresh_claim_until"}}
 SETTINGS: Final = {
     "default_transaction_read_only": "on",
     "statement_timeout": "60s",
@@ -21,39 +21,39 @@ SETTINGS: Final = {
 
 
 def create_or_update(connection: Connection, password: str) -> None:
-    """Make the role, or give it a new password, and let it read. The password is sent as its hash: it gets logged."""
+    """Create the role or change its password, and grant SELECT. Sends the hash only, since statements are logged."""
     if not _exists(connection):
         connection.execute(text(f"CREATE ROLE {NAME} LOGIN"))
     driver = connection.connection.driver_connection
-    assert driver is not None  # noqa: S101 (it is in a transaction)
+    assert driver is not None  # noqa: S101 (for mypy: an open transaction has one)
     hashed = driver.pgconn.encrypt_password(password.encode(), NAME.encode(), b"scram-sha-256").decode()
-    connection.exec_driver_sql(f"ALTER ROLE {NAME} LOGIN PASSWORD '{hashed}'")  # it has colons in
+    connection.exec_driver_sql(f"ALTER ROLE {NAME} LOGIN PASSWORD '{hashed}'")  # text() would parse the hash's colons
     for name, value in SETTINGS.items():
         connection.execute(text(f"ALTER ROLE {NAME} SET {name} = '{value}'"))
     grant_select(connection)
 
 
 def grant_select(connection: Connection) -> None:
-    """What may be read now, if there is such a role: tables come and go with migrations."""
+    """Grant SELECT on the current tables, if the role exists; called after each migration."""
     if not _exists(connection):
         return
-    # Two that grant at once would meet in the catalogue, which PostgreSQL answers with an error.
+    # Concurrent GRANTs on one table fail with "tuple concurrently updated".
     connection.execute(text("SELECT pg_advisory_xact_lock(7364921)"))
     connection.execute(text(f"GRANT USAGE ON SCHEMA public TO {NAME}"))
     for table in metadata.sorted_tables:
-        if table.name not in PRIVATE:
-            connection.execute(text(f"GRANT SELECT {_columns(table.name)} ON {table.name} TO {NAME}"))
+        if table.name not in HIDDEN_TABLES:
+            connection.execute(text(f"GRANT SELECT {_visible_columns(table.name)} ON {table.name} TO {NAME}"))
 
 
-def _columns(table: str) -> str:
-    secret = SECRET.get(table)
-    if not secret:
+def _visible_columns(table: str) -> str:
+    hidden = HIDDEN_COLUMNS.get(table)
+    if not hidden:
         return ""
-    return f"({', '.join(column.name for column in metadata.tables[table].columns if column.name not in secret)})"
+    return f"({', '.join(column.name for column in metadata.tables[table].columns if column.name not in hidden)})"
 
 
 def drop(connection: Connection) -> bool:
-    """False: there was none. Dashboards that are connected stay so until they hang up."""
+    """Drop the role; False if it does not exist. Open sessions of the role continue until they disconnect."""
     if not _exists(connection):
         return False
     connection.execute(text(f"DROP OWNED BY {NAME}"))

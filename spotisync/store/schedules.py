@@ -1,4 +1,4 @@
-"""What comes by itself, and when: one row for each account and kind. Postgres' clock says what is due."""
+"""Schedules: one row per account and kind. The database's clock decides what is due."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from spotisync.core.schedule import Kind
 
 @dataclass(frozen=True)
 class UnplannedEntry:
-    """An account's kind that has no time yet, or one by another rule. `now` is the transaction's."""
+    """A kind that has no due time for an account yet, or one by an outdated rule. `now` is the transaction's."""
 
     account_id: int
     kind: Kind
@@ -21,7 +21,7 @@ class UnplannedEntry:
 
 @dataclass(frozen=True)
 class DueEntry:
-    """A time that has come."""
+    """A schedule whose due time has passed."""
 
     account_id: int
     account: str
@@ -31,7 +31,7 @@ class DueEntry:
 
 
 def find_unplanned(connection: Connection, rules: Mapping[Kind, str]) -> list[UnplannedEntry]:
-    """Of active accounts; a time that has come already is not moved by a new rule."""
+    """Entries to plan, of active accounts. A due time that has passed is not moved by a new rule."""
     rows = connection.execute(
         text(
             """SELECT a.id AS account_id, p.kind, now() AS now
@@ -42,11 +42,11 @@ def find_unplanned(connection: Connection, rules: Mapping[Kind, str]) -> list[Un
         ),
         {"kinds": list(rules), "rules": list(rules.values())},
     )
-    return [UnplannedEntry(**row._mapping) for row in rows]  # noqa: SLF001
+    return [UnplannedEntry(**row) for row in rows.mappings()]
 
 
 def set_first_time(connection: Connection, new: UnplannedEntry, rule: str, due_at: datetime) -> None:
-    """Note the first time by this rule. Whoever comes second, or finds the account gone, changes nothing."""
+    """Store the first due time by this rule; no effect if another process did or the account was deleted."""
     connection.execute(
         text(
             """INSERT INTO schedules AS s (account_id, kind, rule, due_at)
@@ -60,12 +60,12 @@ def set_first_time(connection: Connection, new: UnplannedEntry, rule: str, due_a
 
 
 def delete_other_kinds(connection: Connection, kinds: list[Kind]) -> None:
-    """Kinds that are off have no times; when they are on again they begin anew."""
+    """Delete the rows of kinds that are switched off, so that they start afresh when switched on again."""
     connection.execute(text("DELETE FROM schedules WHERE kind <> ALL(:kinds)"), {"kinds": kinds})
 
 
 def list_due(connection: Connection) -> list[DueEntry]:
-    """What may be taken. A full sync first: it does what an incremental one would."""
+    """Due entries, full syncs first: a full sync covers an incremental one."""
     rows = connection.execute(
         text(
             """SELECT s.account_id, a.spotify_user_id AS account, s.kind, s.due_at, now() AS now
@@ -73,15 +73,15 @@ def list_due(connection: Connection) -> list[DueEntry]:
             WHERE s.due_at <= now() AND a.status = 'active' ORDER BY s.kind <> 'full', s.due_at, s.account_id"""
         )
     )
-    return [DueEntry(**row._mapping) for row in rows]  # noqa: SLF001
+    return [DueEntry(**row) for row in rows.mappings()]
 
 
 def lock_due(connection: Connection, wanted: DueEntry) -> DueEntry | None:
-    """Hold this very time, and the account, until the transaction ends. None: somebody else has it, or had it.
+    """Lock this entry and its account until the transaction ends. None: another process holds it or has done it.
 
-    Never waits: whoever holds the account is about to let it go, and the next tick is seconds away.
+    Skips locked rows instead of waiting, since the next tick comes within seconds.
     """
-    row = connection.execute(
+    found = connection.execute(
         text(
             """SELECT s.account_id, a.spotify_user_id AS account, s.kind, s.due_at, now() AS now
             FROM schedules s JOIN accounts a ON a.id = s.account_id
@@ -89,8 +89,9 @@ def lock_due(connection: Connection, wanted: DueEntry) -> DueEntry | None:
                 AND a.status = 'active' FOR NO KEY UPDATE OF a, s SKIP LOCKED"""
         ),
         {"account_id": wanted.account_id, "kind": wanted.kind, "due_at": wanted.due_at},
-    ).one_or_none()
-    return DueEntry(**row._mapping) if row else None  # noqa: SLF001
+    )
+    row = found.mappings().one_or_none()
+    return DueEntry(**row) if row else None
 
 
 def mark_done(
@@ -103,7 +104,7 @@ def mark_done(
     stretched_to: int | None = None,
     note: str | None = None,
 ) -> None:
-    """It was done (by this run); the next time is `due_at`."""
+    """Record that the entry was done, by this run if there is one; it is due next at `due_at`."""
     connection.execute(
         text(
             """UPDATE schedules SET rule = :rule, due_at = :due_at, last_at = now(), sync_id = :sync_id,
@@ -122,7 +123,7 @@ def mark_done(
 
 
 def mark_deferred(connection: Connection, taken: DueEntry, rule: str, due_at: datetime, note: str) -> None:
-    """It was not done; the last one stays the last one."""
+    """Move the due time without a run; the last run stays the last one."""
     connection.execute(
         text(
             """UPDATE schedules SET rule = :rule, due_at = :due_at, note = :note
@@ -133,7 +134,7 @@ def mark_deferred(connection: Connection, taken: DueEntry, rule: str, due_at: da
 
 
 def has_recent_quota_429(connection: Connection, client_id: str) -> bool:
-    """Whether in the last day Spotify has said that there were too many calls of what an incremental sync reads."""
+    """Whether a quota 429 within 24 hours blocked what an incremental sync reads."""
     found = connection.execute(
         text(
             """SELECT EXISTS (SELECT 1 FROM rate_limits WHERE client_id = :client_id AND reason = 'quota'
@@ -145,7 +146,7 @@ def has_recent_quota_429(connection: Connection, client_id: str) -> bool:
 
 
 def list_entries(connection: Connection, account: str | None) -> list[dict[str, Any]]:
-    """Every account with each of its rows, if it has any, and what became of the last time's run."""
+    """Every account with its schedules, if any, and the status of the last scheduled run."""
     rows = connection.execute(
         text(
             """SELECT a.spotify_user_id AS account, a.status AS account_status, s.kind, s.due_at, s.last_at,
@@ -156,4 +157,4 @@ def list_entries(connection: Connection, account: str | None) -> list[dict[str, 
         ),
         {"account": account},
     )
-    return [dict(row._mapping) for row in rows]  # noqa: SLF001
+    return [dict(row) for row in rows.mappings()]

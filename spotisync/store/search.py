@@ -209,7 +209,7 @@ def _items(
         SELECT f.account_id, c.spotify_user_id AS account, f.id, f.added_at, f.removed_at, f.sorted_name,
             {_DETAILS[question.kind]} ORDER BY {order}"""
     bound = {**asked.values, **_after(question), "size": size + 1}
-    return [_item(question.kind, dict(row._mapping)) for row in connection.execute(text(statement), bound)]  # noqa: SLF001
+    return [_item(question.kind, dict(row)) for row in connection.execute(text(statement), bound).mappings()]
 
 
 def _order(question: Query, added: str = "s.added_at", name: str = "", keys: str = "s.account_id, e.id") -> str:

@@ -8,19 +8,20 @@ import logging
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from spotisync.core import phases, regimes
-from spotisync.core.cursors import Lookups
+from spotisync.core import lookups as lookup_requests
+from spotisync.core import regimes
+from spotisync.core.cursors import Entity, Lookups
 from spotisync.core.parse import Unreadable
-from spotisync.core.phases import Answer, Entity, Step
 from spotisync.core.regimes import LookupMode, Regime
 from spotisync.core.requests import Request
+from spotisync.core.steps import Answer, DeferralStep, LookupStep
 from spotisync.errors import AppBlocked, Fatal, Stopping, Transient, Wait
 from spotisync.store import accounts, apps, call_ledger, catalogue
 from spotisync.store.apps import Backlog
 from spotisync.store.database import Connection
 from spotisync.sync import lookups
 from spotisync.sync.calls import BatchCalls
-from spotisync.sync.commit import save_looked_up
+from spotisync.sync.commit import save_lookups
 from spotisync.sync.context import Context
 from spotisync.sync.fetch import ClaimLost, fetch
 from spotisync.sync.tokens import AccountAccess
@@ -96,7 +97,7 @@ def _settle(context: Context, due: list[Entity]) -> EnrichOutcome:
 
 def _take_turn(context: Context, turn: BacklogClaim) -> EnrichOutcome | None:
     """None: the budget of this family is spent."""
-    claimant = context.database.claimant()
+    claimant = context.database.get_claimant()
     client_id, lease = context.settings.require_client_id(), context.settings.lease_seconds
     with context.database.begin() as connection:
         if not apps.claim_backlog(connection, client_id, turn.token, claimant, lease):
@@ -153,7 +154,7 @@ def _batch(
     if fetched.trouble and not fetched.answers:
         raise fetched.trouble
     step = _fold(turn.entity, fetched.answers)
-    noted = calls.unwritten()
+    noted = calls.get_unwritten()
 
     def write(connection: Connection) -> int:
         if not apps.renew_backlog_claim(connection, client_id, turn.token, lease):
@@ -165,23 +166,26 @@ def _batch(
     enriched = context.database.transact(write)
     calls.mark_written(noted)
     log.info("%d %s looked up later, %d calls", enriched, turn.entity, calls.sent)
-    more = not (step.deferred or fetched.trouble or turn.refresh) and bool(requests)
-    return EnrichOutcome(turn.entity, enriched, more, REFUSED.pause if step.deferred else 0)
+    deferred = isinstance(step, DeferralStep)
+    more = not (deferred or fetched.trouble or turn.refresh) and bool(requests)
+    return EnrichOutcome(turn.entity, enriched, more, REFUSED.pause if deferred else 0)
 
 
-def _fold(entity: Entity, answers: list[Answer]) -> Step:
-    """Nothing readable for the first of them counts against these ids, or they would bar the way for ever."""
+def _fold(entity: Entity, answers: list[Answer]) -> LookupStep | DeferralStep:
+    """If the first answer is unreadable, its ids have missed an answer: otherwise they would block the backlog."""
     try:
-        return phases.fold_lookups(Lookups(), entity, answers)
+        return lookup_requests.fold(Lookups(entity), answers)
     except Unreadable:
-        missed = frozenset(answers[0].request.ids) if answers else frozenset()
-        return Step(Lookups(), looked_up=entity, missed=missed)
+        missed = frozenset(answers[0].request.ids) if answers else frozenset[str]()
+        return LookupStep(cursor=Lookups(entity), entity=entity, missed=missed)
 
 
-def _write(connection: Connection, client_id: str, turn: BacklogClaim, step: Step) -> int:
+def _write(connection: Connection, client_id: str, turn: BacklogClaim, step: LookupStep | DeferralStep) -> int:
+    if isinstance(step, DeferralStep):
+        return 0
     if step.regime:
         apps.record_regime(connection, client_id, step.regime)
     if not turn.refresh:
-        return save_looked_up(connection, turn.entity, step)
+        return save_lookups(connection, step)
     catalogue.save_rows(connection, step.catalogue)
     return catalogue.mark_refreshed(connection, turn.entity, step.known, step.gone, step.missed)

@@ -97,7 +97,7 @@ def test_counts_the_outcome_of_each_request(context: Context, account: Account) 
         KeyError("a bug"),
     )
     for error in errors:
-        with suppress(SpotisyncError, KeyError), calls.record_request("library"):
+        with suppress(SpotisyncError, KeyError), calls.track_request("library"):
             if error:
                 raise error
     for _ in range(2):  # written counts are not written twice

@@ -21,8 +21,8 @@ def test_the_reader_role_reads_tables_but_no_tokens(store: Store, make_settings:
     spotisync = Here(environment(make_settings("http://unused")))
     made = spotisync("db", "reader", "--password-stdin", stdin="a word\n")
     assert made.err == ""
-    assert made.out == "spotisync_reader can read the library.\n"
-    assert "with this password: " in spotisync("db", "reader").out
+    assert made.out == "spotisync_reader can now read the library.\n"
+    assert "Its password: " in spotisync("db", "reader").out
     try:
         engine = create_engine(make_settings("http://unused").database.replace("spotisync@", "spotisync_reader@"))
         with engine.connect() as reader:
@@ -44,8 +44,8 @@ def test_the_reader_role_reads_tables_but_no_tokens(store: Store, make_settings:
         migrate.upgrade(make_settings("http://unused").database)
         assert store.sql(f"SELECT has_table_privilege('{reader_role.NAME}', 'artists', 'SELECT')") == [(True,)]
     finally:
-        assert spotisync("db", "reader", "--drop").out == "spotisync_reader is gone.\n"
-    assert spotisync("db", "reader", "--drop").out == "There is no spotisync_reader.\n"
+        assert spotisync("db", "reader", "--drop").out == "Dropped spotisync_reader.\n"
+    assert spotisync("db", "reader", "--drop").out == "spotisync_reader does not exist.\n"
 
 
 def _readable(reader: Any) -> set[str]:

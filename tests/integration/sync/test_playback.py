@@ -252,7 +252,7 @@ def test_an_import_does_not_overwrite_a_known_track(
 def test_an_interrupted_import_can_be_repeated(
     context: Context, simulator: Server, account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importing, "ROWS_A_COMMIT", 5)
+    monkeypatch.setattr(importing, "ROWS_PER_COMMIT", 5)
     exported = export(simulator, tmp_path, rows_per_file=4)
 
     def break_off(done: int, total: int) -> None:

@@ -8,8 +8,8 @@ import pytest
 from celery import Celery
 
 from spotisync.cli import checks
-from spotisync.cli.checks import Finding
-from spotisync.cli.doctor import QUEUES, get_exit_code
+from spotisync.cli.checks import QUEUES, Finding
+from spotisync.cli.doctor import get_exit_code
 from spotisync.core import oauth
 from spotisync.errors import Fatal, NeedsLogin, Refused, SpotisyncError, Transient, Unavailable, Wait
 from spotisync.settings import Settings
@@ -54,7 +54,7 @@ def test_checks_the_secret_key(tmp_path: Path) -> None:
         checks.check_secret_key(having(database_url="postgresql://x")),
         "failed",
         "SPOTISYNC_SECRET_KEY is not set",
-        "make one",
+        "Generate a key",
     )
     wrong = checks.check_secret_key(having(secret_key="wrong"))
     is_(wrong, "failed", "list of Fernet keys")
@@ -66,7 +66,7 @@ def test_checks_the_database_server() -> None:
         raise Unavailable("the database can't be reached: refused")
 
     is_(checks.check_database(lambda: "18.1 (Debian)", embedded=True), "ok", "PostgreSQL 18.1")
-    is_(checks.check_database(lambda: "9.6", embedded=False), "warning", "old")
+    is_(checks.check_database(lambda: "9.6", embedded=False), "warning", "older than 14")
     for embedded, cure in ((True, "spotisync up"), (False, "SPOTISYNC_DATABASE_URL")):
         found = checks.check_database(away, embedded=embedded)
         is_(found, "failed", "The database can't be reached", cure)
@@ -75,7 +75,7 @@ def test_checks_the_database_server() -> None:
 
 def test_checks_the_revision_of_the_tables() -> None:
     is_(checks.check_tables("0001", "0001"), "ok", "0001")
-    is_(checks.check_tables(None, "0001"), "failed", "at nothing", "spotisync db upgrade")
+    is_(checks.check_tables(None, "0001"), "failed", "at revision none", "spotisync db upgrade")
 
 
 @pytest.mark.parametrize(("seconds", "state"), [(0.3, "ok"), (-5, "warning"), (5, "warning"), (300, "failed")])
@@ -104,12 +104,12 @@ def test_reports_queues_that_no_worker_serves() -> None:
         checks.check_workers({"w@a": ["spotisync.sync"], "v@a": ["spotisync.control", "spotisync.playback"]}, QUEUES),
         "ok",
     )
-    is_(checks.check_workers({}, QUEUES), "failed", "none answers", "celery -A spotisync worker")
-    is_(checks.check_workers({"other@b": ["x"]}, QUEUES), "failed", "none answers")
+    is_(checks.check_workers({}, QUEUES), "failed", "no worker answers", "celery -A spotisync worker")
+    is_(checks.check_workers({"other@b": ["x"]}, QUEUES), "failed", "no worker answers")
     is_(
         checks.check_workers({"w@a": ["spotisync.sync"]}, QUEUES),
         "failed",
-        "none of w@a takes from spotisync.control",
+        "none of w@a consumes spotisync.control",
         "-Q",
     )
 
@@ -126,7 +126,7 @@ def test_reports_a_scheduler_that_does_not_run() -> None:
 
 
 def test_warns_when_there_is_no_account() -> None:
-    is_(checks.check_accounts([]), "warning", "there is none yet", "spotisync login")
+    is_(checks.check_accounts([]), "warning", "no account yet", "spotisync login")
 
 
 class Somebody:
@@ -195,6 +195,6 @@ def test_forecasts_when_pending_look_ups_will_be_done() -> None:
     found = checks.check_lookups(
         "restricted", [left, BacklogForecast("albums", "singly", 0, 500, 0, None)], "Europe/Berlin"
     )
-    is_(found, "ok", "the restricted one", "1,400 artists to look up, done about 2026-11-27")
+    is_(found, "ok", "restricted API", "1,400 artists to look up, done about 2026-11-27")
     assert "albums" not in found.message
-    is_(checks.check_lookups(None, [], "UTC"), "ok", "not known yet")
+    is_(checks.check_lookups(None, [], "UTC"), "ok", "unknown until")
