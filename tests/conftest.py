@@ -123,13 +123,13 @@ def make_context(make_settings: Callable[..., Settings]) -> Iterator[Callable[..
     made: list[Context] = []
 
     def make(simulator: Server, **changes: Any) -> Context:
-        sync = Context.from_settings(make_settings(simulator.url, **changes))
-        made.append(sync)
-        return sync
+        context = Context.from_settings(make_settings(simulator.url, **changes))
+        made.append(context)
+        return context
 
     yield make
-    for sync in made:
-        sync.close()
+    for context in made:
+        context.close()
 
 
 @pytest.fixture

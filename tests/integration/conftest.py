@@ -15,7 +15,7 @@ from tests.support.store import Store
 def shared_url(postgres: Postgres, template: str) -> str:
     _administer(postgres, f"CREATE DATABASE store TEMPLATE {template}")
     # A statement that would wait for a lock forever fails instead.
-    _administer(postgres, "ALTER DATABASE store SET lock_timeout = '5s'")
+    _administer(postgres, "ALTER DATABASE store SET lock_timeout = '60s'")
     return _url(postgres, "store")
 
 

@@ -77,7 +77,7 @@ class Deployment:
 
     settings: Settings
     simulator: Server
-    sync: Context
+    context: Context
     directory: Path
     programs: list[Program] = field(default_factory=list)
 
@@ -91,7 +91,7 @@ class Deployment:
     def account(self, which: str | int = 0) -> Account:
         """Add an account of the simulator, by name or number, with its token."""
         name = which if isinstance(which, str) else list(self.simulator.world.accounts)[which]
-        return Account(accounts.add(self.sync, self.simulator.refresh_token(name), None).spotify_user_id)
+        return Account(accounts.add(self.context, self.simulator.refresh_token(name), None).spotify_user_id)
 
     def worker(
         self, app: str = "spotisync", concurrency: int = 2, options: tuple[str, ...] = (), **env: str
@@ -123,11 +123,11 @@ class Deployment:
         backend.result_consumer.stop()
         backend.client.connection_pool.disconnect()
         self.foreign.close()
-        self.sync.close()
+        self.context.close()
         self.simulator.stop()
 
     def sql(self, statement: str, **values: Any) -> list[Any]:
-        with self.sync.database.begin() as connection:
+        with self.context.database.begin() as connection:
             result = connection.execute(text(statement), values)
             return list(result) if result.returns_rows else []
 

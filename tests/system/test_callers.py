@@ -176,7 +176,7 @@ def test_the_caller_sees_a_cancel_and_a_resume_from_the_checkpoint(deployment: D
     summary = resumed.get(timeout=60)
     assert (summary["sync_id"], summary["status"]) == (sync_id, "success")
     assert not [each for each in control.requests() if each["path"].startswith("/v1/me/tracks")]
-    assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))
+    assert_tables_equal_truth(deployment.context, account, deployment.simulator.world.truth(account.name))
 
 
 def test_a_redelivered_batch_has_one_effect(deployment: Deployment) -> None:
@@ -195,7 +195,7 @@ def test_a_redelivered_batch_has_one_effect(deployment: Deployment) -> None:
     assert summary["phases"]["tracks"]["batches"] == deployment.scalar(
         "SELECT batches FROM sync_state WHERE entity_type = 'tracks'"
     )
-    assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))
+    assert_tables_equal_truth(deployment.context, account, deployment.simulator.world.truth(account.name))
 
 
 def _send_batch(deployment: Deployment, kwargs: dict[str, Any]) -> "AsyncResult[Any]":
@@ -305,7 +305,7 @@ REFUSED: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
 def test_refusals_name_the_command_that_fixes_them(deployment: Deployment, others: Others) -> None:
     one, two = deployment.account(), deployment.account(1)
     refused = [*REFUSED, ("full_sync", (), {"account": two.name}, "enable it: spotisync accounts enable")]
-    accounts.set_status(deployment.sync, two.name, "disabled")
+    accounts.set_status(deployment.context, two.name, "disabled")
     results = [
         deployment.foreign.send_task(
             f"spotisync.{name}", args, kwargs, queue="spotisync.sync", link_error=others.on_error(f"e{number}")
@@ -337,7 +337,7 @@ def test_removing_an_account_answers_callers_and_leaves_nothing(deployment: Depl
     wait_until(control.held_requests, "a batch in flight")
     wait_until(lambda: deployment.scalar("SELECT count(*) FROM waiters") == 3, "three waiters")
     sync_id = deployment.scalar("SELECT id FROM sync_history")
-    accounts.remove(deployment.sync, account.name)
+    accounts.remove(deployment.context, account.name)
     late = [_send_batch(deployment, {"sync_id": sync_id, "phase": "tracks", "seq": seq}) for seq in range(3)]
     control.release()
     for end in ends:

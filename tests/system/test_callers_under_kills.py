@@ -55,7 +55,7 @@ def check_all_ran(others: Others, promised: Promised, account: Account, most: in
         assert {call[1] for call in calls} == {"success"}
         assert {call[3] for call in calls} == {task_id}
         assert len(calls) <= (most or len(calls))
-    assert_tables_equal_truth(others.deployment.sync, account, others.deployment.simulator.world.truth(account.name))
+    assert_tables_equal_truth(others.deployment.context, account, others.deployment.simulator.world.truth(account.name))
 
 
 def nudge(deployment: Deployment) -> None:

@@ -60,7 +60,7 @@ def test_a_rolling_restart_of_all_services_during_a_sync_loses_nothing(stack: St
 
 def _compare(stack: Stack, secrets: Path, spotify: Control) -> None:
     account = spotify.info()["accounts"][0]["id"]
-    sync = Context.from_settings(
+    context = Context.from_settings(
         Settings(
             _env_file=None,
             database_url=(secrets / "database_url").read_text().strip(),
@@ -70,6 +70,6 @@ def _compare(stack: Stack, secrets: Path, spotify: Control) -> None:
         )
     )
     try:
-        assert_tables_equal_truth(sync, Account(account), spotify.truth(account))
+        assert_tables_equal_truth(context, Account(account), spotify.truth(account))
     finally:
-        sync.close()
+        context.close()

@@ -59,24 +59,24 @@ def test_an_id_that_spotify_refuses_does_not_affect_others(
 
 def test_a_sync_stores_edits_made_since_the_last_one(make_context: Callable[..., Context]) -> None:
     with start("tiny", seed=11) as simulator:
-        sync = make_context(simulator)
-        account = Account(accounts.add(sync, simulator.refresh_token(), None).spotify_user_id)
-        driver.full_sync(sync, account)
+        context = make_context(simulator)
+        account = Account(accounts.add(context, simulator.refresh_token(), None).spotify_user_id)
+        driver.full_sync(context, account)
         for _ in range(30):
             simulator.world.random_edit()
-        driver.full_sync(sync, account)
-        assert_tables_equal_truth(sync, account, simulator.world.truth(account.name))
+        driver.full_sync(context, account)
+        assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
 
 
 def test_a_library_of_thousands_equals_the_truth_row_by_row(make_context: Callable[..., Context]) -> None:
     """The demo's library, whose rows `make demo` only counts, compared in every column."""
     with start("small") as simulator:
-        sync = make_context(simulator)
-        account = Account(accounts.add(sync, simulator.refresh_token(), None).spotify_user_id)
-        summary = driver.full_sync(sync, account)
+        context = make_context(simulator)
+        account = Account(accounts.add(context, simulator.refresh_token(), None).spotify_user_id)
+        summary = driver.full_sync(context, account)
         processed = {name: phase["items_processed"] for name, phase in summary["phases"].items()}
         assert processed["tracks"] >= 3_000
         assert processed["artists"] >= 800
         assert processed["albums"] >= 600
         assert processed["playlists"] >= 40
-        assert_tables_equal_truth(sync, account, simulator.world.truth(account.name))
+        assert_tables_equal_truth(context, account, simulator.world.truth(account.name))

@@ -57,7 +57,7 @@ def check_kills(deploy: Callable[..., Deployment], tmp_path: Path, cases: list[t
         print(f"{point} {phase}: on after {went_on:.1f} s, {calls(deployment) - calm} calls again")
         assert went_on < 5
         assert calls(deployment) - calm <= LARGEST_BATCH
-        assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))
+        assert_tables_equal_truth(deployment.context, account, deployment.simulator.world.truth(account.name))
 
 
 def _batches(deployment: Deployment) -> int:

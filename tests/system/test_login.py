@@ -74,7 +74,7 @@ def test_four_workers_lose_no_rotating_token_and_survive_a_revocation(
     control.settings(token_life=TOKEN_LIFE, refresh_reply="rotate", latency_ms=40)
     names = list(deployment.simulator.world.accounts)
     for name in names:
-        accounts.add(deployment.sync, deployment.simulator.refresh_token(name), None)
+        accounts.add(deployment.context, deployment.simulator.refresh_token(name), None)
     deployment.worker(concurrency=4)
     *good, revoked = names
     control.revoke(revoked, access=True)
@@ -99,7 +99,7 @@ def test_four_workers_lose_no_rotating_token_and_survive_a_revocation(
     assert {row[0]: row[1] for row in stored} == {**dict.fromkeys(good, "active"), revoked: "needs_login"}
     for name, _, sealed in stored:
         if name != revoked:
-            assert deployment.sync.vault.decrypt(sealed) == deployment.simulator.refresh_token(name)
+            assert deployment.context.vault.decrypt(sealed) == deployment.simulator.refresh_token(name)
             assert _saved(deployment, name) == expected(deployment.simulator.world.truth(name))["saved_tracks"]
 
     cli = Here(environment(deployment.settings))
@@ -109,5 +109,5 @@ def test_four_workers_lose_no_rotating_token_and_survive_a_revocation(
 
 
 def _saved(deployment: Deployment, name: str) -> object:
-    with deployment.sync.database.begin() as connection:
+    with deployment.context.database.begin() as connection:
         return tables(connection, Account(name))["saved_tracks"]

@@ -55,7 +55,7 @@ def test_workers_sync_a_library_that_changes(deployment: Deployment) -> None:
     world.clock_offset += 60
     summary = full_sync(deployment, account.name)
     assert (summary["status"], summary["items_deferred"]) == ("success", 0)
-    assert_tables_equal_truth(deployment.sync, account, world.truth(account.name))
+    assert_tables_equal_truth(deployment.context, account, world.truth(account.name))
 
 
 def full_sync(deployment: Deployment, account: str) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def over(deployment: Deployment) -> bool:
 
 def check_truth(deployment: Deployment, account: Account) -> None:
     assert deployment.sql("SELECT status, last_error FROM sync_history") == [("success", None)]
-    assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))
+    assert_tables_equal_truth(deployment.context, account, deployment.simulator.world.truth(account.name))
 
 
 def slow(deployment: Deployment) -> None:

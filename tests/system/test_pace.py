@@ -39,7 +39,7 @@ def test_a_run_that_waits_for_its_turn_is_right_and_gets_no_429(deploy: Deploy) 
     )
     assert not [each for each in deployment.simulator.control.requests() if each["status"] == 429]
     assert deployment.sql("SELECT sum(failures) FROM sync_state") == [(0,)]
-    assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))
+    assert_tables_equal_truth(deployment.context, account, deployment.simulator.world.truth(account.name))
 
 
 @pytest.mark.chaos

@@ -47,4 +47,4 @@ def test_reads_plays_during_a_sync_and_while_the_library_waits(deploy: Deploy) -
     assert [each["family"] for each in control.requests()] == ["player"]
     assert deployment.scalar("SELECT status FROM sync_history") == "rate_limited"
     told = deployment.simulator.world.truth(account.name)["plays"][-53:]
-    assert_plays_are_true(deployment.sync.database, account, told)
+    assert_plays_are_true(deployment.context.database, account, told)

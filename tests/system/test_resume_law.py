@@ -101,7 +101,7 @@ class Worker:
         made = Context.from_settings(configured)
         made.database.close()
         gate = Gate(Database.begin.__get__(database), "simulated")
-        self.sync = replace(made, database=database, gate=gate, recorder=CallRecorder(database, "simulated"))
+        self.context = replace(made, database=database, gate=gate, recorder=CallRecorder(database, "simulated"))
         self._client_get = made.spotify.get
         made.spotify.get = self._get  # type: ignore[method-assign]
         self.message: Message | None = None
@@ -124,7 +124,7 @@ class Worker:
 
     def _work(self, message: Message, sync_id: int) -> None:
         try:
-            self.outcome = run_batch(self.sync, sync_id, message.phase, message.seq)
+            self.outcome = run_batch(self.context, sync_id, message.phase, message.seq)
         except Killed:
             pass
         finally:
@@ -148,20 +148,20 @@ class Worker:
         self.close()
 
     def close(self) -> None:
-        self.sync.close()
+        self.context.close()
 
 
 class Cluster:
     """Two workers, their messages, and the invariants after each event."""
 
     def __init__(self, context: Context, run: Run, configured: Settings) -> None:
-        self.sync, self.run, self.configured = context, run, configured
+        self.context, self.run, self.configured = context, run, configured
         self.messages = [Message(run.phase, run.seq)]
         self.workers = [Worker(configured), Worker(configured)]
         self.due = (0, 0)
 
     def look(self) -> Run:
-        run = driver.look(self.sync, self.run)
+        run = driver.look(self.context, self.run)
         due = (ORDER.index(run.phase), run.seq)
         assert due >= self.due, "the due batch has moved back"
         self.due = due
@@ -187,7 +187,7 @@ class Cluster:
             case "sweep":
                 self.sweep()
             case "time":
-                driver.time_passes(self.sync, self.run)
+                driver.time_passes(self.context, self.run)
                 self.sweep()
         if (run := self.look()).status == "failed":
             self.resume(run)
@@ -205,7 +205,7 @@ class Cluster:
 
     def deliver(self, worker: Worker, message: Message) -> None:
         if message.phase == "finish":
-            runs.finish(self.sync, self.run.id)
+            runs.finish(self.context, self.run.id)
         else:
             worker.take(message, self.run.id)
 
@@ -235,7 +235,7 @@ class Cluster:
         self.workers[self.workers.index(worker)] = Worker(self.configured)
 
     def sweep(self) -> None:
-        self.messages += [Message(run.phase, run.seq) for run in runs.take_due_runs(self.sync)]
+        self.messages += [Message(run.phase, run.seq) for run in runs.take_due_runs(self.context)]
 
     def drain(self) -> None:
         """Run to the end without further faults."""
@@ -251,7 +251,7 @@ class Cluster:
             for worker in self.workers:
                 self.go(worker)
             if not self.messages and all(worker.idle for worker in self.workers):
-                driver.time_passes(self.sync, self.run)
+                driver.time_passes(self.context, self.run)
                 self.sweep()
         workers = [(worker.message, worker.outcome, worker.dead) for worker in self.workers]
         raise AssertionError(f"the run does not end: {self.look()}, {self.messages}, {workers}")
@@ -259,7 +259,7 @@ class Cluster:
     def resume(self, run: Run) -> None:
         """Resume a run that failed after too many crashes in one batch, as a user would."""
         assert "has killed its worker" in str(run.last_error)
-        resumed = runs.resume(self.sync, run.id).run
+        resumed = runs.resume(self.context, run.id).run
         self.messages.append(Message(resumed.phase, resumed.seq))
 
     def close(self) -> None:
@@ -286,12 +286,12 @@ def check(data: Any, simulators: dict[int, Server], make_settings: Callable[...,
         albums_batch_size=20,
         api_concurrency=1,
     )
-    sync = Context.from_settings(configured)
+    context = Context.from_settings(configured)
     try:
-        _forget(sync)
-        account = Account(accounts.add(sync, simulator.refresh_token(), None).spotify_user_id)
-        run = driver.start(sync, account)
-        cluster = Cluster(sync, run, configured)
+        _forget(context)
+        account = Account(accounts.add(context, simulator.refresh_token(), None).spotify_user_id)
+        run = driver.start(context, account)
+        cluster = Cluster(context, run, configured)
         try:
             for event in events:
                 cluster.act(*event)
@@ -299,10 +299,10 @@ def check(data: Any, simulators: dict[int, Server], make_settings: Callable[...,
         finally:
             cluster.close()
         truth = simulator.world.truth(account.name)
-        assert_tables_equal_truth(sync, account, truth)
-        _check_counted_once(driver.summary(sync, run), truth)
+        assert_tables_equal_truth(context, account, truth)
+        _check_counted_once(driver.summary(context, run), truth)
     finally:
-        sync.close()
+        context.close()
 
 
 def _forget(context: Context) -> None:

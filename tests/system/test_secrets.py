@@ -49,7 +49,7 @@ def test_select_shows_encrypted_tokens(deploy: Deploy) -> None:
     assert row.refresh_token.startswith("gAAAA")
     assert row.access_token.startswith("gAAAA")
     assert token not in row.refresh_token
-    assert deployment.sync.vault.decrypt(row.refresh_token) == token
+    assert deployment.context.vault.decrypt(row.refresh_token) == token
 
 
 def _tables(deployment: Deployment) -> str:

@@ -48,7 +48,7 @@ def test_looks_up_no_id_twice_although_one_account_has_to_wait(deploy: Deploy) -
     for result, name in zip(results, NAMES, strict=True):
         summary = result.get(timeout=60)
         assert (summary["status"], summary["items_deferred"]) == ("success", 0)
-        assert_tables_equal_truth(deployment.sync, Account(name), deployment.simulator.world.truth(name))
+        assert_tables_equal_truth(deployment.context, Account(name), deployment.simulator.world.truth(name))
     times = Counter(
         id_
         for entity in ("artists", "albums")

@@ -42,4 +42,4 @@ def test_a_stop_hands_back_the_running_batch(deploy: Callable[..., Deployment]) 
     assert not re.search("Traceback|ERROR", leaving.log.read_text() + staying.log.read_text())
     assert deployment.scalar("SELECT sum(failures) FROM sync_state") == 0
     control.release()
-    assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))
+    assert_tables_equal_truth(deployment.context, account, deployment.simulator.world.truth(account.name))

@@ -40,7 +40,7 @@ def test_a_short_429_is_a_countdown_and_not_a_failure(deployment: Deployment) ->
         if told["time"] + 1 < each["time"] < told["time"] + 1.9 and each["path"].startswith("/v1/")
     ]
     assert not early
-    assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))
+    assert_tables_equal_truth(deployment.context, account, deployment.simulator.world.truth(account.name))
 
 
 def test_a_day_long_429_parks_the_run_and_frees_the_worker(deployment: Deployment) -> None:
@@ -80,7 +80,7 @@ def test_a_day_long_429_parks_the_run_and_frees_the_worker(deployment: Deploymen
     assert not [each for each in control.requests() if each["path"] == "/v1/me/tracks" and "offset=0" in each["query"]][
         1:
     ]
-    assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))
+    assert_tables_equal_truth(deployment.context, account, deployment.simulator.world.truth(account.name))
 
 
 @pytest.mark.slow
@@ -113,7 +113,7 @@ def test_defers_and_counts_look_ups_that_are_blocked_for_long(deployment: Deploy
     deployment.simulator.control.clear_faults()
     again = deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue=QUEUE)
     assert again.get(timeout=60)["items_deferred"] == 0
-    assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))
+    assert_tables_equal_truth(deployment.context, account, deployment.simulator.world.truth(account.name))
 
 
 @pytest.mark.slow
@@ -147,7 +147,7 @@ def test_survives_temporary_faults_of_every_kind(deployment: Deployment) -> None
     result = deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue=QUEUE)
     assert result.get(timeout=90)["status"] == "success"
     assert all(fault["struck"] == 1 for fault in deployment.simulator.control.faults())
-    assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))
+    assert_tables_equal_truth(deployment.context, account, deployment.simulator.world.truth(account.name))
 
 
 def test_drains_deferred_look_ups_after_a_day_long_429(deploy: Deploy) -> None:
@@ -171,4 +171,4 @@ def test_drains_deferred_look_ups_after_a_day_long_429(deploy: Deploy) -> None:
     deployment.sql("UPDATE rate_limits SET blocked_until = now()")
     wait_until(lambda: send("spotisync.enrich", queue=QUEUE, expires=30).get(timeout=30)["looked_up"], "look-ups")
     wait_until(lambda: not deployment.sql("SELECT 1 FROM artists WHERE enrichment = 'stub'"), "the remaining look-ups")
-    assert_tables_equal_truth(deployment.sync, account, deployment.simulator.world.truth(account.name))
+    assert_tables_equal_truth(deployment.context, account, deployment.simulator.world.truth(account.name))

@@ -23,7 +23,7 @@ ODDITIES: dict[str, tuple[str, ...]] = {
         f"{PARSE}null_playlists_keep_their_position",
         f"{ODD}a_playlist_hidden_by_a_null_row_keeps_its_contents",
         f"{ODD}a_new_null_row_among_playlists_hides_no_later_removal",
-        "unit/core/test_phases.py::test_a_null_row_may_be_counted_twice",
+        "unit/core/test_listing.py::test_a_null_row_may_be_counted_twice",
     ),
     "null rows in a playlist, counted in its total": (
         WORLD,
@@ -68,7 +68,7 @@ ODDITIES: dict[str, tuple[str, ...]] = {
     "relinked twins": (
         f"{PARSE}stores_a_relinked_track_under_the_id_that_spotify_lists",
         "unit/simulator/test_world.py::test_relinking_keeps_isrc_and_date",
-        "unit/core/test_phases.py::test_the_newest_of_two_rows_of_a_track_counts",
+        "unit/core/test_tracks.py::test_the_newest_of_two_rows_of_a_track_counts",
         "integration/store/test_saved_tracks.py::test_the_newest_of_two_rows_on_different_pages_counts",
         f"{ODD}stores_the_counts_of_a_proven_walk",
     ),
@@ -97,7 +97,7 @@ ODDITIES: dict[str, tuple[str, ...]] = {
     ),
     "playlists that answer 403 and 404": (
         WORLD,
-        "unit/core/test_phases.py::test_a_refused_playlist_does_not_stop_the_others",
+        "unit/core/test_contents.py::test_a_refused_playlist_does_not_stop_the_others",
         "integration/store/test_playlists.py::test_a_refusal_of_one_account_keeps_the_contents_of_another",
         f"{ODD}an_account_reads_a_playlist_that_another_account_has_read",
         WHOLE,

@@ -40,7 +40,7 @@ class Broker:
             self.published.append(run.id)
         return not self.away
 
-    def sweep_soon(self) -> None:
+    def request_sweep(self) -> None:
         self.sweeps += 1
 
 
@@ -48,7 +48,7 @@ class Broker:
 def shared_url(postgres: Postgres, template: str) -> str:
     """Another database than that of the integration tests, also created once."""
     _administer(postgres, f"CREATE DATABASE web TEMPLATE {template}")
-    _administer(postgres, "ALTER DATABASE web SET lock_timeout = '5s'")
+    _administer(postgres, "ALTER DATABASE web SET lock_timeout = '60s'")
     return _url(postgres, "web")
 
 
@@ -71,12 +71,12 @@ def make_app(make_settings: Callable[..., Settings], broker: Broker) -> Iterator
 
     def make(**changes: Any) -> FastAPI:
         settings = make_settings("http://127.0.0.1:1", timezone="UTC", **changes)
-        made.append(create_app(settings, publish=broker.publish, sweep_soon=broker.sweep_soon))
+        made.append(create_app(settings, publish=broker.publish, request_sweep=broker.request_sweep))
         return made[-1]
 
     yield make
     for app in made:
-        app.state.sync.close()
+        app.state.context.close()
 
 
 @pytest.fixture

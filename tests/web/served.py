@@ -11,14 +11,14 @@ import uvicorn
 from fastapi import FastAPI
 
 from spotisync.web.live.events import get_broadcast
-from spotisync.web.server import Listening, listen
+from spotisync.web.server import WebServer, listen
 
 
 @contextmanager
 def served(app: FastAPI) -> Iterator[str]:
     """Serve the application and yield its URL. It ends with the block, despite connected viewers."""
     with listen("127.0.0.1", 0) as socket:
-        server = Listening(uvicorn.Config(app, log_config=None, lifespan="on", ws="none"), get_broadcast(app).close)
+        server = WebServer(uvicorn.Config(app, log_config=None, lifespan="on", ws="none"), get_broadcast(app).close)
         thread = threading.Thread(target=server.run, args=([socket],))
         thread.start()
         try:

@@ -60,9 +60,9 @@ def swept() -> list[bool]:
 @pytest.fixture
 def client(make_settings: Callable[..., Settings], simulator: Server, swept: list[bool]) -> Iterator[TestClient]:
     settings = make_settings(simulator.url, redirect_uri=CALLBACK, timezone="UTC")
-    app = create_app(settings, sweep_soon=lambda: swept.append(True))
+    app = create_app(settings, request_sweep=lambda: swept.append(True))
     yield TestClient(app, base_url=HERE, follow_redirects=False)
-    app.state.sync.close()
+    app.state.context.close()
 
 
 @pytest.fixture
@@ -251,17 +251,17 @@ def test_logs_in_on_the_command_line_while_the_page_uses_the_port(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     uri = "http://127.0.0.1/accounts/callback"
-    sync = make_context(simulator, redirect_uri=uri)
+    context = make_context(simulator, redirect_uri=uri)
     opened: list[str] = []
     with served(make_settings(simulator.url, redirect_uri=uri, timezone="UTC")) as url:
 
         def click(address: str) -> None:
             opened.append(address)
-            accounts.add(sync, simulator.refresh_token("user02"), None)
+            accounts.add(context, simulator.refresh_token("user02"), None)
 
         port = urlsplit(url).port
-        assert log_in_with_browser(sync, port, None, 60, click).spotify_user_id == "user02"
+        assert log_in_with_browser(context, port, None, 60, click).spotify_user_id == "user02"
         assert opened == [f"{url}/accounts"]
         assert f"{url}/accounts" in capsys.readouterr().out
         with pytest.raises(NeedsLogin, match="no account was connected at"):
-            log_in_with_browser(sync, port, None, 0.01, lambda _: None)
+            log_in_with_browser(context, port, None, 0.01, lambda _: None)

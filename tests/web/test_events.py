@@ -80,7 +80,7 @@ def test_database_reads_do_not_grow_with_the_number_of_viewers(
 ) -> None:
     """Ten viewers of ten changes each see the last one, with as many reads as for one viewer."""
     run, app = store.run(), make_app()
-    with served(app) as url, reads(app.state.sync.database) as seen:
+    with served(app) as url, reads(app.state.context.database) as seen:
         assert seen == [], "no reads without viewers"
         began = time.monotonic()
         viewers = [Viewer(web, f"{url}{EVENTS}") for _ in range(10)]

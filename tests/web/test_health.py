@@ -23,7 +23,7 @@ from spotisync.celery import app as celery
 from spotisync.settings import Settings
 from spotisync.stack.valkey import Valkey
 from spotisync.web import broker, create_app
-from spotisync.web.middleware.concurrency import AT_A_TIME, ConcurrencyLimit
+from spotisync.web.middleware.concurrency import MAX_CONCURRENT, ConcurrencyLimit
 from spotisync.web.ops import health
 
 
@@ -55,7 +55,7 @@ def asking(make_settings: Callable[..., Settings]) -> Iterator[Asking]:
 
     yield ask
     for page in opened:
-        page.app.state.sync.close()
+        page.app.state.context.close()
 
 
 @pytest.fixture
@@ -153,11 +153,11 @@ def test_a_server_that_never_answers_occupies_one_thread() -> None:
         asked.append(1)
         time.sleep(2)
 
-    bounded = SingleFlight(for_ever)
-    answers = {id(bounded.ask()) for _ in range(50)}
+    bounded = health.SingleFlight(for_ever)
+    answers = {id(bounded.start()) for _ in range(50)}
     assert len(answers) == len(asked) == 1
     with pytest.raises(TimeoutError):
-        bounded.ask().result(0.01)
+        bounded.start().result(0.01)
 
 
 def test_metrics_can_be_parsed_by_prometheus(asking: Asking, app: Celery) -> None:
@@ -193,7 +193,7 @@ def test_reads_the_length_of_a_queue_from_the_broker(app: Celery) -> None:
         channel.client.delete("spotisync.sync", "spotisync.control", "spotisync.playback")
         channel.client.rpush("spotisync.sync", "a", "b")
         try:
-            assert broker.queue_lengths(app) == {"spotisync.sync": 2, "spotisync.control": 0, "spotisync.playback": 0}
+            assert health.get_queue_lengths(app) == {"spotisync.sync": 2, "spotisync.control": 0, "spotisync.playback": 0}
         finally:
             channel.client.delete("spotisync.sync")
 
@@ -209,9 +209,9 @@ def test_probes_answer_while_hanging_requests_use_every_slot() -> None:
 
     async def ask() -> None:
         turns = ConcurrencyLimit(app)
-        asking = [{"type": "http", "path": path} for path in ["/"] * AT_A_TIME + ["/readyz", "/metrics", "/healthz"]]
+        asking = [{"type": "http", "path": path} for path in ["/"] * MAX_CONCURRENT + ["/readyz", "/metrics", "/healthz"]]
         tasks = [asyncio.ensure_future(turns(scope, None, None)) for scope in asking]  # type: ignore[arg-type]
-        await asyncio.wait(tasks[AT_A_TIME:], timeout=5)
+        await asyncio.wait(tasks[MAX_CONCURRENT:], timeout=5)
         for task in tasks:
             task.cancel()
 

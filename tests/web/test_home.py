@@ -15,7 +15,7 @@ HTMX = {**PAGE, "HX-Request": "true"}
 def ended(store: Store) -> int:
     with store.database.begin() as connection:
         account = connection.execute(text("SELECT id FROM accounts")).scalar_one()
-        sync_id = runs.create(connection, account, "full", "cli", None, None, stall=30)
+        sync_id = runs.create(connection, account, "full", "cli", None, None)
         connection.execute(
             text("UPDATE sync_history SET status = 'success', completed_at = now() WHERE id = :id"), {"id": sync_id}
         )

@@ -49,7 +49,7 @@ def database(database_url: str) -> Iterator[Database]:
 def empty(make_settings: Callable[..., Settings]) -> Iterator[TestClient]:
     app = create_app(make_settings("http://127.0.0.1:1", timezone="UTC"))
     yield TestClient(app, base_url="http://127.0.0.1:8420", follow_redirects=False)
-    app.state.sync.close()
+    app.state.context.close()
 
 
 @pytest.fixture

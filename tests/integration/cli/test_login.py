@@ -94,15 +94,15 @@ def test_logs_in_with_a_browser(
     make_context: Callable[..., Context], simulator: Server, store: Store, secret: str | None
 ) -> None:
     simulator.control.settings(client_secret="hush")
-    sync = make_context(simulator, redirect_uri=ANYWHERE, client_secret=secret)
+    context = make_context(simulator, redirect_uri=ANYWHERE, client_secret=secret)
     browser = Browser("user02")
-    added = log_in_with_browser(sync, None, None, SECONDS, browser.open)
+    added = log_in_with_browser(context, None, None, SECONDS, browser.open)
     browser.close()
     assert (added.spotify_user_id, added.status) == ("user02", "active")
     assert added.spotify_account_id == simulator.world.library("user02").account_id
     assert store.one("SELECT scope FROM accounts WHERE id = :id", id=added.id) == " ".join(SCOPES)
     assert store.one("SELECT now() - authorised_at < '1 minute' FROM accounts WHERE id = :id", id=added.id)
-    assert sync.spotify.get_profile(access_token(sync, added.id))["id"] == "user02"
+    assert context.spotify.get_profile(access_token(context, added.id))["id"] == "user02"
     last = browser.pages[-1]
     assert (last.status_code, last.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert "You can close this page" in last.text
@@ -148,11 +148,11 @@ def test_pasting_works_with_any_registered_redirect_uri(
 ) -> None:
     """Without a listener any redirect URI works."""
     simulator.control.settings(redirect_uri="https://example.com/cb")
-    sync = make_context(simulator, redirect_uri="https://example.com/cb")
+    context = make_context(simulator, redirect_uri="https://example.com/cb")
     with pytest.raises(Misconfigured, match="--no-browser"):
-        log_in_with_browser(sync, None, None, SECONDS, Browser().open)
-    attempt = enrol.begin_login(sync, "https://example.com/cb")
-    assert enrol.complete_login(sync, attempt, Browser().consent(attempt.url)).spotify_user_id == "user01"
+        log_in_with_browser(context, None, None, SECONDS, Browser().open)
+    attempt = enrol.begin_login(context, "https://example.com/cb")
+    assert enrol.complete_login(context, attempt, Browser().consent(attempt.url)).spotify_user_id == "user01"
 
 
 def test_listens_on_the_requested_port(context: Context) -> None:

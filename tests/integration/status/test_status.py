@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from spotisync import status
-from spotisync.cli import checks, doctor
+from spotisync.cli import checks
 from spotisync.errors import Fatal
 from spotisync.settings import Settings
 from spotisync.simulator import Server
@@ -252,7 +252,7 @@ def test_makes_one_request_to_spotify_per_account(
 
 def first_findings(settings: Settings) -> dict[str, checks.Finding]:
     """Run the checks of settings and database; later checks need Celery."""
-    return {each.check: each for each in itertools.islice(doctor.findings(settings, online=False), 4)}
+    return {each.check: each for each in itertools.islice(checks.run_checks(settings, online=False), 4)}
 
 
 def test_reports_missing_tables_and_an_unreachable_database(
@@ -264,6 +264,6 @@ def test_reports_missing_tables_and_an_unreachable_database(
     assert (found["tables"].state, found["tables"].code) == ("failed", 1)
     assert "spotisync db upgrade" in str(found["tables"].cure)
     url = "postgresql+psycopg://nobody@127.0.0.1:1/x"
-    there, readable = doctor._database(make_settings("http://x", database_url=url), Database(url))
+    there, readable = checks.check_database_server(make_settings("http://x", database_url=url), Database(url))
     assert [(each.check, each.state, each.code) for each in there] == [("database", "failed", 3)]
     assert not readable, "no further database check runs"

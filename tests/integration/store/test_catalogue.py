@@ -5,7 +5,7 @@ from threading import Thread
 import pytest
 from sqlalchemy import text
 
-from spotisync.core.phases import Entity
+from spotisync.core.cursors import Entity
 from spotisync.core.rows import AlbumRow, ArtistRow, CatalogueRows, TrackRow
 from spotisync.store import catalogue
 from spotisync.store.catalogue import MOST_ATTEMPTS

@@ -2,11 +2,12 @@
 
 import pytest
 
-from spotisync.core.cursors import Reading
-from spotisync.core.null_rows import SuspectRow
-from spotisync.core.phases import Access
-from spotisync.core.rows import PlaylistItemRow, PlaylistRow
-from spotisync.store import playlists
+from spotisync.core.cursors import PlaylistProgress
+from spotisync.core.listing import ListVerdict
+from spotisync.core.null_rows import NullCount, SuspectRow
+from spotisync.core.rows import ListingRow, PlaylistItemRow, PlaylistRow
+from spotisync.core.steps import Access
+from spotisync.store import listings, playlists
 from tests.support.store import Store
 
 
@@ -16,7 +17,13 @@ def playlist(id_: str, snapshot_id: str = "s1", total: int = 2) -> PlaylistRow:
 
 def listed(store: Store, sync_id: int, *rows: PlaylistRow, account_id: int | None = None) -> tuple[set[str], set[str]]:
     with store.database.begin() as connection:
-        return playlists.save_listed(connection, account_id or store.account_id, sync_id, list(enumerate(rows)))
+        changed = playlists.save_rows(connection, rows)
+        found = [
+            ListingRow(row.id, position=position, snapshot_known=row.snapshot_id is not None)
+            for position, row in enumerate(rows)
+        ]
+        added = listings.save(connection, account_id or store.account_id, sync_id, "playlists", found, 1)
+    return added, changed - added
 
 
 def stage(store: Store, sync_id: int, id_: str, names: str) -> None:
@@ -30,7 +37,7 @@ def conclude(
 ) -> None:
     with store.database.begin() as connection:
         playlists.finish_contents(
-            connection, account_id or store.account_id, sync_id, [(Reading(id_, snapshot_id), access)]
+            connection, account_id or store.account_id, sync_id, [(PlaylistProgress(id_, snapshot_id), access)]
         )
 
 
@@ -46,7 +53,7 @@ def wanted(store: Store, sync_id: int, first: str | None = None) -> list[str]:
 
 def settle(store: Store, sync_id: int) -> int:
     with store.database.begin() as connection:
-        return playlists.settle_unchanged(connection, store.account_id, sync_id)
+        return playlists.mark_unchanged(connection, store.account_id, sync_id)
 
 
 @pytest.fixture
@@ -147,9 +154,10 @@ def test_a_playlist_that_is_no_longer_listed_keeps_row_and_contents(store: Store
     later = store.run(status="success").id
     assert listed(store, later, playlist("p2"), playlist("p2")) == (set(), set())
     with store.database.begin() as connection:
-        assert playlists.find_unlisted(connection, store.account_id, later) == [SuspectRow("p1")]
-        assert playlists.remove_unlisted(connection, store.account_id, later) == 1
-        assert playlists.count_listed(connection, store.account_id, later) == 1
+        evidence = listings.get_evidence(connection, store.account_id, later, "playlists", 1)
+        assert (evidence.met, evidence.suspects) == (1, [SuspectRow("p1")])
+        verdict = ListVerdict(read_again=False, proved=True, hidden=frozenset(), nulls=NullCount())
+        assert listings.apply_verdict(connection, store.account_id, later, "playlists", verdict) == 1
     assert store.one("SELECT removed_at IS NOT NULL FROM account_playlists WHERE playlist_id = 'p1'")
     assert contents(store, "p1") == "abc"
     again = store.run(status="success").id

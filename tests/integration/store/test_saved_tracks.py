@@ -34,8 +34,7 @@ def walk(store: Store, sync_id: int, *rows: SavedTrackRow) -> set[str]:
 
 def prove(store: Store, sync_id: int) -> int:
     with store.database.begin() as connection:
-        since = saved_tracks.get_walk_start(connection, sync_id)
-        return saved_tracks.remove_unseen(connection, sync_id, store.account_id, since)
+        return saved_tracks.end_walk(connection, store.account_id, sync_id, 0, set(), {})
 
 
 def live(store: Store) -> dict[str, int]:
@@ -103,9 +102,7 @@ def test_an_account_does_not_see_the_tracks_of_another(store: Store) -> None:
     with store.database.begin() as connection:
         saved_tracks.mark_seen(connection, run.id, other, [saved("b")])
         saved_tracks.save_tracks(connection, other, [saved("b")])
-        assert (
-            saved_tracks.remove_unseen(connection, run.id, other, saved_tracks.get_walk_start(connection, run.id)) == 0
-        )
+        assert saved_tracks.end_walk(connection, other, run.id, 1, set(), {}) == 0
     assert live(store) == {"a": 1, "b": 1}
 
 

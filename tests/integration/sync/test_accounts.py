@@ -178,14 +178,14 @@ def test_uses_a_refresh_that_finished_before_its_own_claim(
 
 def test_stores_a_rotated_refresh_token_and_uses_it_next(make_context: Callable[..., Context], store: Store) -> None:
     with start("tiny", refresh_reply="rotate") as simulator:
-        sync = make_context(simulator)
-        added = enrol.add(sync, simulator.refresh_token(), None)
+        context = make_context(simulator)
+        added = enrol.add(context, simulator.refresh_token(), None)
         stored = []
         for _ in range(3):
             expire(store)
-            assert sync.spotify.get_profile(access_token(sync, added.id))
+            assert context.spotify.get_profile(access_token(context, added.id))
             stored.append(
-                sync.vault.decrypt(store.one("SELECT refresh_token FROM accounts WHERE id = :id", id=added.id))
+                context.vault.decrypt(store.one("SELECT refresh_token FROM accounts WHERE id = :id", id=added.id))
             )
             assert stored[-1] == simulator.refresh_token()
         assert len(set(stored)) == 3
@@ -300,10 +300,10 @@ def test_refreshes_a_token_shortly_before_it_expires(
 
 def test_uses_a_short_lived_token_for_most_of_its_life(make_context: Callable[..., Context], store: Store) -> None:
     with start("tiny", token_life=5) as simulator:
-        sync = make_context(simulator)
-        added = enrol.add(sync, simulator.refresh_token(), None)
+        context = make_context(simulator)
+        added = enrol.add(context, simulator.refresh_token(), None)
         simulator.control.reset_log()
-        access_token(sync, added.id)
+        access_token(context, added.id)
         assert refreshes(simulator) == 0
 
 

@@ -68,10 +68,10 @@ def test_a_batch_reads_as_little_of_a_large_library_as_of_a_small_one(
     make_context: Callable[..., Context], counting: CountingDatabase, store: Store
 ) -> None:
     with start(600, seed=5) as simulator:
-        sync = make_context(simulator, tracks_batch_size=50, artists_batch_size=50, albums_batch_size=40)
-        account = Account(accounts.add(sync, simulator.refresh_token(), None).spotify_user_id)
-        old, run = store.run(status="failed"), driver.start(sync, account)
-        counted = replace(sync, database=counting)
+        context = make_context(simulator, tracks_batch_size=50, artists_batch_size=50, albums_batch_size=40)
+        account = Account(accounts.add(context, simulator.refresh_token(), None).spotify_user_id)
+        old, run = store.run(status="failed"), driver.start(context, account)
+        counted = replace(context, database=counting)
         for _ in range(7):  # psycopg prepares a statement at its sixth execution
             driver.step(counted, run)
         counting.read.clear()

@@ -49,35 +49,35 @@ def saved(context: Context, account: Account) -> int:
 @pytest.mark.timeout(600)
 def test_counts_the_calls_of_an_incremental(make_context: Callable[..., Context]) -> None:
     with start("medium", seed=11) as server:
-        sync = make_context(server)
-        account = Account(accounts.add(sync, server.refresh_token(), None).spotify_user_id)
+        context = make_context(server)
+        account = Account(accounts.add(context, server.refresh_token(), None).spotify_user_id)
         del server.world.first.playlists[100:]
         ties = fifteen_ties(server)
-        driver.full_sync(sync, account)
-        incremental(server, sync, account)
-        spent = incremental(server, sync, account)
+        driver.full_sync(context, account)
+        incremental(server, context, account)
+        spent = incremental(server, context, account)
         print("nothing changed:", dict(spent))
         assert sum(spent.values()) <= 6
         rng = Random(5)
         for _ in range(2):
             server.world.edit("unlike", rng=rng)
-            spent = incremental(server, sync, account)
+            spent = incremental(server, context, account)
             print("one removal:", dict(spent))
             assert sum(spent.values()) <= 15
         for _ in range(5):
             server.world.edit("unlike", rng=rng)
-        spent = incremental(server, sync, account)
+        spent = incremental(server, context, account)
         print("five removals:", dict(spent))
         assert sum(spent.values()) <= 48
         for id_ in ties:
             server.world.edit("unlike", track=id_)
-        spent = incremental(server, sync, account)
+        spent = incremental(server, context, account)
         print("fifteen ties:", dict(spent))
         assert sum(spent.values()) <= 17
-        assert saved(sync, account) >= 200
+        assert saved(context, account) >= 200
         for _ in range(20):
             server.world.random_edit(rng, ops=["like"])
-        spent = incremental(server, sync, account)
+        spent = incremental(server, context, account)
         print("new tracks:", dict(spent))
         assert beyond_look_ups(spent) <= 7
-        assert_tables_equal_truth(sync, account, server.world.truth(account.name))
+        assert_tables_equal_truth(context, account, server.world.truth(account.name))

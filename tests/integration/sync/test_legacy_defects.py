@@ -33,18 +33,18 @@ def looked_up(simulator: Server, path: str) -> Counter[str]:
 
 def test_a_failed_run_resumes_where_it_stopped(make_context: Callable[..., Context], store: Store) -> None:
     with start(400, seed=3) as simulator:
-        sync = make_context(simulator, tracks_batch_size=50)
-        run = driver.start(sync, Account(accounts.add(sync, simulator.refresh_token(), None).spotify_user_id))
+        context = make_context(simulator, tracks_batch_size=50)
+        run = driver.start(context, Account(accounts.add(context, simulator.refresh_token(), None).spotify_user_id))
         for _ in range(3):
-            driver.step(sync, run)
+            driver.step(context, run)
         before = checkpoints(store, run)
-        with sync.database.begin() as connection:
+        with context.database.begin() as connection:
             runs.end(connection, run.id, "failed", error="the lights went out")
         simulator.control.reset_log()
-        again = lifecycle.resume(sync, run.id).run
+        again = lifecycle.resume(context, run.id).run
         assert (again.id, again.phase, again.seq) == (run.id, "tracks", 3)
         assert checkpoints(store, run) == before
-        assert driver.run_to_end(sync, run)["status"] == "success"
+        assert driver.run_to_end(context, run)["status"] == "success"
         first, *_, last = offsets(simulator)
         assert (first, last) == (150, 0)  # the head is read again at the end
         assert offsets(simulator).count(0) == 1

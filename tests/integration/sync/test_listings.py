@@ -75,8 +75,8 @@ def incremental(context: Context, account: Account, server: Server) -> Counter[s
 @pytest.mark.parametrize("regime", ["full", "restricted"])
 def test_full_and_incremental_runs_store_what_spotify_lists(make_context: Callable[..., Context], regime: Any) -> None:
     with start("tiny", seed=7, regime=regime) as server:
-        sync = make_context(server, enrichment="always")
-        account = Account(accounts.add(sync, server.refresh_token(), None).spotify_user_id)
+        context = make_context(server, enrichment="always")
+        account = Account(accounts.add(context, server.refresh_token(), None).spotify_user_id)
         grow(server)
         rng = Random(4)
         edits = iter(EDITS * 4)
@@ -85,21 +85,21 @@ def test_full_and_incremental_runs_store_what_spotify_lists(make_context: Callab
             if run.phase in ("artists", "albums") and (op := next(edits, None)):
                 try_(server, op, rng)
 
-        driver.run_to_end(sync, driver.start(sync, account), before=edit)
-        driver.full_sync(sync, account)
-        right(sync, account, server)
-        assert incremental(sync, account, server) == Counter(dict.fromkeys(LISTS, 1)), "nothing has changed"
+        driver.run_to_end(context, driver.start(context, account), before=edit)
+        driver.full_sync(context, account)
+        right(context, account, server)
+        assert incremental(context, account, server) == Counter(dict.fromkeys(LISTS, 1)), "nothing has changed"
         for op in (*EDITS, *EDITS):
             try_(server, op, rng)
-            incremental(sync, account, server)
-            right(sync, account, server)
+            incremental(context, account, server)
+            right(context, account, server)
 
 
 @pytest.mark.usefixtures("_small_pages")
 def test_reads_the_whole_list_once_a_day(context: Context, simulator: Server, account: Account, store: Store) -> None:
     grow(simulator)
     driver.full_sync(context, account)
-    store.sql("UPDATE saved_lists SET read_at = read_at - interval '25 hours'")
+    store.sql("UPDATE listings SET read_at = read_at - interval '25 hours'")
     assert all(calls > 1 for calls in incremental(context, account, simulator).values())
     assert set(incremental(context, account, simulator).values()) == {1}
 

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from spotisync.core import bisection, incremental, phases, walk
+from spotisync.core import bisection, contents, incremental, tracks, walk
 from spotisync.core.requests import Request
 from spotisync.errors import Refused
 from spotisync.simulator import World
@@ -31,7 +31,7 @@ from tests.support.driver import Account
 from tests.support.truth import assert_equal, assert_tables_equal_truth, expected, tables
 
 ROWS = 5  # a page
-LISTS = ("saved_lists", "saved_albums", "followed_artists")
+LISTS = ("listings", "saved_albums", "followed_artists")
 
 
 @dataclass
@@ -172,7 +172,7 @@ RUN = {"full": driver.full_sync, "incremental": driver.incremental_sync}
 @pytest.fixture
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walk, "STRIDE", ROWS - 1)
-    for module in (phases, bisection, incremental):
+    for module in (contents, tracks, bisection, incremental):
         monkeypatch.setattr(module, "PAGE", ROWS)
 
 
@@ -240,7 +240,7 @@ def _assert_equal_but_for_lists(context: Context, account: Account, world: World
 
 def _let_a_day_pass(context: Context) -> None:
     with context.database.begin() as connection:
-        connection.execute(text("UPDATE saved_lists SET read_at = read_at - interval '1 day'"))
+        connection.execute(text("UPDATE listings SET read_at = read_at - interval '1 day'"))
 
 
 def _forget(context: Context) -> None:
@@ -255,12 +255,7 @@ def _forget(context: Context) -> None:
             *LISTS,
         ):
             connection.execute(text(f"DELETE FROM {table}"))
-        connection.execute(
-            text(
-                """UPDATE accounts SET walked_total = NULL, null_playlists = NULL, idle_null_playlists = NULL,
-                patrol_offset = 0"""
-            )
-        )
+        connection.execute(text("UPDATE accounts SET walked_total = NULL, patrol_offset = 0"))
 
 
 QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]

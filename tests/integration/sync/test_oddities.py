@@ -102,7 +102,10 @@ def test_stores_the_counts_of_a_proven_walk(
 ) -> None:
     """Two null rows and a duplicate of Spotify's total have no stored row."""
     check(context, simulator, account)
-    found = store.sql("SELECT id, walked_total, null_playlists FROM accounts WHERE walked_total > 0")
+    found = store.sql(
+        """SELECT a.id, walked_total, null_rows FROM accounts a JOIN listings l ON l.account_id = a.id
+        WHERE l.list = 'playlists'"""
+    )
     assert [row[1:] for row in found] == [(33, simulator.world.first.playlists.count(None))]
     assert store.one("SELECT sum(rows) FROM excess_rows WHERE account_id = :id", id=found[0].id) == 3
 
@@ -202,10 +205,10 @@ def test_an_account_reads_a_playlist_that_another_account_has_read(
 ) -> None:
     """Stored contents do not imply that this account may read them."""
     with start("tiny", seed=7, accounts=2) as simulator:
-        sync = make_context(simulator)
+        context = make_context(simulator)
         for name in simulator.world.accounts:
-            account = Account(accounts.add(sync, simulator.refresh_token(name), None).spotify_user_id)
-            assert driver.full_sync(sync, account)["status"] == "success"
+            account = Account(accounts.add(context, simulator.refresh_token(name), None).spotify_user_id)
+            assert driver.full_sync(context, account)["status"] == "success"
             listed = simulator.world.truth(name)["playlists"]
             found = store.sql(
                 """SELECT playlist_id FROM account_playlists JOIN accounts ON id = account_id

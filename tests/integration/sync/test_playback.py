@@ -101,24 +101,24 @@ def test_differing_and_late_reports_of_a_play_are_one_row(
 @pytest.fixture
 def two(make_context: Callable[..., Context]) -> Iterator[tuple[Context, Server, Account, Account]]:
     with start("tiny", seed=7, accounts=2) as simulator:
-        sync = make_context(simulator)
+        context = make_context(simulator)
         one, other = (
-            Account(accounts.add(sync, simulator.refresh_token(name), None).spotify_user_id)
+            Account(accounts.add(context, simulator.refresh_token(name), None).spotify_user_id)
             for name in simulator.world.accounts
         )
-        yield sync, simulator, one, other
+        yield context, simulator, one, other
 
 
 def test_an_error_of_one_account_does_not_affect_another(two: tuple[Context, Server, Account, Account]) -> None:
-    sync, simulator, one, other = two
+    context, simulator, one, other = two
     simulator.control.revoke(one.name, access=True)
-    lost, read = playback.track_plays(sync)["accounts"]
+    lost, read = playback.track_plays(context)["accounts"]
     assert (lost["account"], lost["plays_added"]) == (one.name, 0)
     assert "log in again" in lost["error"]
     assert read["plays_added"] == len(truth(simulator, other))
-    assert_plays_are_true(sync.database, other, truth(simulator, other))
-    assert [each["account"] for each in playback.track_plays(sync)["accounts"]] == [other.name]
-    assert "log in again" in lane(sync, one)["last_error"]
+    assert_plays_are_true(context.database, other, truth(simulator, other))
+    assert [each["account"] for each in playback.track_plays(context)["accounts"]] == [other.name]
+    assert "log in again" in lane(context, one)["last_error"]
 
 
 @pytest.mark.parametrize(

@@ -62,19 +62,19 @@ def regime(context: Context) -> str | None:
 
 def test_a_restricted_app_makes_no_useless_look_ups(make_context: MakeSync) -> None:
     with start("tiny", seed=7, regime="restricted") as simulator:
-        sync = make_context(simulator)
-        account = enrolled(sync, simulator)
-        summary = driver.full_sync(sync, account)
+        context = make_context(simulator)
+        account = enrolled(context, simulator)
+        summary = driver.full_sync(context, account)
         assert (summary["status"], summary["items_deferred"]) == ("success", 0)
-        assert_tables_equal_truth(sync, account, truth(simulator, account), looked_up=False)
+        assert_tables_equal_truth(context, account, truth(simulator, account), looked_up=False)
         assert len(looked_up(simulator)) == 1, "the call that revealed the regime"
         simulator.control.reset_log()
-        assert driver.full_sync(sync, account)["status"] == "success"
+        assert driver.full_sync(context, account)["status"] == "success"
         assert looked_up(simulator) == []
         # The refusal of other users' playlists is stored.
         assert "403" not in simulator.control.counters()["statuses"]["playlists"]
-        assert_tables_equal_truth(sync, account, truth(simulator, account), looked_up=False)
-        assert regime(sync) == "restricted"
+        assert_tables_equal_truth(context, account, truth(simulator, account), looked_up=False)
+        assert regime(context) == "restricted"
 
 
 def test_a_restricted_app_looks_up_single_ids_if_configured(make_context: MakeSync) -> None:
@@ -82,18 +82,20 @@ def test_a_restricted_app_looks_up_single_ids_if_configured(make_context: MakeSy
         auto = make_context(simulator)
         account = enrolled(auto, simulator)
         driver.full_sync(auto, account)
-        sync = make_context(simulator, enrichment="always")
+        context = make_context(simulator, enrichment="always")
         simulator.control.reset_log()
-        summary = driver.full_sync(sync, account)
+        summary = driver.full_sync(context, account)
         assert (summary["status"], summary["items_deferred"]) == ("success", 0)
-        assert_tables_equal_truth(sync, account, truth(simulator, account))
+        assert_tables_equal_truth(context, account, truth(simulator, account))
         asked = looked_up(simulator)
         own = truth(simulator, account)
         listed = {*own["followed_artists"], *(row["album_id"] for row in own["saved_albums"])}
-        left = {f"/v1/{each}/{id_}" for each in CATALOGUE for id_ in stored(sync, account)[each] if id_ not in listed}
+        left = {
+            f"/v1/{each}/{id_}" for each in CATALOGUE for id_ in stored(context, account)[each] if id_ not in listed
+        }
         assert sorted(asked) == sorted(left), "rows completed by a list are not looked up"
         simulator.control.reset_log()
-        driver.full_sync(sync, account)
+        driver.full_sync(context, account)
         assert looked_up(simulator) == [], "look-ups are not repeated"
 
 
@@ -118,30 +120,30 @@ def test_enrichment_off_makes_no_look_ups_and_says_so(
 def test_the_regime_changes_between_runs(make_context: MakeSync) -> None:
     """Full, restricted, full: right in each, and known values stay."""
     with start("tiny", seed=11) as simulator:
-        sync = make_context(simulator)
-        account = enrolled(sync, simulator)
-        driver.full_sync(sync, account)
-        assert regime(sync) == "full"
+        context = make_context(simulator)
+        account = enrolled(context, simulator)
+        driver.full_sync(context, account)
+        assert regime(context) == "full"
         # As if these rows were unknown.
         sql(
-            sync,
+            context,
             """UPDATE artists SET enrichment = 'stub', enriched_at = NULL, genres = NULL, popularity = NULL,
             followers = NULL, image_url = NULL WHERE id IN (SELECT max(id) FROM artists WHERE genres <> '{}')""",
         )
-        before = stored(sync, account)
+        before = stored(context, account)
         for _ in range(20):
             simulator.world.random_edit()
         simulator.control.settings(regime="restricted")
-        assert driver.full_sync(sync, account)["status"] == "success"
-        assert regime(sync) == "restricted"
+        assert driver.full_sync(context, account)["status"] == "success"
+        assert regime(context) == "restricted"
         wanted = expected(truth(simulator, account), looked_up=False)
-        assert_equal(stored(sync, account), without_blanks(before, wanted))
-        assert sql(sync, "SELECT 1 FROM artists WHERE enrichment = 'partial'")
+        assert_equal(stored(context, account), without_blanks(before, wanted))
+        assert sql(context, "SELECT 1 FROM artists WHERE enrichment = 'partial'")
         simulator.control.settings(regime="full")
-        assert driver.full_sync(sync, account)["status"] == "success"
-        assert regime(sync) == "full"
-        assert_tables_equal_truth(sync, account, truth(simulator, account))
-        assert not sql(sync, "SELECT 1 FROM artists WHERE enrichment IN ('stub', 'partial')")
+        assert driver.full_sync(context, account)["status"] == "success"
+        assert regime(context) == "full"
+        assert_tables_equal_truth(context, account, truth(simulator, account))
+        assert not sql(context, "SELECT 1 FROM artists WHERE enrichment IN ('stub', 'partial')")
 
 
 def without_blanks(before: Tables, now: Tables) -> Tables:
@@ -166,21 +168,21 @@ def _filled(row: tuple[Any, ...], older: tuple[Any, ...] | None) -> tuple[Any, .
 def test_the_regime_changes_during_a_run(make_context: MakeSync, to: str, moment: tuple[str, int]) -> None:
     first = "restricted" if to == "full" else "full"
     with start("tiny", seed=7, regime=first) as simulator:
-        sync = make_context(simulator, artists_batch_size=10, albums_batch_size=10)
-        account = enrolled(sync, simulator)
+        context = make_context(simulator, artists_batch_size=10, albums_batch_size=10)
+        account = enrolled(context, simulator)
 
         def change(due: Run) -> None:
             if (due.phase, due.seq) == moment:
                 simulator.control.settings(regime=to)
 
-        summary = driver.run_to_end(sync, driver.start(sync, account), before=change)
+        summary = driver.run_to_end(context, driver.start(context, account), before=change)
         simulator.control.settings(regime=to)
         assert (summary["status"], summary["items_deferred"]) == ("success", 0)
-        assert driver.full_sync(sync, account)["status"] == "success"
+        assert driver.full_sync(context, account)["status"] == "success"
         if to == "full":
-            assert_tables_equal_truth(sync, account, truth(simulator, account))
-        assert regime(sync) == to
-        assert stubs(sync) == 0
+            assert_tables_equal_truth(context, account, truth(simulator, account))
+        assert regime(context) == to
+        assert stubs(context) == 0
 
 
 # ---- budgets --------------------------------------------------------------------------------------------------------
@@ -190,25 +192,25 @@ def test_keeps_to_a_budget_and_drains_the_rest_day_by_day(make_context: MakeSync
     """With a quota of five a day and a budget of four there is no 429, and finally all rows are complete."""
     quota = {"artists": 5, "albums": 5}
     with start("tiny", seed=7, regime="restricted", quota=quota) as simulator:
-        sync = make_context(simulator, enrichment="always", enrichment_budget=4, artists_batch_size=3)
-        account = enrolled(sync, simulator)
-        summary = driver.full_sync(sync, account)
+        context = make_context(simulator, enrichment="always", enrichment_budget=4, artists_batch_size=3)
+        account = enrolled(context, simulator)
+        summary = driver.full_sync(context, account)
         assert summary["status"] == "success"
-        assert summary["items_deferred"] == stubs(sync) > 8
+        assert summary["items_deferred"] == stubs(context) > 8
         assert spent(simulator) == {"artists": 4, "albums": 4}, "the call that revealed the regime counts"
-        assert not enrich(sync).looked_up
+        assert not enrich(context).looked_up
         for _ in range(20):
-            before = forecast(sync)
+            before = forecast(context)
             if not any(each.left for each in before.values()):
                 break
-            a_day_passes(sync, simulator)
-            while enrich(sync).more:
+            a_day_passes(context, simulator)
+            while enrich(context).more:
                 pass
-            after = forecast(sync)
+            after = forecast(context)
             for each in CATALOGUE:
                 assert after[each].left == max(0, before[each].left - 4)
             assert max(spent(simulator).values()) <= 4
-        assert_tables_equal_truth(sync, account, truth(simulator, account))
+        assert_tables_equal_truth(context, account, truth(simulator, account))
 
 
 def spent(simulator: Server) -> dict[str, int]:
@@ -232,9 +234,9 @@ def a_day_passes(context: Context, simulator: Server) -> None:
 
 def test_several_accounts_share_one_budget(make_context: MakeSync) -> None:
     with start("tiny", seed=7, accounts=3, regime="restricted") as simulator:
-        sync = make_context(simulator, enrichment="always", enrichment_budget=15, artists_batch_size=8)
-        for account in [enrolled(sync, simulator, f"user0{number}") for number in (1, 2, 3)]:
-            assert driver.full_sync(sync, account)["status"] == "success"
+        context = make_context(simulator, enrichment="always", enrichment_budget=15, artists_batch_size=8)
+        for account in [enrolled(context, simulator, f"user0{number}") for number in (1, 2, 3)]:
+            assert driver.full_sync(context, account)["status"] == "success"
         assert spent(simulator) == {"artists": 15, "albums": 13}, "two saved albums need no look-up"
 
 
@@ -274,21 +276,21 @@ def test_counts_requests_of_a_batch_that_lost_its_claim(context: Context, simula
 def test_counts_look_ups_before_sending_them(make_context: MakeSync) -> None:
     """A process that dies has spent its calls, so the budget is never exceeded."""
     with start("tiny", seed=7, regime="restricted") as simulator:
-        sync = make_context(simulator, enrichment="always", enrichment_budget=10, artists_batch_size=5)
-        account = enrolled(sync, simulator)
-        run = driver.start(sync, account)
+        context = make_context(simulator, enrichment="always", enrichment_budget=10, artists_batch_size=5)
+        account = enrolled(context, simulator)
+        run = driver.start(context, account)
         seen: list[int] = []
-        ask = sync.spotify.get
+        ask = context.spotify.get
 
         def get(request: Any, token: str) -> Any:
             if request.kind == "artist":
-                seen.append(ledger(sync)["artists"])
+                seen.append(ledger(context)["artists"])
             return ask(request, token)
 
-        sync.spotify.get = get  # type: ignore[method-assign, assignment, unused-ignore]
-        assert driver.run_to_end(sync, run)["status"] == "success"
+        context.spotify.get = get  # type: ignore[method-assign, assignment, unused-ignore]
+        assert driver.run_to_end(context, run)["status"] == "success"
         assert seen[0] == 1 + 5, "the call that revealed the regime, and one batch"
-        assert ledger(sync)["artists"] == spent(simulator)["artists"] == 10
+        assert ledger(context)["artists"] == spent(simulator)["artists"] == 10
 
 
 # ---- the backlog ----------------------------------------------------------------------------------------------------
@@ -378,13 +380,13 @@ def test_takes_over_the_backlog_claim_of_a_dead_process(context: Context, backlo
 
 def test_any_account_can_drain_the_backlog(make_context: MakeSync) -> None:
     with start("tiny", seed=7, accounts=2) as simulator:
-        sync = make_context(simulator)
-        one, two = (enrolled(sync, simulator, name) for name in ("user01", "user02"))
+        context = make_context(simulator)
+        one, two = (enrolled(context, simulator, name) for name in ("user01", "user02"))
         driver.full_sync(make_context(simulator, enrichment="off"), two)
         simulator.control.revoke(one.name, access=True)
-        while enrich(sync).more:
+        while enrich(context).more:
             pass
-        assert_tables_equal_truth(sync, two, truth(simulator, two))
+        assert_tables_equal_truth(context, two, truth(simulator, two))
 
 
 def test_waits_before_retrying_an_app_that_spotify_blocks(
@@ -437,14 +439,14 @@ def test_without_premium_a_run_fails_and_can_be_resumed_later(
 
 def test_an_unregistered_user_fails_without_affecting_others(make_context: MakeSync) -> None:
     with start("tiny", seed=7, accounts=2) as simulator:
-        sync = make_context(simulator)
-        one, two = (enrolled(sync, simulator, name) for name in ("user01", "user02"))
+        context = make_context(simulator)
+        one, two = (enrolled(context, simulator, name) for name in ("user01", "user02"))
         simulator.control.settings(unlisted=[one.name])
-        summary = driver.full_sync(sync, one)
+        summary = driver.full_sync(context, one)
         assert (summary["status"], "may not be registered" in summary["last_error"]) == ("failed", True)
         assert "User Management" in summary["last_error"]
-        assert driver.full_sync(sync, two)["status"] == "success"
-        assert_tables_equal_truth(sync, two, truth(simulator, two))
+        assert driver.full_sync(context, two)["status"] == "success"
+        assert_tables_equal_truth(context, two, truth(simulator, two))
 
 
 def test_names_a_missing_scope_and_marks_no_playlist_forbidden(

@@ -40,9 +40,9 @@ def make(make_context: Callable[..., Context], simulator: Server) -> Make:
 @pytest.fixture
 def often(make: Make, store: Store) -> Context:
     """A context with a planned incremental sync every half hour."""
-    sync = make(incremental_interval=1800)
-    assert tick(sync) == []
-    return sync
+    context = make(incremental_interval=1800)
+    assert tick(context) == []
+    return context
 
 
 def tick(context: Context) -> list[Run | PlaybackDue]:
@@ -112,7 +112,7 @@ def test_joins_an_unfinished_run_and_records_it(often: Context, store: Store) ->
     run = store.run("incremental")
     due(store)
     assert tick(often) == []
-    assert (of(store, "sync_id"), of(store, "note")) == (run.id, f"joined run {run.id}, which was not over")
+    assert (of(store, "sync_id"), of(store, "note")) == (run.id, f"joined run {run.id}, which had not ended")
     over(store)
     due(store)
     assert len(tick(often)) == 1
@@ -120,10 +120,10 @@ def test_joins_an_unfinished_run_and_records_it(often: Context, store: Store) ->
 
 
 def test_an_incremental_joins_an_active_full_sync(make: Make, store: Store) -> None:
-    sync = make(incremental_interval=1800, full_sync_schedule="0 4 * * 0")
-    tick(sync)
+    context = make(incremental_interval=1800, full_sync_schedule="0 4 * * 0")
+    tick(context)
     store.sql("UPDATE schedules SET due_at = now() - interval '1 minute' * (1 + (kind = 'incremental')::int)")
-    (run,) = tick(sync)
+    (run,) = tick(context)
     assert types(store) == [("full", "beat")]
     assert isinstance(run, Run)
     assert [of(store, "sync_id", kind) for kind in ("full", "incremental")] == [run.id, run.id]
@@ -137,22 +137,22 @@ def test_an_incremental_does_not_join_a_parked_full_sync(often: Context, store: 
 
 
 def test_a_full_sync_starts_when_the_account_is_free(make: Make, store: Store) -> None:
-    sync = make(full_sync_schedule="0 4 * * 0")
-    tick(sync)
+    context = make(full_sync_schedule="0 4 * * 0")
+    tick(context)
     store.run("incremental")
     due(store, kind="full")
-    (run,) = tick(sync)
+    (run,) = tick(context)
     assert isinstance(run, Run)
     assert run.status == "pending"
 
 
 def test_sends_one_playback_message_per_account(make: Make, store: Store) -> None:
     store.account("user02")
-    sync = make(playback_interval=600)
-    assert tick(sync) == []
+    context = make(playback_interval=600)
+    assert tick(context) == []
     due(store, kind="playback")
-    assert sorted(str(each) for each in tick(sync)) == [str(PlaybackDue("me", 600)), str(PlaybackDue("user02", 600))]
-    assert tick(sync) == []
+    assert sorted(str(each) for each in tick(context)) == [str(PlaybackDue("me", 600)), str(PlaybackDue("user02", 600))]
+    assert tick(context) == []
     assert types(store) == []
 
 
@@ -167,12 +167,12 @@ def test_a_sweep_publishes_a_run_whose_message_was_never_sent(often: Context, st
 
 def test_a_scheduled_run_syncs_the_library(make: Make, store: Store, account: Account) -> None:
     store.sql("DELETE FROM accounts WHERE id = :id", id=store.account_id)
-    sync = make(full_sync_schedule="0 4 * * 0")
-    tick(sync)
+    context = make(full_sync_schedule="0 4 * * 0")
+    tick(context)
     due(store, kind="full")
-    (run,) = tick(sync)
+    (run,) = tick(context)
     assert isinstance(run, Run)
-    assert driver.run_to_end(sync, run)["status"] == "success"
+    assert driver.run_to_end(context, run)["status"] == "success"
 
 
 # ---- several at once ------------------------------------------------------------------------------------------------
@@ -271,9 +271,9 @@ def test_a_new_interval_applies_from_the_next_tick(make: Make, often: Context, s
 def test_a_new_expression_or_time_zone_applies_from_the_next_tick(make: Make, store: Store) -> None:
     at = []
     for expression, zone in (("0 4 * * 0", "UTC"), ("0 4 * * 0", "Asia/Tokyo"), ("30 5 * * *", "Asia/Tokyo")):
-        sync = make(full_sync_schedule=expression, timezone=zone)
-        tick(sync)
-        tick(sync)
+        context = make(full_sync_schedule=expression, timezone=zone)
+        tick(context)
+        tick(context)
         at.append(of(store, "due_at AT TIME ZONE 'Asia/Tokyo'", "full"))
     assert [(each.hour, each.minute // 10) for each in at] == [(13, 0), (4, 0), (5, 3)]
 
@@ -308,8 +308,8 @@ def test_defers_a_run_while_all_families_are_blocked_and_says_so(
     assert [tick(often), tick(often)] == [[], []]
     assert types(store) == []
     until = store.one("SELECT to_char(max(blocked_until) AT TIME ZONE 'Europe/Berlin', 'HH24:MI') FROM rate_limits")
-    assert of(store, "note").startswith("put off until ")
-    assert of(store, "note").endswith(f"{until}: Spotify's limit")
+    assert of(store, "note").startswith("deferred until ")
+    assert of(store, "note").endswith(f"{until}: Spotify limit")
     assert of(store, "last_at") is None
     assert 290 < seconds(store) <= 361
     store.sql("UPDATE rate_limits SET blocked_until = now()")
@@ -332,15 +332,15 @@ def test_checks_a_day_long_limit_again_at_the_next_due_time(often: Context, stor
     store.block("*", 86_000)
     tick(often)
     assert 890 < seconds(store) <= 2700
-    assert "put off until" in of(store, "note")
+    assert "deferred until" in of(store, "note")
 
 
 def test_a_full_sync_starts_during_a_limit_and_parks(make: Make, store: Store) -> None:
-    sync = make(full_sync_schedule="0 4 * * 0")
-    tick(sync)
+    context = make(full_sync_schedule="0 4 * * 0")
+    tick(context)
     store.block("*", 3600)
     due(store, kind="full")
-    assert len(tick(sync)) == 1
+    assert len(tick(context)) == 1
 
 
 @pytest.mark.parametrize(
@@ -365,7 +365,7 @@ def test_a_quota_stretches_the_interval_and_the_status_says_so(
     due(store)
     assert len(tick(often)) == 1
     assert of(store, "stretched_to") == (7200 if stretched else None)
-    expected = "every 2 h instead of 30 min: the day's calls would not last" if stretched else None
+    expected = "every 2 h instead of 30 min: few calls left today" if stretched else None
     assert of(store, "note") == expected
     assert seconds(store) > (3590 if stretched else 890)
     store.sql("DELETE FROM rate_limits")
@@ -384,30 +384,32 @@ def told(context: Context, account: str | None = None) -> dict[tuple[str, str], 
 
 
 def test_status_shows_times_intervals_outcomes_and_disabled_kinds(make: Make, store: Store) -> None:
-    sync = make(incremental_interval=1800, full_sync_schedule="0 4 * * 0")
-    assert "planned within seconds, once beat and a worker run; every 30 min" in told(sync)["me", "incremental"]
-    tick(sync)
-    assert "04:0" in told(sync)["me", "full"]
-    assert told(sync)["me", "full"].endswith("; by 0 4 * * 0, Europe/Berlin")
-    assert told(sync)["me", "playback"].endswith("  off; SPOTISYNC_PLAYBACK_INTERVAL turns it on")
+    context = make(incremental_interval=1800, full_sync_schedule="0 4 * * 0")
+    assert (
+        "not planned yet: beat and a worker plan it when they run; every 30 min" in told(context)["me", "incremental"]
+    )
+    tick(context)
+    assert "04:0" in told(context)["me", "full"]
+    assert told(context)["me", "full"].endswith("; cron 0 4 * * 0, Europe/Berlin")
+    assert told(context)["me", "playback"].endswith("  off; to turn it on, set SPOTISYNC_PLAYBACK_INTERVAL")
     due(store)
-    (run,) = tick(sync)
+    (run,) = tick(context)
     assert isinstance(run, Run)
     over(store)
     store.sql("UPDATE schedules SET due_at = now() + interval '12 minutes 5 seconds'")
-    said = told(sync)["me", "incremental"]
+    said = told(context)["me", "incremental"]
     assert "incremental  in 12 min (" in said
     assert f", run {run.id}: success" in said
     due(store, "10 minutes")
-    assert "do beat and a worker run?" in told(sync)["me", "incremental"]
+    assert "are beat and a worker running?" in told(context)["me", "incremental"]
     store.sql("UPDATE accounts SET status = 'disabled'")
-    assert "it rests until: spotisync accounts enable me" in told(sync)["me", "incremental"]
+    assert "it rests until: spotisync accounts enable me" in told(context)["me", "incremental"]
 
 
 def test_the_command_line_shows_the_schedule(make: Make, store: Store) -> None:
-    sync = make(incremental_interval=1800, full_sync_schedule="0 4 * * 0")
-    tick(sync)
-    spotisync = Here(environment(sync.settings))
+    context = make(incremental_interval=1800, full_sync_schedule="0 4 * * 0")
+    tick(context)
+    spotisync = Here(environment(context.settings))
     said = spotisync("schedule")
     assert (said.code, said.out.splitlines()[0]) == (0, "me")
     assert "every 30 min" in said.out
@@ -418,7 +420,7 @@ def test_the_command_line_shows_the_schedule(make: Make, store: Store) -> None:
         ("me", "playback", False),
         (None, "enrich", True),
     ]
-    assert "Look-ups that were put off: nothing is left" in said.out
+    assert "Pending look-ups: none" in said.out
     assert document[0]["due_at"] == of(store, "due_at", "full").isoformat()
     assert spotisync("schedule", "--account", "nobody").code == 1
     store.sql("DELETE FROM accounts")
@@ -427,12 +429,12 @@ def test_the_command_line_shows_the_schedule(make: Make, store: Store) -> None:
 
 
 def test_lines_fit_the_width_of_a_terminal(make: Make, store: Store) -> None:
-    sync = make(incremental_interval=1800, full_sync_schedule="30 4 * * 0", playback_interval=600)
-    tick(sync)
+    context = make(incremental_interval=1800, full_sync_schedule="30 4 * * 0", playback_interval=600)
+    tick(context)
     store.block("*", 80_000)
     store.sql("UPDATE schedules SET due_at = now()")
-    tick(sync)
-    lines = [line for said in told(sync).values() for line in said.split(" | ")]
+    tick(context)
+    lines = [line for said in told(context).values() for line in said.split(" | ")]
     assert max(map(len, lines)) <= 80
 
 

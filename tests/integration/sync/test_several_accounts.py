@@ -2,15 +2,17 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Thread
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import event as sql_event
+from sqlalchemy import text
 
+from spotisync.core.cursors import Entity
 from spotisync.core.outcomes import More, PhaseEnded, Retry, RunEnded
-from spotisync.core.phases import Entity
 from spotisync.core.states import OVER
 from spotisync.errors import Fatal
 from spotisync.simulator import Server, start
@@ -36,10 +38,10 @@ def simulator() -> Iterator[Server]:
 
 @pytest.fixture
 def context(simulator: Server, make_context: Callable[..., Context]) -> Context:
-    sync = make_context(simulator, artists_batch_size=20, albums_batch_size=20, tracks_batch_size=50)
+    context = make_context(simulator, artists_batch_size=20, albums_batch_size=20, tracks_batch_size=50)
     for account in (ONE, TWO):
-        accounts.add(sync, simulator.refresh_token(account.name), None)
-    return sync
+        accounts.add(context, simulator.refresh_token(account.name), None)
+    return context
 
 
 def in_turn(context: Context, *going: Run, before: Callable[[], None] = lambda: None) -> list[dict[str, Any]]:
@@ -175,40 +177,43 @@ def test_a_failing_run_blocks_no_stub_of_another(context: Context, simulator: Se
 def test_retries_a_batch_that_postgres_aborts_in_a_deadlock(
     simulator: Server, make_context: Callable[..., Context], context: Context, store: Store
 ) -> None:
-    quick_to_see_it = f"{store.database._engine.url.render_as_string(hide_password=False)}&options="
-    victim = make_context(simulator, database_url=f"{quick_to_see_it}-c%20deadlock_timeout%3D20", tracks_batch_size=50)
+    """The batch writes artists, then albums. The other transaction locks an album first, then waits for an artist.
+
+    The batch is the last to wait, so its own check finds the deadlock and Postgres aborts it.
+    """
+    url = store.database._engine.url.render_as_string(hide_password=False)
+    victim = make_context(simulator, database_url=f"{url}&options=-c%20deadlock_timeout%3D20", tracks_batch_size=50)
     run = driver.start(context, ONE)
     driver.step(context, run)
-    first, last = store.sql("SELECT min(id), max(id) FROM artists")[0]
-    store.sql("UPDATE artists SET name = 'old'")  # so that the same page writes the rows again
+    for table in ("artists", "albums"):
+        store.sql(f"UPDATE {table} SET name = 'old'")  # so that the same page writes the rows again
     store.sql("UPDATE sync_state SET cursor = NULL WHERE entity_type = 'tracks'")
-    tries, transact = [], victim.database.transact
+    crossing: list[Future[Any]] = []
+    writes: list[str] = []
 
-    def counting(work: Callable[[Connection], Any]) -> Any:
-        def counted(connection: Connection) -> Any:
-            tries.append(1)
-            return work(connection)
+    def cross(*args: Any) -> None:
+        if not args[2].startswith("INSERT INTO artists"):
+            return
+        writes.append(args[2])
+        if not crossing:
+            crossing.append(threads.submit(other.execute, text("UPDATE artists SET name = 'held'")))
+            wait_until(
+                lambda: store.one("SELECT cardinality(pg_blocking_pids(:pid)) > 0", pid=pid), "the other transaction"
+            )
 
-        return transact(counted)
-
-    victim.database.transact = counting  # type: ignore[method-assign]
-    outcomes: list[object] = []
-    other = Thread(target=lambda: outcomes.append(driver.step(victim, run)))
-    with store.database.begin() as connection:
-        # It detects a deadlock later than the batch does, so Postgres aborts the batch.
-        connection.execute(text("SET LOCAL deadlock_timeout = '10s'"))
-        connection.execute(text("UPDATE artists SET name = 'held' WHERE id = :id"), {"id": last})
-        other.start()
-        wait_until(
-            lambda: store.one("SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"),
-            "a session to wait for a lock",
-            seconds=20,
-        )
-        connection.execute(text("UPDATE artists SET name = 'held' WHERE id = :id"), {"id": first})
-    other.join()
-    assert len(tries) == 2, "no deadlock happened"
-    assert isinstance(outcomes[0], More | PhaseEnded)
-    assert store.one("SELECT count(*) FROM artists WHERE name IN ('old', 'held')") == 0
+    sql_event.listen(victim.database._engine, "after_cursor_execute", cross)
+    with ThreadPoolExecutor(2) as threads:
+        with store.database.begin() as other:
+            other.execute(text("SET LOCAL deadlock_timeout = '1h'"))
+            other.execute(text("UPDATE albums SET name = 'held'"))
+            pid = other.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            batch = threads.submit(driver.step, victim, run)
+            wait_until(lambda: crossing or batch.done(), "the batch to write artists")
+            crossing[0].result(60)
+        assert isinstance(batch.result(60), More | PhaseEnded)
+    assert len(writes) == 2, "no deadlock happened"
+    for table in ("artists", "albums"):
+        assert store.one(f"SELECT count(*) FROM {table} WHERE name IN ('old', 'held')") == 0
 
 
 def test_workers_that_write_the_same_rows_concurrently_all_commit(

@@ -25,7 +25,7 @@ from tests.support.waiting import wait_until
 class Worker:
     """A worker that can be told to stop, like its signal handler does."""
 
-    sync: Context
+    context: Context
     simulator: Server
     asked: threading.Event
 
@@ -67,7 +67,7 @@ def test_a_stop_releases_the_batch_at_once_without_a_failure(
     worker: Worker, context: Context, simulator: Server, account: Account
 ) -> None:
     run = driver.start(context, account)
-    handed_back: Outcome = worker.stopped_while(lambda: driver.step(worker.sync, run), path="/me/tracks").result()
+    handed_back: Outcome = worker.stopped_while(lambda: driver.step(worker.context, run), path="/me/tracks").result()
     assert isinstance(handed_back, Retry)
     assert handed_back.seconds == 0
     found = row(context, "SELECT attempts, claim, claim_pid, last_error, status, api_calls FROM sync_history")
@@ -77,7 +77,7 @@ def test_a_stop_releases_the_batch_at_once_without_a_failure(
     # The sent request is counted although its reply is not awaited.
     assert found.api_calls == 1
     # A message that reaches it now claims nothing and is passed to another worker.
-    assert isinstance(driver.step(worker.sync, run), Retry)
+    assert isinstance(driver.step(worker.context, run), Retry)
     assert isinstance(driver.step(context, run), PhaseEnded)
     assert driver.run_to_end(context, run)["status"] == "success"
     assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
@@ -88,7 +88,7 @@ def test_a_stop_keeps_pages_read_before_it(worker: Worker, context: Context, acc
     run = driver.start(context, account)
     driver.step(context, run)
     before = row(context, "SELECT count(*) FROM saved_tracks")[0]
-    half = worker.stopped_while(lambda: driver.step(worker.sync, run), path="offset=1[0-9][0-9]")
+    half = worker.stopped_while(lambda: driver.step(worker.context, run), path="offset=1[0-9][0-9]")
     assert isinstance(half.result(), More)
     assert row(context, "SELECT seq, claim FROM sync_history") == (2, None)
     assert row(context, "SELECT count(*) FROM saved_tracks")[0] > before
@@ -98,7 +98,7 @@ def test_a_stop_releases_claimed_look_ups(
     worker: Worker, context: Context, simulator: Server, account: Account
 ) -> None:
     run = driver.start(context, account)
-    worker.stopped_while(lambda: _go_on(worker.sync, run), path="/v1/artists").result()
+    worker.stopped_while(lambda: _go_on(worker.context, run), path="/v1/artists").result()
     assert row(context, "SELECT count(*) FROM artists WHERE lookup_until IS NOT NULL")[0] == 0
 
 
@@ -116,7 +116,7 @@ def test_a_stop_waits_for_a_refresh_in_progress(
     run = driver.start(context, account)
     simulator.control.add_fault(kind="hold", path="/api/token", when="reply")
     with ThreadPoolExecutor(1) as threads:
-        done = threads.submit(driver.step, worker.sync, run)
+        done = threads.submit(driver.step, worker.context, run)
         wait_until(simulator.control.held_requests, "a held request", seconds=20)
         worker.asked.set()
         with pytest.raises(TimeoutError):
@@ -128,7 +128,7 @@ def test_a_stop_waits_for_a_refresh_in_progress(
 
 
 def test_a_stop_leaves_a_read_of_plays_to_another_worker(worker: Worker, context: Context, account: Account) -> None:
-    stopped = worker.stopped_while(lambda: playback.track_plays(worker.sync), path="recently-played")
+    stopped = worker.stopped_while(lambda: playback.track_plays(worker.context), path="recently-played")
     assert isinstance(stopped.exception(), Stopping)
     assert playback.track_plays(context)["plays_added"] > 0
 
@@ -136,6 +136,6 @@ def test_a_stop_leaves_a_read_of_plays_to_another_worker(worker: Worker, context
 def test_a_stop_leaves_the_backlog_to_another_worker(worker: Worker, context: Context, account: Account) -> None:
     with context.database.begin() as connection:
         connection.execute(text("INSERT INTO artists (id, uri) VALUES ('0' || repeat('a', 21), 'spotify:artist:x')"))
-    assert worker.stopped_while(lambda: enrich(worker.sync), path="/v1/artists").result().looked_up == 0
+    assert worker.stopped_while(lambda: enrich(worker.context), path="/v1/artists").result().looked_up == 0
     assert row(context, "SELECT lookup_until FROM artists").lookup_until is None
     assert enrich(context).family == "artists"

@@ -56,12 +56,12 @@ def fill(settings: Settings) -> None:
         there = settings.model_copy(
             update={"spotify_api_url": f"{simulator.url}/v1", "spotify_accounts_url": simulator.url}
         )
-        sync = Context.from_settings(there)
+        context = Context.from_settings(there)
         try:
-            account = accounts.add(sync, simulator.refresh_token(), None)
-            full_sync(sync, Account(account.spotify_user_id))
+            account = accounts.add(context, simulator.refresh_token(), None)
+            full_sync(context, Account(account.spotify_user_id))
         finally:
-            sync.close()
+            context.close()
 
 
 def test_a_backup_can_be_restored(place: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_file_that_is_no_backup_changes_nothing(place: Path) -> None:
     half.write_bytes(b"PGDMP but no more")
     done = spotisync(place / "new", "restore", str(half))
     assert done.returncode == 1
-    assert "is no backup" in done.stderr
+    assert "is not a complete backup" in done.stderr
     assert not (place / "new").exists()
     nothing = spotisync(place / "none", "backup", str(place / "file"))
     assert nothing.returncode == 1

@@ -34,7 +34,7 @@ def test_reports_a_data_dir_that_cannot_be_created(place: Path) -> None:
 def test_rejects_a_symbolic_link_as_socket_dir(place: Path) -> None:
     (place / "elsewhere").mkdir()
     (place / "s").symlink_to(place / "elsewhere")
-    with pytest.raises(Misconfigured, match="somebody else made"):
+    with pytest.raises(Misconfigured, match="another user created"):
         make_private(place / "s", server_user())
 
 
@@ -42,7 +42,7 @@ def test_rejects_a_symbolic_link_as_socket_dir(place: Path) -> None:
 def test_rejects_a_socket_dir_of_another_user(place: Path) -> None:
     (place / "s").mkdir()
     os.chown(place / "s", 12345, 12345)
-    with pytest.raises(Misconfigured, match="somebody else made"):
+    with pytest.raises(Misconfigured, match="another user created"):
         make_private(place / "s", server_user())
 
 

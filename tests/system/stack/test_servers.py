@@ -153,7 +153,7 @@ def test_rejects_another_major_version_with_a_remedy(place: Path) -> None:
 
 def test_a_wrong_option_is_reported_with_the_server_log(place: Path) -> None:
     postgres = Postgres(place / "data", place / "s", {**QUICK, "no_such_option": "1"})
-    with pytest.raises(Fatal, match=r"(?s)postgres ended at once.*postgres\.log.*no_such_option"):
+    with pytest.raises(Fatal, match=r"(?s)postgres ended during its start.*postgres\.log.*no_such_option"):
         postgres.start().wait_ready()
 
 

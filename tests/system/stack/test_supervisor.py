@@ -115,7 +115,7 @@ def test_failing_migrations_stop_the_other_children(place: Path) -> None:
 
 
 def test_logs_output_and_limits_the_size_of_the_log(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "LARGEST_LOG", 1000)
+    monkeypatch.setattr(process, "MAX_LOG_BYTES", 1000)
     child = shell(place, "while :; do echo 0123456789; sleep 0.001; done")
     old = place / "data" / "logs" / "child.log.1"
     with supervised(place, [child]) as supervisor:

@@ -177,7 +177,7 @@ def test_lists_the_limits_that_are_in_force() -> None:
     assert [each.state for each in checks.check_limits([], NOW, "UTC")] == ["ok"]
     until = NOW + timedelta(hours=3)
     (found,) = checks.check_limits([Cooldown("library", until, "quota", 10_800)], NOW, "UTC")
-    is_(found, "warning", "Library reads wait until 11:50 (3 h): the quota is used up", "limits clear")
+    is_(found, "warning", "Library reads blocked until 11:50 (3 h)", "limits clear")
 
 
 def test_the_exit_code_is_that_of_the_most_severe_finding() -> None:

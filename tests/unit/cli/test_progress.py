@@ -103,17 +103,17 @@ def lines_of(looks: list[Observation[list[dict[str, Any]]]]) -> list[str]:
 
 
 def test_a_pipe_gets_a_line_only_when_something_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "LINE_EVERY_SECONDS", 0)
+    monkeypatch.setattr(progress, "LINE_INTERVAL", 0)
     going = [told(document(worker=AT_WORK))]
     on = [told(document(worker=AT_WORK, api_calls=27))]
     later = [{**going[0], "as_of": "2026-11-23T08:50:01+00:00"}]
     done = [told(document("success", completed_at="2026-11-23T08:52:00+00:00"))]
     looks = [Observation(each) for each in (going, later, later, on)]
-    lines = lines_of([*looks, Observation(on, away=0.6), Observation(on, away=0.8), Observation(on), Observation(done)])
+    lines = lines_of([*looks, Observation(on, outage=0.6), Observation(on, outage=0.8), Observation(on), Observation(done)])
     assert [line[:40] for line in lines] == [
         "tracks 1,247 / 3,500 · Reading saved tra",
         "tracks 1,247 / 3,500 · Reading saved tra",
-        "The database can't be reached for 1 s; t",
+        "No connection to the database for 1 s; s",
         "tracks 1,247 / 3,500 · Reading saved tra",
         "tracks 1,247 / 3,500 · Completed at 09:4",
     ]
@@ -122,12 +122,12 @@ def test_a_pipe_gets_a_line_only_when_something_changed(monkeypatch: pytest.Monk
 def test_redraws_a_terminal_and_prints_lines_on_a_dumb_one() -> None:
     looks = [
         Observation([told(STATES["going"]), told(STATES["parked"])]),
-        Observation([told(STATES["parked"])], away=5.0),
+        Observation([told(STATES["parked"])], outage=5.0),
     ]
     out = io.StringIO()
     progress.draw_runs(looks, Console(file=out, force_terminal=True, width=80, _environ={"TERM": "xterm"}))
     assert "\x1b[" in out.getvalue()
-    assert "The database can't be reached for 5 s" in out.getvalue()
+    assert "No connection to the database for 5 s" in out.getvalue()
     out = io.StringIO()
     progress.draw_runs(looks, Console(file=out, force_terminal=True, width=80, _environ={"TERM": "dumb"}))
     assert "\x1b[2K" not in out.getvalue()
@@ -135,7 +135,7 @@ def test_redraws_a_terminal_and_prints_lines_on_a_dumb_one() -> None:
 
 
 def test_watching_survives_a_short_database_outage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(polling, "PACE", 0)
+    monkeypatch.setattr(polling, "POLL_INTERVAL", 0)
     answers: Iterator[str | None] = iter(["one", None, None, "two"])
 
     def look() -> str:
@@ -144,12 +144,12 @@ def test_watching_survives_a_short_database_outage(monkeypatch: pytest.MonkeyPat
         return answer
 
     seen = list(itertools.islice(polling.poll(look), 4))
-    assert [each.seen for each in seen] == ["one", "one", "one", "two"]
-    assert [each.away is None for each in seen] == [True, False, False, True]
+    assert [each.value for each in seen] == ["one", "one", "one", "two"]
+    assert [each.outage is None for each in seen] == [True, False, False, True]
 
 
 def test_watching_ends_after_a_long_database_outage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(polling, "PACE", 0)
+    monkeypatch.setattr(polling, "POLL_INTERVAL", 0)
     answers = itertools.chain(["one"], itertools.repeat(None))
 
     def look() -> str:
@@ -158,5 +158,5 @@ def test_watching_ends_after_a_long_database_outage(monkeypatch: pytest.MonkeyPa
         return answer
 
     with pytest.raises(Unavailable):
-        for _ in polling.poll(look, patience=0.01):
+        for _ in polling.poll(look, max_outage=0.01):
             pass

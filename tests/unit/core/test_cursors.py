@@ -9,14 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotisync.core import cursors
-from spotisync.core.cursors import Contents, Cursor, Late, Listing, Lookups, Reading, SavedList
+from spotisync.core.cursors import Contents, Cursor, Listing, Lookups, PlaylistProgress
 from spotisync.core.incremental import Incremental
 from spotisync.core.states import PHASES, Phase
 from spotisync.core.walk import TracksWalk, Walk
 
 COUNTS = st.integers(0, 10**6)
+ENTITIES = st.sampled_from(("artists", "albums"))
 WALKS = st.builds(Walk, COUNTS, st.none() | COUNTS, COUNTS)
-READINGS = st.builds(Reading, st.text(), st.text(), COUNTS, st.none() | COUNTS)
+PROGRESS = st.builds(PlaylistProgress, st.text(), st.text(), COUNTS, st.none() | COUNTS)
 KINDS: dict[type[Any], tuple[Phase, st.SearchStrategy[Any]]] = {
     TracksWalk: (
         "tracks",
@@ -40,11 +41,11 @@ KINDS: dict[type[Any], tuple[Phase, st.SearchStrategy[Any]]] = {
             st.integers(1, 4),
         ),
     ),
-    SavedList: (
+    Listing: (
         "albums",
         st.builds(
-            SavedList,
-            st.sampled_from(("saved_albums", "followed_artists")),
+            Listing,
+            st.sampled_from(("saved_albums", "followed_artists", "playlists")),
             WALKS,
             st.text(),
             st.text(),
@@ -54,10 +55,11 @@ KINDS: dict[type[Any], tuple[Phase, st.SearchStrategy[Any]]] = {
             st.none() | COUNTS,
         ),
     ),
-    Lookups: ("artists", st.builds(Lookups)),
-    Listing: ("playlists", st.builds(Listing, WALKS, st.booleans(), st.integers(1, 2))),
-    Contents: ("playlists", st.builds(Contents, st.none() | READINGS)),
-    Late: ("playlists", st.builds(Late, st.sampled_from(((), ("artists",), ("artists", "albums"))))),
+    Lookups: (
+        "artists",
+        st.builds(Lookups, ENTITIES, st.booleans(), st.sampled_from(((), ("artists",), ("artists", "albums")))),
+    ),
+    Contents: ("playlists", st.builds(Contents, st.none() | PROGRESS)),
 }
 
 
@@ -84,5 +86,27 @@ def test_a_phase_without_a_cursor_starts_at_its_beginning(phase: Phase) -> None:
 
 def test_the_offset_says_how_far_a_list_was_read() -> None:
     assert cursors.offset(TracksWalk(walk=Walk(150, 300, step_back=20))) == 150
-    assert cursors.offset(Listing(Walk(50, 80))) == 50
-    assert cursors.offset(Lookups()) == cursors.offset(Late()) == cursors.offset(Contents()) == 0
+    assert cursors.offset(Listing("playlists", Walk(50, 80))) == 50
+    assert cursors.offset(Lookups("artists")) == cursors.offset(Contents()) == 0
+
+
+@pytest.mark.parametrize(
+    ("phase", "stored", "cursor"),
+    [
+        ("albums", {"stage": "saved_list", "name": "saved_albums"}, Listing("saved_albums")),
+        ("playlists", {"stage": "listing", "reading": 2, "before": 1}, Listing("playlists", reading=2, before=1)),
+        ("artists", {"stage": "lookups"}, Lookups("artists")),
+        (
+            "playlists",
+            {"stage": "late", "deferred": ["albums"]},
+            Lookups("artists", late=True, deferred=("albums",)),
+        ),
+        (
+            "playlists",
+            {"stage": "contents", "reading": {"playlist_id": "p", "snapshot_id": "s", "position": 50, "total": 60}},
+            Contents(PlaylistProgress("p", "s", 50, 60)),
+        ),
+    ],
+)
+def test_reads_cursors_of_earlier_versions(phase: Phase, stored: dict[str, Any], cursor: Cursor) -> None:
+    assert cursors.load(phase, stored) == cursor

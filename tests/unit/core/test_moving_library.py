@@ -1,7 +1,7 @@
-"""Saved tracks and playlists are edited between any two requests; one calm run repairs the tables.
+"""Saved tracks, playlists and their list, edited between any two requests: after one calm run all is as it is.
 
-Only the decisions, thousands of times, with a store in memory; `tests/integration/sync/test_moving_library.py` does
-the same with Postgres. The edits include rows that Spotify stops showing: their stored data must stay.
+The decisions alone, thousands of times, with a store in memory; `tests/integration/sync/test_moving_library.py` does the same with the
+real one. Rows that Spotify stops showing are among the edits here: what was known of them must stay.
 """
 
 import contextlib
@@ -16,12 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spotisync.core import contents, listing, tracks, walk
 from spotisync.core import null_rows as nulls
-from spotisync.core import phases, walk
+from spotisync.core.contents import WantedPlaylist
 from spotisync.core.cursors import Contents, Listing
-from spotisync.core.phases import Answer, Step, Wanted
+from spotisync.core.listing import LastRead, ListEvidence
 from spotisync.core.requests import Request
 from spotisync.core.rows import NullRow
+from spotisync.core.steps import Answer, ListingStep, ListRead
 from spotisync.core.walk import TracksWalk
 
 ROWS = 4  # a page
@@ -29,7 +31,7 @@ ROWS = 4  # a page
 
 @dataclass
 class Spotify:
-    """A library: its rows, the ones it hides, and edits."""
+    """A library with few words: what it has, what it does not show, what is done to it."""
 
     rng: Random
     now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
@@ -47,7 +49,7 @@ class Spotify:
     # ---- edits ----
 
     def like(self, track_id: str | None = None) -> None:
-        """Insert at the head, or behind some rows of the same minute."""
+        """Enter at the head, or behind some rows of the same minute."""
         place = 0
         ties = [at for _, at in self.saved if _minute(at) == _minute(self.now)]
         while place < len(ties) and self.rng.random() < 0.5:
@@ -69,7 +71,7 @@ class Spotify:
         self.listed.insert(0, id_)
 
     def delete(self) -> None:
-        # Not a hidden one: counting does not reveal that one null row disappeared while another appeared.
+        # Not a hidden one: that its null row went as another one came is nothing that counting shows.
         id_ = self.rng.choice([each for each in self.listed if each and each not in self.hidden])
         self.listed.remove(id_)
 
@@ -98,7 +100,7 @@ class Spotify:
         self.now += timedelta(seconds=self.rng.choice((0, 1, 30, 90)))
         every = (self.like, self.unlike, self.relike, self.create, self.delete, self.reorder_list, self.insert_item)
         for _ in range(self.rng.choice((1, 1, 2, 20))):
-            with contextlib.suppress(IndexError, ValueError):  # no row is left for this edit
+            with contextlib.suppress(IndexError, ValueError):  # there may be nothing left to do this to
                 self.rng.choice((*every, self.remove_item, self.move_item))()
 
     # ---- answers ----
@@ -131,7 +133,7 @@ def _minute(moment: datetime) -> datetime:
 
 @dataclass
 class Store:
-    """The tables and the runs that fill them. `between` is called before each request."""
+    """What the tables hold, and runs that fill them. `between` is called before each request."""
 
     spotify: Spotify
     pages: int
@@ -148,7 +150,7 @@ class Store:
         self.run_contents(told)
 
     def ask(self, requests: Sequence[Request]) -> list[Answer]:
-        """Answer the requests in any order; some of the last answers may be lost."""
+        """Answered in any order; some of the last ones may be lost."""
         answers: dict[Request, Answer] = {}
         for request in self.spotify.rng.sample(requests, len(requests)):
             self.between()
@@ -161,7 +163,7 @@ class Store:
         seen: set[str] = set()
         null_rows: set[NullRow] = set()
         while cursor:
-            step = phases.fold_tracks(cursor, self.ask(phases.plan_tracks(cursor, self.pages * ROWS)))
+            step = tracks.fold_walk(cursor, self.ask(tracks.plan_walk(cursor, self.pages * ROWS)))
             for row in step.saved:
                 if row.track_id not in seen or self.saved[row.track_id] < row.added_at:
                     self.saved[row.track_id] = row.added_at
@@ -179,71 +181,74 @@ class Store:
             del self.saved[id_]
 
     def decide(self, kind: str, rows: Sequence[nulls.SuspectRow], met: dict[datetime, int]) -> set[str]:
-        """Mark hidden rows; return the removed ones."""
+        """Note what is hidden; returns what is gone."""
         last = self.counted.get(kind)
         hidden, self.counted[kind] = nulls.find_hidden(rows, met, nulls.first_count(met) if last is None else last)
         self.hidden = (self.hidden - {each.id for each in rows}) | hidden
         return {each.id for each in rows if not each.shown} - hidden
 
-    def run_listing(self) -> dict[str, Wanted]:
-        told: dict[str, Wanted] = {}
-        first, met = self.read_list(Listing(), told)
-        if not self.end_listing(first, met, set(), as_before=False):
-            again, met_again = self.read_list(phases.read_again(first), told)
-            self.end_listing(again, met_again, met - met_again, as_before=met == met_again)
+    def run_listing(self) -> dict[str, WantedPlaylist]:
+        told: dict[str, WantedPlaylist] = {}
+        first, met = self.read_list(Listing("playlists"), told)
+        if not self.end_listing(first, met, set(), same_as_before=False):
+            cursor = listing.second_reading(Listing("playlists"), first)
+            again, met_again = self.read_list(cursor, told)
+            self.end_listing(again, met_again, met - met_again, same_as_before=met == met_again)
         return told
 
-    def read_list(self, cursor: Any, told: dict[str, Wanted]) -> tuple[phases.Listed, set[str]]:
+    def read_list(self, cursor: Any, told: dict[str, WantedPlaylist]) -> tuple[ListRead, set[str]]:
         met: set[str] = set()
         while True:
-            step: Step = phases.fold_listing(cursor, self.ask(phases.plan_listing(cursor)))
-            for position, row in step.listed:
-                self.listed[row.id] = position
-                told[row.id] = Wanted(row.id, row.snapshot_id or "", row.total_items)
+            step = listing.fold(cursor, self.ask(listing.plan(cursor)))
+            assert isinstance(step, ListingStep)
+            for row, playlist in zip(step.rows, step.playlists, strict=True):
+                assert row.position is not None
+                self.listed[row.id] = row.position
+                told[row.id] = WantedPlaylist(row.id, playlist.snapshot_id or "", playlist.total_items)
                 met.add(row.id)
-            if step.listing:
-                return step.listing, met
+            if step.end:
+                return step.end, met
             cursor = step.cursor
 
-    def end_listing(self, listed: phases.Listed, met: set[str], met_before: set[str], *, as_before: bool) -> bool:
-        last = self.counted.get("playlists")
-        known = last.get(nulls.UNDATED, nulls.NullCount()).rows if last else 0
-        proved = listed.proves(len(met), known, as_before=as_before)
+    def end_listing(self, read: ListRead, met: set[str], met_before: set[str], *, same_as_before: bool) -> bool:
         rows = [
             nulls.SuspectRow(id_, id_ in self.hidden, shown=id_ in met)
             for id_ in self.listed
             if id_ not in met or id_ in self.hidden
         ]
-        there = {nulls.UNDATED: listed.nulls}
-        hidden, _ = nulls.find_hidden(rows, there, nulls.first_count(there) if last is None else last)
-        if not listed.last and (nulls.has_removable(rows, hidden) or not proved):
+        counted = self.counted.get("playlists")
+        last = None
+        if counted is not None:
+            last = LastRead(0, "", self.spotify.now, counted.get(nulls.UNDATED, nulls.NullCount()))
+        verdict = listing.conclude(read, ListEvidence(len(met), same_as_before, rows, last))
+        if verdict.read_again:
             return False
-        if proved:
-            for id_ in self.decide("playlists", rows, there) - met_before:
+        if verdict.proved:
+            for id_ in self.decide("playlists", rows, {nulls.UNDATED: read.nulls}) - met_before:
                 del self.listed[id_]
         return True
 
-    def run_contents(self, told: dict[str, Wanted]) -> None:
+    def run_contents(self, told: dict[str, WantedPlaylist]) -> None:
         staged: dict[str, dict[int, str | None]] = {}
         cursor = Contents()
         left = {id_: want for id_, want in told.items() if self.contents.get(id_, ("", []))[0] != want.snapshot_id}
         while left:
-            first = cursor.reading.playlist_id if cursor.reading else None
-            plan = phases.plan_contents(cursor, sorted(left.values(), key=lambda want: want.playlist_id != first))
-            step = phases.fold_contents(plan, self.ask(plan.requests) if plan.requests else [])
+            first = cursor.progress.playlist_id if cursor.progress else None
+            plan = contents.plan(cursor, sorted(left.values(), key=lambda want: want.playlist_id != first))
+            step = contents.fold(plan, self.ask(plan.requests) if plan.requests else [])
             for id_, row in step.items:
                 staged.setdefault(id_, {})[row.position] = row.track_id
-            for reading, _ in step.contents:
-                rows = staged.pop(reading.playlist_id, {})
-                self.contents[reading.playlist_id] = reading.snapshot_id, [rows[at] for at in sorted(rows)]
-                del left[reading.playlist_id]
+            for progress, _ in step.finished:
+                rows = staged.pop(progress.playlist_id, {})
+                self.contents[progress.playlist_id] = progress.snapshot_id, [rows[at] for at in sorted(rows)]
+                del left[progress.playlist_id]
             assert isinstance(step.cursor, Contents)
             cursor = step.cursor
 
 
 @dataclass
 class Case:
-    """One run while the library changes, and one without changes."""
+    """A run in a library that moves, and one in peace."""
 
     rng: Random
     often: float
@@ -264,7 +269,8 @@ class Case:
     def check(self) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(walk, "STRIDE", ROWS - 1)
-            patch.setattr(phases, "PAGE", ROWS)
+            patch.setattr(contents, "PAGE", ROWS)
+            patch.setattr(tracks, "PAGE", ROWS)
             store = self.make()
             if self.rng.random() < 0.7:
                 store.run()
@@ -287,7 +293,7 @@ class Case:
         listed = {id_: position for position, id_ in enumerate(spotify.listed) if id_}
         assert set(listed) <= set(store.listed), "a playlist was lost"
         if not spotify.hidden & set(listed):
-            # A null row met only by the second read may hide a row removed meanwhile: that row is kept and marked.
+            # A null row that only the second reading met may hide what went meanwhile: that is kept, and marked.
             doubted = store.hidden if None in spotify.listed else set()
             assert {id_: at for id_, at in store.listed.items() if id_ not in doubted} == listed
         for id_ in set(listed) - spotify.hidden:
@@ -295,10 +301,10 @@ class Case:
 
 
 def _hide(store: Store) -> None:
-    """Hide a known row. Of tracks: one whose saved-at second is unique."""
+    """Stop showing something that is known. Of tracks: one that was saved in a second of its own."""
     spotify = store.spotify
     if len(store.counted) < 2:
-        return  # a row hidden from the start can't be distinguished from a null row that hides nothing
+        return  # what was hidden from the first is not told from what hides nothing
     dates = Counter(at for _, at in spotify.saved) + Counter(store.saved.values())
     tracks = [id_ for id_, at in spotify.saved if store.saved.get(id_) == at and dates[at] == 2]
     playlists = [id_ for id_ in spotify.listed if id_ and id_ in store.listed]
@@ -333,8 +339,8 @@ def check_many() -> None:
 
 
 def test_the_model_detects_a_list_accepted_without_proof(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without this the test above would prove nothing."""
-    monkeypatch.setattr(phases.Listed, "proves", lambda *_, **__: True)
+    """Else the test above would prove nothing."""
+    monkeypatch.setattr(listing, "_is_proved", lambda *_: True)
     with pytest.raises(AssertionError, match="a playlist was lost"):
         check_many()
 
@@ -346,12 +352,12 @@ def test_the_model_detects_null_rows_that_are_ignored(monkeypatch: pytest.Monkey
 
 
 def test_the_model_detects_contents_stored_under_a_newer_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
-    conclude = phases._Fold._conclude
+    finish = contents._ContentsRead._finish
 
-    def newer(fold: Any, reading: Any, access: Any) -> None:
-        name, _, revision = reading.snapshot_id.partition(":")
-        conclude(fold, replace(reading, snapshot_id=f"{name}:{int(revision) + 1}"), access)
+    def newer(fold: Any, progress: Any, access: Any) -> None:
+        name, _, revision = progress.snapshot_id.partition(":")
+        finish(fold, replace(progress, snapshot_id=f"{name}:{int(revision) + 1}"), access)
 
-    monkeypatch.setattr(phases._Fold, "_conclude", newer)
+    monkeypatch.setattr(contents._ContentsRead, "_finish", newer)
     with pytest.raises(AssertionError):
         check_many()

@@ -129,7 +129,7 @@ def test_names_a_wrong_file_and_what_to_request_instead(
 
 
 def test_rejects_a_file_that_expands_beyond_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming_history, "LARGEST_FILE", 1_000)
+    monkeypatch.setattr(streaming_history, "MAX_FILE_BYTES", 1_000)
     with pytest.raises(Fatal, match="no export of Spotify's has such a file"):
         read(zipped(tmp_path / "bomb.zip", {NAME: b"[" + b" " * 2_000 + b"]"}))
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture
 def site(make_site: Callable[..., Site]) -> Site:
     made = make_site(400, work=False)
-    assert driver.full_sync(made.deployment.sync, made.account())["status"] == "success"
+    assert driver.full_sync(made.deployment.context, made.account())["status"] == "success"
     return made
 
 
