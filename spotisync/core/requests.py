@@ -1,4 +1,4 @@
-"""One Spotify request as data, and the family whose limits it counts against (Spotify limits by family of endpoint)."""
+"""Spotify requests as data, with the endpoint family that each counts against (Spotify limits by family)."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,7 +9,7 @@ Kind = Literal[
 ]  # fmt: skip
 Family = Literal["library", "artists", "albums", "playlists", "player"]
 
-PAGE = 50  # the most that /me/tracks and the other lists of /me, and /playlists/{id}/items give
+PAGE = 50  # the maximum `limit` of /me/tracks, the other lists of /me, and /playlists/{id}/items
 IDS_A_CALL = {"artists": 50, "albums": 20}
 FAMILY: dict[Kind, Family] = {
     "saved_tracks": "library",

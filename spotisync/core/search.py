@@ -1,4 +1,4 @@
-"""What a person asks of the library: read from the parameters of an address, whatever stands there."""
+"""Library searches: query parameters parsed leniently, and the cursor of a results page."""
 
 import base64
 import json
@@ -11,7 +11,7 @@ Kind: TypeAlias = Literal["tracks", "albums", "artists", "playlists"]
 Sort: TypeAlias = Literal["added", "name"]
 
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
-# What each kind can be narrowed down by; only what was saved has a date to be sorted by.
+# Filters by kind. Only saved tracks and albums have a date to sort by.
 FILTERS: Final[dict[Kind, tuple[str, ...]]] = {
     "tracks": ("artist", "genre", "label", "decade", "playlist"),
     "albums": ("artist", "genre", "label", "decade"),
@@ -19,14 +19,14 @@ FILTERS: Final[dict[Kind, tuple[str, ...]]] = {
     "playlists": (),
 }
 DATED: Final[frozenset[Kind]] = frozenset({"tracks", "albums"})
-LONGEST = 200
-MOST_WORDS = 8
-BIGGEST_ID = 2**63 - 1
+MAX_LENGTH = 200
+MAX_WORDS = 8
+MAX_ID = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class PageCursor:
-    """The last row of a page: by when it was added or by its name (None: not known), then by what parts equals."""
+    """The sort key of a page's last row: date or name (None: unknown), then account and id to break ties."""
 
     at: datetime | str | None
     account_id: int
@@ -39,24 +39,24 @@ class PageCursor:
 
 
 def parse_cursor(text: str, sort: Sort) -> PageCursor | None:
-    """None for what is none of ours, or of another order."""
+    """Parse a cursor; None if it is invalid or belongs to another sort order."""
     try:
         at, account_id, id_ = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         at = datetime.fromisoformat(at) if sort == "added" else at
     except (ValueError, TypeError, RecursionError):
         return None
-    sound = isinstance(account_id, int) and 0 <= account_id <= BIGGEST_ID and _is_text(id_)
-    dated = at.tzinfo is not None if isinstance(at, datetime) else at is None or _is_text(at)
-    return PageCursor(at, int(account_id), id_) if sound and dated else None
+    valid = isinstance(account_id, int) and 0 <= account_id <= MAX_ID and _is_text(id_)
+    valid_at = at.tzinfo is not None if isinstance(at, datetime) else at is None or _is_text(at)
+    return PageCursor(at, int(account_id), id_) if valid and valid_at else None
 
 
 def _is_text(value: Any) -> bool:
-    """Such as Postgres takes."""
+    """Whether the value is a string that Postgres accepts."""
     return isinstance(value, str) and value == _clean(value)
 
 
 def _clean(text: str) -> str:
-    """Neither null bytes nor halves of characters."""
+    """Remove NUL and lone surrogates."""
     return text.replace("\0", "").encode(errors="ignore").decode()
 
 
@@ -76,28 +76,28 @@ class Query:
 
     @classmethod
     def from_parameters(cls, given: Mapping[str, str]) -> Self:
-        """What makes no sense is as if it had not been said."""
+        """Parse query parameters; invalid values are ignored."""
 
-        def said(name: str) -> str | None:
-            return _clean(given.get(name, ""))[:LONGEST].strip() or None
+        def cleaned(name: str) -> str | None:
+            return _clean(given.get(name, ""))[:MAX_LENGTH].strip() or None
 
         kind: Kind = next((each for each in KINDS if each == given.get("kind")), "tracks")
         sort: Sort = "name" if kind not in DATED or given.get("sort") == "name" else "added"
-        narrowed: dict[str, Any] = {name: said(name) for name in FILTERS[kind]}
-        if "decade" in narrowed:
-            narrowed["decade"] = _decade(narrowed["decade"])
+        filters: dict[str, Any] = {name: cleaned(name) for name in FILTERS[kind]}
+        if "decade" in filters:
+            filters["decade"] = _decade(filters["decade"])
         return cls(
             kind=kind,
-            text=said("q") or "",
-            account=said("account"),
+            text=cleaned("q") or "",
+            account=cleaned("account"),
             removed=given.get("removed") in {"1", "on", "true"},
             sort=sort,
             after=parse_cursor(given.get("after", ""), sort),
-            **narrowed,
+            **filters,
         )
 
     def parameters(self, **changes: Any) -> dict[str, str]:
-        """The shortest that `read` makes this question from, or this with some changes; from its first row on."""
+        """The shortest query parameters for this query with `changes`, from the first page."""
         changed = replace(self, after=None, **changes)
         named = {"q": changed.text, "account": changed.account} | {
             name: getattr(changed, name) for name in FILTERS[changed.kind]

@@ -1,4 +1,4 @@
-"""What can be exported, and how."""
+"""Tables and formats of `spotisync export`; separate from `store.export`, so that `--help` does not load SQLAlchemy."""
 
 from typing import Literal, get_args
 

@@ -1,7 +1,7 @@
-"""The library is searched: words, filters, pages by key, and how much of what was found there is.
+"""Search of the library: words, filters, keyset pagination and facets.
 
-A word is found anywhere in the names of a track, of its album or of one of its artists, in any case, with accents or
-without (`plain`, the function that fills the columns `search`).
+A word matches anywhere in the name of a track, of its album or of one of its artists, regardless of case and accents
+(SQL function `plain`, which computes the columns `search`).
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from spotisync.core.search import MOST_WORDS, Kind, PageCursor, Query
+from spotisync.core.search import MAX_WORDS, Kind, PageCursor, Query
 
 PAGE = 50
 FACET = 12
-# Shorter words have no trigrams, so that no index knows them. They are mostly so common that a page of them is near.
+# Shorter words have no trigrams and thus no index. Most are so common that the next rows contain a page of matches.
 TRIGRAM = 3
 NEAR = 2_000
 
@@ -28,7 +28,7 @@ class NamedId:
 
 @dataclass(frozen=True)
 class LibraryItem:
-    """A saved track or album, a followed artist, a playlist. None: unknown, or no such thing for its kind."""
+    """A saved track or album, a followed artist, a playlist. None: unknown, or not applicable to the kind."""
 
     kind: Kind
     account_id: int
@@ -57,7 +57,7 @@ class ResultPage:
 
 @dataclass(frozen=True)
 class Facet:
-    """One value to narrow down by, and how many rows it leaves."""
+    """One value to filter by, and how many rows match it."""
 
     value: str
     name: str
@@ -84,7 +84,7 @@ _BY_ARTIST = "EXISTS (SELECT FROM {} AND ta.artist_id = :artist)"
 _BY_GENRE = """EXISTS (SELECT FROM {} AND ta.artist_id IN (
     SELECT id FROM artists WHERE genres @> ARRAY[CAST(:genre AS text)]))"""
 _IN_DECADE = "released_on >= make_date(:decade, 1, 1) AND {}released_on < make_date(:decade + 10, 1, 1)"
-_NARROWED: Final[dict[Kind, dict[str, str]]] = {
+_FILTERS: Final[dict[Kind, dict[str, str]]] = {
     "tracks": {
         "artist": _BY_ARTIST.format(_ARTISTS_OF["tracks"]),
         "genre": _BY_GENRE.format(_ARTISTS_OF["tracks"]),
@@ -102,16 +102,16 @@ _NARROWED: Final[dict[Kind, dict[str, str]]] = {
     "playlists": {},
 }
 
-# What a word is looked for in. Of tracks the sets are made first, each by its index, and met with what is saved; where
-# a word is too short for that, row by row. The sets of the second form are only made if a row needs them.
-_BY_SETS = """e.id IN (SELECT id FROM tracks WHERE search LIKE {word}
+# Conditions for a word. For tracks, the matching sets are computed first, each by its index. For a word too short for
+# the index, each row is tested; its subqueries are evaluated only if a row needs them.
+_IN_SETS = """e.id IN (SELECT id FROM tracks WHERE search LIKE {word}
     UNION ALL SELECT t.id FROM albums b JOIN tracks t ON t.album_id = b.id WHERE b.search LIKE {word}
     UNION ALL SELECT ta.track_id FROM artists a JOIN track_artists ta ON ta.artist_id = a.id
         WHERE a.search LIKE {word})"""
-_BY_ROWS = """(e.search LIKE {word} OR e.album_id IN (SELECT id FROM albums WHERE search LIKE {word})
+_IN_ROW = """(e.search LIKE {word} OR e.album_id IN (SELECT id FROM albums WHERE search LIKE {word})
     OR e.id IN (SELECT ta.track_id FROM artists a JOIN track_artists ta ON ta.artist_id = a.id
         WHERE a.search LIKE {word}))"""
-_NEARBY = """(e.search LIKE {word} OR (SELECT b.search LIKE {word} FROM albums b WHERE b.id = e.album_id)
+_IN_NEXT_ROWS = """(e.search LIKE {word} OR (SELECT b.search LIKE {word} FROM albums b WHERE b.id = e.album_id)
     OR (SELECT bool_or(a.search LIKE {word}) FROM track_artists ta JOIN artists a ON a.id = ta.artist_id
         WHERE ta.track_id = e.id))"""
 _HAS_WORD: Final[dict[Kind, str]] = {
@@ -124,124 +124,124 @@ _HAS_WORD: Final[dict[Kind, str]] = {
 
 @dataclass(frozen=True)
 class SqlFilter:
-    """A question in SQL: conditions on `s` (the row of the account) and `e` (what it is of)."""
+    """A query in SQL: conditions on `s` (the row of the account) and `e` (the track, album, artist or playlist)."""
 
-    question: Query
+    query: Query
     words: tuple[str, ...]
 
     @property
     def values(self) -> dict[str, Any]:
-        words = {f"word{n}": f"%{_literally(word)}%" for n, word in enumerate(self.words)}
-        return {**words, **self.question.active_filters, "account": self.question.account}
+        words = {f"word{n}": f"%{_escape_like(word)}%" for n, word in enumerate(self.words)}
+        return {**words, **self.query.active_filters, "account": self.query.account}
 
     @property
     def filters(self) -> list[str]:
-        """All but the words."""
-        of = [] if self.question.account is None else ["s.account_id = " + _ACCOUNT]
-        live = [] if self.question.removed else ["s.removed_at IS NULL"]
-        return [*of, *live, *(_NARROWED[self.question.kind][name] for name in self.question.active_filters)]
+        """All conditions except for the words."""
+        of = [] if self.query.account is None else ["s.account_id = " + _ACCOUNT]
+        live = [] if self.query.removed else ["s.removed_at IS NULL"]
+        return [*of, *live, *(_FILTERS[self.query.kind][name] for name in self.query.active_filters)]
 
     @property
-    def brief(self) -> bool:
-        return self.question.kind == "tracks" and any(len(word) < TRIGRAM for word in self.words)
+    def has_short_word(self) -> bool:
+        return self.query.kind == "tracks" and any(len(word) < TRIGRAM for word in self.words)
 
-    def having(self, form: str | None = None) -> list[str]:
+    def word_conditions(self, form: str | None = None) -> list[str]:
         return [(form or self._form(word)).format(word=f"CAST(:word{n} AS text)") for n, word in enumerate(self.words)]
 
     def _form(self, word: str) -> str:
-        if self.question.kind != "tracks":
-            return _HAS_WORD[self.question.kind]
-        return _BY_SETS if len(word) >= TRIGRAM else _BY_ROWS
+        if self.query.kind != "tracks":
+            return _HAS_WORD[self.query.kind]
+        return _IN_SETS if len(word) >= TRIGRAM else _IN_ROW
 
 
-# As a value that is worked out once, not as a join: then the index of the account's rows gives them in their order.
+# A scalar subquery instead of a join, so that the index of the account's rows returns them in order.
 _ACCOUNT = "(SELECT id FROM accounts WHERE spotify_user_id = :account)"
 
 
-def _literally(word: str) -> str:
+def _escape_like(word: str) -> str:
     return word.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
 
 
-def _asked(connection: Connection, question: Query) -> SqlFilter:
-    # A plan for any value would be a poor one for most: how common a word is decides.
+def _to_filter(connection: Connection, query: Query) -> SqlFilter:
+    # The best plan depends on how common a word is, so a generic plan would be bad for most words.
     connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
-    plain = connection.execute(text("SELECT plain(CAST(:text AS text))"), {"text": question.text}).scalar_one()
-    return SqlFilter(question, tuple(dict.fromkeys(plain.split()))[:MOST_WORDS])
+    plain = connection.execute(text("SELECT plain(CAST(:text AS text))"), {"text": query.text}).scalar_one()
+    return SqlFilter(query, tuple(dict.fromkeys(plain.split()))[:MAX_WORDS])
 
 
-# ---- a page ---------------------------------------------------------------------------------------------------------
+# ---- pages ----------------------------------------------------------------------------------------------------------
 
 _ADDED: Final[dict[Kind, str]] = {"tracks": "s.added_at", "albums": "s.added_at"}
-# Names of any length; the id parts those that begin alike.
+# The first 200 characters of a name; the id breaks ties.
 _NAME = """left(COALESCE({}, ''), 200) COLLATE "C" """
 _SEARCHED: Final[dict[Kind, str]] = {"playlists": "plain(e.name)"}
 
 
-def search_page(connection: Connection, question: Query, size: int = PAGE) -> ResultPage:
-    """The rows after the question's cursor, and the cursor after them if there are more."""
-    asked = _asked(connection, question)
-    items = _near(connection, asked, size) if asked.brief and question.sort == "added" else []
+def search_page(connection: Connection, query: Query, size: int = PAGE) -> ResultPage:
+    """The rows after the query's cursor, and the next cursor if there are more rows."""
+    filter_ = _to_filter(connection, query)
+    items = _items_nearby(connection, filter_, size) if filter_.has_short_word and query.sort == "added" else []
     if len(items) <= size:
-        items = _items(connection, asked, _FROM[question.kind], asked.having(), size)
+        items = _items(connection, filter_, _FROM[query.kind], filter_.word_conditions(), size)
     more = len(items) > size
-    return ResultPage(items[:size], _cursor(question, items[size - 1]) if more else None)
+    return ResultPage(items[:size], _next_cursor(query, items[size - 1]) if more else None)
 
 
-def _near(connection: Connection, asked: SqlFilter, size: int) -> list[LibraryItem]:
-    """Look for words that no index knows among the next rows."""
-    conditions = _and(*asked.filters, *_beyond(asked.question))
-    nearest = f"""(SELECT s.* FROM {_FROM["tracks"]} WHERE {conditions} ORDER BY {_order(asked.question)}
+def _items_nearby(connection: Connection, filter_: SqlFilter, size: int) -> list[LibraryItem]:
+    """Search for words too short for the index among the next rows only."""
+    conditions = _and(*filter_.filters, *_after_cursor(filter_.query))
+    nearest = f"""(SELECT s.* FROM {_FROM["tracks"]} WHERE {conditions} ORDER BY {_order(filter_.query)}
         LIMIT {NEAR}) s JOIN tracks e ON e.id = s.track_id"""
-    return _items(connection, asked, nearest, asked.having(_NEARBY), size)
+    return _items(connection, filter_, nearest, filter_.word_conditions(_IN_NEXT_ROWS), size)
 
 
 def _items(
-    connection: Connection, asked: SqlFilter, source: str, having: Sequence[str], size: int
+    connection: Connection, filter_: SqlFilter, source: str, having: Sequence[str], size: int
 ) -> list[LibraryItem]:
-    question = asked.question
-    searched = _SEARCHED.get(question.kind, "e.search")
-    added = _ADDED.get(question.kind, "CAST(NULL AS timestamptz)")
-    order = _order(question, "f.added_at", "f.sorted_name", "f.account_id, f.id")
+    query = filter_.query
+    searched = _SEARCHED.get(query.kind, "e.search")
+    added = _ADDED.get(query.kind, "CAST(NULL AS timestamptz)")
+    order = _order(query, "f.added_at", "f.sorted_name", "f.account_id, f.id")
     statement = f"""WITH found AS (
             SELECT s.account_id, e.id, {added} AS added_at, s.removed_at, left({searched}, 200) AS sorted_name
-            FROM {source} WHERE {_and(*having, *asked.filters, *_beyond(question))}
-            ORDER BY {_order(question)} LIMIT :size)
+            FROM {source} WHERE {_and(*having, *filter_.filters, *_after_cursor(query))}
+            ORDER BY {_order(query)} LIMIT :size)
         SELECT f.account_id, c.spotify_user_id AS account, f.id, f.added_at, f.removed_at, f.sorted_name,
-            {_DETAILS[question.kind]} ORDER BY {order}"""
-    bound = {**asked.values, **_after(question), "size": size + 1}
-    return [_item(question.kind, dict(row)) for row in connection.execute(text(statement), bound).mappings()]
+            {_DETAILS[query.kind]} ORDER BY {order}"""
+    bound = {**filter_.values, **_cursor_values(query), "size": size + 1}
+    return [_item(query.kind, dict(row)) for row in connection.execute(text(statement), bound).mappings()]
 
 
-def _order(question: Query, added: str = "s.added_at", name: str = "", keys: str = "s.account_id, e.id") -> str:
-    """Newest first; names from A on, the unknown ones last."""
-    if question.sort == "added":
+def _order(query: Query, added: str = "s.added_at", name: str = "", keys: str = "s.account_id, e.id") -> str:
+    """ORDER BY: newest first, or names in ascending order with unknown names last."""
+    if query.sort == "added":
         first, second = keys.split(", ")
         return f"{added} DESC, {first} DESC, {second} DESC"
-    name = name or _SEARCHED.get(question.kind, "e.search")
+    name = name or _SEARCHED.get(query.kind, "e.search")
     return f"{name} IS NULL, {_NAME.format(name)}, {keys}"
 
 
-def _beyond(question: Query) -> list[str]:
-    """Behind the row that the last page ended with."""
-    if question.after is None:
+def _after_cursor(query: Query) -> list[str]:
+    """Conditions that select rows after the cursor."""
+    if query.after is None:
         return []
-    if question.sort == "added":
-        # The first of the two is what an index is asked for.
+    if query.sort == "added":
+        # The first condition is for the index, the second is exact.
         return ["s.added_at <= :after", "(s.added_at, s.account_id, e.id) < (:after, :after_account, :after_id)"]
-    name = _SEARCHED.get(question.kind, "e.search")
+    name = _SEARCHED.get(query.kind, "e.search")
     return [
         f"""({name} IS NULL, {_NAME.format(name)}, s.account_id, e.id)
             > (CAST(:after AS text) IS NULL, COALESCE(CAST(:after AS text), ''), :after_account, :after_id)"""
     ]
 
 
-def _after(question: Query) -> dict[str, Any]:
-    after = question.after
+def _cursor_values(query: Query) -> dict[str, Any]:
+    after = query.after
     return {} if after is None else {"after": after.at, "after_account": after.account_id, "after_id": after.id}
 
 
-def _cursor(question: Query, last: LibraryItem) -> PageCursor:
-    return PageCursor(last.added_at if question.sort == "added" else last.sorted_name, last.account_id, last.id)
+def _next_cursor(query: Query, last: LibraryItem) -> PageCursor:
+    return PageCursor(last.added_at if query.sort == "added" else last.sorted_name, last.account_id, last.id)
 
 
 def _and(*conditions: str) -> str:
@@ -289,7 +289,7 @@ _DECADES = """SELECT 'decade', trunc(decade)\\:\\:text, trunc(decade)\\:\\:text 
     WHERE decade >= 1000 GROUP BY decade"""
 _OF_ARTISTS = """SELECT 'genre', genre, genre, count(*) FROM found f JOIN artists a ON a.id = f.id,
     unnest(a.genres) AS genre GROUP BY genre"""
-_COUNTED: Final[dict[Kind, tuple[str, ...]]] = {
+_FACETS: Final[dict[Kind, tuple[str, ...]]] = {
     "tracks": (_GENRES.format(of="track"), _ARTISTS.format(of="track", limit=FACET), _LABELS, _DECADES),
     "albums": (_GENRES.format(of="album"), _ARTISTS.format(of="album", limit=FACET), _LABELS, _DECADES),
     "artists": (_OF_ARTISTS,),
@@ -297,27 +297,27 @@ _COUNTED: Final[dict[Kind, tuple[str, ...]]] = {
 }
 
 
-def count_facets(connection: Connection, question: Query) -> Facets:
-    """How many rows were found, and the most common values among them."""
-    asked = _asked(connection, question)
-    album = {"tracks": "e.album_id", "albums": "e.id"}.get(question.kind, "NULL")
-    lists = "".join(f" UNION ALL ({each} ORDER BY 4 DESC, 3, 2 LIMIT {FACET})" for each in _COUNTED[question.kind])
+def count_facets(connection: Connection, query: Query) -> Facets:
+    """Count the rows found, and the most common values among them."""
+    filter_ = _to_filter(connection, query)
+    album = {"tracks": "e.album_id", "albums": "e.id"}.get(query.kind, "NULL")
+    lists = "".join(f" UNION ALL ({each} ORDER BY 4 DESC, 3, 2 LIMIT {FACET})" for each in _FACETS[query.kind])
     statement = f"""WITH found AS MATERIALIZED (
-            SELECT s.account_id, e.id, {album} AS album_id FROM {_FROM[question.kind]}
-            WHERE {_and(*asked.having(), *asked.filters)}), {_OF_ALBUMS}
+            SELECT s.account_id, e.id, {album} AS album_id FROM {_FROM[query.kind]}
+            WHERE {_and(*filter_.word_conditions(), *filter_.filters)}), {_OF_ALBUMS}
         SELECT 'total', NULL, NULL, count(*) FROM found{lists}"""
-    (_, _, _, total), *rows = connection.execute(text(statement), asked.values)
+    (_, _, _, total), *rows = connection.execute(text(statement), filter_.values)
     by: dict[str, list[Facet]] = {}
     for facet, value, name, count in rows:
         by.setdefault(facet, []).append(Facet(value, name, int(count)))
     return Facets(total, by)
 
 
-# ---- what there is to choose from -----------------------------------------------------------------------------------
+# ---- filter choices -------------------------------------------------------------------------------------------------
 
 
 def list_playlists(connection: Connection, account: str | None) -> list[NamedId]:
-    """Those that an account has, or any; by name."""
+    """Playlists of an account, or of all accounts, by name."""
     rows = connection.execute(
         text(
             f"""SELECT id, name FROM playlists WHERE id IN (SELECT playlist_id FROM account_playlists
@@ -330,6 +330,6 @@ def list_playlists(connection: Connection, account: str | None) -> list[NamedId]
 
 
 def find_artist(connection: Connection, id_: str) -> NamedId:
-    """What to call the artist that is filtered by."""
+    """Find the name of an artist to filter by."""
     name = connection.execute(text("SELECT name FROM artists WHERE id = :id"), {"id": id_}).scalar_one_or_none()
     return NamedId(id_, name)
