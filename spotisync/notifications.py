@@ -1,7 +1,7 @@
-"""People are told what they should know, by whatever service they named (Apprise). No sync waits for it.
+"""Notifications to the Apprise URLs in SPOTISYNC_NOTIFY. No sync waits for them.
 
-What was told stands in Postgres, so that each thing is told once, whatever becomes of the broker; at least once, if a
-process dies just after it has told somebody. An address is a secret: it is nowhere said, only its kind and its place.
+Each is stored in Postgres and sent once, even if the broker loses its messages; twice if a process dies between
+sending it and recording that. A URL is a secret: only its scheme and position are logged or shown.
 """
 
 import hashlib
@@ -23,27 +23,27 @@ from spotisync.store.notifications import Condition, Notification
 from spotisync.sync import Context, notifications
 
 log = logging.getLogger(__name__)
-# One attempt at one address takes eight at most; after so many no other one is begun.
+# No attempt begins later than this; one attempt takes 8 s at most.
 PATIENCE_SECONDS: Final = 15.0
 TYPES: Final = {"failed": "failure", "needs_login": "failure", "over": "success"}
 TITLES: Final = {
-    "failed": "a sync of {} has failed",
+    "failed": "sync of {} failed",
     "needs_login": "{} has to log in again",
-    "login_ends": "the login of {} ends soon",
-    "waiting": "the sync of {} is paused",
-    "stuck": "the sync of {} does not move",
+    "login_ends": "login of {} expires soon",
+    "waiting": "sync of {} is paused",
+    "stuck": "sync of {} is stuck",
 }
-OVER: Final = {
-    "failed": "{} is synced again",
+RESOLVED_TITLES: Final = {
+    "failed": "sync of {} succeeded again",
     "needs_login": "{} is logged in again",
-    "waiting": "the sync of {} goes on",
-    "stuck": "the sync of {} goes on",
+    "waiting": "sync of {} resumed",
+    "stuck": "sync of {} resumed",
 }
 
 
 @dataclass(frozen=True)
 class NotifyTarget:
-    """Where somebody is told. `name` may be shown, `url` is a secret."""
+    """An Apprise URL. `name` can be shown, `url` is a secret."""
 
     name: str
     url: str
@@ -53,130 +53,131 @@ class NotifyTarget:
         return hashlib.sha256(self.url.encode()).hexdigest()[:16]
 
     def __repr__(self) -> str:
-        return f"Address({self.name!r})"
+        return f"NotifyTarget({self.name!r})"
 
 
 def parse_targets(settings: Settings) -> list[NotifyTarget]:
-    """Raises `Misconfigured` if one of them is none that Apprise knows."""
-    found = _addresses(tuple(settings.notify_urls))
-    if bad := _unknown(found):
-        raise Misconfigured(bad)
-    return found
+    """Return the targets; raise `Misconfigured` if Apprise does not recognise one of the URLs."""
+    targets = _targets(settings.notify_urls)
+    if error := _unrecognised(targets):
+        raise Misconfigured(error)
+    return targets
 
 
-def _addresses(urls: Sequence[str]) -> list[NotifyTarget]:
-    return [NotifyTarget(f"{_kind(url)} (number {number})", url) for number, url in enumerate(urls, 1)]
+def _targets(urls: Sequence[str]) -> list[NotifyTarget]:
+    return [NotifyTarget(f"{_scheme(url)} (number {number})", url) for number, url in enumerate(urls, 1)]
 
 
-def _kind(url: str) -> str:
-    return url.partition("://")[0] if "://" in url else "an address"
+def _scheme(url: str) -> str:
+    return url.partition("://")[0] if "://" in url else "URL"
 
 
-def _unknown(found: Sequence[NotifyTarget]) -> str | None:
-    names = ", ".join(each.name for each in found if not _knows(each.url))
+def _unrecognised(targets: Sequence[NotifyTarget]) -> str | None:
+    names = ", ".join(each.name for each in targets if not _is_recognised(each.url))
     wiki = "https://github.com/caronc/apprise/wiki"
-    return f"SPOTISYNC_NOTIFY: Apprise does not know {names}; how addresses look: {wiki}" if names else None
+    return f"SPOTISYNC_NOTIFY: Apprise does not recognise {names}; formats of URLs: {wiki}" if names else None
 
 
 @cache
-def _usable(urls: tuple[str, ...]) -> list[NotifyTarget]:
-    """Those that Apprise knows; of the others the log hears once."""
-    found = _addresses(urls)
-    if bad := _unknown(found):
-        log.warning(bad)
-    return [each for each in found if _knows(each.url)]
+def _usable_targets(urls: tuple[str, ...]) -> list[NotifyTarget]:
+    """The targets that Apprise recognises; the others are logged once per process."""
+    targets = _targets(urls)
+    if error := _unrecognised(targets):
+        log.warning(error)
+    return [each for each in targets if _is_recognised(each.url)]
 
 
 _loading = threading.Lock()
 
 
 def _apprise() -> Any:
-    """Loaded when it is needed: a hundred modules, and what Python has against some of them is not our user's."""
+    """Import Apprise on first use: it has a hundred modules, and some of them cause Python warnings."""
     with _loading, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import apprise
 
-        # It logs whole addresses, at every level.
+        # Apprise logs whole URLs, at every level.
         logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
         apprise.Apprise.instantiate("json://localhost")
     return apprise
 
 
-def _knows(url: str) -> bool:
+def _is_recognised(url: str) -> bool:
     return _apprise().Apprise.instantiate(url, suppress_exceptions=True) is not None
 
 
-def send(address: NotifyTarget, title: str, body: str, kind: str = "info") -> bool:
-    """Whether the service has taken it."""
+def send(target: NotifyTarget, title: str, body: str, kind: str = "info") -> bool:
+    """Send one notification; return whether the service accepted it."""
     apprise = _apprise()
-    to = apprise.Apprise()
-    to.add(address.url)
+    sender = apprise.Apprise()
+    sender.add(target.url)
     try:
-        return bool(to.notify(body=body, title=title, notify_type=apprise.NotifyType(kind), body_format="text"))
-    except Exception as error:  # noqa: BLE001 (a hundred services; none of them may disturb a worker)
-        log.debug("a notification broke off (%s)", type(error).__name__)
+        return bool(sender.notify(body=body, title=title, notify_type=apprise.NotifyType(kind), body_format="text"))
+    except Exception as error:  # noqa: BLE001 (a fault in a service's plugin must not stop a worker)
+        log.debug("sending a notification failed (%s)", type(error).__name__)
         return False
 
 
-# ---- what comes by itself -------------------------------------------------------------------------------------------
+# ---- sending --------------------------------------------------------------------------------------------------------
 
 
 def send_due(context: Context) -> int:
-    """Notice what is new, and tell what is due; returns how much has reached everybody."""
-    to = _usable(tuple(context.settings.notify_urls))
-    if not to:
+    """Record new conditions and send what is due; return the number of notifications delivered to all targets."""
+    targets = _usable_targets(tuple(context.settings.notify_urls))
+    if not targets:
         return 0
     try:
         notifications.record_new(context, partial(describe, context.settings))
-        return _tell_all(context, to)
+        return _send_all(context, targets)
     except Unavailable as error:
-        log.warning("nobody can be told now: %s", error)
+        log.warning("notifications can't be sent now: %s", error)
         return 0
 
 
-def _tell_all(context: Context, to: Sequence[NotifyTarget]) -> int:
-    deadline, told = time.monotonic() + PATIENCE_SECONDS, 0
-    while time.monotonic() < deadline and (notice := notifications.claim_due(context)):
-        if not _tell(context, notice, to, deadline):
-            break  # each try may take long: those that are left wait for the next time
-        told += 1
-    return told
+def _send_all(context: Context, targets: Sequence[NotifyTarget]) -> int:
+    deadline, delivered = time.monotonic() + PATIENCE_SECONDS, 0
+    while time.monotonic() < deadline and (notification := notifications.claim_due(context)):
+        if not _send_one(context, notification, targets, deadline):
+            break  # attempts can be slow: the rest is sent the next time
+        delivered += 1
+    return delivered
 
 
-def _tell(context: Context, notice: Notification, to: Sequence[NotifyTarget], deadline: float) -> bool:
-    """Whom it has reached already is not told again."""
+def _send_one(context: Context, notification: Notification, targets: Sequence[NotifyTarget], deadline: float) -> bool:
+    """Send it to the targets that have not received it; return whether all have."""
+    title, kind = notification.title, TYPES.get(notification.kind, "warning")
     unreached = []
-    for each in to:
-        if each.digest in notice.told_to:
+    for target in targets:
+        if target.digest in notification.delivered_to:
             continue
-        if time.monotonic() < deadline and send(each, notice.title, notice.body, TYPES.get(notice.kind, "warning")):
-            notifications.mark_delivered_to(context, notice, each.digest)
+        if time.monotonic() < deadline and send(target, title, notification.body, kind):
+            notifications.mark_delivered_to(context, notification, target.digest)
         else:
-            unreached.append(each.name)
+            unreached.append(target.name)
     if unreached:
-        log.warning("%r could not be told to %s (try %d)", notice.title, ", ".join(unreached), notice.tries)
+        log.warning("%r was not delivered to %s (attempt %d)", title, ", ".join(unreached), notification.tries)
         return False
-    notifications.mark_delivered(context, notice)
+    notifications.mark_delivered(context, notification)
     return True
 
 
-# ---- in words -------------------------------------------------------------------------------------------------------
+# ---- title and body -------------------------------------------------------------------------------------------------
 
 
-def describe(settings: Settings, connection: Connection, fact: Condition) -> tuple[str, str]:
-    """Title and text, as every other face of the run says it."""
-    title = (OVER[fact.of] if fact.of else TITLES[fact.kind]).format(fact.account)
-    return f"spotisync: {title}", _body(settings, connection, fact)
+def describe(settings: Settings, connection: Connection, condition: Condition) -> tuple[str, str]:
+    """Title and body; the body has the sentences of the status document."""
+    resolved = condition.resolves
+    title = (RESOLVED_TITLES[resolved] if resolved else TITLES[condition.kind]).format(condition.account)
+    return f"spotisync: {title}", _body(settings, connection, condition)
 
 
-def _body(settings: Settings, connection: Connection, fact: Condition) -> str:
-    if fact.kind == "login_ends":
-        standing = next(each for each in accounts.login_states(connection) if each.account == fact.account)
-        return standing.warning or ""
-    document = status.run(connection, settings, fact.sync_id) if fact.sync_id else None
+def _body(settings: Settings, connection: Connection, condition: Condition) -> str:
+    if condition.kind == "login_ends":
+        states = accounts.list_login_states(connection)
+        return next(each.warning for each in states if each.account == condition.account) or ""
+    document = status.run(connection, settings, condition.sync_id) if condition.sync_id else None
     if document is None:
-        (document,) = status.documents(connection, settings, fact.account)
-    if fact.of:
+        (document,) = status.documents(connection, settings, condition.account)
+    if condition.resolves:
         return str(document["message"])
-    said = [document[name] for name in ("message", "safe", "still_runs", "to_do")]
-    return "\n".join(filter(None, said))
+    return "\n".join(filter(None, (document[key] for key in ("message", "safe", "still_runs", "to_do"))))

@@ -1,4 +1,4 @@
-"""What a person is told, each once: noticed in the tables, kept here, tried until it has reached everybody."""
+"""Notifications in the table `notices`: found in the other tables, stored once, retried until all targets have them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,49 +9,49 @@ from sqlalchemy import Connection, text
 from spotisync.store.runs import DUE_SINCE, UNCLAIMED
 
 Kind = Literal["failed", "needs_login", "login_ends", "waiting", "stuck", "over"]
-# Any number will do, as long as nobody else locks it.
+# An arbitrary number that no other lock in this database uses.
 ADVISORY_LOCK = 7_364_921
-# Longer than one attempt takes; doubled each time, up to an hour.
+# Longer than one attempt takes; doubled after each, up to an hour.
 RETRY_SECONDS = 60
-# Nobody is told of what was longer ago.
+# Older notifications are not sent any more.
 DAYS = 3
 
 
 @dataclass(frozen=True)
 class Condition:
-    """Something to be told. `quiet`: another notice says it already. `of`: the kind that is over."""
+    """A condition to notify of. `silent`: another notification covers it. `resolves`: the kind that it ends."""
 
     key: str
     kind: Kind
     account_id: int
     account: str
     sync_id: int | None
-    quiet: bool = False
-    of: str | None = None
+    silent: bool = False
+    resolves: str | None = None
 
 
 @dataclass(frozen=True)
 class Notification:
-    """`told_to`: digests of the addresses that it has reached."""
+    """`delivered_to`: digests of the targets that have received it."""
 
     key: str
     kind: Kind
     title: str
     body: str
     tries: int
-    told_to: Sequence[str]
+    delivered_to: Sequence[str]
 
 
 def try_lock(connection: Connection) -> bool:
-    """Whether nobody else is noticing just now; until the transaction ends, nobody else does."""
+    """Lock the detection of conditions until the transaction ends; return False if another process has the lock."""
     return bool(connection.execute(text(f"SELECT pg_try_advisory_xact_lock({ADVISORY_LOCK})")).scalar_one())
 
 
-# ---- what is so -----------------------------------------------------------------------------------------------------
+# ---- new conditions -------------------------------------------------------------------------------------------------
 
-# Of runs that fail one after the other the first is told, until one succeeds.
+# Of consecutive failed runs only the first is notified, until one succeeds.
 _FAILED = """SELECT DISTINCT ON (r.account_id, r.sync_type) 'failed:' || r.id AS key, 'failed' AS kind, r.account_id,
-    r.id AS sync_id, a.status = 'needs_login' AS quiet
+    r.id AS sync_id, a.status = 'needs_login' AS silent
     FROM sync_history r JOIN accounts a ON a.id = r.account_id
     WHERE r.status = 'failed' AND r.completed_at > now() - interval '1 day' AND a.status <> 'disabled'
     AND NOT EXISTS (SELECT 1 FROM sync_history s WHERE s.account_id = r.account_id AND s.status = 'success'
@@ -62,7 +62,7 @@ _FAILED = """SELECT DISTINCT ON (r.account_id, r.sync_type) 'failed:' || r.id AS
 _AUTHORISED = "CAST(COALESCE(EXTRACT(epoch FROM a.authorised_at), 0) AS bigint)"
 _NEEDS_LOGIN = f"""SELECT 'needs_login:' || a.id || ':' || {_AUTHORISED}, 'needs_login', a.id, CAST(NULL AS bigint),
     false FROM accounts a WHERE a.status = 'needs_login'"""
-# A month before, and once more three days before.
+# A month before the login expires, and again three days before.
 _LOGIN_ENDS = f"""SELECT 'login_ends:' || a.id || ':' || {_AUTHORISED} || ':'
     || CASE WHEN a.authorised_at < now() - interval '177 days' THEN 3 ELSE 30 END, 'login_ends', a.id, NULL, false
     FROM accounts a WHERE a.status = 'active' AND a.authorised_at < now() - interval '150 days'"""
@@ -77,95 +77,95 @@ _STUCK = f"""SELECT 'stuck:' || r.id || ':' || r.phase || ':' || r.seq, 'stuck',
 
 
 def find_new(connection: Connection, client_id: str, after: float, stuck: float) -> list[Condition]:
-    """What is so, and was not noticed before."""
-    each = " UNION ALL ".join(f"({sql})" for sql in (_FAILED, _NEEDS_LOGIN, _LOGIN_ENDS, _WAITING, _STUCK))
+    """Conditions that have no notification yet."""
+    conditions = " UNION ALL ".join(f"({sql})" for sql in (_FAILED, _NEEDS_LOGIN, _LOGIN_ENDS, _WAITING, _STUCK))
     rows = connection.execute(
         text(
-            f"""SELECT f.*, a.spotify_user_id AS account FROM ({each}) f JOIN accounts a ON a.id = f.account_id
+            f"""SELECT f.*, a.spotify_user_id AS account FROM ({conditions}) f JOIN accounts a ON a.id = f.account_id
             WHERE NOT EXISTS (SELECT 1 FROM notices n WHERE n.key = f.key) ORDER BY f.key"""
         ),
         {"client_id": client_id, "after": after, "stuck": stuck},
     )
-    return [Condition(**row._mapping) for row in rows]  # noqa: SLF001 (SQLAlchemy's public name for it)
+    return [Condition(**row) for row in rows.mappings()]
 
 
-# ---- what is so no more ---------------------------------------------------------------------------------------------
+# ---- resolved conditions --------------------------------------------------------------------------------------------
 
 _MOVED: Final = """NOT EXISTS (SELECT 1 FROM sync_history r WHERE r.id = n.sync_id
     AND r.status IN ('pending', 'in_progress', 'rate_limited') AND n.key LIKE '%:' || r.phase || ':' || r.seq)"""
-_OVER: Final = f"""CASE n.kind
+_RESOLVED: Final = f"""CASE n.kind
     WHEN 'failed' THEN EXISTS (SELECT 1 FROM sync_history f JOIN sync_history s ON s.account_id = f.account_id
         AND s.sync_type IN (f.sync_type, 'full') AND s.id >= f.id AND s.status = 'success' WHERE f.id = n.sync_id)
     WHEN 'needs_login' THEN a.status = 'active'
     WHEN 'login_ends' THEN n.key NOT LIKE 'login_ends:' || a.id || ':' || {_AUTHORISED} || ':%'
     ELSE {_MOVED} END"""
-# A run that waited and was then ended went on to nothing; that it has failed is told by itself.
-_GOOD: Final = """n.kind <> 'login_ends' AND NOT (n.kind IN ('waiting', 'stuck') AND EXISTS (
+# A wait that ended with the run is not worth a notification: a failure has its own.
+_WORTH_NOTIFYING: Final = """n.kind <> 'login_ends' AND NOT (n.kind IN ('waiting', 'stuck') AND EXISTS (
     SELECT 1 FROM sync_history r WHERE r.id = n.sync_id AND r.status IN ('failed', 'cancelled')))"""
 
 
 def close_resolved(connection: Connection) -> list[Condition]:
-    """Close what is so no more. Returns what is to be told of that: nothing to those who never heard of it."""
+    """Close the notifications of resolved conditions; return the resolutions to notify of, if the first was sent."""
     rows = connection.execute(
         text(
-            f"""WITH gone AS (SELECT n.key, {_GOOD} AND cardinality(n.told_to) > 0 AS good, a.spotify_user_id AS account
+            f"""WITH resolved AS (SELECT n.key, a.spotify_user_id AS account,
+                    {_WORTH_NOTIFYING} AND cardinality(n.told_to) > 0 AS notify
                 FROM notices n JOIN accounts a ON a.id = n.account_id
-                WHERE n.over_at IS NULL AND n.kind <> 'over' AND {_OVER})
-            UPDATE notices n SET over_at = now(), told_at = COALESCE(n.told_at, now()) FROM gone g
-            WHERE n.key = g.key RETURNING n.key, n.kind AS of, n.account_id, g.account, n.sync_id, g.good"""
+                WHERE n.over_at IS NULL AND n.kind <> 'over' AND {_RESOLVED})
+            UPDATE notices n SET over_at = now(), told_at = COALESCE(n.told_at, now()) FROM resolved d
+            WHERE n.key = d.key RETURNING n.key, n.kind, n.account_id, d.account, n.sync_id, d.notify"""
         )
     )
     return [
-        Condition(f"over:{row.key}", "over", row.account_id, row.account, row.sync_id, of=row.of)
+        Condition(f"over:{row.key}", "over", row.account_id, row.account, row.sync_id, resolves=row.kind)
         for row in rows
-        if row.good
+        if row.notify
     ]
 
 
-# ---- telling --------------------------------------------------------------------------------------------------------
+# ---- delivery -------------------------------------------------------------------------------------------------------
 
 
-def add(connection: Connection, fact: Condition, title: str, body: str) -> None:
+def add(connection: Connection, condition: Condition, title: str, body: str) -> None:
     connection.execute(
         text(
             """INSERT INTO notices (key, kind, account_id, sync_id, title, body, told_at)
-            VALUES (:key, :kind, :account_id, :sync_id, :title, :body, CASE WHEN :quiet THEN now() END)
+            VALUES (:key, :kind, :account_id, :sync_id, :title, :body, CASE WHEN :silent THEN now() END)
             ON CONFLICT (key) DO NOTHING"""
         ),
         {
-            "key": fact.key,
-            "kind": fact.kind,
-            "account_id": fact.account_id,
-            "sync_id": fact.sync_id,
+            "key": condition.key,
+            "kind": condition.kind,
+            "account_id": condition.account_id,
+            "sync_id": condition.sync_id,
             "title": title,
             "body": body,
-            "quiet": fact.quiet,
+            "silent": condition.silent,
         },
     )
 
 
 def claim_due(connection: Connection) -> Notification | None:
-    """One that is to be told now, by one process at a time. Who took it and died leaves it to a later one."""
-    row = connection.execute(
+    """Claim one that is due; no other process gets it before its next attempt is due."""
+    found = connection.execute(
         text(
             f"""UPDATE notices SET tries = tries + 1,
                 wake_at = now() + make_interval(secs => LEAST(3600, {RETRY_SECONDS} * 2 ^ LEAST(tries, 10)))
             WHERE key = (SELECT key FROM notices WHERE told_at IS NULL AND wake_at <= now()
                 AND made_at > now() - interval '{DAYS} days' ORDER BY made_at, key LIMIT 1 FOR UPDATE SKIP LOCKED)
-            RETURNING key, kind, title, body, tries, told_to"""
+            RETURNING key, kind, title, body, tries, told_to AS delivered_to"""
         )
-    ).one_or_none()
-    return Notification(**row._mapping) if row else None  # noqa: SLF001
+    )
+    row = found.mappings().one_or_none()
+    return Notification(**row) if row else None
 
 
-def mark_delivered_to(connection: Connection, notice: Notification, digest: str) -> None:
-    """It has reached one address."""
+def mark_delivered_to(connection: Connection, notification: Notification, digest: str) -> None:
     connection.execute(
         text("UPDATE notices SET told_to = array_append(told_to, :digest) WHERE key = :key"),
-        {"digest": digest, "key": notice.key},
+        {"digest": digest, "key": notification.key},
     )
 
 
-def mark_delivered(connection: Connection, notice: Notification) -> None:
-    """It has reached all of them."""
-    connection.execute(text("UPDATE notices SET told_at = now() WHERE key = :key"), {"key": notice.key})
+def mark_delivered(connection: Connection, notification: Notification) -> None:
+    connection.execute(text("UPDATE notices SET told_at = now() WHERE key = :key"), {"key": notification.key})

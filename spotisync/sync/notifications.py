@@ -1,4 +1,4 @@
-"""What people are told: noticed, taken by one process at a time, and noted when it has reached them."""
+"""Transactions of notifications: record new ones, claim one at a time, mark them delivered."""
 
 from collections.abc import Callable
 
@@ -7,22 +7,21 @@ from spotisync.store.database import Connection
 from spotisync.store.notifications import Condition, Notification
 from spotisync.sync.context import Context
 
-# A batch that is due is with a worker in milliseconds, and sweep looks every few seconds.
+# A due batch normally reaches a worker in milliseconds, and a sweep looks for due batches every few seconds.
 STUCK_SECONDS = 900
-Words = Callable[[Connection, Condition], tuple[str, str]]
+# Returns title and body.
+Describe = Callable[[Connection, Condition], tuple[str, str]]
 
 
-def record_new(context: Context, words: Words) -> None:
-    """Keep what is to be told, in the words (title, text) of this moment. At any time one process does so."""
+def record_new(context: Context, describe: Describe) -> None:
+    """Store a notification for each new or resolved condition, with the text of this moment. One process at a time."""
     with context.database.begin() as connection:
         if not notifications.try_lock(connection):
             return
         client_id, after = context.settings.require_client_id(), context.settings.notify_after
-        for fact in [
-            *notifications.close_resolved(connection),
-            *notifications.find_new(connection, client_id, after, STUCK_SECONDS),
-        ]:
-            notifications.add(connection, fact, *words(connection, fact))
+        resolved = notifications.close_resolved(connection)
+        for condition in [*resolved, *notifications.find_new(connection, client_id, after, STUCK_SECONDS)]:
+            notifications.add(connection, condition, *describe(connection, condition))
 
 
 def claim_due(context: Context) -> Notification | None:
@@ -30,11 +29,11 @@ def claim_due(context: Context) -> Notification | None:
         return notifications.claim_due(connection)
 
 
-def mark_delivered_to(context: Context, notice: Notification, digest: str) -> None:
+def mark_delivered_to(context: Context, notification: Notification, digest: str) -> None:
     with context.database.begin() as connection:
-        notifications.mark_delivered_to(connection, notice, digest)
+        notifications.mark_delivered_to(connection, notification, digest)
 
 
-def mark_delivered(context: Context, notice: Notification) -> None:
+def mark_delivered(context: Context, notification: Notification) -> None:
     with context.database.begin() as connection:
-        notifications.mark_delivered(connection, notice)
+        notifications.mark_delivered(connection, notification)
