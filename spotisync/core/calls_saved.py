@@ -1,4 +1,4 @@
-"""What an incremental sync saves: the calls that reading the same lists anew would take. Pure."""
+"""Calls that an incremental sync saved: those a full read of the same lists needs, less those it sent. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from spotisync.core.requests import PAGE
 
 @dataclass(frozen=True)
 class ListLengths:
-    """How long the lists are that a run has checked, None where it put one off.
+    """Lengths of the lists that a run checked, None for a deferred one.
 
-    `contents`: of each playlist whose contents it has read, or found to be as they are stored.
+    `contents`: of each playlist whose contents it read or found unchanged.
     """
 
     saved_tracks: int | None
@@ -21,13 +21,13 @@ class ListLengths:
 
 
 def full_read_calls(lists: ListLengths) -> int:
-    """Requests, not less: a full sync steps back and reads again where a list moves. Look-ups are needed both ways."""
-    own = (lists.saved_tracks, lists.saved_albums, lists.followed_artists, lists.playlists)
-    return sum(max(1, _pages(rows)) for rows in own if rows is not None) + sum(map(_pages, lists.contents))
+    """The least requests for a full read: a list that changes meanwhile needs more. Look-ups are not counted."""
+    lengths = (lists.saved_tracks, lists.saved_albums, lists.followed_artists, lists.playlists)
+    return sum(max(1, _pages(rows)) for rows in lengths if rows is not None) + sum(map(_pages, lists.contents))
 
 
 def calls_saved(lists: ListLengths, spent: int) -> int:
-    """`spent` counts look-ups too, so this is rather too little than too much."""
+    """A lower bound: `spent` includes look-ups, which a full sync needs as well."""
     return max(0, full_read_calls(lists) - spent)
 
 

@@ -1,7 +1,7 @@
-"""When what comes by itself is due: times by cron or by interval, spread over accounts, stretched when calls are short.
+"""Due times of scheduled work: by cron or interval, spread over accounts, stretched when few calls are left.
 
-The times of a rule are a fixed set for each account, whoever asks and whenever: two processes, or one that was away,
-come to the same next one.
+The times of a rule are a fixed set for each account, so that all processes compute the same next time, even after
+downtime.
 """
 
 import math
@@ -17,15 +17,13 @@ from spotisync.settings import Settings
 
 Kind = Literal["full", "incremental", "playback"]
 
-# A cron expression says when; accounts follow each other within this many seconds of it.
+# Accounts are spread over this many seconds after the time of a cron expression.
 CRON_SPREAD: Final = 600
-# An interval is never stretched to more than a day.
+# Seconds: an interval is never stretched beyond a day.
 LONGEST: Final = 86_400
-# What a quota that was met tells: more than the day's calls went, but not by how much.
+# After a quota 429 the budget is known to be used up, but not by how many calls it was exceeded.
 AFTER_A_QUOTA: Final = 4
-
-
-# By the variable that says how often, or that it is off.
+# The variable that sets the frequency or turns the kind off.
 VARIABLES: Final[Mapping[Kind, str]] = {
     "full": "SPOTISYNC_FULL_SYNC_SCHEDULE",
     "incremental": "SPOTISYNC_INCREMENTAL_INTERVAL",
@@ -35,7 +33,7 @@ VARIABLES: Final[Mapping[Kind, str]] = {
 
 @dataclass(frozen=True)
 class Cron:
-    """Five fields, meant in this time zone. What a clock change skips comes at once after it, what it repeats once."""
+    """Five fields, in this time zone. A time skipped by a clock change is due right after it, a repeated one once."""
 
     expression: str
     zone: str
@@ -56,7 +54,7 @@ Rule = Cron | Every
 
 
 def schedule_rules(settings: Settings) -> dict[Kind, Rule]:
-    """The kinds that are on."""
+    """The rules of the kinds that are turned on."""
     found: dict[Kind, Rule] = {}
     if settings.full_sync_schedule:
         found["full"] = Cron(settings.full_sync_schedule, settings.zone)
@@ -68,7 +66,7 @@ def schedule_rules(settings: Settings) -> dict[Kind, Rule]:
 
 
 def position_in_interval(account_id: int) -> float:
-    """The account's place in 0..1, by its id alone: 0, 1/2, 1/4, 3/4, 1/8 … so that any number is spread evenly."""
+    """The account's position in 0..1, from its id: 0, 1/2, 1/4, 3/4, 1/8 …, which spreads any number evenly."""
     found, step, rest = 0.0, 0.5, max(0, account_id - 1)
     while rest:
         found += step * (rest & 1)
@@ -77,39 +75,39 @@ def position_in_interval(account_id: int) -> float:
 
 
 def next_time(rule: Rule, after: datetime, account_id: int, factor: int = 1) -> datetime:
-    """The rule's next time for the account. However many were missed before `after`, they are over."""
+    """The rule's next time for the account after `after`; missed times are not made up."""
     if isinstance(rule, Cron):
         return _by_cron(rule, after, timedelta(seconds=int(CRON_SPREAD * position_in_interval(account_id))))
     return _by_interval(stretched_interval(rule, factor), after, position_in_interval(account_id))
 
 
-def _by_cron(rule: Cron, after: datetime, later: timedelta) -> datetime:
-    found = CronSim(rule.expression, (after - later).astimezone(ZoneInfo(rule.zone)))
-    times = (local.astimezone(UTC) + later for local in found)
-    # The first that it finds can be over: in the hour that comes twice, or when two that were skipped come as one.
+def _by_cron(rule: Cron, after: datetime, offset: timedelta) -> datetime:
+    found = CronSim(rule.expression, (after - offset).astimezone(ZoneInfo(rule.zone)))
+    times = (local.astimezone(UTC) + offset for local in found)
+    # CronSim's first time can be in the past: in a repeated hour, or when two skipped times coincide.
     return next(time for time in times if time > after)
 
 
-def _by_interval(step: int, after: datetime, where: float) -> datetime:
-    """On a grid, so that nothing drifts; half a step away at least, so that what was late is not followed at once."""
-    first = int(step * where)
+def _by_interval(step: int, after: datetime, position: float) -> datetime:
+    """On a fixed grid, so that times don't drift; at least half a step after `after`, in case the last one was late."""
+    first = int(step * position)
     steps = math.floor((after.timestamp() + step / 2 - first) / step) + 1
     return datetime.fromtimestamp(first + steps * step, UTC)
 
 
-# ---- too few calls --------------------------------------------------------------------------------------------------
+# ---- budgets --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class FamilyUsage:
-    """Requests of one family in the last 24 hours, and how many Spotify allows in that time, if that is known."""
+    """Requests of one family in the last 24 hours, and its budget for them, if known."""
 
     used: int
     budget: int | None
 
 
 def budget_left(families: Iterable[FamilyUsage]) -> float | None:
-    """The share, 0..1, that is left of the budget of the family that is shortest. None: no budget is known."""
+    """The share, 0..1, of the budget left in the scarcest family. None: no budget is known."""
     shares = [
         max(0.0, 1 - each.used / each.budget) if each.budget else 0.0 for each in families if each.budget is not None
     ]
@@ -117,9 +115,9 @@ def budget_left(families: Iterable[FamilyUsage]) -> float | None:
 
 
 def stretch_factor(left: float | None, *, quota_met: bool) -> int:
-    """How many times longer the interval is: doubled with each halving of what is left below a quarter, to 8 times.
+    """The factor of the interval: doubled with each halving of the budget left below a quarter, up to 8.
 
-    Without a budget to go by: whether Spotify has said in the last day that it was used up.
+    Without a known budget it depends on `quota_met`: a 429 for a quota within the last day.
     """
     if left is None:
         return AFTER_A_QUOTA if quota_met else 1
@@ -131,21 +129,21 @@ def stretched_interval(rule: Every, factor: int) -> int:
 
 
 def unblocked_at(blocks: Mapping[str, datetime]) -> datetime | None:
-    """When an incremental sync, all of whose families are blocked, can read something. None: now.
+    """When one of an incremental sync's families becomes unblocked. None: one is free now.
 
-    `blocks`: until when each family is blocked, `*` for all of them.
+    `blocks`: the end of the cooldown of each blocked family; `*` stands for all families.
     """
-    untils = [
+    ends = [
         max((blocks[name] for name in (family, "*") if name in blocks), default=None)
         for family in ("library", "playlists")
     ]
-    return None if None in untils else min(until for until in untils if until)
+    return None if None in ends else min(end for end in ends if end)
 
 
 def deferred_time(free: datetime, next_one: datetime, account_id: int) -> datetime:
-    """When to look again: as soon as Spotify allows it, account after account; at the next time, if that is earlier.
+    """When to try again: at `free`, spread over accounts, or at the next regular time if that is earlier.
 
-    A person can end a limit, and nobody would notice until it is looked at again.
+    A user can clear the cooldown, which is noticed only at the next try.
     """
     return min(free + timedelta(seconds=int(60 * position_in_interval(account_id))), next_one)
 
@@ -153,7 +151,7 @@ def deferred_time(free: datetime, next_one: datetime, account_id: int) -> dateti
 def schedule_document(
     account: dict[str, Any], kind: Kind, rule: Rule | None, row: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """What is known of one kind of an account: when it comes, how often, what became of the last one."""
+    """One kind of scheduled work of an account: its rule, next time, last time and last run."""
     row = row or {}
     return {
         "account": account["account"],
@@ -178,11 +176,11 @@ def _iso(at: datetime | None) -> str | None:
     return at.isoformat() if at else None
 
 
-# ---- in words -------------------------------------------------------------------------------------------------------
+# ---- formatting -----------------------------------------------------------------------------------------------------
 
 
 def format_clock(moment: datetime, now: datetime, zone: str) -> str:
-    """The time of day, with its day when that is not today: `10:32`, `Sunday 04:00`, `3 March 04:00`."""
+    """`10:32`; `Sunday 04:00` within the next six days; else `3 March 04:00`."""
     local, today = moment.astimezone(ZoneInfo(zone)), now.astimezone(ZoneInfo(zone))
     days = (local.date() - today.date()).days
     if days == 0:

@@ -91,10 +91,10 @@ def lookup_forecast(connection: Connection, settings: Settings, now: datetime) -
     if not on:
         return [{**entry, "words": "off; to turn it on, set SPOTISYNC_ENRICHMENT"}]
     if not left:
-        return [{**entry, "words": "no look-ups pending"}]
-    pending = f"{' and '.join(left)} to look up"
+        return [{**entry, "words": "none"}]
+    pending = " and ".join(left)
     if not ends:
-        return [{**entry, "words": f"{pending}: when no sync is running and Spotify allows it"}]
+        return [{**entry, "words": f"{pending}; run when no sync is running and Spotify allows it"}]
     done = max(ends)
     clock = schedule.format_clock(done, now, settings.zone)
-    return [{**entry, "at": done.isoformat(), "words": f"{pending}: done by about {clock}, within the daily budget"}]
+    return [{**entry, "at": done.isoformat(), "words": f"{pending}; done by about {clock}, within the daily budget"}]

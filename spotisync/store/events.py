@@ -1,8 +1,8 @@
-"""What happened in a run: written with each of its moves, in the same transaction: one is there iff the other is.
+"""Events of a run, each written in the transaction of the change it records.
 
-`seconds` is how long a batch took, or a wait is to last; `attempt` which try at a batch it was, or how many waits in a
-row are one event. The calls of what brought nothing stand with the event that was the last when they were counted:
-the sum of all calls is what the run has counted, but for what a killed worker took with it.
+`seconds`: duration of a batch, or planned length of a wait. `attempt`: number of the attempt at a batch, or number of
+consecutive waits that the event stands for. Calls of an unsuccessful attempt are added to the run's last event, so
+that the calls of all events sum up to the run's, except for those of a killed worker.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Kind = Literal[
     "begun", "batch", "wait", "parked", "woken", "retried", "lost", "resumed", "put_off", "success", "failed",
     "cancelled",
 ]  # fmt: skip
-# Of an error no more than this, whatever a server has sent.
+# Characters that are kept of a message, which can contain a server's response.
 LONGEST = 500
 
 _COLUMNS = {
@@ -27,14 +27,14 @@ _COLUMNS = {
     "calls": "integer",
     "message": "text",
 }
-_TELL = f"""INSERT INTO run_events (sync_id, kind, {", ".join(_COLUMNS)})
+_INSERT = f"""INSERT INTO run_events (sync_id, kind, {", ".join(_COLUMNS)})
     SELECT :sync_id, :kind, {", ".join(f"CAST(:{name} AS {type_})" for name, type_ in _COLUMNS.items())}"""
-# Waits of one batch, one after the other, are one event that lasts longer: nobody wants to read a second of each.
-_WAITS = f"""WITH last AS (SELECT * FROM run_events WHERE sync_id = :sync_id ORDER BY id DESC LIMIT 1),
+# Consecutive waits of one batch are one event with their total length: a wait for the pace can be as short as 1 s.
+_INSERT_WAIT = f"""WITH last AS (SELECT * FROM run_events WHERE sync_id = :sync_id ORDER BY id DESC LIMIT 1),
     longer AS (UPDATE run_events e SET seconds = e.seconds + :seconds, attempt = e.attempt + 1, message = :message
         FROM last WHERE e.id = last.id AND last.kind = 'wait' AND last.phase = :phase AND last.seq = :seq
         AND last.family IS NOT DISTINCT FROM :family RETURNING e.id)
-    {_TELL} WHERE NOT EXISTS (SELECT 1 FROM longer)"""
+    {_INSERT} WHERE NOT EXISTS (SELECT 1 FROM longer)"""
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,15 @@ class Event:
 
 
 def add_event(connection: Connection, sync_id: int, event: Event) -> None:
-    told = {**vars(event), "sync_id": sync_id, "message": event.message[:LONGEST] if event.message else None}
+    values = {**vars(event), "sync_id": sync_id, "message": event.message[:LONGEST] if event.message else None}
     if event.kind == "wait":
-        connection.execute(text(_WAITS), {**told, "attempt": 1})
+        connection.execute(text(_INSERT_WAIT), {**values, "attempt": 1})
     else:
-        connection.execute(text(_TELL), told)
+        connection.execute(text(_INSERT), values)
 
 
 def add_unsuccessful_calls(connection: Connection, sync_id: int, calls: int) -> None:
-    """Requests that brought nothing."""
+    """Add the requests of an unsuccessful attempt to the run's last event."""
     connection.execute(
         text(
             """UPDATE run_events SET calls = COALESCE(calls, 0) + :calls WHERE id = (
