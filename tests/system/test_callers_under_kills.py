@@ -89,8 +89,8 @@ def fire(deploy: Deploy, tmp_path: Path, points: list[str]) -> None:
         nudge(deployment)
     for tag, end in ends.items():
         wait_until(partial(_ready, others, end), f"the end of {tag}")
-        assert end.get(timeout=20) == tag
-        assert _sync_of(end).get(timeout=20)["status"] == "success"
+        assert end.get(timeout=60) == tag
+        assert _sync_of(end).get(timeout=60)["status"] == "success"
     check_all_ran(others, promises(ends), account)
 
 
@@ -163,7 +163,7 @@ def test_answers_ten_callers_although_the_broker_lost_everything(
             assert end.get(timeout=60) == tag
         client.flushdb()
     for end in ends.values():
-        assert AsyncResult(_sync_of(end).id, app=deployment.foreign).get(timeout=30)["status"] == "success"
+        assert AsyncResult(_sync_of(end).id, app=deployment.foreign).get(timeout=60)["status"] == "success"
     check_all_ran(others, promises(ends), account, most=1)
 
 

@@ -27,7 +27,7 @@ def place() -> Iterator[Path]:
     path.chmod(0o711)  # as root, servers run as the user nobody
     yield path
     try:
-        wait_until(lambda: not processes_of(path), "all processes to end", seconds=30)
+        wait_until(lambda: not processes_of(path), "all processes to end")
     finally:
         for pid in processes_of(path):
             with suppress(ProcessLookupError):
@@ -98,7 +98,7 @@ def test_a_killed_demo_leaves_no_process_and_the_next_one_resumes(place: Path) -
         assert refused.code == 1
         assert f"already running on {place}/d/demo, as pid {demo.pid}" in refused.err
         demo.kill()
-    wait_until(lambda: not processes_of(place), "all processes to end", seconds=30)
+    wait_until(lambda: not processes_of(place), "all processes to end")
 
     with launch(place, env, "demo", "--exit") as demo:
         said = read_until(demo, "Stopped.")

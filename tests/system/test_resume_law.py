@@ -143,7 +143,7 @@ class Worker:
         self.pauses.killed = True
         self.pauses.go.release(100)  # the thread itself and the threads that send its requests
         if self._thread:
-            self._thread.join(20)
+            self._thread.join(60)
             assert not self._thread.is_alive(), "a killed worker does not end"
         self.close()
 

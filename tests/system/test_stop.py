@@ -30,9 +30,9 @@ def test_a_stop_hands_back_the_running_batch(deploy: Callable[..., Deployment]) 
     before = deployment.sql("SELECT phase, seq FROM sync_history")
     leaving.process.send_signal(signal.SIGTERM)
     began = time.monotonic()
-    wait_until(lambda: deployment.sql("SELECT phase, seq FROM sync_history") != before, "the next commit", seconds=30)
+    wait_until(lambda: deployment.sql("SELECT phase, seq FROM sync_history") != before, "the next commit")
     went_on = time.monotonic() - began
-    assert leaving.process.wait(30) == 0
+    assert leaving.process.wait(60) == 0
     ended = time.monotonic() - began
     print(f"another worker committed after {went_on:.1f} s, the worker ended after {ended:.1f} s")
     assert went_on < GOES_ON

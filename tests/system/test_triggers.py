@@ -144,7 +144,7 @@ def test_a_python_service_chains_its_own_task_after_a_sync(deployment: Deploymen
             wait_until(lambda: "no report: Unknown account 'nobody'" in log.read_text(), "the errback")
         finally:
             worker.terminate()
-            worker.wait(30)
+            worker.wait(60)
 
 
 def _tracks(deployment: Deployment, account: Account) -> int:

@@ -94,7 +94,7 @@ def test_cancelling_a_parked_run_answers_the_caller(deployment: Deployment) -> N
     sync_id = deployment.scalar("SELECT id FROM sync_history")
     deployment.foreign.send_task("spotisync.cancel_sync", kwargs={"sync_id": sync_id}, queue="spotisync.control")
     with pytest.raises(Exception, match="cancelled"):
-        result.get(timeout=20)
+        result.get(timeout=60)
 
 
 def test_defers_and_counts_look_ups_that_are_blocked_for_long(deployment: Deployment) -> None:
@@ -166,9 +166,9 @@ def test_drains_deferred_look_ups_after_a_day_long_429(deploy: Deploy) -> None:
     heard = "SELECT bool_and(updated_at < now() - interval '1 second') FROM rate_limits"
     wait_until(lambda: deployment.scalar(heard), "every process to notice the end of the limit")
     tick = send("spotisync.enrich", queue=QUEUE, expires=30)  # like the scheduler
-    assert tick.get(timeout=30) == {"family": None, "looked_up": 0, "more": False}
+    assert tick.get(timeout=60) == {"family": None, "looked_up": 0, "more": False}
     assert control.requests() == []
     deployment.sql("UPDATE rate_limits SET blocked_until = now()")
-    wait_until(lambda: send("spotisync.enrich", queue=QUEUE, expires=30).get(timeout=30)["looked_up"], "look-ups")
+    wait_until(lambda: send("spotisync.enrich", queue=QUEUE, expires=30).get(timeout=60)["looked_up"], "look-ups")
     wait_until(lambda: not deployment.sql("SELECT 1 FROM artists WHERE enrichment = 'stub'"), "the remaining look-ups")
     assert_tables_equal_truth(deployment.context, account, deployment.simulator.world.truth(account.name))

@@ -25,7 +25,7 @@ def served(app: FastAPI) -> Iterator[str]:
             yield f"http://127.0.0.1:{socket.getsockname()[1]}"
         finally:
             server.should_exit = True
-            thread.join(20)
+            thread.join(60)
             assert not thread.is_alive(), "the server does not end"
 
 

@@ -119,8 +119,8 @@ def test_connects_an_account(client: TestClient, rows: Store, caplog: pytest.Log
     assert (came.status_code, came.headers["Location"]) == (303, "/accounts")
     assert came.headers["Cache-Control"] == "no-store"
     page = client.get("/accounts").text
-    assert ("is connected." in page, "Start a full sync now" in page) == (True, True)
-    assert "Start a full sync now" not in client.get("/accounts").text, "the message is shown once"
+    assert ("is connected." in page, "can now be synced" in page) == (True, True)
+    assert "can now be synced" not in client.get("/accounts").text, "the message is shown once"
     assert statuses(rows) == {"user02": "active"}
     assert not [each for each in caplog.messages if code in each and "HTTP Request" not in each]
     assert code not in page + str(came.headers) + came.text
@@ -130,7 +130,7 @@ def test_the_same_user_renews_an_ended_login(client: TestClient, rows: Store) ->
     connect(client)
     rows.sql("UPDATE accounts SET status = 'needs_login', last_error = 'gone', scope = 'user-library-read'")
     page = client.get("/accounts").text
-    for words in ("has to log in again", "not: playlists, collaborative playlists"):
+    for words in ("login required", "missing: playlists, collaborative playlists"):
         assert words in page
     assert "spotisync login" not in page
     assert "logged in as user02, not user01" in connect(client, "user02", only="user01").lower()
@@ -146,8 +146,8 @@ def test_explains_errors_and_how_to_fix_them(client: TestClient, simulator: Serv
     assert "was denied on Spotify" in connect(client, "cancel")
     other = consent(client)
     assert "another attempt" in said(client, client.get(re.sub("state=[^&]+", "state=x", other)))
-    assert "belongs to no login" in said(client, client.get(other)), "a login attempt is valid once"
-    assert "belongs to no login" in said(client, client.get("/accounts/callback"))
+    assert "not started a login" in said(client, client.get(other)), "a login attempt is valid once"
+    assert "not started a login" in said(client, client.get("/accounts/callback"))
     late = consent(client)
     simulator.control.settings(clock_offset=700)
     assert "for a few minutes" in said(client, client.get(late))
@@ -161,16 +161,16 @@ def test_explains_errors_and_how_to_fix_them(client: TestClient, simulator: Serv
 def test_ignores_an_invalid_cookie(client: TestClient) -> None:
     for value in ("", "x" * 3000, "gAAAAA"):
         answered = client.get("/accounts/callback?code=x&state=y", headers={"Cookie": f"spotisync_login={value}"})
-        assert "belongs to no login" in said(client, answered)
+        assert "not started a login" in said(client, answered)
 
 
 @pytest.mark.parametrize(
-    ("redirect_uri", "host", "uri", "elsewhere", "words"),
+    ("redirect_uri", "host", "uri", "other_page", "message"),
     [
         (CALLBACK, "127.0.0.1:8420", CALLBACK, None, None),
         ("http://127.0.0.1/accounts/callback", "127.0.0.1:99", "http://127.0.0.1:99/accounts/callback", None, None),
         ("https://x.org/accounts/callback", "x.org", "https://x.org/accounts/callback", None, None),
-        (CALLBACK, "localhost:8420", None, f"{HERE}/accounts", "is connected there"),
+        (CALLBACK, "localhost:8420", None, f"{HERE}/accounts", "Connect accounts on that page"),
         (CALLBACK, "127.0.0.1:8421", None, f"{HERE}/accounts", "at another port"),
         ("https://x.org/accounts/callback", "127.0.0.1:8420", None, "https://x.org/accounts", "at another port"),
         ("http://127.0.0.1:8888/cb", "127.0.0.1:8888", None, None, "not this page"),
@@ -179,11 +179,11 @@ def test_ignores_an_invalid_cookie(client: TestClient) -> None:
     ],
 )
 def test_finds_the_address_that_spotify_redirects_to(
-    redirect_uri: str, host: str, uri: str | None, elsewhere: str | None, words: str | None
+    redirect_uri: str, host: str, uri: str | None, other_page: str | None, message: str | None
 ) -> None:
-    here = find_redirect_target(Settings(_env_file=None, redirect_uri=redirect_uri), host)
-    assert (here.uri, here.elsewhere) == (uri, elsewhere)
-    assert (words or "") in (here.words or "")
+    target = find_redirect_target(Settings(_env_file=None, redirect_uri=redirect_uri), host)
+    assert (target.uri, target.other_page) == (uri, other_page)
+    assert (message or "") in (target.message or "")
 
 
 def test_on_localhost_the_page_links_to_the_redirect_address(client: TestClient) -> None:
@@ -200,9 +200,9 @@ def test_on_localhost_the_page_links_to_the_redirect_address(client: TestClient)
 
 def test_disables_and_enables_an_account(client: TestClient, rows: Store, swept: list[bool]) -> None:
     connect(client)
-    assert "switched off" in said(client, press(client, "/accounts/disable", account="user01"))
+    assert "is disabled" in said(client, press(client, "/accounts/disable", account="user01"))
     assert statuses(rows) == {"user01": "disabled"}
-    assert "synced again" in said(client, press(client, "/accounts/enable", account="user01"))
+    assert "is enabled" in said(client, press(client, "/accounts/enable", account="user01"))
     assert statuses(rows) == {"user01": "active"}
     assert "no account 'x'" in said(client, press(client, "/accounts/enable", account="x"))
     assert swept == [True, True]
@@ -215,7 +215,7 @@ def test_removes_an_account_with_its_data_after_a_confirmation(
     rows.sql("INSERT INTO tracks (id, name, uri) VALUES ('t', 'T', '')")
     rows.sql("INSERT INTO saved_tracks (account_id, track_id, added_at) SELECT id, 't', now() FROM accounts")
     asked = client.get("/accounts/remove?account=user01")
-    assert ("1 saved track<" in asked.text, "for good" in asked.text) == (True, True)
+    assert ("1 saved track<" in asked.text, "deleted permanently" in asked.text) == (True, True)
     page = "/accounts/remove?account=user01"
     unsure = press(client, "/accounts/remove", page, account="user01")
     assert (unsure.status_code, "Nothing was deleted" in unsure.text) == (400, True)
@@ -236,12 +236,12 @@ def served(settings: Settings) -> Iterator[str]:
     thread = Thread(target=server.run)
     thread.start()
     try:
-        wait_until(lambda: server.started, "the server to start", seconds=30)
+        wait_until(lambda: server.started, "the server to start")
         port = server.servers[0].sockets[0].getsockname()[1]
         yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
-        thread.join(30)
+        thread.join(60)
 
 
 def test_logs_in_on_the_command_line_while_the_page_uses_the_port(

@@ -95,7 +95,7 @@ def test_database_reads_do_not_grow_with_the_number_of_viewers(
         assert len(seen) <= 3 + (time.monotonic() - began) * 4
         for viewer in viewers:
             viewer.close()
-        wait_until(lambda: get_broadcast(app).viewers == 0, "all viewers to disconnect", seconds=20)
+        wait_until(lambda: get_broadcast(app).viewers == 0, "all viewers to disconnect")
         left = len(seen)
         store.run("incremental")
         assert web.get(f"{url}/healthz").status_code == 200
@@ -165,11 +165,11 @@ def test_a_disconnected_listener_listens_again(
         viewer.next()
         ended = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
             WHERE datname = current_database() AND query = 'LISTEN spotisync_status'"""
-        wait_until(lambda: store.sql(ended), "a listening session to terminate", seconds=20)
+        wait_until(lambda: store.sql(ended), "a listening session to terminate")
         run = store.run()
         assert viewer.next()[1]["sync_id"] == run.id
         wait_until(
-            lambda: store.sql(ended.replace("pg_terminate_backend(pid)", "pid")), "a new listening session", seconds=20
+            lambda: store.sql(ended.replace("pg_terminate_backend(pid)", "pid")), "a new listening session"
         )
         store.set(run.id, status="failed", completed_at="now()")
         viewer.read_until("failed")

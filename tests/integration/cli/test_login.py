@@ -70,7 +70,7 @@ class Browser:
         return self.pages[-1]
 
     def close(self) -> None:
-        self._thread.join(10)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
 

@@ -80,9 +80,9 @@ def test_the_longer_of_two_cooldowns_counts(gate: Gate) -> None:
 def test_notices_a_cooldown_changed_in_sql_within_a_second(gate: Gate, store: Store) -> None:
     assert gate.find_block("library") is None
     store.block("library")
-    wait_until(lambda: gate.find_block("library") is not None, "the cooldown to be noticed", seconds=1)
+    wait_until(lambda: gate.find_block("library") is not None, "the cooldown to be noticed")
     over(store)
-    wait_until(lambda: gate.find_block("library") is None, "the end of the cooldown to be noticed", seconds=1)
+    wait_until(lambda: gate.find_block("library") is None, "the end of the cooldown to be noticed")
 
 
 def test_another_process_notices_a_cooldown_within_a_second(gate: Gate, store: Store) -> None:
@@ -90,7 +90,7 @@ def test_another_process_notices_a_cooldown_within_a_second(gate: Gate, store: S
     assert other.find_block("artists") is None
     gate.record_429("artists", "30", quota=False)
     assert gate.find_block("artists") is not None
-    wait_until(lambda: other.find_block("artists") is not None, "the other process to notice the cooldown", seconds=1)
+    wait_until(lambda: other.find_block("artists") is not None, "the other process to notice the cooldown")
 
 
 def test_ignores_the_cooldown_of_another_app(gate: Gate, store: Store) -> None:
@@ -147,7 +147,7 @@ def test_clearing_cooldowns_resets_the_doubling(gate: Gate, store: Store) -> Non
     with store.database.begin() as connection:
         assert clear(connection, CLIENT, "artists") == ["artists"]
         assert clear(connection, CLIENT, "library") == []
-    wait_until(lambda: gate.find_block("artists") is None, "the end of the cooldown to be noticed", seconds=1)
+    wait_until(lambda: gate.find_block("artists") is None, "the end of the cooldown to be noticed")
     assert gate.find_block("albums")
     gate.record_429("artists", None, quota=True)
     assert abs(seconds(store, "artists") - 3600) <= 2

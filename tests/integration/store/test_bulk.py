@@ -110,7 +110,7 @@ def test_replaces_lists_of_children_exactly(store: Store) -> None:
 
 def test_transactions_that_write_in_opposite_order_both_succeed(store: Store) -> None:
     upsert(store, artist("a"), artist("b"))
-    meet, tries, done = Barrier(2, timeout=10), {"a": 0, "b": 0}, []
+    meet, tries, done = Barrier(2, timeout=60), {"a": 0, "b": 0}, []
 
     def write(first: str, second: str) -> None:
         def work(connection: Connection) -> str:
@@ -158,7 +158,7 @@ def test_workers_that_write_one_catalogue_in_opposite_order_succeed(
 ) -> None:
     """Transactions wait for each other or are retried, so no error is raised."""
     hasty = Database(f"{database_url}&options=-c%20deadlock_timeout%3D20")
-    ids, rounds, meet = [f"{n:02}" for n in range(40)], 12, Barrier(2, timeout=30)
+    ids, rounds, meet = [f"{n:02}" for n in range(40)], 12, Barrier(2, timeout=60)
     tries: list[str] = []
     errors: list[Exception] = []
 

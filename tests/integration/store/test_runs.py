@@ -70,7 +70,7 @@ def test_a_claimant_is_dead_when_its_database_session_has_ended(store: Store, da
     assert store.claim(run, worker.get_claimant())
     assert store.claim(run) is None
     worker.close()
-    wait_until(lambda: store.claim(run) is not None, "the claim of the ended session to be taken over", seconds=5)
+    wait_until(lambda: store.claim(run) is not None, "the claim of the ended session to be taken over")
 
 
 def test_a_reused_process_id_is_not_the_claimant(store: Store) -> None:
@@ -176,7 +176,7 @@ def test_a_parked_run_has_no_batch_while_another_run_is_created(store: Store) ->
         runs.find(connection, store.account_id, "incremental", None)
         claiming = Thread(target=lambda: tokens.append(store.claim(parked)))
         claiming.start()
-        wait_until(lambda: waits_for_a_lock(store), "a session to wait for a lock", seconds=5)
+        wait_until(lambda: waits_for_a_lock(store), "a session to wait for a lock")
         runs.create(connection, store.account_id, "incremental", "cli", None, None)
     claiming.join()
     assert tokens == [None]
@@ -197,7 +197,7 @@ def test_a_trigger_during_the_claim_of_a_parked_run_makes_a_pending_one(store: S
     with store.database.begin() as connection:
         assert runs.claim(connection, parked, uuid4(), presence, 100)
         triggering.start()
-        wait_until(lambda: waits_for_a_lock(store), "a session to wait for a lock", seconds=5)
+        wait_until(lambda: waits_for_a_lock(store), "a session to wait for a lock")
     triggering.join()
     assert store.look(made[0]).status == "pending"
 
@@ -211,7 +211,6 @@ def test_the_presence_session_survives_the_idle_session_timeout(database_url: st
         wait_until(
             lambda: not store.sql("SELECT 1 FROM pg_stat_activity WHERE pid = :pid", pid=idle),
             "the idle session to end",
-            seconds=10,
         )
         assert store.sql("SELECT 1 FROM pg_stat_activity WHERE pid = :pid", pid=presence.pid)
         assert impatient.get_claimant() == presence
@@ -271,7 +270,7 @@ def test_a_cancel_during_a_commit_waits_and_then_takes_effect(store: Store) -> N
     with store.database.begin() as connection:
         assert runs.lock_claim(connection, run.id, token)
         cancelling.start()
-        wait_until(lambda: waits_for_a_lock(store), "a session to wait for a lock", seconds=5)
+        wait_until(lambda: waits_for_a_lock(store), "a session to wait for a lock")
         assert runs.advance(connection, run, token, "tracks", 1, "library")
     cancelling.join()
     assert (store.look(run.id).status, store.look(run.id).seq) == ("cancelled", 1)
@@ -547,7 +546,7 @@ def test_recording_calls_locks_the_run_before_its_events(store: Store) -> None:
     with store.database.begin() as connection:
         assert runs.get(connection, run.id, lock=True)
         writing.start()
-        wait_until(lambda: store.sql(WAITS_FOR_LOCK), "a session to wait for a lock", seconds=20)
+        wait_until(lambda: store.sql(WAITS_FOR_LOCK), "a session to wait for a lock")
         connection.execute(text("SELECT 1 FROM run_events FOR UPDATE NOWAIT"))
     writing.join()
     assert store.one("SELECT calls FROM run_events WHERE sync_id = :id", id=run.id) == 3

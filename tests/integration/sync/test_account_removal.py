@@ -44,7 +44,7 @@ def held(context: Context, simulator: Server, run: Run) -> Any:
     simulator.control.add_fault(kind="hold", path="/v1/me/tracks")
     threads = ThreadPoolExecutor(1)
     future: Future[Outcome] = threads.submit(run_batch, context, run.id, run.phase, run.seq)
-    wait_until(simulator.control.held_requests, "a held request", seconds=30)
+    wait_until(simulator.control.held_requests, "a held request")
 
     def release() -> Outcome:
         simulator.control.release()
@@ -164,9 +164,9 @@ def test_a_removal_succeeds_despite_a_concurrent_write(context: Context, account
         connection.execute(text("SET LOCAL lock_timeout = '3s'"))
         connection.execute(text("UPDATE playback SET last_error = 'x' WHERE account_id = :id"), {"id": id_})
         removing.start()
-        wait_until(lambda: store.sql(WAITS_FOR_LOCK), "a session to wait for a lock", seconds=20)
+        wait_until(lambda: store.sql(WAITS_FOR_LOCK), "a session to wait for a lock")
         connection.execute(text("SELECT 1 FROM accounts WHERE id = :id FOR KEY SHARE"), {"id": id_})
-    removing.join(20)
+    removing.join(60)
     assert store.sql("SELECT 1 FROM accounts") == []
 
 

@@ -34,7 +34,7 @@ class Worker:
         self.simulator.control.add_fault(kind="hold", **hold)
         with ThreadPoolExecutor(1) as threads:
             done = threads.submit(work)
-            wait_until(self.simulator.control.held_requests, "a held request", seconds=20)
+            wait_until(self.simulator.control.held_requests, "a held request")
             self.asked.set()
             assert done.exception(20) or True
         return done
@@ -117,7 +117,7 @@ def test_a_stop_waits_for_a_refresh_in_progress(
     simulator.control.add_fault(kind="hold", path="/api/token", when="reply")
     with ThreadPoolExecutor(1) as threads:
         done = threads.submit(driver.step, worker.context, run)
-        wait_until(simulator.control.held_requests, "a held request", seconds=20)
+        wait_until(simulator.control.held_requests, "a held request")
         worker.asked.set()
         with pytest.raises(TimeoutError):
             done.result(0.6)

@@ -26,7 +26,7 @@ def place() -> Iterator[Path]:
     path.chmod(0o711)  # as root, servers run as the user nobody
     yield path
     try:
-        wait_until(lambda: not processes_of(path), "all processes to end", seconds=30)
+        wait_until(lambda: not processes_of(path), "all processes to end")
     finally:
         for pid in processes_of(path):
             with suppress(ProcessLookupError):

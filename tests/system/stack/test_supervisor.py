@@ -162,4 +162,4 @@ def test_a_second_signal_kills_immediately(place: Path, start: Start) -> None:
     program.send_signal(signal.SIGINT)
     wait_until(lambda: "deaf-worker" in (place / "order").read_text(), "the worker to ignore the signal")
     program.send_signal(signal.SIGINT)
-    assert program.wait(30) == 0
+    assert program.wait(60) == 0

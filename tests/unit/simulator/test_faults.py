@@ -108,7 +108,7 @@ def beside() -> Callable[[Callable[[], Any]], Callable[[], Any]]:
         thread.start()
 
         def wait() -> Any:
-            thread.join(20)
+            thread.join(60)
             return answers[0]
 
         return wait
@@ -123,7 +123,7 @@ def test_an_edit_can_happen_while_a_request_is_held(
     total = reader.json("/me/tracks")["total"]
     server.control.add_fault(kind="hold", path="/me/tracks", when=when)
     wait = beside(lambda: reader.json("/me/tracks")["total"])
-    (held,) = wait_until(server.control.held_requests, "a held request", seconds=20)
+    (held,) = wait_until(server.control.held_requests, "a held request")
     assert held["path"] == "/v1/me/tracks"
     server.control.edit("like")
     assert server.control.release(held["hold"]) == 1
@@ -135,7 +135,7 @@ def test_stopping_releases_held_requests(beside: Any) -> None:
     with start("tiny") as server, Reader(server.url, server.access_token()) as reader:
         server.control.add_fault(kind="hold")
         wait = beside(lambda: reader.get("/me").status_code)
-        wait_until(server.control.held_requests, "a held request", seconds=20)
+        wait_until(server.control.held_requests, "a held request")
         server.stop()
         assert wait() == 200
 
@@ -158,7 +158,7 @@ def test_a_rule_matches_by_path_family_account_and_method(server: Server, reader
     assert reader.get("/me/player/recently-played").status_code == 501
     with Reader(server.url, server.access_token("user02")) as other:
         assert other.get("/me").status_code == 502
-    assert reader.session.post(f"{server.url}/api/token", timeout=5).status_code == 503
+    assert reader.session.post(f"{server.url}/api/token", timeout=60).status_code == 503
     assert server.control.clear_faults() == 4
     assert reader.get("/me/tracks", limit=20, offset=20).status_code == 200
 

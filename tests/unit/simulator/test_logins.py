@@ -19,7 +19,7 @@ REDIRECT = "http://127.0.0.1:9/callback"
 
 
 def token(server: Server, **form: Any) -> requests.Response:
-    return requests.post(f"{server.url}/api/token", data={"client_id": "app", **form}, timeout=5)
+    return requests.post(f"{server.url}/api/token", data={"client_id": "app", **form}, timeout=60)
 
 
 def refresh(server: Server, refresh_token: str) -> requests.Response:
@@ -29,7 +29,7 @@ def refresh(server: Server, refresh_token: str) -> requests.Response:
 def authorize(server: Server, user: str = "user01", **query: Any) -> requests.Response:
     asked = {"client_id": "app", "response_type": "code", "redirect_uri": REDIRECT, "state": "s1"}
     asked |= {"as": user, **query} if user else query
-    return requests.get(f"{server.url}/authorize", params=asked, timeout=5, allow_redirects=False)
+    return requests.get(f"{server.url}/authorize", params=asked, timeout=60, allow_redirects=False)
 
 
 def sent_back(reply: requests.Response) -> dict[str, str]:
@@ -58,9 +58,9 @@ def test_the_seed_determines_the_first_refresh_tokens(server: Server) -> None:
 
 def test_accepts_basic_authentication(server: Server) -> None:
     form = {"grant_type": "refresh_token", "refresh_token": server.refresh_token()}
-    reply = requests.post(f"{server.url}/api/token", data=form, auth=("app", "secret"), timeout=5)
+    reply = requests.post(f"{server.url}/api/token", data=form, auth=("app", "secret"), timeout=60)
     assert reply.status_code == 200
-    nobody = requests.post(f"{server.url}/api/token", data=form, timeout=5)
+    nobody = requests.post(f"{server.url}/api/token", data=form, timeout=60)
     assert (nobody.status_code, nobody.json()["error"]) == (400, "invalid_client")
 
 
@@ -68,7 +68,7 @@ def test_serves_only_the_configured_client(server: Server) -> None:
     server.control.settings(client_id="mine", client_secret="right")
     form = {"grant_type": "refresh_token", "refresh_token": server.refresh_token()}
     statuses = [
-        requests.post(f"{server.url}/api/token", data=form, auth=pair, timeout=5).status_code
+        requests.post(f"{server.url}/api/token", data=form, auth=pair, timeout=60).status_code
         for pair in (("mine", "right"), ("mine", "wrong"), ("other", "right"))
     ]
     assert statuses == [200, 400, 400]
@@ -188,7 +188,7 @@ def test_the_login_page_lets_the_user_choose_an_account(server: Server) -> None:
     links = {id_: unescape(link) for id_, link in re.findall(r'id="(\w+)" href="([^"]+)"', page.text)}
     assert links.keys() == {"user01", "user02", "cancel"}
     answers = {
-        id_: sent_back(requests.get(server.url + link, timeout=5, allow_redirects=False)) for id_, link in links.items()
+        id_: sent_back(requests.get(server.url + link, timeout=60, allow_redirects=False)) for id_, link in links.items()
     }
     assert answers["cancel"] == {"error": "access_denied", "state": '"><s>'}
     form = {"grant_type": "authorization_code", "code": answers["user02"]["code"], "redirect_uri": REDIRECT}
@@ -198,7 +198,7 @@ def test_the_login_page_lets_the_user_choose_an_account(server: Server) -> None:
 def test_asks_for_consent_again_only_if_the_app_requests_the_dialog(server: Server) -> None:
     def visit(**query: str) -> requests.Response:
         asked = {"client_id": "app", "response_type": "code", "redirect_uri": REDIRECT, "scope": "a", **query}
-        return browser.get(f"{server.url}/authorize", params=asked, timeout=5, allow_redirects=False)
+        return browser.get(f"{server.url}/authorize", params=asked, timeout=60, allow_redirects=False)
 
     with requests.Session() as browser:
         assert visit().status_code == 200
@@ -236,7 +236,7 @@ def test_rejects_missing_wrong_and_expired_bearer_tokens() -> None:
             ({"Authorization": "Bearer nonsense"}, "Invalid access token"),
             ({"Authorization": f"Bearer {access}"}, "The access token expired"),
         ):
-            reply = requests.get(f"{server.url}/v1/me", headers=headers, timeout=5)
+            reply = requests.get(f"{server.url}/v1/me", headers=headers, timeout=60)
             assert reply.status_code == 401
             assert reply.json() == {"error": {"status": 401, "message": message}}
             assert message in reply.headers["WWW-Authenticate"]

@@ -54,7 +54,7 @@ def test_spotipy_keeps_the_headers_of_a_429(server: Server, client: spotipy.Spot
 def test_spotipy_refreshes_tokens_at_the_simulator(server: Server) -> None:
     with requests.Session() as session:
         auth = spotipy.SpotifyOAuth(
-            "app", "secret", "http://127.0.0.1:9/callback", requests_session=session, requests_timeout=5,
+            "app", "secret", "http://127.0.0.1:9/callback", requests_session=session, requests_timeout=60,
             cache_handler=spotipy.MemoryCacheHandler(),
         )  # fmt: skip
         auth.OAUTH_TOKEN_URL = f"{server.url}/api/token"
