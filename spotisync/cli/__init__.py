@@ -1,13 +1,13 @@
-"""The command line: `spotisync`. What a command needs it imports itself, so that `--help` is quick."""
+"""The command line. Commands import their dependencies when they run, so that `--help` is fast."""
 
 import sys
 
 
 def main() -> None:
     from spotisync.cli.app import app
-    from spotisync.cli.exit_codes import report
+    from spotisync.cli.exit_codes import report_error
 
     try:
         app()
-    except Exception as error:  # noqa: BLE001 (the edge of the process)
-        sys.exit(report(error))
+    except Exception as error:  # noqa: BLE001 (last resort: every error becomes a message and an exit code)
+        sys.exit(report_error(error))

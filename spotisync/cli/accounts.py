@@ -1,4 +1,4 @@
-"""`spotisync accounts`: whose libraries are synced."""
+"""`spotisync accounts`: manage the Spotify accounts whose libraries are synced."""
 
 import sys
 from datetime import UTC, datetime
@@ -6,76 +6,80 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spotisync.cli.options import AsJson
+from spotisync.cli.common import AsJson, open_context, open_database
 from spotisync.cli.output import console, print_json, print_text
-from spotisync.cli.resources import open_context, open_database
 from spotisync.core.oauth import LOGIN
 
 if TYPE_CHECKING:
     from spotisync.core.oauth import LoginState
     from spotisync.store.accounts import Account
 
-    Found = list[tuple[Account, LoginState]]
+app = typer.Typer(help="Manage the accounts whose libraries are synced.", no_args_is_help=True)
 
-app = typer.Typer(help="Whose libraries are synced.", no_args_is_help=True)
-
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Spotify user id.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Spotify user ID.")]
 
 
 @app.command("list", epilog="Example: spotisync accounts list --json")
 def list_(*, json: AsJson = False) -> None:
-    """List the accounts, and whether each can be synced."""
+    """List the accounts with their status and the expiry of their logins."""
     from spotisync.store import accounts
 
     with open_database() as database, database.begin() as connection:
-        standing = {each.account: each for each in accounts.login_states(connection)}
-        every = accounts.list_accounts(connection)
-    found = [(each, standing[each.spotify_user_id]) for each in every if each.spotify_user_id in standing]
+        logins = {each.account: each for each in accounts.list_login_states(connection)}
+        found = accounts.list_accounts(connection)
+    rows = [(each, logins[each.spotify_user_id]) for each in found if each.spotify_user_id in logins]
     if json:
-        print_json([_plain(*each) for each in found])
-    elif found:
-        _print_table(found)
+        print_json([_as_dict(*row) for row in rows])
+    elif rows:
+        _print_table(rows)
     else:
-        print_text(f"There is no account yet. Log in: {LOGIN}")
+        print_text(f"No account yet. Log in: {LOGIN}")
 
 
 @app.command(epilog="Example: spotisync accounts add --refresh-token-stdin < token.txt")
 def add(
     *,
     refresh_token_stdin: Annotated[
-        bool, typer.Option("--refresh-token-stdin", help="Read the account's refresh token from stdin.")
+        bool, typer.Option("--refresh-token-stdin", help="Read the refresh token from stdin. Required.")
     ] = False,
     authorised_at: Annotated[
         str | None,
         typer.Option(
-            help="When the person agreed: 2026-11-22T20:00:00Z; default: now. Spotify ends a login half a year later."
+            help="When the user consented, for example 2026-11-22T20:00:00Z. Default: now. Spotify ends the login six "
+            "months later."
         ),
     ] = None,
 ) -> None:
-    """Add an account by a refresh token of your Spotify app, or give one a new token. It is stored encrypted."""
+    """Add an account by its refresh token, or replace the token of an existing one.
+
+    The token must have been issued to your Spotify app. Tokens are stored encrypted.
+    """
     if not refresh_token_stdin:
         raise typer.BadParameter(
-            f"say where the token comes from: --refresh-token-stdin. To log in by a browser: {LOGIN}"
+            f"pass the refresh token on stdin, with --refresh-token-stdin. To log in with a browser: {LOGIN}"
         )
-    when = _time(authorised_at) if authorised_at else None
+    when = _parse_time(authorised_at) if authorised_at else None
     token = _read_token()
 
-    from spotisync.sync import accounts as enrol
+    from spotisync.sync import accounts
 
     with open_context() as context:
-        account = enrol.add(context, token, when)
+        account = accounts.add(context, token, when)
     print_text(f"Added {account.spotify_user_id}. Sync its library: spotisync sync full --wait")
 
 
 @app.command(epilog="Example: spotisync accounts enable alice")
 def enable(name: Name) -> None:
-    """Sync this account again."""
+    """Resume the syncs of a disabled account."""
     _set_status(name, "active")
 
 
 @app.command(epilog="Example: spotisync accounts disable alice")
 def disable(name: Name) -> None:
-    """End the sync of this account that is going, and start no more; what is stored stays."""
+    """Stop syncing an account.
+
+    Its current sync is cancelled. Its data is kept.
+    """
     from spotisync import canvas
 
     _set_status(name, "disabled")
@@ -83,81 +87,86 @@ def disable(name: Name) -> None:
 
 
 @app.command(epilog="Example: spotisync accounts remove alice --yes")
-def remove(name: Name, *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
-    """Delete the account, its runs, saved tracks and playlists; artists, albums and tracks stay."""
+def remove(
+    name: Name, *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False
+) -> None:
+    """Delete an account and its data.
+
+    Its runs, saved items, playlists and plays are deleted. Artists, albums and tracks are kept.
+    """
     from spotisync import canvas
-    from spotisync.store import accounts
-    from spotisync.sync import accounts as enrol
+    from spotisync.store.accounts import find_account
+    from spotisync.sync import accounts
 
     with open_database() as database, database.begin() as connection:
-        accounts.find_account(connection, name)
+        find_account(connection, name)
     if not yes:
-        typer.confirm(f"Delete {name} with all that was synced for it?", abort=True)
+        typer.confirm(f"Delete {name} and all data synced for it?", abort=True)
     with open_context() as context:
-        enrol.remove(context, name)
+        accounts.remove(context, name)
     canvas.request_sweep()
     print_text(f"Removed {name}.")
 
 
 def _set_status(name: str, status: str) -> None:
-    from spotisync.sync import accounts as enrol
+    from spotisync.sync import accounts
 
     with open_context() as context:
-        account = enrol.set_status(context, name, status)
+        account = accounts.set_status(context, name, status)
     print_text(f"{account.spotify_user_id} is {account.status}.")
 
 
 def _read_token() -> str:
-    """From a terminal it is asked for, and not shown."""
+    """Read the token from stdin; on a terminal, prompt for it without echo."""
     from getpass import getpass
 
     token = (getpass("Refresh token: ") if sys.stdin.isatty() else sys.stdin.read()).strip()
     if not token or len(token.split()) > 1:
-        raise typer.BadParameter("there is no refresh token on stdin: one word is expected")
+        raise typer.BadParameter("expected one refresh token on stdin, without whitespace")
     return token
 
 
-def _time(text: str) -> datetime:
+def _parse_time(value: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(value)
     except ValueError:
-        raise typer.BadParameter("write it as 2026-11-22T20:00:00Z", param_hint="--authorised-at") from None
+        raise typer.BadParameter("expected a time such as 2026-11-22T20:00:00Z", param_hint="--authorised-at") from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     if moment > datetime.now(UTC):
-        raise typer.BadParameter("that is yet to come", param_hint="--authorised-at")
+        raise typer.BadParameter("this time is in the future", param_hint="--authorised-at")
     return moment
 
 
-def _plain(account: "Account", standing: "LoginState") -> dict[str, Any]:
+def _as_dict(account: "Account", login: "LoginState") -> dict[str, Any]:
     return {
         "spotify_user_id": account.spotify_user_id,
         "spotify_account_id": account.spotify_account_id,
         "display_name": account.display_name,
         "status": account.status,
         "authorised_at": account.authorised_at.isoformat() if account.authorised_at else None,
-        "expires_at": standing.expires_at.isoformat() if standing.expires_at else None,
-        "missing_scopes": list(standing.missing),
+        "expires_at": login.expires_at.isoformat() if login.expires_at else None,
+        "missing_scopes": list(login.missing),
         "created_at": account.created_at.isoformat(),
         "last_error": account.last_error,
-        "warning": standing.warning,
+        "warning": login.warning,
     }
 
 
-def _print_table(found: "Found") -> None:
+def _print_table(rows: "list[tuple[Account, LoginState]]") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("account", "name", "status", "authorised", "good until", box=None)
-    for account, standing in found:
+    table = Table("account", "name", "status", "authorised", "expires", box=None)
+    for account, login in rows:
         cells = account.spotify_user_id, account.display_name or "", account.status
-        table.add_row(*map(Text, (*cells, _day(account.authorised_at), _day(standing.expires_at))))
+        table.add_row(*map(Text, (*cells, _format_day(account.authorised_at), _format_day(login.expires_at))))
     console().print(table)
-    for account, standing in found:
-        if standing.warning:
-            print_text(standing.warning)
+    for account, login in rows:
+        if login.warning:
+            print_text(login.warning)
         elif account.last_error:
             print_text(f"{account.spotify_user_id}: {account.last_error}")
 
 
-def _day(moment: datetime | None) -> str:
+def _format_day(moment: datetime | None) -> str:
     return f"{moment.astimezone():%Y-%m-%d}" if moment else ""

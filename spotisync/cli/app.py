@@ -1,5 +1,6 @@
-"""All commands, by the names that scripts rely on."""
+"""The command tree."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -17,7 +18,6 @@ from spotisync.cli import (
     notify,
     psql,
     schedule,
-    simulator,
     status,
     sync,
     up,
@@ -27,17 +27,17 @@ from spotisync.cli.output import show_warnings
 
 app = typer.Typer(
     name="spotisync",
-    help="Your Spotify library in your own Postgres, complete and current.",
-    epilog="Begin with: spotisync demo. It needs no Spotify account and nothing installed.",
+    help="Keep a complete, current copy of your Spotify library in your own PostgreSQL.",
+    epilog="To try it: spotisync demo. The demo needs no Spotify account and no other software.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+PASS_ARGUMENTS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
-def _print_version(wanted: bool) -> None:  # noqa: FBT001 (typer's callback)
-    if wanted:
+def _print_version(requested: bool) -> None:  # noqa: FBT001 (typer's callback)
+    if requested:
         from importlib.metadata import version
 
         typer.echo(f"spotisync {version('spotisync')}")
@@ -45,10 +45,10 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 (typer's callback)
 
 
 @app.callback()
-def _always(
+def _root(
     *,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     del version
@@ -77,13 +77,20 @@ app.command("restore", epilog="Example: SPOTISYNC_DATA_DIR=/new/place spotisync 
 app.command(
     "psql",
     epilog="Example: spotisync psql -c 'SELECT count(*) FROM saved_tracks'",
-    context_settings=PASSED_ON,
+    context_settings=PASS_ARGUMENTS_ON,
 )(psql.psql)
 app.add_typer(db.app, name="db")
 app.command("doctor", epilog="Example: spotisync doctor --offline")(doctor.doctor)
-app.command(
+
+
+@app.command(
     "simulator",
-    help="Run the Spotify simulator alone; `spotisync simulator --help` lists its options.",
     epilog="Example: spotisync simulator --library small --port 8421",
-    context_settings={**PASSED_ON, "help_option_names": []},
-)(simulator.simulator)
+    context_settings={**PASS_ARGUMENTS_ON, "help_option_names": []},
+)
+def _simulator(context: typer.Context) -> None:
+    """Run the Spotify simulator, without anything else."""
+    from spotisync.simulator.__main__ import main
+
+    sys.argv = ["spotisync simulator", *context.args]
+    main()

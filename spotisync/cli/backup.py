@@ -1,66 +1,73 @@
-"""`spotisync backup` and `restore`: the whole database as one file, that each later PostgreSQL can read."""
+"""`spotisync backup` and `restore`: the database as one file, which any later PostgreSQL can read."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spotisync.cli.common import open_database
 from spotisync.cli.output import console, print_text
-from spotisync.cli.resources import open_database
 from spotisync.core.oauth import LOGIN
 from spotisync.errors import Fatal, Misconfigured, Unavailable
 
 if TYPE_CHECKING:
     from spotisync.settings import Settings
-    from spotisync.stack.backup import Tell
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Replaced when the new one is whole, not before.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="File to write; replaced once the backup is complete."),
+    ],
 ) -> None:
-    """Write all tables to one file. It can be done while syncs go on, and while nothing runs."""
+    """Write the database to one file.
+
+    Works while syncs run, and also while spotisync is stopped.
+    """
     from spotisync.settings import settings
     from spotisync.stack import backup as programs
 
     chosen = settings()
     if not file.absolute().parent.is_dir():
-        raise typer.BadParameter(f"there is no directory {file.absolute().parent}", param_hint="FILE")
-    with _server(chosen), _telling("backing up") as tell:
-        programs.dump(chosen, file, tell)
-    print_text(f"{file}: {file.stat().st_size / 1e6:,.1f} MB. Logins in it are encrypted: {_where_the_key_is(chosen)}")
+        raise typer.BadParameter(f"no such directory: {file.absolute().parent}", param_hint="FILE")
+    with _running_server(chosen), _progress("backing up") as show:
+        programs.dump(chosen, file, show)
+    print_text(f"{file}: {file.stat().st_size / 1e6:,.1f} MB. The logins in it are encrypted. {_key_hint(chosen)}")
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="A backup.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="File written by backup.")],
 ) -> None:
-    """Read a backup into a database without accounts, such as that of a new data dir. All of it, or nothing."""
+    """Restore a backup into a database without accounts.
+
+    Use a new data directory, for example. Either the whole backup is restored, or nothing.
+    """
     from spotisync.settings import settings
     from spotisync.stack import backup as programs
     from spotisync.store import migrate
 
     chosen = settings()
     programs.check_backup(chosen, file)
-    with _alone(chosen):
-        _check_empty(chosen)
-        with _telling("restoring") as tell:
-            programs.restore(chosen, file, tell)
+    with programs.embedded_server(chosen) if chosen.embedded_postgres else nullcontext():
+        _clear_if_empty(chosen)
+        with _progress("restoring") as show:
+            programs.restore(chosen, file, show)
         migrate.upgrade(chosen.database)
-        names = _accounts()
-        print_text(f"Restored: {', '.join(names) or 'no account was in it'}.")
-        _tell_of_logins(chosen)
+        names = _list_accounts()
+        print_text(f"Restored accounts: {', '.join(names) or 'none'}.")
+        _warn_about_key(chosen)
 
 
-def _where_the_key_is(chosen: "Settings") -> str:
-    if chosen.embedded_postgres and not chosen.secret_key:
-        return f"keep {chosen.data_dir / 'secret.key'} too, apart from it."
-    return "keep SPOTISYNC_SECRET_KEY too, apart from it."
+def _key_hint(chosen: "Settings") -> str:
+    generated = chosen.embedded_postgres and not chosen.secret_key
+    return f"Keep {chosen.data_dir / 'secret.key' if generated else 'SPOTISYNC_SECRET_KEY'} in a separate place."
 
 
 @contextmanager
-def _server(chosen: "Settings") -> Iterator[None]:
-    """The one that runs; else the embedded one, for as long as this lasts."""
+def _running_server(chosen: "Settings") -> Iterator[None]:
+    """Use the server if it is running; otherwise start the embedded one for the duration of the block."""
     from spotisync.stack import backup as programs
 
     try:
@@ -73,47 +80,38 @@ def _server(chosen: "Settings") -> Iterator[None]:
         yield
         return
     if not (chosen.data_dir / "postgres").exists():
-        raise Fatal(f"there is no library in {chosen.data_dir} yet")
+        raise Fatal(f"no library in {chosen.data_dir}; set SPOTISYNC_DATA_DIR to the directory that holds it")
     with programs.embedded_server(chosen):
         yield
 
 
-@contextmanager
-def _alone(chosen: "Settings") -> Iterator[None]:
-    """Nothing of ours works in the database meanwhile, as far as can be known."""
-    from spotisync.stack import backup as programs
+def _clear_if_empty(chosen: "Settings") -> None:
+    """Drop the tables of a database without accounts: newer tables would remain beside those of an older backup.
 
-    if not chosen.embedded_postgres:
-        yield
-        return
-    with programs.embedded_server(chosen):
-        yield
-
-
-def _check_empty(chosen: "Settings") -> None:
-    """Tables without an account hold nothing that is missed; they go, or newer ones would stay beside old ones."""
+    Raises `Fatal` if there is an account.
+    """
     from spotisync.store import migrate
 
-    there, _ = migrate.revisions(chosen.database)
-    if there is None:
+    revision, _ = migrate.get_revisions(chosen.database)
+    if revision is None:
         return
     migrate.upgrade(chosen.database)
-    if names := _accounts():
+    if names := _list_accounts():
         raise Fatal(
-            f"this database holds the library of {', '.join(names)}, which is not overwritten. Restore into another "
-            "one: SPOTISYNC_DATA_DIR or SPOTISYNC_DATABASE_URL says which"
+            f"this database already contains the library of {', '.join(names)}. Choose an empty one: set "
+            "SPOTISYNC_DATA_DIR or SPOTISYNC_DATABASE_URL"
         )
     migrate.downgrade(chosen.database, "base")
 
 
-def _accounts() -> list[str]:
+def _list_accounts() -> list[str]:
     from spotisync.store import accounts
 
     with open_database() as database, database.begin() as connection:
         return [account.spotify_user_id for account in accounts.list_accounts(connection)]
 
 
-def _tell_of_logins(chosen: "Settings") -> None:
+def _warn_about_key(chosen: "Settings") -> None:
     from spotisync.store import accounts
 
     try:
@@ -121,13 +119,13 @@ def _tell_of_logins(chosen: "Settings") -> None:
             accounts.check_key(connection, accounts.TokenVault(chosen.secret_keys()))
     except Misconfigured:
         print_text(
-            "Its logins were encrypted with another key: put the old secret.key into this data dir (or the key into "
-            f"SPOTISYNC_SECRET_KEY), or log in again: {LOGIN}"
+            "The logins in this backup were encrypted with another key. Copy the old secret.key into this data "
+            f"directory (or add the key to SPOTISYNC_SECRET_KEY), or log in again: {LOGIN}"
         )
 
 
 @contextmanager
-def _telling(what: str) -> Iterator["Tell"]:
-    screen = console(stderr=True)
-    with screen.status(what) as shown:
-        yield lambda table: shown.update(f"{what}: {table}")
+def _progress(action: str) -> Iterator[Callable[[str], None]]:
+    """Show the action and the current table on stderr."""
+    with console(stderr=True).status(action) as shown:
+        yield lambda table: shown.update(f"{action}: {table}")

@@ -1,136 +1,196 @@
-"""What `spotisync doctor` looks at: each check says how it stands, in a line, and what to do if it does not.
+"""The checks of `spotisync doctor`. Each returns a finding: one line on the state, and how to fix it.
 
-A further check is a further function here, called in `doctor`.
+To add a check, add a function and call it in `run_checks`.
 """
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
+from celery import Celery
+
+from spotisync.cli.common import open_context, open_database
 from spotisync.cli.exit_codes import FAILED, LOGIN_NEEDED, UNREACHABLE
-from spotisync.core import cures, oauth
+from spotisync.core import hints, oauth
 from spotisync.core.durations import format_duration
 from spotisync.core.oauth import LOGIN
 from spotisync.errors import Fatal, Misconfigured, NeedsLogin, Refused, SpotisyncError, Transient, Unavailable, Wait
+from spotisync.settings import Settings
 from spotisync.status.messages import SWEEPS, WaitState, describe_cooldown
-
-if TYPE_CHECKING:
-    from celery import Celery
-
-    from spotisync.settings import Settings
-    from spotisync.store.accounts import Account, StoredTokens, TokenVault
-    from spotisync.store.apps import BacklogForecast
-    from spotisync.store.cooldowns import Cooldown
+from spotisync.store import accounts, apps, heartbeats, migrate
+from spotisync.store.accounts import Account, StoredTokens, TokenVault
+from spotisync.store.apps import BacklogForecast
+from spotisync.store.cooldowns import Cooldown
+from spotisync.store.database import Database, get_server_time, get_server_version
+from spotisync.sync import Context, cooldowns
+from spotisync.sync.accounts import check_spotify_answers
 
 State = Literal["ok", "warning", "failed"]
 
+QUEUES: Final = ("spotisync.sync", "spotisync.control", "spotisync.playback")
 OLDEST_POSTGRES: Final = 14
-# Beyond, messages that expire and countdowns are not where they should be; beyond the second, tokens neither.
-SKEW: Final = (2.0, 20.0)
-START_WORKER: Final = "start it: spotisync up, or celery -A spotisync worker"
-START_BEAT: Final = "start it: spotisync up, or celery -A spotisync beat"
+# Seconds. Above the first, message expiry and countdowns are wrong; above the second, token expiry is wrong too.
+CLOCK_SKEW_LIMITS: Final = (2.0, 20.0)
+START_WORKER: Final = "start one: spotisync up, or celery -A spotisync worker"
+START_BEAT: Final = "start beat: spotisync up, or celery -A spotisync beat"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """How one thing stands. `code`: with what the command ends if this has failed."""
+    """The result of one check. `code`: the exit code of `spotisync doctor` if the check failed."""
 
     check: str
     state: State
-    words: str
+    message: str
     cure: str | None = None
     code: int = FAILED
+
+
+def run_checks(settings: Settings, *, online: bool) -> Iterator[Finding]:
+    """Run the checks in order of dependency, and skip those whose prerequisites failed."""
+    app, key = check_spotify_app(settings), check_secret_key(settings)
+    yield from (app, key)
+    with open_database(settings) as database:
+        server, is_current = check_database_server(settings, database)
+        yield from server
+        yield from _check_celery()
+        if is_current:
+            with database.begin() as connection:
+                swept = heartbeats.get_last_heartbeat(connection, "sweep")
+                now = get_server_time(connection)
+            yield check_schedule(swept, now, settings.sweep_interval)
+    if is_current and settings.client_id and key.state == "ok":
+        with open_context(settings) as context:
+            yield from _check_each_account(context, online=online)
+            yield _check_backlog(context)
+            with context.database.begin() as connection:
+                now = get_server_time(connection)
+            yield from check_limits(cooldowns.list_cooldowns(context), now, settings.zone)
 
 
 # ---- settings -------------------------------------------------------------------------------------------------------
 
 
-def spotify_app(settings: "Settings") -> Finding:
+def check_spotify_app(settings: Settings) -> Finding:
     try:
         settings.require_client_id()
     except Misconfigured as error:
-        what, _, cure = str(error).partition(". ")
-        return Finding("Spotify app", "failed", what, cure)
+        message, _, cure = str(error).partition(". ")
+        return Finding("Spotify app", "failed", message, cure)
     try:
         oauth.parse_redirect_uri(settings.redirect_uri)
     except Misconfigured as error:
-        what, _, cure = str(error).partition("\n")
-        return Finding("Spotify app", "failed", what, cure)
-    how = "with a secret" if settings.client_secret else "without a secret (PKCE)"
-    return Finding("Spotify app", "ok", f"a client id is set, {how}")
+        message, _, cure = str(error).partition("\n")
+        return Finding("Spotify app", "failed", message, cure)
+    secret = "with a secret" if settings.client_secret else "without a secret (PKCE)"
+    return Finding("Spotify app", "ok", f"client ID set, {secret}")
 
 
-def secret_key(settings: "Settings") -> Finding:
-    from spotisync.store.accounts import TokenVault
-
+def check_secret_key(settings: Settings) -> Finding:
     try:
         keys = settings.secret_keys()
         TokenVault(keys)
     except (Misconfigured, OSError) as error:
-        what, _, cure = str(error).partition(". ")
-        return Finding("secret key", "failed", what, cure or "put Fernet keys there, separated by commas")
-    return Finding("secret key", "ok", "tokens can be encrypted" + (f", {len(keys)} keys" if len(keys) > 1 else ""))
+        message, _, cure = str(error).partition(". ")
+        return Finding("secret key", "failed", message, cure or "set Fernet keys, separated by commas")
+    return Finding("secret key", "ok", f"valid, {len(keys)} keys" if len(keys) > 1 else "valid")
 
 
 # ---- servers --------------------------------------------------------------------------------------------------------
 
 
-def database(read_version: Callable[[], str], *, embedded: bool) -> Finding:
+def check_database_server(settings: Settings, database: Database) -> tuple[list[Finding], bool]:
+    """Check the server, its schema and its clock. Returns also whether the schema is current."""
+
+    def read_version() -> str:
+        with database.begin() as connection:
+            return get_server_version(connection)
+
+    server = check_database(read_version, embedded=settings.embedded_postgres)
+    if server.state == "failed":
+        return [server], False
+    tables = check_tables(*migrate.get_revisions(settings.database))
+    return [server, tables, check_clock(_measure_skew(database))], tables.state == "ok"
+
+
+def check_database(read_version: Callable[[], str], *, embedded: bool) -> Finding:
     try:
         version = read_version()
     except Unavailable as error:
-        return Finding("database", "failed", _upper(str(error)), cures.database_hint(embedded=embedded), UNREACHABLE)
+        message = str(error)
+        message = message[:1].upper() + message[1:]
+        return Finding("database", "failed", message, hints.database_hint(embedded=embedded), UNREACHABLE)
     if int(version.partition(".")[0].partition(" ")[0]) < OLDEST_POSTGRES:
-        return Finding("database", "warning", f"PostgreSQL {version} is old", f"use {OLDEST_POSTGRES} or a later one")
+        message = f"PostgreSQL {version} is older than {OLDEST_POSTGRES}, the oldest supported version"
+        return Finding("database", "warning", message, "upgrade the server")
     return Finding("database", "ok", f"PostgreSQL {version}")
 
 
-def migrations(there: str | None, needed: str | None) -> Finding:
-    if there == needed:
-        return Finding("tables", "ok", f"at {there}, as this version needs them")
-    return Finding("tables", "failed", f"at {there or 'nothing'}, this version needs {needed}", cures.MIGRATIONS)
+def check_tables(current: str | None, needed: str | None) -> Finding:
+    if current == needed:
+        return Finding("tables", "ok", f"schema is up to date, at revision {current}")
+    message = f"schema is at revision {current or 'none'}, this version needs {needed}"
+    return Finding("tables", "failed", message, hints.MIGRATE)
 
 
-def clock(seconds: float) -> Finding:
-    """`seconds`: how far the database's clock is before this machine's."""
-    off = abs(seconds)
-    if off <= SKEW[0]:
+def check_clock(skew: float) -> Finding:
+    """`skew`: seconds by which the database's clock is ahead of this machine's."""
+    seconds = abs(skew)
+    if seconds <= CLOCK_SKEW_LIMITS[0]:
         return Finding("clock", "ok", "this machine and the database agree")
-    way = "behind" if seconds > 0 else "ahead of"
-    words = f"this machine is {format_duration(off)} {way} the database"
-    return Finding("clock", "warning" if off <= SKEW[1] else "failed", words, "let both keep time by NTP")
+    message = f"this machine is {format_duration(seconds)} {'behind' if skew > 0 else 'ahead of'} the database"
+    state: State = "warning" if seconds <= CLOCK_SKEW_LIMITS[1] else "failed"
+    return Finding("clock", state, message, "synchronise both clocks by NTP")
 
 
-def broker(app: "Celery") -> Finding:
+def _measure_skew(database: Database) -> float:
+    with database.begin() as connection:
+        before = time.time()
+        server_time = get_server_time(connection).timestamp()
+        return server_time - (before + time.time()) / 2
+
+
+def _check_celery() -> Iterator[Finding]:
+    from spotisync.celery import app
+
+    broker = check_broker(app)
+    yield broker
+    yield check_result_backend(app)
+    if broker.state == "ok":
+        yield check_workers(get_worker_queues(app, QUEUES), QUEUES)
+
+
+def check_broker(app: Celery) -> Finding:
     connection = app.connection_for_write()
     try:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=3)
-    except Exception as error:  # noqa: BLE001 (each transport has its own kinds)
-        words = f"{connection.as_uri()} can't be reached ({type(error).__name__})"
-        return Finding("broker", "failed", words, cures.BROKER, UNREACHABLE)
+    except Exception as error:  # noqa: BLE001 (each transport raises its own types)
+        message = f"{connection.as_uri()} can't be reached ({type(error).__name__})"
+        return Finding("broker", "failed", message, hints.BROKER, UNREACHABLE)
     finally:
         connection.release()
     return Finding("broker", "ok", connection.as_uri())
 
 
-def backend(app: "Celery") -> Finding:
-    where = app.backend.as_uri()
+def check_result_backend(app: Celery) -> Finding:
+    uri = app.backend.as_uri()
     try:
         app.backend.get_state("spotisync-doctor")
-    except Exception as error:  # noqa: BLE001 (the same)
-        words = f"{where} can't be reached ({type(error).__name__})"
-        cure = "is the server up, and SPOTISYNC_RESULT_BACKEND right?"
-        return Finding("results", "failed", words, cure, UNREACHABLE)
-    return Finding("results", "ok", where)
+    except Exception as error:  # noqa: BLE001 (each backend raises its own types)
+        message = f"{uri} can't be reached ({type(error).__name__})"
+        cure = "check that the server is running and SPOTISYNC_RESULT_BACKEND is correct"
+        return Finding("results", "failed", message, cure, UNREACHABLE)
+    return Finding("results", "ok", uri)
 
 
-# ---- who works ------------------------------------------------------------------------------------------------------
+# ---- workers and beat -----------------------------------------------------------------------------------------------
 
 
-def queues_of_workers(app: "Celery", wanted: Sequence[str]) -> dict[str, list[str]]:
-    """Each worker that answers, and the queues it takes from. A busy machine is asked a second time, with patience."""
+def get_worker_queues(app: Celery, wanted: Sequence[str]) -> dict[str, list[str]]:
+    """Ask each worker for the queues that it consumes; ask again, with a longer timeout, if a queue is missing."""
     found: dict[str, list[str]] = {}
     for seconds in (0.7, 3.0):
         answers: dict[str, Any] = app.control.inspect(timeout=seconds).active_queues() or {}
@@ -140,130 +200,139 @@ def queues_of_workers(app: "Celery", wanted: Sequence[str]) -> dict[str, list[st
     return found
 
 
-def workers(found: dict[str, list[str]], wanted: Sequence[str]) -> Finding:
-    ours = {worker for worker, names in found.items() if set(names) & set(wanted)}
+def check_workers(queues: dict[str, list[str]], wanted: Sequence[str]) -> Finding:
+    """`queues`: of each worker, those that it consumes."""
+    ours = ", ".join(sorted(worker for worker, names in queues.items() if set(names) & set(wanted)))
     if not ours:
-        return Finding("workers", "failed", "none answers, so that nothing is synced", START_WORKER)
-    missing = [name for name in wanted if not any(name in names for names in found.values())]
-    if missing:
-        words = f"none of {', '.join(sorted(ours))} takes from {' and '.join(missing)}"
-        return Finding("workers", "failed", words, f"start one with -Q {','.join(wanted)}, or without -Q")
-    return Finding("workers", "ok", f"{', '.join(sorted(ours))}; every queue has one")
+        return Finding("workers", "failed", "no worker answers, so nothing is synced", START_WORKER)
+    consumed = {name for names in queues.values() for name in names}
+    if missing := [name for name in wanted if name not in consumed]:
+        message = f"none of {ours} consumes {' or '.join(missing)}"
+        return Finding("workers", "failed", message, f"start one with -Q {','.join(wanted)}, or without -Q")
+    return Finding("workers", "ok", f"{ours}; every queue is consumed")
 
 
-def schedule(swept: datetime | None, now: datetime, interval: int) -> Finding:
-    """Beat publishes a sweep every few seconds, and a worker that does it leaves a sign."""
+def check_schedule(swept: datetime | None, now: datetime, interval: int) -> Finding:
+    """Beat publishes a sweep every `interval` seconds; `swept` is when a worker last ran one."""
     if swept is None:
-        return Finding("schedule", "failed", "beat has never run: nothing is synced or sent on by itself", START_BEAT)
-    silent = (now - swept).total_seconds()
-    if silent > SWEEPS * interval:
-        words = f"no sweep for {format_duration(silent)}, so that nothing is synced or sent on by itself"
-        return Finding("schedule", "failed", words, f"if workers run, beat does not; {START_BEAT}")
-    return Finding("schedule", "ok", f"beat runs; the last sweep was {format_duration(silent)} ago")
+        return Finding("schedule", "failed", "beat has never run, so nothing is scheduled or resumed", START_BEAT)
+    age = (now - swept).total_seconds()
+    if age > SWEEPS * interval:
+        message = f"no sweep for {format_duration(age)}, so nothing is scheduled or resumed"
+        return Finding("schedule", "failed", message, f"if workers run, beat does not; {START_BEAT}")
+    return Finding("schedule", "ok", f"beat is running; last sweep {format_duration(age)} ago")
 
 
 # ---- accounts and Spotify -------------------------------------------------------------------------------------------
 
 
-def accounts(found: Sequence["Account"]) -> Finding:
+def _check_each_account(context: Context, *, online: bool) -> Iterator[Finding]:
+    with context.database.begin() as connection:
+        now = get_server_time(connection)
+        found = accounts.list_accounts(connection)
+        tokens = {each.id: accounts.get_tokens(connection, each.id) for each in found}
+        granted = {each.id: accounts.get_scope(connection, each.id) for each in found}
+    yield check_accounts(found)
+    for account in found:
+        if account.status == "disabled":
+            continue
+        token = check_token(account, tokens[account.id], context.vault, now)
+        yield token
+        if scopes := check_scopes(account, granted[account.id]):
+            yield scopes
+        if online and token.state != "failed":
+            yield check_spotify_access(account, lambda each: check_spotify_answers(context, each))
+
+
+def check_accounts(found: Sequence[Account]) -> Finding:
     if not found:
-        return Finding("accounts", "warning", "there is none yet", f"log in: {LOGIN}")
+        return Finding("accounts", "warning", "no account yet", f"log in: {LOGIN}")
     return Finding("accounts", "ok", ", ".join(f"{each.spotify_user_id} ({each.status})" for each in found))
 
 
-def token(account: "Account", stored: "StoredTokens", vault: "TokenVault", now: datetime) -> Finding:
+def check_token(account: Account, stored: StoredTokens, vault: TokenVault, now: datetime) -> Finding:
     check = f"token of {account.spotify_user_id}"
     login = f"log in again: {LOGIN}"
     if account.status == "needs_login" or stored.refresh_token is None:
-        why = account.last_error or "there is none"
-        return Finding(check, "failed", f"login needed: {why}", login, LOGIN_NEEDED)
+        message = f"login needed: {account.last_error or 'no refresh token is stored'}"
+        return Finding(check, "failed", message, login, LOGIN_NEEDED)
     try:
         vault.decrypt(stored.refresh_token)
     except Misconfigured:
-        cure = "add that key to the list in SPOTISYNC_SECRET_KEY; if it is lost, " + login
-        return Finding(check, "failed", "it was encrypted with a key that is not in SPOTISYNC_SECRET_KEY", cure)
-    standing = oauth.login_state(
+        cure = f"add that key to SPOTISYNC_SECRET_KEY; if it is lost, {login}"
+        return Finding(check, "failed", "encrypted with a key that is not in SPOTISYNC_SECRET_KEY", cure)
+    login_state = oauth.login_state(
         account.spotify_user_id, account.status, account.authorised_at, None, account.last_error, now
     )
-    if standing.warning:
-        what, _, cure = standing.warning.partition("; ")
-        return Finding(check, "warning", what, cure)
-    return Finding(check, "ok", "stored, and can be read")
+    if login_state.warning:
+        message, _, cure = login_state.warning.partition("; ")
+        return Finding(check, "warning", message, cure)
+    return Finding(check, "ok", "stored and readable")
 
 
-def scopes(account: "Account", granted: str | None) -> Finding | None:
-    """None while nobody has noted what was granted."""
+def check_scopes(account: Account, granted: str | None) -> Finding | None:
+    """None while the granted scopes are unknown."""
     if granted is None:
         return None
     check = f"scopes of {account.spotify_user_id}"
-    missing = oauth.missing_scopes(granted)
-    if missing:
+    if missing := oauth.missing_scopes(granted):
         return Finding(check, "warning", f"not granted: {', '.join(missing)}", f"log in again: {LOGIN}")
-    return Finding(check, "ok", "all that is needed")
+    return Finding(check, "ok", "all required scopes are granted")
 
 
-def _done(at: datetime | None, zone: str) -> str:
-    return f", done about {at.astimezone(ZoneInfo(zone)):%Y-%m-%d}" if at else ""
-
-
-def lookups(regime: str | None, found: "Sequence[BacklogForecast]", zone: str) -> Finding:
-    """Which of the two Spotify APIs the app has, and when all artists and albums will have been looked up."""
-    api = {None: "not known yet, the first sync tells", "full": "the full one"}.get(regime, f"the {regime} one")
-    left = [
-        f"{each.left:,} {each.family} to look up" + _done(each.done_at, zone)
-        for each in found
-        if each.left and each.way in {"together", "singly"}
-    ]
-    return Finding("Spotify's API", "ok", "; ".join([api, *left]))
-
-
-def spotify_answers(account: "Account", ask: Callable[["Account"], None]) -> Finding:
-    """Whether Spotify answers this account."""
+def check_spotify_access(account: Account, ask: Callable[[Account], None]) -> Finding:
+    """Check that Spotify answers requests of this account."""
     check = f"Spotify as {account.spotify_user_id}"
     try:
         ask(account)
     except SpotisyncError as error:
-        return _refusal(check, error)
+        return _explain_refusal(check, error)
     return Finding(check, "ok", "answers")
 
 
-def _refusal(check: str, error: SpotisyncError) -> Finding:
+def _explain_refusal(check: str, error: SpotisyncError) -> Finding:
+    message, _, cure = str(error).partition("; ")
     match error:
         case NeedsLogin():
-            return Finding(check, "failed", _first(error), f"log in again: {LOGIN}", LOGIN_NEEDED)
+            return Finding(check, "failed", message, f"log in again: {LOGIN}", LOGIN_NEEDED)
         case Wait():
-            return Finding(check, "warning", "not asked: all requests wait", "spotisync limits list")
+            return Finding(check, "warning", "not checked: all requests are waiting", "see: spotisync limits list")
         case Refused():
-            cure = "is the app's owner still on Premium, and this user on the app's list, at developer.spotify.com?"
+            cure = f"check at {oauth.DASHBOARD} that the app's owner has Premium and this user is on the app's list"
             return Finding(check, "failed", str(error), cure)
         case Transient() | Unavailable():
-            return Finding(
-                check, "failed", str(error), "try again later; is there a way out of this network?", UNREACHABLE
-            )
+            cure = "try again later; check this machine's network access"
+            return Finding(check, "failed", str(error), cure, UNREACHABLE)
         case Fatal():
-            return Finding(check, "failed", _first(error), str(error).partition("; ")[2] or None)
+            return Finding(check, "failed", message, cure or None)
     return Finding(check, "failed", str(error))
 
 
-def limits(blocks: Sequence["Cooldown"], now: datetime, zone: str) -> list[Finding]:
-    if not blocks:
-        return [Finding("limits", "ok", "nothing has to wait")]
+def _check_backlog(context: Context) -> Finding:
+    settings = context.settings
+    client_id = settings.require_client_id()
+    with context.database.begin() as connection:
+        regime = apps.get_regime(connection, client_id)
+        forecasts = apps.forecast_lookups(connection, client_id, settings.enrichment, settings.enrichment_budget)
+    return check_lookups(regime, forecasts, settings.zone)
+
+
+def check_lookups(regime: str | None, forecasts: Sequence[BacklogForecast], zone: str) -> Finding:
+    """Report which Spotify API the app has, and when all pending artists and albums will have been looked up."""
+    parts = [f"{regime} API" if regime else "unknown until the first sync"]
+    for each in forecasts:
+        if each.left and each.way in {"together", "singly"}:
+            done = f", done about {each.done_at.astimezone(ZoneInfo(zone)):%Y-%m-%d}" if each.done_at else ""
+            parts.append(f"{each.left:,} {each.family} to look up{done}")
+    return Finding("Spotify's API", "ok", "; ".join(parts))
+
+
+def check_limits(found: Sequence[Cooldown], now: datetime, zone: str) -> list[Finding]:
+    if not found:
+        return [Finding("limits", "ok", "no cooldown")]
     document = {"as_of": now.isoformat(), "time_zone": zone}
+    cure = "none needed; it expires. If Spotify has lifted it already: spotisync limits clear"
     return [
-        Finding(
-            "limits",
-            "warning",
-            describe_cooldown(document, WaitState(each.until, each.family, each.reason)),
-            "none: it passes. If you know that it is over: spotisync limits clear",
-        )
-        for each in blocks
+        Finding("limits", "warning", describe_cooldown(document, WaitState(each.until, each.family, each.reason)), cure)
+        for each in found
     ]
-
-
-def _first(error: SpotisyncError) -> str:
-    """Without the cure, which stands beside it."""
-    return str(error).partition("; ")[0]
-
-
-def _upper(words: str) -> str:
-    return words[:1].upper() + words[1:]

@@ -1,5 +1,6 @@
-"""`spotisync db`: migrations."""
+"""`spotisync db`: migrations, and the read-only role."""
 
+import secrets
 import sys
 from typing import Annotated
 
@@ -7,12 +8,15 @@ import typer
 
 from spotisync.cli.output import print_text
 
-app = typer.Typer(help="The tables: bring them up to date, or back.", no_args_is_help=True)
+app = typer.Typer(help="Manage the database schema.", no_args_is_help=True)
 
 
 @app.command(epilog="Example: spotisync db upgrade")
 def upgrade() -> None:
-    """Bring the tables up to date. `spotisync up` and `spotisync demo` do it by themselves."""
+    """Migrate the schema to the revision that this version needs.
+
+    The commands up and demo do this at each start.
+    """
     from spotisync.settings import settings
     from spotisync.store import migrate
 
@@ -22,9 +26,9 @@ def upgrade() -> None:
 
 @app.command(epilog="Example: spotisync db downgrade 0001")
 def downgrade(
-    revision: Annotated[str, typer.Argument(metavar="REV", help="`base` drops every table, with all in it.")],
+    revision: Annotated[str, typer.Argument(metavar="REV", help="Target revision; base drops all tables.")],
 ) -> None:
-    """Go back to a revision."""
+    """Migrate the schema back to an older revision."""
     from spotisync.settings import settings
     from spotisync.store import migrate
 
@@ -37,47 +41,47 @@ def downgrade(
 
 @app.command(epilog="Example: spotisync db current")
 def current() -> None:
-    """Say which revision the tables are at, and which one this version needs."""
+    """Show the revision of the schema, and the one that this version needs."""
     from spotisync.settings import settings
     from spotisync.store import migrate
 
-    there, needed = migrate.revisions(settings().database)
-    if there == needed:
-        print_text(f"The tables are at {there}, as this version needs them.")
+    revision, needed = migrate.get_revisions(settings().database)
+    if revision == needed:
+        print_text(f"The schema is up to date, at revision {revision}.")
     else:
-        print_text(f"The tables are at {there or 'nothing'}, this version needs {needed}: spotisync db upgrade")
+        print_text(f"The schema is at revision {revision or 'none'}, this version needs {needed}: spotisync db upgrade")
 
 
 @app.command(epilog="Example: spotisync db reader")
 def reader(
     *,
     password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="Take the password from stdin; else one is made, and printed.")
+        bool,
+        typer.Option("--password-stdin", help="Read the password from stdin. Default: generate and print one."),
     ] = False,
-    drop: Annotated[bool, typer.Option("--drop", help="Remove the role.")] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="Drop the role instead.")] = False,
 ) -> None:
-    """Make a role for dashboards, `spotisync_reader`: it reads the library, no login, and changes nothing."""
-    from spotisync.cli.resources import open_database
+    """Create the role spotisync_reader, for dashboards.
+
+    The role can read the library, but no tokens, and can't write. If it exists, its password is changed.
+    """
+    from spotisync.cli.common import open_database
     from spotisync.store import reader_role
 
     if drop:
         with open_database() as database, database.begin() as connection:
-            gone = reader_role.drop(connection)
-        print_text(f"{reader_role.NAME} is gone." if gone else f"There is no {reader_role.NAME}.")
+            dropped = reader_role.drop(connection)
+        print_text(f"Dropped {reader_role.NAME}." if dropped else f"{reader_role.NAME} does not exist.")
         return
-    password = _password(asked=password_stdin)
+    password = _read_password() if password_stdin else secrets.token_urlsafe(24)
     with open_database() as database, database.begin() as connection:
         reader_role.create_or_update(connection, password)
     print_text(
-        f"{reader_role.NAME} can read the library" + ("." if password_stdin else f", with this password: {password}")
+        f"{reader_role.NAME} can now read the library." + ("" if password_stdin else f" Its password: {password}")
     )
 
 
-def _password(*, asked: bool) -> str:
-    import secrets
-
-    if not asked:
-        return secrets.token_urlsafe(24)
+def _read_password() -> str:
     if not (password := sys.stdin.read().strip()):
-        raise typer.BadParameter("there is no password on stdin", param_hint="--password-stdin")
+        raise typer.BadParameter("expected a password on stdin", param_hint="--password-stdin")
     return password

@@ -1,69 +1,62 @@
-"""`spotisync limits`: how long Spotify has told us to wait."""
+"""`spotisync limits`: the cooldowns that Spotify has imposed."""
 
-from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from spotisync.cli.options import AsJson
+from spotisync.cli.common import AsJson, open_context
 from spotisync.cli.output import print_json, print_text
-from spotisync.cli.resources import open_context
 
-app = typer.Typer(help="Cooldowns: what Spotify has told us to wait for.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from spotisync.store.cooldowns import Cooldown
 
-Family = StrEnum(
-    "Family",
-    {
-        "library": "library",
-        "playlists": "playlists",
-        "artists": "artists",
-        "albums": "albums",
-        "player": "player",
-        "all": "*",
-    },
-)
-WHY = {"rate": "too many requests in a short time", "quota": "the quota is used up"}
+app = typer.Typer(help="List and clear cooldowns: requests that Spotify has blocked for a time.", no_args_is_help=True)
+
+Family = Literal["library", "playlists", "artists", "albums", "player", "*"]
+REASONS: Final = {"rate": "too many requests in a short time", "quota": "quota used up"}
 
 
 @app.command("list", epilog="Example: spotisync limits list")
 def list_(*, json: AsJson = False) -> None:
-    """Say which requests have to wait, until when, and why."""
+    """List the cooldowns: which requests wait, until when, and why."""
     from spotisync.sync import cooldowns
 
     with open_context() as context:
-        blocks = cooldowns.list_cooldowns(context)
+        found = cooldowns.list_cooldowns(context)
     if json:
-        return print_json([_plain(block) for block in blocks])
-    for block in blocks:
-        what = "every request" if block.family == "*" else f"requests of {block.family}"
-        print_text(f"{what} until {block.until.astimezone():%Y-%m-%d %H:%M:%S}: {WHY[block.reason]}")
-    if not blocks:
-        print_text("Nothing has to wait.")
+        return print_json([_as_dict(each) for each in found])
+    for each in found:
+        requests = "All requests wait" if each.family == "*" else f"Requests of {each.family} wait"
+        print_text(f"{requests} until {each.until.astimezone():%Y-%m-%d %H:%M:%S}: {REASONS[each.reason]}.")
+    if not found:
+        print_text("No cooldowns.")
     return None
 
 
 @app.command(epilog="Example: spotisync limits clear artists")
 def clear(
     family: Annotated[
-        Family | None, typer.Argument(help="Only of this family; `*` is the one of all requests.")
+        Family | None,
+        typer.Argument(help="Clear only this family; * is the cooldown of all requests."),
     ] = None,
 ) -> None:
-    """End cooldowns, on your word that they are over; Spotify answers with longer ones if they are not."""
+    """Clear cooldowns.
+
+    Use this only if Spotify has lifted them: requests during a cooldown lead to longer ones.
+    """
     from spotisync.sync import cooldowns
 
     with open_context() as context:
-        cleared = cooldowns.clear(context, family.value if family else None)
+        cleared = cooldowns.clear(context, family)
     print_text(
-        f"Cleared: {', '.join(cleared)}. Runs that waited go on within seconds."
-        if cleared
-        else "There was nothing to clear."
+        f"Cleared: {', '.join(cleared)}. Waiting runs resume within seconds." if cleared else "No cooldowns to clear."
     )
 
 
-def _plain(block: Any) -> dict[str, Any]:
+def _as_dict(cooldown: "Cooldown") -> dict[str, Any]:
     return {
-        "family": block.family,
-        "blocked_until": block.until.isoformat(),
-        "reason": block.reason,
-        "seconds": round(block.seconds, 1),
+        "family": cooldown.family,
+        "blocked_until": cooldown.until.isoformat(),
+        "reason": cooldown.reason,
+        "seconds": round(cooldown.seconds, 1),
     }

@@ -1,4 +1,4 @@
-"""A web server for one answer: what Spotify sends the browser back with."""
+"""A web server on loopback that receives one redirect from Spotify."""
 
 import errno
 import http.client
@@ -19,17 +19,14 @@ from spotisync.errors import Misconfigured
 if TYPE_CHECKING:
     from spotisync.core.oauth import RedirectUri
 
-THANKS = "That was all", "spotisync has Spotify's answer. You can close this page, and look at the terminal."
-FOREIGN = (
-    "Not this one",
-    "This answer belongs to another attempt to log in. The newest page of Spotify is the right one.",
-)
-PAGE = "/accounts"
-NOTHING = "Nothing here", "This waits for Spotify's answer, and for nothing else."
+RECEIVED = "Received", "spotisync received Spotify's answer. You can close this page and return to the terminal."
+OTHER_ATTEMPT = "Another attempt", "This redirect belongs to another login attempt. Use the latest Spotify page."
+NOT_FOUND = "Not found", "This server only receives Spotify's redirect."
+ACCOUNTS_PAGE = "/accounts"
 
 
 class PageHoldsPort(Exception):
-    """The port is taken by spotisync's own page, which can take the answer itself. `url` is its list of accounts."""
+    """spotisync's web page listens on this port, and can handle the redirect. `url`: its accounts page."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -37,30 +34,30 @@ class PageHoldsPort(Exception):
 
 
 class LoopbackServer(ThreadingTCPServer):
-    """Listens from the start, so that its port is known; answers while in a `with` block."""
+    """Listens from construction, so that its port is known; serves inside a `with` block."""
 
     allow_reuse_address = True
-    daemon_threads = True  # a browser may open a connection ahead, and leave it open
+    daemon_threads = True  # browsers open connections in advance, and keep them open
 
     def __init__(self, redirect: "RedirectUri", port: int | None) -> None:
-        """`port` in place of the redirect URI's own; where neither names one, any that is free.
+        """`port` overrides that of the redirect URI; without either, any free port is used.
 
-        Raises `PageIsThere` where the page listens already.
+        Raises `PageHoldsPort` if the web page listens on it.
         """
         wanted = port or redirect.port or 0
         self.address_family = socket.AF_INET6 if ":" in redirect.host else socket.AF_INET
         self.path = redirect.path or "/"
         self.state = ""
-        self.answers: SimpleQueue[str] = SimpleQueue()
+        self.redirects: SimpleQueue[str] = SimpleQueue()
         try:
             super().__init__((redirect.host, wanted), _Page)
         except OSError as error:
             if error.errno == errno.EADDRINUSE and _is_our_page(redirect, wanted):
-                raise PageHoldsPort(redirect.with_port(wanted).removesuffix(redirect.path) + PAGE) from None
+                raise PageHoldsPort(redirect.with_port(wanted).removesuffix(redirect.path) + ACCOUNTS_PAGE) from None
             raise Misconfigured(
-                f"can't wait for Spotify's answer on {redirect.host}, port {wanted} ({error.strerror}). If another "
-                f"program has that port: {oauth.LOGIN} --no-browser, which needs none; or --port with one that "
-                f"your app at {oauth.DASHBOARD} lists"
+                f"can't listen on {redirect.host}, port {wanted} ({error.strerror}). If another program uses the "
+                f"port: {oauth.LOGIN} --no-browser, which needs no port; or --port with one whose redirect URI is "
+                f"listed by your app at {oauth.DASHBOARD}"
             ) from None
         self.port: int = self.server_address[1]
         self._thread = Thread(target=self.serve_forever, args=(0.05,), name="loopback", daemon=True)
@@ -75,23 +72,23 @@ class LoopbackServer(ThreadingTCPServer):
         self.server_close()
 
     def wait_for_redirect(self, seconds: float) -> str | None:
-        """The address that the browser was sent to, with everything in it; None if none came in time."""
+        """The path and query of the redirect, or None after a timeout."""
         try:
-            return self.answers.get(timeout=seconds)
+            return self.redirects.get(timeout=seconds)
         except Empty:
             return None
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that hangs up is nobody's error."""
+        """Ignore it: a browser can close a connection at any time."""
 
 
 def _is_our_page(redirect: "RedirectUri", port: int) -> bool:
-    """Whether it answers there as it does when there is no login to answer to: it leads to the list of accounts."""
+    """Whether the page answers here: its callback redirects to the accounts page when no login is in progress."""
     connection = http.client.HTTPConnection(redirect.host, port, timeout=2)
     try:
         connection.request("GET", redirect.path)
         answer = connection.getresponse()
-        return answer.status == HTTPStatus.SEE_OTHER and answer.headers.get("Location") == PAGE
+        return answer.status == HTTPStatus.SEE_OTHER and answer.headers.get("Location") == ACCOUNTS_PAGE
     except (OSError, http.client.HTTPException):
         return False
     finally:
@@ -104,22 +101,22 @@ class _Page(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if urlsplit(self.path).path != self.server.path:
-            self._show(HTTPStatus.NOT_FOUND, *NOTHING)
+            self._send(HTTPStatus.NOT_FOUND, *NOT_FOUND)
         elif not oauth.has_state(self.path, self.server.state):
-            self._show(HTTPStatus.BAD_REQUEST, *FOREIGN)
+            self._send(HTTPStatus.BAD_REQUEST, *OTHER_ATTEMPT)
         else:
-            self._show(HTTPStatus.OK, *THANKS)
-            self.server.answers.put(self.path)
+            self._send(HTTPStatus.OK, *RECEIVED)
+            self.server.redirects.put(self.path)
 
-    def _show(self, status: HTTPStatus, title: str, words: str) -> None:
+    def _send(self, status: HTTPStatus, title: str, text: str) -> None:
         head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title>"
-        page = f"{head}<p>{escape(words)}</html>".encode()
+        page = f"{head}<p>{escape(text)}</html>".encode()
         self.send_response_only(status)
         for name, value in {
             "Content-Type": "text/html; charset=utf-8",
             "Content-Length": str(len(page)),
             "Content-Security-Policy": "default-src 'none'",
-            "Referrer-Policy": "no-referrer",  # its address holds the code
+            "Referrer-Policy": "no-referrer",  # the URL contains the code
             "Cache-Control": "no-store",
             "Connection": "close",
         }.items():
@@ -128,4 +125,4 @@ class _Page(BaseHTTPRequestHandler):
         self.wfile.write(page)
 
     def log_message(self, *_: Any) -> None:
-        """Nothing: the first line of a request holds the code."""
+        """Log nothing: the request line contains the code."""

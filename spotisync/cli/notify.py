@@ -1,4 +1,4 @@
-"""`spotisync notify`: who is told when something needs a person."""
+"""`spotisync notify`: show and test the notification targets."""
 
 from typing import Annotated
 
@@ -11,31 +11,32 @@ from spotisync.cli.output import print_text
 def notify(
     *,
     test: Annotated[
-        bool, typer.Option("--test", help="Send a message to each address, and say what became of it.")
+        bool, typer.Option("--test", help="Send a test message to each target, and report the results.")
     ] = False,
 ) -> None:
-    """Say who is told when a sync fails, waits for long, or needs a login; with --test, try it.
+    """Show the targets of notifications, or send them a test message.
 
-    Exit code: 0 if every address has taken it, 1 if one has not, 2 if none is set or one is wrong.
+    They are notified when a sync fails or waits long, and when an account needs a login.
+
+    Exit code: 0 if every target accepted the message, 1 if one did not, 2 if none is set or one is invalid.
     """
     from spotisync import notifications
     from spotisync.core.durations import format_duration
     from spotisync.errors import Misconfigured
     from spotisync.settings import settings
 
-    to = notifications.parse_targets(settings())
-    if not to:
-        raise Misconfigured("nobody is told: SPOTISYNC_NOTIFY is not set. It takes addresses of Apprise, as ntfy://…")
+    targets = notifications.parse_targets(settings())
+    if not targets:
+        raise Misconfigured("no notifications: set SPOTISYNC_NOTIFY to an Apprise URL, such as ntfy://my-topic")
     if not test:
         after = format_duration(settings().notify_after)
         print_text(
-            f"Told of failed syncs, logins, and waits of more than {after}: {', '.join(each.name for each in to)}."
+            "Notified of failed syncs, required logins, and waits longer than "
+            f"{after}: {', '.join(each.name for each in targets)}."
         )
-        print_text("To try it: spotisync notify --test")
+        print_text("To send a test message: spotisync notify --test")
         return
-    reached = [
-        notifications.send(each, "spotisync: a test", "This is how you will be told. All is well.") for each in to
-    ]
-    for each, taken in zip(to, reached, strict=True):
-        print_text(f"{each.name}: {'taken' if taken else 'not taken; is the address right, and its service up?'}")
-    raise typer.Exit(0 if all(reached) else FAILED)
+    results = [notifications.send(each, "spotisync: test", "Notifications work. Nothing to do.") for each in targets]
+    for each, is_sent in zip(targets, results, strict=True):
+        print_text(f"{each.name}: {'sent' if is_sent else 'failed; check the URL, and that the service is up'}")
+    raise typer.Exit(0 if all(results) else FAILED)

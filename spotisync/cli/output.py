@@ -1,4 +1,4 @@
-"""Where words and documents go."""
+"""Output on stdout and stderr: text, JSON, log messages, progress bars."""
 
 import json
 import logging
@@ -11,41 +11,51 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
-# rich would take 80 columns for a pipe and break lines there.
+# rich assumes 80 columns on a pipe, and wraps lines there.
 PIPE_WIDTH: Final = 120
 
 
 @cache
 def console(*, stderr: bool = False) -> "Console":
-    """The one console of each stream: live bars and words share it, or they would draw over each other."""
+    """The console of a stream. Live bars and text must share one, or they overwrite each other."""
     from rich.console import Console
 
-    made = Console(stderr=stderr, highlight=False)
-    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=PIPE_WIDTH)
+    screen = Console(stderr=stderr, highlight=False)
+    return screen if screen.is_terminal else Console(stderr=stderr, highlight=False, width=PIPE_WIDTH)
 
 
-def print_text(words: str = "", *, stderr: bool = False, markup: bool = False) -> None:
-    """One line or several. Only with `markup` are `[bold]` and the like understood: names may hold brackets."""
-    to = console(stderr=stderr)
-    to.print(words, markup=markup, soft_wrap=not to.is_terminal)
+def print_text(text: str = "", *, stderr: bool = False, markup: bool = False) -> None:
+    """Print lines. `markup` enables tags such as `[bold]`; it is off by default because names can contain brackets."""
+    screen = console(stderr=stderr)
+    screen.print(text, markup=markup, soft_wrap=not screen.is_terminal)
 
 
 def program_name() -> str:
-    """How this program was called, for commands that are shown to be typed: it need not be on the PATH."""
-    here = Path(sys.argv[0])
-    if here.name == "__main__.py":
+    """The command that starts this program, for examples to copy: it may not be on the PATH."""
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
         return "python -m spotisync"
-    return here.name if shutil.which(here.name) else os.path.relpath(here)
+    return program.name if shutil.which(program.name) else os.path.relpath(program)
 
 
 def print_json(value: Any) -> None:
-    """The one JSON document of a `--json` command."""
+    """Print the JSON document of a `--json` command."""
     print(json.dumps(value, indent=2, ensure_ascii=False, default=str))  # noqa: T201
 
 
+def progress_on_stderr(*, shown: bool) -> "Progress":
+    """Progress bars that count rows; drawn only on a terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    screen = console(stderr=True)
+    return Progress(*columns, console=screen, transient=True, disable=not (shown and screen.is_terminal))
+
+
 class ConsoleHandler(logging.Handler):
-    """Log lines as plain words on a console, above whatever is drawn there."""
+    """Print log messages on a console, above its live display."""
 
     def __init__(self, console: "Console", level: int) -> None:
         super().__init__(level)
@@ -61,13 +71,13 @@ class ConsoleHandler(logging.Handler):
 
 
 def show_warnings() -> None:
-    """For every command: what is worth a warning goes to stderr."""
+    """Print warnings and errors on stderr. The default of every command."""
     logging.basicConfig(
         level=logging.WARNING, handlers=[ConsoleHandler(console(stderr=True), logging.WARNING)], force=True
     )
 
 
 def show_stack_events() -> None:
-    """For `demo` and `up`: also what starts, ends and is started again."""
+    """Print starts, stops and restarts of processes on stdout. For `demo` and `up`."""
     logging.basicConfig(level=logging.WARNING, handlers=[ConsoleHandler(console(), logging.INFO)], force=True)
     logging.getLogger("spotisync.stack").setLevel(logging.INFO)

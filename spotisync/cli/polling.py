@@ -1,4 +1,4 @@
-"""Looking at a run again and again."""
+"""Poll the state of a run."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,51 +13,51 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PACE: Final = 0.2
-PATIENCE: Final = 60.0
-"""With a database that is away, in seconds: a restart or a failover must not end the watching."""
+POLL_INTERVAL: Final = 0.2
+MAX_OUTAGE: Final = 60.0
+"""Seconds without the database before polling gives up: a restart or failover must not end `--watch`."""
 
 
 @dataclass(frozen=True)
 class Observation(Generic[T]):
-    """What was seen last. `away`: for so many seconds nothing newer could be seen."""
+    """The last value read. `outage`: seconds for which the database could not be reached, or None."""
 
-    seen: T
-    away: float | None = None
+    value: T
+    outage: float | None = None
 
 
-def poll_until_finished(look: Callable[[], Document]) -> Iterator[Observation[Document]]:
-    """The run as it stands, until it is over."""
-    for each in poll(look):
+def poll_until_finished(read: Callable[[], Document]) -> Iterator[Observation[Document]]:
+    """Yield the run repeatedly, until it has ended."""
+    for each in poll(read):
         yield each
-        if is_finished(each.seen):
+        if is_finished(each.value):
             return
 
 
-def poll(look: Callable[[], T], patience: float = PATIENCE) -> Iterator[Observation[T]]:
-    """Look five times a second, without end. While the database is away the last look stands, for a minute."""
-    last, seen, away = look(), time.monotonic(), None
+def poll(read: Callable[[], T], max_outage: float = MAX_OUTAGE) -> Iterator[Observation[T]]:
+    """Read five times a second, endlessly. Repeat the last value during an outage, for up to `max_outage` seconds."""
+    value, read_at, outage = read(), time.monotonic(), None
     while True:
-        yield Observation(last, away)
-        time.sleep(PACE)
+        yield Observation(value, outage)
+        time.sleep(POLL_INTERVAL)
         try:
-            last, seen, away = look(), time.monotonic(), None
+            value, read_at, outage = read(), time.monotonic(), None
         except Unavailable:
-            away = time.monotonic() - seen
-            if away > patience:
+            outage = time.monotonic() - read_at
+            if outage > max_outage:
                 raise
 
 
-def run_reader(database: "Database", sync_id: int) -> Callable[[], Document]:
-    """Raises `Fatal` when the run is gone, with its account."""
+def make_run_reader(database: "Database", sync_id: int) -> Callable[[], Document]:
+    """Return a function that reads the run. It raises `Fatal` once the run was deleted."""
     from spotisync import status
     from spotisync.settings import settings
 
-    def look() -> Document:
+    def read() -> Document:
         with database.begin() as connection:
             run = status.run(connection, settings(), sync_id)
         if run is None:
-            raise Fatal(f"there is no run {sync_id}")
+            raise Fatal(f"run {sync_id} was deleted")
         return run
 
-    return look
+    return read

@@ -1,4 +1,4 @@
-"""The processes of `up` and `demo`, beside the embedded servers."""
+"""The processes that `up` and `demo` start."""
 
 import http.client
 import logging
@@ -18,27 +18,35 @@ from spotisync.stack.valkey import Valkey
 
 log = logging.getLogger(__name__)
 CELERY: Final = (sys.executable, "-m", "celery", "-A", "spotisync")
-PROCESSES: Final = "2"
-"""Of the worker. The batches of one account come one after the other; the second one is for what is short."""
+WORKER_PROCESSES: Final = "2"
+"""The batches of one account run one at a time; the second process is for short tasks."""
 
-
-PATIENCE: Final = 2.0
-"""In seconds, with a port that somebody has."""
+PORT_TIMEOUT: Final = 2.0
+"""Seconds to wait for a port that is in use: a killed stack releases its port a moment later."""
 
 
 def server_processes(settings: Settings) -> list[Process]:
-    """The embedded ones, where no URL names another. Valkey first: PostgreSQL may have a database to make."""
-    found: list[Process] = []
+    """The embedded servers, for which no URL is set. Valkey comes first: PostgreSQL may have to create a database."""
+    servers: list[Process] = []
     if any(str(settings.socket_dir) in url for url in (settings.broker, settings.backend)):
-        found.append(Valkey(settings.data_dir, settings.socket_dir))
+        servers.append(Valkey(settings.data_dir, settings.socket_dir))
     if settings.embedded_postgres:
-        found.append(Postgres(settings.data_dir, settings.socket_dir))
-    return found
+        servers.append(Postgres(settings.data_dir, settings.socket_dir))
+    return servers
 
 
 def worker_process(settings: Settings) -> Process:
-    # Alone on its broker, it has no other workers to greet or to gossip with.
-    options = ("-c", PROCESSES, "-l", settings.log_level, "-n", "spotisync@%h", "--without-mingle", "--without-gossip")
+    # Mingle and gossip are for several workers on one broker.
+    options = (
+        "-c",
+        WORKER_PROCESSES,
+        "-l",
+        settings.log_level,
+        "-n",
+        "spotisync@%h",
+        "--without-mingle",
+        "--without-gossip",
+    )
     return _celery(settings, "worker", *options)
 
 
@@ -47,37 +55,36 @@ def beat_process(settings: Settings) -> Process:
 
 
 def web_process(settings: Settings) -> Process:
-    """The page. Its port is in the settings by now, not to be chosen by it."""
-    ready = page_url(settings)
+    """The web page. Its port must have been chosen, by `choose_port`."""
+    url = page_url(settings)
     child = ChildSpec(
         name="web",
         argv=[sys.executable, "-m", "spotisync", "web"],
         env={"SPOTISYNC_LOG_FORMAT": settings.log_format or "text"},
-        ready=lambda: _answers(ready),
+        ready=lambda: _answers(url),
     )
     return Process(child, settings.data_dir.absolute())
 
 
 def page_url(settings: Settings) -> str:
-    """Where a browser finds the page."""
-    from spotisync.web.server import address
+    """URL of the web page."""
+    from spotisync.web.server import format_url
 
-    return address(settings.host, settings.port)
+    return format_url(settings.host, settings.port)
 
 
-def choose_port(settings: Settings, *, or_another: bool = False) -> Settings:
-    """Settings with a port that is free just now: the wished one if that is, or any. Raises `Fatal` with the cure."""
+def choose_port(settings: Settings, *, allow_other: bool = False) -> Settings:
+    """Override SPOTISYNC_PORT with a free port: the configured one, or with `allow_other` any. Raises `Fatal`."""
     from spotisync.web.server import listen
 
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + PORT_TIMEOUT
     while True:
         try:
-            with listen(settings.host, settings.port) as found:
-                return override({"SPOTISYNC_PORT": str(found.getsockname()[1])})
+            with listen(settings.host, settings.port) as listener:
+                return override({"SPOTISYNC_PORT": str(listener.getsockname()[1])})
         except Fatal:
-            if or_another:
+            if allow_other:
                 return choose_port(override({"SPOTISYNC_PORT": "0"}))
-            # What a killed stack leaves behind is gone in a moment.
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
@@ -94,16 +101,16 @@ def _answers(url: str) -> bool:
 
 
 def flower_process(settings: Settings) -> list[Process]:
-    """On this machine's loopback. Nothing waits for it or hangs on it; without its port there is none."""
+    """Flower on loopback, unless it is off or its port is in use. Nothing else depends on it."""
     if not settings.flower_port:
         return []
     if not _is_free(settings.flower_port):
-        log.warning("Flower is not started: port %d (SPOTISYNC_FLOWER_PORT) is taken", settings.flower_port)
+        log.warning("Flower was not started: port %d (SPOTISYNC_FLOWER_PORT) is in use", settings.flower_port)
         return []
     env = {"FLOWER_ADDRESS": "127.0.0.1", "FLOWER_PORT": str(settings.flower_port), "FLOWER_MAX_TASKS": "10000"}
-    if settings.flower_auth:  # not on its command line, which every user of this machine can read
+    if settings.flower_auth:  # not an option: every user can read a command line
         env["FLOWER_BASIC_AUTH"] = settings.flower_auth
-    # A viewer has nothing to finish.
+    # Flower has no work to finish, so it can be killed.
     child = ChildSpec(name="flower", argv=[*CELERY, "flower"], env=env, stop_signals=(SIGKILL,), vital=False)
     return [Process(child, settings.data_dir.absolute())]
 
@@ -119,8 +126,8 @@ def _is_free(port: int) -> bool:
 
 
 def _celery(settings: Settings, name: str, *options: str) -> Process:
-    # Its output goes to a file, which a person reads: text, if nobody said otherwise.
-    text = {"SPOTISYNC_LOG_FORMAT": settings.log_format or "text"}
-    # A worker that is asked to stop ends its batch first.
-    child = ChildSpec(name=name, argv=[*CELERY, name, *options], env=text, stop_grace=20)
+    # The output goes to a log file, so the default format is text.
+    env = {"SPOTISYNC_LOG_FORMAT": settings.log_format or "text"}
+    # A worker finishes or releases its batch before it stops.
+    child = ChildSpec(name=name, argv=[*CELERY, name, *options], env=env, stop_grace=20)
     return Process(child, settings.data_dir.absolute())

@@ -1,4 +1,4 @@
-"""`spotisync psql`: a prompt on the library."""
+"""`spotisync psql`: open psql on the library."""
 
 import os
 import shutil
@@ -11,22 +11,25 @@ import typer
 def psql(
     context: typer.Context,
     *,
-    demo: Annotated[bool, typer.Option("--demo", help="On the library of the demo that runs now.")] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="Connect to the library of the running demo.")] = False,
 ) -> None:
-    """Open psql on the library. All other arguments are handed to psql."""
+    """Open psql on the library.
+
+    All other arguments are passed to psql.
+    """
     from spotisync.settings import settings
-    from spotisync.store.database import address_and_password
+    from spotisync.store.database import split_password
 
     _check_reachable(demo=demo)
-    address, password = address_and_password(settings().database)
-    # A command line can be read by everybody on the machine, the environment of a process can't.
-    environment = {**os.environ, **({"PGPASSWORD": password} if password else {})}  # noqa: TID251 (handed on whole)
-    os.execve(_program(), ["psql", f"--dbname={address}", *context.args], environment)  # noqa: S606 (no shell wanted)
+    address, password = split_password(settings().database)
+    # Every user of the machine can read a command line, but not the environment of a process.
+    environment = {**os.environ, **({"PGPASSWORD": password} if password else {})}  # noqa: TID251 (passed on unchanged)
+    os.execve(_find_psql(), ["psql", f"--dbname={address}", *context.args], environment)  # noqa: S606 (no shell)
 
 
 def _check_reachable(*, demo: bool) -> None:
+    from spotisync.cli.common import open_database
     from spotisync.cli.demo.environment import use_demo_data_dir
-    from spotisync.cli.resources import open_database
     from spotisync.errors import Unavailable
 
     if demo:
@@ -36,12 +39,12 @@ def _check_reachable(*, demo: bool) -> None:
             pass
     except Unavailable:
         if demo:
-            raise Unavailable("the demo does not run; start it with: spotisync demo") from None
+            raise Unavailable("the demo is not running; start it: spotisync demo") from None
         raise
 
 
-def _program() -> Path | str:
-    """The one of the system, which knows the terminal best, or the one beside the embedded server."""
+def _find_psql() -> Path | str:
+    """Prefer the system's psql, which fits the terminal best, to that of the embedded server."""
     from spotisync.settings import settings
     from spotisync.stack.binaries import postgres_binaries
 

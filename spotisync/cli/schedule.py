@@ -1,20 +1,19 @@
-"""`spotisync schedule`: what comes by itself, and when."""
+"""`spotisync schedule`: the scheduled syncs."""
 
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from spotisync.cli.options import Account, AsJson
+from spotisync.cli.common import AsJson, OneAccount, open_database
 from spotisync.cli.output import print_json, print_text
-from spotisync.cli.resources import open_database
 from spotisync.core.oauth import LOGIN
 
 if TYPE_CHECKING:
     from spotisync.cli.formatting import Document
 
 
-def schedule(*, account: Account = None, json: AsJson = False) -> None:
-    """Say when the next syncs come by themselves, how the last ones ended, and what is off."""
+def schedule(*, account: OneAccount = None, json: AsJson = False) -> None:
+    """Show the next and the last run of each scheduled sync."""
     from spotisync.settings import settings
     from spotisync.status import upcoming
     from spotisync.sync import schedule
@@ -25,37 +24,33 @@ def schedule(*, account: Account = None, json: AsJson = False) -> None:
             look_ups = upcoming.lookup_forecast(connection, settings(), datetime.now(UTC)) if rows else []
     if json:
         return print_json([*rows, *({"account": None, **each} for each in look_ups)])
-    for name, of_it in groupby(rows, lambda row: row["account"]):
+    for name, entries in groupby(rows, lambda row: row["account"]):
         print_text(name)
-        for row in of_it:
-            for line in format_entry(row, settings().zone):
+        for entry in entries:
+            for line in format_entry(entry, settings().zone):
                 print_text(line)
     for each in look_ups:
-        print_text(f"Look-ups that were put off: {each['words']}.")
+        print_text(f"Pending look-ups: {each['words']}.")
     if not rows:
-        print_text(f"There is no account yet. Log in: {LOGIN}")
+        print_text(f"No account yet. Log in: {LOGIN}")
     return None
 
 
 def format_entry(row: "Document", zone: str) -> list[str]:
-    """When it comes; below it, what became of the last one, and why the next one is not where one would expect it."""
+    """Lines with the next time, the result of the last sync, and why the next one is postponed, if it is."""
+    from spotisync.core.schedule import format_clock
     from spotisync.status import upcoming
 
-    said = [upcoming.describe_entry(row, zone)]
+    parts = [upcoming.describe_entry(row, zone)]
     if row["last_at"]:
-        said.append(f"last: {_clock(row, 'last_at', zone)}{_outcome(row)}")
+        last = format_clock(datetime.fromisoformat(row["last_at"]), datetime.fromisoformat(row["as_of"]), zone)
+        parts.append(f"last: {last}{_format_result(row)}")
     if row["note"]:
-        said.append(row["note"])
-    return [f"  {row['kind'] if not number else '':11}  {words}" for number, words in enumerate(said)]
+        parts.append(row["note"])
+    return [f"  {row['kind'] if not number else '':11}  {part}" for number, part in enumerate(parts)]
 
 
-def _outcome(row: "Document") -> str:
-    if row["last_sync_id"] is None:
-        return ""
-    return f", run {row['last_sync_id']}: {row['last_status'].replace('_', ' ')}"
+def _format_result(row: "Document") -> str:
+    from spotisync.status.messages import STATUS_LABELS
 
-
-def _clock(row: "Document", name: str, zone: str) -> str:
-    from spotisync.core.schedule import format_clock
-
-    return format_clock(datetime.fromisoformat(row[name]), datetime.fromisoformat(row["as_of"]), zone)
+    return f", run {row['last_sync_id']}: {STATUS_LABELS[row['last_status']]}" if row["last_sync_id"] else ""

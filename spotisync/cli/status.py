@@ -1,48 +1,47 @@
-"""`spotisync status` and `history`: what goes on, and what went."""
+"""`spotisync status` and `history`: current and past runs."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spotisync.cli.options import Account, AsJson
+from spotisync.cli.common import AsJson, OneAccount, open_database
 from spotisync.cli.output import console, print_json, print_text
-from spotisync.cli.resources import open_database
 
 if TYPE_CHECKING:
     from spotisync.cli.formatting import Document
     from spotisync.store.database import Database
 
-NOTHING = "No sync has run yet. Start one: spotisync sync full --wait"
+NO_RUNS = "No sync has run yet. Start one: spotisync sync full --wait"
 
 
 def status(
     *,
-    account: Account = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Draw it live, until Ctrl-C.")] = False,
+    account: OneAccount = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Update continuously, until Ctrl-C.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Say what the current run does, or how the last one ended; of each account, if there are several."""
+    """Show the current run, or the last one, of each account."""
     if watch and json:
-        raise typer.BadParameter("--json prints one document, --watch never ends: choose one")
+        raise typer.BadParameter("--watch can't be combined with --json")
     with open_database() as database:
-        look = _look(database, account)
+        read = _make_reader(database, account)
         if json:
-            each = look()
-            print_json(each[0] if len(each) == 1 else each)
+            documents = read()
+            print_json(documents[0] if len(documents) == 1 else documents)
         elif watch:
-            _watch(look)
+            _watch(read)
         else:
-            _print(look())
+            _print(read())
 
 
 def history(
     *,
-    account: Account = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    account: OneAccount = None,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of runs.")] = 20,
     json: AsJson = False,
 ) -> None:
-    """List the runs, the newest first."""
+    """List the runs, newest first."""
     from spotisync import status as read_model
     from spotisync.cli import progress
     from spotisync.settings import settings
@@ -57,32 +56,32 @@ def history(
     elif runs:
         console().print(progress.runs_table(runs, settings().zone, console().width))
     else:
-        print_text(NOTHING)
+        print_text(NO_RUNS)
 
 
-def _look(database: "Database", account: str | None) -> Callable[[], list["Document"]]:
-    """The status document of this account, or of each that there is."""
+def _make_reader(database: "Database", account: str | None) -> Callable[[], list["Document"]]:
+    """Return a function that reads the status document of the account, or of each account."""
     from spotisync import status as read_model
     from spotisync.settings import settings
 
-    def look() -> list["Document"]:
+    def read() -> list["Document"]:
         with database.begin() as connection:
             return read_model.documents(connection, settings(), account)
 
-    return look
+    return read
 
 
 def _print(documents: list["Document"]) -> None:
     from spotisync.cli import progress
 
-    for part in progress.separate([progress.render_run(each) for each in documents]):
+    for part in progress.separate_by_blank_lines([progress.render_run(each) for each in documents]):
         console().print(part)
 
 
-def _watch(look: Callable[[], list["Document"]]) -> None:
+def _watch(read: Callable[[], list["Document"]]) -> None:
     from spotisync.cli import polling, progress
 
     try:
-        progress.draw_runs(polling.poll(look), console())
+        progress.draw_runs(polling.poll(read), console())
     except KeyboardInterrupt:
         return

@@ -1,7 +1,8 @@
-"""`spotisync up`: the whole stack for a real Spotify account."""
+"""`spotisync up`: run the whole stack for real Spotify accounts."""
 
 from typing import TYPE_CHECKING
 
+from spotisync.cli.common import open_database
 from spotisync.cli.output import print_text, show_stack_events
 from spotisync.core.oauth import LOGIN
 
@@ -11,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def up() -> None:
-    """Run everything for your Spotify account on this machine, until Ctrl-C.
+    """Run everything on this machine for your Spotify accounts, until Ctrl-C.
 
-    Starts the embedded servers where no URL names others, brings the tables up to date, and keeps a worker and a
-    scheduler running, and the web page. Needs SPOTIPY_CLIENT_ID, in the environment or in .env.
+    Starts embedded servers unless URLs of your own are set, migrates the schema, and runs a worker, beat, the web page
+    and Flower. Requires SPOTIPY_CLIENT_ID, in the environment or in .env.
     """
     from spotisync.cli import processes
     from spotisync.settings import settings
@@ -26,11 +27,11 @@ def up() -> None:
     chosen.check_address()
     show_stack_events()
     with lock_data_dir(chosen.data_dir):
-        chosen.secret_keys()  # missing, that is to be said before anything starts
+        chosen.secret_keys()  # raises, before anything starts, if the key is missing
         chosen = processes.choose_port(chosen)
         with Supervisor(_stages(chosen)) as supervisor:
             if supervisor.start():
-                _tell_what_next(chosen)
+                _print_next_steps(chosen)
             supervisor.run_until(lambda: False)
     print_text("Stopped.")
 
@@ -51,17 +52,14 @@ def _stages(chosen: "Settings") -> "list[Stage]":
     ]
 
 
-def _tell_what_next(chosen: "Settings") -> None:
+def _print_next_steps(chosen: "Settings") -> None:
     from spotisync.cli import processes
-    from spotisync.sync import Context, accounts
+    from spotisync.store import accounts
 
     print_text(f"spotisync is up: {processes.page_url(chosen)}. Logs: {chosen.data_dir}/logs. Ctrl-C stops everything.")
-    sync = Context.from_settings(chosen)
-    try:
-        names = [account.spotify_user_id for account in accounts.list_accounts(sync)]
-    finally:
-        sync.close()
+    with open_database(chosen) as database, database.begin() as connection:
+        names = [account.spotify_user_id for account in accounts.list_accounts(connection)]
     if names:
         print_text(f"Accounts: {', '.join(names)}. In another terminal: spotisync status --watch")
     else:
-        print_text(f"There is no account yet. In another terminal: {LOGIN}, then: spotisync sync full --wait")
+        print_text(f"No account yet. In another terminal: {LOGIN}, then: spotisync sync full --wait")

@@ -1,4 +1,4 @@
-"""`spotisync web`: the page and the API, alone."""
+"""`spotisync web`: the web page and the HTTP API."""
 
 from typing import Annotated
 
@@ -6,23 +6,25 @@ import typer
 
 from spotisync.cli.output import print_text
 
-Host = Annotated[str | None, typer.Option("--host", help="Where to listen, instead of SPOTISYNC_HOST.")]
+Host = Annotated[str | None, typer.Option("--host", help="Address to listen on, instead of SPOTISYNC_HOST.")]
 Port = Annotated[
-    int | None, typer.Option("--port", min=0, max=65535, help="The port, instead of SPOTISYNC_PORT; 0: a free one.")
+    int | None,
+    typer.Option("--port", min=0, max=65535, help="Port to listen on, instead of SPOTISYNC_PORT; 0: any free one."),
 ]
 
 
 def web(*, host: Host = None, port: Port = None) -> None:
-    """Serve the web page and the HTTP API, until Ctrl-C. `up` and `demo` do it already.
+    """Serve the web page and the HTTP API, until Ctrl-C.
 
-    Where others can reach it, it asks for SPOTISYNC_API_TOKEN, and does not start without.
+    The commands up and demo include this. Set SPOTISYNC_API_TOKEN to listen on an address that other machines can
+    reach.
     """
     from spotisync import logs
     from spotisync.settings import override
     from spotisync.web.server import serve
 
-    given = {"SPOTISYNC_HOST": host, "SPOTISYNC_PORT": port}
-    chosen = override({name: str(value) for name, value in given.items() if value is not None})
+    options = {"SPOTISYNC_HOST": host, "SPOTISYNC_PORT": port}
+    chosen = override({name: str(value) for name, value in options.items() if value is not None})
     logs.configure(chosen)
-    serve(chosen, lambda address: print_text(f"spotisync listens at {address}. The API: {address}/docs"))
+    serve(chosen, lambda url: print_text(f"spotisync listens at {url}. API documentation: {url}/docs"))
     print_text("Stopped.")

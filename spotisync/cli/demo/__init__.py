@@ -1,4 +1,4 @@
-"""`spotisync demo`: everything on this machine, against the built-in simulator."""
+"""`spotisync demo`: the whole stack on this machine, with a simulated Spotify."""
 
 from spotisync.cli.demo.command import demo
 

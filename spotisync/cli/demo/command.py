@@ -1,4 +1,4 @@
-"""The demo from start to end. The sync, the worker and the servers are the real ones, only Spotify is simulated."""
+"""The demo from start to finish. Only Spotify is simulated; the sync, the worker and the servers are real."""
 
 import socket
 import sys
@@ -20,22 +20,23 @@ if TYPE_CHECKING:
     from spotisync.sync import Context
 
 LATENCY_MS: Final = 200
-"""Of a simulated reply, on average: as on a slow day of Spotify's, so that the bars are seen to move."""
+"""Average latency of a simulated response: that of a slow Spotify, so that the bars visibly move."""
 
-STAYING: Final = """
-All of it keeps running. The page: [bold]{page}[/]. A prompt on this library, in another terminal:
+STILL_RUNNING: Final = """
+Everything keeps running. Web page: [bold]{page}[/]. To query this library, in another terminal:
     [bold]{program} psql --demo[/]
-Ctrl-C stops everything; the next demo begins with an empty library."""
+Ctrl-C stops everything; the next demo starts with an empty library."""
 
-Exit = Annotated[bool, typer.Option("--exit", help="Stop everything when the sync is over; exit 0 only on success.")]
+Exit = Annotated[bool, typer.Option("--exit", help="Stop everything when the sync has ended; exit 0 only on success.")]
 
 
 def demo(*, exit: Exit = False) -> None:  # noqa: A002 (the option's name)
-    """See a whole sync on this machine, in half a minute, with nothing installed and no Spotify account.
+    """Run a full sync against a simulated Spotify, in half a minute.
 
-    Starts a real PostgreSQL and a real broker, a worker, a scheduler and a simulated Spotify; syncs a library of a few
-    thousand tracks with live bars; compares the tables with the truth, and asks them something. All of it lives in a
-    directory of its own and ends with Ctrl-C. A demo that was cut short goes on where it was.
+    The demo needs no Spotify account and no other software. It starts PostgreSQL, a broker, a worker, beat, the web
+    page and a Spotify simulator; syncs a library of a few thousand tracks with live progress; compares the tables with
+    the simulator's data; and runs example queries. It uses its own data directory. Ctrl-C stops everything; an
+    interrupted demo continues where it stopped.
     """
     from spotisync.cli import processes
     from spotisync.cli.demo import environment
@@ -45,79 +46,81 @@ def demo(*, exit: Exit = False) -> None:  # noqa: A002 (the option's name)
     from spotisync.stack.supervisor import Supervisor
 
     show_stack_events()
-    # Whoever watches is invited to kill the worker, again and again.
-    patience = RestartPolicy(first=0.2, longest=1, failures=50)
-    simulator = Control(f"http://127.0.0.1:{_free_port()}", timeout=20)
+    # The demo invites the user to kill the worker, repeatedly.
+    restarts = RestartPolicy(first=0.2, longest=1, failures=50)
+    simulator = Control(f"http://127.0.0.1:{_find_free_port()}", timeout=20)
     chosen = environment.use_simulator(simulator.url)
     with lock_data_dir(chosen.data_dir):
         chosen = environment.use_free_port()
         environment.prepare_library(chosen.data_dir)
-        with Supervisor(_stages(chosen, simulator), patience) as supervisor:
-            code = _sync_and_show(chosen, simulator, supervisor)
+        with Supervisor(_stages(chosen, simulator), restarts) as supervisor:
+            code = _run_sync_and_report(chosen, simulator, supervisor)
             if not exit and not supervisor.interrupted:
-                print_text(STAYING.format(program=program_name(), page=processes.page_url(chosen)), markup=True)
+                print_text(STILL_RUNNING.format(program=program_name(), page=processes.page_url(chosen)), markup=True)
                 supervisor.run_until(lambda: False)
     print_text("Stopped.")
     raise typer.Exit(code)
 
 
-def _sync_and_show(chosen: "Settings", simulator: "Control", supervisor: "Supervisor") -> int:
+def _run_sync_and_report(chosen: "Settings", simulator: "Control", supervisor: "Supervisor") -> int:
     from spotisync.cli import processes
     from spotisync.cli.demo import environment, results
     from spotisync.sync import Context
 
     if not supervisor.start():
         return INTERRUPTED
-    print_text(f"In a browser: {processes.page_url(chosen)}")
+    print_text(f"Web page: {processes.page_url(chosen)}")
     context = Context.from_settings(chosen)
     try:
-        run = _sync(context, simulator, supervisor)
+        run = _run_sync(context, simulator, supervisor)
         if run is None:
             return INTERRUPTED
         environment.mark_finished(chosen.data_dir)
-        right = results.show(context.database, run, simulator.truth(run["account"]))
+        is_correct = results.show(context.database, run, simulator.truth(run["account"]))
     finally:
         context.close()
-    print_text(results.NEXT.format(program=program_name()), markup=True)
-    return DONE if right and run["status"] == "success" else FAILED
+    print_text(results.NEXT_STEPS.format(program=program_name()), markup=True)
+    return DONE if is_correct and run["status"] == "success" else FAILED
 
 
-def _sync(context: "Context", simulator: "Control", supervisor: "Supervisor") -> "Document | None":
-    """Start the sync, or go on with it, and draw it until it is over. None: interrupted before that."""
+def _run_sync(context: "Context", simulator: "Control", supervisor: "Supervisor") -> "Document | None":
+    """Start or resume the sync, and draw it until it has ended. Returns None if interrupted."""
     from spotisync import canvas
     from spotisync.cli import polling, progress
-    from spotisync.sync import accounts
-    from spotisync.sync import runs as lifecycle
+    from spotisync.sync import accounts, runs
 
     account = accounts.add(context, simulator.info()["accounts"][0]["refresh_token"], None)
-    triggered = lifecycle.trigger(context, account.spotify_user_id, "full", "cli")
+    triggered = runs.trigger(context, account.spotify_user_id, "full", "cli")
     if not triggered.created:
-        print_text(f"The last demo was cut short: run {triggered.run.id} goes on where it was.")
-    # A message that the last demo's broker may have kept makes this one a duplicate, which is dropped.
+        print_text(f"The last demo was interrupted; run {triggered.run.id} continues where it stopped.")
+    # If the broker still has the message of the last demo, the worker drops one of the two as a duplicate.
     canvas.publish(triggered.run)
-    look = polling.make_run_reader(context.database, triggered.run.id)
+    read = polling.make_run_reader(context.database, triggered.run.id)
     print_text()
-    progress.draw_run(_attended(supervisor, polling.poll_until_finished(look)), console(), lambda: _hint(supervisor))
+    observations = _supervise(supervisor, polling.poll_until_finished(read))
+    progress.draw_run(observations, console(), lambda: _worker_hint(supervisor))
     if supervisor.interrupted:
-        print_text(f"Cut short. The next demo goes on with run {triggered.run.id} where it was.")
+        print_text(f"Interrupted. The next demo resumes run {triggered.run.id}.")
         return None
-    return look()
+    return read()
 
 
-def _attended(supervisor: "Supervisor", runs: "Iterable[Observation[Document]]") -> "Iterator[Observation[Document]]":
-    """Look after the processes with each look at the run; end when interrupted."""
-    for run in runs:
+def _supervise(
+    supervisor: "Supervisor", observations: "Iterable[Observation[Document]]"
+) -> "Iterator[Observation[Document]]":
+    """Check the processes before each observation; end when interrupted."""
+    for each in observations:
         supervisor.tick()
         if supervisor.interrupted:
             return
-        yield run
+        yield each
 
 
-def _hint(supervisor: "Supervisor") -> tuple[str, ...]:
+def _worker_hint(supervisor: "Supervisor") -> tuple[str, ...]:
     worker = supervisor.pids().get("worker")
     if worker is None:
-        return ("[yellow]The worker is gone; it is started again, and the sync goes on by itself.[/]",)
-    return (f"Try it: [bold]kill -9 {worker}[/] kills the worker. Watch the sync go on.",)
+        return ("[yellow]The worker was killed; it is restarting, and the sync will continue.[/]",)
+    return (f"Try it: [bold]kill -9 {worker}[/] kills the worker. The sync continues.",)
 
 
 def _stages(chosen: "Settings", simulator: "Control") -> "list[Stage]":
@@ -125,13 +128,13 @@ def _stages(chosen: "Settings", simulator: "Control") -> "list[Stage]":
     from spotisync.store import migrate
 
     return [
-        [_simulator(chosen, simulator), *processes.server_processes(chosen)],
+        [_simulator_process(chosen, simulator), *processes.server_processes(chosen)],
         lambda: migrate.upgrade(chosen.database),
         [processes.worker_process(chosen), processes.beat_process(chosen), processes.web_process(chosen)],
     ]
 
 
-def _simulator(chosen: "Settings", control: "Control") -> "Process":
+def _simulator_process(chosen: "Settings", control: "Control") -> "Process":
     from spotisync.stack.process import ChildSpec, Process
 
     port = control.url.rpartition(":")[2]
@@ -148,8 +151,7 @@ def _answers(control: "Control") -> bool:
     return True
 
 
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
+def _find_free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
     return port

@@ -1,4 +1,4 @@
-"""What is printed when the demo's sync is over: what came in, whether it is right, where to look next."""
+"""Printed after the demo's sync: what was stored, whether it is correct, and what to do next."""
 
 from typing import Final
 
@@ -12,36 +12,36 @@ from spotisync.cli.output import console, print_text
 from spotisync.store import demo_queries
 from spotisync.store.database import Database
 
-# The pages that a full sync reads. The simulator knows of artists, albums and tracks from others, too.
-READ: Final = {"saved", "playlist", "saved_album", "followed"}
+# The endpoints that a full sync reads. Others return further artists, albums and tracks.
+SYNCED_ENDPOINTS: Final = {"saved", "playlist", "saved_album", "followed"}
 
-NEXT: Final = """
-[bold]Your own library[/]
+NEXT_STEPS: Final = """
+[bold]To sync your own library[/]
  1. Create an app at https://developer.spotify.com/dashboard
     with the redirect URI http://127.0.0.1:8420/accounts/callback
- 2. Put SPOTIPY_CLIENT_ID=… into a file named .env
- 3. In that directory, start everything:
+ 2. Add the line SPOTIPY_CLIENT_ID=… to a file named .env
+ 3. Start everything in the directory of that file:
         {program} up
- 4. Open http://127.0.0.1:8420/accounts, and connect your account. Or, in another terminal there:
+ 4. Open http://127.0.0.1:8420/accounts and connect your account. Or, in another terminal:
         {program} login
         {program} sync full --wait
-The README has each step in full."""
+The README describes each step."""
 
 
 def show(database: Database, run: Document, truth: Document) -> bool:
-    """Print it all; false if the tables are not what the simulator says."""
+    """Print the results. Returns whether the row counts equal those of the simulator."""
     with database.begin() as connection:
-        stored = demo_queries.count_rows(connection)
+        stored = demo_queries.count_library(connection)
         answers = {title: demo_queries.run_query(connection, sql) for title, sql in demo_queries.QUESTIONS.items()}
     print_text(
-        f"\n[bold]What came in[/], in {formatting.format_duration(run)} with {formatting.format_calls(run)}",
+        f"\n[bold]Synced[/] in {formatting.format_duration(run)}, with {formatting.format_calls(run)}",
         markup=True,
     )
     _print(_summary(run))
-    right = _compare(stored, _counts(truth))
+    is_correct = _compare(stored, _count_expected(truth))
     for title, sql in demo_queries.QUESTIONS.items():
         _show_answer(title, sql, answers[title])
-    return right
+    return is_correct
 
 
 def _summary(run: Document) -> Table:
@@ -53,36 +53,36 @@ def _summary(run: Document) -> Table:
     return table
 
 
-def _counts(truth: Document) -> dict[str, int]:
-    met = {
-        kind: sum(bool(READ & set(each["seen_in"])) for each in truth[kind].values())
+def _count_expected(truth: Document) -> dict[str, int]:
+    catalogue = {
+        kind: sum(bool(SYNCED_ENDPOINTS & set(each["seen_in"])) for each in truth[kind].values())
         for kind in ("tracks", "artists", "albums")
     }
     items = sum(len(rows) for rows in truth["playlist_items"].values())
     return {
         "saved_tracks": len(truth["saved_tracks"]),
-        **met,
+        **catalogue,
         "playlists": len(truth["playlists"]),
         "playlist_items": items,
     }
 
 
-def _compare(stored: dict[str, int], told: dict[str, int]) -> bool:
+def _compare(stored: dict[str, int], expected: dict[str, int]) -> bool:
     table = Table("", box=None)
-    for name in ("simulator", "Postgres"):
+    for name in ("simulator", "PostgreSQL"):
         table.add_column(name, justify="right")
-    for name, number in told.items():
+    for name, number in expected.items():
         table.add_row(
             name.replace("_", " "), f"{number:,}", Text(f"{stored[name]:,}", "" if stored[name] == number else "red")
         )
-    print_text("\n[bold]Is it right?[/] What the simulator has, and what is in Postgres", markup=True)
+    print_text("\n[bold]Verification[/]: rows in the simulator and in PostgreSQL", markup=True)
     _print(table)
-    right = stored == told
+    is_equal = stored == expected
     print_text(
-        "[green]All counts are equal.[/]" if right else "[red]The counts differ: that is a bug, please report it.[/]",
+        "[green]All counts are equal.[/]" if is_equal else "[red]The counts differ. Please report this bug.[/]",
         markup=True,
     )
-    return right
+    return is_equal
 
 
 def _show_answer(title: str, sql: str, answer: demo_queries.Answer) -> None:

@@ -30,15 +30,15 @@ PHASES = ["tracks", "artists", "albums", "playlists"]
 
 
 @pytest.fixture
-def look(store: Store, make_settings: Callable[..., Settings]) -> Callable[..., Any]:
+def get_status(store: Store, make_settings: Callable[..., Settings]) -> Callable[..., Any]:
     """Return the status document, or the list for several accounts."""
     settings = make_settings("http://127.0.0.1:1", timezone="UTC")
 
-    def look(account: str | None = None, client_id: str | None = CLIENT) -> Any:
+    def get_status(account: str | None = None, client_id: str | None = CLIENT) -> Any:
         with store.database.begin() as connection:
             return status.status_document(connection, settings.model_copy(update={"client_id": client_id}), account)
 
-    return look
+    return get_status
 
 
 def age(store: Store, seconds: int) -> None:
@@ -50,30 +50,30 @@ def claimed(store: Store, run: Run) -> None:
     assert store.claim(run)
 
 
-def test_status_without_runs_without_accounts_and_for_several(store: Store, look: Callable[..., Any]) -> None:
-    assert look()["message"] == "No sync has run yet for me."
+def test_status_without_runs_without_accounts_and_for_several(store: Store, get_status: Callable[..., Any]) -> None:
+    assert get_status()["message"] == "No sync has run yet for me."
     run = store.run()
-    document = look()
+    document = get_status()
     assert (document["sync_id"], document["account"]) == (run.id, "me")
     assert list(document["phases"]) == PHASES
     assert all(phase.keys() >= CONTRACT for phase in document["phases"].values())
     other = store.account("other")
-    assert [(each["account"], each["sync_id"]) for each in look()] == [("me", run.id), ("other", None)]
-    assert look("other")["status"] is None
+    assert [(each["account"], each["sync_id"]) for each in get_status()] == [("me", run.id), ("other", None)]
+    assert get_status("other")["status"] is None
     store.run(account_id=other)
-    assert [each["status"] for each in look()] == ["in_progress", "in_progress"]
+    assert [each["status"] for each in get_status()] == ["in_progress", "in_progress"]
     with pytest.raises(Fatal, match="nobody"):
-        look("nobody")
+        get_status("nobody")
     store.sql("DELETE FROM accounts")
-    assert look()["message"] == "No account yet."
+    assert get_status()["message"] == "No account yet."
 
 
-def test_every_document_has_the_same_keys(store: Store, look: Callable[..., Any]) -> None:
-    never = look().keys()
+def test_every_document_has_the_same_keys(store: Store, get_status: Callable[..., Any]) -> None:
+    never = get_status().keys()
     store.run()
-    assert look().keys() == never
+    assert get_status().keys() == never
     store.sql("DELETE FROM accounts")
-    assert look().keys() == never
+    assert get_status().keys() == never
 
 
 def test_the_summary_has_the_same_keys_as_before(store: Store) -> None:
@@ -84,74 +84,74 @@ def test_the_summary_has_the_same_keys_as_before(store: Store) -> None:
     assert "busy_seconds" not in summary["phases"]["tracks"]
 
 
-def test_the_active_run_comes_before_a_parked_one(store: Store, look: Callable[..., Any]) -> None:
+def test_the_active_run_comes_before_a_parked_one(store: Store, get_status: Callable[..., Any]) -> None:
     parked = store.run("full", status="rate_limited")
     going = store.run("incremental")
-    document = look()
+    document = get_status()
     assert document["sync_id"] == going.id
     assert document["other_runs"] == [{"sync_id": parked.id, "sync_type": "full", "status": "rate_limited"}]
     store.set(going.id, status="success", completed_at="now()")
-    assert look()["sync_id"] == parked.id
+    assert get_status()["sync_id"] == parked.id
 
 
-def test_says_whether_a_worker_has_the_run(store: Store, look: Callable[..., Any]) -> None:
+def test_says_whether_a_worker_has_the_run(store: Store, get_status: Callable[..., Any]) -> None:
     run = store.run()
-    assert "Waiting for a worker" in look()["message"]
+    assert "Waiting for a worker" in get_status()["message"]
     age(store, 3600)
-    assert "No worker has taken the next batch for 1 h" in look()["message"]
+    assert "No worker has taken the next batch for 1 h" in get_status()["message"]
     claimed(store, run)
-    assert look()["worker"]["alive"]
-    assert "Reading saved tracks" in look()["message"]
+    assert get_status()["worker"]["alive"]
+    assert "Reading saved tracks" in get_status()["message"]
     store.set(run.id, claim_pid=GONE.pid)
-    assert "Worker lost" in look()["message"]
+    assert "Worker lost" in get_status()["message"]
 
 
-def test_a_resumed_run_was_not_idle_since_it_failed(store: Store, look: Callable[..., Any]) -> None:
+def test_a_resumed_run_was_not_idle_since_it_failed(store: Store, get_status: Callable[..., Any]) -> None:
     run = store.run(status="failed", completed_at="now()")
     age(store, 3600)
     with store.database.begin() as connection:
         assert runs.reopen(connection, run.id)
-    assert "Waiting for a worker" in look()["message"]
+    assert "Waiting for a worker" in get_status()["message"]
 
 
-def test_says_what_a_parked_run_waits_for(store: Store, look: Callable[..., Any]) -> None:
+def test_says_what_a_parked_run_waits_for(store: Store, get_status: Callable[..., Any]) -> None:
     store.run(status="rate_limited")
     store.block("library", 7200)
-    document = look()
+    document = get_status()
     assert document["message"].startswith("Paused until ")
     assert "(2 h): Spotify rate limit" in document["message"]
     until = store.one("SELECT blocked_until FROM rate_limits")
     assert datetime.fromisoformat(document["waiting_until"]) == until
     assert [each["family"] for each in document["blocked"]] == ["library"]
     store.sql("UPDATE rate_limits SET blocked_until = now()")
-    assert "Rate limit expired" in look()["message"]
-    assert look(client_id=None)["blocked"] is None, "without an account the limits are unknown"
+    assert "Rate limit expired" in get_status()["message"]
+    assert get_status(client_id=None)["blocked"] is None, "without an account the limits are unknown"
 
 
-def test_counts_deferred_look_ups_down(store: Store, look: Callable[..., Any]) -> None:
+def test_counts_deferred_look_ups_down(store: Store, get_status: Callable[..., Any]) -> None:
     run = store.run(status="success", completed_at="now()", phase="finish")
     store.sql("UPDATE sync_state SET items_deferred = 1200 WHERE sync_id = :id AND entity_type = 'artists'", id=run.id)
     store.sql("INSERT INTO artists (id, uri) SELECT 'a' || n, 'u' FROM generate_series(1, 3000) n")
-    assert look()["to_look_up"] == {"artists": 1200}
-    assert "deferred until Spotify allows them: 1,200 artists" in look()["notes"][0]
+    assert get_status()["to_look_up"] == {"artists": 1200}
+    assert "deferred until Spotify allows them: 1,200 artists" in get_status()["notes"][0]
     store.sql("DELETE FROM artists WHERE id <> 'a1'")
-    assert look()["to_look_up"] == {"artists": 1}
+    assert get_status()["to_look_up"] == {"artists": 1}
     store.sql("DELETE FROM artists")
-    assert look()["notes"] == []
+    assert get_status()["notes"] == []
 
 
-def test_says_that_an_account_has_to_log_in(store: Store, look: Callable[..., Any]) -> None:
+def test_says_that_an_account_has_to_log_in(store: Store, get_status: Callable[..., Any]) -> None:
     store.run(status="failed", completed_at="now()")
     store.sql("UPDATE accounts SET status = 'needs_login', last_error = 'Spotify no longer takes this login'")
-    document = look()
+    document = get_status()
     assert document["account_status"] == "needs_login"
     assert document["message"] == "me has to log in again: Spotify no longer takes this login."
     assert "spotisync login" in document["to_do"]
 
 
-def test_the_scheduler_leaves_a_heartbeat(store: Store, look: Callable[..., Any]) -> None:
+def test_the_scheduler_leaves_a_heartbeat(store: Store, get_status: Callable[..., Any]) -> None:
     store.sql("DELETE FROM heartbeats")
-    assert look()["schedule"]["last_sweep"] is None
+    assert get_status()["schedule"]["last_sweep"] is None
 
     def beat() -> datetime:
         with store.database.begin() as connection:
@@ -165,37 +165,39 @@ def test_the_scheduler_leaves_a_heartbeat(store: Store, look: Callable[..., Any]
     assert beat() == first, "a heartbeat every few seconds is enough"
     store.sql("UPDATE heartbeats SET beat_at = now() - interval '1 minute'")
     assert beat() > first
-    assert look()["schedule"]["last_sweep"] is not None
+    assert get_status()["schedule"]["last_sweep"] is not None
 
 
 # ---- real batches ---------------------------------------------------------------------------------------------------
 
 
 def test_batches_record_their_duration_without_waits(
-    context: Context, account: Account, look: Callable[..., Any], store: Store
+    context: Context, account: Account, get_status: Callable[..., Any], store: Store
 ) -> None:
     run = start(context, account)
     store.sql("UPDATE sync_state SET updated_at = now() - interval '1 day'")
     step(context, run)
-    busy = look(account.name)["phases"]["tracks"]["busy_seconds"]
+    busy = get_status(account.name)["phases"]["tracks"]["busy_seconds"]
     assert 0 < busy < 60, "the first batch begins with its claim"
     store.sql("UPDATE sync_state SET updated_at = now() - interval '1 day'")
     store.sql("UPDATE sync_state SET rate_limit_reset_at = now() WHERE status = 'in_progress'")
     step(context, run)
-    assert look(account.name)["phases"]["tracks"]["busy_seconds"] < 60, "a batch after a wait begins with its claim"
+    assert get_status(account.name)["phases"]["tracks"]["busy_seconds"] < 60, (
+        "a batch after a wait begins with its claim"
+    )
 
 
 def test_forecasts_the_second_run_from_the_first(
-    context: Context, account: Account, look: Callable[..., Any], store: Store
+    context: Context, account: Account, get_status: Callable[..., Any], store: Store
 ) -> None:
     store.sql("DELETE FROM accounts WHERE spotify_user_id = 'me'")
     full_sync(context, account)
-    assert look()["eta"] is None, "the run has ended"
+    assert get_status()["eta"] is None, "the run has ended"
     run = start(context, account)
     step(context, run)
-    eta = look()["eta"]
+    eta = get_status()["eta"]
     assert eta["earliest"] <= eta["latest"]
-    assert "Expected to complete" in look()["notes"][0]
+    assert "Expected to complete" in get_status()["notes"][0]
 
 
 # ---- doctor checks of an account ------------------------------------------------------------------------------------

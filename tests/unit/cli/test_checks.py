@@ -19,11 +19,11 @@ from spotisync.store.cooldowns import Cooldown
 NOW = datetime(2026, 11, 23, 8, 50, tzinfo=UTC)
 
 
-def having(**changes: Any) -> Settings:
+def settings_with(**changes: Any) -> Settings:
     return Settings(_env_file=None, **{"client_id": "me", **changes})
 
 
-def is_(finding: Finding, state: str, *words: str) -> None:
+def assert_finding(finding: Finding, state: str, *words: str) -> None:
     """Check the state and the text of a finding; a failed one must say what to do."""
     assert finding.state == state, finding
     assert all(word in f"{finding.message} {finding.cure}" for word in words), finding
@@ -31,33 +31,40 @@ def is_(finding: Finding, state: str, *words: str) -> None:
 
 
 def test_checks_that_the_spotify_app_is_configured() -> None:
-    is_(checks.check_spotify_app(having()), "ok", "PKCE")
-    is_(checks.check_spotify_app(having(client_secret="hush")), "ok", "with a secret")
-    is_(checks.check_spotify_app(having(client_id=None)), "failed", "SPOTIPY_CLIENT_ID is not set", "dashboard")
+    assert_finding(checks.check_spotify_app(settings_with()), "ok", "PKCE")
+    assert_finding(checks.check_spotify_app(settings_with(client_secret="hush")), "ok", "with a secret")
+    assert_finding(
+        checks.check_spotify_app(settings_with(client_id=None)), "failed", "SPOTIPY_CLIENT_ID is not set", "dashboard"
+    )
 
 
 @pytest.mark.parametrize("uri", ["https://example.org/cb", "http://127.0.0.1:8420/cb", "http://[::1]/cb"])
 def test_accepts_a_redirect_uri_that_spotify_accepts(uri: str) -> None:
-    is_(checks.check_spotify_app(having(redirect_uri=uri)), "ok")
+    assert_finding(checks.check_spotify_app(settings_with(redirect_uri=uri)), "ok")
 
 
 @pytest.mark.parametrize(
     "uri", ["http://localhost:8420/cb", "http://example.org/cb", "nonsense", "http://[", "ftp://x"]
 )
 def test_rejects_a_redirect_uri_that_spotify_rejects(uri: str) -> None:
-    is_(checks.check_spotify_app(having(redirect_uri=uri)), "failed", "SPOTIPY_REDIRECT_URI", "http://127.0.0.1:8420")
+    assert_finding(
+        checks.check_spotify_app(settings_with(redirect_uri=uri)),
+        "failed",
+        "SPOTIPY_REDIRECT_URI",
+        "http://127.0.0.1:8420",
+    )
 
 
 def test_checks_the_secret_key(tmp_path: Path) -> None:
-    is_(checks.check_secret_key(having(data_dir=tmp_path)), "ok")
-    is_(
-        checks.check_secret_key(having(database_url="postgresql://x")),
+    assert_finding(checks.check_secret_key(settings_with(data_dir=tmp_path)), "ok")
+    assert_finding(
+        checks.check_secret_key(settings_with(database_url="postgresql://x")),
         "failed",
         "SPOTISYNC_SECRET_KEY is not set",
         "Generate a key",
     )
-    wrong = checks.check_secret_key(having(secret_key="wrong"))
-    is_(wrong, "failed", "list of Fernet keys")
+    wrong = checks.check_secret_key(settings_with(secret_key="wrong"))
+    assert_finding(wrong, "failed", "list of Fernet keys")
     assert "wrong" not in wrong.message
 
 
@@ -65,22 +72,22 @@ def test_checks_the_database_server() -> None:
     def away() -> str:
         raise Unavailable("the database can't be reached: refused")
 
-    is_(checks.check_database(lambda: "18.1 (Debian)", embedded=True), "ok", "PostgreSQL 18.1")
-    is_(checks.check_database(lambda: "9.6", embedded=False), "warning", "older than 14")
+    assert_finding(checks.check_database(lambda: "18.1 (Debian)", embedded=True), "ok", "PostgreSQL 18.1")
+    assert_finding(checks.check_database(lambda: "9.6", embedded=False), "warning", "older than 14")
     for embedded, cure in ((True, "spotisync up"), (False, "SPOTISYNC_DATABASE_URL")):
         found = checks.check_database(away, embedded=embedded)
-        is_(found, "failed", "The database can't be reached", cure)
+        assert_finding(found, "failed", "The database can't be reached", cure)
         assert get_exit_code([found]) == 3
 
 
 def test_checks_the_revision_of_the_tables() -> None:
-    is_(checks.check_tables("0001", "0001"), "ok", "0001")
-    is_(checks.check_tables(None, "0001"), "failed", "at revision none", "spotisync db upgrade")
+    assert_finding(checks.check_tables("0001", "0001"), "ok", "0001")
+    assert_finding(checks.check_tables(None, "0001"), "failed", "at revision none", "spotisync db upgrade")
 
 
 @pytest.mark.parametrize(("seconds", "state"), [(0.3, "ok"), (-5, "warning"), (5, "warning"), (300, "failed")])
 def test_rates_the_difference_between_the_clocks(seconds: float, state: str) -> None:
-    is_(checks.check_clock(seconds), state)
+    assert_finding(checks.check_clock(seconds), state)
 
 
 def test_says_by_how_much_and_in_which_direction_the_clock_is_wrong() -> None:
@@ -92,21 +99,21 @@ def test_reports_an_unreachable_broker_and_result_backend() -> None:
     app = Celery("away", broker="redis://:hush@127.0.0.1:1", backend="redis://:hush@127.0.0.1:1")
     app.conf.result_backend_transport_options = {"retry_policy": {"max_retries": 0}}
     for found in (checks.check_broker(app), checks.check_result_backend(app)):
-        is_(found, "failed", "127.0.0.1:1", "can't be reached", "SPOTISYNC_")
+        assert_finding(found, "failed", "127.0.0.1:1", "can't be reached", "SPOTISYNC_")
         assert "hush" not in found.message
         assert get_exit_code([found]) == 3
     app.close()
 
 
 def test_reports_queues_that_no_worker_serves() -> None:
-    is_(checks.check_workers({"w@a": list(QUEUES), "other@b": ["x"]}, QUEUES), "ok", "w@a")
-    is_(
+    assert_finding(checks.check_workers({"w@a": list(QUEUES), "other@b": ["x"]}, QUEUES), "ok", "w@a")
+    assert_finding(
         checks.check_workers({"w@a": ["spotisync.sync"], "v@a": ["spotisync.control", "spotisync.playback"]}, QUEUES),
         "ok",
     )
-    is_(checks.check_workers({}, QUEUES), "failed", "no worker answers", "celery -A spotisync worker")
-    is_(checks.check_workers({"other@b": ["x"]}, QUEUES), "failed", "no worker answers")
-    is_(
+    assert_finding(checks.check_workers({}, QUEUES), "failed", "no worker answers", "celery -A spotisync worker")
+    assert_finding(checks.check_workers({"other@b": ["x"]}, QUEUES), "failed", "no worker answers")
+    assert_finding(
         checks.check_workers({"w@a": ["spotisync.sync"]}, QUEUES),
         "failed",
         "none of w@a consumes spotisync.control",
@@ -115,21 +122,21 @@ def test_reports_queues_that_no_worker_serves() -> None:
 
 
 def test_reports_a_scheduler_that_does_not_run() -> None:
-    is_(checks.check_schedule(NOW - timedelta(seconds=9), NOW, 10), "ok", "9 s ago")
-    is_(
+    assert_finding(checks.check_schedule(NOW - timedelta(seconds=9), NOW, 10), "ok", "9 s ago")
+    assert_finding(
         checks.check_schedule(NOW - timedelta(minutes=9), NOW, 10),
         "failed",
         "no sweep for 9 min",
         "celery -A spotisync beat",
     )
-    is_(checks.check_schedule(None, NOW, 10), "failed", "never run", "celery -A spotisync beat")
+    assert_finding(checks.check_schedule(None, NOW, 10), "failed", "never run", "celery -A spotisync beat")
 
 
 def test_warns_when_there_is_no_account() -> None:
-    is_(checks.check_accounts([]), "warning", "no account yet", "spotisync login")
+    assert_finding(checks.check_accounts([]), "warning", "no account yet", "spotisync login")
 
 
-class Somebody:
+class FakeAccount:
     """The fields of an account that these checks read."""
 
     spotify_user_id = "alice"
@@ -155,29 +162,29 @@ def test_explains_the_error_that_spotify_returns(error: SpotisyncError, state: s
     def ask(_: Any) -> None:
         raise error
 
-    somebody: Any = Somebody()
-    found = checks.check_spotify_access(somebody, ask)
-    is_(found, state, words)
+    account: Any = FakeAccount()
+    found = checks.check_spotify_access(account, ask)
+    assert_finding(found, state, words)
     assert get_exit_code([found]) == code
-    assert checks.check_spotify_access(somebody, lambda _: None).state == "ok"
+    assert checks.check_spotify_access(account, lambda _: None).state == "ok"
 
 
 def test_names_the_scopes_that_a_login_lacks() -> None:
-    somebody: Any = Somebody()
-    assert checks.check_scopes(somebody, None) is None, "unknown scopes are not reported"
-    all_ = checks.check_scopes(somebody, " ".join(oauth.SCOPES))
+    account: Any = FakeAccount()
+    assert checks.check_scopes(account, None) is None, "unknown scopes are not reported"
+    all_ = checks.check_scopes(account, " ".join(oauth.SCOPES))
     assert all_
-    is_(all_, "ok")
-    some = checks.check_scopes(somebody, "user-library-read")
+    assert_finding(all_, "ok")
+    some = checks.check_scopes(account, "user-library-read")
     assert some
-    is_(some, "warning", "playlist-read-private", "spotisync login")
+    assert_finding(some, "warning", "playlist-read-private", "spotisync login")
 
 
 def test_lists_the_limits_that_are_in_force() -> None:
     assert [each.state for each in checks.check_limits([], NOW, "UTC")] == ["ok"]
     until = NOW + timedelta(hours=3)
     (found,) = checks.check_limits([Cooldown("library", until, "quota", 10_800)], NOW, "UTC")
-    is_(found, "warning", "Library reads blocked until 11:50 (3 h)", "limits clear")
+    assert_finding(found, "warning", "Library reads blocked until 11:50 (3 h)", "limits clear")
 
 
 def test_the_exit_code_is_that_of_the_most_severe_finding() -> None:
@@ -195,6 +202,6 @@ def test_forecasts_when_pending_look_ups_will_be_done() -> None:
     found = checks.check_lookups(
         "restricted", [left, BacklogForecast("albums", "singly", 0, 500, 0, None)], "Europe/Berlin"
     )
-    is_(found, "ok", "restricted API", "1,400 artists to look up, done about 2026-11-27")
+    assert_finding(found, "ok", "restricted API", "1,400 artists to look up, done about 2026-11-27")
     assert "albums" not in found.message
-    is_(checks.check_lookups(None, [], "UTC"), "ok", "unknown until")
+    assert_finding(checks.check_lookups(None, [], "UTC"), "ok", "unknown until")

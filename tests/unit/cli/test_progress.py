@@ -27,7 +27,7 @@ STATES: dict[str, dict[str, Any]] = {
 }
 
 
-def told(of: dict[str, Any]) -> dict[str, Any]:
+def described(of: dict[str, Any]) -> dict[str, Any]:
     return {**of, **messages.describe(of)}
 
 
@@ -40,7 +40,7 @@ def drawn(what: RenderableType, width: int) -> list[str]:
 @pytest.mark.parametrize("width", [36, 60, 80, 120])
 @pytest.mark.parametrize("state", STATES)
 def test_a_run_fits_the_width_without_truncating_a_word(state: str, width: int) -> None:
-    of = told(STATES[state])
+    of = described(STATES[state])
     lines = drawn(progress.render_run(of), width)
     assert max(map(len, lines)) <= width
     assert "…" not in "".join(lines)
@@ -104,25 +104,27 @@ def lines_of(looks: list[Observation[list[dict[str, Any]]]]) -> list[str]:
 
 def test_a_pipe_gets_a_line_only_when_something_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "LINE_INTERVAL", 0)
-    going = [told(document(worker=AT_WORK))]
-    on = [told(document(worker=AT_WORK, api_calls=27))]
-    later = [{**going[0], "as_of": "2026-11-23T08:50:01+00:00"}]
-    done = [told(document("success", completed_at="2026-11-23T08:52:00+00:00"))]
-    looks = [Observation(each) for each in (going, later, later, on)]
-    lines = lines_of([*looks, Observation(on, outage=0.6), Observation(on, outage=0.8), Observation(on), Observation(done)])
+    active = [described(document(worker=AT_WORK))]
+    on = [described(document(worker=AT_WORK, api_calls=27))]
+    later = [{**active[0], "as_of": "2026-11-23T08:50:01+00:00"}]
+    done = [described(document("success", completed_at="2026-11-23T08:52:00+00:00"))]
+    looks = [Observation(each) for each in (active, later, later, on)]
+    lines = lines_of(
+        [*looks, Observation(on, outage=0.6), Observation(on, outage=0.8), Observation(on), Observation(done)]
+    )
     assert [line[:40] for line in lines] == [
         "tracks 1,247 / 3,500 · Reading saved tra",
         "tracks 1,247 / 3,500 · Reading saved tra",
         "No connection to the database for 1 s; s",
         "tracks 1,247 / 3,500 · Reading saved tra",
-        "tracks 1,247 / 3,500 · Completed at 09:4",
+        "tracks 1,247 / 3,500 · Completed at 09:5",
     ]
 
 
 def test_redraws_a_terminal_and_prints_lines_on_a_dumb_one() -> None:
     looks = [
-        Observation([told(STATES["going"]), told(STATES["parked"])]),
-        Observation([told(STATES["parked"])], outage=5.0),
+        Observation([described(STATES["going"]), described(STATES["parked"])]),
+        Observation([described(STATES["parked"])], outage=5.0),
     ]
     out = io.StringIO()
     progress.draw_runs(looks, Console(file=out, force_terminal=True, width=80, _environ={"TERM": "xterm"}))
