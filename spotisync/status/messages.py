@@ -111,8 +111,8 @@ def _situation_in_progress(document: Document) -> Situation:
         return "waiting"
     if (_current(document) or {}).get("failures"):
         return "retrying"
-    begun = any(phase["status"] != "pending" for phase in document["phases"].values())
-    return "unclaimed" if not begun or seconds_idle(document) > PATIENCE else advancing
+    started = any(phase["status"] != "pending" for phase in document["phases"].values())
+    return "unclaimed" if not started or seconds_idle(document) > PATIENCE else advancing
 
 
 def get_wait(document: Document) -> WaitState | None:
@@ -275,7 +275,7 @@ def _ended_at(document: Document) -> str:
 
 
 def describe_error(last_error: str | None) -> Document | None:
-    """The error as cause and cure: the cure follows the first semicolon, unless that part counts failed attempts."""
+    """Split an error at its first semicolon into `cause` and `cure`; a count of failed attempts is part of the cause."""
     if not last_error:
         return None
     cause, _, cure = last_error.partition("; ")
@@ -311,8 +311,8 @@ MESSAGES: Final[dict[Situation, Callable[[Document], str]]] = {
 
 def what_is_stored(document: Document) -> str | None:
     """None before the first batch and after success."""
-    begun = any(phase["batches"] or phase["items_processed"] for phase in document["phases"].values())
-    return "All items read so far are stored." if begun and document["status"] != "success" else None
+    started = any(phase["batches"] or phase["items_processed"] for phase in document["phases"].values())
+    return "All items read so far are stored." if started and document["status"] != "success" else None
 
 
 def what_continues(document: Document) -> str | None:

@@ -13,7 +13,7 @@ Kind = Literal["failed", "needs_login", "login_ends", "waiting", "stuck", "over"
 ADVISORY_LOCK = 7_364_921
 # Longer than one attempt takes; doubled after each, up to an hour.
 RETRY_SECONDS = 60
-# Older notifications are not sent any more.
+# Notifications that are older are not sent.
 DAYS = 3
 
 

@@ -152,10 +152,10 @@ TABLE: list[tuple[messages.Situation, dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize(("situation", "of", "message", "to_do"), TABLE, ids=lambda each: str(each)[:30])
 def test_describes_every_situation(situation: messages.Situation, of: dict[str, Any], message: str, to_do: str) -> None:
-    told = messages.describe(of)
+    described = messages.describe(of)
     assert messages.get_situation(of) == situation
-    assert message in told["message"]
-    assert to_do in told["to_do"]
+    assert message in described["message"]
+    assert to_do in described["to_do"]
 
 
 def test_the_tables_cover_every_situation() -> None:
@@ -176,10 +176,10 @@ def test_says_what_still_runs_and_what_is_safe() -> None:
 
 
 def test_notes_deferred_look_ups_and_limits_beside_the_run() -> None:
-    told = messages.describe(
+    described = messages.describe(
         over("success", to_look_up={"artists": 1200, "albums": 0}, blocked=[block("artists", TODAY)])
     )
-    assert told["notes"] == [
+    assert described["notes"] == [
         "Look-ups deferred until Spotify allows them: 1,200 artists.",
         "Artist look-ups blocked until 13:02 (3 h 12 min): Spotify quota used up.",
     ]
@@ -191,11 +191,11 @@ def test_notes_deferred_look_ups_and_limits_beside_the_run() -> None:
     ("swept", "said"),
     [(None, "No sweep has run yet; the run can't continue until beat"), (OLD, "No sweep has run for 10 min")],
 )
-def test_warns_when_no_scheduler_would_end_the_wait(swept: str | None, said: str) -> None:
+def test_warns_when_no_scheduler_would_end_the_wait(swept: str | None, text: str) -> None:
     schedule = {"last_sweep": swept, "sweep_interval": 10}
-    told = messages.describe(document("rate_limited", blocked=[block("library", TODAY)], schedule=schedule))
-    assert said in told["notes"][0]
-    assert "celery -A spotisync beat" in told["to_do"]
+    described = messages.describe(document("rate_limited", blocked=[block("library", TODAY)], schedule=schedule))
+    assert text in described["notes"][0]
+    assert "celery -A spotisync beat" in described["to_do"]
     assert messages.describe(document(schedule=schedule))["notes"] == [], "a running run needs no sweep"
 
 
@@ -257,31 +257,41 @@ DOCUMENTS = st.builds(
 @given(DOCUMENTS, st.dictionaries(st.sampled_from(PHASES), st.floats(0, 10**6)))
 def test_describes_any_document(of: dict[str, Any], earlier: dict[str, float]) -> None:
     made = forecast.add_eta(of, earlier)
-    told = {**made, **messages.describe(made)}
-    said = [told["message"], told["to_do"], *told["notes"], *filter(None, (told["safe"], told["still_runs"]))]
-    for sentence in [*said, labels.format_line(told), *labels.format_footnotes(told), labels.format_headline(told)]:
+    described = {**made, **messages.describe(made)}
+    text = [
+        described["message"],
+        described["to_do"],
+        *described["notes"],
+        *filter(None, (described["safe"], described["still_runs"])),
+    ]
+    for sentence in [
+        *text,
+        labels.format_line(described),
+        *labels.format_footnotes(described),
+        labels.format_headline(described),
+    ]:
         assert sentence
         assert not re.search(r"None|\bnull\b|\{|\.\.|  |^ | $", sentence), sentence
-    for each in told["phases"].values():
-        assert "None" not in labels.format_state(told, each) + labels.format_amount(each)
+    for each in described["phases"].values():
+        assert "None" not in labels.format_state(described, each) + labels.format_amount(each)
 
 
 @given(DOCUMENTS)
 def test_a_wait_has_a_local_time_and_a_day_unless_it_is_today(
     of: dict[str, Any],
 ) -> None:
-    told = messages.describe(of)
+    described = messages.describe(of)
     if messages.get_situation(of) not in {"paused", "waiting"}:
-        assert told["waiting_until"] is None
+        assert described["waiting_until"] is None
         return
-    until = datetime.fromisoformat(told["waiting_until"])
-    said = times.format_time(of, until)
-    assert said in told["message"] or of["account_status"] != "active"
+    until = datetime.fromisoformat(described["waiting_until"])
+    text = times.format_time(of, until)
+    assert text in described["message"] or of["account_status"] != "active"
     local = until.astimezone(ZoneInfo(of["time_zone"]))
     today = times.now(of).astimezone(ZoneInfo(of["time_zone"]))
-    assert f"{local:%H:%M}" in said
-    assert (f"{local.day} {local:%b}" in said) == (local.date() != today.date())
-    assert (str(local.year) in said) == (local.year != today.year)
+    assert f"{local:%H:%M}" in text
+    assert (f"{local.day} {local:%b}" in text) == (local.date() != today.date())
+    assert (str(local.year) in text) == (local.year != today.year)
 
 
 @given(DOCUMENTS, st.dictionaries(st.sampled_from(PHASES), st.floats(0, 10**6)))
@@ -343,12 +353,12 @@ def playback(read_at: str | None = "2026-11-23T08:45:00+00:00", **changes: Any) 
 )
 def test_says_whether_plays_are_recorded_during_a_wait(lane: Any, family: str, recorded: bool) -> None:
     blocked = [block("library", TODAY), block(family, TODAY)]
-    told = messages.describe(document("rate_limited", blocked=blocked, playback=lane, playback_interval=600))
-    assert ("Plays are still recorded." in told["still_runs"]) is recorded
+    described = messages.describe(document("rate_limited", blocked=blocked, playback=lane, playback_interval=600))
+    assert ("Plays are still recorded." in described["still_runs"]) is recorded
 
 
 def test_says_where_plays_may_be_missing() -> None:
     gap = {"from": "2026-11-23T01:00:00+00:00", "to": "2026-11-23T06:30:00+00:00"}
-    told = messages.describe(over("success", playback=playback(gaps=[gap, gap])))
-    assert told["notes"][-1].startswith("Plays may be missing between 02:00 and 07:30, and in 1 other gap.")
-    assert "spotisync import" in told["notes"][-1]
+    described = messages.describe(over("success", playback=playback(gaps=[gap, gap])))
+    assert described["notes"][-1].startswith("Plays may be missing between 02:00 and 07:30, and in 1 other gap.")
+    assert "spotisync import" in described["notes"][-1]
