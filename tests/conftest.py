@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from sqlalchemy.engine import make_url
 
@@ -22,7 +23,9 @@ from spotisync.store import migrate
 from spotisync.sync import Context, accounts
 from tests.support.driver import Account
 
-hypothesis_settings.register_profile("spotisync", deadline=None, print_blob=True)
+hypothesis_settings.register_profile(
+    "spotisync", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
 hypothesis_settings.load_profile("spotisync")
 
 SECRET_KEY = "c3BvdGlzeW5jLXRlc3RzLW9ubHktMzItYnl0ZXMtISE="

@@ -107,7 +107,7 @@ def park(store: Store, seconds: int) -> runs.Run:
     with store.database.begin() as connection:
         runs.release(connection, run, token, seconds, park=True)
     store.block("library", seconds)
-    return store.look(run.id)
+    return store.get_run(run.id)
 
 
 def test_notifies_once_of_a_failure_and_once_of_the_recovery(store: Store, context: Context, hook: Hook) -> None:
@@ -164,18 +164,18 @@ def test_notifies_once_of_a_long_wait_and_once_of_its_end(store: Store, context:
     assert hook.titles == ["sync of me is paused"]
     assert "Paused until" in hook.received[0]["message"]
     store.block("library", -1)
-    assert store.due() == [run.id]
+    assert store.take_due_runs() == [run.id]
     notifications.send_due(context)
-    token = store.claim(store.look(run.id))
+    token = store.claim(store.get_run(run.id))
     assert token
     with store.database.begin() as connection:  # another 429 during the same wait
-        runs.release(connection, store.look(run.id), token, 9000, park=True)
+        runs.release(connection, store.get_run(run.id), token, 9000, park=True)
     store.block("library", 9000)
     notifications.send_due(context)
     assert len(hook.received) == 1
     store.block("library", -1)
-    assert store.due() == [run.id]
-    token = store.claim(store.look(run.id))
+    assert store.take_due_runs() == [run.id]
+    token = store.claim(store.get_run(run.id))
     assert token
     assert store.advance(run, token)
     send_concurrently(context)
@@ -266,6 +266,6 @@ def test_the_notify_command_tries_each_address(
     assert run(hook.url, test=False) == 0
     assert "spotisync notify --test" in capsys.readouterr().out
     for wrong in ("", "nonsense://t0ps3cret", "t0ps3cret"):
-        with pytest.raises(Misconfigured, match="SPOTISYNC_NOTIFY") as told:
+        with pytest.raises(Misconfigured, match="SPOTISYNC_NOTIFY") as sent:
             run(wrong)
-        assert "t0ps3cret" not in str(told.value)
+        assert "t0ps3cret" not in str(sent.value)

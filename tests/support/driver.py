@@ -26,11 +26,11 @@ def start(context: Context, account: Account) -> Run:
 
 def step(context: Context, run: Run) -> Outcome:
     """Run the due batch."""
-    due = look(context, run)
+    due = get_run(context, run)
     return run_batch(context, due.id, due.phase, due.seq)
 
 
-def look(context: Context, run: Run) -> Run:
+def get_run(context: Context, run: Run) -> Run:
     found = runs.get_run(context, run.id)
     assert found
     return found
@@ -42,7 +42,7 @@ def run_to_end(
     """Run batches until the run has ended. Waits and retries continue immediately."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        due = look(context, run)
+        due = get_run(context, run)
         if due.status in OVER:
             return summary(context, run)
         if due.phase == "finish":
@@ -52,9 +52,9 @@ def run_to_end(
             before(due)
         outcome = run_batch(context, due.id, due.phase, due.seq)
         if not isinstance(outcome, More | PhaseEnded):
-            time_passes(context, run)
+            expire_waits(context, run)
             runs.take_due_runs(context)
-    raise AssertionError(f"the run is not over: {summary(context, run)}")
+    raise AssertionError(f"the run has not ended: {summary(context, run)}")
 
 
 def incremental_sync(context: Context, account: Account) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def full_sync(context: Context, account: Account) -> dict[str, Any]:
     return run_to_end(context, start(context, account))
 
 
-def time_passes(context: Context, run: Run) -> None:
+def expire_waits(context: Context, run: Run) -> None:
     """Let time pass: end all claims and waits."""
     with context.database.begin() as connection:
         connection.execute(text("DELETE FROM rate_limits"))

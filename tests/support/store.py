@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from spotisync.core.states import Phase
 from spotisync.store import runs
 from spotisync.store.database import Claimant, Database
 from spotisync.store.runs import Run
+from tests.support.waiting import wait_until
 
 CLIENT = "simulated"
 GONE = Claimant(1, datetime(2020, 1, 1, tzinfo=UTC))
@@ -41,7 +42,7 @@ class Store:
             id_ = runs.create(connection, account_id or self.account_id, sync_type, "cli", None, None)
         if columns:
             self.set(id_, **columns)
-        return self.look(id_)
+        return self.get_run(id_)
 
     def set(self, id_: int, **columns: Any) -> None:
         """Set columns of a run. Times are SQL: "now() - interval '1 second'"."""
@@ -51,7 +52,7 @@ class Store:
         ]
         self.sql(f"UPDATE sync_history SET {', '.join(parts)} WHERE id = :id", id=id_, **columns)
 
-    def look(self, id_: int) -> Run:
+    def get_run(self, id_: int) -> Run:
         with self.database.begin() as connection:
             found = runs.get(connection, id_)
         assert found
@@ -71,15 +72,21 @@ class Store:
         with self.database.begin() as connection:
             return runs.advance(connection, run, token, phase, seq, "library")
 
-    def due(self) -> list[int]:
+    def take_due_runs(self) -> list[int]:
         with self.database.begin() as connection:
             accounts = runs.list_accounts_due(connection, CLIENT)
-        return [id_ for account_id in accounts if (id_ := self.take_due(account_id))]
+        return [id_ for account_id in accounts if (id_ := self.take_due_run(account_id))]
 
-    def take_due(self, account_id: int) -> int | None:
+    def take_due_run(self, account_id: int) -> int | None:
         with self.database.begin() as connection:
             run = runs.take_due(connection, account_id, CLIENT)
         return run.id if run else None
+
+    def wait_until_blocked_by(self, holder: Connection) -> None:
+        """Wait until another session waits for a lock of this transaction."""
+        pid = holder.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE :pid = ANY(pg_blocking_pids(pid))"
+        wait_until(lambda: self.sql(waiting, pid=pid), "a session to wait for a lock")
 
     def block(self, family: str, seconds: int = 600) -> None:
         self.sql(

@@ -18,7 +18,7 @@ SPOTISYNC = (sys.executable, "-m", "spotisync")
 
 
 @dataclass(frozen=True)
-class Said:
+class CommandResult:
     """The exit code and the output of a command."""
 
     code: int
@@ -32,24 +32,24 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Here:
+class InProcess:
     """Runs a command in this process, which is faster. Not for publishing commands: the process has one Celery app."""
 
     env: dict[str, str]
 
-    def __call__(self, *words: str, stdin: str = "") -> Said:
+    def __call__(self, *words: str, stdin: str = "") -> CommandResult:
         out, err = io.StringIO(), io.StringIO()
-        with _in_place_of_ours(self.env, words, stdin), redirect_stdout(out), redirect_stderr(err):
+        with _replaced_environment(self.env, words, stdin), redirect_stdout(out), redirect_stderr(err):
             try:
                 main()
                 code = 0
             except SystemExit as end:
                 code = int(end.code or 0)
-        return Said(code, out.getvalue(), err.getvalue())
+        return CommandResult(code, out.getvalue(), err.getvalue())
 
 
 @contextmanager
-def _in_place_of_ours(env: dict[str, str], words: tuple[str, ...], stdin: str) -> Iterator[None]:
+def _replaced_environment(env: dict[str, str], words: tuple[str, ...], stdin: str) -> Iterator[None]:
     before = dict(os.environ), sys.argv, sys.stdin, logging.root.handlers[:]
     os.environ.clear()
     os.environ.update(env)
@@ -65,12 +65,12 @@ def _in_place_of_ours(env: dict[str, str], words: tuple[str, ...], stdin: str) -
 
 
 @dataclass(frozen=True)
-class Shell:
+class Subprocess:
     """Runs a command in a new process."""
 
     env: dict[str, str]
 
-    def __call__(self, *words: str) -> Said:
+    def __call__(self, *words: str) -> CommandResult:
         done = subprocess.run(
             [*SPOTISYNC, *words],
             env=self.env,
@@ -80,7 +80,7 @@ class Shell:
             timeout=120,
             check=False,
         )
-        return Said(done.returncode, done.stdout, done.stderr)
+        return CommandResult(done.returncode, done.stdout, done.stderr)
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -5,11 +5,9 @@ embedded ones.
 """
 
 import os
-import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -23,6 +21,7 @@ import yaml
 from spotisync.stack.binaries import postgres_binaries, valkey_server
 from spotisync.stack.directories import server_user
 from spotisync.stack.process import child_command
+from tests.support.ports import free_ports
 from tests.support.waiting import wait_until
 from tests.system.programs import Program
 
@@ -70,20 +69,6 @@ def seconds(span: str) -> int:
     return int(number) * (60 if unit == "m" else 1)
 
 
-def free_ports() -> dict[str, str]:
-    """Choose ports below the ephemeral range, so that no outgoing connection occupies them."""
-    free = iter(random.sample(range(20_000, 32_000), 1_000))
-    return {port: str(next(filter(_is_free, free))) for port in PORTS}
-
-
-def _is_free(port: int) -> bool:
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
-
-
 @dataclass
 class Instance:
     """The process of one container of a service."""
@@ -124,7 +109,7 @@ class Stack:
     def __init__(self, place: Path, variables: Mapping[str, str], secrets: Path, scale: Mapping[str, int]) -> None:
         place.mkdir(mode=0o755)
         self.place, self.secrets, self._scale = place, secrets, scale
-        self.ports = free_ports()
+        self.ports = {port: str(free) for port, free in zip(PORTS, free_ports(), strict=False)}
         self.services: dict[str, Service] = load(variables)["services"]
         self.instances: dict[str, Instance] = {}
         for secret in secrets.iterdir():

@@ -111,7 +111,7 @@ def test_the_state_of_an_active_run_is_syncing(deployment: Deployment) -> None:
     deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks")
     result = _full_sync(deployment, account)
     wait_until(deployment.simulator.control.held_requests, "the first request")
-    assert str(result.state) == "SYNCING"
+    wait_until(lambda: str(result.state) == "SYNCING", "the state of the caller")
     deployment.simulator.control.release()
     assert result.get(timeout=60)["status"] == "success"
 

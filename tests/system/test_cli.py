@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from spotisync.cli.app import app
 from tests.support.waiting import wait_until
-from tests.system.command_line import Here, Shell, bare_environment
+from tests.system.command_line import InProcess, Subprocess, bare_environment
 from tests.system.programs import Deployment, environment
 
 
@@ -20,15 +20,15 @@ def deployment(deploy: Callable[..., Deployment]) -> Deployment:
 
 
 @pytest.fixture
-def cli(deployment: Deployment) -> Here:
-    return Here(environment(deployment.settings))
+def cli(deployment: Deployment) -> InProcess:
+    return InProcess(environment(deployment.settings))
 
 
 @pytest.fixture
-def shell(deployment: Deployment) -> Shell:
+def shell(deployment: Deployment) -> Subprocess:
     """Run commands in a new process, with one account."""
     deployment.account()
-    return Shell(environment(deployment.settings))
+    return Subprocess(environment(deployment.settings))
 
 
 # ---- help -----------------------------------------------------------------------------------------------------------
@@ -45,25 +45,25 @@ def commands(group: typer.Typer, path: tuple[str, ...] = ()) -> Iterator[list[st
 
 @pytest.mark.parametrize("command", [each for each in commands(app) if each != ["simulator"]], ids=" ".join)
 def test_the_help_of_each_command_has_an_example(command: list[str]) -> None:
-    said = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "100", "NO_COLOR": "1"})
-    assert said.exit_code == 0
-    assert f"spotisync {' '.join(command)}" in said.output.partition("Example: ")[2]
+    result = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "100", "NO_COLOR": "1"})
+    assert result.exit_code == 0
+    assert f"spotisync {' '.join(command)}" in result.output.partition("Example: ")[2]
 
 
 def test_help_lists_the_commands_and_version_prints_the_version() -> None:
-    said = CliRunner().invoke(app, ["--help"])
-    assert said.exit_code == 0
-    assert all(word in said.output for word in ("demo", "up", "accounts", "sync", "status", "limits", "psql", "db"))
+    result = CliRunner().invoke(app, ["--help"])
+    assert result.exit_code == 0
+    assert all(word in result.output for word in ("demo", "up", "accounts", "sync", "status", "limits", "psql", "db"))
     assert CliRunner().invoke(app, ["--version"]).output.startswith("spotisync 0.")
 
 
-def test_the_simulator_command_has_its_own_options(cli: Here) -> None:
-    said = cli("simulator", "--help")
-    assert said.code == 0
-    assert "--latency-ms" in said.out
+def test_the_simulator_command_has_its_own_options(cli: InProcess) -> None:
+    result = cli("simulator", "--help")
+    assert result.code == 0
+    assert "--latency-ms" in result.out
 
 
-def test_wrong_usage_exits_with_2(cli: Here) -> None:
+def test_wrong_usage_exits_with_2(cli: InProcess) -> None:
     assert cli("sink").code == 2
     assert cli("sync", "full", "--never").code == 2
     assert cli("status", "--watch", "--json").code == 2
@@ -76,47 +76,47 @@ def test_wrong_usage_exits_with_2(cli: Here) -> None:
 def test_a_missing_client_id_is_an_error_with_a_remedy(deployment: Deployment) -> None:
     env = {name: value for name, value in environment(deployment.settings).items() if name != "SPOTIPY_CLIENT_ID"}
     for command in (["sync", "full"], ["up"]):
-        said = Here(env)(*command)
-        assert (said.code, said.out) == (2, "")
-        assert "SPOTIPY_CLIENT_ID is not set" in said.err
-    assert Here(env)("status").code == 0
+        result = InProcess(env)(*command)
+        assert (result.code, result.out) == (2, "")
+        assert "SPOTIPY_CLIENT_ID is not set" in result.err
+    assert InProcess(env)("status").code == 0
 
 
 def test_names_a_wrong_setting(deployment: Deployment) -> None:
-    said = Here({**environment(deployment.settings), "SPOTISYNC_LEASE_SECONDS": "soon"})("status")
-    assert said.code == 2
-    assert "SPOTISYNC_LEASE_SECONDS" in said.err
+    result = InProcess({**environment(deployment.settings), "SPOTISYNC_LEASE_SECONDS": "soon"})("status")
+    assert result.code == 2
+    assert "SPOTISYNC_LEASE_SECONDS" in result.err
 
 
 def test_reports_an_embedded_server_that_is_not_running(tmp_path: Path) -> None:
-    cli = Here(bare_environment(SPOTISYNC_DATA_DIR=str(tmp_path), SPOTIPY_CLIENT_ID="some"))
+    cli = InProcess(bare_environment(SPOTISYNC_DATA_DIR=str(tmp_path), SPOTIPY_CLIENT_ID="some"))
     for command in (["status"], ["history", "--json"], ["db", "upgrade"], ["psql"]):
-        said = cli(*command)
-        assert (said.code, said.out) == (3, "")
-        assert "start it with: spotisync up" in said.err
-    said = cli("psql", "--demo")
-    assert said.code == 3
-    assert "start it with: spotisync demo" in said.err
+        result = cli(*command)
+        assert (result.code, result.out) == (3, "")
+        assert "Start it: spotisync up" in result.err
+    result = cli("psql", "--demo")
+    assert result.code == 3
+    assert "start it: spotisync demo" in result.err
 
 
 def test_reports_an_external_server_that_is_not_running(deployment: Deployment) -> None:
     url = "postgresql://nobody@127.0.0.1:1/nothing"
-    said = Here({**environment(deployment.settings), "SPOTISYNC_DATABASE_URL": url})("status")
-    assert said.code == 3
-    assert "SPOTISYNC_DATABASE_URL" in said.err
-    assert "Traceback" not in said.err
+    result = InProcess({**environment(deployment.settings), "SPOTISYNC_DATABASE_URL": url})("status")
+    assert result.code == 3
+    assert "SPOTISYNC_DATABASE_URL" in result.err
+    assert "Traceback" not in result.err
 
 
-def test_prints_a_traceback_only_at_debug_level(cli: Here) -> None:
+def test_prints_a_traceback_only_at_debug_level(cli: InProcess) -> None:
     assert "Traceback" not in cli("cancel", "77").err
-    assert "Traceback" in Here({**cli.env, "SPOTISYNC_LOG_LEVEL": "DEBUG"})("cancel", "77").err
+    assert "Traceback" in InProcess({**cli.env, "SPOTISYNC_LOG_LEVEL": "DEBUG"})("cancel", "77").err
 
 
 # ---- accounts -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_adds_and_removes_an_account(deployment: Deployment, cli: Here) -> None:
+def test_adds_and_removes_an_account(deployment: Deployment, cli: InProcess) -> None:
     assert "spotisync login" in cli("accounts", "list").out
     token, name = deployment.simulator.refresh_token(), next(iter(deployment.simulator.world.accounts))
 
@@ -140,21 +140,21 @@ def test_adds_and_removes_an_account(deployment: Deployment, cli: Here) -> None:
     assert cli("accounts", "remove", name, "--yes").code == 1
 
 
-def test_reports_a_token_that_spotify_rejects(cli: Here) -> None:
-    said = cli("accounts", "add", "--refresh-token-stdin", stdin="AQD-not-a-token\n")
-    assert said.code == 4
-    assert "AQD-not-a-token" not in said.out + said.err
-    assert "spotisync login" in said.err
+def test_reports_a_token_that_spotify_rejects(cli: InProcess) -> None:
+    result = cli("accounts", "add", "--refresh-token-stdin", stdin="AQD-not-a-token\n")
+    assert result.code == 4
+    assert "AQD-not-a-token" not in result.out + result.err
+    assert "spotisync login" in result.err
 
 
 def test_reports_that_spotify_is_unreachable(deployment: Deployment) -> None:
     env = {**environment(deployment.settings), "SPOTISYNC_SPOTIFY_ACCOUNTS_URL": "http://127.0.0.1:1"}
-    said = Here(env)("accounts", "add", "--refresh-token-stdin", stdin="AQD-token")
-    assert said.code == 3
-    assert "Spotify can't be reached" in said.err
+    result = InProcess(env)("accounts", "add", "--refresh-token-stdin", stdin="AQD-token")
+    assert result.code == 3
+    assert "Spotify can't be reached" in result.err
 
 
-def test_adding_an_account_needs_a_token(cli: Here) -> None:
+def test_adding_an_account_needs_a_token(cli: InProcess) -> None:
     assert cli("accounts", "add").code == 2
     assert cli("accounts", "add", "--refresh-token-stdin").code == 2
     assert cli("accounts", "add", "--refresh-token-stdin", "--authorised-at", "lately", stdin="AQD").code == 2
@@ -164,7 +164,7 @@ def test_adding_an_account_needs_a_token(cli: Here) -> None:
 # ---- runs -----------------------------------------------------------------------------------------------------------
 
 
-def test_says_that_no_sync_has_run_yet(cli: Here) -> None:
+def test_says_that_no_sync_has_run_yet(cli: InProcess) -> None:
     assert "No account yet" in cli("status").out
     assert "No sync has run yet" in cli("history").out
     assert cli("status", "--json").json["status"] is None
@@ -173,14 +173,14 @@ def test_says_that_no_sync_has_run_yet(cli: Here) -> None:
     assert cli("status", "--account", "nobody").code == 1
 
 
-def test_waits_for_a_sync(deployment: Deployment, cli: Here, shell: Shell) -> None:
+def test_waits_for_a_sync(deployment: Deployment, cli: InProcess, shell: Subprocess) -> None:
     deployment.worker()
-    said = shell("sync", "full", "--wait", "--json")
-    assert said.code == 0, said.err
-    summary = said.json
+    result = shell("sync", "full", "--wait", "--json")
+    assert result.code == 0, result.err
+    summary = result.json
     assert (summary["status"], summary["items_deferred"]) == ("success", 0)
     assert summary["phases"].keys() == {"tracks", "artists", "albums", "playlists"}
-    assert "Completed at" in said.err
+    assert "Completed at" in result.err
     assert "Completed at" in cli("status").out
     (listed,) = cli("history", "--json").json
     assert (listed["sync_id"], listed["trigger"]) == (summary["sync_id"], "cli")
@@ -195,7 +195,7 @@ def test_waits_for_a_sync(deployment: Deployment, cli: Here, shell: Shell) -> No
 
 
 @pytest.mark.slow
-def test_joins_cancels_and_resumes_a_run_without_a_worker(cli: Here, shell: Shell) -> None:
+def test_joins_cancels_and_resumes_a_run_without_a_worker(cli: InProcess, shell: Subprocess) -> None:
     run = shell("sync", "full", "--json", "--idempotency-key", "k").json
     assert run["status"] == "in_progress"
     name = str(run["sync_id"])
@@ -208,57 +208,59 @@ def test_joins_cancels_and_resumes_a_run_without_a_worker(cli: Here, shell: Shel
     assert f"spotisync resume {name}" in cli("status").out
     assert cli("status", "--json").json["status"] == "cancelled"
 
-    assert "goes on" in shell("resume", name).out
+    assert "resumed" in shell("resume", name).out
     assert "Joined" in shell("resume", name).out
     assert cli("status", "--json").json["status"] == "in_progress"
     assert cli("cancel", "77").code == 1
 
 
-def test_resumes_a_run_and_waits_for_it(deployment: Deployment, cli: Here, shell: Shell) -> None:
+def test_resumes_a_run_and_waits_for_it(deployment: Deployment, cli: InProcess, shell: Subprocess) -> None:
     name = str(shell("sync", "full", "--json").json["sync_id"])
     cli("cancel", name)
     deployment.worker()
-    said = shell("resume", name, "--wait")
-    assert said.code == 0
-    assert "Completed at" in said.out
+    result = shell("resume", name, "--wait")
+    assert result.code == 0
+    assert "Completed at" in result.out
 
 
-def test_reports_a_sync_that_fails(deployment: Deployment, shell: Shell) -> None:
+def test_reports_a_sync_that_fails(deployment: Deployment, shell: Subprocess) -> None:
     deployment.worker()
     deployment.simulator.control.add_fault(kind="status", status=403, family="library")
-    said = shell("sync", "full", "--wait")
-    assert said.code == 1
-    assert "Failed: Spotify answered 403" in said.out
-    assert "spotisync resume" in said.out
+    result = shell("sync", "full", "--wait")
+    assert result.code == 1
+    assert "Failed: Spotify answered 403" in result.out
+    assert "spotisync resume" in result.out
 
 
-def test_reports_a_sync_that_needs_a_login(deployment: Deployment, shell: Shell) -> None:
+def test_reports_a_sync_that_needs_a_login(deployment: Deployment, shell: Subprocess) -> None:
     deployment.worker()
     deployment.simulator.control.revoke(access=True)
-    said = shell("sync", "full", "--wait", "--json")
-    assert said.code == 4
-    assert said.json["status"] == "failed"
+    result = shell("sync", "full", "--wait", "--json")
+    assert result.code == 4
+    assert result.json["status"] == "failed"
     refused = shell("sync", "full")
     assert refused.code == 4
     assert "spotisync login" in refused.err
 
 
 @pytest.mark.slow
-def test_stores_a_sync_without_a_broker_and_starts_it_later(deployment: Deployment, cli: Here, shell: Shell) -> None:
+def test_stores_a_sync_without_a_broker_and_starts_it_later(
+    deployment: Deployment, cli: InProcess, shell: Subprocess
+) -> None:
     """The run is in Postgres, so the command succeeds: exit code 3 means that nothing could be done."""
-    away = Shell({**shell.env, "SPOTISYNC_BROKER_URL": "redis://127.0.0.1:1"})
+    away = Subprocess({**shell.env, "SPOTISYNC_BROKER_URL": "redis://127.0.0.1:1"})
     with away.start("sync", "full", "--wait") as waiting:
         deployment.beat()
         deployment.worker()
         assert waiting.stdout
-        said = waiting.stdout.read()
+        result = waiting.stdout.read()
         assert waiting.wait(60) == 0, "the command did what was requested"
-    assert "The broker can't be reached. Run 1 is stored" in said
-    assert "Completed at" in said
+    assert "The broker can't be reached. Run 1 is stored" in result
+    assert "Completed at" in result
     assert cli("status", "--json").json["status"] == "success"
 
 
-def test_ctrl_c_leaves_the_run_active(deployment: Deployment, cli: Here, shell: Shell) -> None:
+def test_ctrl_c_leaves_the_run_active(deployment: Deployment, cli: InProcess, shell: Subprocess) -> None:
     with shell.start("sync", "full", "--wait") as waiting:
         assert waiting.stdout
         assert "started" in waiting.stdout.readline()
@@ -270,7 +272,7 @@ def test_ctrl_c_leaves_the_run_active(deployment: Deployment, cli: Here, shell: 
     wait_until(lambda: cli("status", "--json").json["status"] == "success", "the end of the run")
 
 
-def test_works_with_several_accounts(deployment: Deployment, cli: Here, shell: Shell) -> None:
+def test_works_with_several_accounts(deployment: Deployment, cli: InProcess, shell: Subprocess) -> None:
     deployment.sql("INSERT INTO accounts (spotify_user_id, status) VALUES ('second', 'active')")
     which = shell("sync", "full")
     assert which.code == 1
@@ -284,7 +286,7 @@ def test_works_with_several_accounts(deployment: Deployment, cli: Here, shell: S
     assert cli("history", "--account", next(iter(deployment.simulator.world.accounts)), "--json").json == []
 
 
-def test_watches_status_until_ctrl_c(cli: Here, shell: Shell) -> None:
+def test_watches_status_until_ctrl_c(cli: InProcess, shell: Subprocess) -> None:
     shell("sync", "full")
     with shell.start("status", "--watch") as watching:
         assert watching.stdout
@@ -296,8 +298,8 @@ def test_watches_status_until_ctrl_c(cli: Here, shell: Shell) -> None:
 # ---- limits, tables, prompt -----------------------------------------------------------------------------------------
 
 
-def test_lists_and_clears_cooldowns(deployment: Deployment, cli: Here) -> None:
-    assert "Nothing has to wait" in cli("limits", "list").out
+def test_lists_and_clears_cooldowns(deployment: Deployment, cli: InProcess) -> None:
+    assert "No cooldowns" in cli("limits", "list").out
     for family in ("artists", "*"):
         deployment.sql(
             """INSERT INTO rate_limits (client_id, family, blocked_until, reason)
@@ -306,17 +308,17 @@ def test_lists_and_clears_cooldowns(deployment: Deployment, cli: Here) -> None:
         )
     assert {each["family"] for each in cli("limits", "list", "--json").json} == {"artists", "*"}
     words = cli("limits", "list").out
-    assert "every request until" in words
-    assert "requests of artists until" in words
+    assert "All requests wait until" in words
+    assert "Requests of artists wait until" in words
     assert "Cleared: artists" in cli("limits", "clear", "artists").out
     assert [each["family"] for each in cli("limits", "list", "--json").json] == ["*"]
     assert "Cleared: *" in cli("limits", "clear").out
     assert cli("limits", "list", "--json").json == []
-    assert "nothing to clear" in cli("limits", "clear", "*").out
+    assert "No cooldowns to clear" in cli("limits", "clear", "*").out
 
 
 @pytest.mark.slow
-def test_says_why_a_parked_run_waits(deployment: Deployment, cli: Here, shell: Shell) -> None:
+def test_says_why_a_parked_run_waits(deployment: Deployment, cli: InProcess, shell: Subprocess) -> None:
     deployment.worker()
     deployment.simulator.control.add_fault(kind="status", status=429, retry_after=3600, family="library", times=1)
     run = shell("sync", "full", "--json").json
@@ -331,18 +333,18 @@ def test_says_why_a_parked_run_waits(deployment: Deployment, cli: Here, shell: S
 
 
 def test_creates_and_drops_the_tables(empty_database_url: str, deployment: Deployment) -> None:
-    cli = Here({**environment(deployment.settings), "SPOTISYNC_DATABASE_URL": empty_database_url})
+    cli = InProcess({**environment(deployment.settings), "SPOTISYNC_DATABASE_URL": empty_database_url})
     assert "spotisync db upgrade" in cli("db", "current").out
     without = cli("status")
     assert without.code == 1
     assert "spotisync db upgrade" in without.err
-    assert "as this version needs them" in cli("db", "upgrade").out
+    assert "The schema is up to date" in cli("db", "upgrade").out
     assert cli("db", "upgrade").code == 0
     assert cli("status").code == 0
-    assert "nothing" in cli("db", "downgrade", "base").out
+    assert "at revision none" in cli("db", "downgrade", "base").out
     assert cli("db", "downgrade", "no-such-revision").code == 2
 
 
-def test_opens_a_prompt_on_the_database(shell: Shell) -> None:
-    said = shell("psql", "-At", "-c", "SELECT count(*) FROM accounts")
-    assert (said.code, said.out) == (0, "1\n")
+def test_opens_a_prompt_on_the_database(shell: Subprocess) -> None:
+    result = shell("psql", "-At", "-c", "SELECT count(*) FROM accounts")
+    assert (result.code, result.out) == (0, "1\n")

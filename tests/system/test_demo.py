@@ -16,12 +16,12 @@ import pytest
 from spotisync.cli.demo import environment as demo_place
 from spotisync.simulator import start
 from tests.support.waiting import wait_until
-from tests.system.command_line import SPOTISYNC, Said, bare_environment
+from tests.system.command_line import SPOTISYNC, CommandResult, bare_environment
 from tests.system.stack.processes import processes_of
 
 
 @pytest.fixture
-def place() -> Iterator[Path]:
+def home() -> Iterator[Path]:
     """An empty home directory; at the end no process may run in it."""
     path = Path(tempfile.mkdtemp(prefix="ss-", dir="/tmp"))  # short, because of socket paths
     path.chmod(0o711)  # as root, servers run as the user nobody
@@ -35,7 +35,7 @@ def place() -> Iterator[Path]:
         shutil.rmtree(path)
 
 
-def environment(place: Path, **variables: str) -> dict[str, str]:
+def environment(home: Path, **variables: str) -> dict[str, str]:
     # Personal servers and keys, which the demo must not use: with one of these it would fail.
     own = {
         "SPOTISYNC_FLOWER_PORT": "0",  # several demos may run at the same time
@@ -44,11 +44,11 @@ def environment(place: Path, **variables: str) -> dict[str, str]:
         "SPOTIPY_CLIENT_ID": "own",
         "SPOTISYNC_PORT": "0",  # any port, since the default one may be in use
     }
-    (place / ".env").write_text("SPOTISYNC_RESULT_BACKEND=redis://127.0.0.1:1\nSPOTISYNC_SECRET_KEY=not-a-key\n")
+    (home / ".env").write_text("SPOTISYNC_RESULT_BACKEND=redis://127.0.0.1:1\nSPOTISYNC_SECRET_KEY=not-a-key\n")
     return bare_environment(
         **{
-            "HOME": str(place),
-            "SPOTISYNC_DATA_DIR": str(place / "d"),
+            "HOME": str(home),
+            "SPOTISYNC_DATA_DIR": str(home / "d"),
             "PYTHONUNBUFFERED": "1",
             "SPOTISYNC_FLOWER_PORT": "0",
             **own,
@@ -57,11 +57,11 @@ def environment(place: Path, **variables: str) -> dict[str, str]:
     )
 
 
-def launch(place: Path, env: dict[str, str], *words: str) -> subprocess.Popen[str]:
+def launch(home: Path, env: dict[str, str], *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*SPOTISYNC, *words],
         env=env,
-        cwd=place,
+        cwd=home,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -69,11 +69,11 @@ def launch(place: Path, env: dict[str, str], *words: str) -> subprocess.Popen[st
     )
 
 
-def run(place: Path, env: dict[str, str], *words: str, stdin: str = "") -> Said:
+def run(home: Path, env: dict[str, str], *words: str, stdin: str = "") -> CommandResult:
     done = subprocess.run(
-        [*SPOTISYNC, *words], env=env, cwd=place, input=stdin, capture_output=True, text=True, timeout=120, check=False
+        [*SPOTISYNC, *words], env=env, cwd=home, input=stdin, capture_output=True, text=True, timeout=120, check=False
     )
-    return Said(done.returncode, done.stdout, done.stderr)
+    return CommandResult(done.returncode, done.stdout, done.stderr)
 
 
 def read_until(program: subprocess.Popen[str], words: str) -> str:
@@ -88,37 +88,37 @@ def read_until(program: subprocess.Popen[str], words: str) -> str:
 
 
 @pytest.mark.xdist_group("demo")
-def test_a_killed_demo_leaves_no_process_and_the_next_one_resumes(place: Path) -> None:
-    env = environment(place)
-    with launch(place, env, "demo") as demo:
+def test_a_killed_demo_leaves_no_process_and_the_next_one_resumes(home: Path) -> None:
+    env = environment(home)
+    with launch(home, env, "demo") as demo:
         read_until(demo, "Looking up artists")
-        asked = run(place, env, "psql", "--demo", "-At", "-c", "SELECT id, status FROM sync_history")
+        asked = run(home, env, "psql", "--demo", "-At", "-c", "SELECT id, status FROM sync_history")
         assert (asked.code, asked.out) == (0, "1|in_progress\n")
-        refused = run(place, env, "demo")
+        refused = run(home, env, "demo")
         assert refused.code == 1
-        assert f"already running on {place}/d/demo, as pid {demo.pid}" in refused.err
+        assert f"already running on {home}/d/demo, as pid {demo.pid}" in refused.err
         demo.kill()
-    wait_until(lambda: not processes_of(place), "all processes to end")
+    wait_until(lambda: not processes_of(home), "all processes to end")
 
-    with launch(place, env, "demo", "--exit") as demo:
-        said = read_until(demo, "Stopped.")
-        assert demo.wait(60) == 0, said
-    assert "run 1 goes on where it was" in said
-    assert "All counts are equal" in said
-    assert "spotisync login" in said
-    assert not processes_of(place)
+    with launch(home, env, "demo", "--exit") as demo:
+        result = read_until(demo, "Stopped.")
+        assert demo.wait(60) == 0, result
+    assert "run 1 continues where it stopped" in result
+    assert "All counts are equal" in result
+    assert "spotisync login" in result
+    assert not processes_of(home)
 
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("demo")
-def test_ctrl_c_during_a_sync_stops_everything(place: Path) -> None:
-    with launch(place, environment(place), "demo", "--exit") as demo:
+def test_ctrl_c_during_a_sync_stops_everything(home: Path) -> None:
+    with launch(home, environment(home), "demo", "--exit") as demo:
         read_until(demo, "Reading saved tracks")
         demo.send_signal(signal.SIGINT)
-        said = read_until(demo, "Stopped.")
+        result = read_until(demo, "Stopped.")
         assert demo.wait(60) == 130
-    assert "The next demo goes on with run 1" in said
-    assert not processes_of(place)
+    assert "The next demo resumes run 1" in result
+    assert not processes_of(home)
 
 
 def test_empties_the_library_after_a_finished_demo(tmp_path: Path) -> None:
@@ -135,23 +135,23 @@ def test_empties_the_library_after_a_finished_demo(tmp_path: Path) -> None:
     assert {each.name for each in tmp_path.iterdir()} == {"postgresql-18", "logs"}
 
 
-def test_up_runs_with_a_real_account(place: Path) -> None:
+def test_up_runs_with_a_real_account(home: Path) -> None:
     with start("tiny", seed=3) as spotify:
         env = environment(
-            place,
+            home,
             **{
                 **dict.fromkeys(demo_place.PERSONAL_VARIABLES, ""),
                 "SPOTISYNC_SPOTIFY_API_URL": spotify.api_url,
                 "SPOTISYNC_SPOTIFY_ACCOUNTS_URL": spotify.url,
             },
         )
-        with launch(place, env, "up") as up:
-            said = read_until(up, "No account yet")
-            page = re.search(r"spotisync is up: (http://\S+)\.", said)
+        with launch(home, env, "up") as up:
+            result = read_until(up, "No account yet")
+            page = re.search(r"spotisync is up: (http://\S+)\.", result)
             assert page
-            added = run(place, env, "accounts", "add", "--refresh-token-stdin", stdin=spotify.refresh_token())
+            added = run(home, env, "accounts", "add", "--refresh-token-stdin", stdin=spotify.refresh_token())
             assert added.code == 0, added.err
-            synced = run(place, env, "sync", "full", "--wait", "--json")
+            synced = run(home, env, "sync", "full", "--wait", "--json")
             assert synced.code == 0, synced.err
             assert synced.json["status"] == "success"
             shown = httpx.get(f"{page[1]}/api/sync/status", timeout=30).json()
@@ -159,4 +159,4 @@ def test_up_runs_with_a_real_account(place: Path) -> None:
             up.send_signal(signal.SIGTERM)
             read_until(up, "Stopped.")
             assert up.wait(60) == 0
-    assert not processes_of(place)
+    assert not processes_of(home)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.waiting import wait_until
-from tests.system.command_line import Said, Shell
+from tests.system.command_line import CommandResult, Subprocess
 from tests.system.programs import Deployment, environment
 
 
@@ -15,12 +15,12 @@ def deployment(deploy: Callable[..., Deployment]) -> Deployment:
     return deploy(20)
 
 
-def states(said: Said) -> dict[str, str]:
-    return {each["check"]: each["state"] for each in said.json["findings"]}
+def states(result: CommandResult) -> dict[str, str]:
+    return {each["check"]: each["state"] for each in result.json["findings"]}
 
 
-def finding(said: Said, check: str) -> dict[str, Any]:
-    return next(each for each in said.json["findings"] if each["check"] == check)
+def finding(result: CommandResult, check: str) -> dict[str, Any]:
+    return next(each for each in result.json["findings"] if each["check"] == check)
 
 
 @pytest.mark.slow
@@ -29,20 +29,20 @@ def test_doctor_finds_a_healthy_deployment(deployment: Deployment) -> None:
     deployment.beat()
     deployment.worker()
     wait_until(lambda: deployment.sql("SELECT 1 FROM heartbeats"), "a sweep of the schedule")
-    doctor = Shell(environment(deployment.settings))
-    said = doctor("doctor", "--json")
-    assert (said.code, said.err) == (0, "")
-    assert said.json["ok"]
-    assert set(states(said).values()) == {"ok"}
-    assert {"database", "tables", "clock", "broker", "results", "workers", "schedule", "limits"} <= set(states(said))
-    assert {f"token of {name}", f"Spotify as {name}"} <= set(states(said))
-    assert "test" in finding(said, "workers")["message"]
-    assert not any(each["cure"] for each in said.json["findings"])
+    doctor = Subprocess(environment(deployment.settings))
+    result = doctor("doctor", "--json")
+    assert (result.code, result.err) == (0, "")
+    assert result.json["ok"]
+    assert set(states(result).values()) == {"ok"}
+    assert {"database", "tables", "clock", "broker", "results", "workers", "schedule", "limits"} <= set(states(result))
+    assert {f"token of {name}", f"Spotify as {name}"} <= set(states(result))
+    assert "test" in finding(result, "workers")["message"]
+    assert not any(each["cure"] for each in result.json["findings"])
 
     deployment.simulator.control.revoke(access=True)
     revoked = doctor("doctor")
     assert revoked.code == 4
-    assert "Cure: log in again: spotisync login" in revoked.out
+    assert "Fix: log in again: spotisync login" in revoked.out
     assert "failed" in revoked.out.splitlines()[-1]
 
 
@@ -55,9 +55,9 @@ def test_doctor_reports_missing_workers_and_a_wrong_key(deployment: Deployment) 
     )
     env = environment(deployment.settings)
     other = {**env, "SPOTISYNC_SECRET_KEY": "b3RoZXItLW90aGVyLS1vdGhlci0tb3RoZXItLW90aGU="}
-    said = Shell(other)("doctor", "--json", "--offline")
-    assert said.code == 1
-    found = states(said)
+    result = Subprocess(other)("doctor", "--json", "--offline")
+    assert result.code == 1
+    found = states(result)
     assert (found["workers"], found["schedule"], found["broker"], found["limits"]) == (
         "failed",
         "failed",
@@ -65,4 +65,4 @@ def test_doctor_reports_missing_workers_and_a_wrong_key(deployment: Deployment) 
         "warning",
     )
     assert found[f"token of {name}"] == "failed"
-    assert "SPOTISYNC_SECRET_KEY" in str(finding(said, f"token of {name}")["cure"])
+    assert "SPOTISYNC_SECRET_KEY" in str(finding(result, f"token of {name}")["cure"])

@@ -1,8 +1,6 @@
 """Despite any kill the sync completes, tables == truth, and at most one batch is fetched again."""
 
-import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +33,7 @@ def calls(deployment: Deployment) -> int:
 
 
 def check_kills(deploy: Callable[..., Deployment], tmp_path: Path, cases: list[tuple[str, str]]) -> None:
-    deployment = deploy(sweep_interval=10)  # as in production: recovery must not depend on it
+    deployment = deploy(sweep_interval=600, lease_seconds=600)  # no sweep and no expired lease can help
     account = deployment.account()
     orders = tmp_path / "crash"
     deployment.beat()
@@ -50,23 +48,10 @@ def check_kills(deploy: Callable[..., Deployment], tmp_path: Path, cases: list[t
         orders.write_text(f"{point} {phase}")
         result = trigger(deployment, account)
         wait_until(lambda: not orders.exists(), f"the kill {point} of {phase}")
-        died, batches = time.monotonic(), _batches(deployment)
-        wait_until(partial(_moved_on, deployment, batches), f"progress after the kill {point} of {phase}")
-        went_on = time.monotonic() - died
         assert result.get(timeout=60)["status"] == "success"
-        print(f"{point} {phase}: on after {went_on:.1f} s, {calls(deployment) - calm} calls again")
-        assert went_on < 5
+        print(f"{point} {phase}: {calls(deployment) - calm} calls again")
         assert calls(deployment) - calm <= LARGEST_BATCH
         assert_tables_equal_truth(deployment.context, account, deployment.simulator.world.truth(account.name))
-
-
-def _batches(deployment: Deployment) -> int:
-    return int(deployment.scalar("SELECT sum(batches) FROM sync_state"))
-
-
-def _moved_on(deployment: Deployment, batches: int) -> bool:
-    """Whether a batch was committed since, or the run has ended."""
-    return _batches(deployment) > batches or bool(deployment.sql("SELECT 1 FROM sync_history WHERE status = 'success'"))
 
 
 def test_a_run_survives_kills_of_a_child_at_four_points(deploy: Callable[..., Deployment], tmp_path: Path) -> None:

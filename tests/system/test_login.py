@@ -12,7 +12,7 @@ from spotisync.sync import accounts
 from tests.support.driver import Account
 from tests.support.truth import expected, tables
 from tests.support.waiting import wait_until
-from tests.system.command_line import Here, Shell
+from tests.system.command_line import InProcess, Subprocess
 from tests.system.programs import Deployment, environment
 
 Deploy = Callable[..., Deployment]
@@ -33,10 +33,10 @@ def env(deployment: Deployment) -> dict[str, str]:
 
 
 def test_logs_in_with_a_browser(deployment: Deployment, env: dict[str, str]) -> None:
-    said = Shell({**env, "BROWSER": AGREES})("login", "--timeout", "60")
-    assert said.code == 0, said.err
-    assert "user02 is logged in. Sync the library: spotisync sync full" in said.out
-    (listed,) = Here(env)("accounts", "list", "--json").json
+    result = Subprocess({**env, "BROWSER": AGREES})("login", "--timeout", "60")
+    assert result.code == 0, result.err
+    assert "user02 is logged in. Sync the library: spotisync sync full" in result.out
+    (listed,) = InProcess(env)("accounts", "list", "--json").json
     assert (listed["spotify_user_id"], listed["status"], listed["missing_scopes"]) == ("user02", "active", [])
     assert (listed["spotify_account_id"], listed["warning"]) == (
         deployment.simulator.world.library("user02").account_id,
@@ -48,18 +48,18 @@ def test_logs_in_with_a_browser(deployment: Deployment, env: dict[str, str]) -> 
 def test_failed_logins_say_why_and_how_to_continue(env: dict[str, str]) -> None:
     for words, stdin, redirect_uri, code, why in (
         (["--no-browser"], "http://127.0.0.1/callback?code=AQ&state=foreign", ANYWHERE, 4, "another attempt"),
-        (["--no-browser"], "", ANYWHERE, 4, "no address was pasted"),
+        (["--no-browser"], "", ANYWHERE, 4, "no URL was entered"),
         ([], "", "http://localhost:8420/callback", 2, "localhost, which Spotify no longer accepts"),
         ([], "", "https://example.com/callback", 2, "--no-browser"),
     ):
-        said = Here({**env, "SPOTIPY_REDIRECT_URI": redirect_uri})("login", *words, stdin=stdin)
-        assert (said.code, why in said.err) == (code, True), said.err
-        assert "Traceback" not in said.err
-    assert Here(env)("accounts", "list", "--json").json == []
+        result = InProcess({**env, "SPOTIPY_REDIRECT_URI": redirect_uri})("login", *words, stdin=stdin)
+        assert (result.code, why in result.err) == (code, True), result.err
+        assert "Traceback" not in result.err
+    assert InProcess(env)("accounts", "list", "--json").json == []
 
 
 def test_ctrl_c_ends_the_wait(env: dict[str, str]) -> None:
-    with Shell({**env, "BROWSER": "true %s"}).start("login") as waiting:
+    with Subprocess({**env, "BROWSER": "true %s"}).start("login") as waiting:
         assert waiting.stdout
         assert any("--no-browser" in line for line in waiting.stdout)
         waiting.send_signal(signal.SIGINT)
@@ -102,7 +102,7 @@ def test_four_workers_lose_no_rotating_token_and_survive_a_revocation(
             assert deployment.context.vault.decrypt(sealed) == deployment.simulator.refresh_token(name)
             assert _saved(deployment, name) == expected(deployment.simulator.world.truth(name))["saved_tracks"]
 
-    cli = Here(environment(deployment.settings))
+    cli = InProcess(environment(deployment.settings))
     refused = cli("sync", "full", "--account", revoked)
     assert (refused.code, "spotisync login" in refused.err) == (4, True)
     assert re.search(rf"{revoked} has to log in again .*spotisync login", " ".join(cli("accounts", "list").out.split()))

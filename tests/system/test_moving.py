@@ -50,15 +50,15 @@ def test_workers_sync_a_library_that_changes(deployment: Deployment) -> None:
     world.snapshot_lag = 30
     stop = edit_before_each_request(deployment, Random(4))
     for _ in range(2):
-        assert full_sync(deployment, account.name)["status"] == "success"
+        assert run_full_sync(deployment, account.name)["status"] == "success"
     stop()
     world.clock_offset += 60
-    summary = full_sync(deployment, account.name)
+    summary = run_full_sync(deployment, account.name)
     assert (summary["status"], summary["items_deferred"]) == ("success", 0)
     assert_tables_equal_truth(deployment.context, account, world.truth(account.name))
 
 
-def full_sync(deployment: Deployment, account: str) -> dict[str, Any]:
+def run_full_sync(deployment: Deployment, account: str) -> dict[str, Any]:
     summary: dict[str, Any] = deployment.foreign.send_task(
         "spotisync.full_sync", kwargs={"account": account}, queue="spotisync.sync"
     ).get(timeout=120)

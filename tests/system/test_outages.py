@@ -125,12 +125,12 @@ def test_a_sync_survives_flushall_at_any_time(deploy: Deploy, broker_url: str) -
     trigger(deployment, account)
     # Until the run has a row only the message exists, and its sender has to send it again.
     wait_until(lambda: deployment.sql("SELECT 1 FROM sync_history"), "the run")
-    socket = broker_url.removeprefix("redis+socket://").partition("?")[0]
-    with redis.Redis(unix_socket_path=socket) as client:
+    socket, _, number = broker_url.removeprefix("redis+socket://").partition("?virtual_host=")
+    with redis.Redis(unix_socket_path=socket, db=int(number)) as client:
         deadline = time.monotonic() + 15
         dice = random.Random()
         while not over(deployment) and time.monotonic() < deadline:
-            client.flushall()
+            client.flushdb()  # all that this deployment has there
             pause = dice.uniform(0.05, 1.5)
             until_then = time.monotonic() + pause
             wait_until(partial(_past, until_then, deployment), "the next flush")

@@ -68,7 +68,7 @@ class Pauses:
             raise Killed
 
     def wait(self) -> None:
-        assert self.stopped.acquire(timeout=20), "a worker neither pauses nor ends"
+        assert self.stopped.acquire(timeout=60), "a worker neither pauses nor ends"
 
     def statement(self) -> None:
         if self.dies_after is not None:
@@ -161,7 +161,7 @@ class Cluster:
         self.due = (0, 0)
 
     def look(self) -> Run:
-        run = driver.look(self.context, self.run)
+        run = driver.get_run(self.context, self.run)
         due = (ORDER.index(run.phase), run.seq)
         assert due >= self.due, "the due batch has moved back"
         self.due = due
@@ -187,7 +187,7 @@ class Cluster:
             case "sweep":
                 self.sweep()
             case "time":
-                driver.time_passes(self.context, self.run)
+                driver.expire_waits(self.context, self.run)
                 self.sweep()
         if (run := self.look()).status == "failed":
             self.resume(run)
@@ -251,7 +251,7 @@ class Cluster:
             for worker in self.workers:
                 self.go(worker)
             if not self.messages and all(worker.idle for worker in self.workers):
-                driver.time_passes(self.context, self.run)
+                driver.expire_waits(self.context, self.run)
                 self.sweep()
         workers = [(worker.message, worker.outcome, worker.dead) for worker in self.workers]
         raise AssertionError(f"the run does not end: {self.look()}, {self.messages}, {workers}")

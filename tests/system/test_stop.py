@@ -2,7 +2,6 @@
 
 import re
 import signal
-import time
 from collections.abc import Callable
 
 import pytest
@@ -12,11 +11,10 @@ from tests.support.waiting import wait_until
 from tests.system.programs import Deployment
 
 pytestmark = pytest.mark.slow
-GOES_ON = 10.0  # seconds; usually less than one, while waiting for a lease or a lost message would take longer
 
 
 def test_a_stop_hands_back_the_running_batch(deploy: Callable[..., Deployment]) -> None:
-    deployment = deploy(400, lease_seconds=120, sweep_interval=600)  # neither a sweep nor an expired lease may help
+    deployment = deploy(400, lease_seconds=120, sweep_interval=600)  # no sweep and no expired lease can help
     account = deployment.account()
     control = deployment.simulator.control
     leaving = deployment.worker()
@@ -29,14 +27,8 @@ def test_a_stop_hands_back_the_running_batch(deploy: Callable[..., Deployment]) 
     staying = deployment.worker()
     before = deployment.sql("SELECT phase, seq FROM sync_history")
     leaving.process.send_signal(signal.SIGTERM)
-    began = time.monotonic()
     wait_until(lambda: deployment.sql("SELECT phase, seq FROM sync_history") != before, "the next commit")
-    went_on = time.monotonic() - began
     assert leaving.process.wait(60) == 0
-    ended = time.monotonic() - began
-    print(f"another worker committed after {went_on:.1f} s, the worker ended after {ended:.1f} s")
-    assert went_on < GOES_ON
-    assert ended < GOES_ON
     assert result.get(timeout=60)["status"] == "success"
     assert "batch handed back" in leaving.log.read_text()
     assert not re.search("Traceback|ERROR", leaving.log.read_text() + staying.log.read_text())

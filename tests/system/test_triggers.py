@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from spotisync.stack.process import ChildSpec
 from spotisync.stack.valkey import Valkey
 from tests.conftest import _administer, _url, settings_for
 from tests.support.driver import Account
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 from tests.system.conftest import deployed
 from tests.system.programs import Deployment
@@ -37,13 +37,6 @@ pytestmark = [
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PASSWORD = "the-password-of-the-broker"
 FLOWER = "viewer:the-password-of-flower"
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-    return port
 
 
 class TcpValkey(Valkey):
@@ -175,9 +168,9 @@ def node_service(tmp_path: Path) -> Path:
 
 def test_a_node_service_starts_a_sync_and_gets_its_summary(deployment: Deployment, node_service: Path) -> None:
     account = deployment.account(2)
-    said = _run(["node", "sync.js", account.name, "from-node"], node_service, environment(deployment))
-    assert said.returncode == 0, said.stderr
-    assert json.loads(said.stdout)["account"] == account.name
+    result = _run(["node", "sync.js", account.name, "from-node"], node_service, environment(deployment))
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["account"] == account.name
     assert deployment.sql("SELECT 1 FROM sync_history WHERE idempotency_key = 'from-node' AND status = 'success'")
     refused = _run(["node", "sync.js", "nobody"], node_service, environment(deployment))
     assert refused.returncode == 1
@@ -283,6 +276,6 @@ def _no_secret(deployment: Deployment, *answers: Any) -> None:
     logins = deployment.simulator.app.logins
     own = deployment.settings
     secrets = {PASSWORD, FLOWER, own.secret_key, own.client_secret, *logins._grants, *logins._access} - {None}
-    said = json.dumps(answers)
-    assert len(said) > 1000
-    assert [secret for secret in secrets if str(secret) in said] == []
+    result = json.dumps(answers)
+    assert len(result) > 1000
+    assert [secret for secret in secrets if str(secret) in result] == []

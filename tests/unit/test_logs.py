@@ -21,7 +21,7 @@ log = logging.getLogger("spotisync.test_logs")
 
 
 @pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
+def _restore_logging() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     # Otherwise `configure` would close pytest's handlers.

@@ -62,7 +62,7 @@ Set = Callable[..., Settings]
 
 
 @pytest.fixture
-def having(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Set:
+def read_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Set:
     """Read settings from an environment with only these variables."""
     for name in list(os.environ):
         if name.upper().startswith(("SPOTISYNC_", "SPOTIPY_")):
@@ -79,7 +79,7 @@ def having(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Set:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_stays() -> Iterator[None]:
+def _clear_cached_settings() -> Iterator[None]:
     yield
     settings.cache_clear()
 
@@ -89,46 +89,46 @@ def test_every_setting_is_covered() -> None:
 
 
 @pytest.mark.parametrize("field", VARIABLES)
-def test_each_variable_has_its_name_and_default(having: Set, field: str) -> None:
+def test_each_variable_has_its_name_and_default(read_settings: Set, field: str) -> None:
     variable, default, value, meaning = VARIABLES[field]
-    assert getattr(having(), field) == default
-    assert getattr(having(**{variable: value}), field) == meaning
+    assert getattr(read_settings(), field) == default
+    assert getattr(read_settings(**{variable: value}), field) == meaning
 
 
 @pytest.mark.parametrize("field", [field for field in VARIABLES if field != "full_sync_schedule"])
-def test_an_empty_variable_counts_as_unset(having: Set, field: str) -> None:
+def test_an_empty_variable_counts_as_unset(read_settings: Set, field: str) -> None:
     variable, default, _, _ = VARIABLES[field]
-    assert getattr(having(**{variable: ""}), field) == default
+    assert getattr(read_settings(**{variable: ""}), field) == default
 
 
-def test_an_empty_schedule_disables_it(having: Set) -> None:
-    assert having(SPOTISYNC_FULL_SYNC_SCHEDULE="").full_sync_schedule == ""
+def test_an_empty_schedule_disables_it(read_settings: Set) -> None:
+    assert read_settings(SPOTISYNC_FULL_SYNC_SCHEDULE="").full_sync_schedule == ""
 
 
 @pytest.mark.parametrize("field", [*NUMBERS, "enrichment", "log_level", "log_format", "timezone"])
-def test_a_wrong_value_names_its_variable_and_is_not_repeated(having: Set, field: str) -> None:
+def test_a_wrong_value_names_its_variable_and_is_not_repeated(read_settings: Set, field: str) -> None:
     variable = VARIABLES[field][0]
-    with pytest.raises(Misconfigured, match=f"invalid settings: {variable}: ") as told:
-        having(**{variable: "sw0rdfish"})
-    assert "sw0rdfish" not in str(told.value) or field == "timezone"
+    with pytest.raises(Misconfigured, match=f"invalid settings: {variable}: ") as raised:
+        read_settings(**{variable: "sw0rdfish"})
+    assert "sw0rdfish" not in str(raised.value) or field == "timezone"
 
 
 @pytest.mark.parametrize("field", NUMBERS)
 @pytest.mark.parametrize("value", ["0", "-1", "1.5"])
-def test_a_number_must_be_whole_and_positive(having: Set, field: str, value: str) -> None:
+def test_a_number_must_be_whole_and_positive(read_settings: Set, field: str, value: str) -> None:
     with pytest.raises(Misconfigured, match=VARIABLES[field][0]):
-        having(**{VARIABLES[field][0]: value})
+        read_settings(**{VARIABLES[field][0]: value})
 
 
 @pytest.mark.parametrize(
     ("variable", "usual"), [("SPOTISYNC_INCREMENTAL_INTERVAL", 1800), ("SPOTISYNC_PLAYBACK_INTERVAL", 600)]
 )
-def test_an_interval_of_zero_disables_it(having: Set, variable: str, usual: int) -> None:
+def test_an_interval_of_zero_disables_it(read_settings: Set, variable: str, usual: int) -> None:
     field = variable.removeprefix("SPOTISYNC_").lower()
-    assert getattr(having(), field) == usual
-    assert getattr(having(**{variable: "0"}), field) == 0
+    assert getattr(read_settings(), field) == usual
+    assert getattr(read_settings(**{variable: "0"}), field) == 0
     with pytest.raises(Misconfigured, match=variable):
-        having(**{variable: "-1"})
+        read_settings(**{variable: "-1"})
 
 
 @pytest.mark.parametrize(
@@ -143,35 +143,35 @@ def test_an_interval_of_zero_disables_it(having: Set, variable: str, usual: int)
         ("0 4 */20 * 1L", "never matches a date"),
     ],
 )
-def test_a_bad_schedule_names_its_variable_and_the_reason(having: Set, value: str, why: str) -> None:
+def test_a_bad_schedule_names_its_variable_and_the_reason(read_settings: Set, value: str, why: str) -> None:
     with pytest.raises(Misconfigured, match=f"SPOTISYNC_FULL_SYNC_SCHEDULE: .*{why}"):
-        having(SPOTISYNC_FULL_SYNC_SCHEDULE=value)
+        read_settings(SPOTISYNC_FULL_SYNC_SCHEDULE=value)
 
 
 @pytest.mark.parametrize("value", ["0 4 * * 0", "*/15 6-22 * * mon-fri", "0 4 1,15 * *", "0 4 L * *", "0 4 * * 7"])
-def test_accepts_schedules_of_every_kind(having: Set, value: str) -> None:
-    assert having(SPOTISYNC_FULL_SYNC_SCHEDULE=value).full_sync_schedule == value
+def test_accepts_schedules_of_every_kind(read_settings: Set, value: str) -> None:
+    assert read_settings(SPOTISYNC_FULL_SYNC_SCHEDULE=value).full_sync_schedule == value
 
 
-def test_reports_several_wrong_values_at_once(having: Set) -> None:
+def test_reports_several_wrong_values_at_once(read_settings: Set) -> None:
     with pytest.raises(Misconfigured, match=r"SPOTISYNC_SWEEP_INTERVAL: .*; SPOTISYNC_LOG_LEVEL: "):
-        having(SPOTISYNC_SWEEP_INTERVAL="x", SPOTISYNC_LOG_LEVEL="LOUD")
+        read_settings(SPOTISYNC_SWEEP_INTERVAL="x", SPOTISYNC_LOG_LEVEL="LOUD")
 
 
-def test_ignores_variables_of_other_programs(having: Set) -> None:
-    found = having(CLIENT_ID="theirs", CLIENT_SECRET="theirs", REDIRECT_URI="http://theirs")
+def test_ignores_variables_of_other_programs(read_settings: Set) -> None:
+    found = read_settings(CLIENT_ID="theirs", CLIENT_SECRET="theirs", REDIRECT_URI="http://theirs")
     assert (found.client_id, found.client_secret) == (None, None)
     assert found.redirect_uri.startswith("http://127.0.0.1")
 
 
-def test_the_environment_overrides_the_dotenv_file(having: Set, tmp_path: Path) -> None:
+def test_the_environment_overrides_the_dotenv_file(read_settings: Set, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("SPOTISYNC_SWEEP_INTERVAL=3\nSPOTISYNC_MAX_COUNTDOWN=4\nSOMETHING_ELSE=5\n")
-    found = having(SPOTISYNC_MAX_COUNTDOWN="6")
+    found = read_settings(SPOTISYNC_MAX_COUNTDOWN="6")
     assert (found.sweep_interval, found.max_countdown) == (3, 6)
 
 
-def test_secrets_are_not_in_the_repr(having: Set) -> None:
-    found = having(
+def test_secrets_are_not_in_the_repr(read_settings: Set) -> None:
+    found = read_settings(
         SPOTIPY_CLIENT_SECRET="sw0rdfish",
         SPOTISYNC_SECRET_KEY="sw0rdfish",
         SPOTISYNC_DATABASE_URL="postgresql://u:sw0rdfish@db/x",
@@ -193,12 +193,12 @@ def test_secrets_are_not_in_the_repr(having: Set) -> None:
         ("nothing", ["nothing"]),
     ],
 )
-def test_splits_a_list_of_notification_addresses(having: Set, value: str, urls: list[str]) -> None:
-    assert having(SPOTISYNC_NOTIFY=value).notify_urls == urls
+def test_splits_a_list_of_notification_addresses(read_settings: Set, value: str, urls: list[str]) -> None:
+    assert read_settings(SPOTISYNC_NOTIFY=value).notify_urls == urls
 
 
-def test_settings_are_read_once(having: Set) -> None:
-    first = having(SPOTISYNC_SWEEP_INTERVAL="3")
+def test_settings_are_read_once(read_settings: Set) -> None:
+    first = read_settings(SPOTISYNC_SWEEP_INTERVAL="3")
     assert settings() is first
 
 
@@ -206,40 +206,42 @@ def test_settings_are_read_once(having: Set) -> None:
 
 
 @pytest.mark.parametrize("field", VARIABLES)
-def test_a_variable_can_be_read_from_a_file(having: Set, tmp_path: Path, field: str) -> None:
+def test_a_variable_can_be_read_from_a_file(read_settings: Set, tmp_path: Path, field: str) -> None:
     variable, default, value, meaning = VARIABLES[field]
     (tmp_path / "secret").write_text(f"{value}\n")
-    assert getattr(having(**{f"{variable}_FILE": ""}), field) == default
-    assert getattr(having(**{f"{variable}_FILE": str(tmp_path / "secret"), variable: ""}), field) == meaning
+    assert getattr(read_settings(**{f"{variable}_FILE": ""}), field) == default
+    assert getattr(read_settings(**{f"{variable}_FILE": str(tmp_path / "secret"), variable: ""}), field) == meaning
 
 
-def test_a_dotenv_file_can_name_a_secret_file_which_may_be_empty(having: Set, tmp_path: Path) -> None:
+def test_a_dotenv_file_can_name_a_secret_file_which_may_be_empty(read_settings: Set, tmp_path: Path) -> None:
     (tmp_path / "secret").touch()
     (tmp_path / ".env").write_text("SPOTIPY_CLIENT_SECRET_FILE=secret\n")
-    assert having().client_secret is None
+    assert read_settings().client_secret is None
     (tmp_path / "secret").write_text("hush")
-    assert having().client_secret == "hush"
-    assert having(SPOTIPY_CLIENT_SECRET_FILE="").client_secret is None
+    assert read_settings().client_secret == "hush"
+    assert read_settings(SPOTIPY_CLIENT_SECRET_FILE="").client_secret is None
 
 
-def test_a_missing_file_names_its_variable(having: Set) -> None:
+def test_a_missing_file_names_its_variable(read_settings: Set) -> None:
     with pytest.raises(Misconfigured, match=r"SPOTISYNC_SECRET_KEY_FILE: can't read /not/there \(No such file"):
-        having(SPOTISYNC_SECRET_KEY_FILE="/not/there")
+        read_settings(SPOTISYNC_SECRET_KEY_FILE="/not/there")
 
 
-def test_rejects_a_value_and_a_file_for_one_variable(having: Set, tmp_path: Path) -> None:
+def test_rejects_a_value_and_a_file_for_one_variable(read_settings: Set, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("sw0rdfish")
-    with pytest.raises(Misconfigured, match="SPOTISYNC_API_TOKEN and SPOTISYNC_API_TOKEN_FILE are both set") as told:
-        having(SPOTISYNC_API_TOKEN="sw0rdfish", SPOTISYNC_API_TOKEN_FILE=str(tmp_path / "secret"))
-    assert "sw0rdfish" not in str(told.value)
+    with pytest.raises(Misconfigured, match="SPOTISYNC_API_TOKEN and SPOTISYNC_API_TOKEN_FILE are both set") as raised:
+        read_settings(SPOTISYNC_API_TOKEN="sw0rdfish", SPOTISYNC_API_TOKEN_FILE=str(tmp_path / "secret"))
+    assert "sw0rdfish" not in str(raised.value)
 
 
-def test_the_demo_ignores_personal_settings(having: Set, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_ignores_personal_settings(
+    read_settings: Set, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "secret").write_text("postgresql://theirs/library")
     for name in (*environment.PERSONAL_VARIABLES, "SPOTIPY_CLIENT_ID", "SPOTISYNC_DATA_DIR"):
         monkeypatch.setenv(name, "")  # monkeypatch restores the variables that the demo sets
         monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "secret"))
-    having(SPOTISYNC_DATA_DIR_FILE="", SPOTISYNC_DATA_DIR=str(tmp_path))
+    read_settings(SPOTISYNC_DATA_DIR_FILE="", SPOTISYNC_DATA_DIR=str(tmp_path))
     chosen = environment.use_demo_data_dir()
     assert chosen.embedded_postgres
     assert chosen.embedded_broker
@@ -250,8 +252,8 @@ def test_the_demo_ignores_personal_settings(having: Set, tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize("given", ["postgresql://u@h/d?x=1", "postgres://u@h/d?x=1", "postgresql+psycopg://u@h/d?x=1"])
-def test_a_plain_postgres_url_uses_psycopg_3(having: Set, given: str) -> None:
-    found = having(SPOTISYNC_DATABASE_URL=given)
+def test_a_plain_postgres_url_uses_psycopg_3(read_settings: Set, given: str) -> None:
+    found = read_settings(SPOTISYNC_DATABASE_URL=given)
     assert found.database == "postgresql+psycopg://u@h/d?x=1"
     assert not found.embedded_postgres
 
@@ -266,20 +268,20 @@ def test_a_plain_postgres_url_uses_psycopg_3(having: Set, given: str) -> None:
     ],
 )
 def test_the_result_backend_defaults_to_a_redis_broker(
-    having: Set, broker: str, result_backend: str, backend: str
+    read_settings: Set, broker: str, result_backend: str, backend: str
 ) -> None:
-    found = having(SPOTISYNC_BROKER_URL=broker, SPOTISYNC_RESULT_BACKEND=result_backend)
+    found = read_settings(SPOTISYNC_BROKER_URL=broker, SPOTISYNC_RESULT_BACKEND=result_backend)
     assert (found.broker, found.backend) == (broker, backend)
     assert not found.embedded_broker
 
 
-def test_with_rabbitmq_the_embedded_server_keeps_the_results(having: Set) -> None:
-    found = having(SPOTISYNC_BROKER_URL="amqp://rabbit", SPOTISYNC_DATA_DIR="/srv/x")
+def test_with_rabbitmq_the_embedded_server_keeps_the_results(read_settings: Set) -> None:
+    found = read_settings(SPOTISYNC_BROKER_URL="amqp://rabbit", SPOTISYNC_DATA_DIR="/srv/x")
     assert found.backend.startswith("redis+socket:///srv/x/sockets/")
 
 
-def test_without_urls_both_servers_are_embedded(having: Set) -> None:
-    found = having(SPOTISYNC_DATA_DIR="/srv/my data")
+def test_without_urls_both_servers_are_embedded(read_settings: Set) -> None:
+    found = read_settings(SPOTISYNC_DATA_DIR="/srv/my data")
     assert found.embedded_postgres
     assert found.embedded_broker
     assert found.database.startswith("postgresql+psycopg://spotisync@/spotisync?host=/srv/my%20data/sockets")
@@ -287,46 +289,46 @@ def test_without_urls_both_servers_are_embedded(having: Set) -> None:
     assert found.broker.startswith("redis+socket:///srv/my%20data/sockets/valkey.sock")
 
 
-def test_a_long_data_dir_has_its_sockets_in_a_short_directory(having: Set) -> None:
-    long = having(SPOTISYNC_DATA_DIR=f"/srv/{'x' * 120}").socket_dir
-    other = having(SPOTISYNC_DATA_DIR=f"/srv/{'y' * 120}").socket_dir
+def test_a_long_data_dir_has_its_sockets_in_a_short_directory(read_settings: Set) -> None:
+    long = read_settings(SPOTISYNC_DATA_DIR=f"/srv/{'x' * 120}").socket_dir
+    other = read_settings(SPOTISYNC_DATA_DIR=f"/srv/{'y' * 120}").socket_dir
     assert long.parent == other.parent == Path("/tmp")  # noqa: S108
     assert long != other
     assert len(os.fsencode(long)) <= MAX_SOCKET_DIR_BYTES
-    assert having(SPOTISYNC_DATA_DIR=f"/srv/{'x' * 120}").socket_dir == long
+    assert read_settings(SPOTISYNC_DATA_DIR=f"/srv/{'x' * 120}").socket_dir == long
 
 
-def test_a_relative_data_dir_has_an_absolute_socket(having: Set) -> None:
-    assert having(SPOTISYNC_DATA_DIR="data").socket_dir.is_absolute()
+def test_a_relative_data_dir_has_an_absolute_socket(read_settings: Set) -> None:
+    assert read_settings(SPOTISYNC_DATA_DIR="data").socket_dir.is_absolute()
 
 
-def test_the_time_zone_is_the_configured_one_or_that_of_the_system(having: Set) -> None:
-    assert having(SPOTISYNC_TIMEZONE="Europe/Oslo").zone == "Europe/Oslo"
-    assert having(SPOTISYNC_TIMEZONE="").zone
+def test_the_time_zone_is_the_configured_one_or_that_of_the_system(read_settings: Set) -> None:
+    assert read_settings(SPOTISYNC_TIMEZONE="Europe/Oslo").zone == "Europe/Oslo"
+    assert read_settings(SPOTISYNC_TIMEZONE="").zone
 
 
-def test_a_missing_client_id_is_an_error_with_a_remedy(having: Set) -> None:
+def test_a_missing_client_id_is_an_error_with_a_remedy(read_settings: Set) -> None:
     with pytest.raises(Misconfigured, match=r"SPOTIPY_CLIENT_ID.*https://developer.spotify.com/dashboard"):
-        having().require_client_id()
+        read_settings().require_client_id()
 
 
 # ---- the secret key -------------------------------------------------------------------------------------------------
 
 
-def test_splits_a_list_of_keys(having: Set) -> None:
-    assert having(SPOTISYNC_SECRET_KEY=" a, b ,").secret_keys() == ["a", "b"]
+def test_splits_a_list_of_keys(read_settings: Set) -> None:
+    assert read_settings(SPOTISYNC_SECRET_KEY=" a, b ,").secret_keys() == ["a", "b"]
 
 
-def test_an_external_database_needs_a_key_and_says_how_to_make_one(having: Set) -> None:
+def test_an_external_database_needs_a_key_and_says_how_to_make_one(read_settings: Set) -> None:
     with pytest.raises(Misconfigured, match=r"SPOTISYNC_SECRET_KEY.*generate_key"):
-        having(SPOTISYNC_DATABASE_URL="postgresql://db/x").secret_keys()
+        read_settings(SPOTISYNC_DATABASE_URL="postgresql://db/x").secret_keys()
 
 
-def test_an_embedded_database_has_a_private_persistent_key(having: Set, tmp_path: Path) -> None:
+def test_an_embedded_database_has_a_private_persistent_key(read_settings: Set, tmp_path: Path) -> None:
     directory = tmp_path / "not" / "there"
-    (key,) = having(SPOTISYNC_DATA_DIR=str(directory)).secret_keys()
+    (key,) = read_settings(SPOTISYNC_DATA_DIR=str(directory)).secret_keys()
     Fernet(key)
-    assert having(SPOTISYNC_DATA_DIR=str(directory)).secret_keys() == [key]
+    assert read_settings(SPOTISYNC_DATA_DIR=str(directory)).secret_keys() == [key]
     assert [path.name for path in directory.iterdir()] == ["secret.key"]
     assert stat.S_IMODE((directory / "secret.key").stat().st_mode) == 0o600
 
@@ -362,14 +364,14 @@ def test_the_example_file_lists_every_variable_once_and_no_other() -> None:
     assert sorted(listed) == sorted(names)
 
 
-def test_the_example_file_uncommented_changes_nothing(having: Set, tmp_path: Path) -> None:
-    plain = having()
+def test_the_example_file_uncommented_changes_nothing(read_settings: Set, tmp_path: Path) -> None:
+    plain = read_settings()
     (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in example().items()))
-    assert having() == plain
+    assert read_settings() == plain
 
 
-def test_flower_has_an_address_for_the_page_unless_it_is_disabled(having: Set) -> None:
-    assert having().flower_url == "http://127.0.0.1:5555"
-    assert having(SPOTISYNC_FLOWER_PORT="0").flower_url is None
+def test_flower_has_an_address_for_the_page_unless_it_is_disabled(read_settings: Set) -> None:
+    assert read_settings().flower_url == "http://127.0.0.1:5555"
+    assert read_settings(SPOTISYNC_FLOWER_PORT="0").flower_url is None
     with pytest.raises(Misconfigured, match=r"SPOTISYNC_FLOWER_AUTH: .*user:password"):
-        having(SPOTISYNC_FLOWER_AUTH="no-colon")
+        read_settings(SPOTISYNC_FLOWER_AUTH="no-colon")

@@ -113,6 +113,48 @@ def is_module(path: Path) -> bool:
     return path.is_dir() or path.with_suffix(".py").is_file()
 
 
+# ---- SQL and transactions -------------------------------------------------------------------------------------------
+
+
+SQL = re.compile(r"\s*\(?(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH)\s")
+SQL_WRITE = re.compile(r"\b(INSERT INTO|UPDATE \w+ SET|DELETE FROM)\b")
+BEGIN = re.compile(r"database\.(begin|transact)\(")
+STORE_CALL = re.compile(r"\b(\w+)\.(\w+)\(connection\b")
+READ_NAME = re.compile(r"(check|count|find|forecast|get|list|read|run|search)_")
+# These open transactions to read. `cli/db.py` also creates and drops the database role for dashboards.
+READERS = {"cli", "web", "result_backend"}
+
+
+def package(path: Path) -> str:
+    return path.relative_to(ROOT / "spotisync").parts[0].removesuffix(".py")
+
+
+def strings(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def test_only_store_and_the_read_model_contain_sql() -> None:
+    found = {(package(path), value) for path in sources() for value in strings(path) if SQL.match(value)}
+    assert {name for name, _ in found} == {"store", "status"}
+    assert [value for name, value in found if name == "status" and SQL_WRITE.search(value)] == []
+
+
+def test_only_sync_opens_transactions_that_write() -> None:
+    opened = {(package(path), call) for path in sources() for call in BEGIN.findall(path.read_text())}
+    assert opened == {("sync", "begin"), ("sync", "transact"), *((reader, "begin") for reader in READERS)}
+    store = {path.stem for path in (ROOT / "spotisync/store").glob("*.py")}
+    called = {
+        f"{path.relative_to(ROOT)}: {module}.{name}"
+        for path in sources()
+        if package(path) in READERS and path.name != "db.py"
+        for module, name in STORE_CALL.findall(path.read_text())
+        if module in store and not READ_NAME.match(name)
+    }
+    assert called == set()
+
+
 # ---- public names ---------------------------------------------------------------------------------------------------
 
 

@@ -52,15 +52,15 @@ def simulator() -> Iterator[Server]:
 
 
 @pytest.fixture
-def swept() -> list[bool]:
+def sweeps() -> list[bool]:
     """The calls that asked a worker to answer waiting callers."""
     return []
 
 
 @pytest.fixture
-def client(make_settings: Callable[..., Settings], simulator: Server, swept: list[bool]) -> Iterator[TestClient]:
+def client(make_settings: Callable[..., Settings], simulator: Server, sweeps: list[bool]) -> Iterator[TestClient]:
     settings = make_settings(simulator.url, redirect_uri=CALLBACK, timezone="UTC")
-    app = create_app(settings, request_sweep=lambda: swept.append(True))
+    app = create_app(settings, request_sweep=lambda: sweeps.append(True))
     yield TestClient(app, base_url=HERE, follow_redirects=False)
     app.state.context.close()
 
@@ -70,7 +70,7 @@ def rows(database: Database) -> Store:
     return Store(database)
 
 
-def press(client: TestClient, action: str, page: str = "/accounts", **fields: str) -> Response:
+def submit(client: TestClient, action: str, page: str = "/accounts", **fields: str) -> Response:
     """Submit a form like a browser, with its token."""
     shown = client.get(page).text
     csrf = re.findall(r'name="csrf" value="([^"]*)"', shown)
@@ -79,17 +79,17 @@ def press(client: TestClient, action: str, page: str = "/accounts", **fields: st
 
 def consent(client: TestClient, click: str = "user01", **fields: str) -> str:
     """Return the address to which Spotify redirects."""
-    asked = press(client, "/accounts/connect", **fields)
+    asked = submit(client, "/accounts/connect", **fields)
     assert asked.status_code == 303, asked.text
     return Browser(click).consent(asked.headers["Location"])
 
 
 def connect(client: TestClient, click: str = "user01", **fields: str) -> str:
     """Connect an account and return the resulting page."""
-    return said(client, client.get(consent(client, click, **fields)))
+    return message(client, client.get(consent(client, click, **fields)))
 
 
-def said(client: TestClient, response: Response) -> str:
+def message(client: TestClient, response: Response) -> str:
     assert (response.status_code, response.headers["Location"]) == (303, "/accounts"), response.text
     shown = client.get("/accounts").text
     words = re.findall(r'<p class="notice \w+">.*?<span>(.*?)</span>', shown.partition('role="status"')[2], re.DOTALL)
@@ -106,7 +106,7 @@ def statuses(rows: Store) -> dict[str, str]:
 def test_connects_an_account(client: TestClient, rows: Store, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     assert "No account yet" in client.get("/accounts").text
-    began = press(client, "/accounts/connect")
+    began = submit(client, "/accounts/connect")
     assert began.status_code == 303
     (cookie,) = [each for each in began.headers.get_list("set-cookie") if each.startswith("spotisync_login=")]
     assert all(
@@ -145,23 +145,23 @@ def test_the_same_user_renews_an_ended_login(client: TestClient, rows: Store) ->
 def test_explains_errors_and_how_to_fix_them(client: TestClient, simulator: Server, rows: Store) -> None:
     assert "was denied on Spotify" in connect(client, "cancel")
     other = consent(client)
-    assert "another attempt" in said(client, client.get(re.sub("state=[^&]+", "state=x", other)))
-    assert "not started a login" in said(client, client.get(other)), "a login attempt is valid once"
-    assert "not started a login" in said(client, client.get("/accounts/callback"))
+    assert "another attempt" in message(client, client.get(re.sub("state=[^&]+", "state=x", other)))
+    assert "not started a login" in message(client, client.get(other)), "a login attempt is valid once"
+    assert "not started a login" in message(client, client.get("/accounts/callback"))
     late = consent(client)
     simulator.control.settings(clock_offset=700)
-    assert "for a few minutes" in said(client, client.get(late))
+    assert "for a few minutes" in message(client, client.get(late))
     simulator.control.settings(clock_offset=0)
     simulator.control.add_fault(path=r"/v1/me/?\?", status=503, times=None)
     assert "can't be asked just now" in connect(client)
-    assert "unknown account" in said(client, press(client, "/accounts/connect", only="nobody")).lower()
+    assert "unknown account" in message(client, submit(client, "/accounts/connect", only="nobody")).lower()
     assert statuses(rows) == {}
 
 
 def test_ignores_an_invalid_cookie(client: TestClient) -> None:
     for value in ("", "x" * 3000, "gAAAAA"):
         answered = client.get("/accounts/callback?code=x&state=y", headers={"Cookie": f"spotisync_login={value}"})
-        assert "not started a login" in said(client, answered)
+        assert "not started a login" in message(client, answered)
 
 
 @pytest.mark.parametrize(
@@ -198,18 +198,18 @@ def test_on_localhost_the_page_links_to_the_redirect_address(client: TestClient)
 # ---- disabling and removing -----------------------------------------------------------------------------------------
 
 
-def test_disables_and_enables_an_account(client: TestClient, rows: Store, swept: list[bool]) -> None:
+def test_disables_and_enables_an_account(client: TestClient, rows: Store, sweeps: list[bool]) -> None:
     connect(client)
-    assert "is disabled" in said(client, press(client, "/accounts/disable", account="user01"))
+    assert "is disabled" in message(client, submit(client, "/accounts/disable", account="user01"))
     assert statuses(rows) == {"user01": "disabled"}
-    assert "is enabled" in said(client, press(client, "/accounts/enable", account="user01"))
+    assert "is enabled" in message(client, submit(client, "/accounts/enable", account="user01"))
     assert statuses(rows) == {"user01": "active"}
-    assert "no account 'x'" in said(client, press(client, "/accounts/enable", account="x"))
-    assert swept == [True, True]
+    assert "no account 'x'" in message(client, submit(client, "/accounts/enable", account="x"))
+    assert sweeps == [True, True]
 
 
 def test_removes_an_account_with_its_data_after_a_confirmation(
-    client: TestClient, rows: Store, swept: list[bool]
+    client: TestClient, rows: Store, sweeps: list[bool]
 ) -> None:
     connect(client)
     rows.sql("INSERT INTO tracks (id, name, uri) VALUES ('t', 'T', '')")
@@ -217,13 +217,13 @@ def test_removes_an_account_with_its_data_after_a_confirmation(
     asked = client.get("/accounts/remove?account=user01")
     assert ("1 saved track<" in asked.text, "deleted permanently" in asked.text) == (True, True)
     page = "/accounts/remove?account=user01"
-    unsure = press(client, "/accounts/remove", page, account="user01")
+    unsure = submit(client, "/accounts/remove", page, account="user01")
     assert (unsure.status_code, "Nothing was deleted" in unsure.text) == (400, True)
     assert statuses(rows) == {"user01": "active"}
-    assert "is disconnected" in said(client, press(client, "/accounts/remove", page, account="user01", sure="yes"))
+    assert "is disconnected" in message(client, submit(client, "/accounts/remove", page, account="user01", sure="yes"))
     assert (statuses(rows), rows.one("SELECT count(*) FROM saved_tracks")) == ({}, 0)
-    assert swept == [True]
-    assert "no account" in said(client, client.get("/accounts/remove?account=%00x"))
+    assert sweeps == [True]
+    assert "no account" in message(client, client.get("/accounts/remove?account=%00x"))
 
 
 # ---- the command line, while the page has the port ------------------------------------------------------------------

@@ -185,7 +185,7 @@ def test_accepts_only_json(client: TestClient, store: Store, kind: str) -> None:
             "application/json"
             in problem(client.post(path, content=b"{}", headers={"Content-Type": kind}), 415)["detail"]
         )
-    assert store.look(run.id).status == "in_progress"
+    assert store.get_run(run.id).status == "in_progress"
 
 
 def test_rejects_an_invalid_idempotency_key(client: TestClient) -> None:

@@ -1,6 +1,7 @@
 """The status pages as rendered by the server."""
 
 import re
+from html import unescape
 
 from sqlalchemy import text
 
@@ -46,14 +47,16 @@ def test_a_button_shows_its_effect_or_why_it_came_too_late(client: TestClient, s
         made = connection.execute(text("SELECT id, trigger FROM sync_history")).one()
     assert made.trigger == "web"
     again = client.post("/runs?account=me", data=form, headers=PAGE)
-    assert f"Nothing new was begun: run {made.id}, full sync, has not ended yet" in again.text
+    assert f"Already covered by run {made.id} (full sync, running)." in unescape(again.text)
     with store.database.begin() as connection:
         connection.execute(text("UPDATE sync_history SET status = 'success', completed_at = now()"))
     late = client.post(f"/runs/{made.id}/cancel?account=me", data=form, headers=HTMX)
     assert late.status_code == 200
     assert late.text.startswith('<div id="notice" role="status" hx-swap-oob="innerHTML">')
-    assert f"There was nothing to cancel any more: run {made.id} had ended before (done)." in late.text
-    assert f"run {made.id} had ended before" in client.post(f"/runs/{made.id}/resume", data=form, headers=PAGE).text
+    assert f"Run {made.id} can't be cancelled: it is already done." in unescape(late.text)
+    assert f"Run {made.id} can't be resumed: it is already done." in unescape(
+        client.post(f"/runs/{made.id}/resume", data=form, headers=PAGE).text
+    )
     assert client.get(f"/runs/{made.id}", headers=PAGE).status_code == 200
 
 

@@ -124,10 +124,10 @@ def test_an_active_filter_can_be_removed(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"q": "nothing like it"}, "Look among the removed ones too"),
-        ({"q": "nothing like it", "removed": "1"}, "Forget all filters"),
-        ({"account": "<nobody>"}, "There is no account &lt;nobody&gt;."),
-        ({"kind": "albums"}, "They come with a full sync"),
+        ({"q": "nothing like it"}, "Include removed items"),
+        ({"q": "nothing like it", "removed": "1"}, "Clear all filters"),
+        ({"account": "<nobody>"}, "Unknown account &lt;nobody&gt;."),
+        ({"kind": "albums"}, "A full sync reads them"),
     ],
 )
 def test_an_empty_result_says_what_to_do(client: TestClient, asked: dict[str, str], words: str) -> None:

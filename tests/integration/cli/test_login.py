@@ -23,6 +23,7 @@ from spotisync.sync import Context, runs
 from spotisync.sync import accounts as enrol
 from spotisync.sync.tokens import access_token
 from tests.support import driver
+from tests.support.ports import free_port
 from tests.support.store import Store
 
 SECONDS = 30
@@ -120,7 +121,7 @@ def test_other_requests_of_the_browser_do_not_end_the_login(context: Context) ->
             with socket.create_connection((host, int(port))):  # an idle connection that the browser opened in advance
                 assert self.look(f"{base}/favicon.ico").status_code == 404
                 foreign = self.look(re.sub("state=[^&]+", "state=another", address))
-                assert (foreign.status_code, "another attempt" in foreign.text) == (400, True)
+                assert (foreign.status_code, "another login attempt" in foreign.text) == (400, True)
                 assert self.look(f"{base}/accounts/callback?error=access_denied").status_code == 400
                 assert requests.post(address, timeout=10).status_code == 501
                 return self.look(address)
@@ -156,9 +157,7 @@ def test_pasting_works_with_any_registered_redirect_uri(
 
 
 def test_listens_on_the_requested_port(context: Context) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    browser = Browser()
+    browser, port = Browser(), free_port()
     log_in_with_browser(context, port, None, SECONDS, browser.open)
     browser.close()
     assert browser.address.startswith(f"http://127.0.0.1:{port}/accounts/callback?")
@@ -168,7 +167,7 @@ def test_listens_on_the_requested_port(context: Context) -> None:
 
 
 def test_reports_that_the_user_denied_access(context: Context, store: Store) -> None:
-    with pytest.raises(NeedsLogin, match=r"told not to let.*spotisync login"):
+    with pytest.raises(NeedsLogin, match=r"was denied.*spotisync login"):
         login(context, "cancel")
     assert names(store) == []
 
@@ -181,7 +180,7 @@ def test_rejects_the_address_of_another_login(context: Context, store: Store) ->
             enrol.complete_login(context, second, pasted)
     assert names(store) == []
     assert enrol.complete_login(context, first, address).spotify_user_id == "user01"
-    with pytest.raises(NeedsLogin, match="good once"):
+    with pytest.raises(NeedsLogin, match="works once"):
         enrol.complete_login(context, first, address)
 
 
@@ -189,7 +188,7 @@ def test_reports_that_no_address_was_pasted(context: Context) -> None:
     def ask(_: str) -> str:
         raise EOFError
 
-    with pytest.raises(NeedsLogin, match="no address was pasted"):
+    with pytest.raises(NeedsLogin, match="no URL was entered"):
         log_in_by_hand(context, None, None, ask)
 
 
@@ -197,7 +196,7 @@ def test_rejects_an_expired_code(context: Context, simulator: Server) -> None:
     attempt = enrol.begin_login(context, "http://127.0.0.1:9/accounts/callback")
     address = Browser().consent(attempt.url)
     simulator.control.settings(clock_offset=700)
-    with pytest.raises(NeedsLogin, match=r"for a few minutes .*expired.*spotisync login"):
+    with pytest.raises(NeedsLogin, match=r"expired.*for a few minutes.*spotisync login"):
         enrol.complete_login(context, attempt, address)
 
 

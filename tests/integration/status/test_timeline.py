@@ -48,9 +48,9 @@ def kinds(context: Context, sync_id: int) -> list[str]:
 # ---- events and counters --------------------------------------------------------------------------------------------
 
 
-def befall(mishap: str, simulator: Server, context: Context, store: Store, run: Run) -> None:
+def cause_mishap(mishap: str, simulator: Server, context: Context, store: Store, run: Run) -> None:
     """Cause a mishap before the next batch."""
-    due = driver.look(context, run)
+    due = driver.get_run(context, run)
     match mishap:
         case "500":
             simulator.control.add_fault(kind="status", status=500, times=1)
@@ -65,13 +65,13 @@ def befall(mishap: str, simulator: Server, context: Context, store: Store, run: 
                 lifecycle.take_due_runs(context)
         case "late" if due.status == "in_progress":
             # Its lease expires while it works: another worker has the batch when it commits.
-            begin(context, store, due)
+            lose_lease(context, store, due)
         case "cancelled":
             lifecycle.cancel(context, run.id)
             lifecycle.resume(context, run.id)
 
 
-def begin(context: Context, store: Store, due: Run) -> None:
+def lose_lease(context: Context, store: Store, due: Run) -> None:
     token = store.claim(due)
     if token is None:
         return
@@ -86,23 +86,23 @@ def begin(context: Context, store: Store, due: Run) -> None:
 def test_the_events_of_a_run_match_its_counters(
     mishaps: list[str], context: Context, account: Account, simulator: Server, store: Store
 ) -> None:
-    tells_a_legal_story(mishaps, context, account, simulator, store)
+    check_events(mishaps, context, account, simulator, store)
 
 
 def test_events_of_every_kind_match_the_counters(
     context: Context, account: Account, simulator: Server, store: Store
 ) -> None:
-    run = tells_a_legal_story([*MISHAPS, *MISHAPS], context, account, simulator, store)
-    told = Counter(kinds(context, run.id))
-    assert told.keys() >= {"begun", "batch", "wait", "parked", "woken", "retried", "lost", "resumed", "success"}
-    assert (told["begun"], told["success"], told["cancelled"], told["resumed"]) == (1, 1, 2, 2)
+    run = check_events([*MISHAPS, *MISHAPS], context, account, simulator, store)
+    listed = Counter(kinds(context, run.id))
+    assert listed.keys() >= {"begun", "batch", "wait", "parked", "woken", "retried", "lost", "resumed", "success"}
+    assert (listed["begun"], listed["success"], listed["cancelled"], listed["resumed"]) == (1, 1, 2, 2)
 
 
-def tells_a_legal_story(mishaps: list[str], context: Context, account: Account, simulator: Server, store: Store) -> Run:
+def check_events(mishaps: list[str], context: Context, account: Account, simulator: Server, store: Store) -> Run:
     run, rest = driver.start(context, account), iter(mishaps)
 
     def before(_: Run) -> None:
-        befall(next(rest, ""), simulator, context, store, run)
+        cause_mishap(next(rest, ""), simulator, context, store, run)
 
     try:
         summary = driver.run_to_end(context, run, before=before)
@@ -110,38 +110,38 @@ def tells_a_legal_story(mishaps: list[str], context: Context, account: Account, 
         simulator.control.clear_faults()
         store.sql("DELETE FROM rate_limits")
     assert summary["status"] == "success"
-    told = events(context, run.id)
-    in_order(told)
-    adds_up(told, summary)
-    adds_up(status.fold_batches(told), summary)
+    listed = events(context, run.id)
+    assert_in_order(listed)
+    assert_adds_up(listed, summary)
+    assert_adds_up(status.fold_batches(listed), summary)
     with context.database.begin() as connection:
         totals = status.get_totals(connection, run.id)
     assert (totals["items"], totals["calls"]) == (summary["items_processed"], summary["api_calls"])
-    assert all(each["text"].endswith((".", "!", "?")) for each in told)
+    assert all(each["text"].endswith((".", "!", "?")) for each in listed)
     return run
 
 
-def in_order(told: list[dict[str, Any]]) -> None:
-    story = [each["kind"] for each in told]
+def assert_in_order(listed: list[dict[str, Any]]) -> None:
+    story = [each["kind"] for each in listed]
     assert (story[0], story.count("begun")) == ("begun", 1)
     assert (story[-1], story.count("success")) == ("success", 1)
     for this, then in pairwise(story):
         assert this not in OVER or then == "resumed"
         assert this != "parked" or then in {"woken", "cancelled"}
     assert story.count("resumed") == sum(story.count(end) for end in OVER) - 1
-    batches = [(each["phase"], each["seq"]) for each in told if each["kind"] == "batch"]
+    batches = [(each["phase"], each["seq"]) for each in listed if each["kind"] == "batch"]
     phases = [(phase, [seq for _, seq in group]) for phase, group in groupby(batches, lambda each: each[0])]
     assert [phase for phase, _ in phases] == list(PHASES), "each event once and in order"
     assert all(seqs == list(range(len(seqs))) for _, seqs in phases)
-    lost = Counter((each["phase"], each["seq"]) for each in told if each["kind"] == "lost")
-    tries = {(each["phase"], each["seq"]): each["attempt"] for each in told if each["kind"] == "batch"}
+    lost = Counter((each["phase"], each["seq"]) for each in listed if each["kind"] == "lost")
+    tries = {(each["phase"], each["seq"]): each["attempt"] for each in listed if each["kind"] == "batch"}
     assert all(tries[batch] <= times + 1 for batch, times in lost.items())
 
 
-def adds_up(told: list[dict[str, Any]], summary: dict[str, Any]) -> None:
-    batches = [each for each in told if each["kind"] in {"batch", "batches"}]
+def assert_adds_up(listed: list[dict[str, Any]], summary: dict[str, Any]) -> None:
+    batches = [each for each in listed if each["kind"] in {"batch", "batches"}]
     assert sum(each["items"] for each in batches) == summary["items_processed"]
-    assert sum(each["calls"] or 0 for each in told) == summary["api_calls"]
+    assert sum(each["calls"] or 0 for each in listed) == summary["api_calls"]
 
 
 def test_a_failed_or_cancelled_run_has_one_final_event(context: Context, account: Account, simulator: Server) -> None:
@@ -164,7 +164,7 @@ def test_consecutive_waits_of_a_batch_are_one_event(store: Store) -> None:
             runs_wait(connection, run, "pace")
     assert store.sql("SELECT attempt, seconds FROM run_events WHERE kind = 'wait'") == [(3, 4.5)]
     with store.database.begin() as connection:
-        runs_wait(connection, store.look(run.id), "pace", seq=1)
+        runs_wait(connection, store.get_run(run.id), "pace", seq=1)
     assert store.one("SELECT count(*) FROM run_events WHERE kind = 'wait'") == 2
 
 
@@ -189,11 +189,11 @@ def test_an_incremental_says_what_it_deferred(context: Context, account: Account
     driver.full_sync(context, account)
     looked = look(context, account.name)["read_at"]["playlists"]["looked"]
     run = lifecycle.trigger(context, account.name, "incremental", "cli").run
-    while driver.look(context, run).phase == "tracks":
+    while driver.get_run(context, run).phase == "tracks":
         driver.step(context, run)
     store.block("playlists")
     context.gate._read_at = float("-inf")
-    while (due := driver.look(context, run)).phase != "finish":
+    while (due := driver.get_run(context, run)).phase != "finish":
         driver.step(context, due)
     lifecycle.finish(context, run.id)
     (put_off,) = [each for each in events(context, run.id) if each["kind"] == "put_off"]
@@ -216,8 +216,10 @@ def test_lists_the_changes_of_the_last_runs_by_name(
     driver.incremental_sync(context, account)
     changes = look(context, account.name)["changes"]
     assert [each["sync_id"] for each in changes] == [second, first], "a run that changed nothing is not listed"
-    told = {(name["kind"], name["change"], name["id"], name["name"]) for name in changes[0]["names"]}
-    assert told == {tuple(row) for row in store.sql("SELECT kind, change, id, name FROM changes_of_run(:r)", r=second)}
+    listed = {(name["kind"], name["change"], name["id"], name["name"]) for name in changes[0]["names"]}
+    assert listed == {
+        tuple(row) for row in store.sql("SELECT kind, change, id, name FROM changes_of_run(:r)", r=second)
+    }
     assert changes[0]["words"] == "1 track added, 1 removed"
     counted = Counter(row.change for row in store.sql("SELECT change FROM changes_of_run(:run)", run=first))
     assert (changes[1]["added"], changes[1]["playlists"]["new"]) == (counted["added"], counted["new"])
@@ -363,7 +365,7 @@ def test_only_a_commit_that_changes_something_notifies_listeners(
     with listening(database_url) as heard:
         driver.step(context, run)
         assert heard() == 2, "one for the claim and one for the commit"
-        token = store.claim(driver.look(context, run))
+        token = store.claim(driver.get_run(context, run))
         assert heard() == 1
         assert token
         for _ in range(2):  # the second sweep only records its heartbeat

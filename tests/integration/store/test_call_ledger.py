@@ -15,7 +15,7 @@ from spotisync.sync.calls import CallRecorder
 from tests.support.store import CLIENT, GONE, LEASE, Store
 
 
-class Moody(Database):
+class FailingDatabase(Database):
     """A database that can be unreachable."""
 
     away = False
@@ -29,8 +29,8 @@ class Moody(Database):
 
 
 @pytest.fixture
-def moody(database_url: str) -> Iterator[Moody]:
-    made = Moody(database_url)
+def failing(database_url: str) -> Iterator[FailingDatabase]:
+    made = FailingDatabase(database_url)
     yield made
     made.close()
 
@@ -69,14 +69,14 @@ def test_deletes_old_minutes(store: Store) -> None:
     assert store.one("SELECT count(*) FROM call_ledger") == 1
 
 
-def test_calls_that_could_not_be_written_go_with_a_later_batch(moody: Moody, store: Store) -> None:
-    book, run = CallRecorder(moody, CLIENT), store.run()
+def test_calls_that_could_not_be_written_go_with_a_later_batch(failing: FailingDatabase, store: Store) -> None:
+    book, run = CallRecorder(failing, CLIENT), store.run()
     lost = book.open(run.id, store.account_id)
     lost.count("artists")
-    moody.away = True
+    failing.away = True
     book.close(lost)
     assert used(store) == 0
-    moody.away = False
+    failing.away = False
     lost.count("artists")  # a request that ended after its batch
     later = book.open(None, store.account_id)
     later.count("artists")

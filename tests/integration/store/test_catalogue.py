@@ -21,7 +21,7 @@ def stubs(store: Store, count: int, entity: str = "artists") -> None:
 
 
 @pytest.fixture
-def going(store: Store) -> tuple[int, int, int]:
+def active_runs(store: Store) -> tuple[int, int, int]:
     """Three runs of three accounts."""
     one, two, three = (store.run(account_id=store.account(name)).id for name in ("one", "two", "three"))
     return one, two, three
@@ -32,7 +32,7 @@ def claim(store: Store, sync_id: int, limit: int, entity: Entity = "artists", le
         return catalogue.claim_stubs(connection, entity, sync_id, limit, lease)
 
 
-def left(store: Store) -> tuple[int, int]:
+def count_pending(store: Store) -> tuple[int, int]:
     with store.database.begin() as connection:
         found = catalogue.count_claimable_stubs(connection, "artists")
         assert catalogue.has_stubs(connection, "artists") == (found > 0)
@@ -45,9 +45,9 @@ def test_looks_up_the_most_saved_first(store: Store) -> None:
     assert set(claim(store, 1, 5)) == most
 
 
-def test_two_runs_never_claim_the_same_stub(store: Store, going: tuple[int, ...]) -> None:
+def test_two_runs_never_claim_the_same_stub(store: Store, active_runs: tuple[int, ...]) -> None:
     stubs(store, 300)
-    claimed: dict[int, list[str]] = {sync_id: [] for sync_id in going}
+    claimed: dict[int, list[str]] = {sync_id: [] for sync_id in active_runs}
 
     def run(sync_id: int) -> None:
         while ids := claim(store, sync_id, 10):
@@ -82,17 +82,17 @@ def test_skips_a_claim_that_is_not_committed_yet(store: Store) -> None:
     assert not set(first) & set(second)
 
 
-def test_a_run_gets_its_own_claims_back_after_an_interruption(store: Store, going: tuple[int, ...]) -> None:
+def test_a_run_gets_its_own_claims_back_after_an_interruption(store: Store, active_runs: tuple[int, ...]) -> None:
     stubs(store, 3)
-    one, two, _ = going
+    one, two, _ = active_runs
     mine = claim(store, one, 3)
     assert claim(store, two, 3) == []
     assert sorted(claim(store, one, 3)) == sorted(mine)
 
 
-def test_an_expired_claim_can_be_taken_by_another_run(store: Store, going: tuple[int, ...]) -> None:
+def test_an_expired_claim_can_be_taken_by_another_run(store: Store, active_runs: tuple[int, ...]) -> None:
     stubs(store, 3)
-    one, two, _ = going
+    one, two, _ = active_runs
     assert len(claim(store, one, 3)) == 3
     store.sql("UPDATE artists SET lookup_until = now()")
     assert len(claim(store, two, 3)) == 3
@@ -100,27 +100,27 @@ def test_an_expired_claim_can_be_taken_by_another_run(store: Store, going: tuple
 
 @pytest.mark.parametrize("status", ["pending", "rate_limited", "failed", "cancelled", "success"])
 def test_a_claim_of_an_inactive_run_can_be_taken_by_another_run(
-    store: Store, going: tuple[int, ...], status: str
+    store: Store, active_runs: tuple[int, ...], status: str
 ) -> None:
     stubs(store, 3)
-    one, two, _ = going
+    one, two, _ = active_runs
     claim(store, one, 3)
     store.set(one, status=status)
     assert len(claim(store, two, 3)) == 3
 
 
-def test_stubs_claimed_by_another_run_stay_pending_until_stored(store: Store, going: tuple[int, ...]) -> None:
+def test_stubs_claimed_by_another_run_stay_pending_until_stored(store: Store, active_runs: tuple[int, ...]) -> None:
     stubs(store, 5)
-    ids = claim(store, going[0], 2)
-    assert left(store) == (5, 5)
+    ids = claim(store, active_runs[0], 2)
+    assert count_pending(store) == (5, 5)
     with store.database.begin() as connection:
         catalogue.mark_enriched(connection, "artists", ids, [])
-    assert left(store) == (3, 3)
+    assert count_pending(store) == (3, 3)
 
 
-def test_released_stubs_can_be_claimed_at_once(store: Store, going: tuple[int, ...]) -> None:
+def test_released_stubs_can_be_claimed_at_once(store: Store, active_runs: tuple[int, ...]) -> None:
     stubs(store, 5)
-    one, two, three = going
+    one, two, three = active_runs
     claim(store, one, 2)
     kept = claim(store, three, 1)
     with store.database.begin() as connection:
@@ -137,7 +137,7 @@ def test_defers_a_stub_that_is_never_answered(store: Store) -> None:
             catalogue.record_misses(connection, "artists", ["x001"])
             assert catalogue.find_missed(connection, "artists", ["x001"]) == {"x001"}
     assert claim(store, 1, 1) == []
-    assert left(store) == (0, 1)
+    assert count_pending(store) == (0, 1)
     with store.database.begin() as connection:
         catalogue.rank_stubs(connection)
     assert claim(store, 1, 1) == ["x001"]

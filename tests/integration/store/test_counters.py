@@ -21,7 +21,7 @@ from tests.support.store import GONE, Store
 
 
 @pytest.fixture(autouse=True)
-def _nothing_counted(database_url: str, database: Database) -> None:
+def _reset_counters(database_url: str, database: Database) -> None:
     with database.begin() as connection:
         connection.execute(text("DELETE FROM tallies"))
 
@@ -111,19 +111,19 @@ def test_counts_a_batch_of_a_dead_worker_once(store: Store) -> None:
     run = store.run()
     assert store.claim(run, GONE)
     assert total(store.database, "lost_batches") == {}
-    assert store.due() == [run.id]  # a sweep takes the claim of a dead worker
+    assert store.take_due_runs() == [run.id]  # a sweep takes the claim of a dead worker
     assert store.claim(run)
     assert total(store.database, "lost_batches") == {("tracks",): 1}
     store.set(run.id, wake_at="now() - interval '1 second'")
-    token = store.claim(store.look(run.id))  # a slow worker, and a redelivered message
+    token = store.claim(store.get_run(run.id))  # a slow worker, and a redelivered message
     assert total(store.database, "lost_batches") == {("tracks",): 2}
     assert token
     assert store.advance(run, token)
-    token = store.claim(store.look(run.id))
+    token = store.claim(store.get_run(run.id))
     with store.database.begin() as connection:
         assert token
-        runs.release(connection, store.look(run.id), token, 0, error="502")
-    token = store.claim(store.look(run.id))
+        runs.release(connection, store.get_run(run.id), token, 0, error="502")
+    token = store.claim(store.get_run(run.id))
     with store.database.begin() as connection:
         runs.end(connection, run.id, "cancelled")
     assert total(store.database, "lost_batches") == {("tracks",): 2}
@@ -200,12 +200,12 @@ def test_exposes_the_age_of_a_due_batch_that_no_worker_takes(store: Store) -> No
     store.sql("UPDATE sync_state SET updated_at = now() - interval '90 seconds'")
     store.set(run.id, started_at="now() - interval '1 hour'")
     assert 89 < exposed(store.database)["spotisync_queue_age_seconds",] < 100
-    token = store.claim(store.look(run.id))
+    token = store.claim(store.get_run(run.id))
     assert ("spotisync_queue_age_seconds",) not in exposed(store.database)
     store.block("library", 600)
     with store.database.begin() as connection:
         assert token
-        runs.release(connection, store.look(run.id), token, 600, park=True)
+        runs.release(connection, store.get_run(run.id), token, 600, park=True)
     found = exposed(store.database)
     assert ("spotisync_queue_age_seconds",) not in found
     assert found["spotisync_runs_unfinished", "full", "rate_limited"] == 1

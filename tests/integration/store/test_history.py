@@ -126,7 +126,7 @@ def test_an_interrupted_run_has_correct_spans(
     small = make_context(simulator, tracks_batch_size=50)
     run = driver.start(small, account)
     driver.step(small, run)
-    store.claim(driver.look(small, run))  # a batch that was started and never committed
+    store.claim(driver.get_run(small, run))  # a batch that was started and never committed
     assert driver.run_to_end(small, run)["status"] == "success"
     truth = expected(simulator.world.truth(account.name))["saved_tracks"]
     assert library(store, store.one("SELECT clock_timestamp()")) == truth
@@ -199,12 +199,12 @@ def trimmed(make_context: Callable[..., Context], simulator: Server, store: Stor
 def test_trimming_a_run_keeps_it_while_a_caller_is_unanswered(
     make_context: Callable[..., Context], simulator: Server, store: Store
 ) -> None:
-    told, waits, *_ = [store.run(status="success", phase="finish", completed_at="now()").id for _ in range(4)]
+    answered, waits, *_ = [store.run(status="success", phase="finish", completed_at="now()").id for _ in range(4)]
     store.sql("UPDATE sync_history SET completed_at = now() - interval '90 days' + id * interval '1 second'")
     store.sql(
         """INSERT INTO waiters (task_id, sync_id, envelope, answered_at)
-        VALUES ('told', :told, '{}', now()), ('waits', :waits, '{}', NULL)""",
-        told=told,
+        VALUES ('answered', :answered, '{}', now()), ('waits', :waits, '{}', NULL)""",
+        answered=answered,
         waits=waits,
     )
     assert trimmed(make_context, simulator, store) == 2

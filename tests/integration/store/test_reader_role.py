@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from spotisync.store import migrate, reader_role
 from spotisync.store.schema import metadata
 from tests.support.store import Store
-from tests.system.command_line import Here
+from tests.system.command_line import InProcess
 from tests.system.programs import environment
 
 # Tables that the role can't read. A new table belongs here or becomes readable.
@@ -18,7 +18,7 @@ HIDDEN = {"waiters", "seen_tracks", "seen_nulls", "null_rows", "excess_rows", "r
 
 
 def test_the_reader_role_reads_tables_but_no_tokens(store: Store, make_settings: Callable[..., Any]) -> None:
-    spotisync = Here(environment(make_settings("http://unused")))
+    spotisync = InProcess(environment(make_settings("http://unused")))
     made = spotisync("db", "reader", "--password-stdin", stdin="a word\n")
     assert made.err == ""
     assert made.out == "spotisync_reader can now read the library.\n"
@@ -26,7 +26,7 @@ def test_the_reader_role_reads_tables_but_no_tokens(store: Store, make_settings:
     try:
         engine = create_engine(make_settings("http://unused").database.replace("spotisync@", "spotisync_reader@"))
         with engine.connect() as reader:
-            assert _readable(reader) == set(metadata.tables) - HIDDEN
+            assert _readable_tables(reader) == set(metadata.tables) - HIDDEN
             assert reader.execute(text("SELECT spotify_user_id FROM accounts")).all()
             assert reader.execute(text("SELECT * FROM library_as_of(1, now())")).all() == []
             reader.rollback()
@@ -48,7 +48,7 @@ def test_the_reader_role_reads_tables_but_no_tokens(store: Store, make_settings:
     assert spotisync("db", "reader", "--drop").out == "spotisync_reader does not exist.\n"
 
 
-def _readable(reader: Any) -> set[str]:
+def _readable_tables(reader: Any) -> set[str]:
     rows = reader.execute(
         text(
             """SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace

@@ -25,7 +25,7 @@ def test_a_batch_is_claimed_once(store: Store) -> None:
     run = store.run()
     assert store.claim(run)
     assert store.claim(run) is None
-    assert store.look(run.id).claimed
+    assert store.get_run(run.id).claimed
 
 
 def test_one_of_many_concurrent_claims_gets_the_batch(store: Store) -> None:
@@ -42,7 +42,7 @@ def test_one_of_many_concurrent_claims_gets_the_batch(store: Store) -> None:
 
 def test_only_the_due_batch_can_be_claimed(store: Store) -> None:
     run = store.run(phase="artists", seq=3)
-    due = store.look(run.id)
+    due = store.get_run(run.id)
     store.set(run.id, seq=4)
     assert store.claim(due) is None
     store.set(run.id, seq=3, phase="albums")
@@ -90,7 +90,7 @@ def test_a_parked_run_has_no_batch_before_its_time(store: Store) -> None:
     assert store.claim(run) is None
     store.set(run.id, wake_at=PAST)
     assert store.claim(run)
-    assert store.look(run.id).status == "in_progress"
+    assert store.get_run(run.id).status == "in_progress"
 
 
 def test_a_parked_run_has_no_batch_while_another_run_is_active(store: Store) -> None:
@@ -103,11 +103,11 @@ def test_attempts_count_claims_since_the_last_commit(store: Store) -> None:
     run = store.run()
     for attempt in (1, 2):
         assert store.claim(run, GONE)
-        assert store.look(run.id).attempts == attempt
+        assert store.get_run(run.id).attempts == attempt
     token = store.claim(run, GONE)
     assert token
     assert store.advance(run, token)
-    assert store.look(run.id).attempts == 0
+    assert store.get_run(run.id).attempts == 0
 
 
 def test_a_heartbeat_extends_only_the_lease_of_the_claimant(store: Store) -> None:
@@ -138,11 +138,11 @@ def back_off(store: Store, run: Run, seconds: float, *, park: bool = False) -> N
 def test_a_duplicate_message_does_not_shorten_a_backoff(store: Store) -> None:
     run = store.run()
     back_off(store, run, 600)
-    assert 590 < store.look(run.id).waits <= 600
+    assert 590 < store.get_run(run.id).waits <= 600
     assert store.claim(run) is None
-    assert store.due() == []
+    assert store.take_due_runs() == []
     store.set(run.id, not_before=PAST)
-    assert store.look(run.id).waits == 0
+    assert store.get_run(run.id).waits == 0
     assert store.claim(run)
 
 
@@ -157,16 +157,9 @@ def test_restarting_a_run_ends_its_backoff(store: Store, how: str) -> None:
         with store.database.begin() as connection:
             assert runs.reopen(connection, run.id)
     if how != "resume":
-        assert store.due() == [run.id]
-    assert store.look(run.id).waits == 0
-    assert store.claim(store.look(run.id))
-
-
-def waits_for_a_lock(store: Store) -> bool:
-    waiting = (
-        "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    )
-    return bool(store.one(waiting))
+        assert store.take_due_runs() == [run.id]
+    assert store.get_run(run.id).waits == 0
+    assert store.claim(store.get_run(run.id))
 
 
 def test_a_parked_run_has_no_batch_while_another_run_is_created(store: Store) -> None:
@@ -176,11 +169,11 @@ def test_a_parked_run_has_no_batch_while_another_run_is_created(store: Store) ->
         runs.find(connection, store.account_id, "incremental", None)
         claiming = Thread(target=lambda: tokens.append(store.claim(parked)))
         claiming.start()
-        wait_until(lambda: waits_for_a_lock(store), "a session to wait for a lock")
+        store.wait_until_blocked_by(connection)
         runs.create(connection, store.account_id, "incremental", "cli", None, None)
     claiming.join()
     assert tokens == [None]
-    assert store.look(parked.id).status == "rate_limited"
+    assert store.get_run(parked.id).status == "rate_limited"
 
 
 def test_a_trigger_during_the_claim_of_a_parked_run_makes_a_pending_one(store: Store) -> None:
@@ -197,13 +190,13 @@ def test_a_trigger_during_the_claim_of_a_parked_run_makes_a_pending_one(store: S
     with store.database.begin() as connection:
         assert runs.claim(connection, parked, uuid4(), presence, 100)
         triggering.start()
-        wait_until(lambda: waits_for_a_lock(store), "a session to wait for a lock")
+        store.wait_until_blocked_by(connection)
     triggering.join()
-    assert store.look(made[0]).status == "pending"
+    assert store.get_run(made[0]).status == "pending"
 
 
 def test_the_presence_session_survives_the_idle_session_timeout(database_url: str, store: Store) -> None:
-    impatient = Database(f"{database_url}&options=-c%20idle_session_timeout%3D50")
+    impatient = Database(f"{database_url}&options=-c%20idle_session_timeout%3D1000")
     try:
         presence = impatient.get_claimant()
         with impatient.begin() as connection:
@@ -233,7 +226,7 @@ def test_rejects_the_commit_of_a_stale_claimant(store: Store) -> None:
         assert runs.release(connection, run, stale, 1) is None
         assert not runs.end(connection, run.id, "failed", token=stale)
     assert store.advance(run, fresh, seq=1)
-    assert (store.look(run.id).seq, store.look(run.id).claimed) == (1, False)
+    assert (store.get_run(run.id).seq, store.get_run(run.id).claimed) == (1, False)
 
 
 def test_a_commit_counts_once(store: Store) -> None:
@@ -242,7 +235,7 @@ def test_a_commit_counts_once(store: Store) -> None:
     assert token
     assert store.advance(run, token, seq=1)
     assert not store.advance(run, token, seq=2)
-    assert store.look(run.id).seq == 1
+    assert store.get_run(run.id).seq == 1
 
 
 def test_a_cancel_prevents_a_commit_in_flight(store: Store) -> None:
@@ -254,7 +247,7 @@ def test_a_cancel_prevents_a_commit_in_flight(store: Store) -> None:
     assert not store.advance(run, token)
     with store.database.begin() as connection:
         assert not runs.renew(connection, run.id, token, 10)
-    assert store.look(run.id).status == "cancelled"
+    assert store.get_run(run.id).status == "cancelled"
 
 
 def test_a_cancel_during_a_commit_waits_and_then_takes_effect(store: Store) -> None:
@@ -270,11 +263,11 @@ def test_a_cancel_during_a_commit_waits_and_then_takes_effect(store: Store) -> N
     with store.database.begin() as connection:
         assert runs.lock_claim(connection, run.id, token)
         cancelling.start()
-        wait_until(lambda: waits_for_a_lock(store), "a session to wait for a lock")
+        store.wait_until_blocked_by(connection)
         assert runs.advance(connection, run, token, "tracks", 1, "library")
     cancelling.join()
-    assert (store.look(run.id).status, store.look(run.id).seq) == ("cancelled", 1)
-    assert store.claim(store.look(run.id)) is None
+    assert (store.get_run(run.id).status, store.get_run(run.id).seq) == ("cancelled", 1)
+    assert store.claim(store.get_run(run.id)) is None
 
 
 def test_only_a_run_with_all_phases_done_can_succeed(store: Store) -> None:
@@ -335,7 +328,7 @@ def test_a_failed_or_cancelled_run_resumes_from_its_checkpoints(store: Store, st
     run = store.run(status=status, phase="albums", seq=4)
     with store.database.begin() as connection:
         assert runs.reopen(connection, run.id) is can
-    found = store.look(run.id)
+    found = store.get_run(run.id)
     assert (found.phase, found.seq) == ("albums", 4)
     assert found.status == ("in_progress" if can else status)
     assert (store.claim(found) is not None) is can
@@ -357,7 +350,7 @@ def test_a_resumed_run_is_pending_while_another_run_is_active(store: Store) -> N
     store.run("incremental")
     with store.database.begin() as connection:
         assert runs.reopen(connection, run.id)
-    assert store.look(run.id).status == "pending"
+    assert store.get_run(run.id).status == "pending"
 
 
 def test_a_trigger_finds_the_unfinished_run_or_the_one_of_its_key(store: Store) -> None:
@@ -383,23 +376,23 @@ def test_an_incremental_does_not_join_an_inactive_full_run(status: str, store: S
 
 def test_a_batch_in_the_queue_or_claimed_is_not_due(store: Store) -> None:
     run = store.run()
-    assert store.due() == []
+    assert store.take_due_runs() == []
     store.claim(run)
-    assert store.due() == []
+    assert store.take_due_runs() == []
 
 
 def test_an_overdue_run_is_due_once(store: Store) -> None:
     run = store.run(wake_at=PAST)
-    assert store.due() == [run.id]
-    assert store.due() == []
+    assert store.take_due_runs() == [run.id]
+    assert store.take_due_runs() == []
 
 
 def test_a_run_of_a_dead_worker_is_due_and_claimable_at_once(store: Store) -> None:
     run = store.run()
     stale = store.claim(run, GONE)
     assert stale
-    assert store.due() == [run.id]
-    assert not store.look(run.id).claimed
+    assert store.take_due_runs() == [run.id]
+    assert not store.get_run(run.id).claimed
     assert not store.advance(run, stale)
     assert store.claim(run)
 
@@ -409,7 +402,7 @@ def test_a_batch_that_was_committed_but_not_published_is_due_at_once(store: Stor
     token = store.claim(run, GONE)
     assert token
     assert store.advance(run, token)
-    assert store.due() == [run.id]
+    assert store.take_due_runs() == [run.id]
 
 
 @pytest.mark.parametrize("wake_at", [PAST, FUTURE])
@@ -420,37 +413,37 @@ def test_a_parked_run_is_due_when_its_family_is_free_at_any_wake_time(
     run = store.run(status="rate_limited", family="albums", wake_at=wake_at)
     if blocked:
         store.block(blocked)
-    assert store.due() == ([run.id] if due else [])
-    assert store.look(run.id).status == ("in_progress" if due else "rate_limited")
+    assert store.take_due_runs() == ([run.id] if due else [])
+    assert store.get_run(run.id).status == ("in_progress" if due else "rate_limited")
     store.sql("UPDATE rate_limits SET blocked_until = now()")
-    assert store.due() == ([] if due else [run.id])
+    assert store.take_due_runs() == ([] if due else [run.id])
 
 
 def test_a_cooldown_of_another_app_parks_no_run(store: Store) -> None:
     run = store.run(status="rate_limited", family="albums")
     store.block("*")
     store.sql("UPDATE rate_limits SET client_id = 'another'")
-    assert store.due() == [run.id]
+    assert store.take_due_runs() == [run.id]
 
 
 def test_a_pending_run_is_due_when_no_other_run_is_active(store: Store) -> None:
     going = store.run("full")
     pending = store.run("incremental")
-    assert store.due() == []
+    assert store.take_due_runs() == []
     with store.database.begin() as connection:
         runs.end(connection, going.id, "failed")
-    assert store.due() == [pending.id]
-    assert store.look(pending.id).status == "in_progress"
+    assert store.take_due_runs() == [pending.id]
+    assert store.get_run(pending.id).status == "in_progress"
 
 
 def test_a_full_run_comes_before_an_incremental_one_at_a_time(store: Store) -> None:
     incremental = store.run("incremental", status="pending")
     full = store.run("full", status="pending")
     others = store.run("incremental", account_id=store.account("user02"), status="pending")
-    assert sorted(store.due()) == sorted([full.id, others.id])
-    assert store.due() == []
+    assert sorted(store.take_due_runs()) == sorted([full.id, others.id])
+    assert store.take_due_runs() == []
     store.set(full.id, status="success")
-    assert store.due() == [incremental.id]
+    assert store.take_due_runs() == [incremental.id]
 
 
 def test_concurrent_sweeps_take_different_runs(store: Store) -> None:
@@ -470,7 +463,7 @@ def test_a_sweep_notices_a_run_that_started_after_it_looked(store: Store, parked
         assert runs.list_accounts_due(sweep, CLIENT) == [store.account_id]
         store.run(other)
         assert runs.take_due(sweep, store.account_id, CLIENT) is None
-    assert store.look(waiting.id).status == "rate_limited"
+    assert store.get_run(waiting.id).status == "rate_limited"
 
 
 def test_a_busy_account_does_not_delay_another(store: Store) -> None:
@@ -478,7 +471,7 @@ def test_a_busy_account_does_not_delay_another(store: Store) -> None:
     others = store.run(account_id=store.account("user02"), wake_at=PAST)
     with store.database.begin() as connection:
         runs.find(connection, store.account_id, "incremental", None)
-        assert store.due() == [others.id]
+        assert store.take_due_runs() == [others.id]
 
 
 def test_concurrent_sweeps_triggers_claims_and_ends_raise_no_error(store: Store) -> None:
@@ -487,7 +480,7 @@ def test_concurrent_sweeps_triggers_claims_and_ends_raise_no_error(store: Store)
     runs_by_type = {kind: store.run(kind, status="rate_limited", wake_at=PAST) for kind in ("full", "incremental")}
 
     def begin(kind: str, number: int) -> None:
-        run = store.look(runs_by_type[kind].id)
+        run = store.get_run(runs_by_type[kind].id)
         with store.database.begin() as connection:
             if number % 4 == 0:
                 runs.claim(connection, run, uuid4(), presence, 100)
@@ -521,7 +514,7 @@ def test_concurrent_sweeps_triggers_claims_and_ends_raise_no_error(store: Store)
 def test_a_finished_run_is_never_due(store: Store) -> None:
     for status in ("success", "failed", "cancelled"):
         store.run(status=status, wake_at=PAST)
-    assert store.due() == []
+    assert store.take_due_runs() == []
 
 
 def test_a_concurrent_sweep_and_trigger_do_not_deadlock(store: Store) -> None:
@@ -529,7 +522,7 @@ def test_a_concurrent_sweep_and_trigger_do_not_deadlock(store: Store) -> None:
     swept: list[int] = []
     with store.database.begin() as connection:
         runs.find(connection, store.account_id, "full", None)
-        sweeping = Thread(target=lambda: swept.extend(store.due()))
+        sweeping = Thread(target=lambda: swept.extend(store.take_due_runs()))
         sweeping.start()
         runs.create(connection, store.account_id, "full", "cli", None, None)
         sweeping.join(0.5)
@@ -546,14 +539,10 @@ def test_recording_calls_locks_the_run_before_its_events(store: Store) -> None:
     with store.database.begin() as connection:
         assert runs.get(connection, run.id, lock=True)
         writing.start()
-        wait_until(lambda: store.sql(WAITS_FOR_LOCK), "a session to wait for a lock")
+        store.wait_until_blocked_by(connection)
         connection.execute(text("SELECT 1 FROM run_events FOR UPDATE NOWAIT"))
     writing.join()
     assert store.one("SELECT calls FROM run_events WHERE sync_id = :id", id=run.id) == 3
-
-
-WAITS_FOR_LOCK = """SELECT 1 FROM pg_stat_activity
-    WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%api_calls%'"""
 
 
 def _sent(store: Store, sync_id: int) -> None:

@@ -98,7 +98,7 @@ def lose(store: Store, seconds: float = 3600) -> None:
         waiters.record_loss(connection, seconds)
 
 
-def tell(store: Store, task_id: str) -> None:
+def answer(store: Store, task_id: str) -> None:
     with store.database.begin() as connection:
         waiters.claim_unanswered(connection)
         waiters.mark_answered(connection, task_id)
@@ -116,16 +116,16 @@ def test_every_attempt_gives_the_same_answer(store: Store) -> None:
 
 def test_unanswered_waiters_outlive_a_deleted_run(store: Store) -> None:
     run = store.run()
-    for task_id in ("told", "waits"):
+    for task_id in ("answered", "waits"):
         add(store, task_id, run.id)
-    store.sql("UPDATE waiters SET answered_at = now() WHERE task_id = 'told'")
+    store.sql("UPDATE waiters SET answered_at = now() WHERE task_id = 'answered'")
     with store.database.begin() as connection:
         waiters.detach_account(connection, store.account_id, "gone")
     store.sql("DELETE FROM accounts")
     assert [(each.task_id, each.sync_id, each.status, each.last_error) for each in take(store)] == [
         ("waits", None, "cancelled", "gone")
     ]
-    tell(store, "waits")
+    answer(store, "waits")
     assert store.sql("SELECT * FROM waiters") == []
 
 
@@ -146,10 +146,10 @@ def test_keeps_the_results_of_waiting_callers_alive_once_an_hour(store: Store) -
 
 def test_lost_results_are_claimed_once_to_be_stored_again(store: Store) -> None:
     run = store.run(status="success")
-    for task_id in ("new", "old", "being told", "waits"):
+    for task_id in ("new", "old", "being answered", "waits"):
         add(store, task_id, run.id)
-    tell(store, "new")
-    tell(store, "old")
+    answer(store, "new")
+    answer(store, "old")
     store.sql("UPDATE waiters SET answered_at = now() - interval '2 hours' WHERE task_id = 'old'")
     store.sql("UPDATE waiters SET tries = 0 WHERE task_id = 'waits'")
     assert restore(store) == []
@@ -159,13 +159,13 @@ def test_lost_results_are_claimed_once_to_be_stored_again(store: Store) -> None:
     assert restore(store) == [], "another process has it"
     with store.database.begin() as connection:
         waiters.mark_restored(connection, lost)
-    store.sql("UPDATE waiters SET answered_at = now() WHERE task_id = 'being told'")
-    assert [each.task_id for each in restore(store)] == ["being told"]
+    store.sql("UPDATE waiters SET answered_at = now() WHERE task_id = 'being answered'")
+    assert [each.task_id for each in restore(store)] == ["being answered"]
 
 
 def test_a_result_lost_again_during_storing_is_stored_once_more(store: Store) -> None:
     add(store, "one", store.run(status="failed").id)
-    tell(store, "one")
+    answer(store, "one")
     lose(store)
     (first,) = restore(store)
     lose(store)

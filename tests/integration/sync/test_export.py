@@ -16,7 +16,7 @@ from spotisync.sync import Context, export, playback
 from tests.integration.sync.test_playback import sql
 from tests.support.driver import Account, full_sync, incremental_sync
 from tests.support.store import Store
-from tests.system.command_line import Here
+from tests.system.command_line import InProcess
 from tests.system.programs import environment
 
 
@@ -147,24 +147,30 @@ def test_memory_does_not_grow_with_the_number_of_tracks(store: Store, tmp_path: 
     )
     tracemalloc.start()
     try:
-        told: list[int] = []
+        progress: list[int] = []
         written = export.export_to_directory(
-            store.database, None, ["saved_tracks"], "jsonl", tmp_path, lambda *now: told.append(now[1]), removed=False
+            store.database,
+            None,
+            ["saved_tracks"],
+            "jsonl",
+            tmp_path,
+            lambda *now: progress.append(now[1]),
+            removed=False,
         )
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert list(written.values()) == [100_000]
     assert peak < 5_000_000
-    assert told[0] == 0
-    assert told == sorted(told)
-    assert len(told) > 50
+    assert progress[0] == 0
+    assert progress == sorted(progress)
+    assert len(progress) > 50
 
 
 def test_the_export_command_writes_files_and_prints_json(
     synced: Context, tmp_path: Path, make_settings: Callable[..., Any], simulator: Server
 ) -> None:
-    spotisync = Here(environment(make_settings(simulator.url)))
+    spotisync = InProcess(environment(make_settings(simulator.url)))
     done = spotisync("export", str(tmp_path / "out"), "--json")
     assert done.code == 0
     assert {Path(each["file"]).name for each in done.json} == {f"{table}.csv" for table in TABLES}

@@ -137,12 +137,12 @@ def test_an_interrupted_read_keeps_the_items_of_a_playlist(
     run = driver.start(context, account)
     simulator.control.add_fault(status=500, path="/items", times=None, after=1)
     for _ in range(20):
-        if driver.look(context, run).phase == "playlists":
+        if driver.get_run(context, run).phase == "playlists":
             break
         driver.step(context, run)
     for _ in range(3):
         driver.step(context, run)
-        driver.time_passes(context, run)
+        driver.expire_waits(context, run)
     assert store.sql(items) == before
     simulator.control.clear_faults()
     driver.run_to_end(context, run)

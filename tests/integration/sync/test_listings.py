@@ -110,7 +110,7 @@ def test_an_interrupted_read_continues_where_it_stopped(
 ) -> None:
     grow(simulator, 6)
     run = driver.start(context, account)
-    while driver.look(context, run).phase != "albums":
+    while driver.get_run(context, run).phase != "albums":
         driver.step(context, run)
     driver.step(context, run)
     assert store.one("SELECT count(*) FROM saved_albums") in (1, 2), "one row may be null"

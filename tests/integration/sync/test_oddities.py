@@ -123,9 +123,9 @@ def test_keeps_playlist_fields_that_the_list_omits(
     fields = ("collaborative", "snapshot_id", "total", "owner", "name", "description", "public", "images")
     world.edit("withhold", playlist=mixed, fields=fields)
     check(context, simulator, account)
-    told = "id, name, description, owner_id, owner_name, public, collaborative, snapshot_id, total_items, image_url"
+    columns = "id, name, description, owner_id, owner_name, public, collaborative, snapshot_id, total_items, image_url"
     index = [tuple(row)[:9] + tuple(row)[10:] for row in before]
-    assert [tuple(row) for row in store.sql(f"SELECT {told} FROM playlists ORDER BY id")] == index
+    assert [tuple(row) for row in store.sql(f"SELECT {columns} FROM playlists ORDER BY id")] == index
 
 
 def test_reads_contents_with_an_unknown_snapshot_every_time(

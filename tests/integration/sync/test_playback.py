@@ -21,7 +21,7 @@ from spotisync.sync.import_history import import_history
 from tests.support.driver import Account, full_sync
 from tests.support.plays import assert_plays_are_true, rows
 from tests.support.truth import assert_tables_equal_truth
-from tests.system.command_line import Here
+from tests.system.command_line import InProcess
 from tests.system.programs import environment
 
 MINUTES = 60_000
@@ -67,10 +67,10 @@ def requests(simulator: Server) -> list[Any]:
 
 
 def test_stores_plays_with_all_fields_of_the_reply(context: Context, simulator: Server, account: Account) -> None:
-    told = truth(simulator, account)
+    expected = truth(simulator, account)
     done = playback.track_plays(context)
-    assert (done["plays_added"], done["gap"]) == (len(told), None)
-    assert_plays_are_true(context.database, account, told)
+    assert (done["plays_added"], done["gap"]) == (len(expected), None)
+    assert_plays_are_true(context.database, account, expected)
     for row in sql(context, "SELECT t.*, b.enrichment FROM tracks t JOIN albums b ON b.id = t.album_id"):
         wanted = simulator.world.truth()["tracks"][row.id]
         assert (row.name, row.isrc, row.duration_ms) == (wanted["name"], wanted["isrc"], wanted["duration_ms"])
@@ -93,8 +93,8 @@ def test_differing_and_late_reports_of_a_play_are_one_row(
         simulator.world.edit("play", at_ms=late - MINUTES)
         simulator.world.edit("play", at_ms=late - MINUTES + 5_000, ms_played=4_000)
     playback.track_plays(context)
-    told = [play for play in truth(simulator, account) if play["ms_played"] > 30_000]
-    assert_plays_are_true(context.database, account, told, timedelta(seconds=8))
+    expected = [play for play in truth(simulator, account) if play["ms_played"] > 30_000]
+    assert_plays_are_true(context.database, account, expected, timedelta(seconds=8))
     assert lane(context, account)["gaps"] == []
 
 
@@ -297,19 +297,19 @@ def test_concurrent_imports_and_reads_create_no_duplicates(
 def test_the_import_command_reports_what_it_imported(
     context: Context, simulator: Server, account: Account, tmp_path: Path
 ) -> None:
-    cli = Here(environment(context.settings))
+    cli = InProcess(environment(context.settings))
     exported = str(export(simulator, tmp_path))
-    told = len(truth(simulator, account))
+    expected = len(truth(simulator, account))
     done = cli("import", exported, "--json").json
-    assert (done["account"], done["plays_added"], done["gaps_closed"]) == (account.name, told, 0)
-    said = cli("import", exported)
-    assert (said.code, said.err) == (0, "")
-    assert said.out.startswith(f"0 plays imported for {account.name}, {told} were known; {done['rows']} rows read.")
-    assert "1 of podcasts, 1 of audiobooks, 1 without a track, 1 unreadable" in said.out
+    assert (done["account"], done["plays_added"], done["gaps_closed"]) == (account.name, expected, 0)
+    result = cli("import", exported)
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith(f"0 plays imported for {account.name}, {expected} were known; {done['rows']} rows read.")
+    assert "1 of podcasts, 1 of audiobooks, 1 without a track, 1 unreadable" in result.out
     (tmp_path / "StreamingHistory0.json").write_text(json.dumps([{"endTime": "2024-01-01 00:00", "msPlayed": 1}]))
     wrong = cli("import", str(tmp_path / "StreamingHistory0.json"))
     assert (wrong.code, wrong.out) == (1, "")
-    assert "ask for the extended streaming history" in wrong.err
+    assert "request the extended streaming history" in wrong.err
     assert cli("import", str(tmp_path / "nowhere.zip")).code == 2
 
 

@@ -221,7 +221,7 @@ def spent(simulator: Server) -> dict[str, int]:
 
 def forecast(context: Context) -> dict[str, apps.BacklogForecast]:
     with context.database.begin() as connection:
-        found = apps.forecast(connection, "simulated", context.settings.enrichment, context.settings.enrichment_budget)
+        found = apps.forecast_lookups(connection, "simulated", context.settings.enrichment, context.settings.enrichment_budget)
     return {each.family: each for each in found}
 
 

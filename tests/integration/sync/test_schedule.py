@@ -20,7 +20,7 @@ from spotisync.sync.schedule import PlaybackDue
 from tests.support import driver
 from tests.support.driver import Account
 from tests.support.store import Store
-from tests.system.command_line import Here
+from tests.system.command_line import InProcess
 from tests.system.programs import environment
 
 Make = Callable[..., Context]
@@ -185,7 +185,7 @@ def test_concurrent_ticks_create_one_run_per_account(make: Make, store: Store) -
     start = threading.Barrier(len(processes))
 
     def ticks(context: Context) -> list[Any]:
-        start.wait(10)
+        start.wait(60)
         return [*tick(context), *tick(context)]
 
     with ThreadPoolExecutor(len(processes)) as threads:
@@ -378,7 +378,7 @@ def test_a_quota_stretches_the_interval_and_the_status_says_so(
 # ---- output ---------------------------------------------------------------------------------------------------------
 
 
-def told(context: Context, account: str | None = None) -> dict[tuple[str, str], str]:
+def schedule_lines(context: Context, account: str | None = None) -> dict[tuple[str, str], str]:
     rows = schedule.list_schedule(context.database, context.settings, account)
     return {(row["account"], row["kind"]): " | ".join(words.format_entry(row, "Europe/Berlin")) for row in rows}
 
@@ -386,30 +386,34 @@ def told(context: Context, account: str | None = None) -> dict[tuple[str, str], 
 def test_status_shows_times_intervals_outcomes_and_disabled_kinds(make: Make, store: Store) -> None:
     context = make(incremental_interval=1800, full_sync_schedule="0 4 * * 0")
     assert (
-        "not planned yet: beat and a worker plan it when they run; every 30 min" in told(context)["me", "incremental"]
+        "not planned yet: beat and a worker plan it when they run; every 30 min"
+        in schedule_lines(context)["me", "incremental"]
     )
     tick(context)
-    assert "04:0" in told(context)["me", "full"]
-    assert told(context)["me", "full"].endswith("; cron 0 4 * * 0, Europe/Berlin")
-    assert told(context)["me", "playback"].endswith("  off; to turn it on, set SPOTISYNC_PLAYBACK_INTERVAL")
+    assert "04:0" in schedule_lines(context)["me", "full"]
+    assert schedule_lines(context)["me", "full"].endswith("; cron 0 4 * * 0, Europe/Berlin")
+    assert schedule_lines(context)["me", "playback"].endswith("  off; to turn it on, set SPOTISYNC_PLAYBACK_INTERVAL")
     due(store)
     (run,) = tick(context)
     assert isinstance(run, Run)
     over(store)
     store.sql("UPDATE schedules SET due_at = now() + interval '12 minutes 5 seconds'")
-    said = told(context)["me", "incremental"]
+    said = schedule_lines(context)["me", "incremental"]
     assert "incremental  in 12 min (" in said
-    assert f", run {run.id}: success" in said
+    assert f", run {run.id}: done" in said
     due(store, "10 minutes")
-    assert "are beat and a worker running?" in told(context)["me", "incremental"]
+    assert "are beat and a worker running?" in schedule_lines(context)["me", "incremental"]
     store.sql("UPDATE accounts SET status = 'disabled'")
-    assert "it rests until: spotisync accounts enable me" in told(context)["me", "incremental"]
+    assert (
+        "paused until the account is enabled (spotisync accounts enable me)"
+        in schedule_lines(context)["me", "incremental"]
+    )
 
 
 def test_the_command_line_shows_the_schedule(make: Make, store: Store) -> None:
     context = make(incremental_interval=1800, full_sync_schedule="0 4 * * 0")
     tick(context)
-    spotisync = Here(environment(context.settings))
+    spotisync = InProcess(environment(context.settings))
     said = spotisync("schedule")
     assert (said.code, said.out.splitlines()[0]) == (0, "me")
     assert "every 30 min" in said.out
@@ -434,7 +438,7 @@ def test_lines_fit_the_width_of_a_terminal(make: Make, store: Store) -> None:
     store.block("*", 80_000)
     store.sql("UPDATE schedules SET due_at = now()")
     tick(context)
-    lines = [line for said in told(context).values() for line in said.split(" | ")]
+    lines = [line for said in schedule_lines(context).values() for line in said.split(" | ")]
     assert max(map(len, lines)) <= 80
 
 

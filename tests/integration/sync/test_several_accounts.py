@@ -47,15 +47,15 @@ def context(simulator: Server, make_context: Callable[..., Context]) -> Context:
 def in_turn(context: Context, *going: Run, before: Callable[[], None] = lambda: None) -> list[dict[str, Any]]:
     """Run one batch of each run in turn until all have ended; return their summaries."""
     for _ in range(500):
-        unfinished = [run for run in going if driver.look(context, run).status not in OVER]
+        unfinished = [run for run in going if driver.get_run(context, run).status not in OVER]
         if not unfinished:
             return [driver.summary(context, run) for run in going]
         before()
         for run in unfinished:
-            if driver.look(context, run).phase == "finish":
+            if driver.get_run(context, run).phase == "finish":
                 runs.finish(context, run.id)
             elif not isinstance(driver.step(context, run), More | PhaseEnded | RunEnded):
-                driver.time_passes(context, run)
+                driver.expire_waits(context, run)
     raise AssertionError("they do not end")
 
 
@@ -66,7 +66,7 @@ def looked_up(simulator: Server) -> Counter[str]:
 
 def to_phase(context: Context, run: Run, phase: str) -> None:
     for _ in range(100):
-        if driver.look(context, run).phase == phase:
+        if driver.get_run(context, run).phase == phase:
             return
         assert isinstance(driver.step(context, run), More | PhaseEnded)
     raise AssertionError(f"{phase} is not reached")
@@ -111,7 +111,7 @@ def test_waits_for_look_ups_of_another_run(context: Context, simulator: Server, 
     assert isinstance(outcome, Retry)
     assert 0 < outcome.seconds < 3
     assert looked_up(simulator) == Counter()
-    assert (driver.look(context, one).phase, store.one("SELECT max(failures) FROM sync_state")) == ("artists", 0)
+    assert (driver.get_run(context, one).phase, store.one("SELECT max(failures) FROM sync_state")) == ("artists", 0)
     in_turn(context, two)
     for summary in in_turn(context, one):
         assert (summary["status"], summary["items_deferred"]) == ("success", 0)
@@ -166,7 +166,7 @@ def test_a_failing_run_blocks_no_stub_of_another(context: Context, simulator: Se
     assert isinstance(driver.step(context, two), More), "followed artists are read first"
     assert isinstance(driver.step(context, two), Retry)
     waits = 0
-    while driver.look(context, one).phase in ("tracks", "artists"):
+    while driver.get_run(context, one).phase in ("tracks", "artists"):
         waits += isinstance(driver.step(context, one), Retry)
     assert waits == 0
 
@@ -288,7 +288,7 @@ def test_a_run_of_an_account_disabled_meanwhile_ends_at_its_claim(context: Conte
     store.sql("UPDATE accounts SET status = 'disabled' WHERE spotify_user_id = 'user02'")
     outcome = driver.step(context, run)
     assert isinstance(outcome, RunEnded)
-    assert outcome.status == driver.look(context, run).status == "cancelled"
+    assert outcome.status == driver.get_run(context, run).status == "cancelled"
 
 
 @pytest.mark.parametrize("state", ["in_progress", "rate_limited", "pending"])
@@ -297,7 +297,7 @@ def test_disabling_ends_runs_at_once_and_enabling_lets_them_resume(context: Cont
     driver.step(context, run)
     store.set(run.id, status=state)
     disabled(context, None)  # type: ignore[arg-type]
-    assert driver.look(context, run).status == "cancelled"
+    assert driver.get_run(context, run).status == "cancelled"
     with pytest.raises(Fatal, match="disabled"):
         driver.start(context, TWO)
     accounts.set_status(context, TWO.name, "active")

@@ -36,7 +36,7 @@ class Worker:
             done = threads.submit(work)
             wait_until(self.simulator.control.held_requests, "a held request")
             self.asked.set()
-            assert done.exception(20) or True
+            assert done.exception(60) or True
         return done
 
 
@@ -122,7 +122,7 @@ def test_a_stop_waits_for_a_refresh_in_progress(
         with pytest.raises(TimeoutError):
             done.result(0.6)
         simulator.control.release()
-        assert isinstance(done.result(20), Retry)
+        assert isinstance(done.result(60), Retry)
     assert row(context, "SELECT refresh_token FROM accounts").refresh_token != before
     assert driver.run_to_end(context, run)["status"] == "success"
 

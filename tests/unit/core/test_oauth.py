@@ -59,17 +59,17 @@ def test_replaces_the_port_of_a_redirect_uri() -> None:
     ],
 )
 def test_rejects_any_other_redirect_uri_and_suggests_one(uri: str, why: str) -> None:
-    with pytest.raises(Misconfigured, match=f"SPOTIPY_REDIRECT_URI.*{why}") as told:
+    with pytest.raises(Misconfigured, match=f"SPOTIPY_REDIRECT_URI.*{why}") as raised:
         oauth.parse_redirect_uri(uri)
-    assert "http://127.0.0.1:8420/accounts/callback" in str(told.value)
+    assert "http://127.0.0.1:8420/accounts/callback" in str(raised.value)
 
 
 @given(st.text())
 def test_any_configured_value_is_parsed_or_rejected_with_a_message(uri: str) -> None:
     try:
         assert oauth.parse_redirect_uri(uri).host
-    except Misconfigured as told:
-        assert "127.0.0.1:8420" in str(told)
+    except Misconfigured as raised:
+        assert "127.0.0.1:8420" in str(raised)
 
 
 # ---- replies --------------------------------------------------------------------------------------------------------

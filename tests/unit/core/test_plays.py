@@ -27,7 +27,7 @@ class Real:
     ms: int
 
     @property
-    def told(self) -> bool:
+    def reported(self) -> bool:
         return self.ms >= SHORTEST
 
     def recent(self, shift: int) -> Play:
@@ -41,8 +41,8 @@ class Real:
 class Table:
     rows: dict[tuple[str, datetime], Play] = field(default_factory=dict)
 
-    def take(self, told: Iterable[Play]) -> plays.MergedPlays:
-        settled = plays.merge_reports(list(self.rows.values()), told)
+    def take(self, reported: Iterable[Play]) -> plays.MergedPlays:
+        settled = plays.merge_reports(list(self.rows.values()), reported)
         assert not {row for row in settled.added if (row.track_id, row.played_at) in self.rows}
         for row in settled.rows:
             self.rows[row.track_id, row.played_at] = row
@@ -50,13 +50,13 @@ class Table:
 
     def of(self, real: Real) -> list[Play]:
         """Place a play by its end; a short one is only in the export, so it has whole seconds."""
-        near = timedelta(seconds=SHIFT + 1 if real.told else 1)
+        near = timedelta(seconds=SHIFT + 1 if real.reported else 1)
         return [
             row
             for row in self.rows.values()
             if row.track_id == real.track_id
             and abs(row.played_at - real.ended) <= near
-            and (row.ms_played == real.ms or (row.ms_played is None and real.told))
+            and (row.ms_played == real.ms or (row.ms_played is None and real.reported))
         ]
 
 
@@ -75,29 +75,29 @@ def lives(draw: st.DrawFn) -> list[Real]:
 @given(lives(), st.data())
 @settings(max_examples=100)
 def test_each_play_is_one_row_in_whichever_order_reports_arrive(life: list[Real], data: st.DataObject) -> None:
-    table, told = Table(), set[Real]()
+    table, reported = Table(), set[Real]()
     for _ in range(data.draw(st.integers(1, 5))):
         first = data.draw(st.integers(0, len(life) - 1))
         part = life[first : first + data.draw(st.integers(1, len(life)))]
         if data.draw(st.booleans()):
-            told |= set(part)
+            reported |= set(part)
             table.take(data.draw(st.permutations([real.exported() for real in part])))
         else:
-            heard = [real for real in part if real.told]
-            told |= set(heard)
+            heard = [real for real in part if real.reported]
+            reported |= set(heard)
             table.take(real.recent(data.draw(st.integers(-SHIFT, SHIFT))) for real in heard)
-    assert len(table.rows) == len(told)
-    assert all(len(table.of(real)) == 1 for real in told)
+    assert len(table.rows) == len(reported)
+    assert all(len(table.of(real)) == 1 for real in reported)
 
 
 @given(lives(), st.data())
 def test_a_repeated_report_adds_nothing(life: list[Real], data: st.DataObject) -> None:
     table = Table()
-    table.take(real.recent(data.draw(st.integers(-SHIFT, SHIFT))) for real in life if real.told)
+    table.take(real.recent(data.draw(st.integers(-SHIFT, SHIFT))) for real in life if real.reported)
     table.take(real.exported() for real in life)
     before = dict(table.rows)
     assert table.take(real.exported() for real in life).rows == []
-    assert table.take(real.recent(data.draw(st.integers(-SHIFT, SHIFT))) for real in life if real.told).rows == []
+    assert table.take(real.recent(data.draw(st.integers(-SHIFT, SHIFT))) for real in life if real.reported).rows == []
     assert table.rows == before
 
 

@@ -19,7 +19,7 @@ class Reader:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
         self.session.close()
 
-    def get(self, path: str, timeout: float = 20, **query: Any) -> requests.Response:
+    def get(self, path: str, timeout: float = 60, **query: Any) -> requests.Response:
         return self.session.get(f"{self.url}/v1{path}", params=query, timeout=timeout)
 
     def json(self, path: str, **query: Any) -> Any:

@@ -22,16 +22,16 @@ def files(world: World, **options: Any) -> dict[str, list[dict[str, Any]]]:
 def test_every_play_is_a_row_of_the_streaming_history() -> None:
     world = World("tiny")
     world.edit("play", ms_played=2_000)
-    told = [row for rows in files(world).values() for row in rows]
+    exported = [row for rows in files(world).values() for row in rows]
     plays = world.truth()["plays"]
-    of_tracks = [row for row in told if row["spotify_track_uri"] and row["ts"] > "1970-01-02"]
+    of_tracks = [row for row in exported if row["spotify_track_uri"] and row["ts"] > "1970-01-02"]
     assert sorted((row["spotify_track_uri"][14:], row["ms_played"]) for row in of_tracks) == sorted(
         (play["track_id"], play["ms_played"]) for play in plays
     )
     online = {row["ts"] for row in of_tracks if not row["offline"]}
     assert online <= {f"{play['played_at'][:19]}Z" for play in plays}
     assert any(row["offline"] and row["offline_timestamp"] for row in of_tracks)
-    assert any(row["spotify_episode_uri"] for row in told)
+    assert any(row["spotify_episode_uri"] for row in exported)
 
 
 @pytest.mark.parametrize(("shuffled", "names"), [(False, "Streaming_History_Audio_"), (True, "endsong_")])

@@ -169,8 +169,8 @@ def test_plays_of_a_few_seconds_are_only_in_the_streaming_history(server: Server
 
 def test_reports_of_a_play_differ_if_configured(server: Server, reader: Reader) -> None:
     server.control.settings(play_shift=5)
-    told = {reader.json("/me/player/recently-played", limit=50)["items"][0]["played_at"] for _ in range(5)}
-    assert len(told) > 1
+    times = {reader.json("/me/player/recently-played", limit=50)["items"][0]["played_at"] for _ in range(5)}
+    assert len(times) > 1
     server.control.settings(play_shift=0)
     plays = reader.json("/me/player/recently-played", limit=50)["items"]
     assert [each["played_at"] for each in plays] == [each["played_at"] for each in server.world.truth()["plays"]][::-1]

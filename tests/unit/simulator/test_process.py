@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from spotisync.simulator import Control
+from tests.support.waiting import wait_until
 
 from .reader import Reader
 
@@ -66,11 +66,7 @@ sys.stdin.read()
         pid = int(parent.stdout.readline().split()[0])
         parent.kill()
         parent.wait()
-        for _ in range(1_000):
-            if not alive(pid):
-                break
-            time.sleep(0.01)
-        assert not alive(pid)
+        wait_until(lambda: not alive(pid), "the simulator to end")
 
 
 def alive(pid: int) -> bool:
@@ -84,6 +80,6 @@ def alive(pid: int) -> bool:
 
 
 def test_help_lists_paths_and_options() -> None:
-    told = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
+    output = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
     for word in ("/_sim/faults", "--regime", "500,000", "--die-with-parent"):
-        assert word in told
+        assert word in output

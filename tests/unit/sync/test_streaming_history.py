@@ -105,17 +105,17 @@ def nothing(path: Path) -> Path:
 
 
 BAD: list[tuple[Callable[[Path], Path], str]] = [
-    (basic, "account data, whose history has no track ids: ask for the extended"),
-    (basic_file, "account data, which has no track ids: ask for the extended"),
-    (lambda path: zipped(path, {NAME: json.dumps([ROW, {"name": "x"}])}), f"{NAME} is no streaming history"),
+    (basic, "account data, whose history has no track ids: request the extended"),
+    (basic_file, "account data, which has no track ids: request the extended"),
+    (lambda path: zipped(path, {NAME: json.dumps([ROW, {"name": "x"}])}), f"{NAME} is not a streaming history"),
     (lambda path: zipped(path, {NAME: '[{"ts": 1'}), f"{NAME} can't be read"),
     (lambda path: zipped(path, {NAME: "[" * 100_000}), f"{NAME} can't be read"),
     (lambda path: zipped(path, {NAME: b"[\xff\xfe"}), f"{NAME} can't be read"),
     (lambda path: zipped(path, {NAME: '[{"ts": "' + "x" * 3_000_000}), f"{NAME} can't be read"),
-    (lambda path: zipped(path, {"photos.txt": "x"}), "has no Streaming_History_Audio"),
+    (lambda path: zipped(path, {"photos.txt": "x"}), "contains no Streaming_History_Audio"),
     (damaged, f"{NAME} can't be read"),
     (encrypted, "encrypted"),
-    (nothing, "has no Streaming_History_Audio"),
+    (nothing, "contains no Streaming_History_Audio"),
     (lambda path: zipped(path, {f"endsong_{n}.json": "[]" for n in range(1_001)}), "1,001 files"),
 ]
 
@@ -130,7 +130,7 @@ def test_names_a_wrong_file_and_what_to_request_instead(
 
 def test_rejects_a_file_that_expands_beyond_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming_history, "MAX_FILE_BYTES", 1_000)
-    with pytest.raises(Fatal, match="no export of Spotify's has such a file"):
+    with pytest.raises(Fatal, match="exports contain no file of this size"):
         read(zipped(tmp_path / "bomb.zip", {NAME: b"[" + b" " * 2_000 + b"]"}))
 
 

@@ -22,7 +22,7 @@ def shown(status: str | None = "in_progress", **changes: Any) -> dict[str, Any]:
 
 
 def pressed(shown_one: dict[str, Any]) -> list[str]:
-    return [f"{button.path} {button.value}".strip() for button in view.buttons(shown_one)]
+    return [f"{button.path} {button.value}".strip() for button in view.get_buttons(shown_one)]
 
 
 @pytest.mark.parametrize(
@@ -45,14 +45,14 @@ def test_shows_the_buttons_that_the_state_allows(status: str | None, paths: list
 def test_counts_a_wait_down_beside_a_sentence_that_stays_true() -> None:
     waits = shown("rate_limited", blocked=[block("library", LATER)], worker={**AT_WORK, "has_it": False})
     assert "(3 h 12 min)" in waits["message"]
-    assert view.headline(waits).startswith("Paused until 13:02: Spotify quota for library reads.")
+    assert view.get_headline(waits).startswith("Paused until 13:02: Spotify quota for library reads.")
     html = render_status([waits])
     assert f'data-until="{LATER}"' in html
     assert ">3 h 12 min</time>" in html
 
 
 def test_announces_changes_but_not_each_number() -> None:
-    heard = {view.announcement(shown(api_calls=calls, items_processed=40 * calls)) for calls in range(20)}
+    heard = {view.get_announcement(shown(api_calls=calls, items_processed=40 * calls)) for calls in range(20)}
     assert heard == {"Reading saved tracks."}
 
 
@@ -63,10 +63,10 @@ def test_a_bar_shows_only_what_is_known() -> None:
         "albums": phase(status="in_progress", items_processed=7),
         "playlists": phase(),
     }
-    tracks, artists, albums, playlists = view.bars(shown(phases=phases, current_phase="artists"))
-    assert (tracks.valuetext, tracks.moves) == ("3,498, 100%, done", False)
-    assert artists.amount == "120, 100 were expected"
-    assert (albums.valuetext, albums.moves) == ("7, running", True)
+    tracks, artists, albums, playlists = view.get_bars(shown(phases=phases, current_phase="artists"))
+    assert (tracks.valuetext, tracks.is_indeterminate) == ("3,498, 100%, done", False)
+    assert artists.amount == "120 (100 expected)"
+    assert (albums.valuetext, albums.is_indeterminate) == ("7, running", True)
     assert (playlists.valuetext, playlists.width) == ("queued", 0)
 
 
@@ -85,4 +85,4 @@ def test_every_state_has_a_label_and_an_icon() -> None:
 
 def test_a_phase_without_a_live_worker_is_shown_as_interrupted() -> None:
     orphaned = shown(worker={**AT_WORK, "alive": False})
-    assert [bar.word for bar in view.bars(orphaned)] == ["interrupted", *["queued"] * 3]
+    assert [bar.state for bar in view.get_bars(orphaned)] == ["waiting", *["queued"] * 3]

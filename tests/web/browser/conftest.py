@@ -7,7 +7,6 @@ violations of its policy, fails the test at its end.
 
 import os
 import shutil
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -21,6 +20,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from tests import conftest as root
 from tests.support.driver import Account
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 from tests.system import conftest as system
 from tests.system.programs import Deployment, Program
@@ -62,7 +62,7 @@ def make_site(deploy: Callable[..., Deployment]) -> Callable[..., Site]:
     """Make a site with any settings; with `work=False` without scheduler and worker."""
 
     def make(library: str | int = 400, *, work: bool = True, **changes: object) -> Site:
-        port = _free_port()
+        port = free_port()
         deployment = deploy(library, port=port, redirect_uri=f"http://127.0.0.1:{port}/accounts/callback", **changes)
         url = f"http://127.0.0.1:{port}"
         web = deployment._start("web", [sys.executable, "-m", "tests.web.browser.serve"], {})
@@ -78,13 +78,6 @@ def make_site(deploy: Callable[..., Deployment]) -> Callable[..., Site]:
 @pytest.fixture
 def site(make_site: Callable[..., Site]) -> Site:
     return make_site()
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-    return port
 
 
 def _answers(url: str, web: Program) -> bool:

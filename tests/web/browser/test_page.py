@@ -36,7 +36,7 @@ def let_go(site: Site) -> None:
     site.deployment.simulator.control.release()
 
 
-def look_well(page: Page) -> None:
+def check_appearance(page: Page) -> None:
     """Check the page in light and dark mode, on a desktop and on a small phone."""
     size = page.viewport_size
     assert size
@@ -63,13 +63,13 @@ def test_a_sync_starts_on_the_page_and_its_bars_move_without_a_reload(site: Site
     expect(bar).to_have_attribute("aria-valuetext", re.compile(r"\d+ of 403, \d\d%, running"))
     expect(page.get_by_role("status").filter(has_text="Reading saved tracks.")).to_have_count(1)
     expect(page.get_by_role("button")).to_have_text(["Cancel"])  # only the actions that the state allows
-    look_well(page)
+    check_appearance(page)
     let_go(site)
     expect(bar).to_have_attribute("aria-valuenow", "100")
     headline(page).to_contain_text("Completed at")
     expect(page.locator("#history tbody tr")).to_have_text([re.compile("1 full sync.*done", re.DOTALL)])
     expect(page.get_by_role("button")).to_have_text(["Read what has changed", "Start a full sync"])
-    look_well(page)
+    check_appearance(page)
     assert len(loads) == 1
     assert [each for each in asked if "/events/page" in each]
     assert [each for each in asked if "/fragments/status" in each] == [], "every update came by events, none by polling"
@@ -90,14 +90,14 @@ def test_shows_that_a_worker_died_and_that_another_continues(
     wait_until(site.deployment.simulator.control.held_requests, "a held request")
     os.killpg(worker.process.pid, signal.SIGKILL)
     headline(page).to_contain_text("Worker lost; another worker continues from the last checkpoint.")
-    look_well(page)
+    check_appearance(page)
     let_go(site)
     site.deployment.worker(concurrency=1)
     headline(page).to_contain_text("Completed at")
     page.get_by_role("link", name="1 full sync").click()
     expect(page.locator(".timeline")).to_contain_text(re.compile("The worker that had batch .* of tracks is gone"))
     expect(page.locator(".timeline > li").last).to_contain_text("Complete.")
-    look_well(page)
+    check_appearance(page)
 
 
 def test_counts_a_wait_down_then_cancels_and_resumes(site: Site, browser_page: Page) -> None:
@@ -114,7 +114,7 @@ def test_counts_a_wait_down_then_cancels_and_resumes(site: Site, browser_page: P
     expect(countdown).not_to_have_text(before)
     headline(page).to_contain_text("Spotify quota for library reads")
     expect(page.locator(".countdown")).to_contain_text("until it goes on by itself, at ")
-    look_well(page)
+    check_appearance(page)
     press(page, "Cancel")
     headline(page).to_contain_text("Cancelled at")
     expect(page.locator("#notice")).to_contain_text("Run 1 is cancelled. What it has read is stored")
@@ -135,7 +135,7 @@ def test_counts_a_wait_down_then_cancels_and_resumes(site: Site, browser_page: P
     headline(page).to_contain_text("Failed: Spotify answered 403: Not served")
     page.get_by_role("link", name="run 3").first.click()
     expect(page.get_by_role("region", name="What went wrong")).to_contain_text("Cause")
-    look_well(page)
+    check_appearance(page)
     page.get_by_role("link", name="Status").click()
     for row in (1, 2, 3):
         expect(page.locator(f"#run-{row} a")).to_have_attribute("href", f"/runs/{row}")
@@ -192,7 +192,7 @@ def test_shows_several_accounts_together_and_separately(make_site: Callable[...,
     page.goto(site.url)
     expect(page.get_by_role("heading", level=2)).to_have_text(["User 01", "User 02"])
     expect(page.locator(f"#glance-{two.name}")).to_contain_text("has to log in again")
-    look_well(page)
+    check_appearance(page)
     page.get_by_role("navigation", name="Accounts").get_by_role("link", name=two.name).click()
     expect(page.get_by_role("button")).to_have_count(0)
     expect(page.get_by_role("link", name="Log in again")).to_be_visible()
