@@ -137,7 +137,7 @@ def test_the_regime_changes_between_runs(make_context: MakeSync) -> None:
         assert driver.full_sync(context, account)["status"] == "success"
         assert regime(context) == "restricted"
         wanted = expected(truth(simulator, account), looked_up=False)
-        assert_equal(stored(context, account), without_blanks(before, wanted))
+        assert_equal(stored(context, account), filled_from(before, wanted))
         assert sql(context, "SELECT 1 FROM artists WHERE enrichment = 'partial'")
         simulator.control.settings(regime="full")
         assert driver.full_sync(context, account)["status"] == "success"
@@ -146,7 +146,7 @@ def test_the_regime_changes_between_runs(make_context: MakeSync) -> None:
         assert not sql(context, "SELECT 1 FROM artists WHERE enrichment IN ('stub', 'partial')")
 
 
-def without_blanks(before: Tables, now: Tables) -> Tables:
+def filled_from(before: Tables, now: Tables) -> Tables:
     """Fill unknown values and unreadable contents of the new tables from the old ones."""
     wanted = {name: {**before[name], **rows} if name in KEPT else rows for name, rows in now.items()}
     for name in ("tracks", *CATALOGUE):
@@ -203,7 +203,7 @@ def test_keeps_to_a_budget_and_drains_the_rest_day_by_day(make_context: MakeSync
             before = forecast(context)
             if not any(each.left for each in before.values()):
                 break
-            a_day_passes(context, simulator)
+            let_a_day_pass(context, simulator)
             while enrich(context).more:
                 pass
             after = forecast(context)
@@ -221,11 +221,13 @@ def spent(simulator: Server) -> dict[str, int]:
 
 def forecast(context: Context) -> dict[str, apps.BacklogForecast]:
     with context.database.begin() as connection:
-        found = apps.forecast_lookups(connection, "simulated", context.settings.enrichment, context.settings.enrichment_budget)
+        found = apps.forecast_lookups(
+            connection, "simulated", context.settings.enrichment, context.settings.enrichment_budget
+        )
     return {each.family: each for each in found}
 
 
-def a_day_passes(context: Context, simulator: Server) -> None:
+def let_a_day_pass(context: Context, simulator: Server) -> None:
     sql(context, "DELETE FROM call_ledger WHERE minute < now() - interval '1 day'")
     sql(context, "UPDATE call_ledger SET minute = minute - interval '1 day 2 minutes'")
     simulator.control.reset_limits()
