@@ -1,6 +1,6 @@
-"""The tables. `migrations/` makes them; `alembic check` holds the two against each other.
+"""The tables. Migrations create them; `migrate.check` compares the two.
 
-`NULL` in a catalogue field means unknown. Columns below a `# private` line are no outsider's business.
+`NULL` in a catalogue field means unknown. Columns below a `# private` line may change without notice.
 """
 
 from typing import Any
@@ -89,21 +89,20 @@ accounts = Table(
     Column("last_error", Text),
     Column("created_at", TIME, nullable=False, server_default=NOW),
     Column("updated_at", TIME, nullable=False, server_default=NOW),
-    # private: who is refreshing the token just now, and until when that counts
+    # private: the claim on refreshing the token, and its lease
     Column("refresh_claim", Uuid),
     Column("refresh_claim_until", TIME),
-    # ... what the last walk over the saved tracks proved: Spotify's total, and how much of it is no row of ours (null
-    # rows, twins)
+    # ... Spotify's total at the last proved walk over the saved tracks
     Column("walked_total", Integer),
     Column("patrol_offset", Integer, nullable=False, server_default="0"),
-    # ... and when that was
+    # ... and its time
     Column("tracks_proved_at", TIME),
     one_of("status", "active", "needs_login", "disabled"),
 )
 
 
 def searched(table: str) -> tuple[Column[Any] | Index, ...]:
-    """The name as it is searched: without case and accents. The index is made where pg_trgm can be had."""
+    """The name without case and accents, for search. Migrations create the index only where pg_trgm is available."""
     return (
         Column("search", Text, Computed("plain(name)", persisted=True)),
         Index(f"ix_{table}_search", "search", postgresql_using="gin", postgresql_ops={"search": "gin_trgm_ops"}),
@@ -114,8 +113,8 @@ def lookup_columns() -> tuple[Column[Any] | CheckConstraint, ...]:
     return (
         Column("enrichment", Text, nullable=False, server_default="stub"),
         Column("enriched_at", TIME),
-        # private: which run (0: enrich) is looking the stub up, until when that counts, how often it was tried, how
-        # many saved it
+        # private: the run that looks the stub up (0: enrich), the lease of that claim, attempts, and how many accounts'
+        # lists contain it, by which stubs are ordered
         Column("lookup_sync_id", BigInteger),
         Column("lookup_until", TIME),
         counter("lookup_attempts"),
@@ -202,9 +201,9 @@ saved_tracks = Table(
     Column("track_id", Text, ForeignKey("tracks.id"), primary_key=True, index=True),
     Column("added_at", TIME, nullable=False),
     Column("removed_at", TIME),
-    # private: a row written after a walk began is not removed by that walk
+    # private: a walk does not remove rows that were written after it began
     Column("touched_at", TIME, nullable=False, server_default=NOW),
-    # ... and since when one that Spotify does not show may be hidden behind a null row
+    # ... and since when a track missing from Spotify's list may be hidden behind a null row
     Column("hidden_since", TIME),
     Index("ix_saved_tracks_live", "account_id", text("added_at DESC"), postgresql_where=text("removed_at IS NULL")),
 )
@@ -233,13 +232,13 @@ account_playlists = Table(
     Column("position", Integer, nullable=False),
     Column("items_status", Text, nullable=False, server_default="pending"),
     Column("removed_at", TIME),
-    # private: the run that listed the playlist last, and the one that last tried to read its contents
+    # private: the last run that listed the playlist, and the last run that tried to read its contents
     Column("listed_sync_id", BigInteger),
     Column("tried_sync_id", BigInteger),
-    # ... in which of its readings (1, 2, both: 3), whether it said which snapshot, since when a null row may hide it
+    # ... in which readings of the list it occurred (1, 2, both: 3), whether its row had a snapshot id
     counter("listed_readings"),
     Column("snapshot_told", Boolean, nullable=False, server_default=text("false")),
-    # private: at which snapshot its contents were refused to this account
+    # ... the snapshot whose contents were refused to this account, since when a null row may hide it
     Column("refused_snapshot_id", Text),
     Column("hidden_since", TIME),
     one_of("items_status", "pending", "synced", "forbidden", "not_found"),
@@ -266,7 +265,7 @@ saved_spans = Table(
     account_id(),
     Column("track_id", Text, ForeignKey("tracks.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("added_at", TIME, nullable=False),
-    # Runs without a foreign key: they may be trimmed, and what they found out stays true.
+    # No foreign keys to runs: runs may be trimmed, and their spans stay valid.
     Column("from_run", BigInteger, index=True),
     Column("from_at", TIME, nullable=False),
     Column("to_run", BigInteger, index=True),
@@ -308,7 +307,8 @@ saved_albums = Table(
     Column("album_id", Text, ForeignKey("albums.id"), primary_key=True),
     Column("added_at", TIME, nullable=False),
     Column("removed_at", TIME),
-    # private: the run that listed it last, in which of its readings (1, 2, both: 3), since when a null row may hide it
+    # private: the last run that listed it, in which readings of the list (1, 2, both: 3), since when a null row may
+    # hide it
     Column("listed_sync_id", BigInteger),
     counter("listed_readings"),
     Column("hidden_since", TIME),
@@ -320,7 +320,8 @@ followed_artists = Table(
     account_id(primary_key=True),
     Column("artist_id", Text, ForeignKey("artists.id"), primary_key=True),
     Column("removed_at", TIME),
-    # private: the run that listed it last, in which of its readings (1, 2, both: 3), since when a null row may hide it
+    # private: the last run that listed it, in which readings of the list (1, 2, both: 3), since when a null row may
+    # hide it
     Column("listed_sync_id", BigInteger),
     counter("listed_readings"),
     Column("hidden_since", TIME),
@@ -362,7 +363,7 @@ playback = Table(
     account_id(primary_key=True),
     Column("read_at", TIME),
     Column("last_error", Text),
-    # private: who is reading just now, and until when that counts
+    # private: the claim on reading, and its lease
     Column("claim", Uuid),
     Column("claim_until", TIME),
     comment="The last read of recently played, and the error of a later read that failed",
@@ -401,20 +402,20 @@ sync_history = Table(
     counter("api_calls"),
     Column("calls_saved", Integer),
     Column("last_error", Text),
-    # private: which batch is due and whose limits it counts against ...
+    # private: the next batch, and the endpoint family that it counts against
     Column("phase", Text, nullable=False, server_default="tracks"),
     Column("seq", Integer, nullable=False, server_default="0"),
     Column("family", Text, nullable=False, server_default="library"),
-    # ... who has claimed it: a token, and the database session of the claimant
+    # ... its claim: a fencing token, and the database session of the claimant
     Column("claim", Uuid),
     Column("claim_pid", Integer),
     Column("claim_started", TIME),
-    # ... how often it was claimed without a commit, and when sweep publishes it if nothing has happened by then
+    # ... claims without a commit, and when the sweep publishes the batch again unless it was committed before
     counter("attempts"),
     Column("wake_at", TIME),
-    # ... and until when nobody gets the batch, since it was given back for a while
+    # ... the batch can't be claimed before this time
     Column("not_before", TIME),
-    # ... and, once it is over, how many tracks were added and removed, and playlists new, gone and changed; null: none
+    # ... counts of tracks added and removed, and of playlists new, gone and changed; null: unfinished or no changes
     Column("changes", JSONB),
     UniqueConstraint("account_id", "idempotency_key"),
     Index("uq_sync_history_running", "account_id", unique=True, postgresql_where=text("status = 'in_progress'")),
@@ -453,14 +454,14 @@ sync_state = Table(
     Column("updated_at", TIME, nullable=False, server_default=NOW),
     Column("completed_at", TIME),
     Column("percent_complete", Float),
-    # private: time spent between advances, without what was waited for; what is left is forecast from it
+    # private: working time without waits; the ETA is computed from it
     Column("busy_seconds", Float, nullable=False, server_default="0"),
     UniqueConstraint("sync_id", "entity_type"),
     one_of("entity_type", "tracks", "artists", "albums", "playlists"),
     one_of("status", "pending", "in_progress", "rate_limited", "success", "failed", "cancelled"),
 )
 
-# What happened in a run, in order; `seconds` is how long a batch took, or a wait is to last.
+# `seconds`: how long a batch took, or how long a wait will last.
 run_events = Table(
     "run_events",
     metadata,
@@ -503,7 +504,7 @@ rate_limits = Table(
     Column("reason", Text, nullable=False),
     Column("retry_after", Integer),
     Column("updated_at", TIME, nullable=False, server_default=NOW),
-    # private: 429s in a row that said nothing of how long
+    # private: consecutive 429s without Retry-After
     counter("strikes"),
     one_of("family", "library", "playlists", "artists", "albums", "player", "*"),
     one_of("reason", "rate", "quota"),
@@ -515,12 +516,12 @@ apps = Table(
     Column("client_id", Text, primary_key=True),
     Column("regime", Text),
     Column("regime_since", TIME),
-    # private: who drains the backlog of look-ups just now, and until when that counts
+    # private: the claim on draining the backlog of look-ups, and its lease
     Column("enrich_claim", Uuid),
     Column("enrich_pid", Integer),
     Column("enrich_started", TIME),
     Column("enrich_until", TIME),
-    # ... and when stale rows of the catalogue were read again last
+    # ... and when stale catalogue rows were last refreshed
     Column("refreshed_at", TIME),
     one_of("regime", "full", "restricted"),
     comment="The API regime of each Spotify app, detected from responses; null: not known yet",
@@ -532,14 +533,14 @@ call_ledger = Table(
     Column("client_id", Text, primary_key=True),
     Column("family", Text, primary_key=True),
     Column("minute", TIME, primary_key=True),
-    # 0: nobody's. No foreign key: a call stays made when its account goes.
+    # 0: no account. No foreign key: calls still count after their account is removed.
     Column("account_id", BigInteger, primary_key=True, autoincrement=False),
-    # A look-up is noted before it is sent, so a minute may hold more than were made, and the next one fewer.
+    # Look-ups are recorded before they are sent and corrected later, so a row may be negative.
     Column("calls", Integer, nullable=False),
     comment="Web API requests sent, by minute; budgets per 24 hours are computed from it",
 )
 
-# Fed by triggers of the tables that are counted, and by `counts`; no key, since rows are only added and summed up.
+# Written by triggers on the counted tables and by `counters`. No key, since rows are only inserted and summed.
 tallies = Table(
     "tallies",
     metadata,
@@ -559,12 +560,12 @@ notices = Table(
     Column("title", Text, nullable=False),
     Column("body", Text, nullable=False),
     Column("made_at", TIME, nullable=False, server_default=NOW),
-    # When it is tried (again); whom it has reached already, by a digest of the address; when it was done with.
+    # Next attempt; digests of the addresses that received it; when delivery was completed.
     Column("wake_at", TIME, nullable=False, server_default=NOW),
     counter("tries"),
     Column("told_to", ARRAY(Text), nullable=False, server_default="{}"),
     Column("told_at", TIME),
-    # Since when it is no longer so.
+    # Since when the condition no longer holds.
     Column("over_at", TIME),
     Index("ix_notices_account_id", "account_id"),
     one_of("kind", "failed", "needs_login", "login_ends", "waiting", "stuck", "over"),
@@ -595,9 +596,9 @@ schedules = Table(
     account_id(primary_key=True),
     Column("kind", Text, primary_key=True),
     Column("due_at", TIME, nullable=False),
-    # the cron expression and its time zone, or the interval, that `due_at` was found by
+    # the cron expression with its time zone, or the interval, that `due_at` was computed from
     Column("rule", Text, nullable=False),
-    # seconds: longer than the interval, since the day's calls would not last
+    # seconds: the longer interval in use while the day's calls would not suffice
     Column("stretched_to", Integer),
     Column("last_at", TIME),
     Column("sync_id", BigInteger, ForeignKey("sync_history.id", ondelete="SET NULL"), index=True),
@@ -610,18 +611,18 @@ waiters = Table(
     "waiters",
     metadata,
     Column("task_id", Text, primary_key=True),
-    # Null: the run went with its account, and this caller has still to be told.
+    # Null: the run was removed with its account, and the caller has not been answered yet.
     Column("sync_id", BigInteger, ForeignKey("sync_history.id", ondelete="CASCADE")),
-    # Text, and not JSON: what a foreign message holds need not be what jsonb takes (NUL, for one).
+    # Text instead of jsonb: a caller's message may contain values that jsonb rejects, such as NUL.
     Column("envelope", Text, nullable=False),
     Column("created_at", TIME, nullable=False, server_default=NOW),
     Column("wake_at", TIME, nullable=False, server_default=NOW),
     counter("tries"),
-    # What is told: fixed by the first attempt, and the same at each later one, whatever becomes of the run.
+    # The answer, fixed by the first attempt: later attempts repeat it even if the run has changed.
     Column("ended", Text),
     Column("error", Text),
     Column("answered_at", TIME),
-    # When its keys in the result backend were last kept from expiring; since when its result has to be stored again.
+    # When the expiry of its keys in the result backend was last extended; since when its result must be stored again.
     Column("kept_at", TIME, nullable=False, server_default=text("'-infinity'")),
     Column("restore_at", TIME),
     Index("ix_waiters_unanswered", "sync_id", postgresql_where=text("answered_at IS NULL")),
