@@ -1,1 +1,1 @@
-"""The embedded servers, and the supervision of the processes of `spotisync up` and `spotisync demo`."""
+"""The embedded servers, and the supervisor of the processes of `spotisync up` and `spotisync demo`."""

@@ -1,4 +1,4 @@
-"""Backups, by PostgreSQL's own programs: what one version has written, each later one can read."""
+"""Backups by pg_dump and pg_restore: every later PostgreSQL version can read the file."""
 
 import os
 import re
@@ -14,16 +14,16 @@ from spotisync.stack.binaries import postgres_binaries
 from spotisync.stack.lock import lock_data_dir
 from spotisync.stack.postgres import Postgres
 from spotisync.stack.process import stop_all
-from spotisync.store.database import address_and_password
+from spotisync.store.database import split_password
 
 TABLE = re.compile(r'table "(?:public\.)?(\w+)"')
-# Told of each table, as its rows come by.
-Tell = Callable[[str], None]
+# Called with the name of each table when its rows are processed.
+OnTable = Callable[[str], None]
 
 
 @contextmanager
 def embedded_server(settings: Settings) -> Iterator[None]:
-    """The embedded PostgreSQL alone, for as long as this lasts. Raises `Fatal` while `up` has the data dir."""
+    """Run the embedded PostgreSQL alone. Raises `Fatal` while another process has locked the data dir."""
     with lock_data_dir(settings.data_dir):
         postgres = Postgres(settings.data_dir, settings.socket_dir)
         try:
@@ -33,62 +33,62 @@ def embedded_server(settings: Settings) -> Iterator[None]:
             stop_all([postgres])
 
 
-def dump(settings: Settings, file: Path, tell: Tell) -> None:
-    """All tables, of one moment, while syncs go on. `file` is replaced when the new one is whole, not before."""
-    aside = file.with_name(f".{file.name}.{os.getpid()}")
+def dump(settings: Settings, file: Path, on_table: OnTable) -> None:
+    """Write all tables, from one snapshot; syncs may run. Replaces `file` only when the new one is complete."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        aside.touch(0o600)  # before there is anything in it
-        _run(settings, ["pg_dump", "--format=custom", "--verbose", *PLAIN, f"--file={aside}"], tell)
-        aside.replace(file)
+        temporary.touch(0o600)  # before any data is in it
+        _run(settings, ["pg_dump", "--format=custom", "--verbose", *PLAIN, f"--file={temporary}"], on_table)
+        temporary.replace(file)
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def check_backup(settings: Settings, file: Path) -> None:
-    """Raises `Fatal` unless this is a whole backup of ours."""
+    """Raise `Fatal` unless this is a complete backup made by `dump`."""
     listed = subprocess.run(
         [_program(settings, "pg_restore"), "--list", str(file)], capture_output=True, text=True, check=False
     )
     if listed.returncode != 0 or " public alembic_version " not in listed.stdout:
-        raise Fatal(f"{file} is no backup that `spotisync backup` has made, or not the whole of one")
+        raise Fatal(f"{file} is not a complete backup made by `spotisync backup`")
 
 
-def restore(settings: Settings, file: Path, tell: Tell) -> None:
-    """In one transaction: all of it, or nothing. What of ours is in the database is replaced."""
+def restore(settings: Settings, file: Path, on_table: OnTable) -> None:
+    """Restore everything or nothing, in one transaction. Existing tables of spotisync are replaced."""
     _run(
         settings,
         ["pg_restore", "--clean", "--if-exists", "--single-transaction", "--verbose", *PLAIN],
-        tell,
+        on_table,
         file,
     )
 
 
-# Whoever restores it owns it.
+# The role that restores the tables owns them.
 PLAIN = ("--no-owner", "--no-privileges")
 
 
-def _run(settings: Settings, argv: list[str], tell: Tell, *files: Path) -> None:
-    address, password = address_and_password(settings.database)
-    # A command line can be read by everybody on the machine, the environment of a process can't.
+def _run(settings: Settings, argv: list[str], on_table: OnTable, *files: Path) -> None:
+    address, password = split_password(settings.database)
+    # Every user of the machine can read a command line, but not the environment of another user's process.
     environment = {"PATH": os.defpath, "LC_ALL": "C", **({"PGPASSWORD": password} if password else {})}
     command = [_program(settings, argv[0]), *argv[1:], f"--dbname={address}", *map(str, files)]
-    said = []
+    output = []
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, errors="replace") as process:
         assert process.stderr  # noqa: S101 (it is a pipe)
         for line in process.stderr:
-            said.append(line)
+            output.append(line)
             if found := TABLE.search(line):
-                tell(found[1])
+                on_table(found[1])
     if process.returncode != 0:
-        raise Fatal(f"PostgreSQL's {argv[0]} failed:\n{''.join(said[-5:]).strip()}")
+        raise Fatal(f"PostgreSQL's {argv[0]} failed:\n{''.join(output[-5:]).strip()}")
 
 
 def _program(settings: Settings, name: str) -> str:
-    """The one beside the embedded server, which is the newest that we know; else the system's."""
+    """Return the program of the embedded PostgreSQL, or else the system's."""
     try:
         return str(postgres_binaries(settings.data_dir, None) / name)
     except Misconfigured:
         found = shutil.which(name)
     if found is None:
-        raise Misconfigured(f"{name} is not on this machine: install PostgreSQL's client programs")
+        raise Misconfigured(f"{name} was not found: install PostgreSQL's client programs")
     return found

@@ -1,9 +1,9 @@
-"""A script between us and a program of ours: drops root, makes the program end when we end, becomes the program.
+"""A script that starts a child: drop root, request a signal for the parent's end, then exec the program.
 
-    python -I -S leash.py PARENT SIGNAL UID GID PROGRAM [ARGUMENT ...]
+    python -I -S exec_child.py PARENT SIGNAL UID GID PROGRAM [ARGUMENT ...]
 
-A script, and not `preexec_fn`: that runs Python between fork and exec, which may lock up in a process with threads.
-`setuid` clears the death signal, so root goes first; after it nothing can be imported from root's home.
+A script, because `preexec_fn` runs Python between fork and exec, which can deadlock in a process with threads.
+`setuid` clears the parent-death signal, so it comes first; after it nothing can be imported from root's home.
 """
 
 import ctypes
@@ -22,11 +22,11 @@ def exec_child(parent: int, orphan_signal: int, uid: int, gid: int, argv: list[s
         os.setuid(uid)
     if libc and libc.prctl(PR_SET_PDEATHSIG, orphan_signal) != 0:
         raise OSError(ctypes.get_errno(), "prctl")
-    if os.getppid() != parent:  # it ended before the line above: nobody would ever send the signal
+    if os.getppid() != parent:  # it ended before prctl: the signal would never come
         os._exit(1)
-    for ignored in (SIGPIPE, SIGXFSZ):  # Python ignores them, and the program would inherit that
+    for ignored in (SIGPIPE, SIGXFSZ):  # Python ignores them, and exec keeps that
         signal(ignored, SIG_DFL)
-    os.execvp(argv[0], argv)  # noqa: S606 (no shell wanted)
+    os.execvp(argv[0], argv)  # noqa: S606 (no shell needed)
 
 
 if __name__ == "__main__":

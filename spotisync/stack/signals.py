@@ -1,21 +1,22 @@
-"""Ctrl-C, SIGTERM and a closed terminal mean the same: stop in order."""
+"""Ctrl-C, SIGTERM and a closed terminal request an orderly stop."""
 
 import signal
 from types import FrameType
 from typing import Self
 
-ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopSignals:
-    """Inside the block they are counted: the first asks for an end, the second one hurries it, the third interrupts.
+    """Count stop signals inside the block: the first requests a stop, the second hurries it, the third interrupts.
 
-    A flag and not an exception, which could come between a child's start and the note of its pid. Main thread only.
+    It sets a flag, because an exception could come between a child's start and the write of its pid file. Main thread
+    only.
     """
 
     def __init__(self) -> None:
         self._count = 0
-        self._before: dict[signal.Signals, signal._HANDLER] = {}
+        self._previous: dict[signal.Signals, signal._HANDLER] = {}
 
     @property
     def is_stop_requested(self) -> bool:
@@ -26,18 +27,18 @@ class StopSignals:
         return self._count >= 2
 
     def __enter__(self) -> Self:
-        for number in ASKING:
-            self._before[number] = signal.getsignal(number)
-            # `nohup` has SIGHUP ignored; an ignored SIGINT only means that a script put us in the background.
-            if number != signal.SIGHUP or self._before[number] != signal.SIG_IGN:
-                signal.signal(number, self._note)
+        for number in STOP_SIGNALS:
+            self._previous[number] = signal.getsignal(number)
+            # `nohup` ignores SIGHUP on purpose; SIGINT is also ignored for any background process of a script.
+            if number != signal.SIGHUP or self._previous[number] != signal.SIG_IGN:
+                signal.signal(number, self._count_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler or signal.SIG_DFL)  # none: it was not set from Python
+        for number, handler in self._previous.items():
+            signal.signal(number, handler or signal.SIG_DFL)  # None: it was not set from Python
 
-    def _note(self, _number: int, _frame: FrameType | None) -> None:
+    def _count_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._count += 1
         if self._count >= 3:
             raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""The processes of `spotisync up`: started in order, kept running, stopped in the reverse order."""
+"""The processes of `spotisync up`: started in order, restarted when they end, stopped in reverse order."""
 
 import logging
 import time
@@ -12,27 +12,27 @@ from spotisync.stack.signals import StopSignals
 
 log = logging.getLogger(__name__)
 
-PACE = 0.1
+TICK_SECONDS = 0.1
 
 Stage = Sequence[Process] | Callable[[], object]
-"""Processes that start and stop side by side, or something to do between two such stages (migrations)."""
+"""Processes that start and stop in parallel, or a function to call between two stages (migrations)."""
 
 
 class Supervisor:
-    """Use it as a block, in the main thread: its end, however it comes, stops all. Hold the data dir's lock around it.
+    """Use it as a `with` block in the main thread: leaving the block stops all. Hold the lock of the data dir.
 
-        with locked(data_dir), Supervisor([[postgres], [valkey], migrate, [worker], [beat, flower]]) as supervisor:
+        with lock_data_dir(data_dir), Supervisor([[postgres], migrate, [worker], [beat, flower]]) as supervisor:
             supervisor.start()
             supervisor.run_until(done)
 
-    A stage starts when all before it is ready. Nothing here runs by itself: who draws instead of `run_until` calls
-    `tick` a few times a second. A thread of ours would not do: on Linux children end with the thread that started them.
+    A stage starts when all earlier stages are ready. Callers that do not use `run_until` must call `tick` a few times
+    per second. There is no thread for it, because on Linux children end with the thread that started them.
     """
 
-    def __init__(self, stages: Sequence[Stage], patience: RestartPolicy | None = None) -> None:
-        self._patience = patience or RestartPolicy()
-        self._to_come = deque(stages)
-        self._begun: list[list[ProcessWatch]] = []
+    def __init__(self, stages: Sequence[Stage], policy: RestartPolicy | None = None) -> None:
+        self._policy = policy or RestartPolicy()
+        self._pending = deque(stages)
+        self._started: list[list[ProcessWatch]] = []
         self._signals = StopSignals()
 
     def __enter__(self) -> Self:
@@ -47,53 +47,53 @@ class Supervisor:
 
     @property
     def up(self) -> bool:
-        return not self._to_come and all(watch.up for watch in self._watches())
+        return not self._pending and all(watch.up for watch in self._watches())
 
     @property
     def interrupted(self) -> bool:
-        """Whether Ctrl-C, SIGTERM or SIGHUP asked for the end. They raise nothing: who loops looks here."""
+        """Whether Ctrl-C, SIGTERM or SIGHUP requested a stop. These raise nothing, so loops must check this."""
         return self._signals.is_stop_requested
 
     def pids(self) -> dict[str, int]:
         return {watch.process.name: pid for watch in self._watches() if (pid := watch.process.pid)}
 
     def states(self) -> dict[str, str]:
-        """Tell for each begun process: starting, running, restarting or done."""
+        """Return the state of each started process: starting, running, restarting or done."""
         return {watch.process.name: watch.state for watch in self._watches()}
 
     def start(self) -> bool:
-        """Start all and wait until it is up; false when interrupted. Raises `Fatal` when something won't start."""
+        """Start all and wait until they are up. False if interrupted. Raises `Fatal` if a process does not start."""
         self.run_until(lambda: self.up)
         return self.up
 
     def run_until(self, done: Callable[[], bool]) -> None:
-        """Keep everything running until then, or until we are interrupted."""
+        """Keep all processes running until `done` returns true or a stop is requested."""
         while not (done() or self.interrupted):
             self.tick()
-            time.sleep(PACE)
+            time.sleep(TICK_SECONDS)
 
     def tick(self) -> None:
-        """Look after the processes once. Raises `Fatal`, naming the log file, when it gives one of them up."""
+        """Check all processes once. Raises `Fatal`, with the log file, when it gives up on one."""
         for watch in self._watches():
             watch.check()
-        while self._to_come and all(watch.up for watch in self._watches()):
-            self._begin(self._to_come.popleft())
+        while self._pending and all(watch.up for watch in self._watches()):
+            self._start_stage(self._pending.popleft())
 
     def stop(self) -> None:
-        """Stop the stages in reverse order, the members of one side by side. A second Ctrl-C hurries it."""
-        self._to_come.clear()
-        while self._begun:
-            watches = self._begun.pop()
+        """Stop the stages in reverse order, the processes of a stage in parallel. A second Ctrl-C hurries it."""
+        self._pending.clear()
+        while self._started:
+            watches = self._started.pop()
             log.info("stopping %s", ", ".join(watch.process.name for watch in watches))
             stop_all([watch.process for watch in watches], lambda: self._signals.is_hurried)
 
-    def _begin(self, stage: Stage) -> None:
+    def _start_stage(self, stage: Stage) -> None:
         if callable(stage):
             stage()
             return
-        self._begun.append([ProcessWatch(process, self._patience) for process in stage])
-        for watch in self._begun[-1]:
+        self._started.append([ProcessWatch(process, self._policy) for process in stage])
+        for watch in self._started[-1]:
             watch.start()
 
     def _watches(self) -> list[ProcessWatch]:
-        return [watch for stage in self._begun for watch in stage]
+        return [watch for stage in self._started for watch in stage]

@@ -1,4 +1,4 @@
-"""The embedded Valkey: the broker, on a unix socket. A crash costs it the last second at most."""
+"""The embedded Valkey: the broker, on a unix socket. A power failure loses at most the last second."""
 
 import os
 from pathlib import Path
@@ -27,7 +27,7 @@ class Valkey(Process):
 
     @property
     def url(self) -> str:
-        """For Celery, as broker and as result backend."""
+        """The URL for Celery, as broker and as result backend."""
         return f"redis+socket://{quote(str(self.socket))}?virtual_host=0"
 
     def ready(self) -> bool:
@@ -53,7 +53,7 @@ class Valkey(Process):
             "appendfsync": "everysec",
             "save": "",
             "maxmemory-policy": "noeviction",
-            "shutdown-on-sigterm": "force",  # it would stay when it can't write its files, on a full disk for one
+            "shutdown-on-sigterm": "force",  # otherwise it does not stop while its disk is full
         }
         return ChildSpec(
             name="valkey",
@@ -63,5 +63,5 @@ class Valkey(Process):
             cwd=Path("/"),
             user=self._user,
             stop_grace=10,
-            orphan_signal=ChildSpec.stop_signals[0],  # it flushes its log before it ends
+            orphan_signal=ChildSpec.stop_signals[0],  # SIGTERM lets it flush its append-only file
         )

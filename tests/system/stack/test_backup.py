@@ -88,7 +88,7 @@ def test_a_backup_can_be_restored(place: Path) -> None:
 
     again = spotisync(new, "restore", str(file))
     assert again.returncode == 1
-    assert "is not overwritten" in again.stderr
+    assert "already contains the library of" in again.stderr
 
 
 def test_a_file_that_is_no_backup_changes_nothing(place: Path) -> None:
