@@ -209,9 +209,11 @@ class Stack:
         if isinstance(value, list):
             return [self._here(each, place) for each in value]
         directories = {"/run/secrets": self.secrets, "/tmp": place / "tmp", "/data": place / "data"}  # noqa: S108
-        said = re.sub(r"(?<![\w/])/(run/secrets|tmp|data)\b", lambda found: str(directories[found[0]]), value)
-        said = re.sub(r"(?<=[:=])(8420|8421|5555)\b|\b(8420|8421|5555)$", lambda found: self.ports[found[0]], said)
-        return re.sub(r"0\.0\.0\.0|(?<=//)simulator(?=:)", "127.0.0.1", said)
+        replaced = re.sub(r"(?<![\w/])/(run/secrets|tmp|data)\b", lambda found: str(directories[found[0]]), value)
+        replaced = re.sub(
+            r"(?<=[:=])(8420|8421|5555)\b|\b(8420|8421|5555)$", lambda found: self.ports[found[0]], replaced
+        )
+        return re.sub(r"0\.0\.0\.0|(?<=//)simulator(?=:)", "127.0.0.1", replaced)
 
     def _postgres(self, place: Path, env: Mapping[str, str]) -> list[str]:
         """Create a cluster with the password of the secret, like the image's entry point; return the command."""

@@ -33,11 +33,11 @@ def test_a_short_429_is_a_countdown_and_not_a_failure(deployment: Deployment) ->
     assert time.monotonic() - began >= 3
     assert summary["status"] == "success"
     assert summary["phases"]["tracks"]["failures"] == 0
-    told = next(each for each in control.requests() if each["status"] == 429)
+    limited = next(each for each in control.requests() if each["status"] == 429)
     early = [
         each
         for each in control.requests()
-        if told["time"] + 2 < each["time"] < told["time"] + 2.9 and each["path"].startswith("/v1/")
+        if limited["time"] + 2 < each["time"] < limited["time"] + 2.9 and each["path"].startswith("/v1/")
     ]
     assert not early
     assert_tables_equal_truth(deployment.context, account, deployment.simulator.world.truth(account.name))

@@ -120,8 +120,8 @@ def test_a_page_is_rendered_once_for_all_viewers(
         before = len(made)
         store.run()
         for viewer in viewers:
-            while (said := viewer.next()) != ("page", "<p>in_progress</p>"):
-                assert said[0] in {"page", ""}
+            while (event := viewer.next()) != ("page", "<p>in_progress</p>"):
+                assert event[0] in {"page", ""}
         assert 1 <= before < 5
         assert len(made) - before < 5
         assert threading.main_thread() not in made
@@ -135,14 +135,14 @@ def test_tells_viewers_that_the_database_is_unreachable(
     app = make_app()
     read, away = get_broadcast(app)._read, threading.Event()
 
-    def look() -> list[Document]:
+    def fail_or_read() -> list[Document]:
         if away.is_set():
             from spotisync.errors import Unavailable
 
             raise Unavailable("it is away")
         return read()
 
-    get_broadcast(app)._read = look
+    get_broadcast(app)._read = fail_or_read
     with served(app) as url:
         viewer = Viewer(web, f"{url}{EVENTS}")
         assert viewer.next()[0] == "status"

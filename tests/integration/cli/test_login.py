@@ -56,17 +56,17 @@ class Browser:
 
     def answer(self, url: str) -> requests.Response:
         self.address = self.consent(url)
-        return self.look(self.address)
+        return self.open_page(self.address)
 
     def consent(self, url: str) -> str:
         """Return the address to which Spotify redirects."""
-        asked = self.look(url)
+        asked = self.open_page(url)
         assert asked.status_code == 200, asked.text
         (link,) = re.findall(f'id="{self.click}" href="([^"]+)"', asked.text)
         answered = requests.get(requests.compat.urljoin(url, unescape(link)), timeout=10, allow_redirects=False)
         return answered.headers["Location"]
 
-    def look(self, url: str) -> requests.Response:
+    def open_page(self, url: str) -> requests.Response:
         self.pages.append(requests.get(url, timeout=10, allow_redirects=False))
         return self.pages[-1]
 
@@ -119,12 +119,12 @@ def test_other_requests_of_the_browser_do_not_end_the_login(context: Context) ->
             base = address.partition("/accounts")[0]
             host, port = base.removeprefix("http://").split(":")
             with socket.create_connection((host, int(port))):  # an idle connection that the browser opened in advance
-                assert self.look(f"{base}/favicon.ico").status_code == 404
-                foreign = self.look(re.sub("state=[^&]+", "state=another", address))
+                assert self.open_page(f"{base}/favicon.ico").status_code == 404
+                foreign = self.open_page(re.sub("state=[^&]+", "state=another", address))
                 assert (foreign.status_code, "another login attempt" in foreign.text) == (400, True)
-                assert self.look(f"{base}/accounts/callback?error=access_denied").status_code == 400
+                assert self.open_page(f"{base}/accounts/callback?error=access_denied").status_code == 400
                 assert requests.post(address, timeout=10).status_code == 501
-                return self.look(address)
+                return self.open_page(address)
 
     browser = Busy()
     assert log_in_with_browser(context, None, None, SECONDS, browser.open).spotify_user_id == "user01"
@@ -273,7 +273,7 @@ def stored(database: Database, user: str, account: str | None, name: str = "some
     sealed = {"refresh_token": "r", "access_token": "a", "expires_in": 9, "scope": None, "authorised_at": None}
     profile = {"spotify_user_id": user, "spotify_account_id": account, "display_name": name}
     with database.begin() as connection:
-        return accounts.add(connection, profile, sealed)
+        return accounts.upsert(connection, profile, sealed)
 
 
 def test_the_account_keeps_its_id_when_the_user_id_changes(database: Database, store: Store) -> None:

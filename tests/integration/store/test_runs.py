@@ -500,7 +500,7 @@ def test_concurrent_sweeps_triggers_claims_and_ends_raise_no_error(store: Store)
         for number in range(first, first + 40):
             try:
                 begin(kind, number)
-            except Exception as error:  # noqa: BLE001 (told below)
+            except Exception as error:  # noqa: BLE001 (reported below)
                 errors.append(error)
 
     threads = [Thread(target=work, args=(kind, first)) for kind in runs_by_type for first in range(3)]
