@@ -48,9 +48,9 @@ class TokenVault:
     def encrypt(self, clear: str) -> str:
         return self._fernet.encrypt(clear.encode()).decode()
 
-    def decrypt(self, sealed: str) -> str:
+    def decrypt(self, encrypted: str) -> str:
         try:
-            return self._fernet.decrypt(sealed).decode()
+            return self._fernet.decrypt(encrypted).decode()
         except (InvalidToken, ValueError):
             raise Misconfigured(
                 "the stored tokens were encrypted with another key; add that key to SPOTISYNC_SECRET_KEY"
@@ -98,8 +98,8 @@ def is_profile_of(account: Account, profile: dict[str, Any]) -> bool:
     return bool(account.spotify_user_id == profile["spotify_user_id"])
 
 
-def add(connection: Connection, profile: dict[str, Any], sealed: dict[str, Any]) -> int:
-    """Insert an account that Spotify has just confirmed, or store a new login of it; its synced rows stay.
+def upsert(connection: Connection, profile: dict[str, Any], tokens: dict[str, Any]) -> int:
+    """Insert an account, or store a new login of a known one, with its encrypted tokens. Synced rows stay.
 
     Raises `Fatal` if stored accounts match the profile only in part.
     """
@@ -107,7 +107,7 @@ def add(connection: Connection, profile: dict[str, Any], sealed: dict[str, Any])
     connection.execute(text("LOCK TABLE accounts IN SHARE ROW EXCLUSIVE MODE"))
     id_ = _find_id(connection, profile)
     statement = _INSERT if id_ is None else _UPDATE
-    return int(connection.execute(text(statement), {**profile, **sealed, "id": id_}).scalar_one())
+    return int(connection.execute(text(statement), {**profile, **tokens, "id": id_}).scalar_one())
 
 
 def _find_id(connection: Connection, profile: dict[str, Any]) -> int | None:
@@ -167,8 +167,8 @@ def get_tokens(connection: Connection, account_id: int) -> StoredTokens:
 
 def check_key(connection: Connection, vault: TokenVault) -> None:
     """Raise `Misconfigured` if these keys can't decrypt a stored refresh token."""
-    for (sealed,) in connection.execute(text("SELECT refresh_token FROM accounts WHERE refresh_token IS NOT NULL")):
-        vault.decrypt(sealed)
+    for (encrypted,) in connection.execute(text("SELECT refresh_token FROM accounts WHERE refresh_token IS NOT NULL")):
+        vault.decrypt(encrypted)
 
 
 def get_scope(connection: Connection, account_id: int) -> str | None:
@@ -194,10 +194,10 @@ def claim_refresh(connection: Connection, account_id: int, token: UUID) -> bool:
     )
 
 
-def store_refreshed(connection: Connection, account_id: int, used: str, sealed: dict[str, Any]) -> bool:
+def store_refreshed(connection: Connection, account_id: int, used: str, tokens: dict[str, Any]) -> bool:
     """Store refreshed tokens; commit before the access token is used, since the refresh token may have rotated.
 
-    `used` is the refresh token that was sent (encrypted). False: a newer one has been stored meanwhile and is kept.
+    `used` is the refresh token that was sent, encrypted as stored. False: a newer one is stored already and is kept.
     """
     return (
         connection.execute(
@@ -209,7 +209,7 @@ def store_refreshed(connection: Connection, account_id: int, used: str, sealed: 
                     status = CASE status WHEN 'needs_login' THEN 'active' ELSE status END, last_error = NULL,
                     refresh_claim = NULL, refresh_claim_until = NULL WHERE id = :id AND refresh_token = :used"""
             ),
-            {"id": account_id, "used": used, **sealed},
+            {"id": account_id, "used": used, **tokens},
         ).rowcount
         == 1
     )

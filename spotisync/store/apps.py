@@ -113,7 +113,9 @@ class BacklogForecast:
     done_at: datetime | None
 
 
-def forecast_lookups(connection: Connection, client_id: str, enrichment: Enrichment, budget: int) -> list[BacklogForecast]:
+def forecast_lookups(
+    connection: Connection, client_id: str, enrichment: Enrichment, budget: int
+) -> list[BacklogForecast]:
     by = lookup_mode(enrichment, get_regime(connection, client_id))
     return [_forecast(connection, client_id, entity, by, budget) for entity in ENTITIES]
 

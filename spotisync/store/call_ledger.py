@@ -11,7 +11,7 @@ DAY = "interval '24 hours 1 minute'"
 KEPT = "interval '3 days'"
 
 
-def add(connection: Connection, client_id: str, account_id: int, calls: Mapping[Family, int]) -> None:
+def record_calls(connection: Connection, client_id: str, account_id: int, calls: Mapping[Family, int]) -> None:
     """Add requests. Call it last in a transaction: all workers contend for the row of the current minute."""
     rows = [
         {"client_id": client_id, "family": family, "account_id": account_id, "calls": number}

@@ -17,7 +17,7 @@ ADVISORY_LOCK = 7_364_920
 MAX_ROWS = 2_000
 
 
-def add(connection: Connection, name: str, increments: Mapping[Labels, float]) -> None:
+def increment(connection: Connection, name: str, increments: Mapping[Labels, float]) -> None:
     """Increment counters, in the transaction of the counted change."""
     rows = [{"labels": labels, "value": value} for labels, value in increments.items() if value]
     if rows:

@@ -86,13 +86,13 @@ class Database:
         """The session that represents this process; opened again if Postgres has ended it."""
         if self._session is not None:
             try:
-                return _claimant(self._session)
+                return _read_claimant(self._session)
             except SQLAlchemyError:
                 self.drop_claims()
         try:
             self._session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             self._session.execute(text(NEVER_IDLE_OUT))
-            return _claimant(self._session)
+            return _read_claimant(self._session)
         except DBAPIError as error:
             self.drop_claims()
             raise Unavailable(_describe(error)) from error
@@ -109,7 +109,7 @@ class Database:
         self._engine.dispose()
 
 
-def _claimant(connection: Connection) -> Claimant:
+def _read_claimant(connection: Connection) -> Claimant:
     # A function instead of the view pg_stat_activity: it reads this row only.
     row = connection.execute(
         text("SELECT pid, backend_start FROM pg_stat_get_activity(pg_backend_pid())"),

@@ -83,7 +83,7 @@ def find_newest_play(connection: Connection, account_id: int) -> datetime | None
     return at
 
 
-def find_near(connection: Connection, account_id: int, reported: Iterable[Play]) -> list[Play]:
+def find_similar(connection: Connection, account_id: int, reported: Iterable[Play]) -> list[Play]:
     """Find stored plays that these reports may duplicate."""
     rows = [{"played_at": play.played_at, "track_id": play.track_id} for play in reported]
     found = connection.execute(
@@ -99,11 +99,11 @@ def find_near(connection: Connection, account_id: int, reported: Iterable[Play])
     return [Play(**row) for row in found.mappings()]
 
 
-def save(connection: Connection, account_id: int, plays: Sequence[Play]) -> None:
+def upsert_plays(connection: Connection, account_id: int, plays: Sequence[Play]) -> None:
     upsert(connection, schema.play_history, [{"account_id": account_id, **vars(play)} for play in plays])
 
 
-def filter_unknown(connection: Connection, tracks: Iterable[TrackRow]) -> list[TrackRow]:
+def filter_new_tracks(connection: Connection, tracks: Iterable[TrackRow]) -> list[TrackRow]:
     """Tracks that the catalogue lacks; of the others it knows more than the privacy export."""
     by_id = {track.id: track for track in tracks}
     found = connection.execute(text("SELECT id FROM tracks WHERE id = ANY(:ids)"), {"ids": list(by_id)})

@@ -42,7 +42,7 @@ def used(store: Store, family: str = "artists") -> int:
 
 def add(store: Store, calls: int, account_id: int = 1) -> None:
     with store.database.begin() as connection:
-        call_ledger.add(connection, CLIENT, account_id, {"artists": calls, "library": 1})
+        call_ledger.record_calls(connection, CLIENT, account_id, {"artists": calls, "library": 1})
 
 
 def test_counts_a_day_by_family_over_all_accounts(store: Store) -> None:
@@ -103,7 +103,7 @@ def test_one_transaction_at_a_time_takes_the_remaining_budget(store: Store) -> N
         for _ in range(5):
             with store.database.begin() as connection:
                 room = min(3, apps.get_lookup_budget_left(connection, CLIENT, "artists", 20))
-                call_ledger.add(connection, CLIENT, 1, {"artists": room})
+                call_ledger.record_calls(connection, CLIENT, 1, {"artists": room})
                 taken.append(room)
 
     threads = [Thread(target=take) for _ in range(4)]

@@ -155,13 +155,13 @@ def test_rollback_trimming_and_folding_change_no_total(store: Store) -> None:
     with store.database.begin() as connection:
         runs.end(connection, run.id, "failed", error="x")
     with suppress(LookupError), store.database.begin() as connection:
-        counters.add(connection, "runs", {("full", "failed"): 5})
+        counters.increment(connection, "runs", {("full", "failed"): 5})
         raise LookupError
     before = total(store.database, "runs")
     store.sql("DELETE FROM sync_history")
     with store.database.begin() as connection:
         for _ in range(20):
-            counters.add(connection, "batches", {("tracks",): 1, ("albums",): 2})
+            counters.increment(connection, "batches", {("tracks",): 1, ("albums",): 2})
         assert not counters.compact(connection)
         assert counters.compact(connection, max_rows=10)
     assert total(store.database, "runs") == before == {("full", "failed"): 1}
@@ -176,7 +176,7 @@ def test_concurrent_counting_and_folding_loses_nothing(database: Database) -> No
         begin.wait()
         for _ in range(50):
             with database.begin() as connection:
-                counters.add(connection, "batches", {("tracks",): 1})
+                counters.increment(connection, "batches", {("tracks",): 1})
 
     def fold() -> None:
         begin.wait()
