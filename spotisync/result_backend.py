@@ -136,7 +136,7 @@ def _renew(context: Context, backend: Any) -> None:
                 for part in ("", ".s", ".j", ".t"):  # group result of a nested header; chord size, results, adjustments
                     pipe.expire(backend.get_key_for_group(group_id, part), backend.expires)
             meta = {"task_id": task_id}
-            state = {"status": SYNCING, "result": meta, "traceback": None, "children": [], **meta}
+            state: dict[str, Any] = {"status": SYNCING, "result": meta, "traceback": None, "children": [], **meta}
             key = backend.get_key_for_task(task_id)
             # NX: an answer must never be overwritten.
             pipe.set(key, backend.encode(state), nx=True, ex=backend.expires)

@@ -1,4 +1,4 @@
-"""Spotify over HTTP, through spotipy: the only room that knows status codes."""
+"""Spotify over HTTP, through spotipy: the only package that handles status codes."""
 
 from spotisync.spotify.client import SpotifyClient
 from spotisync.spotify.login import AccountsClient, LoginAttempt, TokenGrant

@@ -10,12 +10,12 @@ from spotisync.core.requests import PAGE, Request
 from spotisync.errors import Refused, Transient
 from spotisync.spotify import http
 
-# The batch look-ups are deprecated since February 2026; apps of the full regime have nothing better.
+# Spotify deprecated the batch look-ups in February 2026; apps of the full regime have no replacement.
 warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"spotipy\.client")
 
 
 class SpotifyClient:
-    """One per process; each thread has a session of its own, kept open from batch to batch."""
+    """One per process. Each thread has its own session, which stays open between batches."""
 
     def __init__(self, api_url: str, timeout: float) -> None:
         self._prefix = api_url + "/"
@@ -23,34 +23,34 @@ class SpotifyClient:
         self._threads = threading.local()
 
     def get(self, request: Request, access_token: str) -> Any:
-        """The JSON of one reply. Raises Refused, Throttled, Unauthorised, Transient, Fatal; nothing else."""
+        """Return the JSON of one reply. Raises only Refused, Throttled, Unauthorised, Transient or Fatal."""
         spotify = self._spotify(access_token)
         match request.kind:
             case "saved_tracks" | "saved_albums" | "playlists":
                 method = getattr(spotify, f"current_user_{request.kind}")
-                return self._answer(method, limit=PAGE, offset=request.offset)
+                return self._call(method, limit=PAGE, offset=request.offset)
             case "followed_artists":
-                return self._answer(spotify.current_user_followed_artists, limit=PAGE, after=request.after or None)
+                return self._call(spotify.current_user_followed_artists, limit=PAGE, after=request.after or None)
             case "artists" | "albums":
-                return self._answer(getattr(spotify, request.kind), list(request.ids))
+                return self._call(getattr(spotify, request.kind), list(request.ids))
             case "artist" | "album":
-                return self._answer(getattr(spotify, request.kind), request.ids[0])
+                return self._call(getattr(spotify, request.kind), request.ids[0])
             case "playlist_items":
-                return self._answer(
+                return self._call(
                     spotify.playlist_items,
                     request.playlist_id,
                     limit=PAGE,
                     offset=request.offset,
-                    # Without "episode", an episode comes dressed as a track.
+                    # Without "episode", Spotify returns episodes in the shape of tracks.
                     additional_types=("track", "episode"),
                 )
             case "recently_played":
-                # All that there is, without a cursor: plays come late, and are sorted in where they ended.
-                return self._answer(spotify.current_user_recently_played, limit=PAGE)
+                # Without a cursor, because plays appear late and are inserted by the time of their end.
+                return self._call(spotify.current_user_recently_played, limit=PAGE)
 
     def get_profile(self, access_token: str) -> dict[str, Any]:
-        """The profile that a token belongs to."""
-        profile = self._answer(self._spotify(access_token).current_user)
+        """Return the profile that a token belongs to."""
+        profile = self._call(self._spotify(access_token).current_user)
         if not isinstance(profile, dict) or not profile.get("id"):
             raise Transient("Spotify sent a profile without an id")
         return profile
@@ -67,14 +67,14 @@ class SpotifyClient:
         return spotify
 
     @staticmethod
-    def _answer(method: Any, *args: Any, **kwargs: Any) -> Any:
+    def _call(method: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             with http.translate_connection_errors():
                 body = method(*args, **kwargs)
         except spotipy.SpotifyException as error:
-            # Its own: it does not send an id that has not the usual letters. What Spotify says never comes this way.
+            # spotipy itself raises it for an id with invalid characters. Errors of Spotify come from the response hook.
             raise Refused(error.http_status, error.msg) from None
         if body is None:
-            # spotipy says None for a 200 whose body is not JSON, and for a 204.
+            # spotipy returns None for a 204, and for a 200 whose body is not JSON.
             raise Transient("Spotify sent an empty or broken body")
         return body

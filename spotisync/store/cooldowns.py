@@ -1,4 +1,4 @@
-"""Cooldowns: what Spotify blocked, for whom and until when. They live in `rate_limits`; Postgres' clock decides."""
+"""Cooldowns: families that Spotify blocks, per client id. Stored in `rate_limits`, timed by Postgres' clock."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,7 +26,7 @@ def list_active(connection: Any, client_id: str) -> list[Cooldown]:
 
 
 def clear(connection: Any, client_id: str, family: str | None) -> list[str]:
-    """A person's word that a cooldown is over (None: all of them). Returns the families that had one."""
+    """Delete the cooldown of a family (None: of all) at the operator's request; return those still blocked."""
     rows = connection.exec_driver_sql(
         """DELETE FROM rate_limits WHERE client_id = %s AND family = COALESCE(%s, family)
         RETURNING family, blocked_until > clock_timestamp()""",
@@ -36,8 +36,8 @@ def clear(connection: Any, client_id: str, family: str | None) -> list[str]:
 
 
 def record(connection: Any, client_id: str, family: Family, header: str | None, *, quota: bool) -> tuple[datetime, str]:
-    """Write the cooldown that a 429 means; returns until when, and why."""
-    # Several requests in flight meet one limit: those after the first guess what it guessed, and no more.
+    """Store the cooldown of a 429; return its end and its reason."""
+    # Several requests in flight can hit one limit: those after the first get its guess, without another doubling.
     now, strikes = connection.exec_driver_sql(
         """SELECT clock_timestamp(), COALESCE((SELECT
                 max(strikes - (strikes > 0 AND blocked_until > clock_timestamp())::int) FROM rate_limits

@@ -1,4 +1,4 @@
-"""Who is told when a run is over: one row for each message that triggered it, the first and the joining ones alike."""
+"""The callers of a run: one row per trigger message, whether it created or joined the run."""
 
 import json
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ from sqlalchemy import Connection, text
 
 from spotisync.core.states import OVER
 
-# Telling one waiter takes milliseconds; whoever began and has not finished after this long has died.
-TELLING_SECONDS = 60
-# Results are kept for a day; how often their keys are looked after while a caller waits.
-KEEP_SECONDS = 3600
-# A row that stays makes a late copy of its message do nothing; longer than this no broker keeps one.
+# Answering a waiter takes milliseconds; a process that has not finished after this long has died.
+CLAIM_SECONDS = 60
+# How often the keys of a waiting caller are renewed; results expire after a day.
+RENEWAL_SECONDS = 3600
+# An answered row makes a late duplicate of its message harmless; no broker keeps a message for longer than this.
 TRIM_SECONDS = 7 * 86_400
 
 
 @dataclass(frozen=True)
 class Waiter:
-    """`envelope` is what Celery needs to answer the caller's task; `tries` counts this attempt too.
+    """`envelope` is what Celery needs to answer the caller's task; `tries` includes this attempt.
 
-    `status` and `last_error` are the run's when it was first told of. `sync_id` is None when the run is gone.
+    `status` and `last_error` are the run's at the first attempt. `sync_id` is None if the run was deleted.
     """
 
     task_id: str
@@ -49,7 +49,7 @@ def find_run_id(connection: Connection, task_id: str) -> int | None:
 
 
 def list_task_ids(connection: Connection, sync_id: int) -> list[str]:
-    """The task ids of those who wait for this run."""
+    """The task ids of the callers that wait for this run."""
     found = connection.execute(
         text("SELECT task_id FROM waiters WHERE sync_id = :sync_id AND answered_at IS NULL"), {"sync_id": sync_id}
     )
@@ -57,7 +57,7 @@ def list_task_ids(connection: Connection, sync_id: int) -> list[str]:
 
 
 def add_waiter(connection: Connection, task_id: str, sync_id: int, envelope: dict[str, Any]) -> None:
-    """In the transaction that makes or joins the run, so that none is added to a run that is just ending."""
+    """Call it in the transaction that creates or joins the run, so that the run can't end in between."""
     connection.execute(
         text(
             """INSERT INTO waiters (task_id, sync_id, envelope) VALUES (:task_id, :sync_id, :envelope)
@@ -67,11 +67,11 @@ def add_waiter(connection: Connection, task_id: str, sync_id: int, envelope: dic
     )
 
 
-# ---- telling --------------------------------------------------------------------------------------------------------
+# ---- answers --------------------------------------------------------------------------------------------------------
 
 
 def claim_unanswered(connection: Connection, limit: int = 50) -> list[Waiter]:
-    """Waiters of runs that are over, not yet answered, each taken by one process at a time."""
+    """Claim unanswered waiters of runs that are over. Each is claimed by one process at a time."""
     rows = connection.execute(
         text(
             f"""WITH due AS MATERIALIZED (
@@ -80,7 +80,7 @@ def claim_unanswered(connection: Connection, limit: int = 50) -> list[Waiter]:
                 FROM waiters w LEFT JOIN sync_history r ON r.id = w.sync_id
                 WHERE w.answered_at IS NULL AND w.wake_at <= now() AND (w.ended IS NOT NULL OR r.status = ANY(:over))
                 ORDER BY w.created_at LIMIT :limit FOR UPDATE OF w SKIP LOCKED)
-            UPDATE waiters w SET tries = tries + 1, wake_at = now() + make_interval(secs => {TELLING_SECONDS}),
+            UPDATE waiters w SET tries = tries + 1, wake_at = now() + make_interval(secs => {CLAIM_SECONDS}),
                 ended = due.ended, error = due.error
             FROM due WHERE w.task_id = due.task_id RETURNING {_WAITER}"""
         ),
@@ -94,7 +94,7 @@ def _waiter(row: Any) -> Waiter:
 
 
 def postpone(connection: Connection, task_id: str) -> None:
-    """It could not be told now: again in a while, which grows."""
+    """Retry the answer later: after 3 s per attempt so far, 60 s at most."""
     connection.execute(
         text(
             "UPDATE waiters SET wake_at = now() + make_interval(secs => LEAST(60, 3 * tries)) WHERE task_id = :task_id"
@@ -104,13 +104,13 @@ def postpone(connection: Connection, task_id: str) -> None:
 
 
 def mark_answered(connection: Connection, task_id: str) -> None:
-    """Told. Whose account is gone is forgotten with it."""
+    """Also delete the row if the account was removed."""
     connection.execute(text("DELETE FROM waiters WHERE task_id = :task_id AND sync_id IS NULL"), {"task_id": task_id})
     connection.execute(text("UPDATE waiters SET answered_at = now() WHERE task_id = :task_id"), {"task_id": task_id})
 
 
 def detach_account(connection: Connection, account_id: int, error: str) -> None:
-    """The account's runs are going to be deleted: who still has to be told stays, and knows what."""
+    """Before the account's runs are deleted: detach unanswered waiters and store their answer."""
     connection.execute(
         text(
             """UPDATE waiters w SET sync_id = NULL, ended = 'cancelled', error = :error FROM sync_history r
@@ -120,15 +120,15 @@ def detach_account(connection: Connection, account_id: int, error: str) -> None:
     )
 
 
-# ---- what lies in the result backend --------------------------------------------------------------------------------
+# ---- results in the result backend ----------------------------------------------------------------------------------
 
 
 def claim_for_renewal(connection: Connection, limit: int = 500) -> list[tuple[str, dict[str, Any]]]:
-    """Task ids and envelopes of those who wait, each once an hour, by whichever process comes first."""
+    """Task ids and envelopes of waiting callers whose keys are due for renewal; claimed by one process per hour."""
     rows = connection.execute(
         text(
             f"""UPDATE waiters SET kept_at = now() WHERE task_id = ANY(ARRAY(SELECT task_id FROM waiters
-                WHERE answered_at IS NULL AND kept_at <= now() - make_interval(secs => {KEEP_SECONDS})
+                WHERE answered_at IS NULL AND kept_at <= now() - make_interval(secs => {RENEWAL_SECONDS})
                 ORDER BY kept_at LIMIT :limit FOR UPDATE SKIP LOCKED))
             RETURNING task_id, envelope"""
         ),
@@ -138,9 +138,9 @@ def claim_for_renewal(connection: Connection, limit: int = 500) -> list[tuple[st
 
 
 def record_loss(connection: Connection, seconds: float) -> None:
-    """The result backend has lost everything: what was stored within `seconds` has to be stored again.
+    """The result backend has lost its data: mark the results stored in the last `seconds` for restoring.
 
-    Also for those who are being told just now; their result may have been lost before that is noted.
+    Includes waiters that are being answered now, whose result may have been lost as well.
     """
     connection.execute(
         text(
@@ -153,10 +153,10 @@ def record_loss(connection: Connection, seconds: float) -> None:
 
 
 def claim_lost_results(connection: Connection, limit: int = 200) -> list[Waiter]:
-    """Answered ones whose result was lost, each taken by one process at a time."""
+    """Claim answered waiters whose result was lost. Each is claimed by one process at a time."""
     rows = connection.execute(
         text(
-            f"""UPDATE waiters w SET restore_at = now() + make_interval(secs => {TELLING_SECONDS})
+            f"""UPDATE waiters w SET restore_at = now() + make_interval(secs => {CLAIM_SECONDS})
             WHERE task_id = ANY(ARRAY(SELECT task_id FROM waiters
                 WHERE restore_at <= now() AND answered_at IS NOT NULL
                 ORDER BY restore_at LIMIT :limit FOR UPDATE SKIP LOCKED))
@@ -168,7 +168,7 @@ def claim_lost_results(connection: Connection, limit: int = 200) -> list[Waiter]
 
 
 def mark_restored(connection: Connection, waiter: Waiter) -> None:
-    """Unless the backend has lost it once more meanwhile."""
+    """Has no effect if the backend has lost the result again meanwhile."""
     connection.execute(
         text("UPDATE waiters SET restore_at = NULL WHERE task_id = :task_id AND restore_at = :restore_at"),
         {"task_id": waiter.task_id, "restore_at": waiter.restore_at},
@@ -176,7 +176,6 @@ def mark_restored(connection: Connection, waiter: Waiter) -> None:
 
 
 def delete_old(connection: Connection) -> int:
-    """Forget who was answered long ago."""
     return connection.execute(
         text(f"DELETE FROM waiters WHERE answered_at < now() - make_interval(secs => {TRIM_SECONDS})")
     ).rowcount

@@ -1,4 +1,4 @@
-"""The use cases: what a trigger, a batch, a sweep do. The only room that opens transactions."""
+"""The use cases: triggers, batches, sweeps. The only package that opens transactions."""
 
 from spotisync.sync.context import Context
 

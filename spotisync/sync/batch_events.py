@@ -1,53 +1,55 @@
-"""What a batch tells of itself, in the transaction of its move."""
+"""The run events of one attempt at a batch, written in the transaction of the state change that they report."""
 
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
 
-from spotisync.core.phases import Step
+from spotisync.core.requests import Family
+from spotisync.core.steps import DeferralStep, Step
 from spotisync.store import events
 from spotisync.store.database import Connection
 from spotisync.store.events import Event, Kind
 from spotisync.store.runs import Run
-from spotisync.sync.commit import Written
 
 
 @dataclass(frozen=True)
 class BatchEvents:
-    """Of one try at a batch, which began at `since` by this process' own clock."""
+    """`family`: of the batch's requests. `since`: `monotonic()` of this process when the attempt began."""
 
     run: Run
+    family: Family
     attempt: int
     since: float
 
-    def committed(self, connection: Connection, step: Step, written: Written, calls: int) -> None:
-        self._tell(
-            connection,
-            "batch",
-            attempt=self.attempt,
-            family=step.looked_up,
-            seconds=monotonic() - self.since,
-            items=written.counts.processed,
-            calls=calls,
-        )
-        if step.put_off or step.deferred:
-            self._tell(connection, "put_off", message=step.why or None, family=step.looked_up, items=written.deferred)
+    def record_commit(self, connection: Connection, step: Step, *, items: int, deferred: int, calls: int) -> None:
+        run, seconds = self.run, monotonic() - self.since
+        event = Event(
+            "batch", phase=run.phase, seq=run.seq, attempt=self.attempt, family=self.family, seconds=seconds,
+            items=items, calls=calls,
+        )  # fmt: skip
+        events.add_event(connection, run.id, event)
+        if isinstance(step, DeferralStep):
+            self._add(connection, "put_off", step.reason or None, self.family, items=deferred)
 
-    def released(
+    def record_release(
         self, connection: Connection, kind: Kind, seconds: float, message: str, family: str | None = None
     ) -> None:
-        """Until the same batch is tried again."""
-        self._tell(connection, kind, message=message, family=family, seconds=seconds)
+        """The batch was released and is due again in `seconds`."""
+        self._add(connection, kind, message, family or self.family, seconds=seconds)
 
-    def waiting_for_others(self, connection: Connection, seconds: float, message: str) -> None:
-        """For other runs: a wait that is neither Spotify's nor our pace's, so it is of no family."""
-        events.add_event(
-            connection,
-            self.run.id,
-            Event("wait", phase=self.run.phase, seq=self.run.seq, seconds=seconds, message=message),
-        )
+    def record_wait(self, connection: Connection, seconds: float, message: str) -> None:
+        """A wait for other runs. It has no family: neither a cooldown nor the pace causes it."""
+        self._add(connection, "wait", message, None, seconds=seconds)
 
-    def _tell(self, connection: Connection, kind: Kind, *, family: str | None = None, **of_it: Any) -> None:
+    def _add(
+        self,
+        connection: Connection,
+        kind: Kind,
+        message: str | None,
+        family: str | None,
+        *,
+        seconds: float | None = None,
+        items: int | None = None,
+    ) -> None:
         run = self.run
-        event = Event(kind, phase=run.phase, seq=run.seq, family=family or run.family, **of_it)
+        event = Event(kind, phase=run.phase, seq=run.seq, message=message, family=family, seconds=seconds, items=items)
         events.add_event(connection, run.id, event)

@@ -1,7 +1,7 @@
-"""Web API requests and what became of them: counted as they go out, written down with what they brought.
+"""Web API requests and their outcomes: counted as they are sent, written in the transaction of their batch.
 
-Nothing that was sent is forgotten while its process lives: what a batch could not write down (it lost its claim, the
-database was away, a request outlived it) is written with a later one.
+While the process lives, no request is lost: what a batch could not write (it lost its claim, the database was away, a
+request outlived it) is written with a later one.
 """
 
 import threading
@@ -14,13 +14,12 @@ from spotisync.core.requests import Family
 from spotisync.errors import Fatal, Refused, Transient, Unavailable
 from spotisync.spotify.http import Throttled, Unauthorised
 from spotisync.store import call_ledger, counters, runs
+from spotisync.store.counters import Labels
 from spotisync.store.database import Connection, Database
 
-Told = tuple[Family, str]
 
-
-def outcome(error: BaseException) -> str:
-    """What became of a request that brought nothing. `error`: no answer, or one that can't be read."""
+def classify_error(error: BaseException) -> str:
+    """The outcome of a failed request: `429`, `4xx`, `5xx`, or `error` for no reply or an unreadable one."""
     if isinstance(error, Throttled):
         return "429"
     if isinstance(error, Transient):
@@ -30,19 +29,19 @@ def outcome(error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class UnwrittenCalls:
-    """What is to be written down: for the run, for the ledger by family, for the totals by family and outcome."""
+    """Calls not yet written: to the run, to the ledger by family, to the totals by family and outcome."""
 
     sent: int
     ledger: Counter[Family]
-    told: Counter[Told]
+    outcomes: Counter[Labels]
 
     def __bool__(self) -> bool:
-        return bool(self.sent) or any(self.ledger.values()) or any(self.told.values())
+        return bool(self.sent) or any(self.ledger.values()) or any(self.outcomes.values())
 
 
 @dataclass
 class BatchCalls:
-    """The requests of one batch, retries too."""
+    """The requests of one batch, including retries."""
 
     sync_id: int | None = None
     account_id: int = 0
@@ -50,8 +49,8 @@ class BatchCalls:
     _sent: Counter[Family] = field(default_factory=Counter)
     _in_run: int = 0
     _in_ledger: Counter[Family] = field(default_factory=Counter)
-    _told: Counter[Told] = field(default_factory=Counter)
-    _in_totals: Counter[Told] = field(default_factory=Counter)
+    _outcomes: Counter[Labels] = field(default_factory=Counter)
+    _in_totals: Counter[Labels] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -64,39 +63,39 @@ class BatchCalls:
             self._sent[family] += 1
 
     @contextmanager
-    def record_request(self, family: Family) -> Iterator[None]:
-        """One request goes out in here."""
+    def track_request(self, family: Family) -> Iterator[None]:
+        """Count the one request that the block sends, and its outcome."""
         self.count(family)
-        became = "2xx"
+        outcome = "2xx"
         try:
             yield
         except BaseException as error:
-            became = outcome(error)
+            outcome = classify_error(error)
             raise
         finally:
             with self._lock:
-                self._told[family, became] += 1
+                self._outcomes[family, outcome] += 1
 
     def mark_reserved(self, family: Family, calls: int) -> None:
-        """These stand in the ledger already."""
+        """These calls are in the ledger already."""
         with self._lock:
             self._in_ledger[family] += calls
 
-    def unwritten(self) -> UnwrittenCalls:
+    def get_unwritten(self) -> UnwrittenCalls:
         with self._lock:
             difference = Counter(self._sent)
             difference.subtract(self._in_ledger)
-            return UnwrittenCalls(self._sent.total() - self._in_run, difference, self._told - self._in_totals)
+            return UnwrittenCalls(self._sent.total() - self._in_run, difference, self._outcomes - self._in_totals)
 
-    def mark_written(self, noted: UnwrittenCalls) -> None:
+    def mark_written(self, written: UnwrittenCalls) -> None:
         with self._lock:
-            self._in_run += noted.sent
-            self._in_ledger.update(noted.ledger)
-            self._in_totals.update(noted.told)
+            self._in_run += written.sent
+            self._in_ledger.update(written.ledger)
+            self._in_totals.update(written.outcomes)
 
 
 class CallRecorder:
-    """One per process. Keeps the counts of batches that are over for a while, for what comes in late."""
+    """One per process. Keeps the counts of the last batches, since their requests may end after them."""
 
     def __init__(self, database: Database, client_id: str) -> None:
         self._database = database
@@ -110,30 +109,30 @@ class CallRecorder:
 
     @contextmanager
     def transaction(self, calls: BatchCalls) -> Iterator[Connection]:
-        """A transaction that writes the calls down at its end."""
-        noted = calls.unwritten()
+        """A transaction that writes the calls at its end."""
+        unwritten = calls.get_unwritten()
         with self._database.begin() as connection:
             yield connection
-            self.write(connection, calls, noted)
-        calls.mark_written(noted)
+            self.write(connection, calls, unwritten)
+        calls.mark_written(unwritten)
 
-    def write(self, connection: Connection, calls: BatchCalls, noted: UnwrittenCalls, *, run: bool = True) -> None:
-        """The run's row first, as everybody does: who took them the other way round would wait for ever."""
-        if run and calls.sync_id is not None and noted.sent:
-            runs.add_unsuccessful_calls(connection, calls.sync_id, noted.sent)
-        counters.add(connection, "api_calls", {(family, became): n for (family, became), n in noted.told.items()})
-        call_ledger.add(connection, self._client_id, calls.account_id, noted.ledger)
+    def write(self, connection: Connection, calls: BatchCalls, unwritten: UnwrittenCalls, *, run: bool = True) -> None:
+        """The run's row first, as in every transaction: another order could deadlock."""
+        if run and calls.sync_id is not None and unwritten.sent:
+            runs.add_unsuccessful_calls(connection, calls.sync_id, unwritten.sent)
+        counters.increment(connection, "api_calls", unwritten.outcomes)
+        call_ledger.record_calls(connection, self._client_id, calls.account_id, unwritten.ledger)
 
-    def _write_down(self, calls: BatchCalls) -> None:
-        noted = calls.unwritten()
-        self._database.transact(lambda connection: self.write(connection, calls, noted))
-        calls.mark_written(noted)
+    def _write_pending(self, calls: BatchCalls) -> None:
+        unwritten = calls.get_unwritten()
+        self._database.transact(lambda connection: self.write(connection, calls, unwritten))
+        calls.mark_written(unwritten)
 
     def close(self, calls: BatchCalls) -> None:
-        """The batch is over: write down what nobody has."""
+        """End the batch; write what is unwritten of it and of earlier batches."""
         calls.over = True
         try:
-            for each in [each for each in self._calls if each.over and each.unwritten()]:
-                self._write_down(each)
+            for each in [each for each in self._calls if each.over and each.get_unwritten()]:
+                self._write_pending(each)
         except Unavailable:
-            return  # a later batch will
+            return  # a later batch writes them

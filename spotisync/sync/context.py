@@ -1,4 +1,4 @@
-"""What every use case needs, made once per process and handed in."""
+"""What every use case needs, created once per process."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,12 +25,12 @@ class Context:
     threads: ThreadPoolExecutor
     recorder: CallRecorder
     stopping: Callable[[], bool]
-    """Whether this process is asked to end: what takes long looks at it, and hands back what it has begun."""
+    """Whether this process was asked to stop. Long operations check it and release their work."""
 
     @classmethod
     def from_settings(cls, settings: Settings, stopping: Callable[[], bool] = lambda: False) -> Self:
         """Raises `Misconfigured` if the client id or the secret key is missing."""
-        database = Database(settings.database)
+        database = Database(settings.database, settings.stall_seconds)
         client_id = settings.require_client_id()
         return cls(
             settings=settings,

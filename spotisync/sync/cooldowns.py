@@ -1,4 +1,4 @@
-"""Cooldowns, for a person to see and to end."""
+"""List and clear cooldowns."""
 
 from spotisync.store import cooldowns
 from spotisync.store.cooldowns import Cooldown
@@ -11,6 +11,6 @@ def list_cooldowns(context: Context) -> list[Cooldown]:
 
 
 def clear(context: Context, family: str | None) -> list[str]:
-    """End them (of one family, or all); returns whose. Parked runs go on with the next sweep."""
+    """Clear the cooldowns of one family or of all; return the families. The next sweep resumes parked runs."""
     with context.database.begin() as connection:
         return cooldowns.clear(connection, context.settings.require_client_id(), family)

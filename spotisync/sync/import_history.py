@@ -1,4 +1,4 @@
-"""Spotify's extended streaming history into `play_history`."""
+"""Import Spotify's extended streaming history into `play_history`."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,15 +16,13 @@ from spotisync.store import plays as stored
 from spotisync.store.database import Connection, Database
 from spotisync.sync.streaming_history import HistoryFile, open_history, scan_file
 
-ROWS_A_COMMIT = 5_000
-# Told after each commit: rows that are in, and rows that there are.
-Tell = Callable[[int, int], None]
+ROWS_PER_COMMIT = 5_000
+# Called after each commit with the rows imported and the total.
+Progress = Callable[[int, int], None]
 
 
 @dataclass
 class ImportSummary:
-    """What an import came to."""
-
     account: str
     files: int
     rows: int = 0
@@ -45,24 +43,24 @@ class ImportSummary:
         }
 
 
-def import_history(database: Database, account: str | None, path: Path, tell: Tell) -> ImportSummary:
-    """Look all files through, then import them. Raises `Fatal`, and has stored nothing, if one of them is not right.
+def import_history(database: Database, account: str | None, path: Path, progress: Progress) -> ImportSummary:
+    """Check all files, then import them. If one is invalid, raises `Fatal` before anything is stored.
 
-    It can be done again at any time, and after it was broken off: a play that is known is not stored a second time.
+    An import can be repeated, also after an interruption: stored plays are recognised.
     """
     with database.begin() as connection:
-        whose = accounts.find_account(connection, account)
+        owner = accounts.find_account(connection, account)
     now = datetime.now(UTC)
     with open_history(path) as files:
-        parts = [scan_file(file, now) for file in files]
-        done = ImportSummary(whose.spotify_user_id, len(files))
-        total = sum(part.rows for part in parts)
-        tell(0, total)
-        rows_of_all = _rows(files)
-        while rows := list(islice(rows_of_all, ROWS_A_COMMIT)):
-            _import(database, whose.id, [streaming_history.parse_play(row, now) for row in rows], done)
-            tell(done.rows, total)
-    done.gaps_closed = database.transact(lambda connection: _close_gaps(connection, whose.spotify_user_id, parts))
+        summaries = [scan_file(file, now) for file in files]
+        done = ImportSummary(owner.spotify_user_id, len(files))
+        total = sum(each.rows for each in summaries)
+        progress(0, total)
+        all_rows = _rows(files)
+        while rows := list(islice(all_rows, ROWS_PER_COMMIT)):
+            _import(database, owner.id, [streaming_history.parse_play(row, now) for row in rows], done)
+            progress(done.rows, total)
+    done.gaps_closed = database.transact(lambda connection: _close_gaps(connection, owner.spotify_user_id, summaries))
     return done
 
 
@@ -74,27 +72,27 @@ def _rows(files: list[HistoryFile]) -> Iterator[dict[str, Any]]:
 def _import(
     database: Database, account_id: int, rows: list[ImportedPlay | streaming_history.Skipped], done: ImportSummary
 ) -> None:
-    heard = [row for row in rows if isinstance(row, ImportedPlay)]
-    added = database.transact(lambda connection: _store(connection, account_id, heard))
+    imported = [row for row in rows if isinstance(row, ImportedPlay)]
+    added = database.transact(lambda connection: _store(connection, account_id, imported))
     done.rows += len(rows)
     done.added += added
-    done.known += len(heard) - added
+    done.known += len(imported) - added
     done.skipped.update(row for row in rows if not isinstance(row, ImportedPlay))
 
 
-def _store(connection: Connection, account_id: int, heard: list[ImportedPlay]) -> int:
+def _store(connection: Connection, account_id: int, imported: list[ImportedPlay]) -> int:
     stored.lock_plays(connection, account_id)
-    told = [each.play for each in heard]
-    settled = plays.merge_reports(stored.find_near(connection, account_id, told), told)
-    met = CatalogueRows()
-    for track in stored.filter_unknown(connection, (each.track for each in heard)):
-        met.add_track(track)
-    catalogue.save_rows(connection, met)
-    stored.save(connection, account_id, settled.rows)
-    return len(settled.added)
+    reports = [each.play for each in imported]
+    merged = plays.merge_reports(stored.find_similar(connection, account_id, reports), reports)
+    rows = CatalogueRows()
+    for track in stored.filter_new_tracks(connection, (each.track for each in imported)):
+        rows.add_track(track)
+    catalogue.save_rows(connection, rows)
+    stored.upsert_plays(connection, account_id, merged.rows)
+    return len(merged.added)
 
 
-def _close_gaps(connection: Connection, account: str, parts: list[HistoryFileSummary]) -> int:
-    spans = streaming_history.covered_spans(parts)
-    covered = [each.id for each in stored.open_gaps(connection, account) if plays.is_covered(spans, each.gap)]
+def _close_gaps(connection: Connection, account: str, summaries: list[HistoryFileSummary]) -> int:
+    spans = streaming_history.covered_spans(summaries)
+    covered = [each.id for each in stored.list_open_gaps(connection, account) if plays.is_covered(spans, each.gap)]
     return stored.close_gaps(connection, covered)

@@ -1,4 +1,4 @@
-"""Recently played, account by account. A read that fails loses nothing: the next one has its plays, too."""
+"""Read recently played, account by account. A failed read loses nothing: the next one returns its plays too."""
 
 import logging
 from dataclasses import dataclass
@@ -23,29 +23,29 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PlaybackRead:
-    """What a read came to. `why_not`: in words, what kept it from being one."""
+    """The result of one account's read. `error`: why it failed."""
 
     account: str
     added: int = 0
     gap: PlayGap | None = None
-    why_not: str | None = None
+    error: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         gap = {"from": self.gap.since.isoformat(), "to": self.gap.until.isoformat()} if self.gap else None
-        return {"account": self.account, "plays_added": self.added, "gap": gap, "error": self.why_not}
+        return {"account": self.account, "plays_added": self.added, "gap": gap, "error": self.error}
 
 
 def track_plays(context: Context, account: str | None = None) -> dict[str, Any]:
-    """Read one account's plays, or those of every active one, whatever becomes of the others.
+    """Read the plays of one account, or of every active one even if some reads fail.
 
-    Raises `Fatal` if there is no such account, `Unavailable` if the database is away, `Stopping` if another worker is
-    to do it; nothing else.
+    Raises only `Unknown` if there is no such account, `Unavailable` if the database is away, and `Stopping` if this
+    worker is stopping.
     """
     with context.database.begin() as connection:
-        chosen = (
+        selected = (
             [accounts.find_account(connection, account)] if account else accounts.list_accounts(connection, active=True)
         )
-    reads = [_read(context, each).as_dict() for each in chosen]
+    reads = [_track_account(context, each).as_dict() for each in selected]
     gaps = [{"account": each["account"], **each["gap"]} for each in reads if each["gap"]]
     return {
         "plays_added": sum(each["plays_added"] for each in reads),
@@ -54,65 +54,65 @@ def track_plays(context: Context, account: str | None = None) -> dict[str, Any]:
     }
 
 
-def _read(context: Context, account: Account) -> PlaybackRead:
+def _track_account(context: Context, account: Account) -> PlaybackRead:
     name = account.spotify_user_id
     if account.status == "disabled":
-        return PlaybackRead(name, why_not=f"{name} is disabled")
+        return PlaybackRead(name, error=f"{name} is disabled")
     token = uuid4()
     with context.database.begin() as connection:
         claimed = stored.claim_read(connection, account.id, token)
     if not claimed:
-        return PlaybackRead(name, why_not="another worker is reading these plays")
+        return PlaybackRead(name, error="another worker is reading these plays")
     with logs.bind(account=name):
         try:
-            return _ask(context, account, token)
+            return _fetch_and_store(context, account, token)
         except Unavailable:
             raise
         except Stopping as stop:
-            _end(context, account, token, str(stop))
+            _finish(context, account, token, str(stop))
             raise
         except SpotisyncError as error:
-            why_not = str(error)
-            log.warning("plays of %s can't be read now: %s", name, why_not)
-        except Exception as error:  # a bug, or a row that Postgres does not take: the others are read all the same
-            why_not = f"{type(error).__name__} (see the worker's log)"
-            log.exception("the read of plays broke off")
-        _end(context, account, token, why_not)
-        return PlaybackRead(name, why_not=why_not)
+            message = str(error)
+            log.warning("the plays of %s can't be read now: %s", name, message)
+        except Exception as error:  # a bug, or a row that Postgres rejects: the other accounts are read anyway
+            message = f"{type(error).__name__} (see the worker's log)"
+            log.exception("the read of plays failed")
+        _finish(context, account, token, message)
+        return PlaybackRead(name, error=message)
 
 
-def _end(context: Context, account: Account, token: UUID, why_not: str) -> None:
+def _finish(context: Context, account: Account, token: UUID, error: str) -> None:
     with context.database.begin() as connection:
-        stored.finish_read(connection, account.id, token, why_not)
+        stored.finish_read(connection, account.id, token, error)
 
 
-def _ask(context: Context, account: Account, token: UUID) -> PlaybackRead:
-    def alive() -> bool:
+def _fetch_and_store(context: Context, account: Account, token: UUID) -> PlaybackRead:
+    def renew() -> bool:
         with context.database.begin() as connection:
             return stored.renew_claim(connection, account.id, token)
 
     calls = context.recorder.open(None, account.id)
     try:
-        fetched = fetch(context, AccountAccess(context, account.id), [Request("recently_played")], calls, alive)
+        fetched = fetch(context, AccountAccess(context, account.id), [Request("recently_played")], calls, renew)
     finally:
         context.recorder.close(calls)
     if fetched.trouble:
         raise fetched.trouble
     page = parse.recently_played(fetched.answers[0].body)
-    added, gap = context.database.transact(lambda connection: _record(connection, account.id, token, page))
+    added, gap = context.database.transact(lambda connection: _store(connection, account.id, token, page))
     log.info("%d new plays", added)
     if gap:
         log.warning("plays between %s and %s may be missing; Spotify's extended export has them", gap.since, gap.until)
     return PlaybackRead(account.spotify_user_id, added, gap)
 
 
-def _record(connection: Connection, account_id: int, token: UUID, page: RecentPage) -> tuple[int, PlayGap | None]:
+def _store(connection: Connection, account_id: int, token: UUID, page: RecentPage) -> tuple[int, PlayGap | None]:
     stored.lock_plays(connection, account_id)
-    settled = plays.merge_reports(stored.find_near(connection, account_id, page.plays), page.plays)
-    gap = plays.find_gap(page, stored.newest_play(connection, account_id), settled)
+    merged = plays.merge_reports(stored.find_similar(connection, account_id, page.plays), page.plays)
+    gap = plays.find_gap(page, stored.find_newest_play(connection, account_id), merged)
     catalogue.save_rows(connection, page.catalogue)
-    stored.save(connection, account_id, settled.rows)
+    stored.upsert_plays(connection, account_id, merged.rows)
     if gap:
-        stored.note_gap(connection, account_id, gap)
+        stored.record_gap(connection, account_id, gap)
     stored.finish_read(connection, account_id, token, None)
-    return len(settled.added), gap
+    return len(merged.added), gap

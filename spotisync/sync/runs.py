@@ -10,7 +10,7 @@ from spotisync.store.database import Connection
 from spotisync.store.runs import Run
 from spotisync.sync.callers import Caller
 from spotisync.sync.context import Context
-from spotisync.sync.tokens import CURE
+from spotisync.sync.tokens import REMEDY
 
 SyncType = Literal["full", "incremental"]
 Trigger = Literal["beat", "cli", "api", "web", "task"]
@@ -50,9 +50,7 @@ def trigger(
             task_id = caller.task_id if caller else None
             run = _existing(
                 connection,
-                runs.create(
-                    connection, found.id, sync_type, by, idempotency_key, task_id, stall=context.settings.stall_seconds
-                ),
+                runs.create(connection, found.id, sync_type, by, idempotency_key, task_id),
             )
         if caller:
             waiters.add_waiter(connection, caller.task_id, run.id, caller.envelope)
@@ -61,7 +59,7 @@ def trigger(
 
 def _check_can_sync(account: accounts.Account) -> None:
     if account.status == "needs_login":
-        raise NeedsLogin(f"{account.last_error or f'{account.spotify_user_id} has to log in again'}; {CURE}")
+        raise NeedsLogin(f"{account.last_error or f'{account.spotify_user_id} has to log in again'}; {REMEDY}")
     if account.status == "disabled":
         raise Fatal(f"{account.spotify_user_id} is disabled; enable it: spotisync accounts enable")
 
@@ -98,7 +96,7 @@ def resume(context: Context, sync_id: int, caller: Caller | None = None) -> Trig
         if not unfinished:
             check_move(run.id, run.status, "in_progress")
             _check_can_sync(accounts.find_account(connection, run.account))
-            if not runs.reopen(connection, sync_id, stall=context.settings.stall_seconds):
+            if not runs.reopen(connection, sync_id):
                 raise IllegalMove(
                     f"Run {sync_id} is not the newest {run.sync_type} run of {run.account}, so it can't be resumed. "
                     "Resume the newest one, or start another sync."
@@ -146,7 +144,7 @@ def trim(context: Context) -> int:
 
 def _take_due(context: Context, account_id: int, client_id: str) -> Run | None:
     with context.database.begin() as connection:
-        return runs.take_due(connection, account_id, client_id, stall=context.settings.stall_seconds)
+        return runs.take_due(connection, account_id, client_id)
 
 
 def publish_later(context: Context, sync_id: int) -> None:

@@ -1,4 +1,4 @@
-"""Access tokens. One is refreshed once, however many workers need it, and a rotated one is stored before it is used."""
+"""Access tokens: refreshed once for all workers; a rotated refresh token is stored before the access token is used."""
 
 import threading
 import time
@@ -10,30 +10,30 @@ from spotisync.spotify import TokenGrant
 from spotisync.store import accounts
 from spotisync.sync.context import Context
 
-LOOK_AGAIN_SECONDS = 0.05
+POLL_SECONDS = 0.05
 PATIENCE_SECONDS = 45
 OUTAGE_SECONDS = 120
-CURE = f"log in again: {LOGIN}"
+REMEDY = f"log in again: {LOGIN}"
 
 
 class AccountAccess:
-    """An account's access token for the length of a batch; safe to share between threads."""
+    """An account's access token for one batch. Thread-safe."""
 
     def __init__(self, context: Context, account_id: int) -> None:
-        self._sync = context
+        self._context = context
         self._account_id = account_id
         self._lock = threading.Lock()
         self._token: str | None = None
 
     def token(self, rejected: str | None = None) -> str:
-        """A good token; another one than `rejected`. Raises NeedsLogin, Transient, Fatal."""
+        """Return a valid token other than `rejected`. Raises NeedsLogin, Transient or Fatal."""
         with self._lock:
             if self._token is None or self._token == rejected:
-                self._token = access_token(self._sync, self._account_id, rejected)
+                self._token = access_token(self._context, self._account_id, rejected)
             return self._token
 
     def wait_for_refresh(self) -> None:
-        """Wait for a refresh that is under way: a rotated token that nobody stored would be a login lost."""
+        """Wait for a refresh in progress: a rotated token that is not stored would end the login."""
         with self._lock:
             return
 
@@ -41,26 +41,25 @@ class AccountAccess:
 def access_token(context: Context, account_id: int, rejected: str | None = None) -> str:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        found = _stored(context, account_id, rejected)
-        if found is not None:
-            return found
+        if stored := _get_stored(context, account_id, rejected):
+            return stored
         claim = uuid4()
         with context.database.begin() as connection:
             claimed = accounts.claim_refresh(connection, account_id, claim)
         if claimed:
-            # Somebody else may have finished between our look and our claim.
-            return _stored(context, account_id, rejected, claim) or _refresh(context, account_id, claim)
+            # Another worker may have stored a token between our read and our claim.
+            return _get_stored(context, account_id, rejected, claim) or _refresh(context, account_id, claim)
         if context.stopping():
             raise Stopping
-        time.sleep(LOOK_AGAIN_SECONDS)
-    raise Transient("another worker has been refreshing the access token for too long")
+        time.sleep(POLL_SECONDS)
+    raise Transient(f"another worker has been refreshing the access token for {PATIENCE_SECONDS} s")
 
 
-def _stored(context: Context, account_id: int, rejected: str | None, claim: UUID | None = None) -> str | None:
+def _get_stored(context: Context, account_id: int, rejected: str | None, claim: UUID | None = None) -> str | None:
     with context.database.begin() as connection:
         stored = accounts.get_tokens(connection, account_id)
         if stored.refresh_token is None or stored.status == "needs_login":
-            raise NeedsLogin(f"{stored.last_error or 'the account has no refresh token'}; {CURE}")
+            raise NeedsLogin(f"{stored.last_error or 'the account has no refresh token'}; {REMEDY}")
         if not stored.fresh or stored.access_token is None:
             return None
         token = context.vault.decrypt(stored.access_token)
@@ -79,8 +78,8 @@ def _refresh(context: Context, account_id: int, claim: UUID) -> str:
     except NeedsLogin as error:
         with context.database.begin() as connection:
             if not accounts.mark_needs_login(connection, account_id, used, str(error)):
-                raise Transient("the refresh token was replaced while it was used") from None
-        raise NeedsLogin(f"{error}; {CURE}") from None
+                raise Transient("another worker has replaced the refresh token meanwhile") from None
+        raise NeedsLogin(f"{error}; {REMEDY}") from None
     except SpotisyncError:
         with context.database.begin() as connection:
             accounts.end_refresh(connection, account_id, claim)
@@ -90,8 +89,8 @@ def _refresh(context: Context, account_id: int, claim: UUID) -> str:
 
 
 def _store(context: Context, account_id: int, used: str, grant: TokenGrant) -> None:
-    """A rotated token exists nowhere else, so an outage of Postgres is waited for."""
-    sealed = {
+    """Retry for up to OUTAGE_SECONDS while Postgres is away: a rotated token exists nowhere else."""
+    tokens = {
         "access_token": context.vault.encrypt(grant.access_token),
         "refresh_token": context.vault.encrypt(grant.refresh_token) if grant.refresh_token else None,
         "expires_in": grant.expires_in,
@@ -101,7 +100,7 @@ def _store(context: Context, account_id: int, used: str, grant: TokenGrant) -> N
     while True:
         try:
             with context.database.begin() as connection:
-                accounts.store_refreshed(connection, account_id, used, sealed)
+                accounts.store_refreshed(connection, account_id, used, tokens)
         except Unavailable:
             if time.monotonic() > deadline:
                 raise

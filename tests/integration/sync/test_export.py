@@ -134,7 +134,7 @@ def test_an_interrupted_export_keeps_the_previous_one(synced: Context, tmp_path:
 
 def test_reports_a_directory_that_cannot_be_written(synced: Context, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(Fatal, match="can't be made"):
+    with pytest.raises(Fatal, match="can't be created"):
         exported(synced, tmp_path / "file" / "below")
 
 
@@ -176,5 +176,5 @@ def test_the_export_command_writes_files_and_prints_json(
     assert {Path(each["file"]).name for each in done.json} == {f"{table}.csv" for table in TABLES}
     assert all(Path(each["file"]).stat().st_size for each in done.json)
     assert spotisync("export", "-").code == 2
-    assert "is none of saved_tracks" in spotisync("export", "x", "--only", "tracks").err
+    assert "is not one of saved_tracks" in spotisync("export", "x", "--only", "tracks").err
     assert "Unknown account" in spotisync("export", str(tmp_path / "out"), "--account", "nobody").err

@@ -398,9 +398,9 @@ def test_status_shows_times_intervals_outcomes_and_disabled_kinds(make: Make, st
     assert isinstance(run, Run)
     over(store)
     store.sql("UPDATE schedules SET due_at = now() + interval '12 minutes 5 seconds'")
-    said = schedule_lines(context)["me", "incremental"]
-    assert "incremental  in 12 min (" in said
-    assert f", run {run.id}: done" in said
+    line = schedule_lines(context)["me", "incremental"]
+    assert "incremental  in 12 min (" in line
+    assert f", run {run.id}: done" in line
     due(store, "10 minutes")
     assert "are beat and a worker running?" in schedule_lines(context)["me", "incremental"]
     store.sql("UPDATE accounts SET status = 'disabled'")
@@ -414,9 +414,9 @@ def test_the_command_line_shows_the_schedule(make: Make, store: Store) -> None:
     context = make(incremental_interval=1800, full_sync_schedule="0 4 * * 0")
     tick(context)
     spotisync = InProcess(environment(context.settings))
-    said = spotisync("schedule")
-    assert (said.code, said.out.splitlines()[0]) == (0, "me")
-    assert "every 30 min" in said.out
+    result = spotisync("schedule")
+    assert (result.code, result.out.splitlines()[0]) == (0, "me")
+    assert "every 30 min" in result.out
     document = spotisync("schedule", "--json", "--account", "me").json
     assert [(row["account"], row["kind"], row["on"]) for row in document] == [
         ("me", "full", True),
@@ -424,7 +424,7 @@ def test_the_command_line_shows_the_schedule(make: Make, store: Store) -> None:
         ("me", "playback", False),
         (None, "enrich", True),
     ]
-    assert "Pending look-ups: none" in said.out
+    assert "Pending look-ups: none" in result.out
     assert document[0]["due_at"] == of(store, "due_at", "full").isoformat()
     assert spotisync("schedule", "--account", "nobody").code == 1
     store.sql("DELETE FROM accounts")
@@ -438,7 +438,7 @@ def test_lines_fit_the_width_of_a_terminal(make: Make, store: Store) -> None:
     store.block("*", 80_000)
     store.sql("UPDATE schedules SET due_at = now()")
     tick(context)
-    lines = [line for said in schedule_lines(context).values() for line in said.split(" | ")]
+    lines = [line for entry in schedule_lines(context).values() for line in entry.split(" | ")]
     assert max(map(len, lines)) <= 80
 
 

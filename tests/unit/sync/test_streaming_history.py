@@ -116,7 +116,7 @@ BAD: list[tuple[Callable[[Path], Path], str]] = [
     (damaged, f"{NAME} can't be read"),
     (encrypted, "encrypted"),
     (nothing, "contains no Streaming_History_Audio"),
-    (lambda path: zipped(path, {f"endsong_{n}.json": "[]" for n in range(1_001)}), "1,001 files"),
+    (lambda path: zipped(path, {f"endsong_{n}.json": "[]" for n in range(1_001)}), "1,001 history files"),
 ]
 
 
