@@ -1,7 +1,7 @@
-"""What shows that a form was sent from our own page: a token in the form, or in a header of htmx's.
+"""CSRF tokens: they prove that a form was sent from our own page.
 
-It is the seal on a random word that lies in the browser's cookie: another site can send the cookie, but neither read it
-nor make the seal. Nothing is stored, and it works before a login and without one.
+A token encrypts the random value of the browser's form cookie together with its session. Another site can make the
+browser send the cookie, but can neither read it nor create the token. It works before and without a login.
 """
 
 import secrets
@@ -10,55 +10,58 @@ from typing import Any, Final
 
 from fastapi import Depends, HTTPException, Request
 
-COOKIE: Final = "spotisync_form"
-SESSION: Final = "spotisync_session"
-LONGEST: Final = 100
-REFUSED: Final = "This form is not from our page, or too old. Load the page again, and try once more."
+from spotisync.web.dependencies import get_cipher
+from spotisync.web.security.sessions import SESSION_COOKIE
+
+FORM_COOKIE: Final = "spotisync_form"
+MAX_FORM_ID_LENGTH: Final = 100
+INVALID_FORM: Final = "This form is invalid or has expired. Reload the page and try again."
 
 
-def token(request: Request) -> str:
-    """For a form's hidden field `csrf`, or the header `X-CSRF-Token`."""
-    return _sealed(request, _word(request) or _new_word(request))
+def create_token(request: Request) -> str:
+    """Return the value of a form's hidden field `csrf`, or of the header `X-CSRF-Token`."""
+    form_id = _get_form_id(request) or _create_form_id(request)
+    return get_cipher(request).encrypt("form", _bind_to_session(request, form_id))
 
 
-def cookie(name: str, value: str, *, secure: bool, seconds: int | None = None) -> str:
-    """As a header. Lax, for the way back from Spotify is a link from another site."""
+def format_cookie(name: str, value: str, *, secure: bool, seconds: int | None = None) -> str:
+    """Return a Set-Cookie header. SameSite is lax because Spotify returns by a link from another site."""
     made: SimpleCookie = SimpleCookie({name: value})
     rules: dict[str, Any] = {"path": "/", "httponly": True, "samesite": "lax", "secure": secure}
     made[name].update(rules if seconds is None else {**rules, "max-age": str(seconds)})
     return made[name].OutputString()
 
 
-def _word(request: Request) -> str | None:
-    """The browser's own, or the one that this very answer brings."""
-    new: str | None = getattr(request.state, "form_word", None)
-    known = request.cookies.get(COOKIE)
-    return new or (known if known and len(known) < LONGEST else None)
+def _get_form_id(request: Request) -> str | None:
+    """The browser's form cookie, or the one that this response sets."""
+    new: str | None = getattr(request.state, "new_form_id", None)
+    known = request.cookies.get(FORM_COOKIE)
+    return new or (known if known and len(known) < MAX_FORM_ID_LENGTH else None)
 
 
-def _new_word(request: Request) -> str:
-    request.state.form_word = secrets.token_urlsafe(24)
-    return str(request.state.form_word)
+def _create_form_id(request: Request) -> str:
+    request.state.new_form_id = secrets.token_urlsafe(24)
+    return str(request.state.new_form_id)
 
 
-def _sealed(request: Request, word: str) -> str:
-    """It ends with the session that it was made in."""
-    return str(request.app.state.seal.mark("form", f"{word}\0{request.cookies.get(SESSION, '')}"))
+def _bind_to_session(request: Request, form_id: str) -> str:
+    """A token is valid only in the session in which it was created."""
+    return f"{form_id}\0{request.cookies.get(SESSION_COOKIE, '')}"
 
 
-async def _posted_here(request: Request) -> None:
-    sent = request.headers.get("X-CSRF-Token") or await _in_form(request)
-    word = request.cookies.get(COOKIE)
-    bound = f"{word}\0{request.cookies.get(SESSION, '')}"
-    if not (word and isinstance(sent, str) and request.app.state.seal.fits("form", bound, sent)):
-        raise HTTPException(403, REFUSED)
+async def _check_token(request: Request) -> None:
+    sent = request.headers.get("X-CSRF-Token") or await _read_form_field(request)
+    form_id = request.cookies.get(FORM_COOKIE)
+    known = get_cipher(request).decrypt("form", sent) if isinstance(sent, str) else None
+    if not form_id or known != _bind_to_session(request, form_id):
+        raise HTTPException(403, INVALID_FORM)
 
 
-async def _in_form(request: Request) -> object:
-    """Not of a form with files, which sends the header."""
+async def _read_form_field(request: Request) -> object:
+    """Multipart forms are not parsed: they send the header instead."""
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return (await request.form()).get("csrf") if kind == "application/x-www-form-urlencoded" else None
 
 
-FromThePage = Depends(_posted_here)
-"""A dependency of every endpoint that a form of ours posts to: 403 to anything else."""
+RequireCsrfToken = Depends(_check_token)
+"""Dependency of every endpoint to which our forms post: 403 without a valid token."""

@@ -1,29 +1,26 @@
-"""What the browser keeps for us for a while: encrypted, so that it can neither read nor make it."""
+"""Short-lived encrypted cookies: the browser can neither read nor forge them."""
 
 import json
-import time
 from typing import Any
 
 from fastapi import Request
 from fastapi.responses import Response
 
-from spotisync.errors import Misconfigured
-from spotisync.store.accounts import TokenVault
+from spotisync.web.dependencies import get_cipher
 
 
 class EncryptedCookie:
-    """One cookie. Lax: the way back from Spotify is a link from another site, and must bring it along."""
+    """A JSON object in a cookie. SameSite is lax because Spotify returns by a link from another site."""
 
     def __init__(self, name: str, path: str, seconds: int) -> None:
         self._name = name
         self._path = path
         self._seconds = seconds
 
-    def put(self, request: Request, response: Response, vault: TokenVault, kept: dict[str, Any]) -> None:
-        sealed = vault.encrypt(json.dumps({"for": self._name, "until": time.time() + self._seconds, **kept}))
+    def set(self, request: Request, response: Response, data: dict[str, Any]) -> None:
         response.set_cookie(
             self._name,
-            sealed,
+            get_cipher(request).encrypt(self._name, json.dumps(data)),
             max_age=self._seconds,
             path=self._path,
             httponly=True,
@@ -31,14 +28,11 @@ class EncryptedCookie:
             secure=request.url.scheme == "https",
         )
 
-    def take(self, request: Request, vault: TokenVault) -> dict[str, Any] | None:
-        """None: there is nothing, or not any more, or not from us."""
-        try:
-            kept = json.loads(vault.decrypt(request.cookies.get(self._name, "")))
-        except (Misconfigured, ValueError):
-            return None
-        sound = isinstance(kept, dict) and kept.get("for") == self._name and kept.get("until", 0) > time.time()
-        return kept if sound else None
+    def get(self, request: Request) -> dict[str, Any] | None:
+        """Return None if the cookie is missing, expired or not ours."""
+        found = get_cipher(request).decrypt(self._name, request.cookies.get(self._name, ""), self._seconds)
+        data: dict[str, Any] | None = None if found is None else json.loads(found)
+        return data
 
-    def empty(self, response: Response) -> None:
+    def delete(self, response: Response) -> None:
         response.delete_cookie(self._name, path=self._path, httponly=True, samesite="lax")

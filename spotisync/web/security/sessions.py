@@ -1,47 +1,47 @@
-"""What we give to a browser and want to know again: signed, not stored, so that any process takes it."""
+"""Encrypted state that a browser keeps: sessions, form tokens, short-lived cookies. Nothing is stored on the server."""
 
+import base64
 import hashlib
 import hmac
-import secrets
-import time
 from typing import Final
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from spotisync.settings import Settings
 
-WEEKS: Final = 14 * 86_400
-"""For so many seconds a login on the page lasts."""
+SESSION_COOKIE: Final = "spotisync_session"
+SESSION_SECONDS: Final = 14 * 86_400
 
 
-class SessionSigner:
-    """Keys made from the secret keys: the first signs, all are known. Another API token, and every session is over."""
+class BrowserCipher:
+    """Fernet with keys derived from the secret keys and the API token: the first encrypts, all decrypt.
+
+    A new API token therefore ends every session. The purpose inside each token keeps one kind from passing for another.
+    """
 
     def __init__(self, settings: Settings) -> None:
         token = hashlib.sha256((settings.api_token or "").encode()).digest()
-        self._keys = [_hmac(key.encode(), b"spotisync web" + token) for key in settings.secret_keys()]
+        derived = (hmac.digest(key.encode(), b"spotisync web" + token, "sha256") for key in settings.secret_keys())
+        self._fernet = MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in derived])
 
-    def mark(self, purpose: str, text: str) -> str:
-        return _mark(self._keys[0], purpose, text)
+    def encrypt(self, purpose: str, text: str) -> str:
+        return self._fernet.encrypt(f"{purpose}\0{text}".encode()).decode()
 
-    def fits(self, purpose: str, text: str, mark: str) -> bool:
-        return any(same(_mark(key, purpose, text), mark) for key in self._keys)
+    def decrypt(self, purpose: str, token: str, ttl: int | None = None) -> str | None:
+        """Return None if the token is not ours, has another purpose or is older than `ttl` seconds."""
+        try:
+            found, _, text = self._fernet.decrypt(token, ttl).decode().partition("\0")
+        except (InvalidToken, ValueError):
+            return None
+        return text if found == purpose else None
 
-    def session(self) -> str:
-        text = f"{int(time.time()) + WEEKS}.{secrets.token_urlsafe(16)}"
-        return f"{text}.{self.mark('session', text)}"
+    def create_session(self) -> str:
+        return self.encrypt("session", "")
 
     def is_session(self, cookie: str) -> bool:
-        text, _, mark = cookie.rpartition(".")
-        return self.fits("session", text, mark) and int(text.partition(".")[0]) > time.time()
+        return self.decrypt("session", cookie, SESSION_SECONDS) is not None
 
 
-def same(one: str, other: str) -> bool:
-    """In a time that says nothing about where they differ."""
+def is_equal(one: str, other: str) -> bool:
+    """Compare in constant time."""
     return hmac.compare_digest(one.encode(errors="surrogatepass"), other.encode(errors="surrogatepass"))
-
-
-def _mark(key: bytes, purpose: str, text: str) -> str:
-    return _hmac(key, f"{purpose}\0{text}".encode(errors="surrogatepass")).hex()
-
-
-def _hmac(key: bytes, text: bytes) -> bytes:
-    return hmac.new(key, text, hashlib.sha256).digest()
