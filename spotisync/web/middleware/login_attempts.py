@@ -1,39 +1,36 @@
-"""How often somebody may be wrong about the token. In this process' memory: a restart forgets it."""
+"""Limits on wrong API tokens, in the memory of this process: a restart clears them."""
 
 import math
 import time
-from collections import OrderedDict, deque
 from typing import Final
 
-FEW: Final = 10
-"""Wrong tokens of one client in `WINDOW` seconds; then it has to wait, even with the right one."""
-MANY: Final = 100
-"""... of all together: a login on the page waits. A bearer token does not, or anybody could lock other services out."""
-WINDOW: Final = 300.0
-REMEMBERED: Final = 1000
+from limits import RateLimitItemPerSecond
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+
+WINDOW_SECONDS: Final = 300
+MAX_PER_CLIENT: Final = 10
+"""Wrong tokens of one client per window; after that even the right one is refused."""
+MAX_TOTAL: Final = 100
+"""Wrong tokens of all clients. Blocks only logins on the page, so that one client can't lock out other services."""
+_PER_CLIENT: Final = RateLimitItemPerSecond(MAX_PER_CLIENT, WINDOW_SECONDS)
+_TOTAL: Final = RateLimitItemPerSecond(MAX_TOTAL, WINDOW_SECONDS)
 
 
 class LoginAttempts:
     def __init__(self) -> None:
-        self._of_client: OrderedDict[str, deque[float]] = OrderedDict()
-        self._of_all: deque[float] = deque(maxlen=MANY)
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
-    def seconds_blocked(self, client: str, *, on_page: bool = False) -> int:
-        """For so many seconds this client gets no answer."""
-        own = _left(self._of_client.get(client, deque(maxlen=FEW)))
-        return max(own, _left(self._of_all)) if on_page else own
+    def get_seconds_blocked(self, client: str, *, on_page: bool = False) -> int:
+        """Return for how many seconds this client is refused; 0 if it is not."""
+        own = self._get_seconds(_PER_CLIENT, client)
+        return max(own, self._get_seconds(_TOTAL)) if on_page else own
 
     def record_failure(self, client: str) -> None:
-        now = time.monotonic()
-        self._of_client.setdefault(client, deque(maxlen=FEW)).append(now)
-        self._of_client.move_to_end(client)
-        self._of_all.append(now)
-        while len(self._of_client) > REMEMBERED:
-            self._of_client.popitem(last=False)
+        self._limiter.hit(_PER_CLIENT, client)
+        self._limiter.hit(_TOTAL)
 
-
-def _left(times: deque[float]) -> int:
-    """Until the oldest of as many as are allowed is out of the window."""
-    if len(times) < (times.maxlen or 0):
-        return 0
-    return max(0, math.ceil(times[0] + WINDOW - time.monotonic()))
+    def _get_seconds(self, limit: RateLimitItemPerSecond, *key: str) -> int:
+        if self._limiter.test(limit, *key):
+            return 0
+        return max(1, math.ceil(self._limiter.get_window_stats(limit, *key).reset_time - time.time()))
