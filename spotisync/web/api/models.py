@@ -1,6 +1,6 @@
-"""The documents of the API, for whoever reads or generates from the OpenAPI document.
+"""Models of the API's documents, used for validation of requests and for the OpenAPI document.
 
-The read model makes them, and may say more from one release to the next: what is named here stays.
+Responses come from the read model and may gain fields in a new release; the fields documented here remain.
 """
 
 from datetime import datetime
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from spotisync.core.states import Status
 from spotisync.sync.runs import SyncType, Trigger
-from spotisync.web.parameters import NO_NUL
+from spotisync.web.dependencies import NO_NUL
 
 NOW: Final = "2026-11-23T08:50:00+00:00"
 LATER: Final = "2026-11-23T12:02:00+00:00"
@@ -22,30 +22,30 @@ class ExtensibleModel(BaseModel):
 
 
 class Eta(ExtensibleModel):
-    """A range, waits included."""
+    """Earliest and latest time of completion, waits included."""
 
     earliest: datetime
     latest: datetime
 
 
 class PhaseState(ExtensibleModel):
-    """How far one phase is."""
+    """Progress of a phase."""
 
     status: Status
     current_offset: Count
-    total_items: Count | None = Field(description="Null while it is not known")
+    total_items: Count | None = Field(description="Null while unknown")
     items_processed: Count
     items_added: Count
     items_updated: Count
     items_removed: Count
-    items_deferred: Count = Field(description="Put off to a later run, or to the budget of look-ups")
-    percent_complete: float | None = Field(ge=0, le=100, description="Null while the total is unknown; never falls")
+    items_deferred: Count = Field(description="Deferred to a later run")
+    percent_complete: float | None = Field(ge=0, le=100, description="Null while the total is unknown; never decreases")
     last_error: str | None
     rate_limit_reset_at: datetime | None
 
 
 class LivePhase(PhaseState):
-    eta: Eta | None = Field(description="Null where it can't be known, and when it is over")
+    eta: Eta | None = Field(description="Null if unknown or completed")
 
 
 class Phases(ExtensibleModel):
@@ -56,7 +56,7 @@ class Phases(ExtensibleModel):
 
 
 class NoPhases(BaseModel):
-    model_config = ConfigDict(extra="forbid", title="No phases: no run yet")
+    model_config = ConfigDict(extra="forbid", title="No phases (no run yet)")
 
 
 EXAMPLE_PHASE: Final[dict[str, Any]] = {
@@ -113,10 +113,10 @@ EXAMPLE_STATUS: Final[dict[str, Any]] = {
         "playlists": PENDING_PHASE,
     },
     "eta": {"earliest": "2026-11-23T12:04:00+00:00", "latest": "2026-11-23T12:20:00+00:00"},
-    "message": "Paused by Spotify until 12:02 (3 h 12 min): too many requests.",
-    "waiting_for": "too many requests",
+    "message": "Paused until 12:02 (3 h 12 min): Spotify rate limit.",
+    "waiting_for": "Spotify rate limit",
     "waiting_until": LATER,
-    "safe": "All that was read is stored.",
+    "safe": "All items read so far are stored.",
     "still_runs": "Plays are still recorded.",
     "to_do": "Nothing.",
     "notes": [],
@@ -126,7 +126,7 @@ EXAMPLE_STATUS: Final[dict[str, Any]] = {
 
 
 class RunModel(ExtensibleModel):
-    """A run as it stands in the list."""
+    """A run in the history."""
 
     model_config = ConfigDict(json_schema_extra={"example": EXAMPLE_RUN})
 
@@ -149,22 +149,22 @@ class RunModel(ExtensibleModel):
 
 
 class StatusMessages(ExtensibleModel):
-    """What is said in words, and when."""
+    """Messages that describe the state."""
 
-    message: str = Field(description="A sentence or two that say how it stands")
+    message: str = Field(description="One or two sentences that describe the state")
     waiting_for: str | None
     waiting_until: datetime | None
     safe: str | None
     still_runs: str | None
     to_do: str
     notes: list[str]
-    as_of: datetime = Field(description="By the database's clock")
+    as_of: datetime = Field(description="Time of reading, by the database's clock")
     time_zone: str
     eta: Eta | None
 
 
 class RunStatus(RunModel, StatusMessages):
-    """A run with its four phases, and all that can be said about it."""
+    """A run with its four phases."""
 
     model_config = ConfigDict(json_schema_extra={"example": EXAMPLE_STATUS}, extra="allow")
 
@@ -174,7 +174,7 @@ class RunStatus(RunModel, StatusMessages):
 
 
 class NeverSynced(StatusMessages):
-    """What is said of an account that has had no run, or while there is no account."""
+    """The state of an account without runs, or without any account."""
 
     sync_id: None
     status: None
@@ -184,7 +184,7 @@ class NeverSynced(StatusMessages):
 
 
 class StartRequest(BaseModel):
-    """What is to be synced."""
+    """The kind of sync and the account."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"example": {"sync_type": "incremental", "account": "alice"}}
@@ -196,7 +196,7 @@ class StartRequest(BaseModel):
         min_length=1,
         max_length=200,
         pattern=NO_NUL,
-        description="Spotify user id; null: the only account there is",
+        description="Spotify user id; may be null if there is only one account",
     )
 
 

@@ -1,4 +1,4 @@
-"""The JSON API, as other services rely on it."""
+"""The JSON API of syncs: status, history, start, cancel, resume."""
 
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -11,161 +11,165 @@ from spotisync.errors import Unknown
 from spotisync.status import Document
 from spotisync.store import accounts
 from spotisync.sync import Context
-from spotisync.web import documents
-from spotisync.web.actions import Acting, Triggered
+from spotisync.web.actions import ActionResult, ActionsDep
 from spotisync.web.api import models
-from spotisync.web.dependencies import Using
+from spotisync.web.dependencies import AccountFilter, Before, ContextDep, IdempotencyKey, Limit, RunId
 from spotisync.web.errors import problem_responses
-from spotisync.web.parameters import Before, IdempotencyKey, Limit, OfAccount, RunId
+from spotisync.web.live.events import get_version_key, to_json
 
-NO_JSON: Final = "This takes JSON alone. Send it with the header Content-Type: application/json"
-FRESH: Final = {"Cache-Control": "private, no-cache"}
-HEADER: Final = {"schema": {"type": "string"}}
-LOCATION: Final = {"Location": {"description": "Where this run is", **HEADER}}
-WHERE: Final = "/api/sync/{}"
+NOT_JSON: Final = "The request body must be JSON. Send the header Content-Type: application/json"
+NO_CACHE: Final = {"Cache-Control": "private, no-cache"}
+STRING_HEADER: Final = {"schema": {"type": "string"}}
+LOCATION: Final = {"Location": {"description": "URL of the run", **STRING_HEADER}}
 
 
-def _json_alone(request: Request) -> None:
-    """A form of another site can't say so. Without a body there may be nothing to say."""
+def _check_content_type(request: Request) -> None:
+    """A form of another site can't send this content type. A request without a body needs none."""
     given = request.headers.get("Content-Type")
     if given is not None and given.partition(";")[0].strip().lower() != "application/json":
-        raise HTTPException(415, NO_JSON)
+        raise HTTPException(415, NOT_JSON)
 
 
-JsonAlone = Depends(_json_alone)
+RequireJson = Depends(_check_content_type)
 router = APIRouter(prefix="/api/sync", tags=["sync"])
 
 
-# ---- looking --------------------------------------------------------------------------------------------------------
+# ---- reading --------------------------------------------------------------------------------------------------------
 
 
 @router.get(
     "/status",
-    summary="The current run, or the last one",
+    summary="Status of the current run, or of the last one",
     response_model=models.StatusDocument | list[models.StatusDocument],
     responses={
-        200: {"headers": {"ETag": {"description": "Another one as soon as it says something else", **HEADER}}},
-        304: {"description": "It says what the one with this ETag (`If-None-Match`) said"},
+        200: {"headers": {"ETag": {"description": "Changes with the content", **STRING_HEADER}}},
+        304: {"description": "Not changed since the response with this ETag (`If-None-Match`)"},
         **problem_responses(404, 422, 503),
     },
 )
-def get_status(request: Request, context: Using, account: OfAccount = None) -> Response:
-    """One document; a list of them when no account is named and there are several."""
+def get_status(request: Request, context: ContextDep, account: AccountFilter = None) -> Response:
+    """Returns one document, or a list if there are several accounts and none is given."""
     with context.database.begin() as connection:
         found = status.documents(connection, context.settings, account)
-    headers = {**FRESH, "ETag": f'W/"{documents.version_key(found)}"'}
-    if _is_known(request, headers["ETag"]):
+    headers = {**NO_CACHE, "ETag": f'W/"{get_version_key(found)}"'}
+    if _matches_etag(request, headers["ETag"]):
         return Response(None, 304, headers)
-    return Response(documents.as_json(found), 200, headers, "application/json")
+    return Response(to_json(found), 200, headers, "application/json")
 
 
 @router.get(
     "/history",
-    summary="The runs, the newest first",
+    summary="Runs, newest first",
     response_model=list[models.RunModel],
     responses={
-        200: {"headers": {"Link": {"description": 'The next page: `<…>; rel="next"`; none on the last one', **HEADER}}},
+        200: {
+            "headers": {
+                "Link": {"description": 'The next page as `<…>; rel="next"`; absent on the last page', **STRING_HEADER}
+            }
+        },
         **problem_responses(404, 422, 503),
     },
 )
-def get_history(context: Using, limit: Limit = 20, before: Before = None, account: OfAccount = None) -> Response:
-    """Page by page: what is added meanwhile moves nothing."""
+def get_history(
+    context: ContextDep, limit: Limit = 20, before: Before = None, account: AccountFilter = None
+) -> Response:
+    """Pages are stable: new runs don't shift them."""
     with context.database.begin() as connection:
-        of = accounts.find_account(connection, account).spotify_user_id if account else None
-        found = status.history(connection, of, limit + 1, before)
-    more = {"Link": f'<{_next_page(found[limit - 1], limit, account)}>; rel="next"'} if len(found) > limit else {}
-    return JSONResponse(found[:limit], 200, {**FRESH, **more})
+        user_id = accounts.find_account(connection, account).spotify_user_id if account else None
+        found = status.history(connection, user_id, limit + 1, before)
+    more = (
+        {"Link": f'<{_get_next_page_url(found[limit - 1], limit, account)}>; rel="next"'} if len(found) > limit else {}
+    )
+    return JSONResponse(found[:limit], 200, {**NO_CACHE, **more})
 
 
 @router.get(
     "/{sync_id}",
-    summary="One run",
+    summary="Status of one run",
     response_model=models.RunStatus,
     responses=problem_responses(404, 422, 503),
 )
-def get_run(sync_id: RunId, context: Using) -> Response:
-    """With its four phases, in the form that the status has."""
-    return JSONResponse(_document(context, sync_id), headers=FRESH)
+def get_run(sync_id: RunId, context: ContextDep) -> Response:
+    """Has the same form as the status."""
+    return JSONResponse(_get_document(context, sync_id), headers=NO_CACHE)
 
 
-# ---- acting ---------------------------------------------------------------------------------------------------------
+# ---- actions --------------------------------------------------------------------------------------------------------
 
 
 @router.post(
     "",
-    summary="Sync a library now",
+    summary="Start a sync",
     status_code=202,
     response_model=models.RunStatus,
-    dependencies=[JsonAlone],
+    dependencies=[RequireJson],
     responses={
         200: {
-            "description": "An unfinished run was joined, or the key was seen before: this is that run",
+            "description": "An unfinished run, or the run of the same idempotency key; no new run was started",
             "model": models.RunStatus,
             "headers": LOCATION,
         },
-        202: {"description": "This run was begun", "headers": LOCATION},
+        202: {"description": "The run was started", "headers": LOCATION},
         **problem_responses(400, 404, 409, 413, 415, 422, 503),
     },
 )
-def start(body: models.StartRequest, acts: Acting, idempotency_key: IdempotencyKey = None) -> Response:
-    """Begins a run, or joins the unfinished one of its type. An incremental one joins a full one that is going, too.
+def start(body: models.StartRequest, actions: ActionsDep, idempotency_key: IdempotencyKey = None) -> Response:
+    """Starts a run, or returns the unfinished run of this type. An incremental sync also joins a running full sync.
 
-    While the broker is away the run is stored all the same, and `notes` says that it starts later. 409: the account
-    has to log in again, is disabled, or it is not said which one of several is meant.
+    If the broker can't be reached, the run is stored and starts later; `notes` says so. 409: the account must log in
+    again or is disabled, or there are several accounts and none is given.
     """
-    done = acts.start(body.account, body.sync_type, "api", idempotency_key)
-    return _answer(acts.sync, done, 202 if done.begun else 200)
+    result = actions.start(body.account, body.sync_type, "api", idempotency_key)
+    return _respond(actions.context, result, 202 if result.started else 200)
 
 
 @router.post(
     "/{sync_id}/cancel",
-    summary="End a run now",
+    summary="Cancel a run",
     status_code=202,
     response_model=models.RunStatus,
-    dependencies=[JsonAlone],
+    dependencies=[RequireJson],
     responses={202: {"headers": LOCATION}, **problem_responses(404, 409, 415, 422, 503)},
 )
-def cancel(sync_id: RunId, acts: Acting) -> Response:
-    """Whatever it does or waits for; what it has read is stored, and it can be resumed. Twice is no error."""
-    return _answer(acts.sync, Triggered(acts.cancel(sync_id), begun=False), 202)
+def cancel(sync_id: RunId, actions: ActionsDep) -> Response:
+    """Items that were read stay stored, and the run can be resumed. Cancelling a cancelled run is not an error."""
+    return _respond(actions.context, ActionResult(actions.cancel(sync_id), started=False), 202)
 
 
 @router.post(
     "/{sync_id}/resume",
-    summary="Go on with a run that failed or was cancelled",
+    summary="Resume a failed or cancelled run",
     status_code=202,
     response_model=models.RunStatus,
-    dependencies=[JsonAlone],
+    dependencies=[RequireJson],
     responses={202: {"headers": LOCATION}, **problem_responses(404, 409, 415, 422, 503)},
 )
-def resume(sync_id: RunId, acts: Acting) -> Response:
-    """From its checkpoints. Only the newest run of its type can be; one that is unfinished is left as it is."""
-    return _answer(acts.sync, acts.resume(sync_id), 202)
+def resume(sync_id: RunId, actions: ActionsDep) -> Response:
+    """Continues from the checkpoints. Only the newest run of a type can be resumed. An unfinished run is unchanged."""
+    return _respond(actions.context, actions.resume(sync_id), 202)
 
 
-def _answer(context: Context, done: Triggered, code: int) -> Response:
-    document = _document(context, done.run.id)
-    if done.note:
-        document = {**document, "notes": [*document["notes"], done.note]}
-    return JSONResponse(document, code, {**FRESH, "Location": WHERE.format(done.run.id)})
+def _respond(context: Context, result: ActionResult, code: int) -> Response:
+    document = _get_document(context, result.run.id)
+    if result.note:
+        document = {**document, "notes": [*document["notes"], result.note]}
+    return JSONResponse(document, code, {**NO_CACHE, "Location": f"/api/sync/{result.run.id}"})
 
 
-def _document(context: Context, sync_id: int) -> Document:
+def _get_document(context: Context, sync_id: int) -> Document:
     with context.database.begin() as connection:
         found = status.run(connection, context.settings, sync_id)
     if found is None:
-        raise Unknown(f"there is no run {sync_id}; those there are: /api/sync/history")
+        raise Unknown(f"No run {sync_id}. List runs: GET /api/sync/history")
     return found
 
 
-def _next_page(last: Document, limit: int, account: str | None) -> str:
+def _get_next_page_url(last: Document, limit: int, account: str | None) -> str:
     query: dict[str, Any] = {"limit": limit, "before": last["sync_id"], **({"account": account} if account else {})}
-    return f"{WHERE.format('history')}?{urlencode(query)}"
+    return f"/api/sync/history?{urlencode(query)}"
 
 
-def _is_known(request: Request, etag: str) -> bool:
-    """Weakly: `W/` or not."""
-    known = request.headers.get("If-None-Match", "")
-    return known.strip() == "*" or etag.removeprefix("W/") in (
-        each.strip().removeprefix("W/") for each in known.split(",")
-    )
+def _matches_etag(request: Request, etag: str) -> bool:
+    """Weak comparison (RFC 9110): `W/` is ignored."""
+    known = [each.strip().removeprefix("W/") for each in request.headers.get("If-None-Match", "").split(",")]
+    return known == ["*"] or etag.removeprefix("W/") in known
