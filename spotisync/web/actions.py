@@ -1,4 +1,4 @@
-"""What a form or a request sets off: a run begins, goes on, ends. The API and the pages do it by the same words."""
+"""Start, resume and cancel runs. The API and the forms of the pages both use this."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,52 +6,102 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
+from spotisync.errors import Fatal, IllegalMove
 from spotisync.store.runs import Run
 from spotisync.sync import Context, runs
 from spotisync.sync.runs import SyncType, Trigger
+from spotisync.web.labels import KINDS, STATES
 
-STARTS_LATER: Final = (
-    "The broker can't be reached. The run is stored, and starts by itself within a minute of the broker's return, if "
-    "beat and a worker run. See what is wrong: spotisync doctor"
+NOT_PUBLISHED: Final = (
+    "The broker can't be reached. The run is stored and starts automatically within a minute after the broker is back, "
+    "if the scheduler and a worker run. Check with: spotisync doctor"
 )
 
 
 @dataclass(frozen=True)
-class Triggered:
-    """The run that was meant; whether it was begun now, or joined; and what has to be said beside that."""
+class ActionResult:
+    """The run; whether this request started it (false: it was already unfinished); a note for the user."""
 
     run: Run
-    begun: bool
+    started: bool
     note: str | None = None
 
 
 @dataclass(frozen=True)
 class SyncActions:
-    """`publish` and `sweep_soon` are the workflow's; without a broker the run is stored all the same."""
+    """`publish` and `request_sweep` send messages; if the broker is down the run is stored anyway."""
 
-    sync: Context
+    context: Context
     publish: Callable[[Run], bool]
-    sweep_soon: Callable[[], None]
+    request_sweep: Callable[[], None]
 
-    def start(self, account: str | None, sync_type: SyncType, by: Trigger, key: str | None = None) -> Triggered:
-        return self._go(runs.trigger(self.sync, account, sync_type, by, idempotency_key=key))
+    def start(self, account: str | None, sync_type: SyncType, by: Trigger, key: str | None = None) -> ActionResult:
+        return self._publish(runs.trigger(self.context, account, sync_type, by, idempotency_key=key))
 
-    def resume(self, sync_id: int) -> Triggered:
-        return self._go(runs.resume(self.sync, sync_id))
+    def resume(self, sync_id: int) -> ActionResult:
+        return self._publish(runs.resume(self.context, sync_id))
 
     def cancel(self, sync_id: int) -> Run:
-        run = runs.cancel(self.sync, sync_id)
-        self.sweep_soon()
+        run = runs.cancel(self.context, sync_id)
+        self.request_sweep()
         return run
 
-    def _go(self, triggered: runs.Triggered) -> Triggered:
-        sent = not triggered.created or self.publish(triggered.run)
-        return Triggered(triggered.run, triggered.created, None if sent else STARTS_LATER)
+    def _publish(self, triggered: runs.Triggered) -> ActionResult:
+        published = not triggered.created or self.publish(triggered.run)
+        return ActionResult(triggered.run, triggered.created, None if published else NOT_PUBLISHED)
 
 
-def _acts(request: Request) -> SyncActions:
-    found: SyncActions = request.app.state.acts
+def _get_actions(request: Request) -> SyncActions:
+    found: SyncActions = request.app.state.actions
     return found
 
 
-Acting = Annotated[SyncActions, Depends(_acts)]
+ActionsDep = Annotated[SyncActions, Depends(_get_actions)]
+
+
+# ---- form handlers: they return what the page has to tell the user, if anything --------------------------------------
+
+
+def start_from_form(actions: SyncActions, account: str | None, sync_type: SyncType) -> str | None:
+    try:
+        result = actions.start(account, sync_type, "web")
+    except Fatal as error:
+        return as_sentence(error)
+    run = result.run
+    return (
+        result.note
+        if result.started
+        else f"Already covered by run {run.id} ({KINDS[run.sync_type].lower()}, {STATES[run.status]})."
+    )
+
+
+def cancel_from_form(actions: SyncActions, sync_id: int) -> str | None:
+    try:
+        actions.cancel(sync_id)
+    except IllegalMove as error:
+        return _explain_refusal(actions, sync_id, "cancelled", error)
+    except Fatal as error:
+        return as_sentence(error)
+    return f"Run {sync_id} was cancelled. The items that it has read are stored, and it can be resumed."
+
+
+def resume_from_form(actions: SyncActions, sync_id: int) -> str | None:
+    try:
+        result = actions.resume(sync_id)
+    except IllegalMove as error:
+        return _explain_refusal(actions, sync_id, "resumed", error)
+    except Fatal as error:
+        return as_sentence(error)
+    return result.note if result.started else f"Run {sync_id} is already active."
+
+
+def _explain_refusal(actions: SyncActions, sync_id: int, verb: str, error: IllegalMove) -> str:
+    run = runs.get_run(actions.context, sync_id)
+    if run is None or (verb == "resumed" and run.status != "success"):
+        return as_sentence(error)
+    return f"Run {sync_id} can't be {verb}: it is already {STATES[run.status]}."
+
+
+def as_sentence(error: Exception) -> str:
+    text = str(error)
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

@@ -1,4 +1,4 @@
-"""The application: which rooms it has, and what they share."""
+"""The FastAPI application: its routers, middleware and shared state."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ from spotisync.web.api import openapi, sync
 from spotisync.web.live import events
 from spotisync.web.middleware import concurrency, guard
 from spotisync.web.ops import health
-from spotisync.web.pages import accounts, home, library, runs
+from spotisync.web.pages import accounts, home, library, login, runs
 
 STATIC = Path(__file__).parent / "static"
 
@@ -26,28 +26,29 @@ def create_app(
     settings: Settings,
     *,
     publish: Callable[[Run], bool] = canvas.publish,
-    sweep_soon: Callable[[], None] = canvas.request_sweep,
+    request_sweep: Callable[[], None] = canvas.request_sweep,
 ) -> FastAPI:
-    """One process' worth of it. Raises `Misconfigured` where it must not listen, or a setting is missing."""
-    app = FastAPI(lifespan=_while_it_runs, docs_url=None, redoc_url=None, **openapi.ABOUT)
+    """Raises `Misconfigured` if a required setting is missing."""
+    app = FastAPI(lifespan=_run_broadcast, docs_url=None, redoc_url=None, **openapi.ABOUT)
     app.state.settings = settings
-    app.state.sync = Context.from_settings(settings)
-    app.state.acts = SyncActions(app.state.sync, publish, sweep_soon)
+    app.state.context = Context.from_settings(settings)
+    app.state.actions = SyncActions(app.state.context, publish, request_sweep)
     events.install(app)
+    health.install(app)
     home.install(app)
     concurrency.install(app)
     guard.install(app, settings)
     errors.install(app)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    # Events before the API: its addresses hold the number of a run where theirs has a name.
-    for room in (events, sync, health, home, runs, library, accounts, guard, openapi):
-        app.include_router(room.router)
+    # Events come before the API, whose /api/sync/{sync_id} would match /api/sync/events.
+    for module in (events, sync, health, home, runs, library, accounts, login, openapi):
+        app.include_router(module.router)
     openapi.describe(app, settings)
     return app
 
 
 @asynccontextmanager
-async def _while_it_runs(app: FastAPI) -> AsyncIterator[None]:
-    async with events.listening(app):
+async def _run_broadcast(app: FastAPI) -> AsyncIterator[None]:
+    async with events.run_broadcast(app):
         yield
-    app.state.sync.close()
+    app.state.context.close()

@@ -1,39 +1,59 @@
-"""What every page and endpoint asks for: the use cases, a transaction to look in, a rendered template."""
+"""FastAPI dependencies shared by the pages and the API: the context, a transaction, validated parameters."""
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Final
 
-from fastapi import Depends, Request
-from fastapi.responses import HTMLResponse
-from fastapi.templating import Jinja2Templates
+from fastapi import Depends, Header, Path, Query, Request
 
 from spotisync.store.database import Connection
 from spotisync.sync import Context
-from spotisync.web import labels, view
-from spotisync.web.security import csrf
+from spotisync.web.security.sessions import BrowserCipher
 
-TEMPLATES = Jinja2Templates(directory=Path(__file__).parent / "templates")
-TEMPLATES.env.globals.update(view=view, labels=labels)
+MAX_ID: Final = 2**63 - 1
+NO_NUL: Final = r"^[^\x00]+$"
+
+RunId = Annotated[int, Path(ge=1, le=MAX_ID, description="Id of the run", examples=[12])]
+AccountFilter = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=200,
+        pattern=NO_NUL,
+        description="Spotify user id; optional if there is only one account",
+        examples=["alice"],
+    ),
+]
+Limit = Annotated[int, Query(ge=1, le=200, description="Maximum number of runs")]
+Before = Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only runs with a smaller id: the next page")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="Repeating a request with the same key and account returns the same run",
+        examples=["nightly-2026-11-23"],
+    ),
+]
 
 
-def _sync(request: Request) -> Context:
-    found: Context = request.app.state.sync
+def _get_context(request: Request) -> Context:
+    found: Context = request.app.state.context
     return found
 
 
-Using = Annotated[Context, Depends(_sync)]
+ContextDep = Annotated[Context, Depends(_get_context)]
 
 
-def _looking(context: Using) -> Iterator[Connection]:
+def _open_transaction(context: ContextDep) -> Iterator[Connection]:
     with context.database.begin() as connection:
         yield connection
 
 
-Looking = Annotated[Connection, Depends(_looking)]
+ConnectionDep = Annotated[Connection, Depends(_open_transaction)]
 
 
-def page(request: Request, template: str, /, *, status_code: int = 200, **context: Any) -> HTMLResponse:
-    """A whole page, or the fragment of one. Jinja escapes what it is given."""
-    shown = {"csrf_token": csrf.token(request), **context}
-    return TEMPLATES.TemplateResponse(request, template, shown, status_code=status_code)
+def get_cipher(request: Request) -> BrowserCipher:
+    found: BrowserCipher = request.app.state.cipher
+    return found

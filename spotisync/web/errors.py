@@ -1,8 +1,8 @@
-"""Errors as documents (RFC 9457), or as a page for whoever asked for one. The detail names the cure."""
+"""Error responses: problem documents (RFC 9457), or a page for browsers. The detail says how to fix it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from spotisync.core import hints
 from spotisync.errors import (
     Fatal,
     IllegalMove,
@@ -21,12 +22,14 @@ from spotisync.errors import (
     Unknown,
     Wait,
 )
-from spotisync.web.dependencies import page
-from spotisync.web.middleware import headers as safe_headers
+from spotisync.web.middleware.headers import add_security_headers
+from spotisync.web.templating import render_page
+
+E = TypeVar("E", bound=Exception)
 
 MEDIA_TYPE: Final = "application/problem+json"
-AWAY: Final = 5
-"""Seconds after which whoever was told that a server is away may ask again."""
+RETRY_AFTER_SECONDS: Final = 5
+"""Retry-After while a server can't be reached."""
 STATUS: Final = (
     (Unknown, 404),
     (Misconfigured, 500),
@@ -37,15 +40,15 @@ STATUS: Final = (
     (Transient, 503),
     (Wait, 503),
 )
-CURES: Final = {
-    404: "There is nothing at this address. What there is: /docs",
-    405: "This address takes another method; which one: /docs",
+DETAILS: Final = {
+    404: "No such address. All addresses of the API: /docs",
+    405: "Method not allowed at this address. Allowed methods: /docs",
 }
-NO_TABLES: Final = "The database has no tables of ours yet, or old ones; bring them up to date: spotisync db upgrade"
+OLD_SCHEMA: Final = "The schema is missing or out of date. Upgrade it with: spotisync db upgrade"
 
 
 class Problem(BaseModel):
-    """What went wrong, and what to do about it."""
+    """An error and how to fix it."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -53,21 +56,21 @@ class Problem(BaseModel):
                 "type": "about:blank",
                 "title": "Conflict",
                 "status": 409,
-                "detail": "a run that is success can't become cancelled; it can become nothing: it is over",
+                "detail": "Run 12 has already succeeded, so it can't be cancelled.",
                 "instance": "/api/sync/12/cancel",
             }
         }
     )
 
-    type: str = Field("about:blank", description="Always this: the status says what kind it is")
-    title: str = Field(description="The status in words")
+    type: str = Field("about:blank", description="Always `about:blank`: `status` gives the kind of error")
+    title: str = Field(description="Reason phrase of the status")
     status: int = Field(ge=400, le=599)
-    detail: str = Field(description="What is wrong, and the cure, in words")
-    instance: str = Field(description="The path that was asked for")
+    detail: str = Field(description="What failed and how to fix it")
+    instance: str = Field(description="Path of the request")
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For the OpenAPI document: answers of this kind."""
+    """Return OpenAPI responses for these statuses."""
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
@@ -79,7 +82,7 @@ def problem_response(request: Request, status: int, detail: str, headers: Mappin
     title = HTTPStatus(status).phrase
     if wants_page(request):
         whole = "HX-Request" not in request.headers
-        shown = page(request, "problem.html", status_code=status, title=title, detail=detail, whole=whole)
+        shown = render_page(request, "problem.html", status_code=status, title=title, detail=detail, whole=whole)
         shown.headers.update(headers or {})
         return shown
     problem = Problem(title=title, status=status, detail=detail, instance=request.url.path)
@@ -93,64 +96,54 @@ def wants_page(request: Request) -> bool:
 
 
 def install(app: FastAPI) -> None:
-    """Every error of the application becomes one of these."""
-    app.add_exception_handler(SpotisyncError, _ours)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(Exception, _unforeseen)
+    """Turn every error of the application into a problem response."""
+    _add_handler(app, SpotisyncError, _handle_spotisync_error)
+    _add_handler(app, HTTPException, _handle_http_exception)
+    _add_handler(app, RequestValidationError, _handle_validation_error)
+    _add_handler(app, Exception, _handle_unexpected_error)
 
 
-def status_of(error: SpotisyncError) -> int:
+def _add_handler(app: FastAPI, kind: type[E], handler: Callable[[Request, E], Response]) -> None:
+    app.add_exception_handler(kind, handler)  # type: ignore[arg-type]  # Starlette's type has no parameter for `kind`
+
+
+def get_status(error: SpotisyncError) -> int:
     return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
 
 
-def _ours(request: Request, error: Exception) -> Response:
-    assert isinstance(error, SpotisyncError)  # noqa: S101 (registered for these)
-    status = status_of(error)
-    headers = {"Retry-After": str(_seconds(error))} if status == 503 else None
-    cure = f". {_cure(request)}" if isinstance(error, Unavailable) else ""
-    return problem_response(request, status, f"{error}{cure}", headers)
+def _handle_spotisync_error(request: Request, error: SpotisyncError) -> Response:
+    status = get_status(error)
+    seconds = max(1, round(error.seconds)) if isinstance(error, Wait) else RETRY_AFTER_SECONDS
+    headers = {"Retry-After": str(seconds)} if status == 503 else None
+    hint = hints.database_hint(embedded=request.app.state.settings.embedded_postgres)
+    detail = f"{error}; {hint}. Details: spotisync doctor" if isinstance(error, Unavailable) else str(error)
+    return problem_response(request, status, detail, headers)
 
 
-def _cure(request: Request) -> str:
-    if request.app.state.settings.embedded_postgres:
-        return "The embedded one runs while spotisync does; start it with: spotisync up"
-    return "Is the server up, and SPOTISYNC_DATABASE_URL right? spotisync doctor says what is wrong"
-
-
-def _seconds(error: SpotisyncError) -> int:
-    return max(1, round(error.seconds)) if isinstance(error, Wait) else AWAY
-
-
-def _http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101
-    plain = error.detail == HTTPStatus(error.status_code).phrase
-    detail = CURES.get(error.status_code, error.detail) if plain else error.detail
+def _handle_http_exception(request: Request, error: HTTPException) -> Response:
+    is_default = error.detail == HTTPStatus(error.status_code).phrase
+    detail = DETAILS.get(error.status_code, error.detail) if is_default else error.detail
     return problem_response(request, error.status_code, detail, error.headers)
 
 
-def _invalid(request: Request, error: Exception) -> Response:
-    """What was sent is not repeated: it may be a secret."""
-    assert isinstance(error, RequestValidationError)  # noqa: S101
-    wrong = (f"{_place(each['loc'])}: {each['msg']}" for each in error.errors())
+def _handle_validation_error(request: Request, error: RequestValidationError) -> Response:
+    """The rejected values are not repeated: they may be secrets."""
+    wrong = (f"{_get_field(each['loc'])}: {each['msg']}" for each in error.errors())
     return problem_response(request, 422, "; ".join(wrong))
 
 
-def _place(location: tuple[str | int, ...]) -> str:
+def _get_field(location: tuple[str | int, ...]) -> str:
     return ".".join(str(each) for each in location[1:] if not isinstance(each, int)) or str(location[0])
 
 
-def _unforeseen(request: Request, error: Exception) -> Response:
-    """Its text stays in the log: an error that nobody foresaw may quote a secret.
+def _handle_unexpected_error(request: Request, error: Exception) -> Response:
+    """The error's text goes to the log only: it may quote a secret.
 
-    The answer passes by the guard, which adds headers to all others.
+    This response does not pass through the guard, which adds the security headers to all others.
     """
-    no_tables = getattr(getattr(error, "orig", None), "sqlstate", None) in {"42P01", "42703"}
-    if no_tables:
-        response = problem_response(request, 503, NO_TABLES, {"Retry-After": str(AWAY)})
+    if getattr(getattr(error, "orig", None), "sqlstate", None) in {"42P01", "42703"}:
+        response = problem_response(request, 503, OLD_SCHEMA, {"Retry-After": str(RETRY_AFTER_SECONDS)})
     else:
-        response = problem_response(
-            request, 500, f"That should not happen: {type(error).__name__}. The log says where."
-        )
-    safe_headers.add_security_headers(response.headers, request.app.state.settings)
+        response = problem_response(request, 500, f"Unexpected error ({type(error).__name__}). Details are in the log.")
+    add_security_headers(response.headers, request.app.state.settings)
     return response

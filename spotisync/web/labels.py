@@ -1,22 +1,11 @@
-"""Names, colours and icons: of states, kinds of runs, changes, and of what happened."""
+"""Labels, styles and icons of statuses, kinds of runs, changes and events."""
 
 from typing import Final
 
-STATES: Final = {
-    "pending": "to come",
-    "in_progress": "going",
-    "rate_limited": "paused",
-    "success": "done",
-    "failed": "failed",
-    "cancelled": "cancelled",
-}
-TRIGGERS: Final = {
-    "beat": "by the schedule",
-    "cli": "from the command line",
-    "api": "over the HTTP API",
-    "web": "from this page",
-    "task": "by another service",
-}
+from spotisync.status import messages
+
+STATES: Final = messages.STATUS_LABELS
+TRIGGERS: Final = messages.TRIGGERS
 KINDS: Final = {
     "full": "Full sync",
     "incremental": "Incremental sync",
@@ -24,29 +13,22 @@ KINDS: Final = {
     "enrich": "Look-ups",
     "sweep": "Sweep",
 }
-FAMILIES: Final = {
-    "library": "library reads",
-    "playlists": "playlist reads",
-    "artists": "artist look-ups",
-    "albums": "album look-ups",
-    "player": "plays",
-    "*": "all requests",
-}
+FAMILIES: Final = messages.REQUESTS
 LISTS: Final = {
     "tracks": "Saved tracks",
     "saved_albums": "Saved albums",
     "followed_artists": "Followed artists",
     "playlists": "Playlists",
 }
-# Of a change: its icon, and what it is in words.
+# Icon and label of a change.
 CHANGES: Final = {
     "added": ("added", "saved"),
     "removed": ("removed", "no longer saved"),
     "new": ("added", "new playlist"),
-    "gone": ("removed", "playlist gone"),
+    "gone": ("removed", "playlist removed"),
     "changed": ("changed", "playlist changed"),
 }
-# Of what happened: the colour of a status, and an icon.
+# Style (a status) and icon of an event in the timeline.
 EVENTS: Final = {
     "begun": ("in_progress", "start"),
     "batch": ("in_progress", "batch"),
@@ -62,19 +44,19 @@ EVENTS: Final = {
     "failed": ("failed", "failed"),
     "cancelled": ("cancelled", "cancelled"),
 }
-# What a phase does that has begun, while its run does not move.
-STANDING: Final = {"parked": "waiting", "waiting": "waiting", "orphaned": "interrupted"}
-# What a state looks like that is not simply the status: the colour of a status, and an icon.
-SIGNS: Final = {
-    "nobody": ("pending", "person"),
-    "never": ("pending", "mark"),
+# State of a started phase while its run makes no progress.
+BLOCKED_PHASES: Final = {"paused": "paused", "waiting": "waiting", "worker_lost": "waiting"}
+# Style (a status) and icon of a situation that is not simply a status.
+SITUATIONS: Final = {
+    "no_account": ("pending", "person"),
+    "no_run": ("pending", "mark"),
     "pending": ("pending", "pending"),
-    "parked": ("rate_limited", "rate_limited"),
+    "paused": ("rate_limited", "rate_limited"),
     "waiting": ("rate_limited", "wait"),
     "due": ("pending", "wait"),
     "retrying": ("rate_limited", "retry"),
     "unclaimed": ("pending", "wait"),
-    "orphaned": ("rate_limited", "lost"),
-    "going": ("in_progress", "in_progress"),
+    "worker_lost": ("rate_limited", "lost"),
+    "running": ("in_progress", "in_progress"),
     "finishing": ("in_progress", "in_progress"),
 }

@@ -1,4 +1,4 @@
-"""The program: one process that listens, and ends within seconds, whoever still looks on."""
+"""Run the application under uvicorn. It stops within seconds even if event streams are open."""
 
 import asyncio
 import os
@@ -15,61 +15,63 @@ from spotisync.settings import Settings
 from spotisync.web.app import create_app
 from spotisync.web.live.events import get_broadcast
 
-GRACE: Final = 5
-"""Seconds that an answer may still take when we are asked to end."""
+SHUTDOWN_SECONDS: Final = 5
+"""How long responses may take to finish after a stop signal."""
 
 
-def serve(settings: Settings, tell: Callable[[str], None]) -> None:
-    """Until a signal. Raises `Misconfigured` where it must not listen, `Fatal` if the port is taken."""
+def serve(settings: Settings, report_url: Callable[[str], None]) -> None:
+    """Serve until a signal arrives. Raises `Misconfigured` if a setting is missing, `Fatal` if the port is taken."""
     app = create_app(settings)
-    listening = listen(settings.host, settings.port)
-    # The access log would hold what comes in queries, such as Spotify's code. Ours is at DEBUG, without them.
+    listener = listen(settings.host, settings.port)
+    # uvicorn's access log would contain query strings, such as the code of a Spotify login; the guard logs paths only.
     config = uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=GRACE,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         ws="none",
         lifespan="on",
     )
-    server = Listening(config, get_broadcast(app).close)
-    tell(address(settings.host, listening.getsockname()[1]))
+    server = WebServer(config, get_broadcast(app).close)
+    report_url(format_url(settings.host, listener.getsockname()[1]))
     for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, lambda *_: None)  # uvicorn hands on what it has heeded
-    # Windows' own kind of loop can't wait for what psycopg waits for.
-    with listening, asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-        runner.run(server.serve([listening]))
+        signal.signal(each, lambda *_: None)  # uvicorn raises the signal again after it has stopped
+    # psycopg can't use the default event loop of Windows.
+    with listener, asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(server.serve([listener]))
 
 
-class Listening(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, before_end: Callable[[], None]) -> None:
+class WebServer(uvicorn.Server):
+    """Closes the event streams before uvicorn waits for open responses."""
+
+    def __init__(self, config: uvicorn.Config, before_shutdown: Callable[[], None]) -> None:
         super().__init__(config)
-        self._before_end = before_end
+        self._before_shutdown = before_shutdown
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._before_end()
+        self._before_shutdown()
         await super().shutdown(sockets)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Raises `Fatal`, with the cure, if somebody else listens there."""
+    """Raises `Fatal` if the address can't be used."""
     try:
-        family, *_, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(where[:2], family=family)
+        family, *_, bound = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(bound[:2], family=family)
     except OSError as error:
         raise Fatal(
-            f"nothing can listen on port {port} of {host} ({_why(error)}). If another program has it, end "
-            f"that one, or choose another port: SPOTISYNC_PORT={port + 1 if port < 65535 else 8420}"
+            f"can't listen on {host}, port {port}: {_get_reason(error)}. If another program uses the port, stop that "
+            f"program or choose another port: SPOTISYNC_PORT={port + 1 if port < 65535 else 8420}"
         ) from None
 
 
-def _why(error: OSError) -> str:
+def _get_reason(error: OSError) -> str:
     return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
 
 
-def address(host: str, port: int) -> str:
-    """For a browser on this machine."""
+def format_url(host: str, port: int) -> str:
+    """Return the URL for a browser on this machine."""
     try:
         parsed = ip_address(host)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a page makes of a status document: bars, signs, buttons, spans. Pure; its sentences are the document's own."""
+"""View models of a status document: icons, bars, buttons, meters. Pure functions, used by the templates."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -8,45 +8,45 @@ from zoneinfo import ZoneInfo
 from spotisync.core.durations import format_duration
 from spotisync.core.states import OVER
 from spotisync.status import messages, times
-from spotisync.web.labels import KINDS, LISTS, SIGNS, STANDING, STATES
+from spotisync.web.labels import BLOCKED_PHASES, KINDS, LISTS, SITUATIONS, STATES
 
 Document = dict[str, Any]
 
-# Of what may be used, in percent: from here on it is said with a warning.
-NEARLY: Final = 85
+# Percent of a limit from which its meter shows a warning.
+WARNING_PERCENT: Final = 85
 
 
-# ---- moments and spans ----------------------------------------------------------------------------------------------
+# ---- times and durations --------------------------------------------------------------------------------------------
 
 
-def clock(document: Document, iso: str) -> str:
-    return times.clock(document, datetime.fromisoformat(iso))
+def format_time(document: Document, iso: str) -> str:
+    return times.format_time(document, datetime.fromisoformat(iso))
 
 
-def when(document: Document, iso: str) -> str:
-    """With its day, for lists that go back: `23 Nov 09:49`."""
+def format_day_and_time(document: Document, iso: str) -> str:
+    """`23 Nov 09:49`."""
     zone = ZoneInfo(document["time_zone"])
     local, today = datetime.fromisoformat(iso).astimezone(zone), times.now(document).astimezone(zone)
-    return f"{times.day(local, today)} {local:%H:%M}"
+    return f"{times.format_day(local, today)} {local:%H:%M}"
 
 
-def moment(document: Document, iso: str) -> str:
-    """To the second; with its day where that is not today."""
+def format_seconds(document: Document, iso: str) -> str:
+    """`09:49:07`, with the day if it is not today."""
     zone = ZoneInfo(document["time_zone"])
     local, today = datetime.fromisoformat(iso).astimezone(zone), times.now(document).astimezone(zone)
-    return f"{local:%H:%M:%S}" if local.date() == today.date() else f"{times.day(local, today)} {local:%H:%M:%S}"
+    return f"{local:%H:%M:%S}" if local.date() == today.date() else f"{times.format_day(local, today)} {local:%H:%M:%S}"
 
 
-def until(document: Document, iso: str) -> str:
+def format_until(document: Document, iso: str) -> str:
     return format_duration(times.seconds_until(document, datetime.fromisoformat(iso)))
 
 
-def since(document: Document, iso: str) -> str:
+def format_since(document: Document, iso: str) -> str:
     return format_duration(-times.seconds_until(document, datetime.fromisoformat(iso)))
 
 
-def took(run: Document, now: str | None = None) -> str:
-    """Until now, if it goes on; without a now, nothing is said of that."""
+def format_run_time(run: Document, now: str | None = None) -> str:
+    """Duration of a run; of an unfinished one until `now`, or empty without it."""
     ended = times.parse(run["completed_at"] or now)
     return format_duration((ended - datetime.fromisoformat(run["started_at"])).total_seconds()) if ended else ""
 
@@ -55,63 +55,65 @@ def took(run: Document, now: str | None = None) -> str:
 
 
 @dataclass(frozen=True)
-class Sign:
-    look: str
-    icon: str
-    moves: bool = False
+class StateIcon:
+    """`style` is a status, which is the CSS class for its colour."""
+
+    style: str
+    name: str
+    spins: bool = False
 
 
-def sign(document: Document) -> Sign:
+def get_icon(document: Document) -> StateIcon:
     if document["account_status"] == "needs_login":
-        return Sign("failed", "failed")
-    found = messages.situation(document)
-    look, icon = SIGNS.get(found, (found, found))
-    return Sign(look, icon, moves=look == "in_progress")
+        return StateIcon("failed", "failed")
+    situation = messages.get_situation(document)
+    style, name = SITUATIONS.get(situation, (situation, situation))
+    return StateIcon(style, name, spins=style == "in_progress")
 
 
-def headline(document: Document) -> str:
-    """The sentence without the time that is left, where a countdown below it shows that."""
-    said: str = document["message"]
+def get_headline(document: Document) -> str:
+    """The message without the remaining time, which the countdown shows."""
+    message: str = document["message"]
     if document["waiting_until"]:
-        return said.replace(f" ({until(document, document['waiting_until'])})", "", 1)
-    return said
+        return message.replace(f" ({format_until(document, document['waiting_until'])})", "", 1)
+    return message
 
 
-def announcement(document: Document) -> str:
-    """For who hears the page: what has become different, not each number."""
-    match messages.situation(document):
-        case "going":
+def get_announcement(document: Document) -> str:
+    """A message for screen readers that changes with the state but not with every number."""
+    match messages.get_situation(document):
+        case "running":
             return f"{messages.DOING[document['current_phase']]}."
-        case "parked" | "waiting":
-            return f"Waiting for Spotify until {clock(document, document['waiting_until'])}."
+        case "paused" | "waiting":
+            return f"Waiting for Spotify until {format_time(document, document['waiting_until'])}."
         case "retrying":
-            return "Trying again after a failure."
-        case "orphaned":
-            return "Its worker is gone; another one goes on."
+            return "Retrying after an error."
+        case "worker_lost":
+            return "The worker was lost; another worker will continue."
         case "unclaimed":
-            return "It waits for a worker."
+            return "Waiting for a worker."
         case "finishing":
             return "Finishing."
-    return headline(document)
+    return get_headline(document)
 
 
 def is_over(run: Document) -> bool:
     return run["status"] in OVER
 
 
-def simply_goes(document: Document) -> bool:
-    """Or went well: then there is no need to say what is safe."""
-    return messages.situation(document) in {"going", "finishing", "success"}
+def is_going_well(document: Document) -> bool:
+    """True while running and after success: no need to say what is stored."""
+    return messages.get_situation(document) in {"running", "finishing", "success"}
 
 
-def name(run: Document) -> str:
+def get_run_title(run: Document) -> str:
     return f"{KINDS[run['sync_type']]} of {run['account']}"
 
 
-def to_do(document: Document) -> str | None:
-    """What a person has to do, if anything."""
-    said: str = document["to_do"]
-    return None if said.startswith("Nothing") else said
+def get_to_do(document: Document) -> str | None:
+    """Return None if the user need not do anything."""
+    to_do: str = document["to_do"]
+    return None if to_do.startswith("Nothing") else to_do
 
 
 # ---- bars -----------------------------------------------------------------------------------------------------------
@@ -119,17 +121,17 @@ def to_do(document: Document) -> str | None:
 
 @dataclass(frozen=True)
 class Bar:
-    """One phase. No percentage: how much there is in all is not known yet."""
+    """Progress of a phase. `percent` is None while the total is unknown."""
 
     label: str
     status: str
-    word: str
+    state: str
     amount: str
     percent: float | None
-    more: str
+    details: str
 
     @property
-    def moves(self) -> bool:
+    def is_indeterminate(self) -> bool:
         return self.percent is None and self.status == "in_progress"
 
     @property
@@ -139,64 +141,66 @@ class Bar:
     @property
     def valuetext(self) -> str:
         share = "" if self.percent is None else f"{self.percent:.0f}%"
-        return ", ".join(filter(None, (self.amount, share, self.word)))
+        return ", ".join(filter(None, (self.amount, share, self.state)))
 
 
-def bars(document: Document) -> list[Bar]:
-    return [_bar(document, label, phase) for label, phase in document["phases"].items()]
+def get_bars(document: Document) -> list[Bar]:
+    return [_build_bar(document, label, phase) for label, phase in document["phases"].items()]
 
 
-def _bar(document: Document, label: str, phase: Document) -> Bar:
-    stands = phase["status"] in {"in_progress", "rate_limited"} and STANDING.get(messages.situation(document))
+def _build_bar(document: Document, label: str, phase: Document) -> Bar:
+    is_started = phase["status"] in {"in_progress", "rate_limited"}
+    details = (_format_rate(phase), _format_deferred(phase), _format_eta(document, phase), _get_error(phase))
+    blocked = BLOCKED_PHASES.get(messages.get_situation(document)) if is_started else None
     percent = 100.0 if phase["status"] == "success" else phase["percent_complete"]
     return Bar(
         label.capitalize(),
-        "rate_limited" if stands else phase["status"],
-        stands or _word(phase),
-        _amount(phase),
+        "rate_limited" if blocked else phase["status"],
+        blocked or _get_state(phase),
+        _format_amount(phase),
         None if percent is None else min(100.0, float(percent)),
-        " · ".join(filter(None, (_rate(phase), _later(phase), _when_done(document, phase), _stumbled(phase)))),
+        " · ".join(filter(None, details)),
     )
 
 
-def _word(phase: Document) -> str:
+def _get_state(phase: Document) -> str:
     if phase["status"] == "in_progress" and phase["failures"]:
-        return "trying again"
+        return "retrying"
     return STATES[phase["status"]]
 
 
-def _amount(phase: Document) -> str:
-    """`1,247 of 3,500`; more than was expected is said as such."""
+def _format_amount(phase: Document) -> str:
+    """`1,247 of 3,500`."""
     done, total = phase["items_processed"], phase["total_items"]
     if phase["status"] == "pending" and not done:
         return ""
     if total is None or phase["status"] == "success":
         return f"{done:,}"
-    return f"{done:,} of {total:,}" if done <= total else f"{done:,}, {total:,} were expected"
+    return f"{done:,} of {total:,}" if done <= total else f"{done:,} ({total:,} expected)"
 
 
-def _rate(phase: Document) -> str:
+def _format_rate(phase: Document) -> str:
     busy = phase.get("busy_seconds") or 0
     if phase["status"] != "in_progress" or busy < 1 or not phase["items_processed"]:
         return ""
-    return f"about {phase['items_processed'] / busy:,.0f} a second"
+    return f"about {phase['items_processed'] / busy:,.0f} per second"
 
 
-def _later(phase: Document) -> str:
-    return f"{phase['items_deferred']:,} put off" if phase["items_deferred"] else ""
+def _format_deferred(phase: Document) -> str:
+    return f"{phase['items_deferred']:,} deferred" if phase["items_deferred"] else ""
 
 
-def _stumbled(phase: Document) -> str:
+def _get_error(phase: Document) -> str:
     error = (phase["last_error"] or "").partition("\n")[0]
     return error if phase["status"] != "success" and phase["failures"] else ""
 
 
-def _when_done(document: Document, phase: Document) -> str:
+def _format_eta(document: Document, phase: Document) -> str:
     eta = phase.get("eta")
     if not eta:
         return ""
-    earliest, latest = (clock(document, eta[each]) for each in ("earliest", "latest"))
-    return f"done at about {earliest}" if earliest == latest else f"done between {earliest} and {latest}"
+    earliest, latest = (format_time(document, eta[each]) for each in ("earliest", "latest"))
+    return f"done about {earliest}" if earliest == latest else f"done between {earliest} and {latest}"
 
 
 # ---- buttons --------------------------------------------------------------------------------------------------------
@@ -204,111 +208,115 @@ def _when_done(document: Document, phase: Document) -> str:
 
 @dataclass(frozen=True)
 class Button:
-    """Pressing it posts to `path`."""
+    """A submit button that posts to `path`."""
 
-    messages: str
+    label: str
     path: str
     icon: str
     value: str = ""
-    look: str = ""
+    style: str = ""
 
 
-FULL: Final = Button("Start a full sync", "/runs", "start", "full")
-INCREMENTAL: Final = Button("Read what has changed", "/runs", "diff", "incremental")
+FULL: Final = Button("Full sync", "/runs", "start", "full")
+INCREMENTAL: Final = Button("Sync now", "/runs", "diff", "incremental")
 
 
-def buttons(document: Document) -> list[Button]:
-    """Those that the state allows, the likeliest first."""
+def get_buttons(document: Document) -> list[Button]:
+    """Return the allowed actions, the most likely one first."""
     can = document["can"]
     found = [
-        *([cancel(can["cancel"], document)] if can["cancel"] else []),
-        *([resume(can["resume"])] if can["resume"] else []),
-        # The first sync of an account is a full one, whatever is asked for.
+        *([build_cancel_button(can["cancel"], document)] if can["cancel"] else []),
+        *([_build_resume_button(can["resume"], document)] if can["resume"] else []),
+        # The first sync of an account is always a full one.
         *([INCREMENTAL] if can["incremental"] and document["sync_id"] else []),
         *([FULL] if can["full"] else []),
     ]
-    return [replace(found[0], look="" if can["cancel"] else "primary"), *found[1:]] if found else []
+    return [replace(found[0], style="" if can["cancel"] else "primary"), *found[1:]] if found else []
 
 
-def buttons_of_run(document: Document) -> list[Button]:
-    """On its own page: only what is about this run."""
-    can = document["can"]
-    if can["cancel"] == document["sync_id"]:
-        return [cancel(document["sync_id"], document)]
-    return [replace(resume(can["resume"]), look="primary")] if can["resume"] == document["sync_id"] else []
+def get_run_buttons(document: Document) -> list[Button]:
+    """Return the buttons of the run's own page."""
+    can, sync_id = document["can"], document["sync_id"]
+    if can["cancel"] == sync_id:
+        return [build_cancel_button(sync_id, document)]
+    return [replace(_build_resume_button(sync_id, document), style="primary")] if can["resume"] == sync_id else []
 
 
-def cancel(sync_id: int, document: Document) -> Button:
-    other = "" if sync_id == document["sync_id"] else f" run {sync_id}"
-    return Button(f"Cancel{other}", f"/runs/{sync_id}/cancel", "cancelled")
+def build_cancel_button(sync_id: int, document: Document) -> Button:
+    return Button(f"Cancel{_name_other_run(sync_id, document)}", f"/runs/{sync_id}/cancel", "cancelled")
 
 
-def resume(sync_id: int) -> Button:
-    return Button(f"Resume run {sync_id}", f"/runs/{sync_id}/resume", "retry")
+def _build_resume_button(sync_id: int, document: Document) -> Button:
+    return Button(f"Resume{_name_other_run(sync_id, document)}", f"/runs/{sync_id}/resume", "retry")
 
 
-# ---- beside the run -------------------------------------------------------------------------------------------------
+def _name_other_run(sync_id: int, document: Document) -> str:
+    return "" if sync_id == document["sync_id"] else f" run {sync_id}"
 
 
-def title(documents: list[Document]) -> str:
-    """Of the window: short, for it stands on a tab."""
-    moving = [each for each in documents if messages.situation(each) in {"going", "finishing"}]
+# ---- title, history, meters -----------------------------------------------------------------------------------------
+
+
+def get_title(documents: list[Document]) -> str:
+    """Return the title of the window, short enough for a tab."""
+    running = [each for each in documents if messages.get_situation(each) in {"running", "finishing"}]
     paused = [each for each in documents if each["waiting_until"]]
-    if len(documents) == 1 and moving:
-        current = documents[0]["phases"].get(documents[0]["current_phase"]) or {}
-        share = current.get("percent_complete")
-        return f"{documents[0]['current_phase']} {share:.0f}% · spotisync" if share is not None else "going · spotisync"
+    if len(documents) == 1 and running:
+        phase = documents[0]["current_phase"]
+        percent = documents[0]["phases"].get(phase, {}).get("percent_complete")
+        return "running · spotisync" if percent is None else f"{phase} {percent:.0f}% · spotisync"
     return "paused · spotisync" if paused else "spotisync"
 
 
-def changed(run: Document) -> str:
-    """As it stands in a list: `+12 ~3`."""
+def format_changes(run: Document) -> str:
+    """`+12 ~3`: items added, updated, removed."""
     signs = (("added", "+"), ("updated", "~"), ("removed", "\N{MINUS SIGN}"))
-    said = [f"{sign}{run[f'items_{kind}']:,}" for kind, sign in signs if run[f"items_{kind}"]]
-    return " ".join(said) or ("nothing" if run["status"] == "success" else "")
+    counts = [f"{sign}{run[f'items_{kind}']:,}" for kind, sign in signs if run[f"items_{kind}"]]
+    return " ".join(counts) or ("nothing" if run["status"] == "success" else "")
 
 
 @dataclass(frozen=True)
 class Meter:
-    """So much of what may be. No percentage: nobody knows how much may be."""
+    """A number of requests; `percent` of its limit, if that is known."""
 
     label: str
-    messages: str
+    text: str
     percent: float | None = None
-    look: str = "in_progress"
+    style: str = "in_progress"
 
 
-def meters(document: Document) -> list[Meter]:
-    """Requests sent, and the room there is for more."""
+def get_meters(document: Document) -> list[Meter]:
+    """Return the requests sent and their limits."""
     calls = document.get("calls") or {}
-    window, saved, of_run = calls.get("window"), calls.get("saved"), document["api_calls"]
+    window, saved, sent = calls.get("window"), calls.get("saved"), document["api_calls"]
     return [
-        *([Meter("This run" if not is_over(document) else "The last run", f"{of_run:,}")] if of_run else []),
-        *([Meter("Saved in this run", f"{saved:,}")] if saved else []),
-        *([_meter(f"In the last {window['seconds']} s", window["used"], window["ceiling"])] if window else []),
+        *([Meter("Last run" if is_over(document) else "This run", f"{sent:,}")] if sent else []),
+        *([Meter("Calls saved in this run", f"{saved:,}")] if saved else []),
+        *([_build_meter(f"Last {window['seconds']} s", window["used"], window["ceiling"])] if window else []),
         *(
-            _meter(f"{messages.REQUESTS.get(family, family)} in 24 h".capitalize(), each["used"], each["budget"])
+            _build_meter(f"{messages.REQUESTS.get(family, family)} in 24 h".capitalize(), each["used"], each["budget"])
             for family, each in calls.get("day", {}).items()
             if each["used"] or each["budget"]
         ),
     ]
 
 
-def _meter(label: str, used: int | None, most: int | None) -> Meter:
+def _build_meter(label: str, used: int | None, limit: int | None) -> Meter:
     if used is None:
-        return Meter(label, "not known")
-    if not most:
+        return Meter(label, "unknown")
+    if not limit:
         return Meter(label, f"{used:,}")
-    share = min(100.0, 100 * used / most)
-    return Meter(label, f"{used:,} of {most:,}", share, "rate_limited" if share >= NEARLY else "in_progress")
+    percent = min(100.0, 100 * used / limit)
+    style = "rate_limited" if percent >= WARNING_PERCENT else "in_progress"
+    return Meter(label, f"{used:,} of {limit:,}", percent, style)
 
 
-def coming(document: Document) -> list[Document]:
-    """What comes by itself."""
+def get_upcoming(document: Document) -> list[Document]:
+    """Return the scheduled runs with their labels."""
     return [{**each, "label": KINDS.get(each["kind"], each["kind"])} for each in document.get("upcoming") or []]
 
 
-def fresh(document: Document) -> list[tuple[str, str]]:
-    """How old each list is."""
+def get_freshness(document: Document) -> list[tuple[str, str]]:
+    """Return for each list when it was read."""
     read = document.get("read_at") or {}
     return [(label, read[name]["words"]) for name, label in LISTS.items() if name in read]

@@ -145,7 +145,7 @@ def test_the_same_user_renews_an_ended_login(client: TestClient, rows: Store) ->
 def test_explains_errors_and_how_to_fix_them(client: TestClient, simulator: Server, rows: Store) -> None:
     assert "was denied on Spotify" in connect(client, "cancel")
     other = consent(client)
-    assert "another attempt" in message(client, client.get(re.sub("state=[^&]+", "state=x", other)))
+    assert "no login in progress" in message(client, client.get(re.sub("state=[^&]+", "state=x", other)))
     assert "not started a login" in message(client, client.get(other)), "a login attempt is valid once"
     assert "not started a login" in message(client, client.get("/accounts/callback"))
     late = consent(client)
@@ -153,8 +153,8 @@ def test_explains_errors_and_how_to_fix_them(client: TestClient, simulator: Serv
     assert "for a few minutes" in message(client, client.get(late))
     simulator.control.settings(clock_offset=0)
     simulator.control.add_fault(path=r"/v1/me/?\?", status=503, times=None)
-    assert "can't be asked just now" in connect(client)
-    assert "unknown account" in message(client, submit(client, "/accounts/connect", only="nobody")).lower()
+    assert "Spotify can't be reached" in connect(client)
+    assert "No account yet" in message(client, submit(client, "/accounts/connect", only="nobody"))
     assert statuses(rows) == {}
 
 
@@ -204,7 +204,7 @@ def test_disables_and_enables_an_account(client: TestClient, rows: Store, sweeps
     assert statuses(rows) == {"user01": "disabled"}
     assert "is enabled" in message(client, submit(client, "/accounts/enable", account="user01"))
     assert statuses(rows) == {"user01": "active"}
-    assert "no account 'x'" in message(client, submit(client, "/accounts/enable", account="x"))
+    assert "Unknown account 'x'" in message(client, submit(client, "/accounts/enable", account="x"))
     assert sweeps == [True, True]
 
 
@@ -223,7 +223,7 @@ def test_removes_an_account_with_its_data_after_a_confirmation(
     assert "is disconnected" in message(client, submit(client, "/accounts/remove", page, account="user01", sure="yes"))
     assert (statuses(rows), rows.one("SELECT count(*) FROM saved_tracks")) == ({}, 0)
     assert sweeps == [True]
-    assert "no account" in message(client, client.get("/accounts/remove?account=%00x"))
+    assert "No account yet" in message(client, client.get("/accounts/remove?account=%00x"))
 
 
 # ---- the command line, while the page has the port ------------------------------------------------------------------

@@ -75,7 +75,7 @@ def test_without_a_broker_the_run_is_stored_and_the_reply_says_so(client: TestCl
     broker.away = True
     begun = client.post("/api/sync", json=FULL)
     assert begun.status_code == 202
-    assert "starts by itself" in begun.json()["notes"][-1]
+    assert "starts automatically" in begun.json()["notes"][-1]
     assert client.get("/api/sync/status").json()["sync_id"] == begun.json()["sync_id"]
 
 

@@ -134,7 +134,8 @@ def test_redirects_a_browser_to_the_login_form_and_back(locked: TestClient) -> N
     assert locked.get("/api/sync/status").status_code == 200
     assert locked.get("/login?next=/docs").headers["Location"] == "/docs", "no login without a token"
     problem(locked.post("/logout"), 403)
-    bound = f"{locked.cookies['spotisync_form']}\0{locked.cookies['spotisync_session']}"
+    session = locked.cookies["spotisync_session"].strip('"')
+    bound = f"{locked.cookies['spotisync_form']}\0{session}"
     csrf = locked.app.state.cipher.encrypt("form", bound)  # type: ignore[attr-defined]
     out = locked.post("/logout", headers={"X-CSRF-Token": csrf})
     assert out.status_code == 303
@@ -238,7 +239,7 @@ def test_rejects_cross_site_requests(
     if allowed:
         assert answer.status_code == 202
     else:
-        assert "another site" in problem(answer, 403)["detail"]
+        assert "Cross-site" in problem(answer, 403)["detail"]
         assert store.get_run(run.id).status == "in_progress"
 
 
@@ -296,12 +297,12 @@ def test_rejects_a_body_that_is_too_long(client: TestClient) -> None:
 
 def test_every_response_has_security_headers(locked: TestClient, database: Database) -> None:
     for path in ("/login", "/nothing", "/api/sync/status", "/static/spotisync.css", "/healthz"):
-        told = locked.get(path).headers
-        assert told["X-Content-Type-Options"] == "nosniff"
-        rules = dict(rule.split(" ", 1) for rule in told["Content-Security-Policy"].split("; "))
+        security = locked.get(path).headers
+        assert security["X-Content-Type-Options"] == "nosniff"
+        rules = dict(rule.split(" ", 1) for rule in security["Content-Security-Policy"].split("; "))
         assert (rules["default-src"], rules["script-src"], rules["frame-ancestors"]) == ("'none'", "'self'", "'none'")
-        assert "unsafe" not in told["Content-Security-Policy"]
-        assert "Server" not in told
+        assert "unsafe" not in security["Content-Security-Policy"]
+        assert "Server" not in security
     assert locked.get("/login").headers["Cache-Control"] == "no-store"
     assert "immutable" in locked.get("/static/vendor/htmx-2.0.11.min.js").headers["Cache-Control"]
     assert locked.get("/static/spotisync.css").headers["Cache-Control"] == "no-cache"

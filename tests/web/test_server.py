@@ -127,7 +127,7 @@ def test_refuses_to_listen_for_other_hosts_without_a_token(make_settings: Callab
 def test_reports_a_port_in_use_with_a_remedy() -> None:
     with listen("127.0.0.1", 0) as taken, pytest.raises(Fatal, match=r"choose another port: SPOTISYNC_PORT=\d+"):
         listen("127.0.0.1", taken.getsockname()[1])
-    with pytest.raises(Fatal, match=r"of 192\.0\.2\.1 "):
+    with pytest.raises(Fatal, match=r"on 192\.0\.2\.1, "):
         listen("192.0.2.1", 0)
 
 

@@ -1,8 +1,8 @@
-"""One look at the tables for all who look on: read when something has changed, shown to each in the form it wants.
+"""Broadcast of status documents to all viewers: read once per change, rendered once per kind of event.
 
-Postgres says that something changed, never what. However many look on, and however much changes, the documents are
-read four times a second at most; and each form of them is made once, for whoever comes first. Nobody has a queue: who
-is slow finds the newest look when it comes back. While nobody looks on, nothing is read.
+Postgres notifies that something changed, not what. The documents are read at most four times a second, regardless of
+the number of viewers and changes. There are no queues: a slow viewer skips to the newest snapshot. Without viewers
+nothing is read.
 """
 
 import asyncio
@@ -21,170 +21,174 @@ from spotisync.errors import SpotisyncError, Unavailable, Unknown
 log = logging.getLogger(__name__)
 Document = dict[str, Any]
 
-PACE: Final = 0.25
-"""Seconds between two looks, at least."""
-PATIENCE: Final = 10.0
-"""... and at most, while somebody looks on: time alone changes what is to be said."""
-LONGEST_PAUSE: Final = 10.0
-"""Between two tries to reach a database that is away."""
+MIN_INTERVAL: Final = 0.25
+"""Seconds between two reads, at least."""
+MAX_INTERVAL: Final = 10.0
+"""Seconds between two reads, at most, while there are viewers: some messages change with time alone."""
+MAX_RETRY_DELAY: Final = 10.0
+"""Seconds between two attempts to connect to the database."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """One event: its kind, its data, and what tells it from one that says the same."""
+    """A server-sent event. Events with the same `key` have the same content."""
 
     kind: str
     data: str
-    mark: str
+    key: str
 
 
 @dataclass(frozen=True)
 class Renderer:
-    """A form of the documents. `make` runs in a thread, and may read; without `mark`, other data is news."""
+    """Renders documents as the data of one kind of event. `render` runs in a thread.
 
-    make: Callable[[list[Document]], str]
-    mark: Callable[[list[Document]], str] | None = None
+    Without `get_key`, data that differ are new content.
+    """
 
-    def render(self, kind: str, documents: list[Document]) -> Event:
-        data = self.make(documents)
-        return Event(kind, data, self.mark(documents) if self.mark else hashlib.sha256(data.encode()).hexdigest())
+    render: Callable[[list[Document]], str]
+    get_key: Callable[[list[Document]], str] | None = None
+
+    def create_event(self, kind: str, documents: list[Document]) -> Event:
+        data = self.render(documents)
+        return Event(kind, data, self.get_key(documents) if self.get_key else hashlib.sha256(data.encode()).hexdigest())
 
 
 @dataclass
 class Snapshot:
-    """The documents as they were read once, or why they could not be."""
+    """The documents of one read, or the error that prevented it."""
 
     documents: list[Document]
     error: Exception | None = None
-    _made: dict[tuple[str, str | None], asyncio.Future[Event]] = field(default_factory=dict)
+    _events: dict[tuple[str, str | None], asyncio.Future[Event]] = field(default_factory=dict)
 
-    async def event(self, kind: str, face: Renderer, account: str | None) -> Event:
-        """Made by whoever asks first; the others wait for that. Raises `Unknown` if there is no such account."""
+    async def get_event(self, kind: str, renderer: Renderer, account: str | None) -> Event:
+        """Render once per kind and account; concurrent callers share the result. Raises `Unknown` for the account."""
         if isinstance(self.error, SpotisyncError):
-            words = json.dumps({"detail": str(self.error)})
-            return Event("unavailable", words, words)
+            data = json.dumps({"detail": str(self.error)})
+            return Event("unavailable", data, data)
         if self.error:
             raise self.error
         chosen = filter_account(self.documents, account)
-        if (kind, account) not in self._made:
-            self._made[kind, account] = asyncio.ensure_future(anyio.to_thread.run_sync(face.render, kind, chosen))
-        return await asyncio.shield(self._made[kind, account])
+        if (kind, account) not in self._events:
+            rendering = anyio.to_thread.run_sync(renderer.create_event, kind, chosen)
+            self._events[kind, account] = asyncio.ensure_future(rendering)
+        return await asyncio.shield(self._events[kind, account])
 
 
 def filter_account(documents: list[Document], account: str | None) -> list[Document]:
     chosen = documents if account is None else [each for each in documents if each["account"] == account]
     if not chosen:
-        raise Unknown(f"there is no account {account!r}; those there are: spotisync accounts list")
+        raise Unknown(f"Unknown account {account!r}. List accounts: spotisync accounts list")
     return chosen
 
 
 class Broadcast:
-    """`read` gives the documents of all accounts; `changes` is heard for as long as `run` runs."""
+    """`read` returns the documents of all accounts; `changes` yields whenever they may have changed."""
 
     def __init__(self, read: Callable[[], list[Document]], changes: Callable[[], AsyncGenerator[None]]) -> None:
         self._read = read
         self._changes = changes
-        self._faces: dict[str, Renderer] = {}
-        self._look: Snapshot | None = None
-        self._wanted = asyncio.Event()
-        self._watched = asyncio.Event()
-        self._bell = asyncio.Event()
-        self._over = True
+        self._renderers: dict[str, Renderer] = {}
+        self._snapshot: Snapshot | None = None
+        self._read_requested = asyncio.Event()
+        self._has_viewers = asyncio.Event()
+        self._snapshot_replaced = asyncio.Event()
+        self._closed = True
         self.viewers = 0
 
     def register(
         self,
         kind: str,
-        make: Callable[[list[Document]], str],
-        mark: Callable[[list[Document]], str] | None = None,
+        render: Callable[[list[Document]], str],
+        get_key: Callable[[list[Document]], str] | None = None,
     ) -> None:
-        """Let there be events of this kind. `make` is called in a thread, once for each change and account."""
-        self._faces[kind] = Renderer(make, mark)
+        """Add a kind of event. See `Renderer`."""
+        self._renderers[kind] = Renderer(render, get_key)
 
     def has_kind(self, kind: str) -> bool:
-        return kind in self._faces
+        return kind in self._renderers
 
     async def subscribe(self, kind: str, account: str | None = None) -> AsyncGenerator[Event]:
-        """What there is now, and then whenever that is something else. Ends with the program, or with the account.
+        """Yield the current event, then one for each change, until the broadcast is closed.
 
-        Until the first one, it raises what keeps it from being said.
+        Raises `Unknown` once the account no longer exists. An error before the first event is raised.
         """
-        if self._over:
-            raise Unavailable("nothing is heard from the database yet, or no more")
-        self._enter()
+        if self._closed:
+            raise Unavailable("no connection to the database's notifications")
+        self._add_viewer()
         try:
-            look, last = None, ""
-            while look := await self._after(look):
-                if look.error and not last:
-                    raise look.error
-                said = await look.event(kind, self._faces[kind], account)
-                if said.mark != last:
-                    last = said.mark
-                    yield said
+            snapshot, last_key = None, ""
+            while snapshot := await self._wait_for_snapshot(snapshot):
+                if snapshot.error and not last_key:
+                    raise snapshot.error
+                event = await snapshot.get_event(kind, self._renderers[kind], account)
+                if event.key != last_key:
+                    last_key = event.key
+                    yield event
         finally:
-            self._leave()
+            self._remove_viewer()
 
     def close(self) -> None:
-        """Let all who look on go: before the server waits for them."""
-        self._over = True
-        self._bell.set()
+        """End all subscriptions."""
+        self._closed = True
+        self._snapshot_replaced.set()
 
     async def run(self) -> None:
-        """Listen, and look, until cancelled."""
-        self._over = False
+        """Listen for changes and read the documents until cancelled."""
+        self._closed = False
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen())
-            tasks.create_task(self._keep_looking())
+            tasks.create_task(self._read_changes())
 
-    def _enter(self) -> None:
+    def _add_viewer(self) -> None:
         if not self.viewers:
-            self._look = None  # what was kept for others may be old
-            self._wanted.set()
+            self._snapshot = None  # it may be out of date
+            self._read_requested.set()
         self.viewers += 1
-        self._watched.set()
+        self._has_viewers.set()
 
-    def _leave(self) -> None:
+    def _remove_viewer(self) -> None:
         self.viewers -= 1
         if not self.viewers:
-            self._watched.clear()
+            self._has_viewers.clear()
 
-    async def _after(self, look: Snapshot | None) -> Snapshot | None:
-        """The newest one, if that is another one, or the next. None: it is over."""
-        while not self._over and (self._look is None or self._look is look):
-            await self._bell.wait()
-        return None if self._over else self._look
+    async def _wait_for_snapshot(self, last: Snapshot | None) -> Snapshot | None:
+        """Return the newest snapshot as soon as it differs from `last`, or None once the broadcast is closed."""
+        while not self._closed and (self._snapshot is None or self._snapshot is last):
+            await self._snapshot_replaced.wait()
+        return None if self._closed else self._snapshot
 
-    async def _keep_looking(self) -> None:
+    async def _read_changes(self) -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), PATIENCE)
-            await self._watched.wait()
-            self._wanted.clear()
-            self._show(await self._look_now())
-            await asyncio.sleep(PACE)
+                await asyncio.wait_for(self._read_requested.wait(), MAX_INTERVAL)
+            await self._has_viewers.wait()
+            self._read_requested.clear()
+            self._replace_snapshot(await self._read_snapshot())
+            await asyncio.sleep(MIN_INTERVAL)
 
-    async def _look_now(self) -> Snapshot:
+    async def _read_snapshot(self) -> Snapshot:
         try:
             return Snapshot(await anyio.to_thread.run_sync(self._read, abandon_on_cancel=True))
-        except Exception as error:  # noqa: BLE001 (whoever looks on is told)
+        except Exception as error:  # noqa: BLE001 (raised or shown in each subscription)
             return Snapshot([], error)
 
-    def _show(self, look: Snapshot) -> None:
-        self._look = look
-        bell, self._bell = self._bell, asyncio.Event()
-        bell.set()
+    def _replace_snapshot(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        replaced, self._snapshot_replaced = self._snapshot_replaced, asyncio.Event()
+        replaced.set()
 
     async def _listen(self) -> None:
-        """Whenever it begins to listen again, what happened meanwhile is a change."""
-        pause = 0.0
+        """Reconnect with backoff. `changes` yields once when it connects, so nothing in between is missed."""
+        delay = 0.0
         while True:
             try:
-                async with aclosing(self._changes()) as heard:
-                    async for _ in heard:
-                        pause = 0.0
-                        self._wanted.set()
+                async with aclosing(self._changes()) as changes:
+                    async for _ in changes:
+                        delay = 0.0
+                        self._read_requested.set()
             except Unavailable as error:
-                if not pause:
-                    log.warning("%s; it is tried again", error)
-            pause = min(LONGEST_PAUSE, 2 * pause + 0.5)
-            await asyncio.sleep(pause)
+                if not delay:
+                    log.warning("%s; reconnecting", error)
+            delay = min(MAX_RETRY_DELAY, 2 * delay + 0.5)
+            await asyncio.sleep(delay)

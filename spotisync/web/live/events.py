@@ -1,9 +1,11 @@
-"""Server-sent events: one listener a process, however many look on."""
+"""Server-sent events of the status document, for the API and the pages."""
 
 import asyncio
+import hashlib
+import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -12,44 +14,68 @@ from starlette.requests import Request
 from spotisync import status
 from spotisync.errors import Unknown
 from spotisync.status import Document
-from spotisync.store import notify_channel as store
+from spotisync.store import notify_channel
 from spotisync.sync import Context
-from spotisync.web import documents
+from spotisync.web.dependencies import AccountFilter
 from spotisync.web.errors import problem_responses
 from spotisync.web.live.broadcast import Broadcast, Event
-from spotisync.web.parameters import OfAccount
 
 router = APIRouter()
 
-HEARTBEAT: Final = 15
-"""Seconds between comments, by which a proxy, and we, know that the other end is there."""
-AGAIN: Final = 2000
-"""Milliseconds after which a browser that has lost us comes back."""
-SENDING: Final = 30.0
-"""Seconds that one event may take to be taken; then whoever asked for it is taken for gone."""
+HEARTBEAT_SECONDS: Final = 15
+"""Interval of comments that keep the connection open and detect a client that is gone."""
+RETRY_MILLISECONDS: Final = 2000
+"""After this time a browser that lost the connection reconnects."""
+SEND_TIMEOUT_SECONDS: Final = 30.0
+"""A client that does not accept an event for this long is disconnected."""
 EXAMPLE: Final = 'event: status\\ndata: {"sync_id": 12, "account": "alice", "status": "in_progress", …}\\n\\n'
+CLOCK_FIELDS: Final = {"as_of", "seconds"}
+"""Fields that differ in each read although nothing has changed."""
+
+
+# ---- the status document as JSON ------------------------------------------------------------------------------------
+
+
+def to_json(documents: list[Document]) -> str:
+    """Return one document, or a list if there are several accounts."""
+    found = documents[0] if len(documents) == 1 else documents
+    return json.dumps(found, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def get_version_key(documents: list[Document]) -> str:
+    """Return a hash of the content that is independent of the time of reading."""
+    content = json.dumps(_remove_clock_fields(documents), sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def _remove_clock_fields(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _remove_clock_fields(each) for key, each in value.items() if key not in CLOCK_FIELDS}
+    return [_remove_clock_fields(each) for each in value] if isinstance(value, list) else value
+
+
+# ---- the broadcast --------------------------------------------------------------------------------------------------
 
 
 def get_broadcast(app: FastAPI) -> Broadcast:
-    found: Broadcast = app.state.hub
+    found: Broadcast = app.state.broadcast
     return found
 
 
 def install(app: FastAPI) -> None:
-    """Make the hub, at which the rooms then register what they show."""
-    sync: Context = app.state.sync
+    """Create the broadcast. Pages register their own kinds of event with it."""
+    context: Context = app.state.context
 
     def read() -> list[Document]:
-        with sync.database.begin() as connection:
-            return status.documents(connection, sync.settings)
+        with context.database.begin() as connection:
+            return status.documents(connection, context.settings)
 
-    app.state.hub = Broadcast(read, lambda: store.listen(sync.settings.database))
-    get_broadcast(app).register("status", documents.as_json, documents.version_key)
+    app.state.broadcast = Broadcast(read, lambda: notify_channel.listen(context.settings.database))
+    get_broadcast(app).register("status", to_json, get_version_key)
 
 
 @asynccontextmanager
-async def listening(app: FastAPI) -> AsyncIterator[None]:
-    """Hear of changes while the application runs."""
+async def run_broadcast(app: FastAPI) -> AsyncIterator[None]:
     task = asyncio.create_task(get_broadcast(app).run())
     try:
         yield
@@ -61,50 +87,50 @@ async def listening(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def stream(request: Request, kind: str, account: str | None) -> EventSourceResponse:
-    """The hub's events of this kind, as an answer. Raises what keeps the first one from being said."""
-    said = get_broadcast(request.app).subscribe(kind, account)
+    """Stream events of this kind. An error before the first event is raised."""
+    events = get_broadcast(request.app).subscribe(kind, account)
     try:
-        first = await anext(said, None)
+        first = await anext(events, None)
     except BaseException:
-        await said.aclose()
+        await events.aclose()
         raise
-    return EventSourceResponse(_told(first, said), ping=HEARTBEAT, sep="\n", send_timeout=SENDING)
+    messages = _format_events(first, events)
+    return EventSourceResponse(messages, ping=HEARTBEAT_SECONDS, sep="\n", send_timeout=SEND_TIMEOUT_SECONDS)
 
 
-async def _told(first: Event | None, later: AsyncGenerator[Event]) -> AsyncIterator[ServerSentEvent]:
-    """A browser may name the last event that it has seen: it makes no difference, since each one says all."""
+async def _format_events(first: Event | None, later: AsyncGenerator[Event]) -> AsyncIterator[ServerSentEvent]:
+    """A browser's Last-Event-ID is ignored, since each event has the whole state."""
     async with aclosing(later):
         if first:
-            yield ServerSentEvent(first.data, event=first.kind, retry=AGAIN, sep="\n")
-        with suppress(Unknown):  # its account has been removed
-            async for said in later:
-                yield ServerSentEvent(said.data, event=said.kind, sep="\n")
+            yield ServerSentEvent(first.data, event=first.kind, retry=RETRY_MILLISECONDS, sep="\n")
+        with suppress(Unknown):  # the account has been removed
+            async for event in later:
+                yield ServerSentEvent(event.data, event=event.kind, sep="\n")
 
 
 @router.get(
     "/api/sync/events",
     tags=["sync"],
-    summary="The status document whenever it changes",
+    summary="Stream the status document",
     response_class=EventSourceResponse,
     responses={
         200: {
-            "description": "Server-sent events, named `status`",
+            "description": "Server-sent events of type `status`",
             "content": {"text/event-stream": {"schema": {"type": "string"}, "example": EXAMPLE}},
         },
         **problem_responses(404, 422, 503),
     },
 )
-async def events(request: Request, account: OfAccount = None) -> EventSourceResponse:
-    """The data of each event is what `GET /api/sync/status` answers. It begins with how it stands now.
+async def stream_status(request: Request, account: AccountFilter = None) -> EventSourceResponse:
+    """Sends the response of `GET /api/sync/status` at once and after each change.
 
-    While the database is away there is an event `unavailable`, whose data says why in its `detail`.
+    While the database can't be reached, an event `unavailable` gives the reason in `detail`.
     """
     return await stream(request, "status", account)
 
 
 @router.get("/events/{kind}", include_in_schema=False)
-async def events_of_a_page(request: Request, kind: str, account: OfAccount = None) -> EventSourceResponse:
-    """What a room has registered at the hub, by its name."""
+async def stream_page_events(request: Request, kind: str, account: AccountFilter = None) -> EventSourceResponse:
     if not get_broadcast(request.app).has_kind(kind):
-        raise Unknown(f"there are no events {kind!r}")
+        raise Unknown(f"Unknown kind of events {kind!r}.")
     return await stream(request, kind, account)

@@ -1,6 +1,6 @@
-"""So many requests at a time.
+"""A limit on concurrent requests.
 
-Each may hold two connections of the pool, and while it waits for the second one it holds the first.
+A request may hold two connections of the pool, and holds the first while it waits for the second.
 """
 
 import asyncio
@@ -9,10 +9,10 @@ from typing import Final
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-AT_A_TIME: Final = 8
-"""Fewer than there are connections, so that whoever waits for one gets it."""
+MAX_CONCURRENT: Final = 8
+"""Less than the size of the connection pool, so that a request that waits for its second connection gets it."""
 
-FREE: Final = {"/api/sync/events", "/healthz", "/readyz", "/metrics", "/login"}
+UNLIMITED_PATHS: Final = {"/api/sync/events", "/healthz", "/readyz", "/metrics", "/login"}
 
 
 def install(app: FastAPI) -> None:
@@ -22,19 +22,19 @@ def install(app: FastAPI) -> None:
 class ConcurrencyLimit:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._free = asyncio.Semaphore(AT_A_TIME)
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _asks_for_no_turn(scope["path"]):
+        if scope["type"] != "http" or _is_unlimited(scope["path"]):
             await self._app(scope, receive, send)
             return
-        async with self._free:
+        async with self._slots:
             await self._app(scope, receive, send)
 
 
-def _asks_for_no_turn(path: str) -> bool:
-    """What streams stays for long, who is slow to send a login is a stranger, and a probe is to answer whatever hangs.
+def _is_unlimited(path: str) -> bool:
+    """Streams last long, an unauthenticated client may send its login slowly, and health checks must always answer.
 
-    The probes' questions wait for a connection of their own, each for one, and no request waits for them for long.
+    A health check holds one connection at most, and only briefly.
     """
-    return path.startswith(("/static/", "/events/")) or path in FREE
+    return path.startswith(("/static/", "/events/")) or path in UNLIMITED_PATHS

@@ -1,4 +1,4 @@
-"""What every answer tells the browser not to do."""
+"""Security and cache headers of every response."""
 
 from typing import Final
 from urllib.parse import urlsplit
@@ -7,14 +7,14 @@ from starlette.datastructures import MutableHeaders
 
 from spotisync.settings import Settings
 
-# Where Spotify keeps covers, mosaics of playlists and pictures of people.
-PICTURES: Final = (
+# Hosts of Spotify's cover images, playlist mosaics and profile pictures.
+IMAGE_HOSTS: Final = (
     "https://i.scdn.co",
     "https://mosaic.scdn.co",
     "https://image-cdn-ak.spotifycdn.com",
     "https://image-cdn-fa.spotifycdn.com",
 )
-ALWAYS: Final = {
+SECURITY_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
@@ -25,28 +25,28 @@ ALWAYS: Final = {
 
 
 def add_security_headers(headers: MutableHeaders, settings: Settings, path: str = "") -> None:
-    for name, value in ALWAYS.items():
+    for name, value in SECURITY_HEADERS.items():
         headers[name] = value
     headers["Content-Security-Policy"] = content_security_policy(settings)
-    headers.setdefault("Cache-Control", _kept(path))
+    headers.setdefault("Cache-Control", _get_cache_control(path))
 
 
-def _kept(path: str) -> str:
-    """What others made has its version in its name, so that it never changes; what tells of a library is not kept."""
+def _get_cache_control(path: str) -> str:
+    """Vendored files have their version in the name and never change; pages with library data are not cached."""
     if path.startswith("/static/vendor/"):
         return "public, max-age=31536000, immutable"
     return "no-cache" if path.startswith("/static/") else "no-store"
 
 
 def content_security_policy(settings: Settings) -> str:
-    """Nothing but what is ours: no inline script, no inline style. A form may lead on to Spotify's login."""
+    """Allow our own files only: no inline scripts or styles. A form may redirect to Spotify's login."""
     accounts = urlsplit(settings.spotify_accounts_url)
     rules = {
         "default-src": "'none'",
         "script-src": "'self'",
         "style-src": "'self'",
         "font-src": "'self'",
-        "img-src": f"'self' data: {' '.join(PICTURES)}",
+        "img-src": f"'self' data: {' '.join(IMAGE_HOSTS)}",
         "connect-src": "'self'",
         "manifest-src": "'self'",
         "form-action": f"'self' {accounts.scheme}://{accounts.netloc}",

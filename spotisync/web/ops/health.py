@@ -1,13 +1,16 @@
-"""Is it alive, is it ready, what does it count: for who runs it."""
+"""Liveness, readiness and Prometheus metrics."""
 
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
-from fastapi import APIRouter, Request, Response
+from celery import Celery
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from kombu import Connection, Queue
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
@@ -19,21 +22,48 @@ from spotisync.status import metrics as gauges
 from spotisync.store import migrate
 from spotisync.store.database import get_server_version
 from spotisync.sync import Context
-from spotisync.web import broker
-from spotisync.web.bounded import SingleFlight
-from spotisync.web.dependencies import Using
+from spotisync.web.dependencies import ContextDep
+from spotisync.web.errors import problem_responses
 from spotisync.web.ops import metrics
 
-router = APIRouter(tags=["probes"])
+router = APIRouter(tags=["health"])
 READY_SECONDS: Final = 2.0
-# Prometheus itself waits for ten.
 SCRAPE_SECONDS: Final = 5.0
+"""Less than Prometheus' default timeout of 10 s."""
+BROKER_SECONDS: Final = 1.5
 Check = dict[str, Any]
+T = TypeVar("T")
+
+
+class SingleFlight(Generic[T]):
+    """Runs a function in a thread, one call at a time; concurrent callers share the result.
+
+    A server that hangs therefore blocks one thread, however often it is asked.
+    """
+
+    def __init__(self, function: Callable[[], T]) -> None:
+        self._function = function
+        self._lock = threading.Lock()
+        self._current: Future[T] | None = None
+
+    def start(self) -> "Future[T]":
+        with self._lock:
+            if self._current is None or self._current.done():
+                self._current = Future()
+                # A daemon thread, so that a server that never answers does not keep this process from exiting.
+                threading.Thread(target=self._run, args=(self._current,), daemon=True).start()
+            return self._current
+
+    def _run(self, future: "Future[T]") -> None:
+        try:
+            future.set_result(self._function())
+        except Exception as error:  # noqa: BLE001 (raised by the future's result())
+            future.set_exception(error)
 
 
 @dataclass(frozen=True)
 class HealthChecks:
-    """One of each for a process, so that a server that is frozen holds one thread for each question and no more."""
+    """The calls to other servers, shared by all requests of this process."""
 
     database: SingleFlight[str]
     migrations: SingleFlight[tuple[str | None, str | None]]
@@ -42,140 +72,155 @@ class HealthChecks:
     metrics: SingleFlight[metrics.Scrape]
 
     @classmethod
-    def of(cls, context: Context) -> "HealthChecks":
-        queues = SingleFlight(lambda: broker.queue_lengths(celery))
+    def create(cls, context: Context) -> "HealthChecks":
+        queues = SingleFlight(lambda: get_queue_lengths(celery))
         return cls(
-            SingleFlight(lambda: _version(context)),
-            SingleFlight(lambda: _migrations(context)),
-            SingleFlight(lambda: broker.ping_broker(celery)),
+            SingleFlight(lambda: _get_server_version(context)),
+            SingleFlight(lambda: _get_revisions(context)),
+            SingleFlight(lambda: ping_broker(celery)),
             queues,
-            SingleFlight(lambda: _read(context, queues)),
+            SingleFlight(lambda: _read_metrics(context, queues)),
         )
 
 
-def _probes(request: Request, context: Context) -> HealthChecks:
-    found: HealthChecks | None = getattr(request.app.state, "probes", None)
-    if found is None:
-        found = request.app.state.probes = HealthChecks.of(context)
-    return found
+def install(app: FastAPI) -> None:
+    app.state.health = HealthChecks.create(app.state.context)
 
 
-@router.get("/healthz", summary="Is it alive?")
+@router.get("/healthz", summary="Liveness")
 async def healthz() -> dict[str, str]:
-    """This process answers. It asks nobody: a restart would not bring a server back."""
+    """Succeeds while this process serves requests. Other servers are not checked: a restart would not fix them."""
     return {"status": "ok"}
 
 
-# ---- ready ----------------------------------------------------------------------------------------------------------
+# ---- readiness ------------------------------------------------------------------------------------------------------
 
 
 @router.get(
-    "/readyz", summary="Is it ready?", responses={503: {"description": "One of them is not; each says what to do."}}
+    "/readyz", summary="Readiness", responses={503: {"description": "A check failed; each one says how to fix it."}}
 )
-def readyz(request: Request, context: Using) -> JSONResponse:
-    """Whether the database and the broker answer, and the tables are those of this version. Within two seconds."""
-    checks = run_checks(_probes(request, context), context.settings)
+def readyz(request: Request, context: ContextDep) -> JSONResponse:
+    """Checks database, schema version and broker. Answers within about two seconds."""
+    checks = run_checks(request.app.state.health, context.settings)
     is_ready = all(check["ok"] for check in checks.values())
     document = {"status": "ready" if is_ready else "not ready", "checks": checks}
     return JSONResponse(document, 200 if is_ready else 503, headers={"Cache-Control": "no-store"})
 
 
-def run_checks(probes: HealthChecks, settings: Settings) -> dict[str, Check]:
+def run_checks(health: HealthChecks, settings: Settings) -> dict[str, Check]:
     deadline = time.monotonic() + READY_SECONDS
-    version, tables, answered = probes.database.ask(), probes.migrations.ask(), probes.broker.ask()
-    database = _check(version, deadline, hints.database_hint(embedded=settings.embedded_postgres))
+    version, revisions, broker = health.database.start(), health.migrations.start(), health.broker.start()
+    database = _wait_for(version, deadline, hints.database_hint(embedded=settings.embedded_postgres))
     if database["ok"]:
         database["says"] = f"PostgreSQL {version.result()}"
     return {
         "database": database,
-        "migrations": _tables(tables, deadline, database),
-        "broker": _check(answered, deadline, hints.BROKER),
+        "migrations": _check_revisions(revisions, deadline, database),
+        "broker": _wait_for(broker, deadline, hints.BROKER),
     }
 
 
-def _check(asked: "Future[Any]", deadline: float, cure: str) -> Check:
+def _wait_for(future: "Future[Any]", deadline: float, hint: str) -> Check:
     try:
-        asked.result(max(0.0, deadline - time.monotonic()))
+        future.result(max(0.0, deadline - time.monotonic()))
     except TimeoutError:
-        return {"ok": False, "says": f"no answer within {READY_SECONDS:.0f} seconds", "cure": cure}
+        return {"ok": False, "says": f"no answer within {READY_SECONDS:.0f} s", "cure": hint}
     except Unavailable as error:
-        return {"ok": False, "says": str(error), "cure": cure}
-    except Exception as error:  # noqa: BLE001 (each transport has its own kinds)
-        # Not its text: that may hold an address with a password.
-        return {"ok": False, "says": f"it can't be reached ({type(error).__name__})", "cure": cure}
-    return {"ok": True, "says": "it answers"}
+        return {"ok": False, "says": str(error), "cure": hint}
+    except Exception as error:  # noqa: BLE001 (each broker transport raises its own errors)
+        # The error's text is omitted: it may contain a URL with a password.
+        return {"ok": False, "says": f"can't be reached ({type(error).__name__})", "cure": hint}
+    return {"ok": True, "says": "reachable"}
 
 
-def _tables(asked: "Future[tuple[str | None, str | None]]", deadline: float, database: Check) -> Check:
+def _check_revisions(future: "Future[tuple[str | None, str | None]]", deadline: float, database: Check) -> Check:
     if not database["ok"]:
-        return {"ok": False, "says": "not known while the database is away", "cure": database["cure"]}
-    found = _check(asked, deadline, hints.MIGRATE)
-    if not found["ok"]:
-        return found
-    there, needed = asked.result()
-    if there != needed:
-        says = f"at {there or 'nothing'}, this version needs {needed}"
+        return {"ok": False, "says": "unknown while the database can't be reached", "cure": database["cure"]}
+    check = _wait_for(future, deadline, hints.MIGRATE)
+    if not check["ok"]:
+        return check
+    current, needed = future.result()
+    if current != needed:
+        says = f"the schema is at {current or 'no revision'}, this version needs {needed}"
         return {"ok": False, "says": says, "cure": hints.MIGRATE}
-    return {"ok": True, "says": f"at {there}, as this version needs them"}
+    return {"ok": True, "says": f"at {current}, the revision of this version"}
 
 
-def _version(context: Context) -> str:
+def _get_server_version(context: Context) -> str:
     with context.database.begin() as connection:
         gauges.limit_statement_time(connection, READY_SECONDS)
         return get_server_version(connection)
 
 
-def _migrations(context: Context) -> tuple[str | None, str | None]:
+def _get_revisions(context: Context) -> tuple[str | None, str | None]:
     with context.database.begin() as connection:
         gauges.limit_statement_time(connection, READY_SECONDS)
         return migrate.get_current_revision(connection), migrate.get_needed_revision()
 
 
-# ---- what it counts -------------------------------------------------------------------------------------------------
+# ---- the broker -----------------------------------------------------------------------------------------------------
 
 
-@router.get(
-    "/metrics",
-    summary="What it counts, for Prometheus",
-    response_class=Response,
-    responses={503: {"description": "The database does not answer."}},
-)
-def get_metrics(request: Request, context: Using) -> Response:
-    """For Prometheus, in the format that it asks for."""
+def ping_broker(app: Celery) -> None:
+    """Raises an error of the broker's transport if it does not answer."""
+    with _connect(app) as connection, connection.channel():
+        pass
+
+
+def get_queue_lengths(app: Celery) -> dict[str, int]:
+    """Return the number of messages that no worker has received yet, by queue."""
+    with _connect(app) as connection:
+        return {queue.name: _get_queue_length(connection, queue.name) for queue in app.conf.task_queues}
+
+
+def _connect(app: Celery) -> Connection:
+    options = {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}
+    return app.connection_for_read(connect_timeout=BROKER_SECONDS, transport_options=options)
+
+
+def _get_queue_length(connection: Connection, name: str) -> int:
+    # A missing queue is empty in Redis, and closes the channel in RabbitMQ.
+    missing: tuple[Any, ...] = connection.channel_errors
     try:
-        reading = _probes(request, context).metrics.ask().result(SCRAPE_SECONDS)
-    except (TimeoutError, Unavailable) as error:
-        return _away(
-            str(error) or f"the database does not answer within {SCRAPE_SECONDS:.0f} seconds", context.settings
-        )
-    encode, content_type = _encoder(request.headers.get("Accept", ""))
-    return Response(encode(reading), media_type=content_type)
+        with connection.channel() as channel:
+            declared: Any = Queue(name, channel=channel).queue_declare(passive=True)
+            return int(declared.message_count)
+    except missing:
+        return 0
 
 
-def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
-    """One that there is, whatever is asked for: a version that is no number trips prometheus_client."""
+# ---- metrics --------------------------------------------------------------------------------------------------------
+
+
+@router.get("/metrics", summary="Metrics for Prometheus", response_class=Response, responses={**problem_responses(503)})
+def get_metrics(request: Request) -> Response:
+    """In the Prometheus text format or in OpenMetrics, as requested by the scraper."""
+    try:
+        scrape = request.app.state.health.metrics.start().result(SCRAPE_SECONDS)
+    except TimeoutError:
+        raise Unavailable(f"the database does not answer within {SCRAPE_SECONDS:.0f} s") from None
+    encode, content_type = _choose_encoder(request.headers.get("Accept", ""))
+    return Response(encode(scrape), media_type=content_type)
+
+
+def _choose_encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    """prometheus_client fails on a version that is not a number; such a scraper gets the default format."""
     try:
         return choose_encoder(accept)
     except (TypeError, ValueError):
         return choose_encoder("")
 
 
-def _away(why: str, settings: Settings) -> JSONResponse:
-    cure = hints.database_hint(embedded=settings.embedded_postgres)
-    problem = {"type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": f"{why}; {cure}"}
-    return JSONResponse(problem, 503, media_type="application/problem+json")
-
-
-def _read(context: Context, queues: SingleFlight[dict[str, int]]) -> metrics.Scrape:
-    lengths = _lengths(queues.ask())
+def _read_metrics(context: Context, queues: SingleFlight[dict[str, int]]) -> metrics.Scrape:
+    lengths = _wait_for_lengths(queues.start())
     with context.database.begin() as connection:
         gauges.limit_statement_time(connection, SCRAPE_SECONDS)
         return metrics.read(connection, context.settings.require_client_id(), lengths)
 
 
-def _lengths(waiting: "Future[dict[str, int]]") -> dict[str, int] | None:
-    """None while the broker does not answer quickly: the tables are worth more than its queues."""
+def _wait_for_lengths(future: "Future[dict[str, int]]") -> dict[str, int] | None:
+    """Return None if the broker does not answer in time; the other metrics are still exposed."""
     try:
-        return waiting.result(broker.PATIENCE_SECONDS)
-    except Exception:  # noqa: BLE001 (each transport has its own kinds)
+        return future.result(BROKER_SECONDS)
+    except Exception:  # noqa: BLE001 (each broker transport raises its own errors)
         return None

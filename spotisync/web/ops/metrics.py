@@ -1,4 +1,4 @@
-"""What is exposed to Prometheus, read from the tables at each scrape: right however many processes there are."""
+"""Prometheus metrics, read from the tables at each scrape and therefore independent of the number of processes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,48 +26,46 @@ Totals = Mapping[tuple[str, Labels], float]
 
 @dataclass(frozen=True)
 class CounterMetric:
-    """A total of the table `tallies`; each of these label values is there from the beginning, at nought."""
+    """A total of the table `tallies`. Every combination of these label values is exposed, starting at zero."""
 
     name: str
     help: str
     labels: Mapping[str, Sequence[str]]
 
 
-COUNTED: Final = (
+COUNTERS: Final = (
     CounterMetric(
         "runs",
-        "Runs that have ended, by how. One that failed, was resumed and then succeeded counts as both.",
+        "Runs that have ended, by status. A run that failed, was resumed and then succeeded counts twice.",
         {"sync_type": TYPES, "status": OVER},
     ),
     CounterMetric(
         "runs_started",
-        "Runs that were begun, by who asked for them.",
+        "Runs that were started, by trigger.",
         {"sync_type": TYPES, "trigger": ("beat", "cli", "api", "web", "task")},
     ),
-    CounterMetric(
-        "batches", "Batches that are in: their rows, counters and checkpoint are committed.", {"phase": PHASES}
-    ),
-    CounterMetric("retries", "Batches that are tried again after an error of Spotify's or of ours.", {"phase": PHASES}),
-    CounterMetric("lost_batches", "Batches taken over from a worker that was gone or too slow.", {"phase": PHASES}),
+    CounterMetric("batches", "Committed batches: rows, counters and checkpoint.", {"phase": PHASES}),
+    CounterMetric("retries", "Batches retried after an error.", {"phase": PHASES}),
+    CounterMetric("lost_batches", "Batches taken over from a worker that was lost or too slow.", {"phase": PHASES}),
     CounterMetric(
         "items",
-        "Items of a library as runs count them: read, and added, updated or removed by what was read.",
+        "Library items that runs have processed, added, updated or removed.",
         {"entity": PHASES, "change": ("processed", "added", "updated", "removed")},
     ),
-    CounterMetric("plays", "Plays that were recorded, by where they came from.", {"source": ("recent", "import")}),
+    CounterMetric("plays", "Recorded plays, by source.", {"source": ("recent", "import")}),
     CounterMetric(
         "api_calls",
-        "Web API requests by what became of them; error: no answer, or one that can't be read.",
+        "Web API requests, by outcome; error: no response or an unreadable one.",
         {"family": FAMILIES, "outcome": OUTCOMES},
     ),
     CounterMetric(
         "waits",
-        "Batches that were given back for a while; quota and rate: Spotify said so, pace: our own ceiling.",
+        "Batches delayed by a limit; quota and rate: set by Spotify, pace: SPOTISYNC_API_RATE.",
         {"family": FAMILIES, "reason": ("rate", "quota", "pace")},
     ),
     CounterMetric(
         "wait_seconds",
-        "For how long batches were told to wait when they were given back.",
+        "Total delay of these batches.",
         {"family": FAMILIES, "reason": ("rate", "quota", "pace")},
     ),
 )
@@ -75,7 +73,7 @@ COUNTED: Final = (
 
 @dataclass(frozen=True)
 class Scrape(Collector):
-    """What one scrape has read, for prometheus_client to write down in the format that was asked for."""
+    """The metrics of one scrape, as a collector that prometheus_client can encode."""
 
     metrics: Sequence[Metric]
 
@@ -84,10 +82,12 @@ class Scrape(Collector):
 
 
 def read(connection: Connection, client_id: str, queues: Mapping[str, int] | None) -> Scrape:
-    """`queues`: messages that wait, by queue; None while the broker can't say."""
+    """`queues`: number of waiting messages by queue; None while the broker does not answer."""
     totals = counters.read_totals(connection)
-    metrics: list[Metric] = [InfoMetricFamily(PREFIX + "build", "This version.", {"version": version("spotisync")})]
-    metrics.extend(_counter(counted, totals) for counted in COUNTED)
+    metrics: list[Metric] = [
+        InfoMetricFamily(PREFIX + "build", "Version of spotisync.", {"version": version("spotisync")})
+    ]
+    metrics.extend(_counter(counted, totals) for counted in COUNTERS)
     metrics.extend(_gauge(gauge, gauges.read(connection, gauge, client_id)) for gauge in gauges.GAUGES)
     if queues is not None:
         metrics.append(_gauge(QUEUES, {(name,): length for name, length in queues.items()}))
@@ -96,7 +96,7 @@ def read(connection: Connection, client_id: str, queues: Mapping[str, int] | Non
 
 QUEUES: Final = gauges.Gauge(
     "queue_messages",
-    "Messages in the broker that no worker has taken; absent while it does not answer.",
+    "Messages that no worker has received; absent while the broker does not answer.",
     ("queue",),
     "",
 )
@@ -104,9 +104,9 @@ QUEUES: Final = gauges.Gauge(
 
 def _counter(counted: CounterMetric, totals: Totals) -> Metric:
     family = CounterMetricFamily(PREFIX + counted.name, counted.help, labels=list(counted.labels))
-    met = [labels for name, labels in totals if name == counted.name]
-    # Whatever was counted is shown, foreseen or not.
-    for labels in dict.fromkeys([*product(*counted.labels.values()), *sorted(met)]):
+    # Counted label values that are not in the list above are exposed too.
+    found = sorted(labels for name, labels in totals if name == counted.name)
+    for labels in dict.fromkeys([*product(*counted.labels.values()), *found]):
         family.add_metric(labels, totals.get((counted.name, labels), 0.0))
     return family
 

@@ -1,4 +1,4 @@
-"""Accounts: connect, log in again, disconnect, delete."""
+"""The accounts page: connect, log in again, enable, disable, disconnect."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
@@ -13,185 +13,187 @@ from spotisync.store import accounts
 from spotisync.store.accounts import Account
 from spotisync.store.database import Connection
 from spotisync.sync import Context
-from spotisync.sync import accounts as enrol
-from spotisync.web.actions import Acting, SyncActions
-from spotisync.web.dependencies import Looking, Using, page
+from spotisync.sync import accounts as sync_accounts
+from spotisync.web.actions import ActionsDep, SyncActions, as_sentence
+from spotisync.web.dependencies import ConnectionDep, ContextDep
 from spotisync.web.pages.redirect_uri import CALLBACK, find_redirect_target
-from spotisync.web.security import csrf
+from spotisync.web.security.csrf import RequireCsrfToken
 from spotisync.web.security.encrypted_cookie import EncryptedCookie
+from spotisync.web.templating import render_page
 
 router = APIRouter(include_in_schema=False)
 
-# A person reads Spotify's page, and may have to find their password first.
-ATTEMPT: Final = EncryptedCookie("spotisync_login", CALLBACK, 900)
-SAID: Final = EncryptedCookie("spotisync_said", "/accounts", 120)
-NO_ATTEMPT: Final = (
-    "Spotify's answer belongs to no login that this browser has begun in the last quarter of an hour. Begin again: "
-    "the button below."
-)
-LONGEST: Final = 900
-Name = Annotated[str, Form(max_length=200)]
+# Long enough to read Spotify's page and to look up a password.
+LOGIN_COOKIE: Final = EncryptedCookie("spotisync_login", CALLBACK, 900)
+NOTICE_COOKIE: Final = EncryptedCookie("spotisync_notice", "/accounts", 120)
+NO_LOGIN: Final = "This browser has not started a login in the last 15 minutes. Start again with the button below."
+MAX_NOTICE_LENGTH: Final = 900
+AccountField = Annotated[str, Form(max_length=200)]
 
 
 @dataclass(frozen=True)
 class AccountView:
     account: Account
-    standing: oauth.LoginState
+    login: oauth.LoginState
 
     @property
-    def look(self) -> tuple[str, str, str]:
-        """The colour of a status, an icon, words."""
+    def badge(self) -> tuple[str, str, str]:
+        """CSS class, icon and label."""
         match self.account.status:
             case "active":
                 return "success", "success", "connected"
             case "needs_login":
-                return "failed", "failed", "has to log in again"
-        return "pending", "pending", "switched off"
+                return "failed", "failed", "login required"
+        return "pending", "pending", "disabled"
 
     @property
-    def lacks(self) -> list[str]:
-        return [oauth.SCOPES[scope] for scope in self.standing.missing]
+    def missing_permissions(self) -> list[str]:
+        return [oauth.SCOPES[scope] for scope in self.login.missing]
 
     @property
     def warning(self) -> str | None:
-        return _here(self.standing.warning) if self.standing.warning else None
+        return _point_to_button(self.login.warning) if self.login.warning else None
 
 
 @router.get("/accounts")
-def list_page(request: Request, connection: Looking, context: Using) -> Response:
-    said = SAID.take(request, context.vault) or {}
-    shown = page(
+def show_accounts(request: Request, connection: ConnectionDep, context: ContextDep) -> Response:
+    notice = NOTICE_COOKIE.get(request) or {}
+    response = render_page(
         request,
         "accounts.html",
-        accounts=_shown(connection),
-        returning=find_redirect_target(context.settings, request.headers.get("host", "")),
-        said=said.get("words"),
-        look=said.get("look"),
-        connected=said.get("connected"),
+        accounts=_load_accounts(connection),
+        redirect=find_redirect_target(context.settings, request.headers.get("host", "")),
+        notice=notice.get("text"),
+        level=notice.get("level"),
+        connected=notice.get("connected"),
     )
-    if said:
-        SAID.empty(shown)
-    return shown
+    if notice:
+        NOTICE_COOKIE.delete(response)
+    return response
 
 
-def _shown(connection: Connection) -> list[AccountView]:
-    standing = {each.account: each for each in accounts.login_states(connection)}
+def _load_accounts(connection: Connection) -> list[AccountView]:
+    logins = {each.account: each for each in accounts.list_login_states(connection)}
     found = accounts.list_accounts(connection)
-    return [AccountView(each, standing[each.spotify_user_id]) for each in found if each.spotify_user_id in standing]
+    return [AccountView(each, logins[each.spotify_user_id]) for each in found if each.spotify_user_id in logins]
 
 
-# ---- to Spotify and back --------------------------------------------------------------------------------------------
+# ---- login with Spotify ---------------------------------------------------------------------------------------------
 
 
 @router.get("/accounts/connect")
 def redirect_to_list() -> Response:
-    """For a link or a reload: a login begins with the button."""
+    """For links and reloads: a login is started by the button, with POST."""
     return RedirectResponse("/accounts", 303)
 
 
-@router.post("/accounts/connect", dependencies=[csrf.FromThePage])
-def connect(request: Request, context: Using, only: Name = "") -> Response:
-    """`only`: the account that logs in again; nobody else is let in."""
-    here = find_redirect_target(context.settings, request.headers.get("host", ""))
-    if here.uri is None:
+@router.post("/accounts/connect", dependencies=[RequireCsrfToken])
+def connect(request: Request, context: ContextDep, only: AccountField = "") -> Response:
+    """`only`: the account that has to log in again; the login of another account is refused."""
+    target = find_redirect_target(context.settings, request.headers.get("host", ""))
+    if target.uri is None:
         return RedirectResponse("/accounts", 303)
     try:
-        attempt = enrol.begin_login(context, here.uri, only or None)
+        attempt = sync_accounts.begin_login(context, target.uri, only or None)
     except Fatal as error:
-        return _said(request, context, _here(str(error)))
+        return _redirect_with_error(request, error)
     response = RedirectResponse(attempt.url, 303)
-    kept = {"state": attempt.state, "verifier": attempt.verifier, "uri": here.uri, "only": only or None}
-    ATTEMPT.put(request, response, context.vault, kept)
+    login = {"state": attempt.state, "verifier": attempt.verifier, "uri": target.uri, "only": only or None}
+    LOGIN_COOKIE.set(request, response, login)
     return response
 
 
 @router.get(CALLBACK)
-def callback(request: Request, context: Using) -> Response:
-    """Spotify's answer. Its address holds a code, so the browser is sent on at once."""
-    kept = ATTEMPT.take(request, context.vault)
-    if kept is None:
-        response = _said(request, context, NO_ATTEMPT)
+def callback(request: Request, context: ContextDep) -> Response:
+    """Complete the login. Always redirects, because the URL of this request contains a code."""
+    login = LOGIN_COOKIE.get(request)
+    if login is None:
+        response = _redirect_with_notice(request, NO_LOGIN)
     else:
-        response = _completed(
-            request, context, LoginAttempt("", kept["uri"], kept["state"], kept["verifier"]), kept["only"]
-        )
-        ATTEMPT.empty(response)
+        attempt = LoginAttempt("", login["uri"], login["state"], login["verifier"])
+        response = _complete_login(request, context, attempt, login["only"])
+        LOGIN_COOKIE.delete(response)
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
-def _completed(request: Request, context: Context, attempt: LoginAttempt, only: str | None) -> Response:
+def _complete_login(request: Request, context: Context, attempt: LoginAttempt, only: str | None) -> Response:
     try:
-        added = enrol.complete_login(context, attempt, str(request.url), only)
+        added = sync_accounts.complete_login(context, attempt, str(request.url), only)
     except (Fatal, Unavailable) as error:
-        return _said(request, context, _here(str(error)))
-    who = added.display_name or added.spotify_user_id
-    return _said(request, context, f"{who} is connected.", look="good", connected=added.spotify_user_id)
+        return _redirect_with_error(request, error)
+    name = added.display_name or added.spotify_user_id
+    return _redirect_with_notice(request, f"{name} is connected.", level="good", connected=added.spotify_user_id)
 
 
-# ---- on, off, gone --------------------------------------------------------------------------------------------------
+# ---- enable, disable, remove ----------------------------------------------------------------------------------------
 
 
-@router.post("/accounts/enable", dependencies=[csrf.FromThePage])
-def enable(request: Request, acts: Acting, account: Name) -> Response:
-    return _switched(request, acts, account, "active", "{} is synced again.")
+@router.post("/accounts/enable", dependencies=[RequireCsrfToken])
+def enable(request: Request, actions: ActionsDep, account: AccountField) -> Response:
+    return _set_status(request, actions, account, "active", "{} is enabled and will be synced.")
 
 
-@router.post("/accounts/disable", dependencies=[csrf.FromThePage])
-def disable(request: Request, acts: Acting, account: Name) -> Response:
-    words = "{} is switched off: nothing of it is read any more. What is stored stays."
-    return _switched(request, acts, account, "disabled", words)
+@router.post("/accounts/disable", dependencies=[RequireCsrfToken])
+def disable(request: Request, actions: ActionsDep, account: AccountField) -> Response:
+    return _set_status(request, actions, account, "disabled", "{} is disabled and no longer synced. Its data is kept.")
 
 
-def _switched(request: Request, acts: SyncActions, account: str, status: str, words: str) -> Response:
+def _set_status(request: Request, actions: SyncActions, account: str, status: str, message: str) -> Response:
     try:
-        enrol.set_status(acts.sync, account, status)
+        sync_accounts.set_status(actions.context, account, status)
     except Fatal as error:
-        return _said(request, acts.sync, _here(str(error)))
-    acts.sweep_soon()
-    return _said(request, acts.sync, words.format(account), look="good")
+        return _redirect_with_error(request, error)
+    actions.request_sweep()
+    return _redirect_with_notice(request, message.format(account), level="good")
 
 
 @router.get("/accounts/remove")
-def confirm_removal(request: Request, context: Using, account: Annotated[str, Query(max_length=200)] = "") -> Response:
-    return _asked(request, context, account)
+def confirm_removal(
+    request: Request, context: ContextDep, account: Annotated[str, Query(max_length=200)] = ""
+) -> Response:
+    return _render_confirmation(request, context, account)
 
 
-@router.post("/accounts/remove", dependencies=[csrf.FromThePage])
-def remove(request: Request, context: Using, acts: Acting, account: Name, sure: Name = "") -> Response:
+@router.post("/accounts/remove", dependencies=[RequireCsrfToken])
+def remove(request: Request, actions: ActionsDep, account: AccountField, sure: AccountField = "") -> Response:
     if sure != "yes":
-        return _asked(request, context, account, unsure=True)
+        return _render_confirmation(request, actions.context, account, unconfirmed=True)
     try:
-        enrol.remove(context, account)
+        sync_accounts.remove(actions.context, account)
     except Fatal as error:
-        return _said(request, context, _here(str(error)))
-    acts.sweep_soon()
-    return _said(request, context, f"{account} is disconnected, and what was stored of it is deleted.", look="good")
+        return _redirect_with_error(request, error)
+    actions.request_sweep()
+    return _redirect_with_notice(request, f"{account} is disconnected and its data is deleted.", level="good")
 
 
-def _asked(request: Request, context: Context, name: str, *, unsure: bool = False) -> Response:
-    """The second step: what would be deleted, by name and number."""
+def _render_confirmation(request: Request, context: Context, name: str, *, unconfirmed: bool = False) -> Response:
+    """List what would be deleted."""
     try:
         with context.database.begin() as connection:
-            found = accounts.find_account(connection, name)
-            counts = accounts.count_rows(connection, found.id)
+            account = accounts.find_account(connection, name)
+            counts = accounts.count_rows(connection, account.id)
     except Fatal as error:
-        return _said(request, context, _here(str(error)))
-    status = 400 if unsure else 200
-    return page(request, "accounts_remove.html", status_code=status, account=found, counts=counts, unsure=unsure)
+        return _redirect_with_error(request, error)
+    values = {"account": account, "counts": counts, "unconfirmed": unconfirmed}
+    return render_page(request, "accounts_remove.html", status_code=400 if unconfirmed else 200, **values)
 
 
-# ---- words ----------------------------------------------------------------------------------------------------------
+# ---- notices --------------------------------------------------------------------------------------------------------
 
 
-def _said(request: Request, context: Context, words: str, look: str = "bad", **more: Any) -> Response:
-    """Back to the list, which says so once."""
+def _redirect_with_error(request: Request, error: Exception) -> Response:
+    return _redirect_with_notice(request, _point_to_button(as_sentence(error)))
+
+
+def _redirect_with_notice(request: Request, text: str, level: str = "bad", **more: Any) -> Response:
+    """Return to the list, which shows the notice once."""
     response = RedirectResponse("/accounts", 303)
-    SAID.put(request, response, context.vault, {"words": words[:1].upper() + words[1:LONGEST], "look": look, **more})
+    NOTICE_COOKIE.set(request, response, {"text": text[:MAX_NOTICE_LENGTH], "level": level, **more})
     return response
 
 
-def _here(words: str) -> str:
-    """The cure, as it is done on this page."""
-    return words.replace(oauth.LOGIN, "the button below")
+def _point_to_button(text: str) -> str:
+    """Replace the login command in a message by the button of this page."""
+    return text.replace(oauth.LOGIN, "use the button below")

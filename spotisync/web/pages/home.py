@@ -1,6 +1,6 @@
-"""The front page: what goes on, why it waits, what to do."""
+"""The front page: current status, history, and the buttons that start, cancel and resume runs."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, FastAPI, Form, Query, Request
@@ -11,21 +11,23 @@ from spotisync.core.states import OVER
 from spotisync.status import Document
 from spotisync.store import accounts
 from spotisync.store.database import Connection
-from spotisync.web import presses
-from spotisync.web.actions import Acting
-from spotisync.web.dependencies import TEMPLATES, Looking, Using, page
-from spotisync.web.security import csrf
+from spotisync.sync import Context
+from spotisync.sync.runs import SyncType
+from spotisync.web.actions import ActionsDep, start_from_form
+from spotisync.web.dependencies import Before, ConnectionDep, ContextDep
+from spotisync.web.live.events import get_broadcast
+from spotisync.web.security.csrf import RequireCsrfToken
+from spotisync.web.templating import TEMPLATES, render_page
 
 router = APIRouter(include_in_schema=False)
 
-PAGE: Final = 10
-Account = Annotated[str | None, Query(max_length=200)]
-Before = Annotated[int | None, Query(ge=1, le=2**62)]
+RUNS_PER_PAGE: Final = 10
+AccountName = Annotated[str | None, Query(max_length=200)]
 
 
 def install(app: FastAPI) -> None:
-    """Once the hub of events is there: how it stands is rendered once a change, for all who look on."""
-    app.state.hub.register("page", render_status)
+    """Register the status fragment with the broadcast, which renders it once per change for all viewers."""
+    get_broadcast(app).register("page", render_status)
 
 
 def render_status(documents: list[Document]) -> str:
@@ -33,91 +35,103 @@ def render_status(documents: list[Document]) -> str:
 
 
 @router.get("/")
-def home(
-    request: Request, connection: Looking, context: Using, account: Account = None, before: Before = None
+def show_home(
+    request: Request,
+    connection: ConnectionDep,
+    context: ContextDep,
+    account: AccountName = None,
+    before: Before = None,
 ) -> Response:
-    return page(request, "home.html", **_shown(connection, context, account, before))
+    return render_page(request, "home.html", **_load_home(connection, context, account, before))
 
 
 @router.get("/fragments/status")
-def status_fragment(connection: Looking, context: Using, account: Account = None) -> Response:
-    """For whoever hears no events."""
-    return HTMLResponse(render_status(status.documents(connection, context.settings, _known(connection, account))))
+def show_status_fragment(connection: ConnectionDep, context: ContextDep, account: AccountName = None) -> Response:
+    """Used by a browser that receives no events."""
+    known = _find_known(connection, account)
+    return HTMLResponse(render_status(status.documents(connection, context.settings, known)))
 
 
 @router.get("/fragments/history")
-def history_fragment(
-    request: Request, connection: Looking, context: Using, account: Account = None, before: Before = None
+def show_history_fragment(
+    request: Request,
+    connection: ConnectionDep,
+    context: ContextDep,
+    account: AccountName = None,
+    before: Before = None,
 ) -> Response:
-    account = _known(connection, account)
-    documents = status.documents(connection, context.settings, account)
-    return page(request, "history.html", **_history(connection, documents, account, before))
+    known = _find_known(connection, account)
+    documents = status.documents(connection, context.settings, known)
+    return render_page(request, "history.html", **_load_history(connection, documents, known, before))
 
 
 # ---- buttons --------------------------------------------------------------------------------------------------------
 
 
-@router.post("/runs", dependencies=[csrf.FromThePage])
+@router.post("/runs", dependencies=[RequireCsrfToken])
 def start(
     request: Request,
-    connection: Looking,
-    context: Using,
-    acts: Acting,
-    sync_type: Annotated[Literal["full", "incremental"], Form()],
-    account: Account = None,
+    connection: ConnectionDep,
+    context: ContextDep,
+    actions: ActionsDep,
+    sync_type: Annotated[SyncType, Form()],
+    account: AccountName = None,
 ) -> Response:
-    return after_action(request, connection, context, account, presses.start(acts, account or None, sync_type))
+    notice = start_from_form(actions, account or None, sync_type)
+    return respond_to_action(request, connection, context, account, notice)
 
 
-def after_action(
-    request: Request, connection: Connection, sync: Any, account: str | None, said: str | None
+def respond_to_action(
+    request: Request, connection: Connection, context: Context, account: str | None, notice: str | None
 ) -> Response:
-    """How it stands now; whoever asked without a script, and has nothing to be told, is sent back to the page."""
+    """Return the new status and the notice; without JavaScript and notice, redirect to the page."""
     account = account or None
-    shown = {**_shown(connection, sync, _known(connection, account), None), "said": said}
+    values = {**_load_home(connection, context, _find_known(connection, account)), "notice": notice}
     if "HX-Request" in request.headers:
-        return page(request, "pressed.html", **shown, within="status.html")
-    if said:
-        return page(request, "home.html", **shown)
-    return RedirectResponse(f"/{_query(account=account)}", 303)
+        return render_page(request, "action_result.html", **values, content="status.html")
+    if notice:
+        return render_page(request, "home.html", **values)
+    return RedirectResponse(f"/{_format_query(account=account)}", 303)
 
 
-# ---- what is shown --------------------------------------------------------------------------------------------------
+# ---- data of the templates ------------------------------------------------------------------------------------------
 
 
-def _shown(connection: Connection, sync: Any, account: str | None, before: int | None) -> dict[str, Any]:
-    documents = status.documents(connection, sync.settings, account)
+def _load_home(
+    connection: Connection, context: Context, account: str | None, before: int | None = None
+) -> dict[str, Any]:
+    documents = status.documents(connection, context.settings, account)
     return {
         "documents": documents,
         "names": [each.spotify_user_id for each in accounts.list_accounts(connection)],
         "account": account,
-        "restless": any(each["status"] not in {None, *OVER} for each in documents),
-        **_history(connection, documents, account, before),
+        "is_unfinished": any(each["status"] not in {None, *OVER} for each in documents),
+        **_load_history(connection, documents, account, before),
     }
 
 
-def _history(
+def _load_history(
     connection: Connection, documents: list[Document], account: str | None, before: int | None
 ) -> dict[str, Any]:
-    runs = status.history(connection, account, PAGE + 1, before)
-    further = len(runs) > PAGE
+    runs = status.history(connection, account, RUNS_PER_PAGE + 1, before)
+    has_more = len(runs) > RUNS_PER_PAGE
     return {
-        "runs": runs[:PAGE],
-        "clockwork": documents[0],
-        "several": account is None and len(documents) > 1,
+        "runs": runs[:RUNS_PER_PAGE],
+        "clock_source": documents[0],
+        "has_several_accounts": account is None and len(documents) > 1,
         "before": before,
-        "query": _query(account=account),
-        "again": _query(account=account, before=before),
-        "older": _query(account=account, before=runs[PAGE - 1]["sync_id"]) if further else None,
+        "query": _format_query(account=account),
+        "history_query": _format_query(account=account, before=before),
+        "older_query": _format_query(account=account, before=runs[RUNS_PER_PAGE - 1]["sync_id"]) if has_more else None,
     }
 
 
-def _query(**values: object) -> str:
+def _format_query(**values: object) -> str:
     given = {name: value for name, value in values.items() if value is not None}
     return f"?{urlencode(given)}" if given else ""
 
 
-def _known(connection: Connection, account: str | None) -> str | None:
-    """An account that has been removed meanwhile is no reason to show nothing."""
+def _find_known(connection: Connection, account: str | None) -> str | None:
+    """Return None for an account that has been removed, so that the page shows the others."""
     names = {each.spotify_user_id for each in accounts.list_accounts(connection)}
     return account if account in names else None

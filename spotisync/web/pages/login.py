@@ -1,63 +1,69 @@
-"""The page's own login: the token, typed once, becomes a session in a cookie."""
+"""The login page: exchanges the API token for a session cookie."""
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
-from spotisync.web.dependencies import page
-from spotisync.web.security import csrf
-from spotisync.web.security.csrf import FromThePage
-from spotisync.web.security.sessions import WEEKS, same
+from spotisync.web.dependencies import get_cipher
+from spotisync.web.middleware.guard import get_client_address, is_https
+from spotisync.web.middleware.login_attempts import LoginAttempts
+from spotisync.web.security.csrf import RequireCsrfToken, format_cookie
+from spotisync.web.security.sessions import SESSION_COOKIE, SESSION_SECONDS, is_equal
+from spotisync.web.templating import render_page
 
 router = APIRouter(include_in_schema=False)
 
-WRONG: Final = "That is not the token. It stands in SPOTISYNC_API_TOKEN, where spotisync runs."
-TOO_MANY: Final = "Too many wrong tokens; try again in {seconds} s."
+LOGIN_REFUSED: Final = "Wrong token. Use the value of SPOTISYNC_API_TOKEN from the server's environment."
+TOO_MANY_ATTEMPTS: Final = "Too many wrong tokens. Try again in {seconds} s."
 
 
 @router.get("/login")
-def login(request: Request, next: str = "/") -> Response:  # noqa: A002 (the query's name)
+def show_login(request: Request, wanted: Annotated[str, Query(alias="next")] = "/") -> Response:
     if request.app.state.settings.api_token is None or _has_session(request):
-        return RedirectResponse(own_path(next), 303)
-    return page(request, "login.html", next=own_path(next))
+        return RedirectResponse(get_local_path(wanted), 303)
+    return render_page(request, "login.html", next=get_local_path(wanted))
 
 
-@router.post("/login", dependencies=[FromThePage])
-def log_in(request: Request, token: Annotated[str, Form()] = "", next: Annotated[str, Form()] = "/") -> Response:  # noqa: A002
-    wanted, expected = own_path(next), request.app.state.settings.api_token
+@router.post("/login", dependencies=[RequireCsrfToken])
+def log_in(
+    request: Request, token: Annotated[str, Form()] = "", wanted: Annotated[str, Form(alias="next")] = "/"
+) -> Response:
+    location, expected = get_local_path(wanted), request.app.state.settings.api_token
     if expected is None:
-        return RedirectResponse(wanted, 303)
-    client, tries = request.client.host if request.client else "", request.app.state.tries
-    if seconds := tries.seconds_blocked(client, on_page=True):
-        said = page(request, "login.html", status_code=429, next=wanted, error=TOO_MANY.format(seconds=seconds))
-        said.headers["Retry-After"] = str(seconds)
-        return said
-    if not same(token.strip(), expected):
-        tries.record_failure(client)
-        return page(request, "login.html", status_code=401, next=wanted, error=WRONG)
-    return _with_session(request, request.app.state.seal.session(), WEEKS, wanted)
+        return RedirectResponse(location, 303)
+    client = get_client_address(request)
+    attempts: LoginAttempts = request.app.state.login_attempts
+    if seconds := attempts.get_seconds_blocked(client, on_page=True):
+        error = TOO_MANY_ATTEMPTS.format(seconds=seconds)
+        response = render_page(request, "login.html", status_code=429, next=location, error=error)
+        response.headers["Retry-After"] = str(seconds)
+        return response
+    if not is_equal(token.strip(), expected):
+        attempts.record_failure(client)
+        return render_page(request, "login.html", status_code=401, next=location, error=LOGIN_REFUSED)
+    return _set_session(request, get_cipher(request).create_session(), SESSION_SECONDS, location)
 
 
-@router.post("/logout", dependencies=[FromThePage])
+@router.post("/logout", dependencies=[RequireCsrfToken])
 def log_out(request: Request) -> Response:
-    """This browser forgets it. To end every session everywhere: another SPOTISYNC_API_TOKEN."""
-    return _with_session(request, "", 0, "/login")
+    """Delete this browser's session cookie. Changing SPOTISYNC_API_TOKEN ends all sessions."""
+    return _set_session(request, "", 0, "/login")
 
 
-def own_path(wanted: str) -> str:
-    """A path of ours, or the front page: a link to the login must not lead anybody elsewhere."""
-    is_own = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and wanted.isprintable()
-    return wanted if is_own and wanted.isascii() and "\\" not in wanted else "/"
+def get_local_path(wanted: str) -> str:
+    """Return a path on this site, or the front page, so that a link to the login can't redirect elsewhere."""
+    is_local = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and wanted.isprintable()
+    return wanted if is_local and wanted.isascii() and "\\" not in wanted else "/"
 
 
 def _has_session(request: Request) -> bool:
-    session = request.cookies.get(csrf.SESSION)
-    return bool(session and request.app.state.seal.is_session(session))
+    session = request.cookies.get(SESSION_COOKIE)
+    return bool(session and get_cipher(request).is_session(session))
 
 
-def _with_session(request: Request, session: str, seconds: int, where: str) -> Response:
-    response = RedirectResponse(where, 303)
-    secure = request.url.scheme == "https"
-    response.headers.append("Set-Cookie", csrf.cookie(csrf.SESSION, session, secure=secure, seconds=seconds))
+def _set_session(request: Request, session: str, seconds: int, location: str) -> Response:
+    response = RedirectResponse(location, 303)
+    cookie = format_cookie(SESSION_COOKIE, session, secure=is_https(request), seconds=seconds)
+    response.headers.append("Set-Cookie", cookie)
     return response

@@ -1,4 +1,7 @@
-"""Can the page here hear Spotify's answer to a login? It comes to the redirect URI, whatever the page was opened as."""
+"""Check whether Spotify's redirect after a login reaches this page.
+
+Spotify redirects to the configured URI, which may differ from the address under which the page was opened.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -13,15 +16,15 @@ CALLBACK: Final = "/accounts/callback"
 
 @dataclass(frozen=True)
 class RedirectTarget:
-    """Either the address that Spotify is to be told, or why it can't be this page, and perhaps the one that can."""
+    """The redirect URI for Spotify; or a message why this page can't receive it, and the URL of the page that can."""
 
     uri: str | None
-    words: str | None = None
-    elsewhere: str | None = None
+    message: str | None = None
+    other_page: str | None = None
 
 
 def find_redirect_target(settings: Settings, host: str) -> RedirectTarget:
-    """`host` is the name and port that the page was opened with: the browser keeps cookies by it."""
+    """`host`: name and port under which the page was opened. The login's cookie is bound to that name."""
     try:
         redirect = oauth.parse_redirect_uri(settings.redirect_uri)
         port = urlsplit(f"//{host}").port
@@ -30,24 +33,24 @@ def find_redirect_target(settings: Settings, host: str) -> RedirectTarget:
     if redirect.path != CALLBACK:
         return RedirectTarget(
             None,
-            f"Spotify answers to {redirect.with_port()}, which is not this page. Set SPOTIPY_REDIRECT_URI to an address that "
-            f"ends with {CALLBACK}, there and in the settings of your app at {oauth.DASHBOARD}; or log in on the "
+            f"Spotify redirects to {redirect.with_port()}, which is not this page. Set SPOTIPY_REDIRECT_URI, and the "
+            f"redirect URI of your app at {oauth.DASHBOARD}, to an address that ends with {CALLBACK}; or log in on the "
             f"command line: {oauth.LOGIN}",
         )
-    # On a loopback address Spotify lets an app leave the port out, and takes any.
+    # For a loopback address without a port, Spotify accepts any port.
     uri = redirect.with_port(port if redirect.is_loopback and redirect.port is None else None)
-    return RedirectTarget(uri) if urlsplit(uri).netloc == host else _elsewhere(uri, port)
+    return RedirectTarget(uri) if urlsplit(uri).netloc == host else _find_other_page(uri, port)
 
 
-def _elsewhere(uri: str, port: int | None) -> RedirectTarget:
-    there = urlsplit(uri)
-    page = f"{there.scheme}://{there.netloc}/accounts"
-    if there.port == port:
-        return RedirectTarget(None, f"Spotify answers to {there.netloc}, so an account is connected there.", page)
+def _find_other_page(uri: str, port: int | None) -> RedirectTarget:
+    target = urlsplit(uri)
+    page = f"{target.scheme}://{target.netloc}/accounts"
+    if target.port == port:
+        return RedirectTarget(None, f"Spotify redirects to {target.netloc}. Connect accounts on that page.", page)
     return RedirectTarget(
         None,
-        f"Spotify answers to {uri}, and this page was opened at another port. If it is not there too, set "
-        f"SPOTIPY_REDIRECT_URI to this page's address with {CALLBACK}, there and in the settings of your app at "
-        f"{oauth.DASHBOARD}.",
+        f"Spotify redirects to {uri}, but this page was opened at another port. If the page is not available there, "
+        f"set SPOTIPY_REDIRECT_URI, and the redirect URI of your app at {oauth.DASHBOARD}, to this page's address with "
+        f"the path {CALLBACK}.",
         page,
     )

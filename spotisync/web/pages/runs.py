@@ -1,105 +1,80 @@
-"""One run: the timeline of its batches, waits, retries, kills and resumes."""
+"""The page of a run: status, numbers, errors and a timeline of its batches, waits, retries and resumes."""
 
-from typing import Annotated, Any, Final
+from typing import Any, Final, Literal
 
-from fastapi import APIRouter, HTTPException, Path, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from spotisync import status
 from spotisync.core.states import OVER
+from spotisync.errors import Unknown
 from spotisync.store.database import Connection
-from spotisync.web import presses
-from spotisync.web.actions import Acting
-from spotisync.web.dependencies import Looking, Using, page
-from spotisync.web.pages import home
-from spotisync.web.pages.home import Account, Before
-from spotisync.web.security import csrf
+from spotisync.sync import Context
+from spotisync.web.actions import ActionsDep, cancel_from_form, resume_from_form
+from spotisync.web.dependencies import Before, ConnectionDep, ContextDep, RunId
+from spotisync.web.pages.home import AccountName, respond_to_action
+from spotisync.web.security.csrf import RequireCsrfToken
+from spotisync.web.templating import render_page
 
 router = APIRouter(include_in_schema=False)
 
-# Of the timeline, on one page.
-EVENTS: Final = 500
-RunId = Annotated[int, Path(ge=1, le=2**62)]
+EVENTS_PER_PAGE: Final = 500
 
 
 @router.get("/runs/{sync_id}")
-def run_page(request: Request, connection: Looking, context: Using, sync_id: RunId, before: Before = None) -> Response:
-    return page(request, "run.html", **_shown(connection, context, sync_id, before))
+def show_run(
+    request: Request, connection: ConnectionDep, context: ContextDep, sync_id: RunId, before: Before = None
+) -> Response:
+    return render_page(request, "run.html", **_load_run(connection, context, sync_id, before))
 
 
 @router.get("/runs/{sync_id}/fragment")
-def status_fragment(
-    request: Request, connection: Looking, context: Using, sync_id: RunId, before: Before = None
+def show_run_fragment(
+    request: Request, connection: ConnectionDep, context: ContextDep, sync_id: RunId, before: Before = None
 ) -> Response:
-    return page(request, "run_status.html", **_shown(connection, context, sync_id, before))
+    return render_page(request, "run_status.html", **_load_run(connection, context, sync_id, before))
 
 
-@router.post("/runs/{sync_id}/cancel", dependencies=[csrf.FromThePage])
-def cancel(
+@router.post("/runs/{sync_id}/{action}", dependencies=[RequireCsrfToken])
+def cancel_or_resume(
     request: Request,
-    connection: Looking,
-    context: Using,
-    acts: Acting,
+    connection: ConnectionDep,
+    context: ContextDep,
+    actions: ActionsDep,
     sync_id: RunId,
-    account: Account = None,
+    action: Literal["cancel", "resume"],
+    account: AccountName = None,
     *,
     here: bool = False,
 ) -> Response:
-    return _pressed(request, connection, context, sync_id, account, presses.cancel(acts, sync_id), here=here)
-
-
-@router.post("/runs/{sync_id}/resume", dependencies=[csrf.FromThePage])
-def resume(
-    request: Request,
-    connection: Looking,
-    context: Using,
-    acts: Acting,
-    sync_id: RunId,
-    account: Account = None,
-    *,
-    here: bool = False,
-) -> Response:
-    return _pressed(request, connection, context, sync_id, account, presses.resume(acts, sync_id), here=here)
-
-
-def _pressed(
-    request: Request,
-    connection: Connection,
-    sync: Any,
-    sync_id: int,
-    account: str | None,
-    said: str | None,
-    *,
-    here: bool,
-) -> Response:
-    """On the run's own page, or on the front page."""
+    """Return to the page that has the button: the run's page if `here` is set, else the front page."""
+    notice = (cancel_from_form if action == "cancel" else resume_from_form)(actions, sync_id)
     if not here:
-        return home.after_action(request, connection, sync, account, said)
-    shown = {**_shown(connection, sync, sync_id), "said": said}
+        return respond_to_action(request, connection, context, account, notice)
+    values = {**_load_run(connection, context, sync_id), "notice": notice}
     if "HX-Request" in request.headers:
-        return page(request, "pressed.html", **shown, within="run_status.html")
-    return page(request, "run.html", **shown) if said else RedirectResponse(f"/runs/{sync_id}", 303)
+        return render_page(request, "action_result.html", **values, content="run_status.html")
+    return render_page(request, "run.html", **values) if notice else RedirectResponse(f"/runs/{sync_id}", 303)
 
 
-def _shown(connection: Connection, sync: Any, sync_id: int, before: int | None = None) -> dict[str, Any]:
-    document = status.run(connection, sync.settings, sync_id)
+def _load_run(connection: Connection, context: Context, sync_id: int, before: int | None = None) -> dict[str, Any]:
+    document = status.run(connection, context.settings, sync_id)
     if document is None:
-        raise HTTPException(404, f"There is no run {sync_id}. Those there are stand on the front page.")
+        raise Unknown(f"No run {sync_id}. The front page lists all runs.")
     return {
         "document": document,
-        "documents": [document],
-        "restless": document["status"] not in OVER,
-        "flower": sync.settings.flower_url,
-        **_story(connection, sync_id, before),
+        "is_unfinished": document["status"] not in OVER,
+        "flower": context.settings.flower_url,
+        **_load_timeline(connection, sync_id, before),
     }
 
 
-def _story(connection: Connection, sync_id: int, before: int | None) -> dict[str, Any]:
-    """The newest of it, or what was before that."""
-    events = status.timeline(connection, sync_id, EVENTS + 1, before)
+def _load_timeline(connection: Connection, sync_id: int, before: int | None) -> dict[str, Any]:
+    """Load the newest events, or those before the event `before`."""
+    events = status.list_events(connection, sync_id, EVENTS_PER_PAGE + 1, before)
     return {
-        "steps": status.fold_batches(events[-EVENTS:]),
-        "earlier": events[1]["id"] if len(events) > EVENTS else None,
-        "in_all": status.totals(connection, sync_id)["text"],
+        "steps": status.fold_batches(events[-EVENTS_PER_PAGE:]),
+        "earlier": events[1]["id"] if len(events) > EVENTS_PER_PAGE else None,
+        "totals": status.get_totals(connection, sync_id)["text"],
         "before": before,
     }

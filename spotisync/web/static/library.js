@@ -1,4 +1,4 @@
-// A picture that can't be had leaves the sign that stands behind it.
+// Hides cover images that fail to load, so that the icon behind them is visible.
 "use strict";
 
 (() => {

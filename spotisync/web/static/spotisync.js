@@ -1,103 +1,92 @@
-// What a page does by itself: spans that tick, news when no events come, a copy. Everything reads right without it.
+// Updates durations every second, polls if no events arrive, copies error texts. The pages work without it.
 "use strict";
 
 (() => {
-  const SOON = 600;
-  const QUIET = 45000; // milliseconds without a word after which the page asks, though it seems to be listening
-  let ahead = 0; // of the server's clock, this one is, in milliseconds
-  let heard = 0;
+  const SHOW_SECONDS_BELOW = 600; // seconds
+  const POLL_AFTER = 45000; // milliseconds without an event
+  let clockOffset = 0; // milliseconds that this clock is ahead of the server's
+  let lastEventAt = 0;
 
-  // As the server says them: `25 s`, `3 min 20 s`, `12 min`, `3 h 12 min`, `2 d 3 h`.
-  const both = (large, unit, small, smaller) => (small ? `${large} ${unit} ${small} ${smaller}` : `${large} ${unit}`);
-  function span(seconds) {
+  // The server's format: `25 s`, `3 min 20 s`, `12 min`, `3 h 12 min`, `2 d 3 h`.
+  const joinUnits = (large, unit, small, smaller) => (small ? `${large} ${unit} ${small} ${smaller}` : `${large} ${unit}`);
+  function formatDuration(seconds) {
     const whole = Math.max(0, Math.round(seconds));
     if (whole < 60) return `${whole} s`;
-    if (whole < SOON) return both(Math.floor(whole / 60), "min", whole % 60, "s");
+    if (whole < SHOW_SECONDS_BELOW) return joinUnits(Math.floor(whole / 60), "min", whole % 60, "s");
     const minutes = Math.round(whole / 60);
     if (minutes < 60) return `${minutes} min`;
-    if (minutes < 24 * 60) return both(Math.floor(minutes / 60), "h", minutes % 60, "min");
+    if (minutes < 24 * 60) return joinUnits(Math.floor(minutes / 60), "h", minutes % 60, "min");
     const hours = Math.round(minutes / 60);
-    return both(Math.floor(hours / 24), "d", hours % 24, "h");
+    return joinUnits(Math.floor(hours / 24), "d", hours % 24, "h");
   }
-  // A countdown that is the point of the page shows its seconds.
-  function exact(seconds) {
+  // The large countdown always shows seconds.
+  function formatCountdown(seconds) {
     const whole = Math.max(0, Math.ceil(seconds));
     const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
     const shown = [[hours, "h"], [minutes, "min"], [whole % 60, "s"]].slice(hours ? 0 : minutes ? 1 : 2);
     return shown.map(([number, unit]) => `${number} ${unit}`).join(" ");
   }
 
-  const set = (node, words) => {
-    if (node.textContent !== words) node.textContent = words;
+  const setText = (node, text) => {
+    if (node.textContent !== text) node.textContent = text;
   };
-  function tick() {
-    const now = Date.now() - ahead;
+  function updateDurations() {
+    const now = Date.now() - clockOffset;
     for (const node of document.querySelectorAll("[data-until]")) {
       const left = (Date.parse(node.dataset.until) - now) / 1000;
-      const words = left <= 0 ? "now" : node.classList.contains("figure") ? exact(left) : span(left);
-      set(node, (left > 0 && node.dataset.before ? node.dataset.before : "") + words);
+      const format = node.classList.contains("figure") ? formatCountdown : formatDuration;
+      setText(node, left <= 0 ? "now" : format(left));
     }
     for (const node of document.querySelectorAll("[data-since]")) {
-      set(node, span((now - Date.parse(node.dataset.since)) / 1000));
+      setText(node, formatDuration((now - Date.parse(node.dataset.since)) / 1000));
     }
   }
 
-  const status = () => document.getElementById("status");
-  function fresh() {
-    const shown = status();
-    if (!shown) return;
-    ahead = Date.now() - Date.parse(shown.dataset.asOf);
-    if (shown.dataset.title) document.title = shown.dataset.title;
-    tick();
-  }
-
-  // The history is read again when a run has begun or ended.
+  // Called after each new status. The history is reloaded when a run has started or ended.
   let runs = null;
-  function news() {
-    const shown = status();
-    if (!shown) return;
-    if (runs !== null && runs !== shown.dataset.runs) window.htmx.trigger("#history", "news");
-    runs = shown.dataset.runs;
+  function updatePage() {
+    const status = document.getElementById("status");
+    if (!status) return;
+    clockOffset = Date.now() - Date.parse(status.dataset.asOf);
+    if (status.dataset.title) document.title = status.dataset.title;
+    updateDurations();
+    if (runs !== null && runs !== status.dataset.runs) window.htmx.trigger("#history", "refresh");
+    runs = status.dataset.runs;
   }
 
-  const away = (is) => {
-    const sign = document.getElementById("away");
-    if (sign) sign.hidden = !is;
+  const showDisconnected = (isDisconnected) => {
+    const notice = document.getElementById("disconnected");
+    if (notice) notice.hidden = !isDisconnected;
   };
-  function ask() {
+  function poll() {
     const live = document.querySelector("[data-live]");
-    if (live && !document.hidden && Date.now() - heard > QUIET) window.htmx.trigger(live, "poll");
+    if (live && !document.hidden && Date.now() - lastEventAt > POLL_AFTER) window.htmx.trigger(live, "poll");
   }
 
   document.addEventListener("DOMContentLoaded", () => {
-    fresh();
-    news();
-    setInterval(tick, 1000);
-    setInterval(ask, 2000);
+    updatePage();
+    setInterval(updateDurations, 1000);
+    setInterval(poll, 2000);
   });
   document.addEventListener("htmx:sseOpen", () => {
-    heard = Date.now();
-    away(false);
+    lastEventAt = Date.now();
+    showDisconnected(false);
   });
   document.addEventListener("htmx:sseError", () => {
-    heard = 0;
+    lastEventAt = 0;
   });
-  document.addEventListener("htmx:afterSettle", () => {
-    fresh();
-    news();
-  });
+  document.addEventListener("htmx:afterSettle", updatePage);
   document.addEventListener("htmx:sseMessage", () => {
-    heard = Date.now();
-    fresh();
-    news();
+    lastEventAt = Date.now();
+    updatePage();
   });
-  // What a press could not do is said; that nobody answers is said once, not with every try.
-  const asks = (event) => event.detail.elt.matches("[data-live], #history");
+  // The error of a button is shown in the page; a failed poll only shows the notice that the page is disconnected.
+  const isPoll = (event) => event.detail.elt.matches("[data-live], #history");
   document.addEventListener("htmx:beforeSwap", (event) => {
-    if (event.detail.isError && asks(event)) event.detail.shouldSwap = false;
+    if (event.detail.isError && isPoll(event)) event.detail.shouldSwap = false;
   });
   document.addEventListener("htmx:afterRequest", (event) => {
-    if (asks(event)) away(!event.detail.successful);
+    if (isPoll(event)) showDisconnected(!event.detail.successful);
   });
 
   document.addEventListener("click", (event) => {
@@ -105,8 +94,8 @@
     const source = button && document.getElementById(button.dataset.copy);
     if (!source) return;
     navigator.clipboard.writeText(source.textContent.trim()).then(() => {
-      set(button.querySelector("span"), "Copied");
-      setTimeout(() => set(button.querySelector("span"), "Copy"), 2000);
+      setText(button.querySelector("span"), "Copied");
+      setTimeout(() => setText(button.querySelector("span"), "Copy"), 2000);
     });
   });
 })();

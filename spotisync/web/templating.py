@@ -1,0 +1,20 @@
+"""Jinja templates and the function that renders a page. Jinja escapes all values."""
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from fastapi.templating import Jinja2Templates
+
+from spotisync.web import labels, view
+from spotisync.web.security import csrf
+
+TEMPLATES = Jinja2Templates(directory=Path(__file__).parent / "templates")
+TEMPLATES.env.globals.update(view=view, labels=labels)
+
+
+def render_page(request: Request, template: str, /, *, status_code: int = 200, **values: Any) -> HTMLResponse:
+    """Render a whole page or a fragment of one."""
+    context = {"csrf_token": csrf.create_token(request), **values}
+    return TEMPLATES.TemplateResponse(request, template, context, status_code=status_code)
