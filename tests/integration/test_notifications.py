@@ -260,8 +260,8 @@ def test_the_notify_command_tries_each_address(
         return 0
 
     assert run(f"{hook.url} {DEAD}") == 1
-    assert "json (number 1): taken\njson (number 2): not taken" in capsys.readouterr().out
-    assert hook.titles == ["a test"]
+    assert "json (number 1): sent\njson (number 2): failed" in capsys.readouterr().out
+    assert hook.titles == ["test"]
     assert run(hook.url) == 0
     assert run(hook.url, test=False) == 0
     assert "spotisync notify --test" in capsys.readouterr().out

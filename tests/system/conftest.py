@@ -3,6 +3,7 @@
 import itertools
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,16 @@ from spotisync.simulator import start
 from spotisync.stack.postgres import Postgres
 from spotisync.stack.valkey import Valkey
 from spotisync.sync import Context
-from tests.system.programs import Deployment
+from tests.conftest import _administer, _url, settings_for
+from tests.system.programs import Deployment, Others
 
 _numbers = itertools.count(1)
 
 
-def empty_broker(directory: Path) -> str:
-    """Empty one of the numbered databases of the server and return its URL."""
+def empty_broker(directory: Path, number: int) -> str:
+    """Empty one of the sixteen databases of the server and return its URL."""
     import redis
 
-    number = next(_numbers) % 16
     socket = directory / "run" / "valkey.sock"
     with redis.Redis(unix_socket_path=str(socket), db=number) as client:
         client.flushdb()
@@ -31,15 +32,15 @@ def empty_broker(directory: Path) -> str:
 
 @pytest.fixture
 def broker_url(servers: tuple[Postgres, Valkey], directory: Path) -> str:
-    return empty_broker(directory)
+    return empty_broker(directory, 1 + next(_numbers) % 15)
 
 
 def deployed(
-    settings_for: Callable[..., Settings], directory: Path, library: str | int, *, accounts: int = 1, **changes: Any
+    make_settings: Callable[..., Settings], directory: Path, library: str | int, *, accounts: int = 1, **changes: Any
 ) -> Deployment:
     """Deploy a library of a given size, with batches so small that each phase has several."""
     simulator = start(library, seed=5, accounts=accounts)
-    settings = settings_for(
+    settings = make_settings(
         simulator.url,
         **{
             "tracks_batch_size": 100,
@@ -70,6 +71,30 @@ def deploy(
     yield make
     for deployment in made:
         deployment.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_others(
+    servers: tuple[Postgres, Valkey], template: str, directory: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Others]:
+    """One deployment for the tests of the group `shared`: starting a worker takes longer than most of them."""
+    postgres, _ = servers
+    _administer(postgres, f"CREATE DATABASE shared TEMPLATE {template}")
+    place = tmp_path_factory.mktemp("shared")
+    settings = partial(settings_for, _url(postgres, "shared"), directory)
+    deployment = deployed(settings, place, 360, accounts=3, broker_url=empty_broker(directory, 0))
+    deployment.beat()
+    deployment.worker(concurrency=3)  # the simulator may hold two of them
+    yield Others(deployment, place)
+    deployment.stop()
+    _administer(postgres, "DROP DATABASE shared WITH (FORCE)")
+
+
+@pytest.fixture
+def others(shared_others: Others) -> Others:
+    """The shared deployment, emptied, with another service beside it."""
+    shared_others.reset()
+    return shared_others
 
 
 @pytest.fixture

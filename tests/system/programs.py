@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from spotisync.settings import Settings
 from spotisync.simulator import Server
-from spotisync.sync import Context, accounts
+from spotisync.sync import Context, accounts, runs
 from tests.support.driver import Account
 from tests.support.waiting import wait_until
 
@@ -136,10 +136,27 @@ class Deployment:
 
     def forget(self) -> None:
         """Empty the library but keep the account."""
-        self.sql(
-            """TRUNCATE artists, albums, tracks, playlists, account_playlists, saved_tracks, sync_history,
-            rate_limits, waiters CASCADE"""
+        tables = (
+            "artists, albums, tracks, playlists, account_playlists, saved_tracks, sync_history, rate_limits, waiters"
         )
+        # A sweep may lock the same tables in another order.
+        self.context.database.transact(lambda connection: connection.execute(text(f"TRUNCATE {tables} CASCADE")))
+
+    def reset(self) -> None:
+        """Empty everything while the processes keep running: no account, no run, no fault, no recorded request."""
+        control = self.simulator.control
+        control.clear_faults()
+        control.release()
+        for (sync_id,) in self.sql(
+            "SELECT id FROM sync_history WHERE status NOT IN ('success', 'failed', 'cancelled')"
+        ):
+            runs.cancel(self.context, sync_id)
+        wait_until(
+            lambda: not self.sql("SELECT 1 FROM waiters WHERE answered_at IS NULL"), "the answers to all callers"
+        )
+        self.forget()
+        self.sql("DELETE FROM accounts")
+        control.reset_log()
 
     def logs(self) -> str:
         return "\n".join(program.log.read_text() for program in self.programs)
@@ -158,6 +175,10 @@ class Others:
             FOREIGN_BROKER=deployment.settings.broker,
             FOREIGN_CALLS=str(self.calls_file),
         )
+
+    def reset(self) -> None:
+        self.deployment.reset()
+        self.calls_file.write_text("")
 
     def calls(self) -> list[str]:
         return self.calls_file.read_text().splitlines()

@@ -4,7 +4,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,54 +11,17 @@ import redis
 from celery import chain, chord, group
 from celery.result import AsyncResult
 
-from spotisync.stack.postgres import Postgres
-from spotisync.stack.valkey import Valkey
 from spotisync.sync import accounts
-from tests.conftest import _administer, _url, settings_for
 from tests.support.driver import Account
 from tests.support.truth import assert_tables_equal_truth
 from tests.support.waiting import wait_until
-from tests.system.conftest import deployed, empty_broker
 from tests.system.programs import Deployment, Others
 
-# One deployment for all tests, since starting a worker takes longer than most of them.
 pytestmark = [
-    pytest.mark.xdist_group("callers"),
-    pytest.mark.filterwarnings(
-        "ignore:Call to deprecated setex"
-    ),  # raised by Celery when it stores the size of a chord
+    pytest.mark.xdist_group("shared"),
+    # Celery uses it to store the size of a chord.
+    pytest.mark.filterwarnings("ignore:Call to deprecated setex"),
 ]
-
-
-@pytest.fixture(scope="module")
-def shared(
-    servers: tuple[Postgres, Valkey], template: str, directory: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Others]:
-    postgres, _ = servers
-    _administer(postgres, f"CREATE DATABASE callers TEMPLATE {template}")
-    place = tmp_path_factory.mktemp("callers")
-
-    def settings(simulator_url: str, **changes: Any) -> Any:
-        return settings_for(_url(postgres, "callers"), directory, simulator_url, **changes)
-
-    deployment = deployed(settings, place, 360, accounts=3, broker_url=empty_broker(directory))
-    deployment.beat()
-    deployment.worker(concurrency=3)  # the simulator may hold two of them
-    yield Others(deployment, place)
-    deployment.stop()
-    _administer(postgres, "DROP DATABASE callers WITH (FORCE)")
-
-
-@pytest.fixture
-def others(shared: Others) -> Others:
-    control = shared.deployment.simulator.control
-    control.clear_faults()
-    control.release()
-    control.reset_log()
-    shared.deployment.forget()
-    shared.deployment.sql("DELETE FROM accounts")
-    shared.calls_file.write_text("")
-    return shared
 
 
 @pytest.fixture

@@ -308,8 +308,8 @@ def test_lists_and_clears_cooldowns(deployment: Deployment, cli: InProcess) -> N
         )
     assert {each["family"] for each in cli("limits", "list", "--json").json} == {"artists", "*"}
     words = cli("limits", "list").out
-    assert "All requests wait until" in words
-    assert "Requests of artists wait until" in words
+    assert "All requests blocked until" in words
+    assert "Artist look-ups blocked until" in words
     assert "Cleared: artists" in cli("limits", "clear", "artists").out
     assert [each["family"] for each in cli("limits", "list", "--json").json] == ["*"]
     assert "Cleared: *" in cli("limits", "clear").out

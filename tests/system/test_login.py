@@ -47,7 +47,13 @@ def test_logs_in_with_a_browser(deployment: Deployment, env: dict[str, str]) -> 
 
 def test_failed_logins_say_why_and_how_to_continue(env: dict[str, str]) -> None:
     for words, stdin, redirect_uri, code, why in (
-        (["--no-browser"], "http://127.0.0.1/callback?code=AQ&state=foreign", ANYWHERE, 4, "another attempt"),
+        (
+            ["--no-browser"],
+            "http://127.0.0.1/callback?code=AQ&state=foreign",
+            ANYWHERE,
+            4,
+            "belongs to no login in progress",
+        ),
         (["--no-browser"], "", ANYWHERE, 4, "no URL was entered"),
         ([], "", "http://localhost:8420/callback", 2, "localhost, which Spotify no longer accepts"),
         ([], "", "https://example.com/callback", 2, "--no-browser"),

@@ -176,7 +176,7 @@ def test_rejects_the_address_of_another_login(context: Context, store: Store) ->
     first, second = (enrol.begin_login(context, "http://127.0.0.1:9/accounts/callback") for _ in range(2))
     address = Browser().consent(first.url)
     for pasted in (address, "", "AQ-just-the-code", first.url.replace(first.state, "")):
-        with pytest.raises(NeedsLogin, match=r"another attempt.*spotisync login"):
+        with pytest.raises(NeedsLogin, match=r"belongs to no login in progress.*spotisync login"):
             enrol.complete_login(context, second, pasted)
     assert names(store) == []
     assert enrol.complete_login(context, first, address).spotify_user_id == "user01"
@@ -218,8 +218,8 @@ def test_reports_a_port_in_use(context: Context) -> None:
     [
         ({"status": 403, "body": "text", "message": "Active premium subscription required"}, Fatal, "needs Premium"),
         ({"status": 403, "message": "User not registered in the Developer Dashboard"}, Fatal, "User Management"),
-        ({"status": 503, "times": None}, Unavailable, "can't be asked just now"),
-        ({"status": 429}, Unavailable, "can't be asked just now"),
+        ({"status": 503, "times": None}, Unavailable, "Spotify can't be reached"),
+        ({"status": 429}, Unavailable, "Spotify can't be reached"),
     ],
 )
 def test_fails_when_spotify_does_not_return_the_profile(
@@ -294,7 +294,7 @@ def test_stores_the_account_id_of_spotify_and_keeps_it(database: Database, store
 
 def test_rejects_a_user_id_that_now_belongs_to_another_account(database: Database, store: Store) -> None:
     stored(database, "one", "A")
-    with pytest.raises(Fatal, match=r"to another account now.*accounts remove, one of one"):
+    with pytest.raises(Fatal, match=r"now belongs to another account.*accounts remove.*one of one"):
         stored(database, "one", "B")
     stored(database, "two", None)
     with pytest.raises(Fatal, match="one of one, two"):

@@ -175,7 +175,7 @@ def test_workers_that_write_one_catalogue_in_opposite_order_succeed(
             meet.wait()
             try:
                 hasty.transact(work)
-            except Exception as error:  # noqa: BLE001 (told below)
+            except Exception as error:  # noqa: BLE001 (reported below)
                 errors.append(error)
 
     threads = [Thread(target=write, args=pair) for pair in (("one", ids), ("two", ids[::-1]))]

@@ -127,7 +127,7 @@ def test_percent_complete_never_decreases(context: Context, simulator: Server, a
     grow(simulator)
     seen: dict[str, list[float]] = {"artists": [], "albums": []}
 
-    def look(_: Run) -> None:
+    def record_percent(_: Run) -> None:
         for phase, percents in seen.items():
             percents += [
                 value
@@ -135,7 +135,7 @@ def test_percent_complete_never_decreases(context: Context, simulator: Server, a
                 if value is not None
             ]
 
-    driver.run_to_end(context, driver.start(context, account), before=look)
+    driver.run_to_end(context, driver.start(context, account), before=record_percent)
     for percents in seen.values():
         assert percents == sorted(percents)
         assert 0 <= percents[0] <= percents[-1] == 100

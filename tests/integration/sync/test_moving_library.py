@@ -103,7 +103,7 @@ ACTIONS = (*ONE, *MORE)
 
 
 @dataclass
-class Person:
+class Editor:
     """Edits a library at the given moments: request number → edit before it."""
 
     world: World
@@ -212,7 +212,7 @@ def check(
     context.spotify.get = spotify.get  # type: ignore[method-assign]
     if known:
         assert driver.full_sync(context, account)["status"] == "success"
-    spotify.between = Person(world, dict(moments), list(world.first.saved) if known else []).between
+    spotify.between = Editor(world, dict(moments), list(world.first.saved) if known else []).between
     assert RUN[moved](context, account)["status"] == "success"
     spotify.between = lambda: None
     world.clock_offset += 60

@@ -45,9 +45,9 @@ def test_a_run_fits_the_width_without_truncating_a_word(state: str, width: int) 
     assert max(map(len, lines)) <= width
     assert "…" not in "".join(lines)
     assert "\x1b" not in "".join(lines), "no escape codes without a terminal"
-    said = " ".join(" ".join(lines).split())
-    assert of["message"] in said
-    assert all(note in said for note in of["notes"])
+    shown = " ".join(" ".join(lines).split())
+    assert of["message"] in shown
+    assert all(note in shown for note in of["notes"])
     if of["phases"]:
         rows = [name for line in lines for name in PHASES if line.startswith(f" {name:<9} ")]
         assert rows == list(PHASES)
@@ -140,12 +140,12 @@ def test_watching_survives_a_short_database_outage(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(polling, "POLL_INTERVAL", 0)
     answers: Iterator[str | None] = iter(["one", None, None, "two"])
 
-    def look() -> str:
+    def read() -> str:
         if (answer := next(answers)) is None:
             raise Unavailable("away")
         return answer
 
-    seen = list(itertools.islice(polling.poll(look), 4))
+    seen = list(itertools.islice(polling.poll(read), 4))
     assert [each.value for each in seen] == ["one", "one", "one", "two"]
     assert [each.outage is None for each in seen] == [True, False, False, True]
 
@@ -154,11 +154,11 @@ def test_watching_ends_after_a_long_database_outage(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(polling, "POLL_INTERVAL", 0)
     answers = itertools.chain(["one"], itertools.repeat(None))
 
-    def look() -> str:
+    def read() -> str:
         if (answer := next(answers)) is None:
             raise Unavailable("away")
         return answer
 
     with pytest.raises(Unavailable):
-        for _ in polling.poll(look, max_outage=0.01):
+        for _ in polling.poll(read, max_outage=0.01):
             pass

@@ -52,7 +52,7 @@ def test_albums_continue_by_offset_and_artists_after_an_id() -> None:
     assert last.end == ListRead(3, 0, steady=True, one_page=False, reading=1)
 
 
-def test_what_came_whole_needs_no_look_up() -> None:
+def test_a_complete_row_needs_no_look_up() -> None:
     assert parse.followed_artists(artists("a", total=1, popularity=3), 0).full == {"a"}
     assert parse.followed_artists(artists("a", total=1), 0).full == set()
     assert parse.saved_albums(albums("a", None, total=2), 0).full == {"a"}
@@ -72,7 +72,7 @@ def test_what_came_whole_needs_no_look_up() -> None:
         {"artists": {"items": [], "total": 3, "cursors": {"after": "a"}}},
     ],
 )
-def test_unknown_is_not_empty(body: Any) -> None:
+def test_a_missing_list_is_unreadable_and_not_empty(body: Any) -> None:
     with pytest.raises(Unreadable):
         read(Listing("followed_artists"), body)
 
@@ -91,7 +91,7 @@ def test_a_refusal_defers_the_list() -> None:
     assert "not for you" in step.reason
 
 
-def test_is_unchanged_for_a_day_while_total_and_first_page_are() -> None:
+def test_a_list_with_the_same_first_page_is_unchanged_for_a_day() -> None:
     page = ListingStep(cursor=None, total=3, first_page="x")
     last = LastRead(3, "x", NOW, NullCount())
     assert listing.is_unchanged(last, page, NOW + timedelta(hours=23))
@@ -141,7 +141,7 @@ def read_two_pages(
     return read(step.cursor, playlists(*second, total=total))
 
 
-def test_one_page_proves_what_is_gone() -> None:
+def test_a_list_of_one_page_proves_removals() -> None:
     step = read(PLAYLISTS, playlists("p0", None, "p2", total=3))
     assert step.end == ListRead(total=3, nulls=1, steady=True, one_page=True, reading=1)
     assert proves(step, 2)
@@ -165,7 +165,7 @@ def test_a_list_whose_total_changed_proves_nothing() -> None:
 
 
 def test_rows_that_do_not_add_up_prove_nothing() -> None:
-    """One row moved up past the reading and was missed, another was pushed down and met twice."""
+    """One row moved up and was missed, another moved down and was met twice."""
     step = read_two_pages(Listing("playlists", reading=2, before=1), [*names(49), None], ["t7", *names(9, "q")], 60)
     assert not proves(step, 58, 1)
     assert not proves(step, 58, 1, same_as_before=True)

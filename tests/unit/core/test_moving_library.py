@@ -1,7 +1,7 @@
-"""Saved tracks, playlists and their list, edited between any two requests: after one calm run all is as it is.
+"""Saved tracks and playlists are edited between any two requests; one calm run repairs the tables.
 
-The decisions alone, thousands of times, with a store in memory; `tests/integration/sync/test_moving_library.py` does the same with the
-real one. Rows that Spotify stops showing are among the edits here: what was known of them must stay.
+Only the decisions, thousands of times, with a store in memory; `tests/integration/sync/test_moving_library.py` does
+the same with Postgres. The edits include rows that Spotify stops showing: their stored data must stay.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ ROWS = 4  # a page
 
 @dataclass
 class Spotify:
-    """A library with few words: what it has, what it does not show, what is done to it."""
+    """A library: its rows, the ones it hides, and edits."""
 
     rng: Random
     now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
@@ -49,7 +49,7 @@ class Spotify:
     # ---- edits ----
 
     def like(self, track_id: str | None = None) -> None:
-        """Enter at the head, or behind some rows of the same minute."""
+        """Insert at the head, or behind some rows of the same minute."""
         place = 0
         ties = [at for _, at in self.saved if _minute(at) == _minute(self.now)]
         while place < len(ties) and self.rng.random() < 0.5:
@@ -71,7 +71,7 @@ class Spotify:
         self.listed.insert(0, id_)
 
     def delete(self) -> None:
-        # Not a hidden one: that its null row went as another one came is nothing that counting shows.
+        # Not a hidden one: counting does not reveal that one null row disappeared while another appeared.
         id_ = self.rng.choice([each for each in self.listed if each and each not in self.hidden])
         self.listed.remove(id_)
 
@@ -100,7 +100,7 @@ class Spotify:
         self.now += timedelta(seconds=self.rng.choice((0, 1, 30, 90)))
         every = (self.like, self.unlike, self.relike, self.create, self.delete, self.reorder_list, self.insert_item)
         for _ in range(self.rng.choice((1, 1, 2, 20))):
-            with contextlib.suppress(IndexError, ValueError):  # there may be nothing left to do this to
+            with contextlib.suppress(IndexError, ValueError):  # no row is left for this edit
                 self.rng.choice((*every, self.remove_item, self.move_item))()
 
     # ---- answers ----
@@ -133,7 +133,7 @@ def _minute(moment: datetime) -> datetime:
 
 @dataclass
 class Store:
-    """What the tables hold, and runs that fill them. `between` is called before each request."""
+    """The tables and the runs that fill them. `between` is called before each request."""
 
     spotify: Spotify
     pages: int
@@ -146,11 +146,11 @@ class Store:
 
     def run(self) -> None:
         self.run_tracks()
-        told = self.run_listing()
-        self.run_contents(told)
+        wanted = self.run_listing()
+        self.run_contents(wanted)
 
     def ask(self, requests: Sequence[Request]) -> list[Answer]:
-        """Answered in any order; some of the last ones may be lost."""
+        """Answer the requests in any order; some of the last answers may be lost."""
         answers: dict[Request, Answer] = {}
         for request in self.spotify.rng.sample(requests, len(requests)):
             self.between()
@@ -181,22 +181,22 @@ class Store:
             del self.saved[id_]
 
     def decide(self, kind: str, rows: Sequence[nulls.SuspectRow], met: dict[datetime, int]) -> set[str]:
-        """Note what is hidden; returns what is gone."""
+        """Mark hidden rows; return the removed ones."""
         last = self.counted.get(kind)
         hidden, self.counted[kind] = nulls.find_hidden(rows, met, nulls.first_count(met) if last is None else last)
         self.hidden = (self.hidden - {each.id for each in rows}) | hidden
         return {each.id for each in rows if not each.shown} - hidden
 
     def run_listing(self) -> dict[str, WantedPlaylist]:
-        told: dict[str, WantedPlaylist] = {}
-        first, met = self.read_list(Listing("playlists"), told)
+        wanted: dict[str, WantedPlaylist] = {}
+        first, met = self.read_list(Listing("playlists"), wanted)
         if not self.end_listing(first, met, set(), same_as_before=False):
             cursor = listing.second_reading(Listing("playlists"), first)
-            again, met_again = self.read_list(cursor, told)
+            again, met_again = self.read_list(cursor, wanted)
             self.end_listing(again, met_again, met - met_again, same_as_before=met == met_again)
-        return told
+        return wanted
 
-    def read_list(self, cursor: Any, told: dict[str, WantedPlaylist]) -> tuple[ListRead, set[str]]:
+    def read_list(self, cursor: Any, wanted: dict[str, WantedPlaylist]) -> tuple[ListRead, set[str]]:
         met: set[str] = set()
         while True:
             step = listing.fold(cursor, self.ask(listing.plan(cursor)))
@@ -204,7 +204,7 @@ class Store:
             for row, playlist in zip(step.rows, step.playlists, strict=True):
                 assert row.position is not None
                 self.listed[row.id] = row.position
-                told[row.id] = WantedPlaylist(row.id, playlist.snapshot_id or "", playlist.total_items)
+                wanted[row.id] = WantedPlaylist(row.id, playlist.snapshot_id or "", playlist.total_items)
                 met.add(row.id)
             if step.end:
                 return step.end, met
@@ -228,27 +228,27 @@ class Store:
                 del self.listed[id_]
         return True
 
-    def run_contents(self, told: dict[str, WantedPlaylist]) -> None:
+    def run_contents(self, wanted: dict[str, WantedPlaylist]) -> None:
         staged: dict[str, dict[int, str | None]] = {}
         cursor = Contents()
-        left = {id_: want for id_, want in told.items() if self.contents.get(id_, ("", []))[0] != want.snapshot_id}
-        while left:
+        unread = {id_: want for id_, want in wanted.items() if self.contents.get(id_, ("", []))[0] != want.snapshot_id}
+        while unread:
             first = cursor.progress.playlist_id if cursor.progress else None
-            plan = contents.plan(cursor, sorted(left.values(), key=lambda want: want.playlist_id != first))
+            plan = contents.plan(cursor, sorted(unread.values(), key=lambda want: want.playlist_id != first))
             step = contents.fold(plan, self.ask(plan.requests) if plan.requests else [])
             for id_, row in step.items:
                 staged.setdefault(id_, {})[row.position] = row.track_id
             for progress, _ in step.finished:
                 rows = staged.pop(progress.playlist_id, {})
                 self.contents[progress.playlist_id] = progress.snapshot_id, [rows[at] for at in sorted(rows)]
-                del left[progress.playlist_id]
+                del unread[progress.playlist_id]
             assert isinstance(step.cursor, Contents)
             cursor = step.cursor
 
 
 @dataclass
 class Case:
-    """A run in a library that moves, and one in peace."""
+    """One run while the library changes, and one without changes."""
 
     rng: Random
     often: float
@@ -293,7 +293,7 @@ class Case:
         listed = {id_: position for position, id_ in enumerate(spotify.listed) if id_}
         assert set(listed) <= set(store.listed), "a playlist was lost"
         if not spotify.hidden & set(listed):
-            # A null row that only the second reading met may hide what went meanwhile: that is kept, and marked.
+            # A null row met only by the second read may hide a row removed meanwhile: that row is kept and marked.
             doubted = store.hidden if None in spotify.listed else set()
             assert {id_: at for id_, at in store.listed.items() if id_ not in doubted} == listed
         for id_ in set(listed) - spotify.hidden:
@@ -301,10 +301,10 @@ class Case:
 
 
 def _hide(store: Store) -> None:
-    """Stop showing something that is known. Of tracks: one that was saved in a second of its own."""
+    """Hide a known row. Of tracks: one whose saved-at second is unique."""
     spotify = store.spotify
     if len(store.counted) < 2:
-        return  # what was hidden from the first is not told from what hides nothing
+        return  # a row hidden from the start can't be distinguished from a null row that hides nothing
     dates = Counter(at for _, at in spotify.saved) + Counter(store.saved.values())
     tracks = [id_ for id_, at in spotify.saved if store.saved.get(id_) == at and dates[at] == 2]
     playlists = [id_ for id_ in spotify.listed if id_ and id_ in store.listed]
@@ -339,7 +339,7 @@ def check_many() -> None:
 
 
 def test_the_model_detects_a_list_accepted_without_proof(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the test above would prove nothing."""
+    """Without this the test above would prove nothing."""
     monkeypatch.setattr(listing, "_is_proved", lambda *_: True)
     with pytest.raises(AssertionError, match="a playlist was lost"):
         check_many()

@@ -165,7 +165,7 @@ def test_compares_granted_scopes_once_they_are_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("message", "words"),
     [
         ("Active premium subscription required for the owner of the app. When the ...", "owner needs Premium"),
         ("User not registered in the Developer Dashboard", "User Management"),
@@ -174,9 +174,9 @@ def test_compares_granted_scopes_once_they_are_known() -> None:
         ("Forbidden", "Forbidden"),
     ],
 )
-def test_explains_a_rejected_profile(said: str, words: str) -> None:
-    assert words in oauth.rejected_profile_message(said)
-    assert said in oauth.rejected_profile_message(said)
+def test_explains_a_rejected_profile(message: str, words: str) -> None:
+    assert words in oauth.rejected_profile_message(message)
+    assert message in oauth.rejected_profile_message(message)
 
 
 def test_explains_a_rejected_code() -> None:

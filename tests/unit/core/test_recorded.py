@@ -30,8 +30,8 @@ def test_parses_recorded_playlists_completely() -> None:
     body = recorded("me_playlists")
     found = parse.playlists(body, 0)
     assert [row and row.id for row in found.rows] == [item and item["id"] for item in body["items"]]
-    told = {item["id"]: (item["snapshot_id"], item["items"]["total"]) for item in body["items"] if item}
-    assert {row.id: (row.snapshot_id, row.total_items) for row in found.playlists} == told
+    expected = {item["id"]: (item["snapshot_id"], item["items"]["total"]) for item in body["items"] if item}
+    assert {row.id: (row.snapshot_id, row.total_items) for row in found.playlists} == expected
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_picks_the_look_up_mode_from_setting_and_regime(enrichment: Any, regime:
 
 
 @pytest.mark.parametrize(
-    ("rows", "told"),
+    ("rows", "regime"),
     [
         ([{"tracks": CONTENTS, "items": CONTENTS}], "full"),
         ([{"tracks": CONTENTS}], "full"),
@@ -42,8 +42,8 @@ def test_picks_the_look_up_mode_from_setting_and_regime(enrichment: Any, regime:
         ([], None),
     ],
 )
-def test_derives_the_regime_from_a_list_of_playlists(rows: list[Any], told: str | None) -> None:
-    assert regime_of_playlists(rows) == told
+def test_derives_the_regime_from_a_list_of_playlists(rows: list[Any], regime: str | None) -> None:
+    assert regime_of_playlists(rows) == regime
 
 
 def test_derives_the_regime_from_a_popularity() -> None:

@@ -272,7 +272,7 @@ def test_a_deferred_run_is_due_at_the_end_of_the_limit_or_its_next_time() -> Non
 
 
 @pytest.mark.parametrize(
-    ("moment", "said"),
+    ("moment", "text"),
     [
         (datetime(2025, 3, 1, 12, 32, tzinfo=UTC), "13:32"),
         (datetime(2025, 3, 1, 23, 30, tzinfo=UTC), "Sunday 00:30"),
@@ -281,5 +281,5 @@ def test_a_deferred_run_is_due_at_the_end_of_the_limit_or_its_next_time() -> Non
         (datetime(2026, 3, 8, 3, tzinfo=UTC), "8 March 2026 04:00"),
     ],
 )
-def test_formats_a_time_of_day(moment: datetime, said: str) -> None:
-    assert schedule.format_clock(moment, NOON, "Europe/Berlin") == said
+def test_formats_a_time_of_day(moment: datetime, text: str) -> None:
+    assert schedule.format_clock(moment, NOON, "Europe/Berlin") == text

@@ -1,4 +1,4 @@
-"""The privacy export: every play in it, with what else Spotify puts there."""
+"""The privacy export contains every play, and the other rows that Spotify adds."""
 
 import io
 import json

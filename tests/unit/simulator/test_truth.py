@@ -1,4 +1,4 @@
-"""What a patient client reads over HTTP is what the truth says, before and after edits, in both regimes."""
+"""What a client reads over HTTP equals the truth, before and after edits, in both regimes."""
 
 from collections import defaultdict
 from collections.abc import Iterable

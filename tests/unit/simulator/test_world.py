@@ -1,4 +1,4 @@
-"""The world alone: what a seed gives, and what edits do to it."""
+"""The world: what a seed generates, and what edits change."""
 
 import json
 from random import Random

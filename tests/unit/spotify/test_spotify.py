@@ -63,10 +63,10 @@ def ask(spotify: Server, client: SpotifyClient) -> Callable[..., Any]:
 
 
 def error_of(ask: Callable[..., Any], kind: type[SpotisyncError]) -> Any:
-    with pytest.raises(SpotisyncError) as told:
+    with pytest.raises(SpotisyncError) as raised:
         ask()
-    assert type(told.value) is kind, f"{told.value!r} should be {kind.__name__}"
-    return told.value
+    assert type(raised.value) is kind, f"{raised.value!r} should be {kind.__name__}"
+    return raised.value
 
 
 # ---- successes ------------------------------------------------------------------------------------------------------
@@ -121,8 +121,8 @@ def test_each_thread_has_its_own_session_and_token() -> None:
 )
 def test_a_429_raises_throttled_with_its_header(fault: Any, ask: Any, given: dict[str, Any], said: str | None) -> None:
     fault(status=429, **given)
-    told = error_of(ask, Throttled)
-    assert (told.retry_after, told.quota) == (said, False)
+    error = error_of(ask, Throttled)
+    assert (error.retry_after, error.quota) == (said, False)
 
 
 def test_retry_after_can_be_a_date(fault: Any, ask: Any) -> None:
@@ -133,8 +133,8 @@ def test_retry_after_can_be_a_date(fault: Any, ask: Any) -> None:
 @pytest.mark.parametrize("body", BODIES)
 def test_a_429_raises_throttled_and_detects_a_quota_in_its_body(fault: Any, ask: Any, body: str) -> None:
     fault(status=429, body=body, retry_after=7)
-    told = error_of(ask, Throttled)
-    assert (told.retry_after, told.quota) == ("7", body == "quota")
+    error = error_of(ask, Throttled)
+    assert (error.retry_after, error.quota) == ("7", body == "quota")
 
 
 @pytest.mark.parametrize("body", BODIES)
@@ -147,9 +147,9 @@ def test_a_401_raises_unauthorised_for_any_body(fault: Any, ask: Any, body: str)
 @pytest.mark.parametrize("body", BODIES)
 def test_other_refusals_keep_their_status_for_any_body(fault: Any, ask: Any, status: int, body: str) -> None:
     fault(status=status, body=body)
-    told = error_of(ask, Refused)
-    assert told.status == status
-    assert told.message
+    error = error_of(ask, Refused)
+    assert error.status == status
+    assert error.message
 
 
 @pytest.mark.parametrize("body", ["json", "text", "list", "string", "error_string"])
@@ -174,8 +174,8 @@ FORBIDDEN = {
 @pytest.mark.parametrize("body", ["json", "text", "string"])
 def test_a_403_is_classified_by_its_message(fault: Any, ask: Any, body: str, message: str) -> None:
     fault(status=403, body=body, message=message)
-    told = str(error_of(ask, FORBIDDEN[message]))
-    assert message[:60] in told or "lacks the scope" in told
+    error = str(error_of(ask, FORBIDDEN[message]))
+    assert message[:60] in error or "lacks the scope" in error
 
 
 def test_the_messages_of_a_403_mean_nothing_with_another_status(fault: Any, ask: Any) -> None:
@@ -233,12 +233,12 @@ def test_long_error_messages_are_truncated(fault: Any, ask: Any) -> None:
 def test_no_error_and_no_log_line_contains_a_token(spotify: Server, fault: Any, ask: Any) -> None:
     token, refresh_token = spotify.access_token(), spotify.refresh_token()
     client, login = SpotifyClient(spotify.api_url, 0.2), AccountsClient(spotify.url, "me", "sw0rdfish")
-    told = io.StringIO()
+    log = io.StringIO()
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     root.handlers = []
     try:
-        with redirect_stderr(told):
+        with redirect_stderr(log):
             logs.configure(Settings(_env_file=None, log_level="DEBUG", log_format="text", data_dir=Path("/nowhere")))
         rules: list[dict[str, Any]] = [
             *({"status": status, "body": body} for status in (400, 401, 403, 429, 500) for body in BODIES),
@@ -251,10 +251,10 @@ def test_no_error_and_no_log_line_contains_a_token(spotify: Server, fault: Any, 
                     call()
                 except SpotisyncError as error:
                     logging.getLogger("spotisync").exception("failed")
-                    told.write("".join(traceback.format_exception(error, chain=True)) + repr(error))
+                    log.write("".join(traceback.format_exception(error, chain=True)) + repr(error))
     finally:
         root.handlers, root.level = handlers, level
-    lines = told.getvalue()
+    lines = log.getvalue()
     assert "Spotify answered 500" in lines
     for secret in (token, refresh_token, "sw0rdfish"):
         assert secret not in lines
@@ -301,9 +301,9 @@ def test_an_ended_refresh_token_needs_a_login(how: str) -> None:
 def test_a_wrong_client_is_fatal_and_names_the_variables() -> None:
     with start("tiny", client_id="me", client_secret="hush") as server:
         for client_id, secret in (("you", "hush"), ("me", "wrong"), ("you", None)):
-            with pytest.raises(Fatal, match="SPOTIPY_CLIENT_ID") as told:
+            with pytest.raises(Fatal, match="SPOTIPY_CLIENT_ID") as raised:
                 AccountsClient(server.url, client_id, secret).refresh(server.refresh_token())
-            assert not isinstance(told.value, NeedsLogin)
+            assert not isinstance(raised.value, NeedsLogin)
 
 
 @pytest.mark.parametrize(
@@ -392,9 +392,9 @@ def test_a_code_is_valid_once_and_for_its_own_login(spotify: Server) -> None:
         attempt = login.begin("http://127.0.0.1/cb")
         code = agree(attempt)["code"]
         login.exchange(attempt, code)
-        with pytest.raises(NeedsLogin, match=r"works once.*spotisync login") as told:
+        with pytest.raises(NeedsLogin, match=r"works once.*spotisync login") as raised:
             login.exchange(attempt, code)
-        assert code not in str(told.value)
+        assert code not in str(raised.value)
     with pytest.raises(NeedsLogin, match="code_verifier"):
         login.exchange(login.begin("http://127.0.0.1/cb"), agree(attempt)["code"])
 
@@ -434,7 +434,7 @@ def test_names_a_missing_scope_and_the_command_to_log_in(
 
 
 @pytest.fixture
-def saying() -> Iterator[Callable[[Any], AccountsClient]]:
+def answering() -> Iterator[Callable[[Any], AccountsClient]]:
     """A login service that answers every request with the same reply."""
     said: list[bytes] = []
 
@@ -476,24 +476,26 @@ def saying() -> Iterator[Callable[[Any], AccountsClient]]:
         None,
     ],
 )
-def test_a_grant_without_a_token_or_expiry_is_transient(saying: Callable[[Any], AccountsClient], body: Any) -> None:
-    error_of(lambda: saying(body).refresh("AQ"), Transient)
+def test_a_grant_without_a_token_or_expiry_is_transient(answering: Callable[[Any], AccountsClient], body: Any) -> None:
+    error_of(lambda: answering(body).refresh("AQ"), Transient)
 
 
 @pytest.mark.parametrize("rotated", [None, "", "AQ", 3])
-def test_without_a_new_refresh_token_the_old_one_remains(saying: Callable[[Any], AccountsClient], rotated: Any) -> None:
-    login = saying({"access_token": "BQ", "expires_in": 3600, "refresh_token": rotated})
+def test_without_a_new_refresh_token_the_old_one_remains(
+    answering: Callable[[Any], AccountsClient], rotated: Any
+) -> None:
+    login = answering({"access_token": "BQ", "expires_in": 3600, "refresh_token": rotated})
     assert login.refresh("AQ") == TokenGrant("BQ", 3600, None)
 
 
 def test_a_missing_scope_is_unknown_or_as_requested(
-    saying: Callable[[Any], AccountsClient],
+    answering: Callable[[Any], AccountsClient],
 ) -> None:
-    login = saying({"access_token": "BQ", "expires_in": 3600, "refresh_token": "AQnew"})
+    login = answering({"access_token": "BQ", "expires_in": 3600, "refresh_token": "AQnew"})
     assert login.refresh("AQ").scope is None
     assert login.exchange(login.begin("http://127.0.0.1/cb"), "AQ").scope == " ".join(SCOPES)
 
 
-def test_a_login_without_a_refresh_token_is_rejected(saying: Callable[[Any], AccountsClient]) -> None:
-    login = saying({"access_token": "BQ", "expires_in": 3600})
+def test_a_login_without_a_refresh_token_is_rejected(answering: Callable[[Any], AccountsClient]) -> None:
+    login = answering({"access_token": "BQ", "expires_in": 3600})
     error_of(lambda: login.exchange(login.begin("http://127.0.0.1/cb"), "AQ"), Transient)

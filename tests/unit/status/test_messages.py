@@ -188,7 +188,7 @@ def test_notes_deferred_look_ups_and_limits_beside_the_run() -> None:
 
 
 @pytest.mark.parametrize(
-    ("swept", "said"),
+    ("swept", "text"),
     [(None, "No sweep has run yet; the run can't continue until beat"), (OLD, "No sweep has run for 10 min")],
 )
 def test_warns_when_no_scheduler_would_end_the_wait(swept: str | None, text: str) -> None:

@@ -32,7 +32,7 @@ def event(kind: str, message: str | None = None, **changes: Any) -> dict[str, An
 
 
 @pytest.mark.parametrize(
-    ("told", "text"),
+    ("given", "text"),
     [
         (event("begun", "beat"), "Started by the schedule."),
         (event("batch"), "Batch 4 of tracks: 200 tracks in 1.2 s, 4 calls."),
@@ -64,8 +64,8 @@ def event(kind: str, message: str | None = None, **changes: Any) -> dict[str, An
         (event("cancelled", "me was disabled"), "Cancelled: me was disabled."),
     ],
 )
-def test_describes_an_event(told: dict[str, Any], text: str) -> None:
-    assert timeline.describe_event(told)["text"] == text
+def test_describes_an_event(given: dict[str, Any], text: str) -> None:
+    assert timeline.describe_event(given)["text"] == text
 
 
 def test_every_kind_has_a_text_and_a_wait_has_an_end() -> None:
@@ -83,13 +83,13 @@ batches = st.builds(
 )
 
 
-@given(told=st.lists(batches, max_size=30))
-def test_folding_keeps_sums_and_folds_only_ordinary_batches(told: list[dict[str, Any]]) -> None:
-    folded = timeline.fold_batches(told)
+@given(given=st.lists(batches, max_size=30))
+def test_folding_keeps_sums_and_folds_only_ordinary_batches(given: list[dict[str, Any]]) -> None:
+    folded = timeline.fold_batches(given)
     for name in ("items", "calls", "number"):
-        assert sum(each[name] for each in folded) == sum(each[name] for each in told)
+        assert sum(each[name] for each in folded) == sum(each[name] for each in given)
     assert [each for each in folded if each["kind"] in {"retried", "lost"}] == [
-        each for each in told if each["kind"] in {"retried", "lost"}
+        each for each in given if each["kind"] in {"retried", "lost"}
     ]
     together = [(each["kind"], each["phase"]) for each in folded]
     assert all(this != then for this, then in pairwise(together) if this[0] == "batches")
