@@ -1,12 +1,13 @@
 """The Celery app (`celery -A spotisync worker`) and the context of each worker process."""
 
 import ctypes
-import importlib.util
 import logging
 import mmap
 import os
+import runpy
 import signal
 import sys
+from functools import cache
 from typing import Any
 
 from celery import Celery
@@ -32,28 +33,15 @@ log = logging.getLogger(__name__)
 PR_SET_PDEATHSIG = 1
 
 
-def _celeryconfig() -> Any:
-    """Loaded by its path: a wheel has it in the package, and in a checkout another `celeryconfig` may shadow it."""
-    spec = importlib.util.spec_from_file_location("spotisync_celeryconfig", bundled_path("celeryconfig.py"))
-    assert spec  # noqa: S101
-    assert spec.loader  # noqa: S101
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 app = Celery("spotisync", include=["spotisync.tasks"])
-app.config_from_object(_celeryconfig())
+# By its path: a wheel has it in the package, and in a checkout another `celeryconfig` may shadow it.
+app.config_from_object(runpy.run_path(str(bundled_path("celeryconfig.py"))))
 
-_context: Context | None = None
 
-
+@cache
 def context() -> Context:
     """This process's engine, gate and clients, created on first use, after the fork."""
-    global _context  # noqa: PLW0603 (one per process is the point)
-    if _context is None:
-        _context = Context.from_settings(settings(), stopping)
-    return _context
+    return Context.from_settings(settings(), stopping)
 
 
 # Memory that a worker shares with the children it forks later. A signal to each child would miss one that is being
@@ -138,7 +126,6 @@ def _exit_with_parent() -> None:
 
 @worker_process_shutdown.connect
 def _close_context(**_: Any) -> None:
-    global _context  # noqa: PLW0603
-    if _context is not None:
-        _context.close()
-        _context = None
+    if context.cache_info().currsize:
+        context().close()
+        context.cache_clear()

@@ -15,7 +15,7 @@ from typing import Any
 
 from spotisync.settings import Settings
 
-_bound: ContextVar[dict[str, Any]] = ContextVar("bound", default={})  # noqa: B039 (never changed in place)
+_bound: ContextVar[dict[str, Any]] = ContextVar("bound")
 _task: ContextVar[dict[str, Any] | None] = ContextVar("task", default=None)
 
 
@@ -37,13 +37,13 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     # A line of Celery's main process, which is in no task, may name the task that it has received.
     data = getattr(record, "data", None)
     received = {"task_id": data["id"]} if isinstance(data, dict) and "id" in data else {}
-    return {**received, **(_task.get() or {}), **_bound.get()}
+    return {**received, **(_task.get() or {}), **_bound.get({})}
 
 
 @contextmanager
 def bind(**fields: Any) -> Iterator[None]:
     """Put these fields on every line logged inside."""
-    token = _bound.set({**_bound.get(), **fields})
+    token = _bound.set({**_bound.get({}), **fields})
     try:
         yield
     finally:

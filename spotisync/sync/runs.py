@@ -39,7 +39,7 @@ def trigger(
     """
     with context.database.begin() as connection:
         if caller and (sync_id := waiters.find_run_id(connection, caller.task_id)):
-            return Triggered(_existing(connection, sync_id), created=False)
+            return Triggered(require_run(connection, sync_id), created=False)
         runs.lock_account(connection, accounts.find_account(connection, account).id)
         # Read again: it may have been removed or disabled before the lock was granted.
         found = accounts.find_account(connection, account)
@@ -48,23 +48,22 @@ def trigger(
         if run is None:
             _check_can_sync(found)
             task_id = caller.task_id if caller else None
-            run = _existing(
-                connection,
-                runs.create(connection, found.id, sync_type, by, idempotency_key, task_id),
-            )
+            sync_id = runs.create(connection, found.id, sync_type, by, idempotency_key, task_id)
+            run = require_run(connection, sync_id)
         if caller:
             waiters.add_waiter(connection, caller.task_id, run.id, caller.envelope)
         return Triggered(run, created)
 
 
 def _check_can_sync(account: accounts.Account) -> None:
+    name = account.spotify_user_id
     if account.status == "needs_login":
-        raise NeedsLogin(f"{account.last_error or f'{account.spotify_user_id} has to log in again'}; {REMEDY}")
+        raise NeedsLogin(f"{account.last_error or f'{name} has to log in again'}; {REMEDY}")
     if account.status == "disabled":
-        raise Fatal(f"{account.spotify_user_id} is disabled; enable it: spotisync accounts enable")
+        raise Fatal(f"{name} is disabled; enable it: spotisync accounts enable {name}")
 
 
-def _existing(connection: Connection, sync_id: int, *, lock: bool = False) -> Run:
+def require_run(connection: Connection, sync_id: int, *, lock: bool = False) -> Run:
     run = runs.get(connection, sync_id, lock=lock)
     if run is None:
         raise Unknown(f"No run {sync_id}. List runs: spotisync history")
@@ -74,11 +73,11 @@ def _existing(connection: Connection, sync_id: int, *, lock: bool = False) -> Ru
 def cancel(context: Context, sync_id: int) -> Run:
     """Cancel a run at once: the commit of a batch in flight fails. Cancelling twice is no error."""
     with context.database.begin() as connection:
-        run = _existing(connection, sync_id, lock=True)
+        run = require_run(connection, sync_id, lock=True)
         if run.status != "cancelled":
             check_move(run.id, run.status, "cancelled")
             runs.end(connection, sync_id, "cancelled", error="cancelled")
-        return _existing(connection, sync_id)
+        return require_run(connection, sync_id)
 
 
 def resume(context: Context, sync_id: int, caller: Caller | None = None) -> Triggered:
@@ -88,10 +87,10 @@ def resume(context: Context, sync_id: int, caller: Caller | None = None) -> Trig
     """
     with context.database.begin() as connection:
         if caller and (known := waiters.find_run_id(connection, caller.task_id)):
-            return Triggered(_existing(connection, known), created=False)
+            return Triggered(require_run(connection, known), created=False)
         # The account first, as in `trigger`: otherwise a concurrent trigger would not see this run.
-        runs.lock_account(connection, _existing(connection, sync_id).account_id)
-        run = _existing(connection, sync_id, lock=True)
+        runs.lock_account(connection, require_run(connection, sync_id).account_id)
+        run = require_run(connection, sync_id, lock=True)
         unfinished = run.status in UNFINISHED
         if not unfinished:
             check_move(run.id, run.status, "in_progress")
@@ -103,7 +102,7 @@ def resume(context: Context, sync_id: int, caller: Caller | None = None) -> Trig
                 )
         if caller:
             waiters.add_waiter(connection, caller.task_id, sync_id, caller.envelope)
-        return Triggered(_existing(connection, sync_id), created=not unfinished)
+        return Triggered(require_run(connection, sync_id), created=not unfinished)
 
 
 def get_run(context: Context, sync_id: int) -> Run | None:

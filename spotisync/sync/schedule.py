@@ -19,6 +19,7 @@ from spotisync.store.database import Connection, Database
 from spotisync.store.runs import Run
 from spotisync.store.schedules import DueEntry
 from spotisync.sync.context import Context
+from spotisync.sync.runs import require_run
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,8 @@ def _join_or_create(connection: Connection, taken: DueEntry) -> tuple[Run, bool]
     key = f"schedule {taken.kind} {taken.due_at.astimezone(UTC).isoformat()}"
     if found := runs.find(connection, taken.account_id, taken.kind, key):
         return found, False
-    made = runs.get(connection, runs.create(connection, taken.account_id, taken.kind, "beat", key, None))
-    assert made  # noqa: S101
-    return made, True
+    sync_id = runs.create(connection, taken.account_id, taken.kind, "beat", key, None)
+    return require_run(connection, sync_id), True
 
 
 def _get_factor(context: Context, connection: Connection) -> int:
