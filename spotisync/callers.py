@@ -68,15 +68,12 @@ def envelope(request: TaskContext) -> dict[str, Any]:
 
 
 def answer(context: Context) -> None:
-    """Answer every caller whose run is over, at least once. Raises only `Unavailable`; sweep repeats what failed.
-
-    Any other error would fail a trigger task whose caller is recorded already and would get a second answer.
-    """
+    """Answer every caller whose run is over, at least once. Raises only `Unavailable`; sweep repeats what failed."""
     try:
         _answer_all(context)
     except Unavailable:
         raise
-    except Exception:
+    except Exception:  # it would fail a trigger task whose caller is recorded and gets an answer later
         log.exception("callers can't be answered now; the next sweep tries again")
 
 

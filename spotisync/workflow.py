@@ -54,7 +54,7 @@ def _send_progress(task: Task, context: Context, sync_id: int, result: BatchResu
 
 
 def _publish_batch(task: Task, context: Context, sync_id: int, next_batch: Signature) -> None:
-    """Publish the phase's next batch as a task of its own, with the rest of the chain."""
+    """Publish the phase's next batch as a separate task, with the rest of the chain."""
     try:
         next_batch.apply_async(chain=task.request.chain, root_id=task.request.root_id, parent_id=task.request.id)
     except OperationalError as error:

@@ -15,7 +15,7 @@ LookupMode = Literal["together", "singly", "partial", "off"]
 
 
 def lookup_mode(enrichment: Enrichment, regime: Regime | None) -> LookupMode:
-    """An unknown regime is taken for the full one: the first call shows it."""
+    """The full regime is assumed while it is unknown: the first call shows it."""
     if enrichment == "off":
         return "off"
     if regime != "restricted":

@@ -1,10 +1,10 @@
 """Import Spotify's extended streaming history into `play_history`."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from spotisync.core.streaming_history import HistoryFileSummary, ImportedPlay
 from spotisync.store import accounts, catalogue
 from spotisync.store import plays as stored
 from spotisync.store.database import Connection, Database
-from spotisync.sync.streaming_history import HistoryFile, open_history, scan_file
+from spotisync.sync.streaming_history import open_history, scan_file
 
 ROWS_PER_COMMIT = 5_000
 # Called after each commit with the rows imported and the total.
@@ -56,17 +56,12 @@ def import_history(database: Database, account: str | None, path: Path, progress
         done = ImportSummary(owner.spotify_user_id, len(files))
         total = sum(each.rows for each in summaries)
         progress(0, total)
-        all_rows = _rows(files)
+        all_rows = chain.from_iterable(file.rows() for file in files)
         while rows := list(islice(all_rows, ROWS_PER_COMMIT)):
             _import(database, owner.id, [streaming_history.parse_play(row, now) for row in rows], done)
             progress(done.rows, total)
     done.gaps_closed = database.transact(lambda connection: _close_gaps(connection, owner.spotify_user_id, summaries))
     return done
-
-
-def _rows(files: list[HistoryFile]) -> Iterator[dict[str, Any]]:
-    for file in files:
-        yield from file.rows()
 
 
 def _import(

@@ -56,26 +56,25 @@ def _take(
     if taken is None:
         return None
     rule = rules[taken.kind]
-    if isinstance(rule, Every) and taken.kind == "playback":
-        next_one = schedule.next_time(rule, taken.now, taken.account_id)
-        schedules.mark_done(connection, taken, str(rule), next_one)
-        return PlaybackDue(taken.account, rule.seconds)
     factor = _get_factor(context, connection) if taken.kind == "incremental" else 1
-    next_one = schedule.next_time(rule, taken.now, taken.account_id, factor)
+    next_at = schedule.next_time(rule, taken.now, taken.account_id, factor)
+    if isinstance(rule, Every) and taken.kind == "playback":
+        schedules.mark_done(connection, taken, str(rule), next_at)
+        return PlaybackDue(taken.account, rule.seconds)
     if taken.kind == "incremental" and (unblocked := _get_unblocked_at(context, connection)):
-        deferred_to = schedule.deferred_time(unblocked, next_one, taken.account_id)
+        deferred_to = schedule.deferred_time(unblocked, next_at, taken.account_id)
         until = schedule.format_clock(unblocked, taken.now, context.settings.zone)
         schedules.mark_deferred(connection, taken, str(rule), deferred_to, f"deferred until {until}: Spotify limit")
         return None
     run, created = _join_or_create(connection, taken)
-    longer = schedule.stretched_interval(rule, factor) if isinstance(rule, Every) and factor > 1 else None
-    note = _describe(rule, longer, None if created else run)
-    schedules.mark_done(connection, taken, str(rule), next_one, sync_id=run.id, stretched_to=longer, note=note)
+    stretched_to = schedule.stretched_interval(rule, factor) if isinstance(rule, Every) and factor > 1 else None
+    note = _describe(rule, stretched_to, None if created else run)
+    schedules.mark_done(connection, taken, str(rule), next_at, sync_id=run.id, stretched_to=stretched_to, note=note)
     return run if created else None
 
 
 def _join_or_create(connection: Connection, taken: DueEntry) -> tuple[Run, bool]:
-    """The due time is the idempotency key, so that it never creates two runs."""
+    """Join the unfinished run or create one. The key is the due time, so that no due time creates two runs."""
     key = f"schedule {taken.kind} {taken.due_at.astimezone(UTC).isoformat()}"
     if found := runs.find(connection, taken.account_id, taken.kind, key):
         return found, False
@@ -102,12 +101,12 @@ def _get_unblocked_at(context: Context, connection: Connection) -> datetime | No
     return schedule.unblocked_at({block.family: block.until for block in blocks})
 
 
-def _describe(rule: Rule, longer: int | None, joined: Run | None) -> str | None:
+def _describe(rule: Rule, stretched_to: int | None, joined: Run | None) -> str | None:
     """Explain what differs from the rule."""
     notes = [f"joined run {joined.id}, which had not ended"] if joined else []
-    if isinstance(rule, Every) and longer and longer > rule.seconds:
+    if isinstance(rule, Every) and stretched_to and stretched_to > rule.seconds:
         usual = format_duration(rule.seconds)
-        notes.append(f"every {format_duration(longer)} instead of {usual}: few calls left today")
+        notes.append(f"every {format_duration(stretched_to)} instead of {usual}: few calls left today")
     return "; ".join(notes) or None
 
 
