@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from spotisync.sync.import_history import ImportSummary
 
 SKIP_REASONS: Final = {
-    "podcasts": "podcast episodes",
+    "podcasts": "podcasts",
     "audiobooks": "audiobooks",
-    "without_track": "rows without a track",
-    "unreadable": "unreadable rows",
+    "without_track": "without a track",
+    "unreadable": "unreadable",
 }
 
 
@@ -58,8 +58,8 @@ def _print_summary(summary: "ImportSummary") -> None:
         f"Imported {summary.added:,} plays for {summary.account}; {summary.known:,} were already stored. "
         f"Rows read: {summary.rows:,}."
     )
-    skipped = [f"{summary.skipped[key]:,} {label}" for key, label in SKIP_REASONS.items() if summary.skipped[key]]
+    skipped = [f"{summary.skipped[key]:,} ({label})" for key, label in SKIP_REASONS.items() if summary.skipped[key]]
     if skipped:
-        print_text(f"Skipped: {', '.join(skipped)}.")
+        print_text(f"Rows skipped: {', '.join(skipped)}.")
     if summary.gaps_closed:
         print_text(f"Gaps in the play history closed: {summary.gaps_closed}.")

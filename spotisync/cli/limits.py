@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 app = typer.Typer(help="List and clear cooldowns: requests that Spotify has blocked for a time.", no_args_is_help=True)
 
 Family = Literal["library", "playlists", "artists", "albums", "player", "*"]
-REASONS: Final = {"rate": "too many requests in a short time", "quota": "quota used up"}
+REASONS: Final = {"rate": "Spotify rate limit", "quota": "Spotify quota used up"}
 
 
 @app.command("list", epilog="Example: spotisync limits list")
 def list_(*, json: AsJson = False) -> None:
-    """List the cooldowns: which requests wait, until when, and why."""
+    """List the cooldowns: which requests are blocked, until when, and why."""
+    from spotisync.status.messages import REQUESTS, capitalize
     from spotisync.sync import cooldowns
 
     with open_context() as context:
@@ -26,8 +27,8 @@ def list_(*, json: AsJson = False) -> None:
     if json:
         return print_json([_as_dict(each) for each in found])
     for each in found:
-        requests = "All requests wait" if each.family == "*" else f"Requests of {each.family} wait"
-        print_text(f"{requests} until {each.until.astimezone():%Y-%m-%d %H:%M:%S}: {REASONS[each.reason]}.")
+        requests = capitalize(REQUESTS[each.family])
+        print_text(f"{requests} blocked until {each.until.astimezone():%Y-%m-%d %H:%M:%S}: {REASONS[each.reason]}.")
     if not found:
         print_text("No cooldowns.")
     return None
