@@ -275,7 +275,7 @@ def _ended_at(document: Document) -> str:
 
 
 def describe_error(last_error: str | None) -> Document | None:
-    """Split an error at its first semicolon into `cause` and `cure`; a count of failed attempts is part of the cause."""
+    """Split an error at its first semicolon into `cause` and `cure`; a number of failed attempts is no cure."""
     if not last_error:
         return None
     cause, _, cure = last_error.partition("; ")

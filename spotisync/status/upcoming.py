@@ -84,7 +84,7 @@ def lookup_forecast(connection: Connection, settings: Settings, now: datetime) -
     if settings.client_id is None:
         return []
     on = settings.enrichment != "off"
-    families = apps.forecast(connection, settings.client_id, settings.enrichment, settings.enrichment_budget)
+    families = apps.forecast_lookups(connection, settings.client_id, settings.enrichment, settings.enrichment_budget)
     left = [f"{one.left:,} {one.family}" for one in families if one.left]
     ends = [one.done_at for one in families if one.done_at and one.budget]
     entry: Document = {"kind": "enrich", "on": on, "at": None, "note": None}
