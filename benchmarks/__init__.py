@@ -1,1 +1,1 @@
-"""How fast, against what: `python -m benchmarks` prints one table."""
+"""Performance measurements: `python -m benchmarks` prints one table."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: everything measured on this machine, as one table."""
+"""`python -m benchmarks`: run all benchmarks on this machine and print one table."""
 
 import argparse
 import json
@@ -11,11 +11,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import fence, finding, growth, recovery, web, whole
-from benchmarks.machine import machine
-from benchmarks.place import Place, place
-from benchmarks.rows import Row
-from benchmarks.table import show
+from benchmarks import batches, full_sync, growth, recovery, search, web
+from benchmarks.environment import Environment, create_environment
+from benchmarks.report import Measurement, describe_machine, show
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Scale:
     rounds: int
     kills: int
     runs: int
-    searched: int
+    searched_tracks: int
     searches: int
 
 
@@ -37,45 +35,50 @@ QUICK = Scale(("--tracks", "500"), 2, 1, {1_000: 1}, 2, 2, 1_000, 1_000, 2)
 
 def main() -> None:
     options = _parser().parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C: everything that was started is ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # like Ctrl-C: stop everything that was started
     try:
-        with place(options.directory) as here:
-            about, rows = machine(options.directory), list(_measure(here, QUICK if options.quick else FULL))
+        with create_environment(options.directory) as environment:
+            machine = describe_machine(options.directory)
+            rows = list(_measure(environment, QUICK if options.quick else FULL))
     except KeyboardInterrupt:
         sys.exit(130)
     if options.json:
-        print(json.dumps({"machine": about, "quick": options.quick, "rows": [row.as_dict() for row in rows]}, indent=2))
+        print(
+            json.dumps({"machine": machine, "quick": options.quick, "rows": [row.as_dict() for row in rows]}, indent=2)
+        )
     else:
-        show(rows, about, quick=options.quick)
+        show(rows, machine, quick=options.quick)
 
 
-def _measure(here: Place, scale: Scale) -> Iterator[Row]:
-    with Console(stderr=True).status("Measuring whole syncs ...") as status:
-        with here.simulator(*scale.library, "--warm") as control:
-            here.fresh()
-            with here.worker():
-                yield from whole.measure(here, control, scale.repetitions, scale.slow_repetitions)
+def _measure(environment: Environment, scale: Scale) -> Iterator[Measurement]:
+    with Console(stderr=True).status("Measuring full syncs ...") as status:
+        with environment.simulator(*scale.library, "--warm") as control:
+            environment.create_database()
+            with environment.worker():
+                yield from full_sync.measure(environment, control, scale.repetitions, scale.slow_repetitions)
                 status.update("Measuring recovery ...")
-                yield from recovery.measure(here, control, scale.kills)
+                yield from recovery.measure(environment, control, scale.kills)
             status.update("Measuring the fence ...")
-            yield from fence.measure(here, control, scale.rounds)
+            yield from batches.measure(environment, control, scale.rounds)
         status.update("Measuring the API ...")
-        yield from web.measure(here, scale.runs)
+        yield from web.measure(environment, scale.runs)
         status.update("Measuring searches ...")
-        yield from finding.measure(here, scale.searched, scale.searches)
+        yield from search.measure(environment, scale.searched_tracks, scale.searches)
         status.update("Measuring growth ...")
-        yield from growth.measure(here, scale.sizes)
+        yield from growth.measure(environment, scale.sizes)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small versions of everything, in less than a minute")
-    parser.add_argument("--json", action="store_true", help="the same figures as JSON")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Run all benchmarks on this machine and print one table."
+    )
+    parser.add_argument("--quick", action="store_true", help="small sizes and few repetitions, in about a minute")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
         "--directory",
         type=Path,
         default=Path(tempfile.gettempdir()),
-        help="where to put the servers' files; the disk matters (default: %(default)s)",
+        help="directory for the servers' files; its disk matters (default: %(default)s)",
     )
     return parser
 

@@ -1,4 +1,4 @@
-"""The production app with one more task: one that does nothing but send itself again. `celery -A benchmarks.hops`."""
+"""The production app with one more task, which does nothing but send itself again: `celery -A benchmarks.hops`."""
 
 import time
 from typing import Any
@@ -13,20 +13,20 @@ _backend: Any = app.backend
 
 @app.task(name=NAME)
 def hop(*, left: int, ended: float | None = None) -> None:
-    """Note the time since the end of the last one, as a batch's end and the next claim would be."""
+    """Record the time since the end of the previous hop, comparable to the time between two batches."""
     if ended is not None:
         _backend.client.rpush(LIST, (time.time() - ended) * 1000)
     if left:
         hop.apply_async(kwargs={"left": left - 1, "ended": time.time()})
 
 
-def measured(count: int) -> list[float]:
-    """Milliseconds of so many hops on the worker that is running, once they are all there."""
+def measure_hops(count: int) -> list[float]:
+    """Return the milliseconds of each hop on the running worker."""
     _backend.client.delete(LIST)
     hop.apply_async(kwargs={"left": count})
     deadline = time.monotonic() + 60
     while _backend.client.llen(LIST) < count:
         if time.monotonic() > deadline:
-            raise TimeoutError("the plain hops did not come to an end")
+            raise TimeoutError("the plain hops did not end within 60 s")
         time.sleep(0.05)
     return [float(each) for each in _backend.client.lrange(LIST, 0, -1)]

@@ -1,4 +1,4 @@
-"""What a run row goes through, written down by the database itself: nothing in the worker is touched for it."""
+"""Trace claims and commits of batches with a database trigger, so that the worker runs unchanged."""
 
 from typing import Any
 
@@ -16,11 +16,11 @@ CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 END $$;
 CREATE TRIGGER note AFTER UPDATE ON sync_history FOR EACH ROW EXECUTE FUNCTION note();
 """
-# A commit's row names the batch that is due after it. It is written just before COMMIT, so that is in the hop.
+# A commit's row names the next batch. It is written just before COMMIT, so a hop includes COMMIT.
 HOPS = """SELECT EXTRACT(epoch FROM min(c.at) - e.at) * 1000 FROM trace e JOIN trace c
     ON (c.sync_id, c.phase, c.seq, c.event) = (e.sync_id, e.phase, e.seq, 'claim')
     WHERE e.event = 'commit' GROUP BY e.sync_id, e.phase, e.seq, e.at"""
-# Counted by Postgres for each table; a session tells it its counts when it ends.
+# Postgres counts per table; a session reports its counts when it ends.
 WRITTEN = """SELECT COALESCE(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) FROM pg_stat_user_tables
     WHERE (relname = ANY(%s)) = %s AND relname <> 'trace'"""
 LIBRARY = [
@@ -32,12 +32,12 @@ Connection = psycopg.Connection[Any]
 
 
 def hops(connection: Connection) -> list[float]:
-    """Milliseconds from the end of each batch to the claim of the next."""
+    """Return the milliseconds from the end of each batch to the claim of the next one."""
     return [float(row[0]) for row in connection.execute(HOPS)]
 
 
-def commit_after(connection: Connection, sync_id: int, time: float) -> float | None:
-    """Seconds from this time to the first batch of a run that was committed since."""
+def seconds_to_commit(connection: Connection, sync_id: int, time: float) -> float | None:
+    """Return the seconds from this time to the next commit of a batch of the run."""
     found = connection.execute(
         """SELECT EXTRACT(epoch FROM min(at)) - %s FROM trace
         WHERE event = 'commit' AND sync_id = %s AND at > to_timestamp(%s)""",
@@ -46,10 +46,10 @@ def commit_after(connection: Connection, sync_id: int, time: float) -> float | N
     return None if found[0][0] is None else float(found[0][0])
 
 
-def written(connection: Connection) -> tuple[int, int]:
-    """Rows written so far: of the library, and of the bookkeeping of runs. Ends all other sessions for it."""
+def count_written(connection: Connection) -> tuple[int, int]:
+    """Count the rows written so far, in the library and in the bookkeeping. Ends all other sessions first."""
     others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     connection.execute(f"SELECT pg_terminate_backend(pid, 5000) {others} AND backend_type = 'client backend'")
     connection.execute("SELECT pg_stat_clear_snapshot()")
-    of_library, of_runs = (connection.execute(WRITTEN, (LIBRARY, kind)).fetchall()[0][0] for kind in (True, False))
-    return int(of_library), int(of_runs)
+    library, bookkeeping = (connection.execute(WRITTEN, (LIBRARY, kind)).fetchall()[0][0] for kind in (True, False))
+    return int(library), int(bookkeeping)

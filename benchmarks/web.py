@@ -1,17 +1,16 @@
-"""The API on a long history: what a request costs with everything around it, but for the network."""
+"""Requests to the API with a long history, through the whole application but without the network."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
 
-from benchmarks.place import Place, connected
-from benchmarks.rows import Row
+from benchmarks.environment import Environment, connect
+from benchmarks.report import Measurement
 
 SECTION = "The API, {runs:,} runs of history"
 SAMPLES = 200
-DEEP = 100
-"""Requests of `history`, each for the page after the one before."""
+PAGES = 100
 
 RUNS = """
     INSERT INTO accounts (spotify_user_id) VALUES ('benchmark'), ('other');
@@ -34,15 +33,15 @@ RUNS = """
     ANALYZE"""
 
 
-def measure(here: Place, runs: int) -> Iterator[Row]:
-    with connected(here.fresh()) as connection:
+def measure(environment: Environment, runs: int) -> Iterator[Measurement]:
+    with connect(environment.create_database()) as connection:
         for statement in RUNS.replace("%(runs)s", str(runs)).split(";"):
             connection.execute(statement.encode())
-    yield from asyncio.run(_rows(SECTION.format(runs=runs)))
+    yield from asyncio.run(_measurements(SECTION.format(runs=runs)))
 
 
-async def _rows(section: str) -> list[Row]:
-    from spotisync.settings import settings  # Celery's configuration is read with the application
+async def _measurements(section: str) -> list[Measurement]:
+    from spotisync.settings import settings  # the application loads Celery's configuration
     from spotisync.web import create_app
 
     app = create_app(settings())
@@ -52,26 +51,26 @@ async def _rows(section: str) -> list[Row]:
         both = [await _timed(client, "/api/sync/status") for _ in range(SAMPLES)]
         pages = [each async for each in _pages(client, "/api/sync/history?limit=50")]
         own = [each async for each in _pages(client, "/api/sync/history?limit=50&account=other")]
-    app.state.sync.close()
+    app.state.context.close()
     return [
-        Row(section, "status of one account", "ms", tuple(status), "while a run goes"),
-        Row(section, "status of two", "ms", tuple(both)),
-        Row(section, "history, 50 a page", "ms", tuple(pages), f"{len(pages)} pages deep"),
-        Row(section, "... of one account", "ms", tuple(own), "which has a tenth of it"),
+        Measurement(section, "status of one account", "ms", tuple(status), "with a running sync"),
+        Measurement(section, "status of two", "ms", tuple(both)),
+        Measurement(section, "history, 50 per page", "ms", tuple(pages), f"{len(pages)} pages"),
+        Measurement(section, "... of one account", "ms", tuple(own), "with a tenth of the runs"),
     ]
 
 
 async def _pages(client: httpx.AsyncClient, url: str) -> AsyncIterator[float]:
-    for _ in range(DEEP):
-        answer = await client.get(url)
-        answer.raise_for_status()
-        yield answer.elapsed.total_seconds() * 1000
-        if "next" not in answer.links:
+    for _ in range(PAGES):
+        reply = await client.get(url)
+        reply.raise_for_status()
+        yield reply.elapsed.total_seconds() * 1000
+        if "next" not in reply.links:
             return
-        url = answer.links["next"]["url"]
+        url = reply.links["next"]["url"]
 
 
 async def _timed(client: httpx.AsyncClient, url: str) -> float:
-    answer = await client.get(url)
-    answer.raise_for_status()
-    return answer.elapsed.total_seconds() * 1000
+    reply = await client.get(url)
+    reply.raise_for_status()
+    return reply.elapsed.total_seconds() * 1000

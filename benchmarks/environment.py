@@ -1,0 +1,165 @@
+"""The environment of the benchmarks: a temporary data dir, real servers with production options, a simulator."""
+
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from cryptography.fernet import Fernet
+from sqlalchemy.engine import make_url
+
+from benchmarks.tracing import TRACE
+from spotisync.core.states import OVER
+from spotisync.settings import Settings, override, settings
+from spotisync.simulator import Control
+from spotisync.stack.process import ChildSpec, Process, stop_all
+from spotisync.stack.servers import start_servers
+from spotisync.store import migrate
+from spotisync.store.runs import Run
+from spotisync.sync import Context, accounts, runs
+
+TEMPLATE = "template_spotisync"
+# As `spotisync up` starts it, but with one more task for comparison.
+WORKER = ("-m", "celery", "-A", "benchmarks.hops", "worker", "-c", "2", "--without-mingle", "--without-gossip")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A running PostgreSQL with a migrated template database, and a broker."""
+
+    settings: Settings
+
+    def create_database(self, name: str = "spotisync") -> str:
+        """Create an empty database, replacing one of the same name. Returns its URL."""
+        self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        return self.url(name)
+
+    def url(self, database: str) -> str:
+        return make_url(self.settings.database).set(database=database).render_as_string(hide_password=False)
+
+    def execute(self, statement: str) -> None:
+        with connect(self.url("postgres")) as connection:
+            connection.execute(statement.encode())
+
+    @contextmanager
+    def simulator(self, *options: str) -> Iterator[Control]:
+        """Run a simulator process, used as Spotify by this process and its children from now on."""
+        argv = (sys.executable, "-m", "spotisync.simulator", *options)
+        process = Process(ChildSpec(name="simulator", argv=argv), self.settings.data_dir)
+        with _running(process):
+            url = wait_until(lambda: _simulator_url(process), "the simulator", 120)
+            override({"SPOTISYNC_SPOTIFY_API_URL": f"{url}/v1", "SPOTISYNC_SPOTIFY_ACCOUNTS_URL": url})
+            yield Control(url)
+
+    @contextmanager
+    def worker(self) -> Iterator[None]:
+        """Run a worker with two child processes."""
+        process = Process(ChildSpec(name="worker", argv=(sys.executable, *WORKER)), self.settings.data_dir)
+        with _running(process):
+            wait_until(lambda: " ready." in process.tail(), "the worker", 60)
+            yield
+
+
+@contextmanager
+def create_environment(parent: Path) -> Iterator[Environment]:
+    """Start the servers in a temporary directory; stop them and remove the directory at the end of the block."""
+    data_dir = Path(tempfile.mkdtemp(prefix="spotisync-bench-", dir=parent))
+    data_dir.chmod(0o755)  # Postgres runs as another user if this process runs as root
+    chosen = _override_settings(data_dir)
+    try:
+        with start_servers(chosen.data_dir, chosen.socket_dir):
+            environment = Environment(chosen)
+            environment.execute(f"CREATE DATABASE {TEMPLATE}")
+            migrate.upgrade(environment.url(TEMPLATE))
+            with connect(environment.url(TEMPLATE)) as connection:
+                connection.execute(TRACE)
+            yield environment
+    finally:
+        shutil.rmtree(chosen.socket_dir, ignore_errors=True)
+        shutil.rmtree(data_dir, ignore_errors=True)
+
+
+def _override_settings(data_dir: Path) -> Settings:
+    """Use the defaults, regardless of the environment and `.env`, in this process and its children."""
+    fields = Settings.model_fields.items()
+    variables = [str(field.validation_alias or f"SPOTISYNC_{name.upper()}") for name, field in fields]
+    return override(
+        {
+            **dict.fromkeys(variables, ""),
+            "SPOTISYNC_DATA_DIR": str(data_dir),
+            "SPOTISYNC_SECRET_KEY": Fernet.generate_key().decode(),
+            "SPOTISYNC_LOG_FORMAT": "text",
+            "SPOTISYNC_API_RATE": "0",  # the simulator has no rate limit, so the sync needs none
+            "SPOTIPY_CLIENT_ID": "benchmark",
+        }
+    )
+
+
+def connect(url: str) -> psycopg.Connection[Any]:
+    """Open a connection outside the pool, for a `with` block."""
+    return psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True)
+
+
+@contextmanager
+def _running(process: Process) -> Iterator[None]:
+    try:
+        process.start()
+        yield
+    finally:
+        stop_all([process])
+
+
+def _simulator_url(process: Process) -> str | None:
+    """Read the URL from the first line of the simulator's output."""
+    if not process.running:
+        raise RuntimeError(f"the simulator ended{process.quote_log()}")
+    lines = process.tail().splitlines()
+    return str(json.loads(lines[0])["url"]) if lines else None
+
+
+@contextmanager
+def open_context(control: Control) -> Iterator[tuple[Context, str]]:
+    """Open a context on the database of the settings, and add the simulator's first account to it."""
+    context = Context.from_settings(settings())
+    try:
+        yield context, accounts.add(context, control.info()["accounts"][0]["refresh_token"], None).spotify_user_id
+    finally:
+        context.close()
+
+
+def start_sync(context: Context, account: str) -> Run:
+    from spotisync import canvas  # it loads Celery's configuration, which needs the settings of the environment
+
+    run = runs.trigger(context, account, "full", "cli").run
+    canvas.publish(run)
+    return run
+
+
+def wait_for_success(context: Context, run: Run) -> None:
+    """Wait for the end of the run. Raises RuntimeError if it did not succeed."""
+    ended = wait_until(lambda: _find_ended(context, run), f"the end of run {run.id}", 600, interval=0.02)
+    if ended.status != "success":
+        raise RuntimeError(f"run {run.id} {ended.status}: {ended.last_error}")
+
+
+def _find_ended(context: Context, run: Run) -> Run | None:
+    found = runs.get_run(context, run.id)
+    return found if found and found.status in OVER else None
+
+
+def wait_until(condition: Callable[[], Any], what: str, seconds: float, interval: float = 0.01) -> Any:
+    """Wait until the condition returns a true value, and return it. Raises TimeoutError."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(interval)
+    raise TimeoutError(f"not within {seconds:g} s: {what}")
