@@ -68,7 +68,7 @@ class Database:
             raise Unavailable(NO_FREE_CONNECTION) from None
         except DBAPIError as error:
             if is_unavailable(error):
-                raise Unavailable(_describe(error)) from error
+                raise Unavailable(describe_outage(error)) from error
             raise
 
     def transact(self, work: Callable[[Connection], T]) -> T:
@@ -95,7 +95,7 @@ class Database:
             return _read_claimant(self._session)
         except DBAPIError as error:
             self.drop_claims()
-            raise Unavailable(_describe(error)) from error
+            raise Unavailable(describe_outage(error)) from error
 
     def drop_claims(self) -> None:
         """End that session, which releases all claims of this process."""
@@ -154,5 +154,5 @@ def _sqlstate(error: DBAPIError) -> str | None:
     return getattr(error.orig, "sqlstate", None)
 
 
-def _describe(error: DBAPIError) -> str:
+def describe_outage(error: DBAPIError) -> str:
     return f"the database can't be reached: {str(error.orig).strip().splitlines()[0]}"

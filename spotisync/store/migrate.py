@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from spotisync.errors import Unavailable
 from spotisync.settings import bundled_path
 from spotisync.store import reader_role
-from spotisync.store.database import CONNECT, is_unavailable
+from spotisync.store.database import CONNECT, describe_outage, is_unavailable
 
 
 def _config() -> Config:
@@ -39,7 +39,7 @@ def _connected(url: str) -> Iterator[Config]:
         raise LookupError(str(error)) from None
     except DBAPIError as error:
         if is_unavailable(error):
-            raise Unavailable(f"the database can't be reached: {str(error.orig).strip().splitlines()[0]}") from error
+            raise Unavailable(describe_outage(error)) from error
         raise
     finally:
         engine.dispose()
