@@ -54,3 +54,16 @@ def cooldown(family: Family, retry_after: int | None, *, quota: bool, strikes: i
 def backoff_seconds(failures: int, jitter: float) -> float:
     """Seconds before the next attempt after `failures` in a row: 1, 2, 4 … 60, halved by a `jitter` of 0, full at 1."""
     return float(min(60, 2 ** max(0, failures - 1))) * (0.5 + jitter / 2)
+
+
+def choose_wait(
+    seconds: float, longest: float, *, is_lookup: bool, sync_type: str
+) -> Literal["retry", "park", "defer"]:
+    """What a batch does that has to wait `seconds`; up to `longest` the broker holds its message back.
+
+    A longer wait parks a full run in Postgres. Look-ups and incrementals never wait that long: what they could not
+    read is left to a later run.
+    """
+    if seconds <= longest:
+        return "retry"
+    return "defer" if is_lookup or sync_type == "incremental" else "park"

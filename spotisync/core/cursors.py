@@ -1,24 +1,29 @@
-"""Where to ask next, in each phase, and its form in the `cursor` column. No cursor yet: the phase starts."""
+"""Where a phase asks next, and its form in the `cursor` column. A phase without a stored cursor is at its start."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from spotisync.core.incremental import Incremental
+from spotisync.core.requests import FAMILY, Family
 from spotisync.core.states import Phase
 from spotisync.core.walk import TracksWalk, Walk
 
-SavedName = Literal["saved_albums", "followed_artists"]
+Entity = Literal["artists", "albums"]
+ListName = Literal["followed_artists", "saved_albums", "playlists"]
 
 
 @dataclass(frozen=True)
-class SavedList:
-    """Reading the list of saved albums, or of followed artists: these go on `after` an id, and have no offsets.
+class Listing:
+    """Reading one of the lists that have no order of time and are therefore read whole.
 
-    `first`: the fingerprint of the first page; the rest is as in `Listing`.
+    `after`: the id that the next page follows, in a list without offsets. `first`: the fingerprint of the first page.
+    `steady`: every page of this reading had the same total. `nulls`: null rows so far in this reading; `before`: in
+    the reading before it. `reading`: 1 or 2, a list is read twice when its first reading leaves a doubt.
     """
 
-    name: SavedName
+    name: ListName
     walk: Walk = field(default_factory=Walk)
     after: str = ""
     first: str = ""
@@ -27,29 +32,31 @@ class SavedList:
     reading: int = 1
     before: int | None = None
 
+    @property
+    def family(self) -> Family:
+        return FAMILY[self.name]
+
 
 @dataclass(frozen=True)
 class Lookups:
-    """Look-ups need no place: what is left are the stubs themselves."""
+    """Looking up artists or albums by id. The stubs themselves are the work left, so there is no position.
 
-
-@dataclass(frozen=True)
-class Listing:
-    """Reading the list of playlists. `steady`: the total has been the same on every page of this reading.
-
-    `nulls`: null rows so far; `before`: in the reading before this one.
+    `late`: in the playlists phase, for stubs first met in a playlist. `deferred`: the kinds that this run no longer
+    looks up.
     """
 
-    walk: Walk = field(default_factory=Walk)
-    steady: bool = True
-    nulls: int = 0
-    reading: int = 1
-    before: int | None = None
+    entity: Entity
+    late: bool = False
+    deferred: tuple[Entity, ...] = ()
+
+    @property
+    def family(self) -> Family:
+        return self.entity
 
 
 @dataclass(frozen=True)
-class Reading:
-    """A playlist that is half in: `snapshot_id` was seen before its first page, `total` on its last one."""
+class PlaylistProgress:
+    """A partly read playlist: `snapshot_id` was seen before its first page, `total` on its last page so far."""
 
     playlist_id: str
     snapshot_id: str
@@ -59,33 +66,31 @@ class Reading:
 
 @dataclass(frozen=True)
 class Contents:
-    reading: Reading | None = None
+    """Reading the contents of playlists."""
+
+    progress: PlaylistProgress | None = None
+    family: ClassVar[Family] = "playlists"
 
 
-@dataclass(frozen=True)
-class Late:
-    """Artists and albums first met in a playlist. `deferred`: those that this run does not look up any more."""
-
-    deferred: tuple[str, ...] = ()
-
-
-Cursor = TracksWalk | Incremental | SavedList | Lookups | Listing | Contents | Late
-_STAGES: dict[str, type[Cursor]] = {
+Cursor = TracksWalk | Incremental | Listing | Lookups | Contents
+_KINDS: dict[str, type[Cursor]] = {
     "walk": TracksWalk,
     "incremental": Incremental,
-    "saved_list": SavedList,
-    "lookups": Lookups,
     "listing": Listing,
+    "lookups": Lookups,
     "contents": Contents,
-    "late": Late,
 }
-_NAMES = {kind: name for name, kind in _STAGES.items()}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
 _FIRST: dict[Phase, Cursor] = {
     "tracks": TracksWalk(),
-    "artists": SavedList("followed_artists"),
-    "albums": SavedList("saved_albums"),
-    "playlists": Listing(),
+    "artists": Listing("followed_artists"),
+    "albums": Listing("saved_albums"),
+    "playlists": Listing("playlists"),
 }
+
+
+def first_cursor(phase: Phase, sync_type: str) -> Cursor:
+    return Incremental() if (phase, sync_type) == ("tracks", "incremental") else _FIRST[phase]
 
 
 def dump(cursor: Cursor) -> dict[str, Any]:
@@ -98,25 +103,43 @@ def dump(cursor: Cursor) -> dict[str, Any]:
 
 def load(phase: Phase, stored: dict[str, Any] | None, sync_type: str = "full") -> Cursor:
     if stored is None:
-        return Incremental() if (phase, sync_type) == ("tracks", "incremental") else _FIRST[phase]
-    fields = dict(stored)
-    kind = _STAGES[fields.pop("stage")]
-    if "walk" in fields:
-        fields["walk"] = Walk(**fields["walk"])
-    if kind in (TracksWalk, Incremental):
-        fields["newest"] = datetime.fromisoformat(fields["newest"]) if fields["newest"] else None
+        return first_cursor(phase, sync_type)
+    fields = _upgrade(phase, dict(stored))
+    kind = _KINDS[fields.pop("stage")]
+    for name, read in _READERS.items():
+        if fields.get(name) is not None:
+            fields[name] = read(fields[name])
+    if "part" in fields:
         fields["stage"] = fields.pop("part")
-    if kind is Contents and fields["reading"]:
-        fields["reading"] = Reading(**fields["reading"])
-    if kind is Late:
-        fields["deferred"] = tuple(fields["deferred"])
     return kind(**fields)
 
 
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "walk": lambda stored: Walk(**stored),
+    "newest": datetime.fromisoformat,
+    "progress": lambda stored: PlaylistProgress(**stored),
+    "deferred": tuple,
+}
+
+
+def _upgrade(phase: Phase, fields: dict[str, Any]) -> dict[str, Any]:
+    """Cursors as they were stored up to schema revision 0005, for runs that are unfinished during an upgrade."""
+    match fields["stage"]:
+        case "saved_list":
+            fields["stage"] = "listing"
+        case "listing":
+            fields.setdefault("name", "playlists")
+        case "lookups":
+            fields.setdefault("entity", phase)
+        case "late":
+            fields.update(stage="lookups", entity="artists", late=True)
+        case "contents" if "reading" in fields:
+            fields["progress"] = fields.pop("reading")
+    return fields
+
+
 def offset(cursor: Cursor) -> int:
-    """What `current_offset` shows."""
-    if isinstance(cursor, TracksWalk | SavedList | Listing):
+    """What `current_offset` shows: rows read so far, 0 where there is no position."""
+    if isinstance(cursor, TracksWalk | Listing):
         return cursor.walk.position
-    if isinstance(cursor, Incremental):
-        return cursor.position
-    return 0
+    return cursor.position if isinstance(cursor, Incremental) else 0

@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal
+from typing import ClassVar, Literal
 
 from spotisync.core import bisection
 from spotisync.core.bisection import Compared, Expected, ListRow, Probe
 from spotisync.core.parse import EPOCH, SavedTracksPage
-from spotisync.core.requests import PAGE
+from spotisync.core.requests import PAGE, Family
 from spotisync.core.walk import TIES
 
 # A library that changes all the time is walked instead: a walk comes to an end whatever happens.
@@ -34,6 +34,7 @@ class Incremental:
     pages: int = 0
     patrolled: bool = False
     beginnings: int = 1
+    family: ClassVar[Family] = "library"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Spotify's JSON to rows. Takes every oddity it is known to send; what has no readable shape at all is `Unreadable`."""
+"""Parse Spotify's JSON into rows. Accepts every oddity it is known to send; raises `Unreadable` for other shapes."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -28,21 +28,21 @@ INT4_MAX = 2**31 - 1
 
 
 class Unreadable(Transient):
-    """A 200 whose body is not what it should be. Never taken for an empty page."""
+    """A 200 response with an unexpected body; never treated as an empty page."""
 
 
 # ---- values ---------------------------------------------------------------------------------------------------------
 
 
 def text(value: Any) -> str | None:
-    """A string that Postgres takes: it has no NUL, and UTF-8 has no lone surrogates."""
+    """A string that Postgres accepts, without NUL and lone surrogates."""
     if not isinstance(value, str):
         return None
     return value.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def number(value: Any) -> int | None:
-    """Spotify sends some whole numbers as floats (`followers.total: 33920.0`)."""
+    """A whole number; Spotify sends some as floats (`followers.total: 33920.0`)."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= INT4_MAX:
         return None
     return int(value)
@@ -53,7 +53,7 @@ def flag(value: Any) -> bool | None:
 
 
 def moment(value: Any) -> datetime | None:
-    """In UTC. What no calendar has, or is older than computers, is none."""
+    """A time in UTC; None if it is invalid or before 1970."""
     if not isinstance(value, str):
         return None
     try:
@@ -65,7 +65,7 @@ def moment(value: Any) -> datetime | None:
 
 
 def first_day(release_date: str | None) -> date | None:
-    """The first day that `2007`, `2007-03` or `2007-03-14` can be. `0000` (it happens) and nonsense: none."""
+    """The first day of `2007`, `2007-03` or `2007-03-14`; None for other values (Spotify does send `0000`)."""
     if release_date is None or not re.fullmatch(r"\d{4}(-\d\d){0,2}", release_date):
         return None
     try:
@@ -75,7 +75,7 @@ def first_day(release_date: str | None) -> date | None:
 
 
 def largest_image(images: Any) -> str | None:
-    """Spotify lists the widest first, but playlist covers have no size at all: then the first one."""
+    """The URL of the widest image. Playlist covers have no sizes; then the first one."""
     usable = [image for image in _objects(images) if text(image.get("url"))]
     return text(max(usable, key=lambda image: number(image.get("width")) or 0)["url"]) if usable else None
 
@@ -97,7 +97,7 @@ def _is(kind: str, found: dict[str, Any]) -> bool:
 
 def artist(found: dict[str, Any]) -> ArtistRow | None:
     id_ = text(found.get("id"))
-    # An episode dressed as a track has its show where the artist belongs.
+    # An episode sent as a track has its show in place of an artist.
     if not id_ or not _is("artist", found):
         return None
     genres = found.get("genres")
@@ -113,7 +113,7 @@ def artist(found: dict[str, Any]) -> ArtistRow | None:
 
 
 def album(found: dict[str, Any], into: CatalogueRows) -> AlbumRow | None:
-    """The album as a row, its artists put into the catalogue."""
+    """Parse an album; add it and its artists to the catalogue."""
     id_ = text(found.get("id"))
     if not id_ or not _is("album", found):
         return None
@@ -138,7 +138,7 @@ def album(found: dict[str, Any], into: CatalogueRows) -> AlbumRow | None:
 
 
 def track(found: dict[str, Any], into: CatalogueRows) -> TrackRow | None:
-    """The track as a row, it, its album and all artists put into the catalogue."""
+    """Parse a track; add it, its album and all artists to the catalogue."""
     id_ = text(found.get("id"))
     if not id_ or not _is("track", found):
         return None
@@ -174,7 +174,7 @@ def _artists(found: dict[str, Any], into: CatalogueRows) -> tuple[str, ...] | No
 
 @dataclass(frozen=True)
 class ListPage:
-    """One page of a list: where it began, how many rows Spotify sent (null ones too), and how many there are in all."""
+    """One page of a list. `length`: rows that Spotify sent, null ones included; `total`: rows of the whole list."""
 
     offset: int
     length: int
@@ -184,7 +184,7 @@ class ListPage:
 
 @dataclass(frozen=True)
 class SavedTracksPage(ListPage):
-    """`dates`: of all rows, null ones too; EPOCH where there is none."""
+    """`dates`: of all rows, null ones included; EPOCH where Spotify sent none."""
 
     rows: tuple[SavedTrackRow | None, ...] = ()
     dates: tuple[datetime, ...] = ()
@@ -192,21 +192,17 @@ class SavedTracksPage(ListPage):
 
 
 @dataclass(frozen=True)
-class PlaylistsPage(ListPage):
-    rows: tuple[PlaylistRow | None, ...] = ()
-    regime: Regime | None = None
+class ListingPage(ListPage):
+    """Followed artists, saved albums or playlists. `full`: ids of rows as complete as a look-up's result.
 
-
-@dataclass(frozen=True)
-class SavedPage(ListPage):
-    """Saved albums or followed artists. `full`: those that came with all that a look-up would tell.
-
-    `after`: where a list without offsets goes on; None at its end.
+    `after`: the id that the next page of a list without offsets follows, None at its end.
     """
 
     rows: tuple[ListingRow | None, ...] = ()
     full: frozenset[str] = frozenset()
+    playlists: tuple[PlaylistRow, ...] = ()
     after: str | None = None
+    regime: Regime | None = None
 
 
 @dataclass(frozen=True)
@@ -215,7 +211,7 @@ class PlaylistItemsPage(ListPage):
 
 
 def _page(body: Any) -> tuple[list[Any], int]:
-    """The rows and the total of a page. A page without either is unreadable, not empty."""
+    """The rows and the total of a page. Raises `Unreadable` if one is missing, since the page need not be empty."""
     if not isinstance(body, dict) or not isinstance(body.get("items"), list):
         raise Unreadable("Spotify sent a page without a list of items")
     total = number(body.get("total"))
@@ -246,7 +242,7 @@ def _added_at(item: dict[str, Any]) -> datetime:
     return moment(item.get("added_at")) or EPOCH
 
 
-def saved_albums(body: Any, offset: int) -> SavedPage:
+def saved_albums(body: Any, offset: int) -> ListingPage:
     items, total = _page(body)
     catalogue = CatalogueRows()
     found = [_object(_object(item).get("album")) for item in items]
@@ -254,20 +250,20 @@ def saved_albums(body: Any, offset: int) -> SavedPage:
     rows = tuple(
         ListingRow(row.id, _added_at(_object(item))) if row else None for item, row in zip(items, met, strict=True)
     )
-    return SavedPage(offset, len(items), total, catalogue, rows, _full(rows, found))
+    return ListingPage(offset, len(items), total, catalogue, rows, _full(rows, found))
 
 
-def followed_artists(body: Any, offset: int) -> SavedPage:
-    """The list goes on after the last id. Whether it does is told by a cursor; without one, nothing says it is over."""
+def followed_artists(body: Any, offset: int) -> ListingPage:
+    """Parse a page of followed artists. The next page follows the cursor `after`; null means the end of the list."""
     body = _object(body).get("artists")
     items, total = _page(body)
     cursors = body.get("cursors")
     after = text(_object(cursors).get("after")) or None
     if after is None and offset + len(items) < total and "after" not in _object(cursors):
-        raise Unreadable("Spotify sent a page of followed artists that does not say where the next one begins")
+        raise Unreadable("Spotify sent a page of followed artists without a cursor to the next one")
     catalogue = CatalogueRows()
     rows = tuple(_followed(_object(item), catalogue) for item in items)
-    return SavedPage(offset, len(items), total, catalogue, rows, _full(rows, items), after)
+    return ListingPage(offset, len(items), total, catalogue, rows, _full(rows, items), after=after)
 
 
 def _followed(found: dict[str, Any], into: CatalogueRows) -> ListingRow | None:
@@ -279,10 +275,16 @@ def _full(rows: Sequence[ListingRow | None], found: Sequence[Any]) -> frozenset[
     return frozenset(row.id for row, each in zip(rows, found, strict=True) if row and regime_of_lookup(each) == "full")
 
 
-def playlists(body: Any, offset: int) -> PlaylistsPage:
+def playlists(body: Any, offset: int) -> ListingPage:
     items, total = _page(body)
-    rows = tuple(playlist(_object(item)) for item in items)
-    return PlaylistsPage(offset, len(items), total, rows=rows, regime=regime_of_playlists(items))
+    found = [playlist(_object(item)) for item in items]
+    rows = tuple(
+        ListingRow(row.id, position=position, snapshot_known=row.snapshot_id is not None) if row else None
+        for position, row in enumerate(found, start=offset)
+    )
+    playlists = tuple(row for row in found if row)
+    regime = regime_of_playlists(items)
+    return ListingPage(offset, len(items), total, rows=rows, playlists=playlists, regime=regime)
 
 
 def playlist(found: dict[str, Any]) -> PlaylistRow | None:
@@ -315,8 +317,8 @@ def playlist_items(body: Any, offset: int) -> PlaylistItemsPage:
 
 
 def _playlist_item(item: dict[str, Any], position: int, into: CatalogueRows) -> PlaylistItemRow:
-    # New replies say `item`, older ones `track`; the full regime sends both. (The object within has an own
-    # boolean called `track`: only an object counts.)
+    # New replies have `item`, older ones `track`, the full regime both. The item itself has a boolean `track`, so only
+    # an object counts.
     found = _object(item.get("item")) or _object(item.get("track"))
     uri = text(found.get("uri"))
     row = PlaylistItemRow(
@@ -344,9 +346,9 @@ def _of_kind(row: PlaylistItemRow, kind: Any, track_id: str | None = None) -> Pl
 
 
 def recently_played(body: Any) -> RecentPage:
-    """It has no total, and no cursors when it is empty."""
+    """Parse recently played. It has no total, and no cursors when it is empty."""
     if not isinstance(body, dict) or not isinstance(body.get("items"), list):
-        raise Unreadable("Spotify sent plays without rows")
+        raise Unreadable("Spotify sent recently played without a list of items")
     items, catalogue = body["items"], CatalogueRows()
     plays = tuple(play for play in (_play(_object(item), catalogue) for item in items) if play)
     return RecentPage(len(items), catalogue, plays)
@@ -361,7 +363,7 @@ def _play(item: dict[str, Any], into: CatalogueRows) -> Play | None:
 
 @dataclass(frozen=True)
 class LookupResult:
-    """What a look-up by ids brought: rows, and the ids that Spotify no longer knows."""
+    """The result of a look-up by ids. `gone`: ids that Spotify no longer knows."""
 
     catalogue: CatalogueRows
     known: frozenset[str]
@@ -399,9 +401,9 @@ def _album_into(found: dict[str, Any], catalogue: CatalogueRows) -> str | None:
 def _one_by_id(
     body: Any, asked: Sequence[str], into: Callable[[dict[str, Any], CatalogueRows], str | None]
 ) -> LookupResult:
-    """An object without an id answers nothing, and proves nothing either; what is gone is refused (404)."""
+    """Parse one object. Without an id it proves nothing: Spotify answers 404 for an id that is gone."""
     if not isinstance(body, dict):
-        raise Unreadable("Spotify answered a look-up with something else than an object")
+        raise Unreadable("Spotify sent no object in reply to a look-up")
     catalogue = CatalogueRows()
     return LookupResult(catalogue, frozenset(asked) if into(body, catalogue) else frozenset(), frozenset())
 
@@ -409,10 +411,10 @@ def _one_by_id(
 def _by_id(
     body: Any, key: str, asked: Sequence[str], into: Callable[[dict[str, Any], CatalogueRows], str | None]
 ) -> LookupResult:
-    """Entries answer the ids in order; null says that the id is gone. A list of another length proves nothing."""
+    """Parse a list of objects, in the order of the ids; null means that the id is gone."""
     entries: Iterable[Any] | None = _object(body).get(key)
     if not isinstance(entries, list) or len(entries) != len(asked):
-        raise Unreadable(f"Spotify answered {len(asked)} {key} with something else")
+        raise Unreadable(f"Spotify did not send the {len(asked)} {key} of a look-up")
     catalogue = CatalogueRows()
     known: set[str] = set()
     for id_, entry in zip(asked, entries, strict=True):

@@ -1,4 +1,4 @@
-"""What Spotify told, as rows. `None` in any field means unknown and never overwrites what is stored (law 6)."""
+"""Rows parsed from Spotify's replies. None means unknown and never overwrites a stored value (law 6)."""
 
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -56,17 +56,22 @@ class SavedTrackRow:
 
 @dataclass(frozen=True)
 class ListingRow:
-    """A saved album, or a followed artist, which has no date."""
+    """A row of a list: a followed artist, a saved album (which has a date), a playlist (which has a position).
+
+    `snapshot_known`: the row of a playlist said which snapshot it has.
+    """
 
     id: str
     added_at: datetime | None = None
+    position: int | None = None
+    snapshot_known: bool = False
 
 
 @dataclass(frozen=True)
 class NullRow:
     """A row of the saved tracks that Spotify lists without its track.
 
-    Rows enter at the head, so that counted from the end a row met twice stands at the same place.
+    `from_end`: its position counted from the end of the list, which does not change when rows are added at the head.
     """
 
     added_at: datetime
@@ -104,8 +109,8 @@ class PlaylistItemRow:
 Row = TypeVar("Row", ArtistRow, AlbumRow, TrackRow)
 
 
-def _known(newer: Row, older: Row | None) -> Row:
-    """The newer sighting, with what only the older one knew."""
+def _merge(newer: Row, older: Row | None) -> Row:
+    """The newer row, with its unknown fields filled from the older one."""
     if older is None:
         return newer
     return replace(older, **{name: value for name, value in vars(newer).items() if value is not None})
@@ -113,20 +118,20 @@ def _known(newer: Row, older: Row | None) -> Row:
 
 @dataclass
 class CatalogueRows:
-    """Artists, albums and tracks met in some replies, one row an id however often it was met."""
+    """Artists, albums and tracks from replies, one merged row per id."""
 
     artists: dict[str, ArtistRow] = field(default_factory=dict)
     albums: dict[str, AlbumRow] = field(default_factory=dict)
     tracks: dict[str, TrackRow] = field(default_factory=dict)
 
     def add_artist(self, artist: ArtistRow) -> None:
-        self.artists[artist.id] = _known(artist, self.artists.get(artist.id))
+        self.artists[artist.id] = _merge(artist, self.artists.get(artist.id))
 
     def add_album(self, album: AlbumRow) -> None:
-        self.albums[album.id] = _known(album, self.albums.get(album.id))
+        self.albums[album.id] = _merge(album, self.albums.get(album.id))
 
     def add_track(self, track: TrackRow) -> None:
-        self.tracks[track.id] = _known(track, self.tracks.get(track.id))
+        self.tracks[track.id] = _merge(track, self.tracks.get(track.id))
 
     def add(self, other: "CatalogueRows") -> None:
         for artist in other.artists.values():

@@ -15,10 +15,10 @@ start.
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from spotisync.core.parse import EPOCH, ListPage, SavedTracksPage, Unreadable
-from spotisync.core.requests import PAGE
+from spotisync.core.requests import PAGE, Family
 
 STRIDE = PAGE - 1
 # Spotify orders by the minute: rows of the newest known minute, and of the one before it, may still be in any order.
@@ -90,6 +90,7 @@ class TracksWalk:
     stage: Literal["list", "head"] = "list"
     walk: Walk = field(default_factory=Walk)
     newest: datetime | None = None
+    family: ClassVar[Family] = "library"
 
     @property
     def done(self) -> bool:

@@ -46,10 +46,10 @@ def _last_check(phase: str) -> str:
 
 
 def _last_full_read(name: str) -> str:
-    return f"(SELECT l.read_at FROM saved_lists l WHERE l.account_id = a.id AND l.list = '{name}')"
+    return f"(SELECT l.read_at FROM listings l WHERE l.account_id = a.id AND l.list = '{name}')"
 
 
-_LIST_TIMES = f"""SELECT a.id, a.tracks_proved_at AS tracks_whole, a.playlists_proved_at AS playlists_whole,
+_LIST_TIMES = f"""SELECT a.id, a.tracks_proved_at AS tracks_whole, {_last_full_read("playlists")} AS playlists_whole,
     {_last_full_read("saved_albums")} AS albums_whole, {_last_full_read("followed_artists")} AS artists_whole,
     {", ".join(f"{_last_check(phase)} AS {phase}" for phase in ("tracks", "albums", "artists", "playlists"))},
     (SELECT p.read_at FROM playback p WHERE p.account_id = a.id) AS plays

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, text
 
-from spotisync.core.phases import Entity
+from spotisync.core.cursors import Entity
 from spotisync.core.rows import CatalogueRows
 from spotisync.store import schema
 from spotisync.store.bulk import replace_children, upsert

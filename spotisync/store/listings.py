@@ -1,26 +1,36 @@
-"""Saved albums and followed artists of an account, and what the last reading of each list found."""
+"""The lists of an account that are read whole: followed artists, saved albums, playlists.
 
-from collections.abc import Collection, Sequence
+Each has a table of the same form: a row for each member, `removed_at` once it is gone, `hidden_since` while it may be
+behind a null row, and the run and readings that met it last. `listings` remembers the last proved reading of each.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, Table, text
 
-from spotisync.core.cursors import SavedName
-from spotisync.core.listing import LastRead
+from spotisync.core.cursors import ListName
+from spotisync.core.listing import LastRead, ListEvidence, ListVerdict
 from spotisync.core.null_rows import NullCount, SuspectRow
 from spotisync.core.parse import EPOCH
 from spotisync.core.rows import ListingRow
 from spotisync.store import schema
 from spotisync.store.bulk import upsert
 
-TABLE: dict[SavedName, Table] = {"saved_albums": schema.saved_albums, "followed_artists": schema.followed_artists}
-KEY: dict[SavedName, str] = {"saved_albums": "album_id", "followed_artists": "artist_id"}
+TABLES: dict[ListName, Table] = {
+    "followed_artists": schema.followed_artists,
+    "saved_albums": schema.saved_albums,
+    "playlists": schema.account_playlists,
+}
+KEYS: dict[ListName, str] = {"followed_artists": "artist_id", "saved_albums": "album_id", "playlists": "playlist_id"}
 
 
-def last_read(connection: Connection, account_id: int, name: SavedName) -> LastRead | None:
+def last_read(connection: Connection, account_id: int, name: ListName) -> LastRead | None:
+    """The last proved reading; None if there was none."""
     found = connection.execute(
         text(
-            """SELECT total, first_page, read_at, null_rows, idle_null_rows FROM saved_lists
+            """SELECT total, first_page, read_at, null_rows, idle_null_rows FROM listings
             WHERE account_id = :account_id AND list = :list AND read_at IS NOT NULL"""
         ),
         {"account_id": account_id, "list": name},
@@ -34,56 +44,77 @@ def now(connection: Connection) -> datetime:
 
 
 def save(
-    connection: Connection, account_id: int, sync_id: int, name: SavedName, rows: Sequence[ListingRow], reading: int
+    connection: Connection, account_id: int, sync_id: int, name: ListName, rows: Sequence[ListingRow], reading: int
 ) -> set[str]:
-    """Rows as listed; one that had been removed is there again. Returns the ids that are new to the account."""
-    key, by_id = KEY[name], {row.id: row for row in rows}
+    """Write rows as listed; one that had been removed is restored. Returns the ids that are new to the account."""
+    table, key, by_id = TABLES[name].name, KEYS[name], {row.id: row for row in rows}
     bound = {"account_id": account_id, "ids": list(by_id)}
-    there = set(
-        connection.execute(
-            text(
-                f"SELECT {key} FROM {name} WHERE account_id = :account_id AND {key} = ANY(:ids) AND removed_at IS NULL"
-            ),
-            bound,
-        ).scalars()
+    known = connection.execute(
+        text(f"SELECT {key} FROM {table} WHERE account_id = :account_id AND {key} = ANY(:ids) AND removed_at IS NULL"),
+        bound,
     )
-    dates = _dates(connection, account_id, by_id) if name == "saved_albums" else {}
+    added = set(by_id) - set(known.scalars())
+    columns = _columns(connection, account_id, name, by_id)
     upsert(
         connection,
-        TABLE[name],
-        [
-            {"account_id": account_id, key: id_, "removed_at": None}
-            | ({"added_at": dates[id_]} if name == "saved_albums" else {})
-            for id_ in by_id
-        ],
+        TABLES[name],
+        [{"account_id": account_id, key: id_, "removed_at": None, **columns[id_]} for id_ in by_id],
         keep_unknown=False,
     )
     connection.execute(
         text(
-            f"""UPDATE {name} SET listed_sync_id = :sync_id,
+            f"""UPDATE {table} SET listed_sync_id = :sync_id,
                 listed_readings = CASE WHEN listed_sync_id = :sync_id THEN listed_readings | :bit ELSE :bit END
             WHERE account_id = :account_id AND {key} = ANY(:ids)"""
         ),
         {**bound, "sync_id": sync_id, "bit": reading},
     )
-    return set(by_id) - there
+    return added
 
 
-def _dates(connection: Connection, account_id: int, rows: dict[str, ListingRow]) -> dict[str, datetime]:
-    """An album that came without a date keeps the one that is stored."""
-    told = {id_: row.added_at for id_, row in rows.items() if row.added_at and row.added_at > EPOCH}
+def _columns(
+    connection: Connection, account_id: int, name: ListName, rows: Mapping[str, ListingRow]
+) -> dict[str, dict[str, Any]]:
+    """What the table of this list holds beside the key."""
+    match name:
+        case "saved_albums":
+            return {id_: {"added_at": date} for id_, date in _dates(connection, account_id, rows).items()}
+        case "playlists":
+            return {id_: {"position": row.position, "snapshot_told": row.snapshot_known} for id_, row in rows.items()}
+        case "followed_artists":
+            return {id_: {} for id_ in rows}
+
+
+def _dates(connection: Connection, account_id: int, rows: Mapping[str, ListingRow]) -> dict[str, datetime]:
+    """An album that came without a date keeps the stored one."""
+    dated = {id_: row.added_at for id_, row in rows.items() if row.added_at and row.added_at > EPOCH}
     stored = connection.execute(
         text("SELECT album_id, added_at FROM saved_albums WHERE account_id = :account_id AND album_id = ANY(:ids)"),
-        {"account_id": account_id, "ids": sorted(rows.keys() - told.keys())},
+        {"account_id": account_id, "ids": sorted(rows.keys() - dated.keys())},
     )
-    return dict.fromkeys(rows, EPOCH) | {row.album_id: row.added_at for row in stored} | told
+    return dict.fromkeys(rows, EPOCH) | {row.album_id: row.added_at for row in stored} | dated
 
 
-def met(connection: Connection, account_id: int, sync_id: int, name: SavedName, reading: int) -> int:
-    """How many this reading of the list has, each counted once."""
+# ---- the end of a list ----------------------------------------------------------------------------------------------
+
+_NOT_LISTED = "listed_sync_id IS DISTINCT FROM :sync_id"
+_UNLISTED = f"account_id = :account_id AND removed_at IS NULL AND {_NOT_LISTED}"
+
+
+def get_evidence(connection: Connection, account_id: int, sync_id: int, name: ListName, reading: int) -> ListEvidence:
+    return ListEvidence(
+        met=count_listed(connection, account_id, sync_id, name, reading),
+        same_as_before=reading == 2 and _met_same_rows(connection, account_id, sync_id, name),
+        suspects=_find_suspects(connection, account_id, sync_id, name, reading),
+        last=last_read(connection, account_id, name),
+    )
+
+
+def count_listed(connection: Connection, account_id: int, sync_id: int, name: ListName, reading: int = 3) -> int:
+    """How many rows this run's list has in that reading (3: in either), each counted once."""
     found = connection.execute(
         text(
-            f"""SELECT count(*) FROM {name} WHERE account_id = :account_id AND removed_at IS NULL
+            f"""SELECT count(*) FROM {TABLES[name].name} WHERE account_id = :account_id AND removed_at IS NULL
             AND listed_sync_id = :sync_id AND listed_readings & :reading > 0"""
         ),
         {"account_id": account_id, "sync_id": sync_id, "reading": reading},
@@ -91,11 +122,10 @@ def met(connection: Connection, account_id: int, sync_id: int, name: SavedName, 
     return int(found.scalar_one())
 
 
-def met_as_before(connection: Connection, account_id: int, sync_id: int, name: SavedName) -> bool:
-    """Both readings had the same rows."""
+def _met_same_rows(connection: Connection, account_id: int, sync_id: int, name: ListName) -> bool:
     found = connection.execute(
         text(
-            f"""SELECT count(*) FROM {name}
+            f"""SELECT count(*) FROM {TABLES[name].name}
             WHERE account_id = :account_id AND listed_sync_id = :sync_id AND listed_readings <> 3"""
         ),
         {"account_id": account_id, "sync_id": sync_id},
@@ -103,16 +133,14 @@ def met_as_before(connection: Connection, account_id: int, sync_id: int, name: S
     return not found.scalar_one()
 
 
-_NOT_LISTED = "listed_sync_id IS DISTINCT FROM :sync_id"
-_UNLISTED = f"account_id = :account_id AND removed_at IS NULL AND {_NOT_LISTED}"
-
-
-def unlisted(connection: Connection, account_id: int, sync_id: int, name: SavedName, reading: int) -> list[SuspectRow]:
-    """What this reading did not have, and what it had though it was hidden."""
+def _find_suspects(
+    connection: Connection, account_id: int, sync_id: int, name: ListName, reading: int
+) -> list[SuspectRow]:
     not_met = f"({_NOT_LISTED} OR listed_readings & :reading = 0)"
     found = connection.execute(
         text(
-            f"""SELECT {KEY[name]} AS id, hidden_since IS NOT NULL AS hidden, NOT {not_met} AS shown FROM {name}
+            f"""SELECT {KEYS[name]} AS id, hidden_since IS NOT NULL AS hidden, NOT {not_met} AS shown
+            FROM {TABLES[name].name}
             WHERE account_id = :account_id AND removed_at IS NULL AND ({not_met} OR hidden_since IS NOT NULL)"""
         ),
         {"account_id": account_id, "sync_id": sync_id, "reading": reading},
@@ -120,74 +148,82 @@ def unlisted(connection: Connection, account_id: int, sync_id: int, name: SavedN
     return [SuspectRow(row.id, hidden=row.hidden, shown=row.shown) for row in found]
 
 
-def remove_unlisted(
-    connection: Connection, account_id: int, sync_id: int, name: SavedName, hidden: Collection[str]
-) -> int:
-    """The list is proved: what it does not have is gone, but for what a null row may hide."""
-    key, bound = KEY[name], {"account_id": account_id, "sync_id": sync_id, "hidden": sorted(hidden)}
-    connection.execute(
-        text(
-            f"""UPDATE {name} SET hidden_since = CASE WHEN {key} = ANY(:hidden) THEN now() END
-            WHERE account_id = :account_id AND (hidden_since IS NOT NULL) <> ({key} = ANY(:hidden))"""
-        ),
-        bound,
-    )
+def apply_verdict(connection: Connection, account_id: int, sync_id: int, name: ListName, verdict: ListVerdict) -> int:
+    """Remove what the proved list does not contain, mark what a null row may hide. Returns how many were removed."""
+    table, key = TABLES[name].name, KEYS[name]
+    set_hidden(connection, table, key, account_id, verdict.hidden)
     return connection.execute(
-        text(f"UPDATE {name} SET removed_at = now() WHERE {_UNLISTED} AND {key} <> ALL(:hidden)"), bound
+        text(f"UPDATE {table} SET removed_at = now() WHERE {_UNLISTED} AND {key} <> ALL(:hidden)"),
+        {"account_id": account_id, "sync_id": sync_id, "hidden": sorted(verdict.hidden)},
     ).rowcount
 
 
-def begin(connection: Connection, account_id: int, name: SavedName) -> None:
-    """From here on the tables differ from what was last proved: until it is again, nothing passes for unchanged."""
+def set_hidden(connection: Connection, table: str, key: str, account_id: int, ids: Collection[str]) -> None:
+    """Make these the rows of the account that a null row may hide, and no others."""
     connection.execute(
-        text("UPDATE saved_lists SET first_page = '' WHERE account_id = :account_id AND list = :list"),
+        text(
+            f"""UPDATE {table} SET hidden_since = CASE WHEN {key} = ANY(:ids) THEN now() END
+            WHERE account_id = :account_id AND (hidden_since IS NOT NULL) <> ({key} = ANY(:ids))"""
+        ),
+        {"account_id": account_id, "ids": sorted(ids)},
+    )
+
+
+def invalidate_first_page(connection: Connection, account_id: int, name: ListName) -> None:
+    """Rows are about to be written: until the next proved reading, no first page passes for an unchanged list."""
+    connection.execute(
+        text("UPDATE listings SET first_page = '' WHERE account_id = :account_id AND list = :list"),
         {"account_id": account_id, "list": name},
     )
 
 
-def note_read(
-    connection: Connection, account_id: int, name: SavedName, total: int, first: str, nulls: NullCount
+def record_read(
+    connection: Connection, account_id: int, name: ListName, total: int, first_page: str, nulls: NullCount
 ) -> None:
-    """A proved reading: what the next one is compared with."""
+    """Note a proved reading: what the next one is compared with."""
     row = {
         "account_id": account_id,
         "list": name,
         "total": total,
-        "first_page": first,
+        "first_page": first_page,
         "null_rows": nulls.rows,
         "idle_null_rows": nulls.idle,
     }
-    upsert(connection, schema.saved_lists, [row])
-    connection.execute(
-        text("UPDATE saved_lists SET read_at = now() WHERE account_id = :account_id AND list = :list"), row
-    )
+    upsert(connection, schema.listings, [row])
+    connection.execute(text("UPDATE listings SET read_at = now() WHERE account_id = :account_id AND list = :list"), row)
 
 
-def unproved(connection: Connection, account_id: int, sync_id: int, name: SavedName) -> int:
-    """How many rows are kept though this run's list does not have them."""
+# ---- what a run leaves to a later one -------------------------------------------------------------------------------
+
+
+def count_unproved(connection: Connection, account_id: int, sync_id: int, name: ListName) -> int:
+    """How many rows are kept although this run's list does not contain them."""
     found = connection.execute(
-        text(f"SELECT count(*) FROM {name} WHERE {_UNLISTED}"), {"account_id": account_id, "sync_id": sync_id}
+        text(f"SELECT count(*) FROM {TABLES[name].name} WHERE {_UNLISTED}"),
+        {"account_id": account_id, "sync_id": sync_id},
     )
     return int(found.scalar_one())
 
 
-def put_off(connection: Connection, account_id: int, sync_id: int, name: SavedName, rows: int, why: str | None) -> None:
-    """This run leaves so much of the list to a later one, and why."""
+def defer(
+    connection: Connection, account_id: int, sync_id: int, name: ListName, rows: int, reason: str | None = None
+) -> None:
+    """Note how many rows of the list this run leaves to a later one, and why."""
     row = {
         "account_id": account_id,
         "list": name,
-        "put_off": rows,
-        "put_off_sync_id": sync_id,
-        "put_off_reason": why,
+        "deferred": rows,
+        "deferred_sync_id": sync_id,
+        "deferred_reason": reason,
     }
-    upsert(connection, schema.saved_lists, [row], keep_unknown=False)
+    upsert(connection, schema.listings, [row], keep_unknown=False)
 
 
-def put_off_by(connection: Connection, account_id: int, sync_id: int, name: SavedName) -> int:
+def count_deferred(connection: Connection, account_id: int, sync_id: int, name: ListName) -> int:
     found = connection.execute(
         text(
-            """SELECT COALESCE(sum(put_off), 0) FROM saved_lists
-            WHERE account_id = :account_id AND list = :list AND put_off_sync_id = :sync_id"""
+            """SELECT COALESCE(sum(deferred), 0) FROM listings
+            WHERE account_id = :account_id AND list = :list AND deferred_sync_id = :sync_id"""
         ),
         {"account_id": account_id, "list": name, "sync_id": sync_id},
     )

@@ -1,57 +1,24 @@
-"""Playlists: the list of an account, and contents, which are staged and then swapped in whole."""
+"""Playlists and their contents, which are staged and then swapped in whole. `listings` has the list of an account."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, text
 
-from spotisync.core.cursors import Reading
-from spotisync.core.null_rows import NullCount, SuspectRow
-from spotisync.core.phases import Access, Wanted
+from spotisync.core.contents import WantedPlaylist
+from spotisync.core.cursors import PlaylistProgress
 from spotisync.core.rows import PlaylistItemRow, PlaylistRow
+from spotisync.core.steps import Access
 from spotisync.store import history, schema
 from spotisync.store.bulk import upsert
 
 
-def save_listed(
-    connection: Connection, account_id: int, sync_id: int, listed: Sequence[tuple[int, PlaylistRow]], reading: int = 1
-) -> tuple[set[str], set[str]]:
-    """Playlists as the list tells them. Returns the ids that are new to the account, and those that changed."""
-    rows = {row.id: (position, row) for position, row in listed}
-    changed = _save_rows(connection, [row for _, row in rows.values()])
-    added = _missing(connection, account_id, list(rows))
-    upsert(
-        connection,
-        schema.account_playlists,
-        [
-            {
-                "account_id": account_id,
-                "playlist_id": id_,
-                "position": position,
-                "removed_at": None,
-                "snapshot_told": row.snapshot_id is not None,
-            }
-            for id_, (position, row) in rows.items()
-        ],
-        keep_unknown=False,
-    )
-    connection.execute(
-        text(
-            """UPDATE account_playlists SET listed_sync_id = :sync_id,
-                listed_readings = CASE WHEN listed_sync_id = :sync_id THEN listed_readings | :bit ELSE :bit END
-            WHERE account_id = :account_id AND playlist_id = ANY(:ids)"""
-        ),
-        {"sync_id": sync_id, "account_id": account_id, "ids": list(rows), "bit": reading},
-    )
-    return added, changed - added
-
-
-def _save_rows(connection: Connection, rows: Sequence[PlaylistRow]) -> set[str]:
-    """Playlists, whoever has them; what a row does not say stays as it is. Returns the ids that changed."""
+def save_rows(connection: Connection, rows: Sequence[PlaylistRow]) -> set[str]:
+    """Write playlists, which accounts share; what a row does not say stays as it is. Returns the ids that changed."""
     stored = _stored(connection, [row.id for row in rows if None in {row.collaborative, row.snapshot_id}])
     inserted, updated = upsert(connection, schema.playlists, [vars(_completed(row, stored)) for row in rows])
-    # How many rows the old contents had says nothing of the new ones.
+    # The number of rows belongs to a snapshot: a row that tells a new snapshot and no number makes it unknown.
     recounted = connection.execute(
         text(
             """UPDATE playlists SET total_items = NULL
@@ -73,7 +40,7 @@ def _stored(connection: Connection, ids: Sequence[str]) -> Mapping[str, Any]:
 
 
 def _completed(row: PlaylistRow, stored: Mapping[str, Any]) -> PlaylistRow:
-    """These two columns are never NULL: what is unknown of a playlist met for the first time is `false` and ''."""
+    """Fill the two columns that are never NULL: with what is stored, or with `false` and ''."""
     known = stored.get(row.id)
     return replace(
         row,
@@ -82,111 +49,14 @@ def _completed(row: PlaylistRow, stored: Mapping[str, Any]) -> PlaylistRow:
     )
 
 
-def _missing(connection: Connection, account_id: int, ids: list[str]) -> set[str]:
-    there = connection.execute(
-        text(
-            """SELECT playlist_id FROM account_playlists
-            WHERE account_id = :account_id AND playlist_id = ANY(:ids) AND removed_at IS NULL"""
-        ),
-        {"account_id": account_id, "ids": ids},
-    ).scalars()
-    return set(ids) - set(there)
-
-
-def count_listed(connection: Connection, account_id: int, sync_id: int, reading: int = 3) -> int:
-    """How many playlists this run's list has, in that reading or in either."""
-    found = connection.execute(
-        text(
-            """SELECT count(*) FROM account_playlists WHERE account_id = :account_id AND removed_at IS NULL
-            AND listed_sync_id = :sync_id AND listed_readings & :reading > 0"""
-        ),
-        {"account_id": account_id, "sync_id": sync_id, "reading": reading},
-    )
-    return int(found.scalar_one())
-
-
-def met_same_rows(connection: Connection, account_id: int, sync_id: int) -> bool:
-    """Both readings of the list had the same playlists."""
-    found = connection.execute(
-        text(
-            """SELECT count(*) FROM account_playlists
-            WHERE account_id = :account_id AND listed_sync_id = :sync_id AND listed_readings <> 3"""
-        ),
-        {"account_id": account_id, "sync_id": sync_id},
-    )
-    return not found.scalar_one()
-
-
-_NOT_LISTED = "listed_sync_id IS DISTINCT FROM :sync_id"
-_UNLISTED = f"account_id = :account_id AND removed_at IS NULL AND {_NOT_LISTED}"
-
-
-def find_unlisted(connection: Connection, account_id: int, sync_id: int, reading: int = 1) -> list[SuspectRow]:
-    """What this reading of the account's list did not have, and what it had though it was hidden."""
-    not_met = f"({_NOT_LISTED} OR listed_readings & :reading = 0)"
-    found = connection.execute(
-        text(
-            f"""SELECT playlist_id, hidden_since IS NOT NULL AS hidden, NOT {not_met} AS shown
-            FROM account_playlists WHERE account_id = :account_id AND removed_at IS NULL
-            AND ({not_met} OR hidden_since IS NOT NULL)"""
-        ),
-        {"account_id": account_id, "sync_id": sync_id, "reading": reading},
-    )
-    return [SuspectRow(row.playlist_id, hidden=row.hidden, shown=row.shown) for row in found]
-
-
-def count_unproved(connection: Connection, account_id: int, sync_id: int) -> int:
-    """How many playlists are kept though this run's list does not have them."""
-    found = connection.execute(
-        text(f"SELECT count(*) FROM account_playlists WHERE {_UNLISTED}"),
-        {"account_id": account_id, "sync_id": sync_id},
-    )
-    return int(found.scalar_one())
-
-
-def last_nulls(connection: Connection, account_id: int) -> NullCount | None:
-    """The null rows of the last list that was proved; None if there was none."""
-    rows, idle = connection.execute(
-        text("SELECT null_playlists, idle_null_playlists FROM accounts WHERE id = :id"), {"id": account_id}
-    ).one()
-    return None if rows is None else NullCount(rows, idle)
-
-
-def remove_unlisted(connection: Connection, account_id: int, sync_id: int, hidden: Collection[str] = ()) -> int:
-    """The list is proved: what it does not have is gone, but for what a null row may hide."""
-    bound = {"account_id": account_id, "sync_id": sync_id, "hidden": sorted(hidden)}
-    connection.execute(
-        text(
-            """UPDATE account_playlists SET hidden_since = CASE WHEN playlist_id = ANY(:hidden) THEN now() END
-            WHERE account_id = :account_id AND (hidden_since IS NOT NULL) <> (playlist_id = ANY(:hidden))"""
-        ),
-        bound,
-    )
-    return connection.execute(
-        text(f"UPDATE account_playlists SET removed_at = now() WHERE {_UNLISTED} AND playlist_id <> ALL(:hidden)"),
-        bound,
-    ).rowcount
-
-
-def record_read(connection: Connection, account_id: int, nulls: NullCount) -> None:
-    connection.execute(
-        text(
-            """UPDATE accounts SET null_playlists = :rows, idle_null_playlists = :idle, playlists_proved_at = now()
-            WHERE id = :id"""
-        ),
-        {"id": account_id, **vars(nulls)},
-    )
-
-
-def settle_unchanged(
+def mark_unchanged(
     connection: Connection, account_id: int, sync_id: int, *, restricted: bool = False, incremental: bool = False
 ) -> int:
-    """After the list: contents whose snapshot is stored already need no call. Returns how many.
+    """Mark contents that need no call, because their snapshot is stored already. Returns how many.
 
-    Only where this account has read them before: that another one may does not say that this one may. Other people's
-    contents are closed to an app of the restricted regime: whether that is so is asked once for each (somebody may have
-    been invited), and what was refused is not asked for again. Nor is what was refused at the same snapshot, in an
-    incremental.
+    Only where this account has read them before: that another account may read them says nothing about this one. A
+    restricted app can't read other people's contents; each is tried once (the account may have been invited) and not
+    again after a refusal. An incremental does not repeat what was refused at the same snapshot.
     """
     return connection.execute(
         text(
@@ -211,7 +81,7 @@ _OTHERS = """(NOT p.collaborative AND p.owner_id IS DISTINCT FROM
 
 
 def mark_restricted_reads_stale(connection: Connection) -> int:
-    """What was read in the restricted regime lacks what tracks have in the full one: read it once more."""
+    """Have contents read again that lack what only the full regime tells about tracks. Returns how many."""
     return connection.execute(
         text(
             """UPDATE playlists p SET items_snapshot_id = NULL WHERE items_snapshot_id IS NOT NULL AND EXISTS (
@@ -221,20 +91,32 @@ def mark_restricted_reads_stale(connection: Connection) -> int:
     ).rowcount
 
 
-def find_wanted(connection: Connection, account_id: int, sync_id: int, first: str | None, limit: int) -> list[Wanted]:
-    """Playlists whose contents this run has still to read, in the account's order; the half-read one before all."""
+def find_wanted(
+    connection: Connection, account_id: int, sync_id: int, first: str | None, limit: int
+) -> list[WantedPlaylist]:
+    """Playlists whose contents this run has still to read: `first` (partly read), then in the account's order."""
     rows = connection.execute(
         text(
-            """SELECT p.id AS playlist_id, CASE WHEN a.snapshot_told THEN p.snapshot_id ELSE '' END AS snapshot_id,
+            f"""SELECT p.id AS playlist_id, CASE WHEN a.snapshot_told THEN p.snapshot_id ELSE '' END AS snapshot_id,
                 CASE WHEN a.snapshot_told THEN p.total_items END AS total
-            FROM account_playlists a JOIN playlists p ON p.id = a.playlist_id
-            WHERE a.account_id = :account_id AND a.listed_sync_id = :sync_id AND a.removed_at IS NULL
-            AND a.tried_sync_id IS DISTINCT FROM :sync_id
+            FROM account_playlists a JOIN playlists p ON p.id = a.playlist_id WHERE {_WANTED}
             ORDER BY (p.id = :first) DESC NULLS LAST, a.position, p.id LIMIT :limit"""
         ),
         {"account_id": account_id, "sync_id": sync_id, "first": first, "limit": limit},
     )
-    return [Wanted(**row._mapping) for row in rows]  # noqa: SLF001
+    return [WantedPlaylist(**row) for row in rows.mappings()]
+
+
+def count_wanted(connection: Connection, account_id: int, sync_id: int) -> int:
+    found = connection.execute(
+        text(f"SELECT count(*) FROM account_playlists a WHERE {_WANTED}"),
+        {"account_id": account_id, "sync_id": sync_id},
+    )
+    return int(found.scalar_one())
+
+
+_WANTED = """a.account_id = :account_id AND a.listed_sync_id = :sync_id AND a.removed_at IS NULL
+    AND a.tried_sync_id IS DISTINCT FROM :sync_id"""
 
 
 def stage_items(connection: Connection, sync_id: int, items: Sequence[tuple[str, PlaylistItemRow]]) -> None:
@@ -247,40 +129,43 @@ def stage_items(connection: Connection, sync_id: int, items: Sequence[tuple[str,
 
 
 def finish_contents(
-    connection: Connection, account_id: int, sync_id: int, contents: Sequence[tuple[Reading, Access]]
+    connection: Connection, account_id: int, sync_id: int, finished: Sequence[tuple[PlaylistProgress, Access]]
 ) -> None:
-    """Swap in what is complete, and note what this account may read. A refusal touches nobody's contents."""
-    complete = [reading for reading, access in contents if access == "synced"]
-    if complete:
+    """Swap in complete contents and record what this account may read. A refusal changes no stored contents."""
+    if not finished:
+        return
+    if complete := [progress for progress, access in finished if access == "synced"]:
         _swap(connection, sync_id, complete)
-    refused = [reading.playlist_id for reading, access in contents if access != "synced"]
+    _delete_staged(connection, sync_id, [progress.playlist_id for progress, access in finished if access != "synced"])
+    connection.execute(
+        text(
+            """UPDATE account_playlists SET items_status = :access, tried_sync_id = :sync_id,
+                refused_snapshot_id = CASE WHEN :access <> 'synced' THEN CAST(:snapshot_id AS text) END
+            WHERE account_id = :account_id AND playlist_id = :playlist_id"""
+        ),
+        [
+            {
+                "access": access,
+                "sync_id": sync_id,
+                "account_id": account_id,
+                "playlist_id": progress.playlist_id,
+                "snapshot_id": progress.snapshot_id,
+            }
+            for progress, access in finished
+        ],
+    )
+
+
+def _delete_staged(connection: Connection, sync_id: int, ids: Sequence[str]) -> None:
     connection.execute(
         text("DELETE FROM staged_items WHERE sync_id = :sync_id AND playlist_id = ANY(:ids)"),
-        {"sync_id": sync_id, "ids": refused},
+        {"sync_id": sync_id, "ids": ids},
     )
-    if contents:
-        connection.execute(
-            text(
-                """UPDATE account_playlists SET items_status = :access, tried_sync_id = :sync_id,
-                    refused_snapshot_id = CASE WHEN :access <> 'synced' THEN CAST(:snapshot_id AS text) END
-                WHERE account_id = :account_id AND playlist_id = :playlist_id"""
-            ),
-            [
-                {
-                    "access": access,
-                    "sync_id": sync_id,
-                    "account_id": account_id,
-                    "playlist_id": reading.playlist_id,
-                    "snapshot_id": reading.snapshot_id,
-                }
-                for reading, access in contents
-            ],
-        )
 
 
-def _swap(connection: Connection, sync_id: int, complete: Sequence[Reading]) -> None:
-    """Under the rows' locks: contents become what is staged, under the snapshot seen before the first page was read."""
-    ids = sorted(reading.playlist_id for reading in complete)
+def _swap(connection: Connection, sync_id: int, complete: Sequence[PlaylistProgress]) -> None:
+    """Replace contents by what is staged, under the rows' locks and the snapshot seen before the first page."""
+    ids = sorted(progress.playlist_id for progress in complete)
     bound = {"sync_id": sync_id, "ids": ids}
     connection.execute(text("SELECT 1 FROM playlists WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE"), bound)
     connection.execute(
@@ -292,20 +177,20 @@ def _swap(connection: Connection, sync_id: int, complete: Sequence[Reading]) -> 
         bound,
     )
     connection.execute(text(_SWAP), bound)
-    connection.execute(text("DELETE FROM staged_items WHERE sync_id = :sync_id AND playlist_id = ANY(:ids)"), bound)
+    _delete_staged(connection, sync_id, ids)
     connection.execute(
         text(
-            # Without a snapshot id there is nothing that the number could belong to, but the contents themselves.
+            # A number of rows without a snapshot id can only belong to the contents themselves.
             """UPDATE playlists SET items_snapshot_id = CAST(:snapshot_id AS text), total_items = CASE
                 WHEN :snapshot_id = '' THEN COALESCE(:total, total_items) ELSE COALESCE(total_items, :total) END
             WHERE id = :id"""
         ),
         [
-            {"snapshot_id": reading.snapshot_id, "total": reading.total, "id": reading.playlist_id}
-            for reading in complete
+            {"snapshot_id": progress.snapshot_id, "total": progress.total, "id": progress.playlist_id}
+            for progress in complete
         ],
     )
-    history.keep_versions(connection, sync_id, ids)
+    history.store_versions(connection, sync_id, ids)
 
 
 _COLUMNS = ("kind", "track_id", "uri", "name", "added_at", "added_by")

@@ -1,7 +1,7 @@
-"""Runs and their checkpoints: the fence. Each move is one guarded UPDATE of the run row; no row back means: refused.
+"""Runs and their checkpoints. Each change of state is one guarded UPDATE of the run row; no row returned means refused.
 
-`wake_at` says "if nothing has happened by then, sweep publishes": it is the lease of a claim, the outbox of a message
-that was never sent, the alarm of a parked run and the watchdog, in one column.
+`wake_at` is the time at which sweep publishes the run unless something happens before. The one column is the lease of
+a claim, the outbox of a message that was not sent, the alarm of a parked run, and the watchdog.
 """
 
 from dataclasses import dataclass
@@ -17,18 +17,15 @@ from spotisync.store.bulk import dumps
 from spotisync.store.database import Claimant
 from spotisync.store.events import Event
 
-# `stall`: a message that was published, and not claimed for so many seconds, is taken for lost and published again.
-STALL_SECONDS = 30.0
-
 ENDS: dict[Status, events.Kind] = {"success": "success", "failed": "failed", "cancelled": "cancelled"}
 STAGING = ("seen_tracks", "seen_nulls", "read_rows", "staged_items")
 
-# A process that has committed, and has to publish the next batch, stays noted until that one is claimed.
+# The claimant stays on the row after a commit until the next batch is claimed: it still has to publish that batch.
 CLAIMANT_GONE = """(r.claim_pid IS NOT NULL AND NOT EXISTS (
     SELECT 1 FROM pg_stat_activity a WHERE a.pid = r.claim_pid AND a.backend_start = r.claim_started))"""
 ACCOUNT_FREE = """NOT EXISTS (SELECT 1 FROM sync_history o
     WHERE o.account_id = r.account_id AND o.status = 'in_progress' AND o.id <> r.id)"""
-# Bind the client id as :client_id. Postgres' clock decides, and nothing is cached.
+# Bind the client id as :client_id. Postgres' clock decides; nothing is cached.
 BLOCKED = """EXISTS (SELECT 1 FROM rate_limits l WHERE l.client_id = :client_id
     AND l.family IN (r.family, '*') AND l.blocked_until > now())"""
 # The next batch may run now, and no worker has claimed it.
@@ -46,7 +43,7 @@ DUE_SINCE = """GREATEST(r.started_at, r.not_before,
 
 @dataclass(frozen=True)
 class Run:
-    """`waits`: for so many seconds more no batch is given, since the last one was given back for a while."""
+    """A row of `sync_history`. `waits`: seconds until the released batch may be claimed again."""
 
     id: int
     account_id: int
@@ -70,14 +67,20 @@ _RUN = """SELECT r.id, r.account_id, a.spotify_user_id AS account, r.sync_type, 
 
 
 def get(connection: Connection, sync_id: int, *, lock: bool = False) -> Run | None:
-    row = connection.execute(
+    found = connection.execute(
         text(f"{_RUN} WHERE r.id = :id {'FOR NO KEY UPDATE OF r' if lock else ''}"), {"id": sync_id}
-    ).one_or_none()
-    return Run(**row._mapping) if row else None  # noqa: SLF001 (SQLAlchemy's public name for it)
+    )
+    row = found.mappings().one_or_none()
+    return Run(**row) if row else None
+
+
+def _stall_seconds(connection: Connection) -> float:
+    """How long a published message may stay unclaimed before sweep publishes it again (see `Database`)."""
+    return float(connection.get_execution_options()["stall_seconds"])
 
 
 def lock_account(connection: Connection, account_id: int) -> None:
-    """Whoever begins a run, or begins it again, takes this first: one at a time for each account."""
+    """Taken first by everything that starts or resumes a run, so that each account starts one at a time."""
     connection.execute(text("SELECT 1 FROM accounts WHERE id = :id FOR NO KEY UPDATE"), {"id": account_id})
 
 
@@ -85,22 +88,23 @@ def lock_account(connection: Connection, account_id: int) -> None:
 
 
 def find(connection: Connection, account_id: int, sync_type: str, idempotency_key: str | None) -> Run | None:
-    """The run that a trigger means: the one that its key made, or the unfinished one.
+    """Find the run that a trigger refers to: the one created with its key, or the unfinished one.
 
-    Locks the account and the run, so that no one joins a run that is just ending, and no two make one.
+    Locks the account and the run: no caller joins a run that is about to end, and no two callers create one.
     """
     lock_account(connection, account_id)
-    row = connection.execute(
+    found = connection.execute(
         text(
             f"""{_RUN} WHERE r.account_id = :account_id AND (
                 r.idempotency_key = :key OR r.sync_type = :sync_type AND r.status = ANY(:unfinished)
-                -- a full sync that is going reads all that an incremental would
+                -- a full sync in progress reads everything that an incremental would
                 OR :sync_type = 'incremental' AND r.sync_type = 'full' AND r.status = 'in_progress')
             ORDER BY (r.idempotency_key = :key) DESC NULLS LAST, r.id DESC LIMIT 1 FOR NO KEY UPDATE OF r"""
         ),
         {"account_id": account_id, "sync_type": sync_type, "key": idempotency_key, "unfinished": list(UNFINISHED)},
-    ).one_or_none()
-    return Run(**row._mapping) if row else None  # noqa: SLF001
+    )
+    row = found.mappings().one_or_none()
+    return Run(**row) if row else None
 
 
 def create(
@@ -110,10 +114,8 @@ def create(
     trigger: str,
     idempotency_key: str | None,
     task_id: str | None,
-    *,
-    stall: float = STALL_SECONDS,
 ) -> int:
-    """A new run with its four checkpoints; it is `pending` while another one of the account is going."""
+    """Create a run with its four checkpoints; `pending` while another run of the account is in progress."""
     sync_id = connection.execute(
         text(
             """INSERT INTO sync_history AS r
@@ -130,7 +132,7 @@ def create(
             "trigger": trigger,
             "key": idempotency_key,
             "task_id": task_id,
-            "stall": stall,
+            "stall": _stall_seconds(connection),
         },
     ).scalar_one()
     connection.execute(
@@ -143,7 +145,7 @@ def create(
 
 
 def _drop_staging_of_older_runs(connection: Connection, account_id: int, sync_type: str, sync_id: int) -> None:
-    """Only the newest run of its type can be resumed, so what older ones had staged is of no use."""
+    """Only the newest run of a type can be resumed, so staged rows of older ones are useless."""
     for table in STAGING:
         connection.execute(
             text(
@@ -159,7 +161,7 @@ def _drop_staging_of_older_runs(connection: Connection, account_id: int, sync_ty
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a phase of a run is."""
+    """The position and progress of one phase of a run. `failures`: since the last advance."""
 
     cursor: dict[str, Any] | None
     current_offset: int
@@ -180,12 +182,12 @@ _CLAIM = f"""WITH before AS (SELECT r.id, r.claim FROM sync_history r
 
 
 def claim(connection: Connection, run: Run, token: UUID, claimant: Claimant, lease_seconds: int) -> int | None:
-    """Take the batch `run.phase`, `run.seq`. Returns how often it was taken since the last commit.
+    """Claim the batch `run.phase`, `run.seq`. Returns how many times it was claimed since the last commit.
 
-    None: another one is due, or somebody has it, or the run waits.
+    None: another batch is due, another worker holds the claim, or the run is waiting.
     """
     if run.status == "rate_limited":
-        # It begins again, so it could meet another run of the account that is just beginning.
+        # The run starts again, possibly at the same time as another run of the account.
         lock_account(connection, run.account_id)
     taken = connection.execute(
         text(_CLAIM),
@@ -202,7 +204,7 @@ def claim(connection: Connection, run: Run, token: UUID, claimant: Claimant, lea
     ).one_or_none()
     if taken is not None:
         if taken.lost:
-            _tell_lost(connection, run.id, run.phase, run.seq, taken.attempts - 1)
+            _record_lost_claim(connection, run.id, run.phase, run.seq, taken.attempts - 1)
         if run.status == "rate_limited":
             events.add_event(connection, run.id, Event("woken", run.status))
         connection.execute(
@@ -216,24 +218,24 @@ def claim(connection: Connection, run: Run, token: UUID, claimant: Claimant, lea
     return taken.attempts if taken else None
 
 
-def _tell_lost(connection: Connection, sync_id: int, phase: str, seq: int, attempt: int) -> None:
-    """Whoever had claimed the batch has neither committed it nor given it back: killed, stuck, or cut off."""
+def _record_lost_claim(connection: Connection, sync_id: int, phase: str, seq: int, attempt: int) -> None:
+    """The claimant has neither committed nor released the batch: it was killed, is stuck, or lost its connection."""
     events.add_event(connection, sync_id, Event("lost", phase=phase, seq=seq, attempt=attempt))
 
 
 def get_checkpoint(connection: Connection, sync_id: int, phase: Phase) -> Checkpoint:
-    row = connection.execute(
+    found = connection.execute(
         text(
             """SELECT cursor, current_offset, total_items, items_processed, failures FROM sync_state
             WHERE sync_id = :id AND entity_type = :phase"""
         ),
         {"id": sync_id, "phase": phase},
-    ).one()
-    return Checkpoint(**row._mapping)  # noqa: SLF001
+    )
+    return Checkpoint(**found.mappings().one())
 
 
 def renew(connection: Connection, sync_id: int, token: UUID, lease_seconds: int) -> bool:
-    """A sign of life. False: the claim is lost, and whatever this worker is doing is for nothing."""
+    """Extend the lease. False: the claim is lost, and this worker's result would be discarded."""
     return (
         connection.execute(
             text(
@@ -247,7 +249,7 @@ def renew(connection: Connection, sync_id: int, token: UUID, lease_seconds: int)
 
 
 def lock_claim(connection: Connection, sync_id: int, token: UUID) -> bool:
-    """Whether the claim is still ours; the run row stays locked until the transaction ends, so it remains so."""
+    """Lock the run row until the transaction ends, if the claim is still ours. False: it is not."""
     found = connection.execute(
         text(
             """SELECT 1 FROM sync_history WHERE id = :id AND claim = :token AND status = 'in_progress'
@@ -260,7 +262,7 @@ def lock_claim(connection: Connection, sync_id: int, token: UUID) -> bool:
 
 @dataclass(frozen=True)
 class Counts:
-    """What one batch adds to the counters of a phase."""
+    """What one batch adds to the counters of a phase, in items."""
 
     processed: int = 0
     added: int = 0
@@ -275,10 +277,8 @@ def advance(
     phase: Phase,
     seq: int,
     family: str,
-    *,
-    stall: float = STALL_SECONDS,
 ) -> bool:
-    """Compare-and-set under the claim: the batch is in, `phase` and `seq` are due. False: somebody else was first."""
+    """Compare-and-set under the claim: make `phase`, `seq` the due batch. False: the claim is lost."""
     return (
         connection.execute(
             text(
@@ -287,7 +287,14 @@ def advance(
                 wake_at = now() + make_interval(secs => :stall)
                 WHERE id = :id AND claim = :token AND status = 'in_progress'"""
             ),
-            {"phase": phase, "seq": seq, "family": family, "id": run.id, "token": token, "stall": stall},
+            {
+                "phase": phase,
+                "seq": seq,
+                "family": family,
+                "id": run.id,
+                "token": token,
+                "stall": _stall_seconds(connection),
+            },
         ).rowcount
         == 1
     )
@@ -310,7 +317,7 @@ def save_checkpoint(
                 total_items = COALESCE(:total, total_items), batches = batches + 1, failures = 0, last_error = NULL,
                 rate_limit_reset_at = NULL,
                 items_deferred = :deferred, updated_at = now(),
-                -- `updated_at` is the last advance, or the claim after a wait; a night without workers is no work.
+                -- `updated_at` is the last advance or claim; time without a worker is not working time.
                 busy_seconds = busy_seconds + LEAST(300, EXTRACT(epoch FROM now() - updated_at)),
                 status = CASE WHEN :over THEN 'success' ELSE 'in_progress' END,
                 completed_at = CASE WHEN :over THEN now() END,
@@ -352,19 +359,19 @@ def add_counts(connection: Connection, sync_id: int, phase: Phase, counts: Count
     )
 
 
-def set_deferred(connection: Connection, sync_id: int, phase: Phase, put_off: int) -> None:
-    """Late look-ups count for the phase of their kind, though that one is over."""
+def set_deferred(connection: Connection, sync_id: int, phase: Phase, items: int) -> None:
+    """Late look-ups count for the phase of their kind, although that phase has ended."""
     connection.execute(
         text(
-            """UPDATE sync_state SET items_deferred = :put_off, total_items = GREATEST(total_items, items_processed)
+            """UPDATE sync_state SET items_deferred = :items, total_items = GREATEST(total_items, items_processed)
             WHERE sync_id = :id AND entity_type = :phase"""
         ),
-        {"put_off": put_off, "id": sync_id, "phase": phase},
+        {"items": items, "id": sync_id, "phase": phase},
     )
 
 
 def add_unsuccessful_calls(connection: Connection, sync_id: int, api_calls: int) -> None:
-    """Requests of a batch that brought nothing; they count all the same. The run's row first, as everywhere."""
+    """Count requests of a batch that was not committed. The run's row is locked first, as everywhere."""
     connection.execute(
         text("UPDATE sync_history SET api_calls = api_calls + :calls WHERE id = :id"),
         {"calls": api_calls, "id": sync_id},
@@ -372,7 +379,7 @@ def add_unsuccessful_calls(connection: Connection, sync_id: int, api_calls: int)
     events.add_unsuccessful_calls(connection, sync_id, api_calls)
 
 
-# ---- a batch that can't go on now -----------------------------------------------------------------------------------
+# ---- a batch that can't continue now ---------------------------------------------------------------------------------
 
 
 def release(
@@ -384,12 +391,11 @@ def release(
     reset_at: datetime | None = None,
     park: bool = False,
     error: str | None = None,
-    stall: float = STALL_SECONDS,
 ) -> int | None:
-    """Give the claim back for `seconds`; parked: until its family is free. With `error` it counts as a failure.
+    """Give the claim back for `seconds`; with `park`, until the family is free. With `error` it counts as a failure.
 
-    Nobody gets the batch before that, whoever comes with a copy of its message.
-    Returns the failures in a row, None if the claim was lost.
+    Until then every copy of the batch's message is refused.
+    Returns the number of failures since the last advance; None if the claim was lost.
     """
     released = connection.execute(
         text(
@@ -399,7 +405,14 @@ def release(
                 not_before = CASE WHEN NOT :park THEN now() + make_interval(secs => :seconds) END
             WHERE id = :id AND claim = :token AND status = 'in_progress' RETURNING id"""
         ),
-        {"park": park, "seconds": seconds, "id": run.id, "token": token, "error": error, "stall": stall},
+        {
+            "park": park,
+            "seconds": seconds,
+            "id": run.id,
+            "token": token,
+            "error": error,
+            "stall": _stall_seconds(connection),
+        },
     ).one_or_none()
     if released is None:
         return None
@@ -422,9 +435,9 @@ def release(
 def end(
     connection: Connection, sync_id: int, status: Status, *, error: str | None = None, token: UUID | None = None
 ) -> bool:
-    """Move a run to `status`, which ends it; a batch in flight loses its commit.
+    """End a run with `status`; a batch in flight can then no longer commit.
 
-    False: its state forbids that, or the claim by `token` is lost.
+    False: the run's status does not allow it, or the claim by `token` is lost.
     """
     ended = connection.execute(
         text(
@@ -454,8 +467,8 @@ def end(
     return ended is not None
 
 
-def reopen(connection: Connection, sync_id: int, *, stall: float = STALL_SECONDS) -> bool:
-    """Resume: from the checkpoints, the next batch is due. False: not the newest of its type, or not resumable."""
+def reopen(connection: Connection, sync_id: int) -> bool:
+    """Resume from the checkpoints. False: the run is not the newest of its type, or its status does not allow it."""
     reopened = connection.execute(
         text(
             f"""UPDATE sync_history r SET status = CASE WHEN {ACCOUNT_FREE} THEN 'in_progress' ELSE 'pending' END,
@@ -464,7 +477,7 @@ def reopen(connection: Connection, sync_id: int, *, stall: float = STALL_SECONDS
             WHERE r.id = :id AND r.status IN ('failed', 'cancelled') AND NOT EXISTS (SELECT 1 FROM sync_history n
                 WHERE n.account_id = r.account_id AND n.sync_type = r.sync_type AND n.id > r.id) RETURNING r.id"""
         ),
-        {"id": sync_id, "stall": stall},
+        {"id": sync_id, "stall": _stall_seconds(connection)},
     ).one_or_none()
     if reopened is not None:
         connection.execute(
@@ -497,7 +510,7 @@ def set_due_now(connection: Connection, sync_id: int) -> None:
     )
 
 
-# Their time has come, their claimant is gone, or what they wait for is over.
+# The run's `wake_at` has passed, its claimant is gone, or the cooldown that it waits for is over.
 _DUE = f"""r.status IN ('pending', 'in_progress', 'rate_limited') AND {ACCOUNT_FREE} AND (
     r.status = 'in_progress' AND (r.wake_at <= now() OR {CLAIMANT_GONE})
     OR r.status = 'rate_limited' AND NOT {BLOCKED}
@@ -505,18 +518,18 @@ _DUE = f"""r.status IN ('pending', 'in_progress', 'rate_limited') AND {ACCOUNT_F
 
 
 def list_accounts_due(connection: Connection, client_id: str) -> list[int]:
-    """Accounts that may have a run to publish; `take_due` decides, in a transaction for each."""
+    """Accounts that may have a run to publish; `take_due` decides, in one transaction for each."""
     found = connection.execute(
         text(f"SELECT DISTINCT r.account_id FROM sync_history r WHERE {_DUE} ORDER BY 1"), {"client_id": client_id}
     )
     return list(found.scalars())
 
 
-def take_due(connection: Connection, account_id: int, client_id: str, *, stall: float = STALL_SECONDS) -> Run | None:
-    """The account's run to publish: what goes already, then full before incremental.
+def take_due(connection: Connection, account_id: int, client_id: str) -> Run | None:
+    """Take the account's run to publish: one in progress first, then full before incremental.
 
-    Locks the account first, as `find` does, so that what is seen afterwards stays so: no trigger starts another run
-    of it meanwhile. Somebody who has it locked is just doing that; the next sweep looks again.
+    Locks the account first, as `find` does, so that no trigger starts another of its runs in the meantime. While
+    another transaction holds that lock, the account is left to the next sweep.
     """
     locked = connection.execute(
         text("SELECT 1 FROM accounts WHERE id = :id FOR NO KEY UPDATE SKIP LOCKED"), {"id": account_id}
@@ -533,12 +546,12 @@ def take_due(connection: Connection, account_id: int, client_id: str, *, stall: 
             FROM before b WHERE r.id = b.id
             RETURNING r.id, r.phase, r.seq, r.attempts, b.status AS was, b.claim IS NOT NULL AS lost"""
         ),
-        {"account_id": account_id, "client_id": client_id, "stall": stall},
+        {"account_id": account_id, "client_id": client_id, "stall": _stall_seconds(connection)},
     ).one_or_none()
     if taken is None:
         return None
     if taken.lost:
-        _tell_lost(connection, taken.id, taken.phase, taken.seq, taken.attempts)
+        _record_lost_claim(connection, taken.id, taken.phase, taken.seq, taken.attempts)
     if taken.was != "in_progress":
         events.add_event(connection, taken.id, Event("woken", taken.was))
     return get(connection, taken.id)

@@ -1,14 +1,17 @@
-"""What an account saved: saved tracks, and the walk over them."""
+"""The saved tracks of an account: the rows, the walk over the whole list, and incremental reads."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from spotisync.core.null_rows import NullCount, SuspectRow
+from spotisync.core.bisection import Expected, ListRow
+from spotisync.core.incremental import KnownLibrary, LibraryChanges, PlacedRow, truncate_to_minute
+from spotisync.core.null_rows import NullCount, SuspectRow, dates_with_new_nulls
 from spotisync.core.parse import EPOCH
 from spotisync.core.rows import NullRow, SavedTrackRow
-from spotisync.store import schema
+from spotisync.core.tracks import WalkEvidence
+from spotisync.store import listings, schema
 from spotisync.store.bulk import lookup_by_key, upsert
 
 _SAVED = lookup_by_key(schema.saved_tracks, "k.account_id = :account_id AND k.track_id = i.id")
@@ -16,11 +19,11 @@ _SEEN = lookup_by_key(schema.seen_tracks, "k.sync_id = :sync_id AND k.track_id =
 
 
 def save_tracks(connection: Connection, account_id: int, rows: Sequence[SavedTrackRow]) -> tuple[set[str], set[str]]:
-    """Saved tracks as listed; one that had been removed is saved again. Returns the ids added and changed."""
+    """Write rows as listed; one that had been removed is restored. Returns the ids added and changed."""
     if not rows:
         return set(), set()
     rows = _dated(connection, account_id, rows)
-    back = set(
+    restored = set(
         connection.execute(
             text(
                 f"""SELECT s.track_id FROM unnest(CAST(:ids AS text[])) AS i(id), {_SAVED} AS s
@@ -39,12 +42,12 @@ def save_tracks(connection: Connection, account_id: int, rows: Sequence[SavedTra
         keep_unknown=False,
         also="touched_at = now()",
     )
-    added = {track_id for _, track_id in inserted} | back
+    added = {track_id for _, track_id in inserted} | restored
     return added, {track_id for _, track_id in updated} - added
 
 
 def _dated(connection: Connection, account_id: int, rows: Sequence[SavedTrackRow]) -> list[SavedTrackRow]:
-    """A row that came without a date keeps the one that is stored."""
+    """A row that came without a date keeps the stored one."""
     undated = [row.track_id for row in rows if row.added_at == EPOCH]
     if not undated:
         return list(rows)
@@ -58,12 +61,15 @@ def _dated(connection: Connection, account_id: int, rows: Sequence[SavedTrackRow
     ]
 
 
+# ---- the walk -------------------------------------------------------------------------------------------------------
+
+
 def mark_seen(
     connection: Connection, sync_id: int, account_id: int, rows: Sequence[SavedTrackRow]
 ) -> tuple[set[str], list[SavedTrackRow]]:
     """Note what the walk has met. Returns the ids met for the first time, and the rows to write.
 
-    A track can be in the list twice (relinking makes twins): the newest row counts, in whatever order they come.
+    Relinking can list one track twice: the row added last counts, in whatever order they come.
     """
     ids = [row.track_id for row in rows]
     met_before = connection.execute(
@@ -87,7 +93,16 @@ def mark_nulls_seen(connection: Connection, sync_id: int, rows: Sequence[NullRow
         upsert(connection, schema.seen_nulls, [{"sync_id": sync_id, **vars(row)} for row in dict.fromkeys(rows)])
 
 
-def count_nulls_seen(connection: Connection, sync_id: int) -> dict[datetime, int]:
+def get_walk_evidence(connection: Connection, account_id: int, sync_id: int) -> WalkEvidence:
+    """What is needed to decide which of the tracks that the walk did not meet may be behind null rows."""
+    nulls, last = _count_nulls_seen(connection, sync_id), _get_last_nulls(connection, account_id)
+    if last is None or not (nulls or last):
+        return WalkEvidence(nulls, last)
+    grown = dates_with_new_nulls(nulls, last)
+    return WalkEvidence(nulls, last, _find_suspects(connection, account_id, sync_id, grown))
+
+
+def _count_nulls_seen(connection: Connection, sync_id: int) -> dict[datetime, int]:
     """The null rows that the walk has met, by date."""
     found = connection.execute(
         text("SELECT added_at, count(*) AS rows FROM seen_nulls WHERE sync_id = :sync_id GROUP BY added_at"),
@@ -96,7 +111,7 @@ def count_nulls_seen(connection: Connection, sync_id: int) -> dict[datetime, int
     return {row.added_at: row.rows for row in found}
 
 
-def get_last_nulls(connection: Connection, account_id: int) -> dict[datetime, NullCount] | None:
+def _get_last_nulls(connection: Connection, account_id: int) -> dict[datetime, NullCount] | None:
     """The null rows of the last proved walk; None if there was none."""
     walked = connection.execute(
         text("SELECT walked_total IS NOT NULL FROM accounts WHERE id = :account_id"), {"account_id": account_id}
@@ -109,16 +124,17 @@ def get_last_nulls(connection: Connection, account_id: int) -> dict[datetime, Nu
     return {row.added_at: NullCount(row.rows, row.idle) for row in found}
 
 
-# What the walk has not met, and nobody wrote since it began.
-_UNSEEN = """s.account_id = :account_id AND s.removed_at IS NULL AND s.touched_at < :since AND NOT EXISTS (
+# Tracks that the walk has not met, and that nothing has written since it began.
+_UNSEEN = """s.account_id = :account_id AND s.removed_at IS NULL
+    AND s.touched_at < (SELECT r.started_at FROM sync_history r WHERE r.id = :sync_id) AND NOT EXISTS (
     SELECT 1 FROM seen_tracks m WHERE m.sync_id = :sync_id AND m.track_id = s.track_id)"""
 
 
-def find_unseen(
-    connection: Connection, sync_id: int, account_id: int, since: datetime, grown: Sequence[datetime]
+def _find_suspects(
+    connection: Connection, account_id: int, sync_id: int, grown: Sequence[datetime]
 ) -> list[SuspectRow]:
-    """What the walk has not met (at a date with new null rows: or has), and what it has met though it was hidden."""
-    bound = {"account_id": account_id, "since": since, "sync_id": sync_id, "grown": list(grown)}
+    """Tracks the walk has not met, met tracks of a date with new null rows, and hidden tracks that it has met."""
+    bound = {"account_id": account_id, "sync_id": sync_id, "grown": list(grown)}
     missing = connection.execute(
         text(
             f"""SELECT s.track_id, s.hidden_since IS NOT NULL, s.added_at, false FROM saved_tracks s
@@ -138,11 +154,19 @@ def find_unseen(
     return [SuspectRow(*row) for row in (*missing, *shown)]
 
 
-def remove_unseen(
-    connection: Connection, sync_id: int, account_id: int, since: datetime, hidden: Collection[str] = ()
+def end_walk(
+    connection: Connection,
+    account_id: int,
+    sync_id: int,
+    total: int,
+    hidden: Collection[str],
+    nulls: Mapping[datetime, NullCount],
 ) -> int:
-    """The walk is proved: what it has not met is no longer saved, but for what a null row may hide."""
-    bound = {"account_id": account_id, "since": since, "sync_id": sync_id, "hidden": sorted(hidden)}
+    """Write what a proved walk shows: tracks it has not met and that are not hidden are no longer saved.
+
+    Returns how many were removed. `nulls` and Spotify's `total` are kept for later comparisons.
+    """
+    bound = {"account_id": account_id, "sync_id": sync_id, "hidden": sorted(hidden)}
     removed = connection.execute(
         text(
             f"""UPDATE saved_tracks s SET removed_at = now(), touched_at = now()
@@ -150,38 +174,145 @@ def remove_unseen(
         ),
         bound,
     ).rowcount
-    connection.execute(
-        text(
-            """UPDATE saved_tracks SET hidden_since = CASE WHEN track_id = ANY(:hidden) THEN now() END
-            WHERE account_id = :account_id AND (hidden_since IS NOT NULL) <> (track_id = ANY(:hidden))"""
-        ),
-        bound,
-    )
+    listings.set_hidden(connection, "saved_tracks", "track_id", account_id, hidden)
     connection.execute(text("DELETE FROM seen_tracks WHERE sync_id = :sync_id"), bound)
     connection.execute(text("DELETE FROM seen_nulls WHERE sync_id = :sync_id"), bound)
+    _record_walk(connection, account_id, total, nulls)
     return removed
 
 
-def record_walk(connection: Connection, account_id: int, total: int, nulls: Mapping[datetime, NullCount]) -> None:
-    """What a proved walk tells later comparisons: of Spotify's total, how much is no row of ours."""
+def _record_walk(connection: Connection, account_id: int, total: int, nulls: Mapping[datetime, NullCount]) -> None:
     bound = {"account_id": account_id, "total": total}
     connection.execute(
+        text("UPDATE accounts SET tracks_proved_at = now(), walked_total = :total WHERE id = :account_id"), bound
+    )
+    connection.execute(text("DELETE FROM null_rows WHERE account_id = :account_id"), bound)
+    rows = [{"account_id": account_id, "added_at": added_at, **vars(count)} for added_at, count in nulls.items()]
+    upsert(connection, schema.null_rows, rows)
+    _record_excess(connection, account_id, total)
+
+
+def _record_excess(connection: Connection, account_id: int, total: int) -> None:
+    """What Spotify counts beyond the stored rows, by minute; rows of no known date are looked for later."""
+    bound = {"id": account_id, "total": total, "epoch": EPOCH}
+    connection.execute(text("DELETE FROM excess_rows WHERE account_id = :id"), bound)
+    connection.execute(
         text(
-            """UPDATE accounts SET tracks_proved_at = now(), walked_total = :total, walked_excess = :total - (
-                SELECT count(*) FROM saved_tracks WHERE account_id = :account_id AND removed_at IS NULL)
-            WHERE id = :account_id"""
+            """INSERT INTO excess_rows (account_id, minute, rows)
+            SELECT account_id, date_trunc('minute', added_at), sum(rows) FROM null_rows WHERE account_id = :id
+            GROUP BY 1, 2"""
         ),
         bound,
     )
-    connection.execute(text("DELETE FROM null_rows WHERE account_id = :account_id"), bound)
-    upsert(
-        connection,
-        schema.null_rows,
-        [{"account_id": account_id, "added_at": added_at, **vars(those)} for added_at, those in nulls.items()],
+    connection.execute(
+        text(
+            """WITH rest AS (SELECT :total - (SELECT count(*) FROM saved_tracks
+                    WHERE account_id = :id AND removed_at IS NULL AND hidden_since IS NULL)
+                - COALESCE((SELECT sum(rows) FROM excess_rows WHERE account_id = :id), 0) AS rows)
+            INSERT INTO excess_rows AS e (account_id, minute, rows) SELECT :id, :epoch, rows FROM rest WHERE rows > 0
+            ON CONFLICT (account_id, minute) DO UPDATE SET rows = e.rows + excluded.rows"""
+        ),
+        bound,
     )
 
 
-def get_walk_start(connection: Connection, sync_id: int) -> datetime:
-    found = connection.execute(text("SELECT started_at FROM sync_history WHERE id = :id"), {"id": sync_id})
-    began: datetime = found.scalar_one()
-    return began
+# ---- incremental reads ----------------------------------------------------------------------------------------------
+
+
+def load_library(connection: Connection, account_id: int, sync_id: int) -> KnownLibrary:
+    """Everything an incremental read compares with; it loads every saved row of the account."""
+    walked, patrol = connection.execute(
+        text("SELECT walked_total IS NOT NULL, patrol_offset FROM accounts WHERE id = :id"), {"id": account_id}
+    ).one()
+    saved = connection.execute(
+        text(
+            """SELECT track_id, added_at, hidden_since IS NOT NULL AS hidden FROM saved_tracks
+            WHERE account_id = :id AND removed_at IS NULL"""
+        ),
+        {"id": account_id},
+    ).all()
+    rows = [ListRow(truncate_to_minute(row.added_at), row.track_id) for row in saved if not row.hidden]
+    return KnownLibrary(
+        expected=Expected([*rows, *_load_excess(connection, account_id)]),
+        read=_load_read_rows(connection, sync_id),
+        patrol=patrol,
+        walked=walked and all(row.added_at > EPOCH for row in saved),
+        newest=max((row.added_at for row in saved), default=None),
+        hidden={row.track_id: truncate_to_minute(row.added_at) for row in saved if row.hidden},
+    )
+
+
+def _load_excess(connection: Connection, account_id: int) -> list[ListRow]:
+    rows = connection.execute(
+        text("SELECT minute, rows FROM excess_rows WHERE account_id = :id"), {"id": account_id}
+    ).all()
+    return [ListRow(row.minute, None) for row in rows for _ in range(row.rows)]
+
+
+def _load_read_rows(connection: Connection, sync_id: int) -> dict[int, ListRow]:
+    rows = connection.execute(
+        text("SELECT place, track_id, added_at FROM read_rows WHERE sync_id = :id"), {"id": sync_id}
+    )
+    return {row.place: ListRow(truncate_to_minute(row.added_at), row.track_id) for row in rows}
+
+
+def save_read_rows(connection: Connection, sync_id: int, account_id: int, rows: Sequence[PlacedRow]) -> None:
+    """Keep rows of the list at their places. A track that is listed again is no longer hidden."""
+    upsert(connection, schema.read_rows, [{"sync_id": sync_id, **vars(row)} for row in rows])
+    connection.execute(
+        text(
+            """UPDATE saved_tracks SET hidden_since = NULL
+            WHERE account_id = :account_id AND hidden_since IS NOT NULL AND track_id = ANY(:ids)"""
+        ),
+        {"account_id": account_id, "ids": [row.track_id for row in rows if row.track_id]},
+    )
+
+
+def clear_read_rows(connection: Connection, sync_id: int) -> None:
+    connection.execute(text("DELETE FROM read_rows WHERE sync_id = :id"), {"id": sync_id})
+
+
+def filter_newest(connection: Connection, account_id: int, rows: Sequence[SavedTrackRow]) -> list[SavedTrackRow]:
+    """The rows to write: of twins the row added last counts, which may be the stored one."""
+    stored = connection.execute(
+        text(
+            """SELECT track_id, added_at FROM saved_tracks
+            WHERE account_id = :account_id AND track_id = ANY(:ids) AND removed_at IS NULL"""
+        ),
+        {"account_id": account_id, "ids": [row.track_id for row in rows]},
+    )
+    dates = {row.track_id: row.added_at for row in stored}
+    return [row for row in rows if row.track_id not in dates or row.added_at >= dates[row.track_id]]
+
+
+def apply_changes(connection: Connection, account_id: int, sync_id: int, changes: LibraryChanges) -> int:
+    """Write what the search has found. Returns how many tracks are no longer saved."""
+    bound = {"account_id": account_id, "sync_id": sync_id}
+    removed = connection.execute(
+        text(
+            """UPDATE saved_tracks SET removed_at = now(), touched_at = now(), hidden_since = NULL
+            WHERE account_id = :account_id AND removed_at IS NULL AND track_id = ANY(:ids)"""
+        ),
+        {**bound, "ids": sorted(changes.removed)},
+    ).rowcount
+    connection.execute(
+        text(
+            """UPDATE saved_tracks s SET added_at = r.added_at, touched_at = now() FROM read_rows r
+            WHERE r.sync_id = :sync_id AND r.track_id = s.track_id AND s.account_id = :account_id
+            AND s.track_id = ANY(:ids)"""
+        ),
+        {**bound, "ids": sorted(changes.redated)},
+    )
+    listings.set_hidden(connection, "saved_tracks", "track_id", account_id, changes.hidden)
+    connection.execute(text("DELETE FROM excess_rows WHERE account_id = :account_id"), bound)
+    rows = [{"account_id": account_id, "minute": minute, "rows": rows} for minute, rows in changes.excess.items()]
+    upsert(connection, schema.excess_rows, rows)
+    clear_read_rows(connection, sync_id)
+    return removed
+
+
+def save_patrol_offset(connection: Connection, account_id: int, offset: int) -> None:
+    """Where the next incremental reads its patrol page."""
+    connection.execute(
+        text("UPDATE accounts SET patrol_offset = :offset WHERE id = :id"), {"id": account_id, "offset": offset}
+    )

@@ -82,7 +82,7 @@ def _store(
             raise Fatal(
                 f"logged in as {profile['id']}, not {only}; nothing was stored. Log in as {only}: {oauth.LOGIN}"
             )
-        accounts.add(connection, owner, tokens)
+        accounts.upsert(connection, owner, tokens)
         return accounts.find_account(connection, profile["id"])
 
     return context.database.transact(store)

@@ -1,29 +1,50 @@
-"""A batch's rows, its counters and the cursor after it, in one transaction. What a step means for the tables."""
+"""A batch's rows, its counters and the next cursor, in one transaction: what each kind of step means for the tables."""
 
 import logging
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from spotisync.core import cursors, null_rows, phases
-from spotisync.core import listing as saved_lists
-from spotisync.core.cursors import Contents, Cursor, Late, Listing, Lookups, Reading, SavedList
-from spotisync.core.incremental import Incremental, LibraryChanges
-from spotisync.core.phases import Entity, Listed, SavedRead, Step
+from spotisync.core import cursors, listing, tracks
+from spotisync.core.cursors import Contents, Cursor, Entity, Listing, Lookups, PlaylistProgress
+from spotisync.core.requests import Family
 from spotisync.core.states import Phase, next_phase
-from spotisync.store import catalogue, history, incremental, listings, playlists, runs, saved_tracks
+from spotisync.core.steps import (
+    ContentsStep,
+    DeferralStep,
+    IncrementalStep,
+    ListingStep,
+    LookupStep,
+    Step,
+    WalkStep,
+)
+from spotisync.store import catalogue, history, listings, playlists, runs, saved_tracks
 from spotisync.store.database import Connection
 from spotisync.store.runs import Checkpoint, Counts, Run
+from spotisync.sync.batch_events import BatchEvents
 from spotisync.sync.fetch import ClaimLost
 
 log = logging.getLogger(__name__)
 
 ENTITIES: tuple[Entity, ...] = ("artists", "albums")
-MOST_PLAYLISTS = 100_000
+
+
+@dataclass(frozen=True)
+class ClaimedBatch:
+    """A batch that this worker holds: `token` fences its commit, `at` is the checkpoint that `cursor` was read from."""
+
+    run: Run
+    token: UUID
+    at: Checkpoint
+    cursor: Cursor
+    events: BatchEvents
 
 
 @dataclass(frozen=True)
 class Written:
-    """What a step came to: counters, the cursor after it (`None`: the phase is over), what the phase shows."""
+    """What a step wrote: counters, the next cursor (`None`: the phase is over), the total that the phase shows.
+
+    `counts_for`: the phase that the counters belong to, if it is not the run's.
+    """
 
     counts: Counts
     cursor: Cursor | None
@@ -34,7 +55,7 @@ class Written:
 
 @dataclass(frozen=True)
 class Committed:
-    """What is due next."""
+    """The batch that is due next."""
 
     phase: Phase
     seq: int
@@ -43,328 +64,272 @@ class Committed:
     offset: int
 
 
-def commit(
-    connection: Connection,
-    run: Run,
-    token: UUID,
-    at: Checkpoint,
-    cursor: Cursor,
-    step: Step,
-    *,
-    api_calls: int,
-    stall: float,
-) -> Committed:
-    """Raises `ClaimLost`, and writes nothing, when the batch is not ours any more."""
-    if not runs.lock_claim(connection, run.id, token):
+def commit(connection: Connection, batch: ClaimedBatch, step: Step, *, api_calls: int) -> Committed:
+    """Raises `ClaimLost`, and writes nothing, if this worker no longer holds the batch."""
+    run = batch.run
+    if not runs.lock_claim(connection, run.id, batch.token):
         raise ClaimLost("another worker has the batch, or the run is over")
     history.set_current_run(connection, run.id)
-    written = _write(connection, run, at, cursor, step)
+    written = _write(connection, batch, step)
     runs.add_counts(connection, run.id, written.counts_for or run.phase, written.counts, api_calls)
     if written.counts_for:
-        runs.set_deferred(connection, run.id, written.counts_for, written.deferred + _of_list(connection, run, written))
+        items = written.deferred + _count_deferred_rows(connection, run, written.counts_for)
+        runs.set_deferred(connection, run.id, written.counts_for, items)
     over = written.cursor is None
-    offset = cursors.offset(written.cursor) if written.cursor else written.total or at.current_offset
+    offset = cursors.offset(written.cursor) if written.cursor else written.total or batch.at.current_offset
+    own = 0 if written.counts_for else written.deferred
     runs.save_checkpoint(
         connection,
         run,
         cursor=cursors.dump(written.cursor) if written.cursor else None,
         offset=offset,
         total=written.total,
-        deferred=_put_off(connection, run, written),
+        deferred=own + _count_deferred_rows(connection, run, run.phase),
         over=over,
     )
     phase = next_phase(run.phase) if over else run.phase
     seq = 0 if over else run.seq + 1
-    family = _family(connection, phase, written.cursor)
-    if not runs.advance(connection, run, token, phase, seq, family, stall=stall):
+    family = _next_family(run, phase, written.cursor)
+    if not runs.advance(connection, run, batch.token, phase, seq, family):
         raise ClaimLost("another worker has the batch, or the run is over")
     return Committed(phase, seq, written, written.total, offset)
 
 
-def _put_off(connection: Connection, run: Run, written: Written) -> int:
-    """What the phase leaves for later: of playlists, also those of which the list has not proved that they are gone."""
-    if run.phase != "playlists":
-        return written.deferred + _of_list(connection, run, written)
-    if isinstance(written.cursor, Listing):
-        return 0
-    unread = 0 if written.counts_for else written.deferred
-    return unread + playlists.count_unproved(connection, run.account_id, run.id)
+def _count_deferred_rows(connection: Connection, run: Run, phase: Phase) -> int:
+    """Rows of the phase's list that this run leaves to a later one; they count until the phase ends."""
+    name = listing.OF_PHASE.get(phase)
+    return listings.count_deferred(connection, run.account_id, run.id, name) if name else 0
 
 
-def _of_list(connection: Connection, run: Run, written: Written) -> int:
-    """What this run has put off of the list that the phase began with: it stays so while stubs are looked up."""
-    phase = written.counts_for or run.phase
-    name = saved_lists.OF_PHASE.get(phase) if phase in ENTITIES else None
-    return listings.put_off_by(connection, run.account_id, run.id, name) if name else 0
+def _next_family(run: Run, phase: Phase, cursor: Cursor | None) -> Family:
+    """The family whose limits the next batch counts against."""
+    if cursor is None and phase == "finish":
+        return "playlists"
+    return (cursor or cursors.first_cursor(phase, run.sync_type)).family
 
 
-def _family(connection: Connection, phase: Phase, cursor: Cursor | None) -> str:
-    """Whose limits the next batch counts against."""
-    if isinstance(cursor, Late):
-        return late_entity(connection, cursor) or "playlists"
-    if isinstance(cursor, SavedList) or (cursor is None and phase in ENTITIES):
-        return "library"
-    return {"tracks": "library", "artists": "artists", "albums": "albums"}.get(phase, "playlists")
+def _write(connection: Connection, batch: ClaimedBatch, step: Step) -> Written:
+    match step:
+        case DeferralStep():
+            return _write_deferral(connection, batch, step)
+        case WalkStep():
+            return _write_walk(connection, batch.run, step)
+        case IncrementalStep():
+            return _write_incremental(connection, batch.run, step)
+        case ListingStep():
+            return _write_page_of_list(connection, batch.run, step)
+        case LookupStep():
+            return _write_lookups(connection, batch, step)
+        case ContentsStep():
+            return _write_contents(connection, batch.run, step)
+    raise AssertionError(f"no writer for {type(step).__name__}")
 
 
-def _write(connection: Connection, run: Run, at: Checkpoint, cursor: Cursor, step: Step) -> Written:
-    if isinstance(cursor, SavedList):
-        return _write_saved(connection, run, cursor, step)
-    if step.put_off:
-        return Written(Counts(), None, deferred=_left_unread(connection, run, cursor))
+def _write_deferral(connection: Connection, batch: ClaimedBatch, step: DeferralStep) -> Written:
+    run, cursor = batch.run, batch.cursor
     match cursor:
         case Lookups():
-            return _write_lookups(connection, run, at, step)
+            catalogue.release_stubs(connection, cursor.entity, run.id)
+            deferred = replace(cursor, deferred=(*cursor.deferred, cursor.entity))
+            return _after_lookups(connection, batch, deferred, Counts())
         case Listing():
-            return _write_listing(connection, run, cursor, step)
+            listings.defer(connection, run.account_id, run.id, cursor.name, 1, step.reason)
+            log.warning("%s deferred: %s", cursor.name.replace("_", " "), step.reason)
+            return Written(Counts(), _lookups_of(cursor))
         case Contents():
-            return _write_contents(connection, run, step)
-        case Late():
-            return _write_late(connection, run, cursor, step)
-        case Incremental():
-            return _write_incremental(connection, run, step)
+            return Written(Counts(), None, deferred=playlists.count_wanted(connection, run.account_id, run.id))
         case _:
-            return _write_tracks(connection, run, step)
-
-
-def _left_unread(connection: Connection, run: Run, cursor: Cursor) -> int:
-    """What a phase that is put off leaves: the playlists still to be read, or the list that nobody has counted."""
-    if isinstance(cursor, Contents):
-        return len(playlists.find_wanted(connection, run.account_id, run.id, None, MOST_PLAYLISTS))
-    return 1
+            return Written(Counts(), None, deferred=1)
 
 
 # ---- tracks ---------------------------------------------------------------------------------------------------------
 
 
-def _write_tracks(connection: Connection, run: Run, step: Step) -> Written:
+def _write_walk(connection: Connection, run: Run, step: WalkStep) -> Written:
     changed = catalogue.save_rows(connection, step.catalogue)
     new, rows = saved_tracks.mark_seen(connection, run.id, run.account_id, step.saved)
     added, updated = saved_tracks.save_tracks(connection, run.account_id, rows)
     saved_tracks.mark_nulls_seen(connection, run.id, step.nulls)
-    removed, hidden = _end_walk(connection, run, step.total or 0) if step.walk_done else (0, 0)
+    removed, hidden = _end_walk(connection, run, step.total or 0) if step.cursor is None else (0, 0)
     updated |= changed & {row.track_id for row in step.saved}
     counts = Counts(len(new), len(added), len(updated - added), removed)
     return Written(counts, step.cursor, step.total, deferred=hidden)
 
 
 def _end_walk(connection: Connection, run: Run, total: int) -> tuple[int, int]:
-    """The walk is proved. Returns how many tracks are no longer saved, and how many a null row may hide."""
-    since = saved_tracks.get_walk_start(connection, run.id)
-    met = saved_tracks.count_nulls_seen(connection, run.id)
-    last = saved_tracks.get_last_nulls(connection, run.account_id)
-    hidden, now = set[str](), null_rows.first_count(met)
-    if last is not None and (met or last):
-        rows = saved_tracks.find_unseen(
-            connection, run.id, run.account_id, since, null_rows.dates_with_new_nulls(met, last)
-        )
-        hidden, now = null_rows.find_hidden(rows, met, last)
-    removed = saved_tracks.remove_unseen(connection, run.id, run.account_id, since, hidden)
-    saved_tracks.record_walk(connection, run.account_id, total, now)
-    incremental.record_excess(connection, run.account_id, total)
+    """The walk is proved. Returns how many tracks were removed, and how many a null row may hide."""
+    evidence = saved_tracks.get_walk_evidence(connection, run.account_id, run.id)
+    hidden, nulls = tracks.find_hidden(evidence)
+    removed = saved_tracks.end_walk(connection, run.account_id, run.id, total, hidden, nulls)
     catalogue.rank_stubs(connection)
     return removed, len(hidden)
 
 
-def _write_incremental(connection: Connection, run: Run, step: Step) -> Written:
+def _write_incremental(connection: Connection, run: Run, step: IncrementalStep) -> Written:
     changed = catalogue.save_rows(connection, step.catalogue)
-    rows = incremental.filter_newest(connection, run.account_id, step.saved)
+    rows = saved_tracks.filter_newest(connection, run.account_id, step.saved)
     added, updated = saved_tracks.save_tracks(connection, run.account_id, rows)
-    if step.read_again:
-        incremental.clear_read_rows(connection, run.id)
-    incremental.save_read_rows(connection, run.id, run.account_id, step.read)
+    if step.restart:
+        saved_tracks.clear_read_rows(connection, run.id)
+    saved_tracks.save_read_rows(connection, run.id, run.account_id, step.read)
     updated |= changed & {row.track_id for row in step.saved}
-    removed = _settle(connection, run, step.differences, step.patrol) if step.differences else 0
+    removed = _end_incremental(connection, run, step)
     counts = Counts(len(step.read), len(added), len(updated - added), removed)
-    return Written(counts, step.cursor, deferred=len(step.differences.hidden) if step.differences else 0)
+    return Written(counts, step.cursor, deferred=len(step.changes.hidden) if step.changes else 0)
 
 
-def _settle(connection: Connection, run: Run, found: LibraryChanges, patrol: int | None) -> int:
-    if patrol is not None:
-        incremental.save_patrol_offset(connection, run.account_id, patrol)
-    removed = incremental.apply_changes(connection, run.account_id, run.id, found)
+def _end_incremental(connection: Connection, run: Run, step: IncrementalStep) -> int:
+    """Returns how many tracks were removed, 0 while the search continues."""
+    if step.changes is None:
+        return 0
+    if step.patrol is not None:
+        saved_tracks.save_patrol_offset(connection, run.account_id, step.patrol)
+    removed = saved_tracks.apply_changes(connection, run.account_id, run.id, step.changes)
     catalogue.rank_stubs(connection, try_again=False)
     return removed
 
 
-# ---- followed artists, saved albums ---------------------------------------------------------------------------------
+# ---- followed artists, saved albums, playlists ----------------------------------------------------------------------
 
 
-def _write_saved(connection: Connection, run: Run, cursor: SavedList, step: Step) -> Written:
-    """Its end is where the look-ups begin."""
-    if step.put_off:
-        listings.put_off(connection, run.account_id, run.id, cursor.name, 1, step.why)
-        log.warning("%s put off: %s", cursor.name.replace("_", " "), step.why)
-        return Written(Counts(), Lookups())
-    read = step.saved_list
-    if read is None:
-        return Written(Counts(), step.cursor)
-    last = listings.last_read(connection, run.account_id, cursor.name)
-    ids = _save_told(connection, cursor, step, read)
-    if (
-        run.sync_type == "incremental"
-        and cursor.reading == 1
-        and saved_lists.unchanged(last, read, listings.now(connection))
-    ):
-        return Written(Counts(len(ids), len(ids)), Lookups())
-    if read.first:
-        listings.begin(connection, run.account_id, cursor.name)
-    ids |= listings.save(connection, run.account_id, run.id, cursor.name, read.rows, cursor.reading)
-    counts = Counts(len(ids), len(ids))
-    if read.listed is None:
-        return Written(counts, step.cursor)
-    assert isinstance(step.cursor, SavedList)  # noqa: S101 (by construction)
-    removed = _end_saved(connection, run, step.cursor, read.listed)
-    if removed is None:
-        return Written(counts, saved_lists.read_again(cursor, read.listed))
-    return Written(replace(counts, removed=removed), Lookups())
-
-
-def _save_told(connection: Connection, cursor: SavedList, step: Step, read: SavedRead) -> set[str]:
-    """The catalogue, as the page tells it. Returns the ids that need no look-up any more."""
-    entity = saved_lists.ENTITY[cursor.name]
-    catalogue.save_rows(connection, step.catalogue)
-    full = catalogue.mark_listed(connection, entity, read.full)
-    return full | catalogue.mark_listed(connection, entity, read.partial, partial=True)
-
-
-def _end_saved(connection: Connection, run: Run, cursor: SavedList, listed: Listed) -> int | None:
-    """How many are gone; None if the list is to be read once more, to see whether they are."""
-    name, account = cursor.name, run.account_id
-    rows = listings.unlisted(connection, account, run.id, name, listed.reading)
-    met = listings.met(connection, account, run.id, name, listed.reading)
-    as_before = listed.reading == 2 and listings.met_as_before(connection, account, run.id, name)
-    last = listings.last_read(connection, account, name)
-    proved = saved_lists.proves(listed, met, last.nulls.rows if last else 0, as_before=as_before)
-    there = {null_rows.UNDATED: listed.nulls}
-    hidden, now = null_rows.find_hidden(
-        rows, there, {null_rows.UNDATED: last.nulls} if last else null_rows.first_count(there)
+def _write_page_of_list(connection: Connection, run: Run, step: ListingStep) -> Written:
+    assert isinstance(step.cursor, Listing)  # noqa: S101 (by construction)
+    cursor, account = step.cursor, run.account_id
+    last = listings.last_read(connection, account, cursor.name)
+    changed, enriched = _save_listed(connection, cursor, step)
+    if _is_skipped(connection, run, cursor, last, step):
+        return Written(Counts(len(enriched), len(enriched)), _lookups_of(cursor))
+    if step.first_page:
+        listings.invalidate_first_page(connection, account, cursor.name)
+    added = listings.save(connection, account, run.id, cursor.name, step.rows, cursor.reading)
+    counts = _count_listed(cursor, enriched | added, changed - added)
+    if step.end is None:
+        return Written(counts, cursor, _total_of_list(cursor, step.total))
+    verdict = listing.conclude(
+        step.end, listings.get_evidence(connection, account, run.id, cursor.name, cursor.reading)
     )
-    if not listed.last and (null_rows.has_removable(rows, hidden) or not proved):
-        return None
-    removed = 0
-    if proved:
-        removed = listings.remove_unlisted(connection, account, run.id, name, hidden)
-        known = now.get(null_rows.UNDATED, null_rows.NullCount())
-        listings.note_read(connection, account, name, listed.total, cursor.first, known)
-    unproved = listings.unproved(connection, account, run.id, name)
-    listings.put_off(connection, account, run.id, name, unproved, None)
-    return removed
+    if verdict.read_again:
+        return Written(counts, listing.second_reading(cursor, step.end), _total_of_list(cursor, step.total))
+    if verdict.proved:
+        removed = listings.apply_verdict(connection, account, run.id, cursor.name, verdict)
+        listings.record_read(connection, account, cursor.name, step.end.total, cursor.first, verdict.nulls)
+        counts = replace(counts, removed=removed)
+    unproved = listings.count_unproved(connection, account, run.id, cursor.name)
+    listings.defer(connection, account, run.id, cursor.name, unproved)
+    return _after_list(connection, run, cursor, step, counts)
 
 
-# ---- artists, albums ------------------------------------------------------------------------------------------------
-
-
-def _write_lookups(connection: Connection, run: Run, at: Checkpoint, step: Step) -> Written:
-    assert step.looked_up  # noqa: S101 (by construction)
-    counts = _save_looked_up(connection, run, step)
-    processed = at.items_processed + counts.processed
-    if not step.deferred and catalogue.has_stubs(connection, step.looked_up):
-        return Written(counts, step.cursor, total=_lookups_total(connection, step.looked_up, at, processed))
-    return Written(counts, None, total=processed, deferred=catalogue.count_stubs(connection, step.looked_up))
-
-
-def _lookups_total(connection: Connection, entity: Entity, at: Checkpoint, processed: int) -> int:
-    """Counted at the first batch, and again when there turn out to be more: counting reads every stub."""
-    if at.total_items and at.total_items > processed:
-        return at.total_items
-    return processed + catalogue.count_claimable_stubs(connection, entity)
-
-
-def _save_looked_up(connection: Connection, run: Run, step: Step) -> Counts:
-    assert step.looked_up  # noqa: S101 (by construction)
-    if step.deferred:
-        catalogue.release_stubs(connection, step.looked_up, run.id)
-    if step.settled:
-        settled = catalogue.mark_stubs_partial(connection, step.looked_up)
-        return Counts(processed=settled, added=settled)
-    enriched = save_looked_up(connection, step.looked_up, step)
-    return Counts(processed=enriched, added=enriched)
-
-
-def save_looked_up(connection: Connection, entity: Entity, step: Step) -> int:
-    """What look-ups brought; returns how many stubs are none any more."""
+def _save_listed(connection: Connection, cursor: Listing, step: ListingStep) -> tuple[set[str], set[str]]:
+    """Write what the page tells about its rows. Returns the playlists that changed, and the stubs that are none now."""
+    entity = listing.ENTITY.get(cursor.name)
+    if entity is None:
+        return playlists.save_rows(connection, step.playlists), set()
     catalogue.save_rows(connection, step.catalogue)
-    enriched = catalogue.mark_enriched(connection, entity, step.known, step.gone, partial=step.partial)
-    catalogue.record_misses(connection, entity, step.missed)
-    return enriched
+    partial = {row.id for row in step.rows} - step.full
+    full = catalogue.mark_listed(connection, entity, step.full)
+    return set(), full | catalogue.mark_listed(connection, entity, partial, partial=True)
 
 
-def late_entity(connection: Connection, cursor: Late) -> Entity | None:
-    """Which late stubs to look up now: artists, then albums (whose artists may be new), until none is left."""
-    for entity in ENTITIES:
-        if entity not in cursor.deferred and catalogue.has_stubs(connection, entity):
-            return entity
-    return None
+def _is_skipped(
+    connection: Connection, run: Run, cursor: Listing, last: listing.LastRead | None, step: ListingStep
+) -> bool:
+    """Whether an incremental reads no further, because the first page shows that the list is unchanged."""
+    if run.sync_type != "incremental" or cursor.reading != 1 or cursor.name not in listing.ENTITY:
+        return False
+    return listing.is_unchanged(last, step, listings.now(connection))
 
 
-def _write_late(connection: Connection, run: Run, cursor: Late, step: Step) -> Written:
-    if step.looked_up is None:
-        return Written(Counts(), _late_or_over(connection, cursor))
-    counts = _save_looked_up(connection, run, step)
-    if step.deferred:
-        cursor = replace(cursor, deferred=(*cursor.deferred, step.looked_up))
-    put_off = 0  # until its last batch is in: counting reads every stub
-    if late_entity(connection, cursor) != step.looked_up:
-        put_off = catalogue.count_stubs(connection, step.looked_up)
-    return Written(counts, _late_or_over(connection, cursor), deferred=put_off, counts_for=step.looked_up)
+def _count_listed(cursor: Listing, new: set[str], changed: set[str]) -> Counts:
+    """A playlist counts as processed once its contents are stored."""
+    if cursor.name in listing.ENTITY:
+        return Counts(len(new), len(new))
+    return Counts(added=len(new), updated=len(changed))
 
 
-def _late_or_over(connection: Connection, cursor: Late) -> Late | None:
-    return cursor if late_entity(connection, cursor) else None
+def _total_of_list(cursor: Listing, total: int | None) -> int | None:
+    """The phases of artists and albums show a total that covers the look-ups too."""
+    return None if cursor.name in listing.ENTITY else total
 
 
-# ---- playlists ------------------------------------------------------------------------------------------------------
-
-
-def _write_listing(connection: Connection, run: Run, cursor: Listing, step: Step) -> Written:
-    added, changed = playlists.save_listed(connection, run.account_id, run.id, step.listed, cursor.reading)
-    counts = Counts(added=len(added), updated=len(changed))
-    if step.listing is None:
-        return Written(counts, step.cursor, step.total)
-    removed = _end_listing(connection, run, step.listing)
-    if removed is None:
-        return Written(counts, phases.read_again(step.listing), step.total)
-    settled = playlists.settle_unchanged(
+def _after_list(connection: Connection, run: Run, cursor: Listing, step: ListingStep, counts: Counts) -> Written:
+    if lookups := _lookups_of(cursor):
+        return Written(counts, lookups)
+    unchanged = playlists.mark_unchanged(
         connection,
         run.account_id,
         run.id,
         restricted=step.regime == "restricted",
         incremental=run.sync_type == "incremental",
     )
-    total = playlists.count_listed(connection, run.account_id, run.id)
-    counts = replace(counts, removed=removed, processed=settled)
-    return Written(counts, _contents_or_late(connection, run, None), total)
+    total = listings.count_listed(connection, run.account_id, run.id, cursor.name)
+    return Written(replace(counts, processed=unchanged), _contents_or_late(connection, run, None), total)
 
 
-def _end_listing(connection: Connection, run: Run, listed: Listed) -> int | None:
-    """How many playlists are gone; None if the list is to be read once more, to see whether they are."""
-    rows = playlists.find_unlisted(connection, run.account_id, run.id, listed.reading)
-    met = playlists.count_listed(connection, run.account_id, run.id, listed.reading)
-    as_before = listed.reading == 2 and playlists.met_same_rows(connection, run.account_id, run.id)
-    last = playlists.last_nulls(connection, run.account_id)
-    proved = listed.proves(met, last.rows if last else 0, as_before=as_before)
-    there = {null_rows.UNDATED: listed.nulls}
-    hidden, now = null_rows.find_hidden(
-        rows, there, {null_rows.UNDATED: last} if last else null_rows.first_count(there)
-    )
-    if not listed.last and (null_rows.has_removable(rows, hidden) or not proved):
-        return None
-    if not proved:
-        return 0
-    playlists.record_read(connection, run.account_id, now.get(null_rows.UNDATED, null_rows.NullCount()))
-    return playlists.remove_unlisted(connection, run.account_id, run.id, hidden)
+def _lookups_of(cursor: Listing) -> Lookups | None:
+    entity = listing.ENTITY.get(cursor.name)
+    return Lookups(entity) if entity else None
 
 
-def _write_contents(connection: Connection, run: Run, step: Step) -> Written:
+# ---- look-ups of artists and albums ---------------------------------------------------------------------------------
+
+
+def _write_lookups(connection: Connection, batch: ClaimedBatch, step: LookupStep) -> Written:
+    assert isinstance(batch.cursor, Lookups)  # noqa: S101 (by construction)
+    written = save_lookups(connection, step)
+    return _after_lookups(connection, batch, batch.cursor, Counts(written, written))
+
+
+def save_lookups(connection: Connection, step: LookupStep) -> int:
+    """Returns how many rows are no longer stubs."""
+    if step.settled:
+        return catalogue.mark_stubs_partial(connection, step.entity)
+    catalogue.save_rows(connection, step.catalogue)
+    enriched = catalogue.mark_enriched(connection, step.entity, step.known, step.gone, partial=step.partial)
+    catalogue.record_misses(connection, step.entity, step.missed)
+    return enriched
+
+
+def _after_lookups(connection: Connection, batch: ClaimedBatch, cursor: Lookups, counts: Counts) -> Written:
+    if cursor.late:
+        following = _late_lookups(connection, cursor)
+        # Counting reads every stub, so it waits for the last batch of a kind.
+        changes = following is None or following.entity != cursor.entity
+        deferred = catalogue.count_stubs(connection, cursor.entity) if changes else 0
+        return Written(counts, following, deferred=deferred, counts_for=cursor.entity)
+    processed = batch.at.items_processed + counts.processed
+    if cursor.entity not in cursor.deferred and catalogue.has_stubs(connection, cursor.entity):
+        return Written(counts, cursor, total=_total_of_lookups(connection, batch.at, cursor.entity, processed))
+    return Written(counts, None, total=processed, deferred=catalogue.count_stubs(connection, cursor.entity))
+
+
+def _total_of_lookups(connection: Connection, at: Checkpoint, entity: Entity, processed: int) -> int:
+    """Counted at the first batch, and again if there turn out to be more: counting reads every stub."""
+    if at.total_items and at.total_items > processed:
+        return at.total_items
+    return processed + catalogue.count_claimable_stubs(connection, entity)
+
+
+def _late_lookups(connection: Connection, cursor: Lookups | None = None) -> Lookups | None:
+    """The stubs first met in playlists: artists, then albums (whose artists may be new), until none is left."""
+    deferred = cursor.deferred if cursor else ()
+    for entity in ENTITIES:
+        if entity not in deferred and catalogue.has_stubs(connection, entity):
+            return Lookups(entity, late=True, deferred=deferred)
+    return None
+
+
+# ---- contents of playlists ------------------------------------------------------------------------------------------
+
+
+def _write_contents(connection: Connection, run: Run, step: ContentsStep) -> Written:
     catalogue.save_rows(connection, step.catalogue)
     playlists.stage_items(connection, run.id, step.items)
-    playlists.finish_contents(connection, run.account_id, run.id, step.contents)
-    reading = step.cursor.reading if isinstance(step.cursor, Contents) else None
-    return Written(Counts(processed=len(step.contents)), _contents_or_late(connection, run, reading))
+    playlists.finish_contents(connection, run.account_id, run.id, step.finished)
+    progress = step.cursor.progress if isinstance(step.cursor, Contents) else None
+    return Written(Counts(processed=len(step.finished)), _contents_or_late(connection, run, progress))
 
 
-def _contents_or_late(connection: Connection, run: Run, reading: Reading | None) -> Cursor | None:
-    if reading or playlists.find_wanted(connection, run.account_id, run.id, None, 1):
-        return Contents(reading)
-    return _late_or_over(connection, Late())
+def _contents_or_late(connection: Connection, run: Run, progress: PlaylistProgress | None) -> Cursor | None:
+    if progress or playlists.find_wanted(connection, run.account_id, run.id, None, 1):
+        return Contents(progress)
+    return _late_lookups(connection)

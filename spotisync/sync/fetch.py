@@ -6,8 +6,8 @@ from concurrent.futures import Future, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field
 
-from spotisync.core.phases import Answer
 from spotisync.core.requests import Request
+from spotisync.core.steps import Answer
 from spotisync.errors import Fatal, NeedsLogin, Refused, SpotisyncError, Stopping, Transient, Unavailable
 from spotisync.spotify.http import Throttled, Unauthorised
 from spotisync.sync.calls import BatchCalls
@@ -100,7 +100,7 @@ def _ask(context: Context, token: str, request: Request, calls: BatchCalls) -> A
     if context.stopping():  # nobody waits for it any more
         raise Stopping
     try:
-        with calls.record_request(request.family):
+        with calls.track_request(request.family):
             return Answer(request, context.spotify.get(request, token))
     except Throttled as told:
         raise context.gate.record_429(request.family, told.retry_after, quota=told.quota) from None

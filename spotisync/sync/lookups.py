@@ -1,7 +1,7 @@
 """Which artists and albums to look up now, and how: for a run's batch, and for the backlog alike."""
 
-from spotisync.core import phases, regimes
-from spotisync.core.phases import Entity
+from spotisync.core import lookups, regimes
+from spotisync.core.cursors import Entity
 from spotisync.core.regimes import LookupMode, Regime
 from spotisync.core.requests import IDS_A_CALL, Request
 from spotisync.store import apps, call_ledger, catalogue
@@ -31,7 +31,7 @@ def plan_lookups(
         ids = catalogue.claim_stubs(connection, entity, sync_id, size, context.settings.lease_seconds)
         return ids, catalogue.find_missed(connection, entity, ids)
 
-    return tuple(phases.plan_lookups(entity, *context.database.transact(claim)))
+    return lookups.plan_batched(entity, *context.database.transact(claim))
 
 
 def plan_refresh(context: Context, entity: Entity) -> tuple[Request, ...]:
@@ -39,11 +39,11 @@ def plan_refresh(context: Context, entity: Entity) -> tuple[Request, ...]:
     settings = context.settings
 
     def claim(connection: Connection) -> list[str]:
-        apps.schedule_next_refresh(connection, settings.require_client_id())
+        apps.record_refresh(connection, settings.require_client_id())
         most = IDS_A_CALL[entity]
         return catalogue.claim_stale(connection, entity, settings.refresh_days, most, settings.lease_seconds)
 
-    return tuple(phases.plan_lookups(entity, context.database.transact(claim)))
+    return lookups.plan_batched(entity, context.database.transact(claim))
 
 
 def _plan_singly(context: Context, entity: Entity, sync_id: int, calls: BatchCalls) -> tuple[Request, ...] | None:
@@ -52,19 +52,19 @@ def _plan_singly(context: Context, entity: Entity, sync_id: int, calls: BatchCal
 
     def claim(connection: Connection) -> list[str] | None:
         catalogue.reopen_partial(connection, entity, looked_up=False)
-        room = apps.lookup_budget_left(connection, settings.require_client_id(), entity, settings.enrichment_budget)
+        room = apps.get_lookup_budget_left(connection, settings.require_client_id(), entity, settings.enrichment_budget)
         if not room:
             return None
         most = min(room, _batch_size(context, entity))
         ids = catalogue.claim_stubs(connection, entity, sync_id, most, settings.lease_seconds)
-        call_ledger.add(connection, settings.require_client_id(), calls.account_id, {entity: len(ids)})
+        call_ledger.record_calls(connection, settings.require_client_id(), calls.account_id, {entity: len(ids)})
         return ids
 
     ids = context.database.transact(claim)
     if ids is None:
         return None
     calls.mark_reserved(entity, len(ids))
-    return tuple(phases.plan_single_lookups(entity, ids))
+    return lookups.plan_single(entity, ids)
 
 
 def _batch_size(context: Context, entity: Entity) -> int:

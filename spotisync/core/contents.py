@@ -1,0 +1,122 @@
+"""The contents of playlists: requests out, replies in. Pure."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from spotisync.core import parse
+from spotisync.core.cursors import Contents, PlaylistProgress
+from spotisync.core.requests import PAGE, Request
+from spotisync.core.rows import CatalogueRows, PlaylistItemRow
+from spotisync.core.steps import Access, Answer, ContentsStep
+
+# Pages in one batch: one or two seconds of work, so that little is lost with a worker and a stop is quick.
+CALLS_A_BATCH = 8
+
+
+@dataclass(frozen=True)
+class WantedPlaylist:
+    """A playlist whose contents are to be read: the snapshot that its row has now, and how many rows it claims."""
+
+    playlist_id: str
+    snapshot_id: str
+    total: int | None
+
+
+@dataclass(frozen=True)
+class ContentsPlan:
+    """The requests of a batch, the progress of their playlists by id, and playlists that claim to be empty."""
+
+    requests: tuple[Request, ...]
+    progress: dict[str, PlaylistProgress]
+    empty: tuple[PlaylistProgress, ...]
+
+
+def plan(cursor: Contents, wanted: Sequence[WantedPlaylist]) -> ContentsPlan:
+    """Pages of whole playlists, in order, up to a batch's worth. A playlist that claims to be empty costs no call."""
+    requests: list[Request] = []
+    progress: dict[str, PlaylistProgress] = {}
+    empty: list[PlaylistProgress] = []
+    for each in wanted:
+        if len(requests) >= CALLS_A_BATCH:
+            break
+        at = _progress_of(cursor, each)
+        progress[each.playlist_id] = at
+        if at.total == 0:
+            empty.append(at)
+            continue
+        end = max(at.position + 1, at.total or 1)
+        requests += [
+            Request("playlist_items", offset=offset, playlist_id=each.playlist_id)
+            for offset in itertools.islice(range(at.position, end, PAGE), CALLS_A_BATCH)
+        ]
+    return ContentsPlan(tuple(requests[:CALLS_A_BATCH]), progress, tuple(empty))
+
+
+def _progress_of(cursor: Contents, wanted: WantedPlaylist) -> PlaylistProgress:
+    if cursor.progress and cursor.progress.playlist_id == wanted.playlist_id:
+        return cursor.progress
+    return PlaylistProgress(wanted.playlist_id, wanted.snapshot_id, total=wanted.total)
+
+
+def fold(plan: ContentsPlan, answers: Sequence[Answer]) -> ContentsStep:
+    read = _ContentsRead(plan.progress)
+    for answer in answers:
+        try:
+            if not read.take(answer):
+                break
+        except parse.Unreadable:
+            if answer is answers[0]:
+                raise
+            break
+    return ContentsStep(
+        cursor=Contents(read.current),
+        catalogue=read.catalogue,
+        items=tuple(read.items),
+        finished=(*read.finished, *((progress, "synced") for progress in plan.empty)),
+    )
+
+
+@dataclass
+class _ContentsRead:
+    """The playlist being read while answers are taken in order, and the result of those before it."""
+
+    progress: dict[str, PlaylistProgress]
+    current: PlaylistProgress | None = None
+    refused: str = ""
+    items: list[tuple[str, PlaylistItemRow]] = field(default_factory=list)
+    finished: list[tuple[PlaylistProgress, Access]] = field(default_factory=list)
+    catalogue: CatalogueRows = field(default_factory=CatalogueRows)
+
+    def take(self, answer: Answer) -> bool:
+        """Take the next answer. False: it does not follow the rows read so far, so it and the rest are asked again."""
+        id_ = answer.request.playlist_id
+        if id_ == self.refused:
+            return True
+        if self.current and self.current.playlist_id != id_:
+            return False
+        current = self.current or self.progress[id_]
+        if answer.refused:
+            self._finish(current, "not_found" if answer.refused.status == 404 else "forbidden")
+            self.refused = id_
+            return True
+        if answer.request.offset != current.position:
+            # Beyond the end of a playlist that became shorter, or out of step after a short page.
+            return any(done.playlist_id == id_ for done, _ in self.finished)
+        self._take_page(current, parse.playlist_items(answer.body, answer.request.offset))
+        return True
+
+    def _take_page(self, current: PlaylistProgress, page: parse.PlaylistItemsPage) -> None:
+        if page.length == 0 and page.offset < page.total:
+            raise parse.Unreadable(f"Spotify sent no rows at {page.offset} of {page.total} of a playlist")
+        self.catalogue.add(page.catalogue)
+        self.items += [(current.playlist_id, row) for row in page.rows]
+        current = replace(current, position=page.offset + page.length, total=page.total)
+        if current.position >= page.total:
+            self._finish(current, "synced")
+        else:
+            self.current = current
+
+    def _finish(self, progress: PlaylistProgress, access: Access) -> None:
+        self.finished.append((progress, access))
+        self.current = None

@@ -1,0 +1,77 @@
+"""Looking up artists and albums by id: requests out, replies in. Pure."""
+
+import itertools
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from spotisync.core import parse
+from spotisync.core.cursors import Entity, Lookups
+from spotisync.core.regimes import Regime, regime_of_lookup
+from spotisync.core.requests import IDS_A_CALL, Kind, Request
+from spotisync.core.rows import CatalogueRows
+from spotisync.core.steps import Answer, DeferralStep, LookupStep, read_prefix
+
+SINGLY: dict[Entity, Kind] = {"artists": "artist", "albums": "album"}
+_PARSE: dict[str, Callable[[Any, Sequence[str]], parse.LookupResult]] = {
+    "artists": parse.artists_by_id,
+    "albums": parse.albums_by_id,
+    "artist": parse.artist_by_id,
+    "album": parse.album_by_id,
+}
+
+
+def plan_batched(entity: Entity, ids: Sequence[str], alone: Collection[str] = ()) -> tuple[Request, ...]:
+    """As many ids a call as Spotify takes; those in `alone` had no answer among others and get a call each."""
+    size = IDS_A_CALL[entity]
+    together = [id_ for id_ in ids if id_ not in alone]
+    chunks = [together[at : at + size] for at in range(0, len(together), size)]
+    return tuple(Request(entity, ids=tuple(chunk)) for chunk in (*chunks, *([id_] for id_ in ids if id_ in alone)))
+
+
+def plan_single(entity: Entity, ids: Sequence[str]) -> tuple[Request, ...]:
+    """One id a call: all that an app of the restricted regime has."""
+    return tuple(Request(SINGLY[entity], ids=(id_,)) for id_ in ids)
+
+
+def fold(cursor: Lookups, answers: Sequence[Answer]) -> LookupStep | DeferralStep:
+    """The phase ends when the store finds no stub left, so the cursor stays."""
+    answers = list(itertools.takewhile(lambda answer: not _is_forbidden(answer), answers)) or answers
+    if any(_is_forbidden(answer) for answer in answers):
+        return _fold_forbidden(cursor, answers[0])
+    answered = [answer for answer in answers if not answer.refused]
+    found = read_prefix(answered, lambda answer: _PARSE[answer.request.kind](answer.body, answer.request.ids))
+    catalogue = CatalogueRows()
+    for each in found:
+        catalogue.add(each.catalogue)
+    known = frozenset[str]().union(*(each.known for each in found))
+    refused_alone = {answer.request.ids[0] for answer in answers if answer.refused and len(answer.request.ids) == 1}
+    gone = frozenset(refused_alone).union(*(each.gone for each in found))
+    asked = frozenset[str]().union(*(answer.request.ids for answer in answers))
+    regime = _regime(cursor.entity, answered)
+    return LookupStep(
+        cursor=cursor,
+        catalogue=catalogue,
+        entity=cursor.entity,
+        known=known,
+        gone=gone,
+        missed=asked - known - gone,
+        regime=regime,
+        partial=regime is None,
+    )
+
+
+def _fold_forbidden(cursor: Lookups, refused: Answer) -> LookupStep | DeferralStep:
+    """A 403 to many ids says that the app is of the restricted regime; to one id, it says nothing that would help."""
+    if refused.request.kind == SINGLY[cursor.entity]:
+        return DeferralStep()
+    return LookupStep(cursor=cursor, entity=cursor.entity, regime="restricted")
+
+
+def _regime(entity: Entity, answers: Sequence[Answer]) -> Regime | None:
+    if any(answer.request.kind != SINGLY[entity] for answer in answers):
+        return "full"
+    return next((regime for answer in answers if (regime := regime_of_lookup(answer.body))), None)
+
+
+def _is_forbidden(answer: Answer) -> bool:
+    return answer.refused is not None and answer.refused.status == 403

@@ -1,0 +1,41 @@
+"""Saved tracks: the requests of a batch of the walk, and the results of its answers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from spotisync.core import tracks
+from spotisync.core.parse import Unreadable
+from spotisync.core.requests import FAMILY, Request
+from spotisync.core.steps import Answer
+from spotisync.core.walk import TracksWalk, Walk
+
+
+def saved(rows: Sequence[int], total: int) -> dict[str, Any]:
+    items = [{"added_at": f"2026-01-01T00:{59 - row:02}:00Z", "track": {"id": f"t{row}"}} for row in rows]
+    return {"items": items, "total": total}
+
+
+def test_keeps_saved_tracks_before_an_unreadable_page() -> None:
+    cursor = TracksWalk(walk=Walk(0, 59))
+    good, bad = Request("saved_tracks", 0), Request("saved_tracks", 49)
+    step = tracks.fold_walk(cursor, [Answer(good, saved(range(50), 59)), Answer(bad, {"total": 59})])
+    assert len(step.saved) == 50
+    assert isinstance(step.cursor, TracksWalk)
+    assert step.cursor.walk.position == 50
+    with pytest.raises(Unreadable):
+        tracks.fold_walk(cursor, [Answer(good, {"total": 59})])
+
+
+def test_the_newest_of_two_rows_of_a_track_counts() -> None:
+    items = [
+        {"added_at": f"2026-01-0{day}T00:00:00Z", "track": {"id": id_}} for day, id_ in ((5, "a"), (4, "b"), (2, "a"))
+    ]
+    step = tracks.fold_walk(TracksWalk(), [Answer(Request("saved_tracks"), {"items": items[::-1], "total": 3})])
+    assert {row.track_id: row.added_at.day for row in step.saved} == {"a": 5, "b": 4}
+    assert step.cursor is None
+
+
+def test_every_request_belongs_to_a_family() -> None:
+    assert {Request(kind).family for kind in FAMILY} == {"library", "artists", "albums", "playlists", "player"}
