@@ -30,7 +30,7 @@ MAX_RETRY_DELAY: Final = 10.0
 
 
 @dataclass(frozen=True)
-class Event:
+class BroadcastEvent:
     """A server-sent event. Events with the same `key` have the same content."""
 
     kind: str
@@ -48,9 +48,11 @@ class Renderer:
     render: Callable[[list[Document]], str]
     get_key: Callable[[list[Document]], str] | None = None
 
-    def create_event(self, kind: str, documents: list[Document]) -> Event:
+    def create_event(self, kind: str, documents: list[Document]) -> BroadcastEvent:
         data = self.render(documents)
-        return Event(kind, data, self.get_key(documents) if self.get_key else hashlib.sha256(data.encode()).hexdigest())
+        return BroadcastEvent(
+            kind, data, self.get_key(documents) if self.get_key else hashlib.sha256(data.encode()).hexdigest()
+        )
 
 
 @dataclass
@@ -59,13 +61,13 @@ class Snapshot:
 
     documents: list[Document]
     error: Exception | None = None
-    _events: dict[tuple[str, str | None], asyncio.Future[Event]] = field(default_factory=dict)
+    _events: dict[tuple[str, str | None], asyncio.Future[BroadcastEvent]] = field(default_factory=dict)
 
-    async def get_event(self, kind: str, renderer: Renderer, account: str | None) -> Event:
+    async def get_event(self, kind: str, renderer: Renderer, account: str | None) -> BroadcastEvent:
         """Render once per kind and account; concurrent callers share the result. Raises `Unknown` for the account."""
         if isinstance(self.error, SpotisyncError):
             data = json.dumps({"detail": str(self.error)})
-            return Event("unavailable", data, data)
+            return BroadcastEvent("unavailable", data, data)
         if self.error:
             raise self.error
         chosen = filter_account(self.documents, account)
@@ -108,7 +110,7 @@ class Broadcast:
     def has_kind(self, kind: str) -> bool:
         return kind in self._renderers
 
-    async def subscribe(self, kind: str, account: str | None = None) -> AsyncGenerator[Event]:
+    async def subscribe(self, kind: str, account: str | None = None) -> AsyncGenerator[BroadcastEvent]:
         """Yield the current event, then one for each change, until the broadcast is closed.
 
         Raises `Unknown` once the account no longer exists. An error before the first event is raised.

@@ -18,7 +18,7 @@ from spotisync.store import notify_channel
 from spotisync.sync import Context
 from spotisync.web.dependencies import AccountFilter
 from spotisync.web.errors import problem_responses
-from spotisync.web.live.broadcast import Broadcast, Event
+from spotisync.web.live.broadcast import Broadcast, BroadcastEvent
 
 router = APIRouter()
 
@@ -98,7 +98,9 @@ async def stream(request: Request, kind: str, account: str | None) -> EventSourc
     return EventSourceResponse(messages, ping=HEARTBEAT_SECONDS, sep="\n", send_timeout=SEND_TIMEOUT_SECONDS)
 
 
-async def _format_events(first: Event | None, later: AsyncGenerator[Event]) -> AsyncIterator[ServerSentEvent]:
+async def _format_events(
+    first: BroadcastEvent | None, later: AsyncGenerator[BroadcastEvent]
+) -> AsyncIterator[ServerSentEvent]:
     """A browser's Last-Event-ID is ignored, since each event has the whole state."""
     async with aclosing(later):
         if first:

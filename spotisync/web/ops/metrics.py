@@ -88,7 +88,7 @@ def read(connection: Connection, client_id: str, queues: Mapping[str, int] | Non
         InfoMetricFamily(PREFIX + "build", "Version of spotisync.", {"version": version("spotisync")})
     ]
     metrics.extend(_counter(counted, totals) for counted in COUNTERS)
-    metrics.extend(_gauge(gauge, gauges.read(connection, gauge, client_id)) for gauge in gauges.GAUGES)
+    metrics.extend(_gauge(gauge, gauges.read_gauge(connection, gauge, client_id)) for gauge in gauges.GAUGES)
     if queues is not None:
         metrics.append(_gauge(QUEUES, {(name,): length for name, length in queues.items()}))
     return Scrape(metrics)
