@@ -282,7 +282,7 @@ def test_refusals_name_the_command_that_fixes_them(deployment: Deployment, other
     assert deployment.sql("SELECT 1 FROM sync_history") == []
     over = _full_sync(deployment, one).get(timeout=60)["sync_id"]
     again = deployment.foreign.send_task("spotisync.resume_sync", kwargs={"sync_id": over}, queue="spotisync.sync")
-    with pytest.raises(Exception, match="it is over"):
+    with pytest.raises(Exception, match="already succeeded"):
         again.get(timeout=60)
 
 
