@@ -72,7 +72,7 @@ def log_in_with_browser(
     port: int | None,
     only: str | None,
     seconds: float,
-    open_: Callable[[str], object] = webbrowser.open,
+    open_browser: Callable[[str], object] = webbrowser.open,
 ) -> "Account":
     """Open Spotify's consent page, and wait for the redirect to this machine."""
     from spotisync.cli.loopback import LoopbackServer, PageHoldsPort
@@ -84,9 +84,9 @@ def log_in_with_browser(
         )
     try:
         with LoopbackServer(redirect, port) as server:
-            return _log_in_on_loopback(context, server, redirect.with_port(server.port), only, seconds, open_)
+            return _log_in_on_loopback(context, server, redirect.with_port(server.port), only, seconds, open_browser)
     except PageHoldsPort as page:
-        return _log_in_on_page(context, page.url, only, seconds, open_)
+        return _log_in_on_page(context, page.url, only, seconds, open_browser)
 
 
 def _log_in_on_loopback(
@@ -95,7 +95,7 @@ def _log_in_on_loopback(
     redirect_uri: str,
     only: str | None,
     seconds: float,
-    open_: Callable[[str], object],
+    open_browser: Callable[[str], object],
 ) -> "Account":
     from spotisync.sync import accounts
 
@@ -104,7 +104,7 @@ def _log_in_on_loopback(
     print_text("Answer Spotify in your browser. If no browser opens, open this URL on this machine:\n")
     _print_url(attempt.url)
     print_text(f"No browser on this machine? Press Ctrl-C, then: {oauth.LOGIN} --no-browser")
-    open_(attempt.url)
+    open_browser(attempt.url)
     url = server.wait_for_redirect(seconds)
     if url is None:
         raise NeedsLogin(_explain_timeout(attempt.redirect_uri, seconds))
@@ -112,7 +112,7 @@ def _log_in_on_loopback(
 
 
 def _log_in_on_page(
-    context: "Context", url: str, only: str | None, seconds: float, open_: Callable[[str], object]
+    context: "Context", url: str, only: str | None, seconds: float, open_browser: Callable[[str], object]
 ) -> "Account":
     """Let the web page, which listens on the port, handle the redirect; poll the database for the result."""
     from spotisync.sync import accounts
@@ -121,7 +121,7 @@ def _log_in_on_page(
     print_text("The spotisync web page already listens on the redirect port. Connect the account there:\n")
     _print_url(url)
     print_text(f"Waiting for the login. No browser on this machine? Press Ctrl-C, then: {oauth.LOGIN} --no-browser")
-    open_(url)
+    open_browser(url)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         for each in accounts.list_accounts(context):

@@ -87,8 +87,8 @@ def _is_our_page(redirect: "RedirectUri", port: int) -> bool:
     connection = http.client.HTTPConnection(redirect.host, port, timeout=2)
     try:
         connection.request("GET", redirect.path)
-        answer = connection.getresponse()
-        return answer.status == HTTPStatus.SEE_OTHER and answer.headers.get("Location") == ACCOUNTS_PAGE
+        response = connection.getresponse()
+        return response.status == HTTPStatus.SEE_OTHER and response.headers.get("Location") == ACCOUNTS_PAGE
     except (OSError, http.client.HTTPException):
         return False
     finally:

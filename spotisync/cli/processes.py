@@ -18,9 +18,6 @@ from spotisync.stack.valkey import Valkey
 
 log = logging.getLogger(__name__)
 CELERY: Final = (sys.executable, "-m", "celery", "-A", "spotisync")
-WORKER_PROCESSES: Final = "2"
-"""The batches of one account run one at a time; the second process is for short tasks."""
-
 PORT_TIMEOUT: Final = 2.0
 """Seconds to wait for a port that is in use: a killed stack releases its port a moment later."""
 
@@ -36,22 +33,13 @@ def server_processes(settings: Settings) -> list[Process]:
 
 
 def worker_process(settings: Settings) -> Process:
-    # Mingle and gossip are for several workers on one broker.
-    options = (
-        "-c",
-        WORKER_PROCESSES,
-        "-l",
-        settings.log_level,
-        "-n",
-        "spotisync@%h",
-        "--without-mingle",
-        "--without-gossip",
-    )
+    # The batches of an account run one at a time; the second process is for short tasks. There is no other worker.
+    options = ("--concurrency=2", "--without-mingle", "--without-gossip", "-n", "spotisync@%h")
     return _celery(settings, "worker", *options)
 
 
 def beat_process(settings: Settings) -> Process:
-    return _celery(settings, "beat", "-l", settings.log_level)
+    return _celery(settings, "beat")
 
 
 def web_process(settings: Settings) -> Process:
@@ -129,5 +117,5 @@ def _celery(settings: Settings, name: str, *options: str) -> Process:
     # The output goes to a log file, so the default format is text.
     env = {"SPOTISYNC_LOG_FORMAT": settings.log_format or "text"}
     # A worker finishes or releases its batch before it stops.
-    child = ChildSpec(name=name, argv=[*CELERY, name, *options], env=env, stop_grace=20)
+    child = ChildSpec(name=name, argv=[*CELERY, name, "-l", settings.log_level, *options], env=env, stop_grace=20)
     return Process(child, settings.data_dir.absolute())

@@ -64,21 +64,18 @@ def demo(*, exit: Exit = False) -> None:  # noqa: A002 (the option's name)
 
 def _run_sync_and_report(chosen: "Settings", simulator: "Control", supervisor: "Supervisor") -> int:
     from spotisync.cli import processes
+    from spotisync.cli.common import open_context
     from spotisync.cli.demo import environment, results
-    from spotisync.sync import Context
 
     if not supervisor.start():
         return INTERRUPTED
     print_text(f"Web page: {processes.page_url(chosen)}")
-    context = Context.from_settings(chosen)
-    try:
+    with open_context(chosen) as context:
         run = _run_sync(context, simulator, supervisor)
         if run is None:
             return INTERRUPTED
         environment.mark_finished(chosen.data_dir)
         is_correct = results.show(context.database, run, simulator.truth(run["account"]))
-    finally:
-        context.close()
     print_text(results.NEXT_STEPS.format(program=program_name()), markup=True)
     return DONE if is_correct and run["status"] == "success" else FAILED
 

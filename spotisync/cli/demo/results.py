@@ -85,7 +85,7 @@ def _compare(stored: dict[str, int], expected: dict[str, int]) -> bool:
     return is_equal
 
 
-def _show_answer(title: str, sql: str, answer: demo_queries.Answer) -> None:
+def _show_answer(title: str, sql: str, answer: demo_queries.QueryResult) -> None:
     console().print(Text(f"\n{title}", "bold"))
     console().print(Text(f"{sql};", "dim"), soft_wrap=True)
     table = Table(box=None)
