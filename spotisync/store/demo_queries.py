@@ -32,14 +32,14 @@ GROUP BY genre ORDER BY tracks DESC, genre LIMIT 5""",
 
 
 @dataclass(frozen=True)
-class Answer:
+class QueryResult:
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
 
 
-def run_query(connection: Connection, question: str) -> Answer:
+def run_query(connection: Connection, question: str) -> QueryResult:
     result = connection.execute(text(question))
-    return Answer(list(result.keys()), [tuple(row) for row in result])
+    return QueryResult(list(result.keys()), [tuple(row) for row in result])
 
 
 def count_library(connection: Connection) -> dict[str, int]:
