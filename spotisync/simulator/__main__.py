@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     sizes = ", ".join(f"{name} ({size.tracks:,})" for name, size in PRESETS.items())
     add = parser.add_argument
     add("--host", default="127.0.0.1")
-    add("--port", type=int, default=0, help="default 0: any free port")
+    add("--port", type=int, default=0, help="default 0, any free port")
     add("--library", choices=PRESETS, default="small", help=f"size by saved tracks: {sizes}; default small")
     add("--tracks", type=int, metavar="N", help="size by an exact number of saved tracks")
     add("--seed", type=int, default=1, help="the same seed and size give the same library; default 1")

@@ -110,6 +110,6 @@ class App:
             return await self._accounts.answer(request)
         except Refusal as refusal:
             return refusal.reply
-        except Exception:  # noqa: BLE001 (a bug in the simulator must show as a 500 in the log, not as a client without a reply)
+        except Exception:  # noqa: BLE001 (a bug must become a logged 500, not a missing reply)
             _log.exception("%s %s", request.method, request.path)
             return error(500, "Bug in the simulator: see its log")

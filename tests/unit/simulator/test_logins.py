@@ -188,7 +188,8 @@ def test_the_login_page_lets_the_user_choose_an_account(server: Server) -> None:
     links = {id_: unescape(link) for id_, link in re.findall(r'id="(\w+)" href="([^"]+)"', page.text)}
     assert links.keys() == {"user01", "user02", "cancel"}
     answers = {
-        id_: sent_back(requests.get(server.url + link, timeout=60, allow_redirects=False)) for id_, link in links.items()
+        id_: sent_back(requests.get(f"{server.url}{link}", timeout=60, allow_redirects=False))
+        for id_, link in links.items()
     }
     assert answers["cancel"] == {"error": "access_denied", "state": '"><s>'}
     form = {"grant_type": "authorization_code", "code": answers["user02"]["code"], "redirect_uri": REDIRECT}
