@@ -46,5 +46,5 @@ def test_reads_plays_during_a_sync_and_while_the_library_waits(deploy: Deploy) -
     assert (done["plays_added"], done["gap"], done["accounts"][0]["error"]) == (len(played), None, None)
     assert [each["family"] for each in control.requests()] == ["player"]
     assert deployment.scalar("SELECT status FROM sync_history") == "rate_limited"
-    told = deployment.simulator.world.truth(account.name)["plays"][-53:]
-    assert_plays_are_true(deployment.context.database, account, told)
+    recent = deployment.simulator.world.truth(account.name)["plays"][-53:]
+    assert_plays_are_true(deployment.context.database, account, recent)
