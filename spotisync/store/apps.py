@@ -38,8 +38,8 @@ def record_regime(connection: Connection, client_id: str, regime: Regime) -> boo
     return True
 
 
-def get_lookup_budget_left(connection: Connection, client_id: str, family: Entity, budget: int) -> int:
-    """Look-ups left in the budget. Locks the app, so that concurrent transactions do not overspend it."""
+def lock_lookup_budget(connection: Connection, client_id: str, family: Entity, budget: int) -> int:
+    """Lock the budget until the transaction ends, so that it is not overspent; return the look-ups left in it."""
     connection.execute(text("SELECT 1 FROM apps WHERE client_id = :id FOR NO KEY UPDATE"), {"id": client_id})
     return max(0, budget - call_ledger.count_last_day(connection, client_id, family))
 
@@ -107,7 +107,7 @@ class BacklogForecast:
 
     family: Entity
     way: LookupMode
-    left: int
+    pending: int
     budget: int | None
     used: int
     done_at: datetime | None
@@ -121,17 +121,17 @@ def forecast_lookups(
 
 
 def _forecast(connection: Connection, client_id: str, entity: Entity, by: LookupMode, budget: int) -> BacklogForecast:
-    left = connection.execute(text(_count_pending(entity, by))).scalar_one()
+    pending = connection.execute(text(_count_pending(entity, by))).scalar_one()
     used = call_ledger.count_last_day(connection, client_id, entity)
-    days = days_until_done(left, budget, used) if by == "singly" else 0
+    days = days_until_done(pending, budget, used) if by == "singly" else 0
     done_at = connection.execute(text(_DONE_AT), {"id": client_id, "family": entity, "days": days}).scalar_one()
     return BacklogForecast(
         family=entity,
         way=by,
-        left=left,
+        pending=pending,
         budget=budget if by == "singly" else None,
         used=used,
-        done_at=done_at if left and by in {"together", "singly"} else None,
+        done_at=done_at if pending and by in {"together", "singly"} else None,
     )
 
 

@@ -52,7 +52,7 @@ def _plan_singly(context: Context, entity: Entity, sync_id: int, calls: BatchCal
 
     def claim(connection: Connection) -> list[str] | None:
         catalogue.reopen_partial(connection, entity, looked_up=False)
-        room = apps.get_lookup_budget_left(connection, settings.require_client_id(), entity, settings.enrichment_budget)
+        room = apps.lock_lookup_budget(connection, settings.require_client_id(), entity, settings.enrichment_budget)
         if not room:
             return None
         most = min(room, _batch_size(context, entity))

@@ -102,7 +102,7 @@ def test_one_transaction_at_a_time_takes_the_remaining_budget(store: Store) -> N
     def take() -> None:
         for _ in range(5):
             with store.database.begin() as connection:
-                room = min(3, apps.get_lookup_budget_left(connection, CLIENT, "artists", 20))
+                room = min(3, apps.lock_lookup_budget(connection, CLIENT, "artists", 20))
                 call_ledger.record_calls(connection, CLIENT, 1, {"artists": room})
                 taken.append(room)
 

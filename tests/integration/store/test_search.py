@@ -62,7 +62,7 @@ def shelves(draw: st.DrawFn) -> Shelf:
     return Shelf(artists, albums, [replace(each, number=number) for number, each in enumerate(songs)])
 
 
-QUESTIONS = st.builds(
+QUERIES = st.builds(
     Query,
     text=st.just("") | st.text(LETTERS, max_size=3) | st.sampled_from(("ss", "e", "n ab")),
     artist=st.none() | st.sampled_from(("r0", "r1")),
@@ -174,29 +174,29 @@ def walked(database: Database, asked: Query, size: int) -> list[str]:
 
 
 QUIET = [HealthCheck.function_scoped_fixture]
-ASKED = {"shelf": shelves(), "questions": st.lists(QUESTIONS, min_size=3, max_size=6), "size": st.integers(1, 4)}
+SEARCHES = {"shelf": shelves(), "queries": st.lists(QUERIES, min_size=3, max_size=6), "size": st.integers(1, 4)}
 
 
 @settings(max_examples=15, suppress_health_check=QUIET)
-@given(**ASKED)
+@given(**SEARCHES)
 def test_a_search_finds_what_a_scan_of_all_rows_finds(
-    store: Store, shelf: Shelf, questions: list[Query], size: int
+    store: Store, shelf: Shelf, queries: list[Query], size: int
 ) -> None:
-    compare(store, shelf, questions, size)
+    compare(store, shelf, queries, size)
 
 
 @pytest.mark.slow
 @settings(max_examples=120, suppress_health_check=QUIET)
-@given(**ASKED)
+@given(**SEARCHES)
 def test_many_searches_find_what_a_scan_of_all_rows_finds(
-    store: Store, shelf: Shelf, questions: list[Query], size: int
+    store: Store, shelf: Shelf, queries: list[Query], size: int
 ) -> None:
-    compare(store, shelf, questions, size)
+    compare(store, shelf, queries, size)
 
 
-def compare(store: Store, shelf: Shelf, questions: list[Query], size: int) -> None:
+def compare(store: Store, shelf: Shelf, queries: list[Query], size: int) -> None:
     put(store, shelf)
-    for asked in questions:
+    for asked in queries:
         expected = naive(shelf, asked)
         assert walked(store.database, asked, size) == expected
         with store.database.begin() as connection:
@@ -267,13 +267,13 @@ def test_an_item_contains_all_known_fields(library: Store) -> None:
 )
 @settings(max_examples=20, suppress_health_check=QUIET)
 def test_any_query_is_answered(store: Store, asked: dict[str, str], after: str) -> None:
-    question = Query.from_parameters({**asked, "after": after})
+    parsed = Query.from_parameters({**asked, "after": after})
     with store.database.begin() as connection:
-        assert search.search_page(connection, question).items == []
-        assert search.count_facets(connection, question).total == 0
+        assert search.search_page(connection, parsed).items == []
+        assert search.count_facets(connection, parsed).total == 0
 
 
-@given(QUESTIONS)
+@given(QUERIES)
 def test_a_query_survives_a_round_trip_through_its_address(asked: Query) -> None:
     clean = Query.from_parameters({"q": asked.text}).text
     assert Query.from_parameters(asked.parameters()) == replace(asked, text=clean)

@@ -201,14 +201,14 @@ def test_keeps_to_a_budget_and_drains_the_rest_day_by_day(make_context: MakeSync
         assert not enrich(context).looked_up
         for _ in range(20):
             before = forecast(context)
-            if not any(each.left for each in before.values()):
+            if not any(each.pending for each in before.values()):
                 break
             let_a_day_pass(context, simulator)
             while enrich(context).more:
                 pass
             after = forecast(context)
             for each in CATALOGUE:
-                assert after[each].left == max(0, before[each].left - 4)
+                assert after[each].pending == max(0, before[each].pending - 4)
             assert max(spent(simulator).values()) <= 4
         assert_tables_equal_truth(context, account, truth(simulator, account))
 
@@ -412,7 +412,7 @@ def test_detects_the_restricted_regime_while_draining_the_backlog(
     enrich(context)
     assert len(looked_up(simulator)) <= 2
     assert stubs(context) == 0
-    assert [each.left for each in forecast(context).values()] == [0, 0]
+    assert [each.pending for each in forecast(context).values()] == [0, 0]
 
 
 # ---- four kinds of 403 ----------------------------------------------------------------------------------------------
