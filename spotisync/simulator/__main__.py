@@ -106,14 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--latency-ms", type=float, default=0, metavar="MEAN", help="mean latency of a reply; default 0")
     add("--rate", type=int, default=0, metavar="R", help="at most R requests per rolling 30 s; default 0, no limit")
-    add(
-        "--quota",
-        type=_quota,
-        action="append",
-        default=[],
-        metavar="FAMILY=N",
-        help="at most N calls per day; repeatable",
-    )
+    add("--quota", type=_quota, action="append", default=[], metavar="FAMILY=N", help="N calls per day; repeatable")
     add("--token-life", type=float, default=3600, metavar="SECONDS", help="lifetime of an access token; default 3600")
     add("--rotate-tokens", action="store_true", help="each refresh returns a new refresh token and revokes the old one")
     add(
