@@ -15,6 +15,7 @@ import celery
 from celery import Celery
 from sqlalchemy import text
 
+from spotisync.core.states import OVER
 from spotisync.settings import Settings
 from spotisync.simulator import Server
 from spotisync.sync import Context, accounts, runs
@@ -147,13 +148,11 @@ class Deployment:
         control = self.simulator.control
         control.clear_faults()
         control.release()
-        for (sync_id,) in self.sql(
-            "SELECT id FROM sync_history WHERE status NOT IN ('success', 'failed', 'cancelled')"
-        ):
-            runs.cancel(self.context, sync_id)
-        wait_until(
-            lambda: not self.sql("SELECT 1 FROM waiters WHERE answered_at IS NULL"), "the answers to all callers"
-        )
+        for sync_id, status in self.sql("SELECT id, status FROM sync_history"):
+            if status not in OVER:
+                runs.cancel(self.context, sync_id)
+        unanswered = "SELECT 1 FROM waiters WHERE answered_at IS NULL"
+        wait_until(lambda: not self.sql(unanswered), "the answers to all callers")
         self.forget()
         self.sql("DELETE FROM accounts")
         control.reset_log()

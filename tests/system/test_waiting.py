@@ -9,20 +9,21 @@ import pytest
 
 from tests.support.truth import assert_tables_equal_truth
 from tests.support.waiting import wait_until
-from tests.system.programs import Deployment
+from tests.system.programs import Deployment, Others
 
 Deploy = Callable[..., Deployment]
 QUEUE = "spotisync.sync"
 
 
+shared = pytest.mark.xdist_group("shared")
+
+
 @pytest.fixture
-def deployment(deploy: Deploy) -> Deployment:
-    deployment = deploy()
-    deployment.beat()
-    deployment.worker()
-    return deployment
+def deployment(others: Others) -> Deployment:
+    return others.deployment
 
 
+@shared
 def test_a_short_429_is_a_countdown_and_not_a_failure(deployment: Deployment) -> None:
     account = deployment.account()
     control = deployment.simulator.control
@@ -43,7 +44,10 @@ def test_a_short_429_is_a_countdown_and_not_a_failure(deployment: Deployment) ->
     assert_tables_equal_truth(deployment.context, account, deployment.simulator.world.truth(account.name))
 
 
-def test_a_day_long_429_parks_the_run_and_frees_the_worker(deployment: Deployment) -> None:
+def test_a_day_long_429_parks_the_run_and_frees_the_worker(deploy: Deploy) -> None:
+    deployment = deploy()
+    deployment.beat()
+    deployment.worker()
     account = deployment.account()
     control = deployment.simulator.control
     control.add_fault(kind="status", status=429, retry_after=86_400, path="/v1/me/tracks", after=2, times=None)
@@ -84,6 +88,7 @@ def test_a_day_long_429_parks_the_run_and_frees_the_worker(deployment: Deploymen
     assert_tables_equal_truth(deployment.context, account, deployment.simulator.world.truth(account.name))
 
 
+@shared
 @pytest.mark.slow
 def test_cancelling_a_parked_run_answers_the_caller(deployment: Deployment) -> None:
     account = deployment.account()
@@ -98,6 +103,7 @@ def test_cancelling_a_parked_run_answers_the_caller(deployment: Deployment) -> N
         result.get(timeout=60)
 
 
+@shared
 def test_defers_and_counts_look_ups_that_are_blocked_for_long(deployment: Deployment) -> None:
     account = deployment.account()
     deployment.simulator.control.add_fault(
@@ -117,6 +123,7 @@ def test_defers_and_counts_look_ups_that_are_blocked_for_long(deployment: Deploy
     assert_tables_equal_truth(deployment.context, account, deployment.simulator.world.truth(account.name))
 
 
+@shared
 @pytest.mark.slow
 def test_survives_more_consecutive_failures_than_celery_retries(deployment: Deployment) -> None:
     account = deployment.account()
@@ -141,6 +148,7 @@ FAULTS: list[dict[str, Any]] = [
 ]
 
 
+@shared
 def test_survives_temporary_faults_of_every_kind(deployment: Deployment) -> None:
     account = deployment.account()
     for number, fault in enumerate(FAULTS):
