@@ -261,7 +261,7 @@ def check_token(account: Account, stored: StoredTokens, vault: TokenVault, now: 
     except Misconfigured:
         cure = f"add that key to SPOTISYNC_SECRET_KEY; if it is lost, {login}"
         return Finding(check, "failed", "encrypted with a key that is not in SPOTISYNC_SECRET_KEY", cure)
-    login_state = oauth.login_state(
+    login_state = oauth.get_login_state(
         account.spotify_user_id, account.status, account.authorised_at, None, account.last_error, now
     )
     if login_state.warning:
@@ -275,7 +275,7 @@ def check_scopes(account: Account, granted: str | None) -> Finding | None:
     if granted is None:
         return None
     check = f"scopes of {account.spotify_user_id}"
-    if missing := oauth.missing_scopes(granted):
+    if missing := oauth.find_missing_scopes(granted):
         return Finding(check, "warning", f"not granted: {', '.join(missing)}", f"log in again: {LOGIN}")
     return Finding(check, "ok", "all required scopes are granted")
 
@@ -321,9 +321,9 @@ def check_lookups(regime: str | None, forecasts: Sequence[BacklogForecast], zone
     """Report which Spotify API the app has, and when all pending artists and albums will have been looked up."""
     parts = [f"{regime} API" if regime else "unknown until the first sync"]
     for each in forecasts:
-        if each.left and each.way in {"together", "singly"}:
+        if each.pending and each.way in {"together", "singly"}:
             done = f", done about {each.done_at.astimezone(ZoneInfo(zone)):%Y-%m-%d}" if each.done_at else ""
-            parts.append(f"{each.left:,} {each.family} to look up{done}")
+            parts.append(f"{each.pending:,} {each.family} to look up{done}")
     return Finding("Spotify's API", "ok", "; ".join(parts))
 
 

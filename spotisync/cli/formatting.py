@@ -62,7 +62,7 @@ def format_line(document: Document) -> str:
     return " · ".join([*phases, document["message"], *(format_footnotes(document) if is_finished(document) else [])])
 
 
-def change_key(document: Document) -> tuple[Any, ...]:
+def get_change_key(document: Document) -> tuple[Any, ...]:
     """The values whose change justifies another line. The remaining time of a wait is not among them."""
     numbers = tuple(document[name] for name in ("sync_id", "status", "api_calls", "items_processed", "last_error"))
     return (*numbers, document["waiting_until"], document["to_do"], document["account_status"])
@@ -79,7 +79,7 @@ def is_finished(document: Document) -> bool:
 # ---- history --------------------------------------------------------------------------------------------------------
 
 
-def format_duration(run: Document) -> str:
+def format_run_duration(run: Document) -> str:
     started = datetime.fromisoformat(run["started_at"])
     ended = datetime.fromisoformat(run["completed_at"]) if run["completed_at"] else datetime.now(UTC)
     seconds = max(0.0, (ended - started).total_seconds())

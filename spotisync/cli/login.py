@@ -22,25 +22,22 @@ BROWSER_TIMEOUT = 300
 POLL_INTERVAL = 0.5
 
 
+NoBrowser = Annotated[
+    bool,
+    typer.Option("--no-browser", help="Print the URL and ask for the one that Spotify redirects to. For use over SSH."),
+]
+Port = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=65535, help="Listen for Spotify's redirect on this port instead of that in SPOTIPY_REDIRECT_URI."
+    ),
+]
+Only = Annotated[str | None, typer.Option("--account", help="Only log in this existing account (a Spotify user ID).")]
+Timeout = Annotated[int, typer.Option(min=1, help="Seconds to wait for the browser.")]
+
+
 def login(
-    *,
-    no_browser: Annotated[
-        bool,
-        typer.Option(
-            "--no-browser",
-            help="Print the URL and ask for the one that Spotify redirects to. For use over SSH.",
-        ),
-    ] = False,
-    port: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=65535, help="Listen for Spotify's redirect on this port instead of that in SPOTIPY_REDIRECT_URI."
-        ),
-    ] = None,
-    account: Annotated[
-        str | None, typer.Option("--account", help="Only log in this existing account (a Spotify user ID).")
-    ] = None,
-    timeout: Annotated[int, typer.Option(min=1, help="Seconds to wait for the browser.")] = BROWSER_TIMEOUT,
+    *, no_browser: NoBrowser = False, port: Port = None, account: Only = None, timeout: Timeout = BROWSER_TIMEOUT
 ) -> None:
     """Authorise a Spotify account in the browser.
 

@@ -115,7 +115,7 @@ def _print_lines(observations: Iterable[Observation[list[Document]]], console: C
     printed: object = None
     due = 0.0
     for each in observations:
-        key = (each.outage is None, *map(formatting.change_key, each.value))
+        key = (each.outage is None, *map(formatting.get_change_key, each.value))
         is_urgent = each.outage is not None or all(map(formatting.is_finished, each.value))
         if key != printed and (is_urgent or time.monotonic() >= due):
             lines = map(formatting.format_line, each.value)
@@ -170,7 +170,7 @@ def _cells(run: Document, zone: str) -> dict[str, Text]:
         "type": Text("incr" if run["sync_type"] == "incremental" else run["sync_type"]),
         "status": Text(STATUS_LABELS[run["status"]], STYLES.get(run["status"], "")),
         "started": Text(formatting.format_start(run, zone)),
-        "took": Text(formatting.format_duration(run)),
+        "took": Text(formatting.format_run_duration(run)),
         "read": Text(f"{run['items_processed']:,}"),
         "added": Text(f"{run['items_added']:,}"),
         "deferred": Text(f"{run['items_deferred']:,}" if run["items_deferred"] else ""),

@@ -44,7 +44,7 @@ def missing_scope_message(path: str) -> str:
     return f"this login lacks the scope {scope}, needed to read {SCOPES[scope]}; log in again: {LOGIN}"
 
 
-def missing_scopes(granted: str | None) -> tuple[str, ...]:
+def find_missing_scopes(granted: str | None) -> tuple[str, ...]:
     """Required scopes that were not granted; empty while the grant is unknown (None)."""
     return () if granted is None else tuple(scope for scope in SCOPES if scope not in granted.split())
 
@@ -117,7 +117,7 @@ def has_state(url: str, state: str) -> bool:
     return hmac.compare_digest(_parse_query(url).get("state", "").encode(errors="replace"), state.encode())
 
 
-def authorization_code(url: str) -> str:
+def extract_code(url: str) -> str:
     """Extract the authorization code from a redirect. Raises `NeedsLogin` if Spotify sent an error instead."""
     answer = _parse_query(url)
     match answer.get("error"):
@@ -188,10 +188,10 @@ class LoginState:
     warning: str | None
 
 
-def login_state(
+def get_login_state(
     account: str, status: str, authorised_at: datetime | None, scope: str | None, last_error: str | None, now: datetime
 ) -> LoginState:
-    missing = missing_scopes(scope)
+    missing = find_missing_scopes(scope)
     warnings = (
         [_ended_warning(account, last_error)]
         if status == "needs_login"

@@ -88,7 +88,7 @@ def list_login_states(connection: Connection) -> list[oauth.LoginState]:
             FROM accounts ORDER BY id"""
         )
     ).mappings()
-    return [oauth.login_state(**row) for row in rows]
+    return [oauth.get_login_state(**row) for row in rows]
 
 
 def is_profile_of(account: Account, profile: dict[str, Any]) -> bool:

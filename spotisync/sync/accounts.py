@@ -40,7 +40,7 @@ def complete_login(context: Context, attempt: LoginAttempt, url: str, only: str 
     """
     if not oauth.has_state(url, attempt.state):
         raise NeedsLogin(f"this address belongs to no login in progress; start a new one: {oauth.LOGIN}")
-    code = oauth.authorization_code(url)
+    code = oauth.extract_code(url)
     grant, profile = _fetch_profile(context, lambda: context.accounts_client.exchange(attempt, code))
     return _store(context, profile, grant, grant.refresh_token or "", None, only)
 

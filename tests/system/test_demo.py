@@ -1,5 +1,6 @@
 """`spotisync demo` and `spotisync up`: the whole stack with one command, in an empty home directory."""
 
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ import httpx
 import pytest
 
 from spotisync.cli.demo import environment as demo_place
-from spotisync.simulator import start
+from spotisync.simulator import Control, start
 from tests.support.waiting import wait_until
 from tests.system.command_line import SPOTISYNC, CommandResult, bare_environment
 from tests.system.stack.processes import processes_of
@@ -87,11 +88,18 @@ def read_until(program: subprocess.Popen[str], words: str) -> str:
     raise AssertionError(f"it ended without saying {words!r}:\n{read}")
 
 
+def set_latency(home: Path, milliseconds: int) -> None:
+    """Change how long the demo's simulator takes to answer."""
+    log = home / "d" / "demo" / "logs" / "simulator.log"
+    Control(json.loads(log.read_text().splitlines()[0])["url"]).settings(latency_ms=milliseconds)
+
+
 @pytest.mark.xdist_group("demo")
 def test_a_killed_demo_leaves_no_process_and_the_next_one_resumes(home: Path) -> None:
     env = environment(home)
     with launch(home, env, "demo") as demo:
         read_until(demo, "Looking up artists")
+        set_latency(home, 5_000)  # the run is still in progress when it is killed
         asked = run(home, env, "psql", "--demo", "-At", "-c", "SELECT id, status FROM sync_history")
         assert (asked.code, asked.out) == (0, "1|in_progress\n")
         refused = run(home, env, "demo")
@@ -101,7 +109,9 @@ def test_a_killed_demo_leaves_no_process_and_the_next_one_resumes(home: Path) ->
     wait_until(lambda: not processes_of(home), "all processes to end")
 
     with launch(home, env, "demo", "--exit") as demo:
-        result = read_until(demo, "Stopped.")
+        result = read_until(demo, "run 1 continues")
+        set_latency(home, 0)
+        result += read_until(demo, "Stopped.")
         assert demo.wait(60) == 0, result
     assert "run 1 continues where it stopped" in result
     assert "All counts are equal" in result
@@ -128,10 +138,10 @@ def test_empties_the_library_after_a_finished_demo(tmp_path: Path) -> None:
         (tmp_path / dropped).mkdir()
         (tmp_path / dropped / "file").touch()
     (tmp_path / "beat-schedule.db").touch()
-    demo_place.prepare_library(tmp_path)
+    demo_place.reset_library(tmp_path)
     assert (tmp_path / "postgres" / "file").exists(), "the sync was interrupted"
     demo_place.mark_finished(tmp_path)
-    demo_place.prepare_library(tmp_path)
+    demo_place.reset_library(tmp_path)
     assert {each.name for each in tmp_path.iterdir()} == {"postgresql-18", "logs"}
 
 

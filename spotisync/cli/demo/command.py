@@ -52,7 +52,7 @@ def demo(*, exit: Exit = False) -> None:  # noqa: A002 (the option's name)
     chosen = environment.use_simulator(simulator.url)
     with lock_data_dir(chosen.data_dir):
         chosen = environment.use_free_port()
-        environment.prepare_library(chosen.data_dir)
+        environment.reset_library(chosen.data_dir)
         with Supervisor(_stages(chosen, simulator), restarts) as supervisor:
             code = _run_sync_and_report(chosen, simulator, supervisor)
             if not exit and not supervisor.interrupted:

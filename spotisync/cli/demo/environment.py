@@ -49,7 +49,7 @@ def use_free_port() -> Settings:
     return override({"SPOTIPY_REDIRECT_URI": f"{processes.page_url(chosen)}/accounts/callback"})
 
 
-def prepare_library(data_dir: Path) -> None:
+def reset_library(data_dir: Path) -> None:
     """Delete the library if the last demo finished; keep that of an interrupted one. The caller holds the lock."""
     from spotisync.stack import pidfiles
 

@@ -34,7 +34,7 @@ def show(database: Database, run: Document, truth: Document) -> bool:
         stored = demo_queries.count_library(connection)
         answers = {title: demo_queries.run_query(connection, sql) for title, sql in demo_queries.QUESTIONS.items()}
     print_text(
-        f"\n[bold]Synced[/] in {formatting.format_duration(run)}, with {formatting.format_calls(run)}",
+        f"\n[bold]Synced[/] in {formatting.format_run_duration(run)}, with {formatting.format_calls(run)}",
         markup=True,
     )
     _print(_summary(run))

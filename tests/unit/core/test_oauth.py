@@ -83,7 +83,7 @@ def back(**answer: str) -> str:
 def test_extracts_a_code_with_any_characters(code: str, state: str) -> None:
     url = back(code=code, state=state)
     assert oauth.has_state(url, state)
-    assert oauth.authorization_code(url) == code
+    assert oauth.extract_code(url) == code
 
 
 @given(st.text(), st.text(min_size=1))
@@ -118,7 +118,7 @@ def test_rejects_a_reply_with_another_state() -> None:
 )
 def test_a_reply_without_a_code_says_why_and_how_to_continue(answer: dict[str, str], words: str) -> None:
     with pytest.raises(NeedsLogin, match=f"{words}.*{LOGIN}"):
-        oauth.authorization_code(back(state="s", **answer))
+        oauth.extract_code(back(state="s", **answer))
 
 
 # ---- scopes ---------------------------------------------------------------------------------------------------------
@@ -152,10 +152,10 @@ def test_recognises_only_errors_about_scopes() -> None:
 
 
 def test_compares_granted_scopes_once_they_are_known() -> None:
-    assert oauth.missing_scopes(None) == ()
-    assert oauth.missing_scopes("") == tuple(SCOPES)
-    assert oauth.missing_scopes(" ".join(SCOPES)) == ()
-    assert oauth.missing_scopes("streaming user-follow-read user-library-read playlist-read-private") == (
+    assert oauth.find_missing_scopes(None) == ()
+    assert oauth.find_missing_scopes("") == tuple(SCOPES)
+    assert oauth.find_missing_scopes(" ".join(SCOPES)) == ()
+    assert oauth.find_missing_scopes("streaming user-follow-read user-library-read playlist-read-private") == (
         "playlist-read-collaborative",
         "user-read-recently-played",
     )
@@ -191,7 +191,7 @@ def test_explains_a_rejected_code() -> None:
 def standing(
     age: timedelta | None, status: str = "active", scope: str | None = None, error: str | None = None
 ) -> LoginState:
-    return oauth.login_state("me", status, None if age is None else NOW - age, scope, error, NOW)
+    return oauth.get_login_state("me", status, None if age is None else NOW - age, scope, error, NOW)
 
 
 @given(st.timedeltas(timedelta(0), 3 * LOGIN_LIFETIME))
