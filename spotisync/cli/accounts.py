@@ -52,7 +52,8 @@ def add(
 ) -> None:
     """Add an account by its refresh token, or replace the token of an existing one.
 
-    The token must have been issued to your Spotify app. Tokens are stored encrypted.
+    The token must have been issued to your Spotify app. Tokens are stored
+    encrypted.
     """
     if not refresh_token_stdin:
         raise typer.BadParameter(
@@ -92,7 +93,8 @@ def remove(
 ) -> None:
     """Delete an account and its data.
 
-    Its runs, saved items, playlists and plays are deleted. Artists, albums and tracks are kept.
+    Its runs, saved items, playlists and plays are deleted. Artists, albums and
+    tracks are kept.
     """
     from spotisync import canvas
     from spotisync.store.accounts import find_account

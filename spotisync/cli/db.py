@@ -63,7 +63,8 @@ def reader(
 ) -> None:
     """Create the role spotisync_reader, for dashboards.
 
-    The role can read the library, but no tokens, and can't write. If it exists, its password is changed.
+    The role can read the library, but no tokens, and can't write. If it exists,
+    its password is changed.
     """
     from spotisync.cli.common import open_database
     from spotisync.store import reader_role

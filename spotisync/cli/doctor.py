@@ -23,7 +23,8 @@ def doctor(
 ) -> None:
     """Check servers, workers, schedule, logins and limits, and suggest fixes.
 
-    Exit code: 0 if no check failed, 3 if a server can't be reached, 4 if an account must log in, otherwise 1.
+    Exit code: 0 if no check failed, 3 if a server can't be reached, 4 if an
+    account must log in, otherwise 1.
     """
     from spotisync.cli import checks
     from spotisync.settings import settings

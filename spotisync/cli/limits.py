@@ -43,7 +43,8 @@ def clear(
 ) -> None:
     """Clear cooldowns.
 
-    Use this only if Spotify has lifted them: requests during a cooldown lead to longer ones.
+    Use this only if Spotify has lifted them: requests during a cooldown lead to
+    longer ones.
     """
     from spotisync.sync import cooldowns
 

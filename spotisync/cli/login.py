@@ -41,8 +41,8 @@ def login(
 ) -> None:
     """Authorise a Spotify account in the browser.
 
-    The account can be new, or one whose login has expired. spotisync requests read access only. Logging in again keeps
-    all synced data.
+    The account can be new, or one whose login has expired. spotisync requests
+    read access only. Logging in again keeps all synced data.
     """
     from spotisync.sync import accounts
 

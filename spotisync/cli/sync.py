@@ -37,7 +37,8 @@ def incremental(
 ) -> None:
     """Read only what has changed, with a few Spotify calls.
 
-    If an incremental sync of the account is unfinished, or a full sync is running, this command joins it.
+    If an incremental sync of the account is unfinished, or a full sync is
+    running, this command joins it.
     """
     _sync("incremental", account, idempotency_key, wait=wait, json=json)
 
@@ -68,7 +69,8 @@ def resume(sync_id: RunId, *, wait: Wait = False, json: AsJson = False) -> None:
 def cancel(sync_id: RunId) -> None:
     """Cancel a run.
 
-    The run can be queued, running or paused. What it has read so far is kept; resume continues from there.
+    The run can be queued, running or paused. What it has read so far is kept;
+    resume continues from there.
     """
     from spotisync import canvas
     from spotisync.sync import runs

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 def up() -> None:
     """Run everything on this machine for your Spotify accounts, until Ctrl-C.
 
-    Starts embedded servers unless URLs of your own are set, migrates the schema, and runs a worker, beat, the web page
-    and Flower. Requires SPOTIPY_CLIENT_ID, in the environment or in .env.
+    Starts embedded servers unless URLs of your own are set, migrates the schema,
+    and runs a worker, beat, the web page and Flower. Requires SPOTIPY_CLIENT_ID,
+    in the environment or in .env.
     """
     from spotisync.cli import processes
     from spotisync.settings import settings

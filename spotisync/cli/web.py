@@ -16,8 +16,8 @@ Port = Annotated[
 def web(*, host: Host = None, port: Port = None) -> None:
     """Serve the web page and the HTTP API, until Ctrl-C.
 
-    The commands up and demo include this. Set SPOTISYNC_API_TOKEN to listen on an address that other machines can
-    reach.
+    The commands up and demo include this. Set SPOTISYNC_API_TOKEN to listen on
+    an address that other machines can reach.
     """
     from spotisync import logs
     from spotisync.settings import override

@@ -33,10 +33,12 @@ Exit = Annotated[bool, typer.Option("--exit", help="Stop everything when the syn
 def demo(*, exit: Exit = False) -> None:  # noqa: A002 (the option's name)
     """Run a full sync against a simulated Spotify, in half a minute.
 
-    The demo needs no Spotify account and no other software. It starts PostgreSQL, a broker, a worker, beat, the web
-    page and a Spotify simulator; syncs a library of a few thousand tracks with live progress; compares the tables with
-    the simulator's data; and runs example queries. It uses its own data directory. Ctrl-C stops everything; an
-    interrupted demo continues where it stopped.
+    The demo needs no Spotify account and no other software. It starts
+    PostgreSQL, a broker, a worker, beat, the web page and a Spotify simulator;
+    syncs a library of a few thousand tracks with live progress; compares the
+    tables with the simulator's data; and runs example queries. It uses its own
+    data directory. Ctrl-C stops everything; an interrupted demo continues where
+    it stopped.
     """
     from spotisync.cli import processes
     from spotisync.cli.demo import environment
