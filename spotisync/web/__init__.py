@@ -1,4 +1,4 @@
-"""The web page and the HTTP API: server-rendered, fed by server-sent events, on the one read model (`status`)."""
+"""The web pages, rendered on the server and updated by server-sent events, and the HTTP API. Both show `status`."""
 
 from spotisync.web.app import create_app
 

@@ -192,7 +192,7 @@ def _get_queue_length(connection: Connection, name: str) -> int:
 # ---- metrics --------------------------------------------------------------------------------------------------------
 
 
-@router.get("/metrics", summary="Metrics for Prometheus", response_class=Response, responses={**problem_responses(503)})
+@router.get("/metrics", summary="Metrics for Prometheus", response_class=Response, responses=problem_responses(503))
 def get_metrics(request: Request) -> Response:
     """In the Prometheus text format or in OpenMetrics, as requested by the scraper."""
     try:

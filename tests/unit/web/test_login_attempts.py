@@ -4,7 +4,13 @@ import time
 
 import pytest
 
-from spotisync.web.middleware.login_attempts import MAX_PER_CLIENT, MAX_TOTAL, WINDOW_SECONDS, LoginAttempts
+from spotisync.web.middleware.login_attempts import (
+    MAX_CLIENTS,
+    MAX_PER_CLIENT,
+    MAX_TOTAL,
+    WINDOW_SECONDS,
+    LoginAttempts,
+)
 
 
 def test_blocks_one_client_until_its_oldest_attempt_expires(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,3 +30,10 @@ def test_many_failures_block_only_logins_on_the_page() -> None:
         attempts.record_failure(str(number))
     assert attempts.get_seconds_blocked("new") == 0
     assert attempts.get_seconds_blocked("new", on_page=True) > 0
+
+
+def test_remembers_a_limited_number_of_clients() -> None:
+    attempts = LoginAttempts()
+    for number in range(MAX_CLIENTS + 100):
+        attempts.record_failure(str(number))
+    assert len(attempts._storage.events) == MAX_CLIENTS
