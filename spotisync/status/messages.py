@@ -235,7 +235,7 @@ def _unclaimed(document: Document) -> str:
     idle = seconds_idle(document)
     if idle <= PATIENCE:
         return "Waiting for a worker."
-    return _with_progress(document, f"No worker has taken the next batch for {format_duration(idle)}.")
+    return _with_progress(document, f"Waiting for a worker: none has taken the next batch for {format_duration(idle)}.")
 
 
 def _worker_lost(document: Document) -> str:

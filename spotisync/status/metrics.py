@@ -100,7 +100,7 @@ GAUGES: Final = (
 )
 
 
-def read(connection: Connection, gauge: Gauge, client_id: str) -> Values:
+def read_gauge(connection: Connection, gauge: Gauge, client_id: str) -> Values:
     rows = connection.execute(text(gauge.sql), {"client_id": client_id} if ":client_id" in gauge.sql else {})
     return {tuple(str(label) for label in labels): float(value) for *labels, value in rows}
 

@@ -126,7 +126,7 @@ def _activity(
     """
     ids = [account.id for account in chosen]
     name = chosen[0].spotify_user_id if len(chosen) == 1 else None
-    scheduled = upcoming.read(connection, settings, name, times.now(common))
+    scheduled = upcoming.list_upcoming(connection, settings, name, times.now(common))
     changed, newest = changes.recent_changes(connection, ids), changes.newest_runs(connection, ids)
     read_at = freshness.list_times(connection, ids, common)
     return {
@@ -231,12 +231,12 @@ def _deferred_lists(connection: Connection, account_id: int, sync_id: int) -> di
     """The lists that the run could not read, with the reason."""
     rows = connection.execute(
         text(
-            """SELECT list, put_off_reason FROM saved_lists WHERE account_id = :account_id
-            AND put_off_sync_id = :sync_id AND put_off_reason IS NOT NULL ORDER BY list"""
+            """SELECT list, deferred_reason FROM listings WHERE account_id = :account_id
+            AND deferred_sync_id = :sync_id AND deferred_reason IS NOT NULL ORDER BY list"""
         ),
         {"account_id": account_id, "sync_id": sync_id},
     )
-    return {row.list: row.put_off_reason for row in rows}
+    return {row.list: row.deferred_reason for row in rows}
 
 
 def _other_runs(connection: Connection, account_id: int, sync_id: int) -> list[Document]:

@@ -19,7 +19,9 @@ PAUSED: Final = {
 }
 
 
-def read(connection: Connection, settings: Settings, account: str | None, now: datetime) -> dict[str, list[Document]]:
+def list_upcoming(
+    connection: Connection, settings: Settings, account: str | None, now: datetime
+) -> dict[str, list[Document]]:
     """The next time of each kind of work and the pending look-ups, by account; of all accounts if `account` is None."""
     rules = schedule.schedule_rules(settings)
     rows = schedules.list_entries(connection, account)
@@ -85,7 +87,7 @@ def lookup_forecast(connection: Connection, settings: Settings, now: datetime) -
         return []
     on = settings.enrichment != "off"
     families = apps.forecast_lookups(connection, settings.client_id, settings.enrichment, settings.enrichment_budget)
-    left = [f"{one.left:,} {one.family}" for one in families if one.left]
+    left = [f"{one.pending:,} {one.family}" for one in families if one.pending]
     ends = [one.done_at for one in families if one.done_at and one.budget]
     entry: Document = {"kind": "enrich", "on": on, "at": None, "note": None}
     if not on:

@@ -205,7 +205,7 @@ def test_notifies_once_of_a_run_that_no_worker_takes(store: Store, context: Cont
     send_concurrently(context)
     notifications.send_due(context)
     assert hook.titles == ["sync of me is stuck"]
-    assert "No worker has taken the next batch for 20 min" in hook.received[0]["message"]
+    assert "none has taken the next batch for 20 min" in hook.received[0]["message"]
 
 
 def test_retries_an_unreachable_service_and_notifies_others_once(

@@ -98,7 +98,7 @@ def test_says_whether_a_worker_has_the_run(store: Store, get_status: Callable[..
     run = store.run()
     assert "Waiting for a worker" in get_status()["message"]
     age(store, 3600)
-    assert "No worker has taken the next batch for 1 h" in get_status()["message"]
+    assert "none has taken the next batch for 1 h" in get_status()["message"]
     claimed(store, run)
     assert get_status()["worker"]["alive"]
     assert "Reading saved tracks" in get_status()["message"]

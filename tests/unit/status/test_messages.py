@@ -96,7 +96,7 @@ TABLE: list[tuple[messages.Situation, dict[str, Any], str, str]] = [
     (
         "unclaimed",
         document(worker={"has_it": False, "alive": False, "last_advance": OLD}),
-        "No worker has taken the next batch for 10 min. 1,247 of 3,500 tracks stored.",
+        "Waiting for a worker: none has taken the next batch for 10 min. 1,247 of 3,500 tracks stored.",
         "spotisync up (with your own servers: celery -A spotisync worker and celery -A spotisync beat)",
     ),
     (
