@@ -31,9 +31,7 @@ Steer it while it runs (spotisync.simulator.Control does the same from Python):
   curl -s -d '{"rate": 100, "quota": {"artists": 600}}' localhost:8080/_sim/settings
   curl -s localhost:8080/_sim/truth?account=user01
 """
-DIE_WITH_PARENT = (
-    "Linux: end when the thread that started it ends; given the parent's PID, also if the parent has already ended"
-)
+DIE_WITH_PARENT = "Linux: end with the parent thread; given the PID of the parent, also if it has already ended"
 
 
 def main() -> None:

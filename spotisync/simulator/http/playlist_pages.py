@@ -1,7 +1,5 @@
 """Playlists: the list, one playlist, its items."""
 
-from typing import Any
-
 from spotisync.simulator.http.request import ApiRequest, Refusal, Reply, error, refusal
 from spotisync.simulator.http.rows import playlist_members, playlist_row
 from spotisync.simulator.http.text import join, page
@@ -44,9 +42,8 @@ def _keys(request: ApiRequest) -> tuple[str, ...]:
 def get_playlist(request: ApiRequest) -> Reply:
     """Answer with one playlist and its first 100 rows, which is more than a page of its items may hold."""
     playlist = _find_playlist(request)
-    members: dict[str, Any] = playlist_members(request.shapes, playlist, request.world.now()) | {
-        "followers": {"href": None, "total": 0}
-    }
+    members = playlist_members(request.shapes, playlist, request.world.now())
+    members["followers"] = {"href": None, "total": 0}
     access = request.library.access(playlist, restricted=request.shapes.restricted)
     if access != "ok" and not request.shapes.restricted:
         raise Refusal(REFUSALS[access])
@@ -79,8 +76,7 @@ def _find_playlist(request: ApiRequest) -> Playlist:
 
 def _rows(request: ApiRequest, playlist: Playlist, key: str, offset: int, limit: int) -> str:
     kinds = request.query.get("additional_types", "track")
-    rows = [
-        playlist_row(request.shapes, row, episodes="episode" in kinds) for row in playlist.rows[offset : offset + limit]
-    ]
+    part = playlist.rows[offset : offset + limit]
+    rows = [playlist_row(request.shapes, row, episodes="episode" in kinds) for row in part]
     more = f"&additional_types={kinds}" if "additional_types" in request.query else ""
     return page(f"{request.api_url}/playlists/{playlist.id}/{key}", rows, len(playlist.rows), offset, limit, more=more)

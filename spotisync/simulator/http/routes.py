@@ -43,13 +43,7 @@ ROUTES = (
     _route("/me/playlists", "playlists", playlist_pages.list_own, "playlist-read-private"),
     _route("/me/player/recently-played", "player", pages.recently_played, "user-read-recently-played"),
     _route("/playlists/{id}", "playlists", playlist_pages.get_playlist),
-    _route(
-        "/users/{id}/playlists",
-        "playlists",
-        playlist_pages.list_of_user,
-        "playlist-read-private",
-        full_only=True,
-    ),
+    _route("/users/{id}/playlists", "playlists", playlist_pages.list_of_user, "playlist-read-private", full_only=True),
 )
 _EXACT = {route.pattern.pattern.replace("\\", ""): route for route in ROUTES if not route.pattern.groups}
 

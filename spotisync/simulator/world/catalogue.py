@@ -142,11 +142,8 @@ class Catalogue:
     def _artist(self, number: int) -> Artist:
         rng = SeededRandom(f"{self.seed}:artist:{number}")
         name = names.artist(rng)
-        genres = (
-            tuple(dict.fromkeys(rng.choice(names.GENRES) for _ in range(rng.randrange(3) + 1)))
-            if rng.chance(50)
-            else ()
-        )
+        count = rng.randrange(3) + 1 if rng.chance(50) else 0
+        genres = tuple(dict.fromkeys(rng.choice(names.GENRES) for _ in range(count)))
         if self.drifts and not number % 4:
             genres = (*genres, "on the rise")
         odd = self.quirks and rng.chance(12)
@@ -226,15 +223,12 @@ class Catalogue:
         rng, show = SeededRandom(f"{self.seed}:episode:{number}"), number // 5
         name = f"{number % 5 + 1}. {names.title(rng)}"
         show_name = f"{names.person(SeededRandom(f'{self.seed}:show:{show}'))} talks"
-        ids = self.ids
-        return Episode(
-            number, ids.of("episode", number), name, ids.of("show", show), show_name, 600_000 + rng.randrange(10**6)
-        )
+        id_, show_id = self.ids.of("episode", number), self.ids.of("show", show)
+        return Episode(number, id_, name, show_id, show_name, 600_000 + rng.randrange(10**6))
 
     def local(self, number: int) -> LocalFile:
         rng = SeededRandom(f"{self.seed}:local:{number}")
         artist, album, title = names.artist(rng), names.title(rng), names.title(rng)
         # Files without tags are common, so each part is sometimes missing.
-        return LocalFile(
-            "" if number % 4 == 1 else artist, "" if number % 3 == 1 else album, title, 90 + rng.randrange(300)
-        )
+        artist, album = "" if number % 4 == 1 else artist, "" if number % 3 == 1 else album
+        return LocalFile(artist, album, title, 90 + rng.randrange(300))
