@@ -15,7 +15,7 @@ from spotisync.stack.postgres import Postgres
 from spotisync.stack.valkey import Valkey
 from spotisync.sync import Context
 from tests.conftest import _administer, _url, settings_for
-from tests.system.programs import Deployment, Others
+from tests.system.programs import Deployment, ForeignService
 
 _numbers = itertools.count(1)
 
@@ -76,7 +76,7 @@ def deploy(
 @pytest.fixture(scope="session")
 def shared_others(
     servers: tuple[Postgres, Valkey], template: str, directory: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Others]:
+) -> Iterator[ForeignService]:
     """One deployment for the tests of the group `shared`: starting a worker takes longer than most of them."""
     postgres, _ = servers
     _administer(postgres, f"CREATE DATABASE shared TEMPLATE {template}")
@@ -85,13 +85,13 @@ def shared_others(
     deployment = deployed(settings, place, 360, accounts=3, broker_url=empty_broker(directory, 0))
     deployment.beat()
     deployment.worker(concurrency=3)  # the simulator may hold two of them
-    yield Others(deployment, place)
+    yield ForeignService(deployment, place)
     deployment.stop()
     _administer(postgres, "DROP DATABASE shared WITH (FORCE)")
 
 
 @pytest.fixture
-def others(shared_others: Others) -> Others:
+def others(shared_others: ForeignService) -> ForeignService:
     """The shared deployment, emptied, with another service beside it."""
     shared_others.reset()
     return shared_others

@@ -123,6 +123,8 @@ class Deployment:
         backend: Any = self.foreign.backend
         backend.result_consumer.stop()
         backend.client.connection_pool.disconnect()
+        # The results that a failed test keeps would reconnect to a broker that has gone.
+        backend.remove_pending_result = lambda result: result
         self.foreign.close()
         self.context.close()
         self.simulator.stop()
@@ -161,14 +163,14 @@ class Deployment:
         return "\n".join(program.log.read_text() for program in self.programs)
 
 
-class Others:
+class ForeignService:
     """Another service beside a deployment: its worker and the calls it received."""
 
     def __init__(self, deployment: Deployment, directory: Path, concurrency: int = 1) -> None:
         self.deployment, self.calls_file = deployment, directory / "calls"
         self.calls_file.touch()
         deployment.worker(
-            "tests.system.tasks_of_others",
+            "tests.system.foreign_tasks",
             concurrency=concurrency,
             options=("-Q", "foreign"),
             FOREIGN_BROKER=deployment.settings.broker,

@@ -15,7 +15,7 @@ from spotisync.sync import accounts
 from tests.support.driver import Account
 from tests.support.truth import assert_tables_equal_truth
 from tests.support.waiting import wait_until
-from tests.system.programs import Deployment, Others
+from tests.system.programs import Deployment, ForeignService
 
 pytestmark = [
     pytest.mark.xdist_group("shared"),
@@ -25,7 +25,7 @@ pytestmark = [
 
 
 @pytest.fixture
-def deployment(others: Others) -> Deployment:
+def deployment(others: ForeignService) -> Deployment:
     return others.deployment
 
 
@@ -78,7 +78,7 @@ def test_the_state_of_an_active_run_is_syncing(deployment: Deployment) -> None:
     assert result.get(timeout=60)["status"] == "success"
 
 
-def test_a_link_of_a_foreign_chain_runs_once_with_the_summary(deployment: Deployment, others: Others) -> None:
+def test_a_link_of_a_foreign_chain_runs_once_with_the_summary(deployment: Deployment, others: ForeignService) -> None:
     account = deployment.account()
     link = others.signature("foreign.follow_up", tag="after")
     end = chain(others.full_sync(account), link, app=deployment.foreign).apply_async()
@@ -86,7 +86,7 @@ def test_a_link_of_a_foreign_chain_runs_once_with_the_summary(deployment: Deploy
     assert [line.split()[:2] for line in others.calls()] == [["after", "success"]]
 
 
-def test_joined_triggers_share_one_run_and_each_is_answered(deployment: Deployment, others: Others) -> None:
+def test_joined_triggers_share_one_run_and_each_is_answered(deployment: Deployment, others: ForeignService) -> None:
     account = deployment.account()
     deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks")
     ends = [
@@ -103,7 +103,7 @@ def test_joined_triggers_share_one_run_and_each_is_answered(deployment: Deployme
     assert Counter(line.split()[0] for line in others.calls()) == {f"n{n}": 1 for n in range(10)}
 
 
-def test_a_failed_run_raises_and_calls_its_errback_once(deployment: Deployment, others: Others) -> None:
+def test_a_failed_run_raises_and_calls_its_errback_once(deployment: Deployment, others: ForeignService) -> None:
     account = deployment.account(2)  # no other test uses this account: its login is revoked
     deployment.simulator.control.revoke(account.name, access=True)
     error = others.signature("foreign.on_error", tag="failed")
@@ -179,7 +179,7 @@ def test_an_idempotency_key_always_returns_the_same_run(deployment: Deployment) 
     assert deployment.scalar("SELECT count(*) FROM sync_history") == 2
 
 
-def test_a_sync_works_in_every_canvas(deployment: Deployment, others: Others) -> None:
+def test_a_sync_works_in_every_canvas(deployment: Deployment, others: ForeignService) -> None:
     one, two = deployment.account(), deployment.account(1)
     deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks", times=2)
     app = deployment.foreign
@@ -207,7 +207,7 @@ def test_a_sync_works_in_every_canvas(deployment: Deployment, others: Others) ->
     assert deployment.scalar("SELECT count(*) FROM sync_history") == 2
 
 
-def test_a_chord_with_a_cancelled_sync_fails(deployment: Deployment, others: Others) -> None:
+def test_a_chord_with_a_cancelled_sync_fails(deployment: Deployment, others: ForeignService) -> None:
     one, two = deployment.account(), deployment.account(1)
     deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks")
     first = others.full_sync(one)
@@ -226,7 +226,7 @@ def _cancel(deployment: Deployment, sync_id: int) -> "AsyncResult[Any]":
     return deployment.foreign.send_task("spotisync.cancel_sync", kwargs={"sync_id": sync_id}, queue="spotisync.control")
 
 
-def test_cancelling_a_parked_run_answers_every_caller(deployment: Deployment, others: Others) -> None:
+def test_cancelling_a_parked_run_answers_every_caller(deployment: Deployment, others: ForeignService) -> None:
     account = deployment.account()
     deployment.simulator.control.add_fault(kind="status", status=429, retry_after=86_400, path="/v1/me/tracks")
     link = others.follow_up("never")
@@ -264,7 +264,7 @@ REFUSED: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
 ]
 
 
-def test_refusals_name_the_command_that_fixes_them(deployment: Deployment, others: Others) -> None:
+def test_refusals_name_the_command_that_fixes_them(deployment: Deployment, others: ForeignService) -> None:
     one, two = deployment.account(), deployment.account(1)
     refused = [*REFUSED, ("full_sync", (), {"account": two.name}, "enable it: spotisync accounts enable")]
     accounts.set_status(deployment.context, two.name, "disabled")
@@ -286,7 +286,7 @@ def test_refusals_name_the_command_that_fixes_them(deployment: Deployment, other
         again.get(timeout=60)
 
 
-def test_removing_an_account_answers_callers_and_leaves_nothing(deployment: Deployment, others: Others) -> None:
+def test_removing_an_account_answers_callers_and_leaves_nothing(deployment: Deployment, others: ForeignService) -> None:
     account = deployment.account()
     control = deployment.simulator.control
     control.add_fault(kind="hold", path="/v1/artists")
@@ -312,7 +312,7 @@ def test_removing_an_account_answers_callers_and_leaves_nothing(deployment: Depl
     assert [table for table in own if deployment.sql(f"SELECT 1 FROM {table}")] == []
 
 
-def test_stores_results_again_that_the_backend_lost(deployment: Deployment, others: Others) -> None:
+def test_stores_results_again_that_the_backend_lost(deployment: Deployment, others: ForeignService) -> None:
     one, two = deployment.account(), deployment.account(1)
     done = chain(others.full_sync(one), others.follow_up("once"), app=deployment.foreign).apply_async()
     done.get(timeout=60)
@@ -348,7 +348,7 @@ def _backend(deployment: Deployment) -> "redis.Redis":
     return redis.Redis(unix_socket_path=socket, db=int(number))
 
 
-def test_keeps_alive_a_chord_whose_counters_would_expire(deployment: Deployment, others: Others) -> None:
+def test_keeps_alive_a_chord_whose_counters_would_expire(deployment: Deployment, others: ForeignService) -> None:
     """Like when a run is parked for longer than results are kept."""
     one, two = deployment.account(), deployment.account(1)
     deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks", times=2)

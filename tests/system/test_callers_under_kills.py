@@ -17,14 +17,14 @@ from spotisync.stack.valkey import Valkey
 from tests.support.driver import Account
 from tests.support.truth import assert_tables_equal_truth
 from tests.support.waiting import wait_until
-from tests.system.programs import ANSWERING, Deployment, Others
+from tests.system.programs import ANSWERING, Deployment, ForeignService
 
 Deploy = Callable[..., Deployment]
 Promised = dict[str, str]
 CALLERS = 10
 
 
-def ten_callers(others: Others, account: Account) -> "dict[str, AsyncResult[Any]]":
+def ten_callers(others: ForeignService, account: Account) -> "dict[str, AsyncResult[Any]]":
     """Send joined triggers, each with its own chain; return when all have a row."""
     deployment = others.deployment
     deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks")
@@ -42,7 +42,7 @@ def ten_callers(others: Others, account: Account) -> "dict[str, AsyncResult[Any]
     return ends
 
 
-def check_all_ran(others: Others, promised: Promised, account: Account, most: int | None = None) -> None:
+def check_all_ran(others: ForeignService, promised: Promised, account: Account, most: int | None = None) -> None:
     """Check the calls instead of the results, which a test may have deleted."""
 
     def all_of_them() -> bool:
@@ -78,7 +78,7 @@ def fire(deploy: Deploy, tmp_path: Path, points: list[str]) -> None:
     orders = tmp_path / "crash"
     deployment.beat()
     deployment.worker("tests.system.crashing", CRASH_FILE=str(orders))
-    others = Others(deployment, tmp_path)
+    others = ForeignService(deployment, tmp_path)
     ends = ten_callers(others, account)
     orders.write_text(f"{points[0]} answer")
     deployment.simulator.control.release()
@@ -94,7 +94,7 @@ def fire(deploy: Deploy, tmp_path: Path, points: list[str]) -> None:
     check_all_ran(others, promises(ends), account)
 
 
-def _ready(others: Others, end: "AsyncResult[Any]") -> bool:
+def _ready(others: ForeignService, end: "AsyncResult[Any]") -> bool:
     nudge(others.deployment)
     return end.ready()
 
@@ -120,7 +120,7 @@ def test_answers_callers_despite_repeated_kills_of_children(deploy: Deploy, tmp_
     account = deployment.account()
     deployment.beat()
     worker = deployment.worker()
-    others = Others(deployment, tmp_path)
+    others = ForeignService(deployment, tmp_path)
     ends = ten_callers(others, account)
     deployment.simulator.control.release()
     for _ in range(12):
@@ -153,7 +153,7 @@ def test_answers_ten_callers_although_the_broker_lost_everything(
     account = deployment.account()
     deployment.beat()
     deployment.worker()
-    others = Others(deployment, tmp_path)
+    others = ForeignService(deployment, tmp_path)
     ends = ten_callers(others, account)
     socket, _, number = broker_url.removeprefix("redis+socket://").partition("?virtual_host=")
     with redis.Redis(unix_socket_path=socket, db=int(number)) as client:
@@ -175,7 +175,7 @@ def test_answers_ten_callers_although_the_broker_restarted_empty(
     account = deployment.account()
     deployment.beat()
     deployment.worker()
-    others = Others(deployment, tmp_path)
+    others = ForeignService(deployment, tmp_path)
     promised = promises(ten_callers(others, account))
     own_valkey.kill()
     for file in (*(own_place / "data").rglob("*.aof"), *(own_place / "data").rglob("*.manifest")):

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.truth import assert_tables_equal_truth
 from tests.support.waiting import wait_until
-from tests.system.programs import Deployment, Others
+from tests.system.programs import Deployment, ForeignService
 
 Deploy = Callable[..., Deployment]
 QUEUE = "spotisync.sync"
@@ -19,7 +19,7 @@ shared = pytest.mark.xdist_group("shared")
 
 
 @pytest.fixture
-def deployment(others: Others) -> Deployment:
+def deployment(others: ForeignService) -> Deployment:
     return others.deployment
 
 

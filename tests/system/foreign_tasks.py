@@ -1,4 +1,4 @@
-"""The worker of another service: `celery -A tests.system.tasks_of_others worker -Q foreign`."""
+"""The worker of another service: `celery -A tests.system.foreign_tasks worker -Q foreign`."""
 
 import os
 from pathlib import Path
