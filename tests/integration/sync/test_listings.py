@@ -96,6 +96,22 @@ def test_full_and_incremental_runs_store_what_spotify_lists(make_context: Callab
 
 
 @pytest.mark.usefixtures("_small_pages")
+def test_removes_an_album_although_another_one_keeps_the_total(
+    context: Context, simulator: Server, account: Account
+) -> None:
+    grow(simulator, rows=6)
+    driver.full_sync(context, account)
+    library = simulator.world.first
+    before = len(library.albums)
+    last = simulator.world.catalogue.ids.of("album", library.albums[-1][1])
+    simulator.world.edit("unsave_album", album=last)
+    simulator.world.edit("save_album", rng=Random(9))
+    assert len(library.albums) == before
+    assert incremental(context, account, simulator)["/v1/me/albums"] > 1
+    right(context, account, simulator)
+
+
+@pytest.mark.usefixtures("_small_pages")
 def test_reads_the_whole_list_once_a_day(context: Context, simulator: Server, account: Account, store: Store) -> None:
     grow(simulator)
     driver.full_sync(context, account)
