@@ -35,7 +35,7 @@ def assert_equal(found: Tables, wanted: Tables) -> None:
 
 
 def tables(connection: Connection, account: Account, *, closed: bool = False) -> Tables:
-    """`closed` includes contents that this account can't read any more, or that only another one can read."""
+    """`closed` includes contents that this account can no longer read, or that only another one can read."""
     mine = "(SELECT id FROM accounts WHERE spotify_user_id = :account)"
     read = "true" if closed else READ
     met = _met(mine, read)

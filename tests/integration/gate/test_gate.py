@@ -57,9 +57,9 @@ def test_a_quota_blocks_only_its_family(gate: Gate, header: str, quota: bool) ->
 
 
 def test_a_cooldown_is_extended_and_never_shortened(gate: Gate, store: Store) -> None:
-    for header, stands in (("20", 20), ("50", 50), ("5", 50), ("55", 55)):
+    for header, expected in (("20", 20), ("50", 50), ("5", 50), ("55", 55)):
         gate.record_429("library", header, quota=False)
-        assert abs(seconds(store, "*") - stands) <= 2
+        assert abs(seconds(store, "*") - expected) <= 2
     assert store.one("SELECT retry_after FROM rate_limits") == 55
 
 

@@ -122,13 +122,13 @@ def check_events(mishaps: list[str], context: Context, account: Account, simulat
 
 
 def assert_in_order(listed: list[dict[str, Any]]) -> None:
-    story = [each["kind"] for each in listed]
-    assert (story[0], story.count("begun")) == ("begun", 1)
-    assert (story[-1], story.count("success")) == ("success", 1)
-    for this, then in pairwise(story):
+    kinds_in_order = [each["kind"] for each in listed]
+    assert (kinds_in_order[0], kinds_in_order.count("begun")) == ("begun", 1)
+    assert (kinds_in_order[-1], kinds_in_order.count("success")) == ("success", 1)
+    for this, then in pairwise(kinds_in_order):
         assert this not in OVER or then == "resumed"
         assert this != "parked" or then in {"woken", "cancelled"}
-    assert story.count("resumed") == sum(story.count(end) for end in OVER) - 1
+    assert kinds_in_order.count("resumed") == sum(kinds_in_order.count(end) for end in OVER) - 1
     batches = [(each["phase"], each["seq"]) for each in listed if each["kind"] == "batch"]
     phases = [(phase, [seq for _, seq in group]) for phase, group in groupby(batches, lambda each: each[0])]
     assert [phase for phase, _ in phases] == list(PHASES), "each event once and in order"

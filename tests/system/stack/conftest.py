@@ -49,6 +49,6 @@ def _started(place: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.fixture
 def start(place: Path) -> Iterator[Start]:
-    """Start `program.py`, a small `spotisync up`, in a process of its own."""
+    """Start `program.py`, a small `spotisync up`, in a separate process."""
     with ExitStack() as stack:
         yield lambda *arguments: stack.enter_context(_started(place, *arguments))
