@@ -1,6 +1,7 @@
 """Real servers for the tests: one Postgres and one Valkey per test process, one database per test."""
 
 import itertools
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -31,6 +32,16 @@ hypothesis_settings.load_profile("spotisync")
 SECRET_KEY = "c3BvdGlzeW5jLXRlc3RzLW9ubHktMzItYnl0ZXMtISE="
 # Tests check that data survives the end of a process, not the loss of the machine.
 QUICK = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: the system tests mostly wait for the processes that they have started."""
+    return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with what takes longest, so that no process is left with it at the end."""
+    items.sort(key=lambda item: (item.path.name != "test_demo.py", "system" not in item.path.parts))
 
 
 @pytest.fixture(scope="session")
