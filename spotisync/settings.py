@@ -25,6 +25,7 @@ from spotisync.errors import Misconfigured
 
 # The path of a Unix socket is at most 107 bytes on Linux and 103 on macOS; `/.s.PGSQL.5432.lock` takes 19.
 MAX_SOCKET_DIR_BYTES = 80
+GENERATE_KEY = "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
 
 
 def default_data_dir() -> Path:
@@ -237,8 +238,7 @@ class Settings(BaseSettings):
         if not self.embedded_postgres:
             raise Misconfigured(
                 "SPOTISYNC_SECRET_KEY is not set. With SPOTISYNC_DATABASE_URL set, it is required to encrypt refresh "
-                "tokens. Generate a key: python -c "
-                "'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
+                f"tokens. Generate a key: {GENERATE_KEY}"
             )
         return [_read_or_generate_key(self.data_dir / "secret.key")]
 

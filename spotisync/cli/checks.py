@@ -18,7 +18,7 @@ from spotisync.core import hints, oauth
 from spotisync.core.durations import format_duration
 from spotisync.core.oauth import LOGIN
 from spotisync.errors import Fatal, Misconfigured, NeedsLogin, Refused, SpotisyncError, Transient, Unavailable, Wait
-from spotisync.settings import Settings
+from spotisync.settings import GENERATE_KEY, Settings
 from spotisync.status.messages import SWEEPS, WaitState, describe_cooldown
 from spotisync.store import accounts, apps, heartbeats, migrate
 from spotisync.store.accounts import Account, StoredTokens, TokenVault
@@ -95,7 +95,9 @@ def check_secret_key(settings: Settings) -> Finding:
         TokenVault(keys)
     except (Misconfigured, OSError) as error:
         message, _, cure = str(error).partition(". ")
-        return Finding("secret key", "failed", message, cure or "set Fernet keys, separated by commas")
+        return Finding(
+            "secret key", "failed", message, cure or f"set SPOTISYNC_SECRET_KEY to the output of: {GENERATE_KEY}"
+        )
     return Finding("secret key", "ok", f"valid, {len(keys)} keys" if len(keys) > 1 else "valid")
 
 
