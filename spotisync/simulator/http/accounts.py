@@ -15,7 +15,7 @@ COOKIE = "simulated_user"
 CANCEL = "nobody"  # the value of `as` that cancels the login
 
 
-class AccountsService:
+class AccountsApi:
     def __init__(self, world: World, settings: SimulatorSettings, logins: Logins) -> None:
         self._world, self._settings, self._logins = world, settings, logins
 

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from spotisync.simulator.http import routes
-from spotisync.simulator.http.accounts import AccountsService
+from spotisync.simulator.http.accounts import AccountsApi
 from spotisync.simulator.http.api import Api
 from spotisync.simulator.http.faults import Fault, Faults
 from spotisync.simulator.http.logins import Logins
@@ -33,7 +33,7 @@ class App:
         self.request_log, self.held_requests = RequestLog(log), HeldRequests()
         self.api = Api(world, settings, self.logins)
         self.url = ""
-        self._accounts = AccountsService(world, settings, self.logins)
+        self._accounts = AccountsApi(world, settings, self.logins)
         self._jitter = Random(world.seed)
 
     def set_url(self, url: str) -> None:
