@@ -66,8 +66,10 @@ def test_a_day_long_429_parks_the_run_and_frees_the_worker(deploy: Deploy) -> No
     assert 86_000 < row.left <= 86_400
     inspect = deployment.foreign.control.inspect(timeout=60, limit=1)  # there is one worker
     # A sweep may be running, or the batch that parked the run has not ended yet.
-    wait_until(lambda: not any(inspect.active().values()), "the worker to be idle")
-    assert all(not tasks for tasks in inspect.scheduled().values()), "no message has a countdown of a day"
+    wait_until(lambda: (active := inspect.active()) and not any(active.values()), "the worker to be idle")
+    scheduled = inspect.scheduled()
+    assert scheduled
+    assert not any(scheduled.values()), "no message has a countdown of a day"
     control.reset_log()
     for program in list(deployment.programs):
         program.end()
