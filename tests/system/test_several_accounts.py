@@ -43,7 +43,8 @@ def test_looks_up_no_id_twice_although_one_account_has_to_wait(deploy: Deploy) -
     results = [send(deployment, second)]
     wait_until(control.held_requests, "the held look-up")
     results.insert(0, send(deployment, first))
-    wait_until(lambda: "other runs are looking up the artists" in deployment.logs(), "one run to wait for the other")
+    waits = "SELECT 1 FROM run_events WHERE kind = 'wait' AND family IS NULL"
+    wait_until(lambda: deployment.sql(waits), "one run to wait for the other")
     assert control.release() == 1
     for result, name in zip(results, NAMES, strict=True):
         summary = result.get(timeout=60)
