@@ -86,10 +86,10 @@ def _answer_all(context: Context) -> None:
             _answer_one(context, waiter)
         except Exception as error:  # a foreign message or the result backend may raise anything; other callers wait
             log.warning("caller %s could not be answered; a later sweep tries again", waiter.task_id, exc_info=error)
-            callers.postpone_waiter(context, waiter)
+            callers.postpone_waiter(context, waiter.task_id)
             failures += 1
         else:
-            callers.mark_answered(context, waiter)
+            callers.mark_answered(context, waiter.task_id)
 
 
 def _answer_one(context: Context, waiter: Waiter) -> None:

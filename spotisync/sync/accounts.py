@@ -10,7 +10,7 @@ from spotisync.spotify import LoginAttempt, TokenGrant
 from spotisync.spotify.http import Throttled, Unauthorised
 from spotisync.store import accounts, runs, waiters
 from spotisync.store.database import Connection
-from spotisync.sync.context import Context
+from spotisync.sync.context import Context, in_transaction
 from spotisync.sync.tokens import access_token
 
 Profile = dict[str, Any]
@@ -137,9 +137,7 @@ def _cancel_all(connection: Connection, account: accounts.Account, why: str) -> 
         runs.end(connection, sync_id, "cancelled", error=why)
 
 
-def list_accounts(context: Context) -> list[accounts.Account]:
-    with context.database.begin() as connection:
-        return accounts.list_accounts(connection)
+list_accounts = in_transaction(accounts.list_accounts)
 
 
 def check_spotify_answers(context: Context, account: accounts.Account) -> None:

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from spotisync.store import waiters
+from spotisync.store.database import Connection
 from spotisync.store.waiters import Waiter
-from spotisync.sync.context import Context
+from spotisync.sync.context import in_transaction
 
 
 @dataclass(frozen=True)
@@ -16,48 +17,22 @@ class Caller:
     envelope: dict[str, Any]
 
 
-def is_known_waiter(context: Context, task_id: str) -> bool:
-    with context.database.begin() as connection:
-        return waiters.is_known(connection, task_id)
+is_known_waiter = in_transaction(waiters.is_known)
+list_waiting_task_ids = in_transaction(waiters.list_task_ids)
+postpone_waiter = in_transaction(waiters.postpone)
+mark_answered = in_transaction(waiters.mark_answered)
+record_result_loss = in_transaction(waiters.record_loss)
+claim_lost_results = in_transaction(waiters.claim_lost_results)
+mark_restored = in_transaction(waiters.mark_restored)
 
 
-def list_waiting_task_ids(context: Context, sync_id: int) -> list[str]:
-    with context.database.begin() as connection:
-        return waiters.list_task_ids(connection, sync_id)
+@in_transaction
+def claim_waiter(connection: Connection) -> Waiter | None:
+    return next(iter(waiters.claim_unanswered(connection, 1)), None)
 
 
-def claim_waiter(context: Context) -> Waiter | None:
-    with context.database.begin() as connection:
-        return next(iter(waiters.claim_unanswered(connection, 1)), None)
-
-
-def postpone_waiter(context: Context, waiter: Waiter) -> None:
-    with context.database.begin() as connection:
-        waiters.postpone(connection, waiter.task_id)
-
-
-def mark_answered(context: Context, waiter: Waiter) -> None:
-    with context.database.begin() as connection:
-        waiters.mark_answered(connection, waiter.task_id)
-
-
-def record_result_loss(context: Context, seconds: float) -> None:
-    with context.database.begin() as connection:
-        waiters.record_loss(connection, seconds)
-
-
-def claim_lost_results(context: Context) -> list[Waiter]:
-    with context.database.begin() as connection:
-        return waiters.claim_lost_results(connection)
-
-
-def mark_restored(context: Context, waiter: Waiter) -> None:
-    with context.database.begin() as connection:
-        waiters.mark_restored(connection, waiter)
-
-
-def claim_for_renewal(context: Context) -> list[tuple[str, dict[str, Any]]]:
+@in_transaction
+def claim_for_renewal(connection: Connection) -> list[tuple[str, dict[str, Any]]]:
     """Waiters whose keys in the result backend are due for renewal (once an hour). Deletes old answered ones."""
-    with context.database.begin() as connection:
-        waiters.delete_old(connection)
-        return waiters.claim_for_renewal(connection)
+    waiters.delete_old(connection)
+    return waiters.claim_for_renewal(connection)

@@ -3,15 +3,19 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Self
+from functools import wraps
+from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from spotisync.gate import Gate, Pace
 from spotisync.gate.pace import redis_url
 from spotisync.settings import Settings
 from spotisync.spotify import AccountsClient, SpotifyClient
 from spotisync.store.accounts import TokenVault
-from spotisync.store.database import Database
+from spotisync.store.database import Connection, Database
 from spotisync.sync.calls import CallRecorder
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -47,3 +51,14 @@ class Context:
     def close(self) -> None:
         self.threads.shutdown(wait=False, cancel_futures=True)
         self.database.close()
+
+
+def in_transaction(work: Callable[Concatenate[Connection, P], T]) -> Callable[Concatenate[Context, P], T]:
+    """Adapt a function of `store`: it takes the context instead of a connection and has a transaction of its own."""
+
+    @wraps(work)
+    def run(context: Context, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with context.database.begin() as connection:
+            return work(connection, *args, **kwargs)
+
+    return run

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from spotisync.store import notifications
 from spotisync.store.database import Connection
-from spotisync.store.notifications import Condition, Notification
-from spotisync.sync.context import Context
+from spotisync.store.notifications import Condition
+from spotisync.sync.context import Context, in_transaction
 
 # A due batch normally reaches a worker in milliseconds, and a sweep looks for due batches every few seconds.
 STUCK_SECONDS = 900
@@ -24,16 +24,6 @@ def record_new(context: Context, describe: Describe) -> None:
             notifications.add(connection, condition, *describe(connection, condition))
 
 
-def claim_due(context: Context) -> Notification | None:
-    with context.database.begin() as connection:
-        return notifications.claim_due(connection)
-
-
-def mark_delivered_to(context: Context, notification: Notification, digest: str) -> None:
-    with context.database.begin() as connection:
-        notifications.mark_delivered_to(connection, notification, digest)
-
-
-def mark_delivered(context: Context, notification: Notification) -> None:
-    with context.database.begin() as connection:
-        notifications.mark_delivered(connection, notification)
+claim_due = in_transaction(notifications.claim_due)
+mark_delivered_to = in_transaction(notifications.mark_delivered_to)
+mark_delivered = in_transaction(notifications.mark_delivered)

@@ -9,7 +9,7 @@ from spotisync.store import accounts, calls_saved, counters, heartbeats, history
 from spotisync.store.database import Connection
 from spotisync.store.runs import Run
 from spotisync.sync.callers import Caller
-from spotisync.sync.context import Context
+from spotisync.sync.context import Context, in_transaction
 from spotisync.sync.tokens import REMEDY
 
 SyncType = Literal["full", "incremental"]
@@ -105,11 +105,6 @@ def resume(context: Context, sync_id: int, caller: Caller | None = None) -> Trig
         return Triggered(require_run(connection, sync_id), created=not unfinished)
 
 
-def get_run(context: Context, sync_id: int) -> Run | None:
-    with context.database.begin() as connection:
-        return runs.get(connection, sync_id)
-
-
 def finish(context: Context, sync_id: int) -> bool:
     """End the run with success after its last phase. False if it is in another phase or over already."""
     with context.database.begin() as connection:
@@ -141,12 +136,7 @@ def trim(context: Context) -> int:
         return history.trim(connection, context.settings.retention_days) if history.claim_hourly_trim(connection) else 0
 
 
-def _take_due(context: Context, account_id: int, client_id: str) -> Run | None:
-    with context.database.begin() as connection:
-        return runs.take_due(connection, account_id, client_id)
-
-
-def publish_later(context: Context, sync_id: int) -> None:
-    """Leave the next batch to the next sweep, since the broker did not accept it."""
-    with context.database.begin() as connection:
-        runs.set_due_now(connection, sync_id)
+get_run = in_transaction(runs.get)
+_take_due = in_transaction(runs.take_due)
+# Leaves the next batch to the next sweep, for when the broker does not accept it.
+publish_later = in_transaction(runs.set_due_now)

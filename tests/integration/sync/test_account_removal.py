@@ -75,7 +75,7 @@ def test_removing_an_account_keeps_only_unanswered_callers(context: Context, acc
     waiter = callers.claim_waiter(context)
     assert waiter
     assert (waiter.task_id, waiter.status, waiter.last_error) == ("one", "cancelled", "the account was removed")
-    callers.mark_answered(context, waiter)
+    callers.mark_answered(context, waiter.task_id)
     assert store.sql("SELECT 1 FROM waiters") == []
     # Messages that were in flight, in any order.
     for phase in ("tracks", "artists", "albums", "playlists"):
