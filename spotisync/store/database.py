@@ -130,9 +130,11 @@ def get_server_time(connection: Connection) -> datetime:
 def split_password(url: str) -> tuple[str, str | None]:
     """Split a URL for libpq's programs: the address without its driver, and the password."""
     parsed = make_url(url)
-    password = None if parsed.password is None else str(parsed.password)
-    address = parsed.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
-    return address.replace("+", "%20"), password  # libpq does not decode + as a space
+    password = parsed.password or parsed.query.get("password")
+    # `URL.set` ignores a None, and the address is visible in the process list.
+    address = parsed.set(drivername="postgresql").difference_update_query(["password"])._replace(password=None)
+    rendered = address.render_as_string(hide_password=False)
+    return rendered.replace("+", "%20"), str(password) if password else None  # libpq does not decode + as a space
 
 
 def is_unavailable(error: DBAPIError) -> bool:
