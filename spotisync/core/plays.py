@@ -1,34 +1,58 @@
 """Plays: which reports are of one play, and where plays may be missing.
 
-`played_at` is the end of a play, in recently played and in the privacy export. Spotify reports a play several times,
-with times that differ by seconds. Two plays of one track are told apart by their duration: the second ends at least its
-own length after the first.
+`played_at` is the end of a play in the privacy export, and usually in recently played, which sometimes reports the
+start instead (web-api#1083, #613). Spotify reports a play several times, with times that differ by seconds. Two plays
+of one track are told apart by their duration: the second ends at least its own length after the first.
 """
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
+from spotisync.core.pairing import pair_up
 from spotisync.core.rows import CatalogueRows
 
+Key = tuple[str, datetime]
 Source = Literal["recent", "import"]
 
 REMEMBERED = 50  # recently played goes no further back
 # Recently played omits plays that were shorter. Reports that are further apart are two plays.
 WINDOW = timedelta(seconds=30)
 PRECISION = timedelta(seconds=1)  # of the times in an export
+MINUTE = timedelta(minutes=1)
+WIDEST = MINUTE + WINDOW  # reports of one play are never further apart
+LONGEST = timedelta(days=1)  # longer plays are not compared by their start
 
 
 @dataclass(frozen=True)
 class Play:
+    """A report of a play, or a stored play. `to_minute`: a report whose time is cut to the minute."""
+
     track_id: str
     played_at: datetime
     source: Source
     ms_played: int | None = None
     context_uri: str | None = None
+    to_minute: bool = False
+
+    @property
+    def started_at(self) -> datetime:
+        """When the play started, if it was never paused. Unknown without its length: then its time."""
+        return self.played_at - min(timedelta(milliseconds=self.ms_played or 0), LONGEST)
+
+    @property
+    def latest_end(self) -> datetime:
+        return self.played_at + MINUTE if self.to_minute else self.played_at
+
+    @property
+    def compared_times(self) -> tuple[datetime, datetime]:
+        """The interval in which another row of this play can be."""
+        if self.ms_played is None:
+            return self.played_at - WIDEST, self.played_at + LONGEST
+        return self.started_at - WIDEST, self.played_at + WIDEST
 
     @property
     def min_listened(self) -> timedelta:
@@ -55,10 +79,15 @@ class PlayGap:
 
 @dataclass(frozen=True)
 class MergedPlays:
-    """Merged reports: new plays, stored plays with fields filled in, and the number of reports of stored plays."""
+    """Merged reports.
+
+    `added`: new plays. `filled`: stored plays with fields filled in or a better time. `replaced`: stored rows whose
+    play is now at another time. `known`: the number of reports of stored plays.
+    """
 
     added: list[Play]
     filled: list[Play]
+    replaced: list[Play]
     known: int
 
     @property
@@ -67,42 +96,187 @@ class MergedPlays:
 
 
 def is_same_play(one: Play, other: Play) -> bool:
-    """Whether two reports of a track are of one play."""
+    """Whether two reports of a track are of one play, if both say when it ended."""
     first, last = sorted((one, other), key=_time)
     apart = last.played_at - first.played_at
     if not apart:
         return True
+    if one.to_minute or other.to_minute:
+        return _is_same_minute(*((one, other) if one.to_minute else (other, one)))
     if one.source != other.source and min(one.min_listened, other.min_listened) < WINDOW:
         return False  # recently played would have omitted it
     shortest = last.min_listened - PRECISION if one.source == other.source == "import" else last.min_listened
     return apart < min(WINDOW, shortest)
 
 
+def is_same_start(recent: Play, imported: Play) -> bool:
+    """Whether a report of recently played has the time at which an imported play started."""
+    if recent.ms_played is not None or imported.ms_played is None or imported.min_listened < WINDOW:
+        return False
+    apart = recent.played_at - imported.started_at
+    return -WINDOW <= apart <= imported.latest_end - imported.played_at + WINDOW
+
+
+def _is_same_minute(minute: Play, other: Play) -> bool:
+    """Compare with a report whose time is cut to the minute."""
+    if other.to_minute:
+        return False  # another minute
+    if other.ms_played is None:
+        return minute.min_listened >= WINDOW and -WINDOW < other.played_at - minute.played_at < MINUTE + WINDOW
+    tolerance = WINDOW if other.source == "recent" else timedelta()
+    apart = other.played_at - minute.played_at
+    return minute.ms_played == other.ms_played and -tolerance <= apart < MINUTE + tolerance
+
+
+def _is_cut_to_minute(stored: Play, report: Play) -> bool:
+    """Whether the stored play came with the account data, and the report with the extended streaming history."""
+    apart = report.played_at - stored.played_at
+    whole = stored.played_at.second == stored.played_at.microsecond == 0
+    return whole and stored.source == "import" and stored.ms_played == report.ms_played and timedelta() < apart < MINUTE
+
+
 def merge_reports(known: Iterable[Play], reports: Iterable[Play]) -> MergedPlays:
-    """Merge reports with the stored plays near them. A play keeps its time; a report fills in its missing fields."""
-    plays: defaultdict[str, list[Play]] = defaultdict(list)  # each list in order of time
-    stored = set()
-    for play in sorted(known, key=_time):
-        plays[play.track_id].append(play)
-        stored.add(_key(play))
-    changed: dict[tuple[str, datetime], Play] = {}
-    matched = 0
-    for report in sorted(reports, key=_time):
-        match = _match(plays[report.track_id], report)
-        matched += match is not None and _key(match) in stored
-        play = _fill_in(match, report) if match else report
-        if play == match:
-            continue
-        if match:
-            plays[play.track_id].remove(match)
-        insort(plays[play.track_id], play, key=_time)
-        changed[_key(play)] = play
-    added = [play for key, play in changed.items() if key not in stored]
-    filled = [play for key, play in changed.items() if key in stored]
-    return MergedPlays(added, filled, matched)
+    """Merge reports of one source with the stored plays near them.
+
+    A play keeps its time, unless that was its start; a report fills in its missing fields.
+    """
+    stored, reported = _by_track(known), _by_track(reports)
+    done = MergedPlays([], [], [], 0)
+    for track_id, new in reported.items():
+        done = _add(done, _merge_track(stored[track_id], _merge_repeated(new)))
+    return done
 
 
-def _key(play: Play) -> tuple[str, datetime]:
+def _by_track(plays: Iterable[Play]) -> defaultdict[str, list[Play]]:
+    found: defaultdict[str, list[Play]] = defaultdict(list)
+    for play in sorted(plays, key=_time):
+        found[play.track_id].append(play)
+    return found
+
+
+def _add(one: MergedPlays, other: MergedPlays) -> MergedPlays:
+    one.added.extend(other.added)
+    one.filled.extend(other.filled)
+    one.replaced.extend(other.replaced)
+    return replace(one, known=one.known + other.known)
+
+
+def _merge_repeated(reports: list[Play]) -> list[Play]:
+    """Merge reports of one track with each other."""
+    plays: list[Play] = []
+    for report in reports:
+        same = [
+            play for play in _between(plays, report.played_at - WINDOW, report.played_at) if is_same_play(play, report)
+        ]
+        if same:
+            nearest = max(same, key=_time)
+            plays[plays.index(nearest)] = _fill_in(nearest, report)
+        else:
+            plays.append(report)
+    return plays
+
+
+def _merge_track(stored: list[Play], reports: list[Play]) -> MergedPlays:
+    """Pair reports with stored plays that an import described, and then imported plays with unexplained reports."""
+    imported = [play for play in stored if play.ms_played is not None]
+    recent = [play for play in stored if play.ms_played is None]
+    is_import = bool(reports) and reports[0].source == "import"
+    first = _pair(reports, imported if is_import else stored)
+    may_follow = [
+        report if is_import and _may_be_recent(report, first.get(number)) else None
+        for number, report in enumerate(reports)
+    ]
+    second = _pair(may_follow, recent) if is_import else {}
+    outcome = _Outcome({_key(play) for play in stored})
+    for number, report in enumerate(reports):
+        outcome.add(report, first.get(number), second.get(number))
+    return outcome.merged()
+
+
+def _may_be_recent(report: Play, stored: Play | None) -> bool:
+    """Whether a report of recently played may be stored beside this import: not if an import described it before."""
+    return stored is None or (stored.min_listened < WINDOW <= report.min_listened)
+
+
+def _pair(reports: Sequence[Play | None], plays: list[Play]) -> dict[int, Play]:
+    """Pair each report with at most one play: by the end if possible, otherwise by the start."""
+    candidates = _Candidates(plays)
+    ends = [candidates.by_end(report) if report else [] for report in reports]
+    others = [candidates.by_start(report) if report else [] for report in reports]
+    either = [[*end, *(play for play in start if play not in end)] for end, start in zip(ends, others, strict=True)]
+    exact = [
+        [play for play in end if report and plays[play].played_at == report.played_at]
+        for report, end in zip(reports, ends, strict=True)
+    ]
+    return {number: plays[play] for number, play in pair_up([exact, ends, either]).items()}
+
+
+class _Candidates:
+    """Finds plays of one track near a time by bisection, since some people play one track all night, every night."""
+
+    def __init__(self, plays: list[Play]) -> None:
+        self._plays = plays
+        self._number = {_key(play): number for number, play in enumerate(plays)}
+        self._by_start = sorted((play for play in plays if play.ms_played is not None), key=_start)
+
+    def by_end(self, report: Play) -> list[int]:
+        near = _between(self._plays, report.played_at - WIDEST, report.played_at + WIDEST)
+        same = [play for play in near if is_same_play(play, report) or _is_cut_to_minute(play, report)]
+        return self._numbers(same, lambda play: play.played_at - report.played_at)
+
+    def by_start(self, report: Play) -> list[int]:
+        if report.ms_played is None:
+            near = _between(self._by_start, report.played_at - WIDEST, report.played_at + WIDEST, key=_start)
+            same = [play for play in near if is_same_start(report, play)]
+            return self._numbers(same, lambda play: play.started_at - report.played_at)
+        near = _between(self._plays, report.started_at - WIDEST, report.started_at + WIDEST)
+        same = [play for play in near if is_same_start(play, report)]
+        return self._numbers(same, lambda play: play.played_at - report.started_at)
+
+    def _numbers(self, plays: list[Play], apart: Callable[[Play], timedelta]) -> list[int]:
+        return [self._number[_key(play)] for play in sorted(plays, key=lambda play: abs(apart(play)))]
+
+
+class _Outcome:
+    """Collects the rows of one track."""
+
+    def __init__(self, stored: set[Key]) -> None:
+        self._stored = stored
+        self._added: list[Play] = []
+        self._filled: list[Play] = []
+        self._replaced: list[Play] = []
+        self._known = 0
+
+    def add(self, report: Play, imported: Play | None, recent: Play | None) -> None:
+        """`imported`, `recent`: the stored rows of this play."""
+        before = [row for row in (imported, recent) if row]
+        play = replace(_merge(report, imported, recent), to_minute=False)
+        self._known += bool(before)
+        if not before:
+            self._added.append(play)
+        elif play not in before:
+            self._filled.append(play)
+        self._replaced += [row for row in before if _key(row) != _key(play)]
+
+    def merged(self) -> MergedPlays:
+        return MergedPlays(self._added, self._filled, self._replaced, self._known)
+
+
+def _merge(report: Play, imported: Play | None, recent: Play | None) -> Play:
+    if recent and not imported and is_same_play(recent, report) and not _may_be_start(recent, report):
+        return _fill_in(recent, report)
+    play = _fill_in(imported, report) if imported else report
+    if imported and _is_cut_to_minute(imported, report):
+        play = replace(play, played_at=report.played_at)
+    return _fill_in(play, recent) if recent else play
+
+
+def _may_be_start(recent: Play, report: Play) -> bool:
+    """With times to the minute, a report can be at the start of a short track as well as at its end."""
+    return report.to_minute and is_same_start(recent, report)
+
+
+def _key(play: Play) -> Key:
     return play.track_id, play.played_at
 
 
@@ -110,20 +284,18 @@ def _time(play: Play) -> datetime:
     return play.played_at
 
 
-def _match(plays: list[Play], report: Play) -> Play | None:
-    """Bisects, since some people play one track all night, every night."""
-    first = bisect_left(plays, report.played_at - WINDOW, key=_time)
-    last = bisect_right(plays, report.played_at + WINDOW, key=_time)
-    same = [play for play in plays[first:last] if is_same_play(play, report)]
-    return min(same, key=lambda play: abs(play.played_at - report.played_at), default=None)
+def _start(play: Play) -> datetime:
+    return play.started_at
+
+
+def _between(plays: list[Play], first: datetime, last: datetime, key: Callable[[Play], datetime] = _time) -> list[Play]:
+    return plays[bisect_left(plays, first, key=key) : bisect_right(plays, last, key=key)]
 
 
 def _fill_in(play: Play, report: Play) -> Play:
-    return replace(
-        play,
-        ms_played=report.ms_played if play.ms_played is None else play.ms_played,
-        context_uri=play.context_uri or report.context_uri,
-    )
+    """Of two lengths the longer one counts: exports have rows of one play with several, 0 among them (maloja#104)."""
+    lengths = [ms for ms in (play.ms_played, report.ms_played) if ms is not None]
+    return replace(play, ms_played=max(lengths, default=None), context_uri=play.context_uri or report.context_uri)
 
 
 def find_gap(page: RecentPage, newest_known: datetime | None, merged: MergedPlays) -> PlayGap | None:

@@ -1,14 +1,16 @@
 """Plays of an account, the claim on reading them, and gaps between reads."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from unicodedata import normalize
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from spotisync.core.plays import WINDOW, Play, PlayGap
+from spotisync.core.plays import MergedPlays, Play, PlayGap
 from spotisync.core.rows import TrackRow
 from spotisync.store import schema
 from spotisync.store.bulk import dumps, recordset, upsert
@@ -84,23 +86,57 @@ def find_newest_play(connection: Connection, account_id: int) -> datetime | None
 
 
 def find_similar(connection: Connection, account_id: int, reported: Iterable[Play]) -> list[Play]:
-    """Find stored plays that these reports may duplicate."""
-    rows = [{"played_at": play.played_at, "track_id": play.track_id} for play in reported]
+    """Find stored plays that these reports may duplicate.
+
+    OFFSET keeps Postgres from a hash join on the track, which is slow for a track that was played every night.
+    """
+    rows = []
+    for play in reported:
+        first, last = play.compared_times
+        rows.append({"track_id": play.track_id, "first": first, "last": last})
     found = connection.execute(
         text(
-            f"""SELECT DISTINCT h.track_id, h.played_at, h.source, h.ms_played, h.context_uri
-            FROM {recordset(schema.play_history, ("played_at", "track_id"))},
-                CAST(:tolerance AS interval) AS tolerance, play_history h
-            WHERE h.account_id = :account_id AND h.track_id = r.track_id
-                AND h.played_at BETWEEN r.played_at - tolerance AND r.played_at + tolerance"""
+            """SELECT DISTINCT h.track_id, h.played_at, h.source, h.ms_played, h.context_uri
+            FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(track_id text, first timestamptz, last timestamptz)
+                CROSS JOIN LATERAL (
+                    SELECT * FROM play_history h WHERE h.account_id = :account_id
+                        AND h.played_at BETWEEN r.first AND r.last AND h.track_id = r.track_id OFFSET 0
+                ) AS h"""
         ),
-        {"rows": dumps(rows), "account_id": account_id, "tolerance": WINDOW},
+        {"rows": dumps(rows), "account_id": account_id},
     )
     return [Play(**row) for row in found.mappings()]
 
 
-def upsert_plays(connection: Connection, account_id: int, plays: Sequence[Play]) -> None:
-    upsert(connection, schema.play_history, [{"account_id": account_id, **vars(play)} for play in plays])
+def save_plays(connection: Connection, account_id: int, merged: MergedPlays) -> None:
+    """Store new and changed plays. A play whose time changed replaces its row, since the time is part of the key."""
+    if merged.replaced:
+        _delete_plays(connection, account_id, merged.replaced)
+    rows = [
+        {
+            "account_id": account_id,
+            "played_at": play.played_at,
+            "track_id": play.track_id,
+            "source": play.source,
+            "ms_played": play.ms_played,
+            "context_uri": play.context_uri,
+        }
+        for play in merged.rows
+    ]
+    upsert(connection, schema.play_history, rows)
+
+
+def _delete_plays(connection: Connection, account_id: int, plays: Sequence[Play]) -> None:
+    connection.execute(
+        text(
+            f"""DELETE FROM play_history h USING {recordset(schema.play_history, ("played_at", "track_id"))}
+            WHERE h.account_id = :account_id AND h.track_id = r.track_id AND h.played_at = r.played_at"""
+        ),
+        {
+            "rows": dumps([{"played_at": play.played_at, "track_id": play.track_id} for play in plays]),
+            "account_id": account_id,
+        },
+    )
 
 
 def filter_new_tracks(connection: Connection, tracks: Iterable[TrackRow]) -> list[TrackRow]:
@@ -109,6 +145,33 @@ def filter_new_tracks(connection: Connection, tracks: Iterable[TrackRow]) -> lis
     found = connection.execute(text("SELECT id FROM tracks WHERE id = ANY(:ids)"), {"ids": list(by_id)})
     known = set(found.scalars())
     return [track for id_, track in by_id.items() if id_ not in known]
+
+
+def find_tracks_by_names(connection: Connection, names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Find the tracks with these names and artists, ignoring case. An artist is the first of a track, if possible.
+
+    Names that several tracks have are left out.
+    """
+    found = connection.execute(
+        text(
+            """SELECT r.track, r.artist, t.id, t.name AS track_name, a.name AS artist_name, ta.position
+            FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(track text, artist text)
+                JOIN tracks t ON t.search = plain(r.track)
+                JOIN track_artists ta ON ta.track_id = t.id
+                JOIN artists a ON a.id = ta.artist_id AND a.search = plain(r.artist)"""
+        ),
+        {"rows": dumps([{"track": track, "artist": artist} for track, artist in names])},
+    )
+    first, other = defaultdict[tuple[str, str], set[str]](set), defaultdict[tuple[str, str], set[str]](set)
+    for row in found:
+        if _fold((row.track, row.artist)) == _fold((row.track_name, row.artist_name)):  # `search` has no accents either
+            (other if row.position else first)[row.track, row.artist].add(row.id)
+    candidates = other | first
+    return {names: next(iter(ids)) for names, ids in candidates.items() if len(ids) == 1}
+
+
+def _fold(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(normalize("NFC", name).casefold().strip() for name in names)
 
 
 # ---- gaps -----------------------------------------------------------------------------------------------------------

@@ -83,7 +83,7 @@ def _store(connection: Connection, account_id: int, imported: list[ImportedPlay]
     for track in stored.filter_new_tracks(connection, (each.track for each in imported)):
         rows.add_track(track)
     catalogue.save_rows(connection, rows)
-    stored.upsert_plays(connection, account_id, merged.rows)
+    stored.save_plays(connection, account_id, merged)
     return len(merged.added)
 
 

@@ -111,7 +111,7 @@ def _store(connection: Connection, account_id: int, token: UUID, page: RecentPag
     merged = plays.merge_reports(stored.find_similar(connection, account_id, page.plays), page.plays)
     gap = plays.find_gap(page, stored.find_newest_play(connection, account_id), merged)
     catalogue.save_rows(connection, page.catalogue)
-    stored.upsert_plays(connection, account_id, merged.rows)
+    stored.save_plays(connection, account_id, merged)
     if gap:
         stored.record_gap(connection, account_id, gap)
     stored.finish_read(connection, account_id, token, None)

@@ -11,7 +11,7 @@ from spotisync.simulator.http.faults import Fault
 from spotisync.simulator.http.request import Reply
 from spotisync.simulator.http.text import dumps
 
-WORLD_SETTINGS = ("clock_offset", "snapshot_lag", "play_shift")
+WORLD_SETTINGS = ("clock_offset", "snapshot_lag", "play_shift", "play_starts")
 
 
 class ControlApi:
@@ -80,7 +80,7 @@ class ControlApi:
         self._app.settings.change({name: value for name, value in body.items() if name not in WORLD_SETTINGS})
         for name in WORLD_SETTINGS:
             if name in body:
-                setattr(self._app.world, name, float(body[name]))
+                setattr(self._app.world, name, type(getattr(self._app.world, name))(body[name]))
         return self._settings()
 
     def _revoke(self, body: Mapping[str, Any]) -> dict[str, int]:

@@ -32,12 +32,17 @@ def size_of(tracks: int) -> Size:
     return Size(tracks, min(1_000, max(6, tracks // 75)), 230 if tracks < 5_000 else 1_200)
 
 
+def milliseconds_played(catalogue: Catalogue, play: PlayedTrack) -> int:
+    return catalogue.track(play.track).duration_ms if play.ms_played is None else play.ms_played
+
+
 class WorldState:
     """Libraries generated from a seed and a size.
 
     Hold `lock` while reading several related things: an in-process server works in a thread of its own. `clock_offset`
     is added to the time, in seconds. An edited playlist reports its new snapshot id after `snapshot_lag` seconds, and
     an intermediate one after half of them. `play_shift`: by how many seconds the reported time of a play may be off.
+    `play_starts`: recently played reports when a play started (web-api#613, #1083; multi-scrobbler#167, #709, #710).
     """
 
     def __init__(self, library: str | int = "small", *, seed: int = 1, accounts: int = 1, quirks: bool = True) -> None:
@@ -47,6 +52,7 @@ class WorldState:
         self.clock_offset = 0.0
         self.snapshot_lag = 0.0
         self.play_shift = 0.0
+        self.play_starts = False
         self._shifts = Random(f"{seed}:reports")
         self.catalogue = Catalogue(seed, max(first + width for first, width in regions), quirks=quirks)
         self.accounts: dict[str, Library] = {}
@@ -74,8 +80,10 @@ class WorldState:
         return time.time() + self.clock_offset
 
     def report(self, play: PlayedTrack) -> PlayedTrack:
-        """Return a play as Spotify reports it: with `play_shift`, at a slightly different time in each reply."""
-        if not self.play_shift:
-            return play
-        shift = self._shifts.uniform(-self.play_shift, self.play_shift)
-        return play._replace(played_at=play.played_at + int(shift * 1000))
+        """Return a play as Spotify reports it: with `play_shift` at a slightly different time in each reply."""
+        at = play.played_at
+        if self.play_starts:
+            at -= milliseconds_played(self.catalogue, play)
+        if self.play_shift:
+            at += int(self._shifts.uniform(-self.play_shift, self.play_shift) * 1000)
+        return play._replace(played_at=at)

@@ -9,16 +9,14 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 from spotisync.simulator.world.catalogue import Catalogue
 from spotisync.simulator.world.library import Library, PlayedTrack
+from spotisync.simulator.world.state import milliseconds_played
 from spotisync.simulator.world.times import iso
 
 FOLDER = "Spotify Extended Streaming History"
+ACCOUNT_FOLDER = "Spotify Account Data"
 OFFLINE_EVERY = 7  # one in this many plays was heard offline
 OFFLINE_DELAY = 5_000  # seconds until the device reports it
 Row = dict[str, Any]
-
-
-def milliseconds_played(catalogue: Catalogue, play: PlayedTrack) -> int:
-    return catalogue.track(play.track).duration_ms if play.ms_played is None else play.ms_played
 
 
 def archive(catalogue: Catalogue, library: Library, rows_per_file: int, *, shuffled: bool) -> bytes:
@@ -36,6 +34,29 @@ def archive(catalogue: Catalogue, library: Library, rows_per_file: int, *, shuff
             name = f"endsong_{number}" if shuffled else f"Streaming_History_Audio_{years}_{number}"
             file.writestr(f"{FOLDER}/{name}.json", json.dumps(part, indent=2))
     return buffer.getvalue()
+
+
+def account_data(catalogue: Catalogue, library: Library) -> bytes:
+    """Return the zip file of the account data, which Spotify sends first."""
+    rows = [_short_row(catalogue, play) for play in library.plays]
+    unknown = {"endTime": "2024-01-01 00:00", "artistName": "Nobody", "trackName": "Never saved", "msPlayed": 61_000}
+    podcast = {"endTime": "2024-01-01 00:00", "podcastName": "Every week", "episodeName": "Pod", "msPlayed": 600_000}
+    buffer = BytesIO()
+    with ZipFile(buffer, "w", ZIP_DEFLATED) as file:
+        file.writestr(f"{ACCOUNT_FOLDER}/Playlist1.json", '{"playlists": []}')
+        file.writestr(f"{ACCOUNT_FOLDER}/StreamingHistory_music_0.json", json.dumps([*rows, unknown], indent=2))
+        file.writestr(f"{ACCOUNT_FOLDER}/StreamingHistory_podcast_0.json", json.dumps([podcast], indent=2))
+    return buffer.getvalue()
+
+
+def _short_row(catalogue: Catalogue, play: PlayedTrack) -> Row:
+    track = catalogue.track(play.track)
+    return {
+        "endTime": iso(play.played_at // 1000)[:16].replace("T", " "),
+        "artistName": catalogue.artist(track.artists[0]).name,
+        "trackName": track.name,
+        "msPlayed": milliseconds_played(catalogue, play),
+    }
 
 
 def _rows(catalogue: Catalogue, library: Library) -> Iterator[Row]:

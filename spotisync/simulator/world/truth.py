@@ -7,8 +7,7 @@ from typing import Any
 from spotisync.simulator.world.catalogue import Album, Artist, Track
 from spotisync.simulator.world.library import Library, Playlist, PlaylistItem
 from spotisync.simulator.world.pictures import largest
-from spotisync.simulator.world.state import WorldState
-from spotisync.simulator.world.streaming_history import milliseconds_played
+from spotisync.simulator.world.state import WorldState, milliseconds_played
 from spotisync.simulator.world.times import iso, iso_ms, iso_or_none
 
 Document = dict[str, Any]

@@ -1,5 +1,6 @@
 """Paging, page limits, look-ups, cursors, and edits between two pages."""
 
+from datetime import datetime
 from itertools import pairwise
 
 import pytest
@@ -165,6 +166,15 @@ def test_plays_of_a_few_seconds_are_only_in_the_streaming_history(server: Server
         "track_id": short["track_id"],
         "ms_played": 30_000,
     }
+
+
+def test_reports_have_the_start_of_a_play_if_configured(server: Server, reader: Reader) -> None:
+    server.control.settings(play_starts=True)
+    started = reader.json("/me/player/recently-played", limit=1)["items"][0]["played_at"]
+    server.control.settings(play_starts=False)
+    ended = reader.json("/me/player/recently-played", limit=1)["items"][0]["played_at"]
+    listened = datetime.fromisoformat(ended) - datetime.fromisoformat(started)
+    assert listened.total_seconds() * 1000 == server.world.truth()["plays"][-1]["ms_played"]
 
 
 def test_reports_of_a_play_differ_if_configured(server: Server, reader: Reader) -> None:
