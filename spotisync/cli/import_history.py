@@ -18,23 +18,28 @@ SKIP_REASONS: Final = {
     "audiobooks": "audiobooks",
     "without_track": "without a track",
     "unreadable": "unreadable",
+    "unmatched": "not matched to a known track",
 }
+NAMED_FILES: Final = 10  # the terminal names no more files that were left out; --json names all
 
 
 def import_(
     path: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", exists=True, help="my_spotify_data.zip, a directory, or a Streaming_History_Audio_….json."
+            metavar="FILE",
+            exists=True,
+            help="my_spotify_data.zip, a directory, or a file such as Streaming_History_Audio_….json.",
         ),
     ],
     *,
     account: Account = None,
     json: AsJson = False,
 ) -> None:
-    """Import plays from Spotify's extended streaming history.
+    """Import plays from Spotify's extended streaming history, or from the account data of the last year.
 
-    A play that is already stored is skipped, so a file can be imported again.
+    A play that is already stored is skipped, so a file can be imported again. The account data has no track
+    ids: its plays are imported if exactly one known track has their name and artist.
     """
     from spotisync.sync.import_history import import_history
 
@@ -61,5 +66,10 @@ def _print_summary(summary: "ImportSummary") -> None:
     skipped = [f"{summary.skipped[key]:,} ({label})" for key, label in SKIP_REASONS.items() if summary.skipped[key]]
     if skipped:
         print_text(f"Rows skipped: {', '.join(skipped)}.")
+    if summary.skipped["unmatched"]:
+        print_text("Sync the library and import again, or request the extended streaming history, which has track ids.")
+    if summary.left_out:
+        names = [*summary.left_out[:NAMED_FILES], "…"] if len(summary.left_out) > NAMED_FILES else summary.left_out
+        print_text(f"Files left out: {len(summary.left_out):,} ({', '.join(names)}).")
     if summary.gaps_closed:
         print_text(f"Gaps in the play history closed: {summary.gaps_closed}.")

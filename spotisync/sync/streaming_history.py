@@ -1,23 +1,16 @@
-"""Spotify's privacy export on disk (a zip, a directory or a single file), read row by row."""
+"""Spotify's privacy export on disk (a zip file, a directory or a single file), read row by row."""
 
-import json
-import stat
-import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from io import TextIOWrapper
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from spotisync.core import streaming_history
-from spotisync.core.streaming_history import HistoryFileSummary
 from spotisync.errors import Fatal
+from spotisync.sync.archives import READ_ERRORS, Entry, FileWalk, is_zip, unreadable
+from spotisync.sync.json_rows import iter_rows
 
-CHUNK: Final = 1 << 16
-MAX_ROW_CHARS: Final = 1 << 20  # a real row has less than 1 kB
-MAX_FILE_BYTES: Final = 1 << 28  # Spotify starts another file after about 12 MB
 MAX_FILES: Final = 1_000
 REQUEST_EXPORT: Final = (
     "request the extended streaming history at https://www.spotify.com/account/privacy; "
@@ -27,132 +20,79 @@ REQUEST_EXPORT: Final = (
 
 @dataclass(frozen=True)
 class HistoryFile:
-    """One file of the streaming history; `open` opens it for reading bytes."""
+    """One file of the streaming history."""
 
-    name: str
-    open: Callable[[], IO[bytes]]
+    entry: Entry
+
+    @property
+    def name(self) -> str:
+        return self.entry.name
 
     @property
     def number(self) -> int | None:
-        return streaming_history.file_number(Path(self.name).name)
+        return streaming_history.file_number(self.entry.basename)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Raises `Fatal` with the name of the file if it is invalid."""
+        for row in self._members():
+            if not streaming_history.is_row(row):
+                raise Fatal(f"{self.name} is not a streaming history: {REQUEST_EXPORT}")
+            yield row
+
+    def has_rows(self) -> bool:
+        """Whether the first member of the file is a row of a streaming history, whatever the name of the file."""
         try:
-            with self.open() as raw, TextIOWrapper(raw, encoding="utf-8-sig") as text:
-                for row in iter_array(text):
-                    if not streaming_history.is_history_row(row):
-                        raise Fatal(_describe_wrong_kind(self.name, row))
-                    yield row
-        except (ValueError, RecursionError, EOFError, zipfile.BadZipFile, NotImplementedError, OSError) as error:
-            raise Fatal(
-                f"{self.name} can't be read ({type(error).__name__}); it may be damaged, download it again"
-            ) from None
+            return streaming_history.is_row(next(self._members(), None))
+        except Fatal:
+            return False
+
+    def _members(self) -> Iterator[Any]:
+        if self.entry.problem:
+            raise Fatal(f"{self.name} {self.entry.problem}")
+        try:
+            with self.entry.open() as raw:
+                yield from iter_rows(raw)
+        except READ_ERRORS as error:
+            raise unreadable(self.name, error) from None
 
 
-def iter_array(file: IO[str]) -> Iterator[Any]:
-    """Yield the members of a JSON array, keeping little more than one in memory. Raises `ValueError`."""
-    decode = json.JSONDecoder().raw_decode
-    text, at = file.read(CHUNK).lstrip(), 1
-    if not text.startswith("["):
-        raise ValueError("not a JSON array")
-    while True:
-        at = _skip_separators(text, at)
-        if text.startswith("]", at):
-            return
-        try:
-            value, end = decode(text, at)
-        except json.JSONDecodeError:
-            more = file.read(CHUNK)
-            if not more or len(text) - at > MAX_ROW_CHARS:
-                raise
-            text, at = text[at:] + more, 0
+@dataclass(frozen=True)
+class Export:
+    """The files of an export that are imported, in order, and the names of the others."""
+
+    files: list[HistoryFile]
+    left_out: list[str]
+
+
+@contextmanager
+def open_history(path: Path) -> Iterator[Export]:
+    """Find the files of an export. Raises `Fatal` if there is none or one is implausible."""
+    with ExitStack() as stack:
+        entries = FileWalk(path, stack).entries()
+        if path.is_dir() or is_zip(path):
+            yield _select(path, entries)
+        else:  # the user chose this file, so its name does not matter
+            yield Export([HistoryFile(entry) for entry in entries], [])
+
+
+def _select(path: Path, entries: Iterable[Entry]) -> Export:
+    found, left_out = [], []
+    for file in map(HistoryFile, entries):
+        if _is_history(file):
+            found.append(file)
         else:
-            yield value
-            at = end
-
-
-def _skip_separators(text: str, at: int) -> int:
-    while at < len(text) and text[at] in ", \t\r\n":
-        at += 1
-    return at
-
-
-def _describe_wrong_kind(name: str, row: Any) -> str:
-    if streaming_history.is_account_data_row(row):
-        return f"{name} belongs to the account data, which has no track ids: {REQUEST_EXPORT}"
-    return f"{name} is not a streaming history: {REQUEST_EXPORT}"
-
-
-# ---- finding the files ----------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def open_history(path: Path) -> Iterator[list[HistoryFile]]:
-    """The files of an export, in order. Raises `Fatal` if there is none or one is implausible."""
-    if path.is_dir():
-        yield _select([HistoryFile(str(each.relative_to(path)), _opener(each)) for each in path.rglob("*.json")], path)
-    elif zipfile.is_zipfile(path):
-        with _zip(path) as archive:
-            yield _select([_member(archive, info) for info in archive.infolist() if not info.is_dir()], path)
-    else:
-        yield [HistoryFile(path.name, _opener(path))]
-
-
-def _opener(path: Path) -> Callable[[], IO[bytes]]:
-    return lambda: path.open("rb")
-
-
-@contextmanager
-def _zip(path: Path) -> Iterator[zipfile.ZipFile]:
-    try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise Fatal(
-            f"{path.name} can't be read ({type(error).__name__}); it may be damaged, download it again"
-        ) from None
-    with archive:
-        yield archive
-
-
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> HistoryFile:
-    return HistoryFile(info.filename, lambda: _open_member(archive, info))
-
-
-def _open_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
-    """Reads no more than the declared size; writes nothing to disk."""
-    if info.file_size > MAX_FILE_BYTES:
-        raise Fatal(
-            f"{info.filename} declares {info.file_size:,} bytes; Spotify's exports contain no file of this size"
-        )
-    if info.flag_bits & 1 or stat.S_ISLNK(info.external_attr >> 16):
-        raise Fatal(f"{info.filename} is encrypted or a link; Spotify's exports contain no such file")
-    return archive.open(info)
-
-
-def _select(files: list[HistoryFile], path: Path) -> list[HistoryFile]:
-    names = {file: Path(file.name).name for file in files}
-    found = [file for file in files if streaming_history.EXTENDED.fullmatch(names[file])]
+            left_out.append(f"{file.name} ({file.entry.problem})" if file.entry.problem else file.name)
     if len(found) > MAX_FILES:
         raise Fatal(f"{path.name} has {len(found):,} history files; at most {MAX_FILES:,} are accepted")
-    if found:
-        return sorted(found, key=lambda file: (-1 if file.number is None else file.number, file.name))
-    if any(streaming_history.BASIC.fullmatch(name) for name in names.values()):
-        raise Fatal(f"{path.name} contains the account data, whose history has no track ids: {REQUEST_EXPORT}")
-    raise Fatal(f"{path.name} contains no Streaming_History_Audio_….json and no endsong_….json: {REQUEST_EXPORT}")
+    if not found:
+        raise Fatal(
+            f"{path.name} contains no Streaming_History_Audio_….json, endsong_….json or StreamingHistory….json: "
+            f"{REQUEST_EXPORT}"
+        )
+    return Export(sorted(found, key=lambda file: (-1 if file.number is None else file.number, file.name)), left_out)
 
 
-# ---- check before the import ----------------------------------------------------------------------------------------
-
-
-def scan_file(file: HistoryFile, now: datetime) -> HistoryFileSummary:
-    """Read the whole file, so that errors are found before anything is stored."""
-    rows, first, last, previous, in_order = 0, None, None, None, True
-    for row in file.rows():
-        rows += 1
-        at = streaming_history.parse_stopped_at(row, now)
-        if at is None:
-            continue
-        in_order = in_order and (previous is None or previous <= at)
-        first, last, previous = min(first or at, at), max(last or at, at), at
-    return HistoryFileSummary(file.name, file.number, rows, first, last, in_order)
+def _is_history(file: HistoryFile) -> bool:
+    """Whether to import a file: by its name, and if people have renamed it, by its first row."""
+    name = file.entry.basename
+    return streaming_history.is_history_name(name) or (name.casefold().endswith(".json") and file.has_rows())

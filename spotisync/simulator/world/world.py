@@ -5,7 +5,7 @@ from typing import Any
 
 from spotisync.simulator.world import editor
 from spotisync.simulator.world.state import WorldState
-from spotisync.simulator.world.streaming_history import archive
+from spotisync.simulator.world.streaming_history import account_data, archive
 from spotisync.simulator.world.truth import Truth
 
 
@@ -22,6 +22,11 @@ class World(WorldState):
         """Return the zip file of an account's extended streaming history; `shuffled`, as Spotify sent it until 2022."""
         with self.lock:
             return archive(self.catalogue, self.library(account), rows_per_file, shuffled=shuffled)
+
+    def account_data(self, account: str | None = None) -> bytes:
+        """Return the zip file with the last year's history, which has names instead of ids, and minutes."""
+        with self.lock:
+            return account_data(self.catalogue, self.library(account))
 
     def truth(self, account: str | None = None, *, regime: str = "full") -> dict[str, Any]:
         """Return what a correct sync of this account stores, as a JSON document."""

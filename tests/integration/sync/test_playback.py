@@ -224,7 +224,8 @@ def test_reads_after_an_import_add_no_duplicates(
     simulator.world.edit("play", ms_played=3_000)
     exported = export(simulator, tmp_path)
     imported = import_history(context.database, account.name, exported, silent)
-    assert imported.as_dict()["skipped"] == {"podcasts": 1, "audiobooks": 1, "without_track": 1, "unreadable": 1}
+    skipped = {"podcasts": 1, "audiobooks": 1, "without_track": 1, "unreadable": 1, "unmatched": 0}
+    assert imported.as_dict()["skipped"] == skipped
     assert_plays_are_true(context.database, account, truth(simulator, account))
     simulator.world.play_shift = 7
     assert playback.track_plays(context)["plays_added"] == 0
@@ -232,6 +233,38 @@ def test_reads_after_an_import_add_no_duplicates(
     assert (again.added, again.known) == (0, imported.added)
     assert_plays_are_true(context.database, account, truth(simulator, account))
     assert {row.source for row in rows(context.database, account)} == {"import"}
+
+
+@pytest.mark.parametrize("import_first", [False, True])
+def test_reports_with_the_start_of_a_play_add_no_duplicates(
+    context: Context, simulator: Server, account: Account, tmp_path: Path, import_first: bool
+) -> None:
+    listen(simulator, 5)
+    simulator.world.edit("play", ms_played=45_000)
+    exported = export(simulator, tmp_path)
+    simulator.world.play_starts = True
+    steps: list[Callable[[], Any]] = [
+        lambda: playback.track_plays(context),
+        lambda: import_history(context.database, account.name, exported, silent),
+    ]
+    for step in [*(reversed(steps) if import_first else steps), *steps]:
+        step()
+    assert_plays_are_true(context.database, account, truth(simulator, account))
+
+
+def test_one_track_in_a_row_reported_by_its_start_is_one_row_per_play(
+    context: Context, simulator: Server, account: Account, tmp_path: Path
+) -> None:
+    track_id = truth(simulator, account)[-1]["track_id"]
+    length = simulator.world.truth()["tracks"][track_id]["duration_ms"]
+    for _ in range(12):
+        last = simulator.world.library().plays[-1].played_at
+        simulator.world.edit("play", track=track_id, at_ms=last + length)
+    simulator.world.play_starts = True
+    playback.track_plays(context)
+    simulator.world.play_starts = False
+    import_history(context.database, account.name, export(simulator, tmp_path), silent)
+    assert_plays_are_true(context.database, account, truth(simulator, account))
 
 
 def test_an_import_does_not_overwrite_a_known_track(
@@ -307,11 +340,136 @@ def test_the_import_command_reports_what_it_imported(
     assert result.out.startswith(f"Imported 0 plays for {account.name}; {expected} were already stored. ")
     assert f"Rows read: {done['rows']:,}." in result.out
     assert "1 (podcasts), 1 (audiobooks), 1 (without a track), 1 (unreadable)" in result.out
-    (tmp_path / "StreamingHistory0.json").write_text(json.dumps([{"endTime": "2024-01-01 00:00", "msPlayed": 1}]))
-    wrong = cli("import", str(tmp_path / "StreamingHistory0.json"))
+    left_out = "Spotify Extended Streaming History/ReadMeFirst_ExtendedStreamingHistory.pdf"
+    assert f"Files left out: 1 ({left_out})." in result.out
+    assert done["files_left_out"] == [left_out]
+    (tmp_path / "Playlist1.json").write_text(json.dumps([{"name": "A playlist"}]))
+    wrong = cli("import", str(tmp_path / "Playlist1.json"))
     assert (wrong.code, wrong.out) == (1, "")
     assert "request the extended streaming history" in wrong.err
     assert cli("import", str(tmp_path / "nowhere.zip")).code == 2
+
+
+def history_row(track_id: str, at: str, ms: int = 180_000) -> dict[str, Any]:
+    uri = f"spotify:track:{track_id}"
+    return {"ts": at, "ms_played": ms, "master_metadata_track_name": "Song", "spotify_track_uri": uri}
+
+
+@pytest.mark.parametrize("recent", [False, True])
+@pytest.mark.parametrize("lengths", [[0, 180_000], [180_000, 0], [0, 90_000, 0, 180_000]])
+def test_of_two_rows_with_one_time_the_longer_one_counts(
+    context: Context, simulator: Server, account: Account, tmp_path: Path, lengths: list[int], recent: bool
+) -> None:
+    if recent:
+        playback.track_plays(context)
+    play = truth(simulator, account)[-1]
+    at = f"{play['played_at'][:19]}Z"
+    for number, ms in enumerate(lengths):
+        row = history_row(play["track_id"], at, ms)
+        (tmp_path / f"endsong_{number}.json").write_text(json.dumps([row] * 2))
+    for _ in range(2):
+        import_history(context.database, None, tmp_path, silent)
+    stored = sql(context, "SELECT ms_played FROM play_history WHERE track_id = :id", id=play["track_id"])
+    assert [row.ms_played for row in stored if row.ms_played is not None] == [180_000]
+    assert len(rows(context.database, account)) == (len(truth(simulator, account)) if recent else 1)
+
+
+def test_several_imports_keep_the_longest_row_of_one_time(
+    context: Context, simulator: Server, account: Account, tmp_path: Path
+) -> None:
+    for ms in (2_000, 180_000, 0):
+        path = tmp_path / f"{ms}.json"
+        path.write_text(json.dumps([history_row("4rOoJ6Egrf8K2IrywzwOMk", "2024-05-01T10:00:00Z", ms)]))
+        import_history(context.database, None, path, silent)
+    assert [row.ms_played for row in rows(context.database, account)] == [180_000]
+
+
+def test_imports_each_kind_of_file_and_counts_the_rest(
+    context: Context, simulator: Server, account: Account, tmp_path: Path
+) -> None:
+    import zipfile
+
+    ids = [f"{number:022d}" for number in range(4)]
+    array = [json.dumps([history_row(id_, f"2024-03-0{n}T10:00:00Z")]) for n, id_ in enumerate(ids, 1)]
+    podcast = history_row("", "2024-03-09T10:00:00Z") | {"spotify_track_uri": None, "episode_name": "Pod"}
+    with zipfile.ZipFile(tmp_path / "my_spotify_data.zip", "w") as made:
+        made.writestr("Spotify Data\\endsong_0 (1).JSON", array[0] + "\n" + array[1])
+        made.writestr("Spotify Data\\Streaming_History_Audio_2024_1.json", array[2].encode("utf-16"))
+        made.writestr("Spotify Data\\Streaming_History_Video_2024.json", array[3][:-1] + f", {json.dumps(podcast)}]")
+        made.writestr("Spotify Data\\notes.txt", "x")
+    done = import_history(context.database, None, tmp_path, silent)
+    assert (done.files, done.rows, done.added, done.skipped["podcasts"]) == (3, 5, 4, 1)
+    assert done.left_out == ["my_spotify_data.zip/Spotify Data/notes.txt"]
+    assert [row.track_id for row in rows(context.database, account)] == ids
+
+
+# ---- the account data -----------------------------------------------------------------------------------------------
+
+
+def account_data(simulator: Server, directory: Path) -> Path:
+    path = directory / "my_account_data.zip"
+    path.write_bytes(simulator.world.account_data())
+    return path
+
+
+@pytest.fixture
+def named(simulator: Server) -> Server:
+    """The simulator without plays of artists that have no name."""
+    catalogue, library = simulator.world.catalogue, simulator.world.library()
+    library.plays = [play for play in library.plays if catalogue.artist(catalogue.track(play.track).artists[0]).name]
+    return simulator
+
+
+def test_plays_of_the_account_data_are_matched_by_name_and_artist(
+    context: Context, named: Server, account: Account, tmp_path: Path
+) -> None:
+    assert full_sync(context, account)["status"] == "success"
+    expected = truth(named, account)
+    done = import_history(context.database, None, account_data(named, tmp_path), silent)
+    assert (done.added, done.skipped["podcasts"], done.skipped["unmatched"]) == (len(expected), 1, 1)
+    assert_plays_are_true(context.database, account, expected, timedelta(minutes=1))
+    again = import_history(context.database, None, account_data(named, tmp_path), silent)
+    assert (again.added, again.known) == (0, len(expected))
+    import_history(context.database, None, export(named, tmp_path), silent)
+    assert_plays_are_true(context.database, account, expected)
+    import_history(context.database, None, account_data(named, tmp_path), silent)
+    assert_plays_are_true(context.database, account, expected)
+
+
+@pytest.mark.parametrize("starts", [False, True])
+def test_plays_of_the_account_data_that_were_read_are_stored_once(
+    context: Context, named: Server, account: Account, tmp_path: Path, starts: bool
+) -> None:
+    full_sync(context, account)
+    named.world.play_starts = starts
+    playback.track_plays(context)
+    done = import_history(context.database, None, account_data(named, tmp_path), silent)
+    assert (done.added, done.gaps_closed) == (0, 0)
+    assert_plays_are_true(context.database, account, truth(named, account), timedelta(minutes=1))
+
+
+def test_unknown_and_ambiguous_names_are_counted_as_unmatched(
+    context: Context, simulator: Server, account: Account, tmp_path: Path
+) -> None:
+    sql(context, "INSERT INTO artists (id, name, uri) VALUES ('a', 'The Band', ''), ('b', 'Guest', '')")
+    names = ["One Song", "Twice", "TWICE", "Café", "Duet", "Duet"]
+    for id_, name in enumerate(names):
+        sql(context, "INSERT INTO tracks (id, name, uri) VALUES (:id, :name, '')", id=str(id_), name=name)
+    artists = ["0 0 a", "1 0 a", "2 0 a", "3 0 a", "4 0 a", "4 1 b", "5 0 b"]
+    for track, position, artist in map(str.split, artists):
+        sql(context, "INSERT INTO track_artists VALUES (:t, :p, :a)", t=track, p=int(position), a=artist)
+    heard = ["one song/THE BAND", "twice/The Band", "Cafe/The Band", "CAFÉ/The band", "Duet/Guest", "Duet/The Band"]
+    heard += ["One Song/Guest", "Nothing/Nobody"]
+    found = [dict(zip(("trackName", "artistName"), each.split("/"), strict=True)) for each in heard]
+    path = tmp_path / "StreamingHistory_music_0.json"
+    path.write_text(
+        json.dumps([row | {"endTime": f"2024-01-01 00:0{n}", "msPlayed": 1_000} for n, row in enumerate(found)])
+    )
+    cli = InProcess(environment(context.settings))
+    done = cli("import", str(path), "--json").json
+    assert (done["plays_added"], done["skipped"]["unmatched"]) == (4, 4)
+    assert [row.track_id for row in rows(context.database, account)] == ["0", "3", "5", "4"]
+    assert "4 (not matched to a known track)" in cli("import", str(path)).out
 
 
 def test_the_next_run_looks_up_stubs_from_plays(

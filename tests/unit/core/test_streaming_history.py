@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from spotisync.core import streaming_history
-from spotisync.core.streaming_history import HistoryFileSummary, ImportedPlay
+from spotisync.core.streaming_history import HistoryFileSummary, ImportedPlay, NamedPlay
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 ID = "4rOoJ6Egrf8K2IrywzwOMk"
@@ -72,25 +72,65 @@ def test_ignores_the_device_time_of_an_online_play() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "extended", "number"),
+    ("name", "history", "number", "audio"),
     [
-        ("Streaming_History_Audio_2014-2016_0.json", True, 0),
-        ("Streaming_History_Audio_2024_12.json", True, 12),
-        ("Streaming_History_Audio_2024.json", True, None),
-        ("endsong_3.json", True, 3),
-        ("._Streaming_History_Audio_2024_1.json", False, None),
-        ("Streaming_History_Video_2024.json", False, None),
-        ("StreamingHistory_music_0.json", False, None),
-        ("Streaming_History_Audio_2024_12.json.exe", False, None),
+        ("Streaming_History_Audio_2014-2016_0.json", True, 0, True),
+        ("Streaming_History_Audio_2024_12.json", True, 12, True),
+        ("Streaming_History_Audio_2024.json", True, None, True),
+        ("Streaming_History_Audio_2024_12 (1).JSON", True, 12, True),
+        ("endsong.json", True, None, True),
+        ("endsong_3.json", True, 3, True),
+        ("endsong (1).json", True, None, True),
+        ("endsong_3(2).json", True, 3, True),
+        ("endsong_3 - Copy.json", True, 3, True),
+        ("endsong_3 - Copy (2).json", True, 3, True),
+        ("endsong_3 (copy).json", True, 3, True),
+        ("endsong_3 copy 2.json", True, 3, True),
+        ("Copy of endsong_3.json", True, 3, True),
+        ("ENDSONG_3.JSON", True, 3, True),
+        ("Streaming_History_Video_2024.json", True, None, False),
+        ("Streaming_History_Video_2018-2024_1 (1).json", True, 1, False),
+        ("StreamingHistory0.json", True, None, False),
+        ("StreamingHistory_music_0 - Copy.json", True, None, False),
+        ("._Streaming_History_Audio_2024_1.json", False, None, False),
+        ("endsong_3.json.exe", False, None, False),
+        ("endsong_3", False, None, False),
+        ("Playlist1.json", False, None, False),
     ],
 )
-def test_recognises_files_by_their_names(name: str, extended: bool, number: int | None) -> None:
-    assert bool(streaming_history.EXTENDED.fullmatch(name)) == extended
+def test_recognises_files_by_their_names(name: str, history: bool, number: int | None, audio: bool) -> None:
+    assert streaming_history.is_history_name(name) == history
     assert streaming_history.file_number(name) == number
+    assert streaming_history.covers_audio(f"folder/{name}") == audio
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, NamedPlay("Song", "Band", datetime(2024, 2, 29, 23, 59, tzinfo=UTC), 180_000)),
+        ({"msPlayed": -1}, NamedPlay("Song", "Band", datetime(2024, 2, 29, 23, 59, tzinfo=UTC), 0)),
+        ({"trackName": ""}, "without_track"),
+        ({"artistName": None}, "without_track"),
+        ({"podcastName": "Pod", "episodeName": "One"}, "podcasts"),
+        ({"audiobookName": "Book"}, "audiobooks"),
+        ({"endTime": "yesterday"}, "unreadable"),
+        ({"endTime": "2031-01-01 00:00"}, "unreadable"),
+        ({"msPlayed": None}, "unreadable"),
+    ],
+)
+def test_a_row_of_the_account_data_has_names_and_minutes(changes: dict[str, Any], found: Any) -> None:
+    row = {"endTime": "2024-02-29 23:59", "artistName": "Band", "trackName": "Song", "msPlayed": 180_000}
+    assert streaming_history.parse_play(row | changes, NOW) == found
+
+
+def test_a_row_of_a_video_with_a_track_is_a_play() -> None:
+    assert heard(spotify_episode_uri=None, episode_name="Live").play.track_id == ID
 
 
 def part(number: int | None, first: int, last: int, *, in_order: bool = True) -> HistoryFileSummary:
-    return HistoryFileSummary("x", number, 5, TS + timedelta(days=first), TS + timedelta(days=last), in_order)
+    return HistoryFileSummary(
+        "endsong.json", number, 5, TS + timedelta(days=first), TS + timedelta(days=last), in_order
+    )
 
 
 def days(*parts: HistoryFileSummary) -> list[tuple[int, int]]:
@@ -102,9 +142,15 @@ def test_consecutive_files_form_one_span() -> None:
     assert days(part(0, 0, 9), part(2, 21, 30)) == [(0, 9), (21, 30)]
     assert days(part(None, 3, 5)) == [(3, 5)]
     assert days() == []
-    assert days(HistoryFileSummary("x", 0, 0, None, None, True)) == []
+    assert days(HistoryFileSummary("endsong_0.json", 0)) == []
 
 
 def test_unordered_files_prove_a_span_only_if_the_first_one_is_there() -> None:
     assert days(part(0, 0, 30, in_order=False), part(1, 2, 31, in_order=False)) == [(0, 31)]
     assert days(part(1, 0, 30, in_order=False), part(2, 2, 31, in_order=False)) == []
+
+
+def test_copies_and_other_kinds_of_files_do_not_change_a_span() -> None:
+    assert days(part(0, 0, 9), part(0, 0, 9), part(1, 10, 20), part(1, 10, 20)) == [(0, 20)]
+    video = HistoryFileSummary("Streaming_History_Video_2024.json", None, 5, TS, TS + timedelta(days=9))
+    assert days(video, part(1, 10, 20)) == [(10, 20)]

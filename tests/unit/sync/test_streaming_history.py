@@ -2,59 +2,54 @@
 
 import io
 import json
+import os
 import zipfile
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from spotisync.errors import Fatal
 from spotisync.simulator import World
-from spotisync.sync import streaming_history
-from spotisync.sync.streaming_history import iter_array, open_history, scan_file
+from spotisync.sync import archives
+from spotisync.sync.streaming_history import Export, open_history
 
-NOW = datetime(2026, 11, 1, tzinfo=UTC)
 NAME = "Streaming_History_Audio_2024_0.json"
 ROW = {"ts": "2024-01-01T00:00:00Z", "ms_played": 1, "spotify_track_uri": None}
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=8,
-)
-
-
-class Dribble(io.StringIO):
-    """Returns so few characters at a time that every row is cut somewhere."""
-
-    def read(self, size: int | None = -1, /) -> str:
-        return super().read(7 if size and size > 0 else -1)
-
-
-@given(st.lists(st.dictionaries(st.text(max_size=5), VALUES, max_size=4), max_size=4), st.sampled_from([None, 2]))
-@settings(max_examples=40)
-def test_reads_members_one_by_one_at_any_chunk_boundaries(rows: list[Any], indent: int | None) -> None:
-    assert list(iter_array(Dribble(json.dumps(rows, indent=indent)))) == rows
-
-
-@pytest.mark.parametrize("text", ["", "{}", "null", "[", '[{"a": 1}', '[{"a": 1}, {"a"', "[}", "[nope]"])
-def test_an_incomplete_array_is_an_error(text: str) -> None:
-    with pytest.raises(ValueError, match=r"Expecting|array|Unterminated"):
-        list(iter_array(io.StringIO(text)))
+ACCOUNT_ROW = {"endTime": "2024-01-01 00:00", "artistName": "A", "trackName": "T", "msPlayed": 1}
+ONE = json.dumps([ROW])
+Content = Mapping[str, str | bytes]
 
 
 def read(path: Path) -> list[tuple[str, int]]:
-    with open_history(path) as files:
-        return [(file.name, scan_file(file, NOW).rows) for file in files]
+    with open_history(path) as export:
+        return [(file.name, sum(1 for _ in file.rows())) for file in export.files]
 
 
-def zipped(path: Path, files: Mapping[str, str | bytes]) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+def find(path: Path) -> Export:
+    with open_history(path) as export:
+        return export
+
+
+def zip_bytes(files: Content) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as made:
         for name, text in files.items():
             made.writestr(name, text)
+    return buffer.getvalue()
+
+
+def zipped(path: Path, files: Content) -> Path:
+    path.write_bytes(zip_bytes(files))
+    return path
+
+
+def unpacked(path: Path, files: Content) -> Path:
+    for name, text in files.items():
+        file = path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
     return path
 
 
@@ -64,23 +59,51 @@ def test_a_zip_a_directory_and_a_file_yield_the_same_rows(tmp_path: Path) -> Non
     with zipfile.ZipFile(whole) as archive:
         archive.extractall(tmp_path / "there")
     from_zip = read(whole)
-    assert [rows for _, rows in from_zip] == [5, 5, 5, 1]
+    assert [rows for _, rows in from_zip] == [0, 5, 5, 5, 1]
     assert read(tmp_path / "there") == from_zip
     assert read(tmp_path / "there" / from_zip[-1][0]) == [(Path(from_zip[-1][0]).name, 1)]
 
 
-def test_ignores_a_byte_order_mark_and_other_files(tmp_path: Path) -> None:
-    files = {NAME: b"\xef\xbb\xbf" + json.dumps([ROW]).encode(), f"__MACOSX/._{NAME}": b"\x00", "Read Me.pdf": b"%"}
-    assert read(zipped(tmp_path / "x.zip", files)) == [(NAME, 1)]
+FILES: Content = {
+    f"Spotify/{NAME}": ONE,
+    "Spotify/Streaming_History_Video_2024.json": ONE,
+    "Spotify/deep/er/endsong (1).json": ONE,
+    "Spotify/endsong_2 - Copy.JSON": ONE,
+    "Spotify/renamed by me.json": ONE,
+    "Spotify/StreamingHistory_music_0.json": json.dumps([ACCOUNT_ROW]),
+    "Spotify/ReadMeFirst.pdf": b"%",
+    "Spotify/Playlist1.json": json.dumps({"playlists": []}),
+    "Spotify/broken.json": "[{",
+    f"__MACOSX/._{NAME}": b"\x00",
+    f"Spotify/._{NAME}": b"\x00",
+    ".Trash/endsong_9.json": ONE,
+}
 
 
-def basic(path: Path) -> Path:
-    return zipped(path, {"MyData/StreamingHistory_music_0.json": "[]", "MyData/Playlist1.json": "{}"})
+@pytest.mark.parametrize("make", [zipped, unpacked])
+def test_finds_all_files_of_people_and_names_the_others(make: Callable[[Path, Content], Path], tmp_path: Path) -> None:
+    export = find(make(tmp_path / "x.zip", FILES))
+    assert sorted(file.name for file in export.files) == sorted(list(FILES)[:6])
+    assert sorted(export.left_out) == sorted(list(FILES)[6:9])
 
 
-def basic_file(path: Path) -> Path:
-    path.write_text('[{"endTime": "2024-01-01 00:00", "artistName": "A", "trackName": "T", "msPlayed": 1}]')
-    return path
+def test_finds_files_in_a_zip_with_backslashes(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "x.zip", {f"Spotify Data\\{NAME}": ONE, "Spotify Data\\": "", "Spotify Data\\a.pdf": "x"})
+    assert read(path) == [(f"Spotify Data/{NAME}", 1)]
+    assert find(path).left_out == ["Spotify Data/a.pdf"]
+
+
+def test_finds_files_in_a_zip_within_a_zip_or_a_directory(tmp_path: Path) -> None:
+    inner = zip_bytes({f"a/{NAME}": ONE})
+    assert read(zipped(tmp_path / "x.zip", {"my data/inner.ZIP": inner})) == [(f"my data/inner.ZIP/a/{NAME}", 1)]
+    assert read(unpacked(tmp_path / "y", {"deep/inner.zip": inner})) == [(f"deep/inner.zip/a/{NAME}", 1)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_reads_concatenated_files_of_any_encoding(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "all my songs.txt"
+    path.write_bytes(f"{ONE}\r\n{ONE}".encode(encoding))
+    assert read(path) == [("all my songs.txt", 2)]
 
 
 def damaged(path: Path) -> Path:
@@ -92,7 +115,7 @@ def damaged(path: Path) -> Path:
 
 
 def encrypted(path: Path) -> Path:
-    zipped(path, {NAME: json.dumps([ROW])})
+    zipped(path, {NAME: ONE})
     text = bytearray(path.read_bytes())
     text[text.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(bytes(text))
@@ -104,46 +127,87 @@ def nothing(path: Path) -> Path:
     return path
 
 
+def cut(path: Path) -> Path:
+    path.write_bytes(zip_bytes({NAME: ONE})[:-30])
+    return path
+
+
+def link(path: Path) -> Path:
+    unpacked(path, {"elsewhere.txt": ONE})
+    (path / NAME).symlink_to(path / "elsewhere.txt")
+    return path
+
+
+def pipe(path: Path) -> Path:
+    os.mkfifo(path)
+    return path
+
+
+def pipe_in_directory(path: Path) -> Path:
+    path.mkdir()
+    os.mkfifo(path / NAME)
+    return path
+
+
+def many_zips(path: Path) -> Path:
+    inner = zip_bytes({NAME: ONE})
+    for _ in range(4):
+        inner = zip_bytes({"inner.zip": inner})
+    path.write_bytes(inner)
+    return path
+
+
 BAD: list[tuple[Callable[[Path], Path], str]] = [
-    (basic, "account data, whose history has no track ids: request the extended"),
-    (basic_file, "account data, which has no track ids: request the extended"),
     (lambda path: zipped(path, {NAME: json.dumps([ROW, {"name": "x"}])}), f"{NAME} is not a streaming history"),
-    (lambda path: zipped(path, {NAME: '[{"ts": 1'}), f"{NAME} can't be read"),
-    (lambda path: zipped(path, {NAME: "[" * 100_000}), f"{NAME} can't be read"),
+    (lambda path: zipped(path, {NAME: json.dumps([ROW, None])}), f"{NAME} is not a streaming history"),
+    (lambda path: zipped(path, {NAME: '[{"ts": 1'}), f"{NAME} can't be read .*premature EOF"),
+    (lambda path: zipped(path, {NAME: f"{ONE} and more"}), f"{NAME} can't be read .*invalid"),
+    (lambda path: zipped(path, {NAME: ONE + '{"a": 1}'}), f"{NAME} can't be read .*something follows"),
+    (lambda path: zipped(path, {"StreamingHistory0.json": ""}), r"StreamingHistory0\.json can't be read"),
     (lambda path: zipped(path, {NAME: b"[\xff\xfe"}), f"{NAME} can't be read"),
-    (lambda path: zipped(path, {NAME: '[{"ts": "' + "x" * 3_000_000}), f"{NAME} can't be read"),
     (lambda path: zipped(path, {"photos.txt": "x"}), "contains no Streaming_History_Audio"),
     (damaged, f"{NAME} can't be read"),
-    (encrypted, "encrypted"),
+    (encrypted, f"{NAME} is encrypted"),
+    (cut, r"x\.zip can't be read"),
+    (lambda path: zipped(path, {"inner.zip": "no zip"}), r"inner\.zip can't be read"),
+    (lambda path: unpacked(path, {"inner.zip": "no zip"}), r"inner\.zip can't be read"),
+    (many_zips, r"inner\.zip is a zip file in 3 others"),
+    (link, f"{NAME} is a link"),
+    (pipe, r"x\.zip is no regular file"),
+    (pipe_in_directory, f"{NAME} is no regular file"),
     (nothing, "contains no Streaming_History_Audio"),
     (lambda path: zipped(path, {f"endsong_{n}.json": "[]" for n in range(1_001)}), "1,001 history files"),
 ]
 
 
 @pytest.mark.parametrize(("make", "words"), BAD, ids=range(len(BAD)))
-def test_names_a_wrong_file_and_what_to_request_instead(
-    make: Callable[[Path], Path], words: str, tmp_path: Path
-) -> None:
+def test_names_a_wrong_file_and_what_to_do(make: Callable[[Path], Path], words: str, tmp_path: Path) -> None:
     with pytest.raises(Fatal, match=words):
         read(make(tmp_path / "x.zip"))
 
 
 def test_rejects_a_file_that_expands_beyond_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming_history, "MAX_FILE_BYTES", 1_000)
+    monkeypatch.setattr(archives, "MAX_FILE_BYTES", 1_000)
     with pytest.raises(Fatal, match="exports contain no file of this size"):
         read(zipped(tmp_path / "bomb.zip", {NAME: b"[" + b" " * 2_000 + b"]"}))
 
 
-def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+def test_rejects_a_zip_that_expands_beyond_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "MAX_TOTAL_BYTES", 5_000)
+    inner = zip_bytes({f"endsong_{number}.json": "[" + " " * 900 + "]" for number in range(3)})
+    with pytest.raises(Fatal, match=r"bomb\.zip unpacks to more than 5,000 bytes"):
+        read(zipped(tmp_path / "bomb.zip", {"a.zip": inner, "b.zip": inner}))
+
+
+def test_memory_does_not_grow_with_the_export(tmp_path: Path) -> None:
     import tracemalloc
 
-    path = tmp_path / NAME
-    path.write_text(json.dumps([ROW | {"platform": "x" * 500}] * 20_000))
-    with open_history(path) as files:
-        tracemalloc.start()
-        try:
-            assert scan_file(files[0], NOW).rows == 20_000
-            peak = tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
-    assert peak < path.stat().st_size / 10
+    row: dict[str, Any] = ROW | {"platform": "x" * 300, "spotify_track_uri": "spotify:track:4rOoJ6Egrf8K2IrywzwOMk"}
+    path = zipped(tmp_path / "x.zip", {"inner.zip": zip_bytes({NAME: json.dumps([row] * 100_000)})})
+    tracemalloc.start()
+    try:
+        assert read(path) == [(f"inner.zip/{NAME}", 100_000)]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3_000_000
