@@ -7,7 +7,7 @@ of one track are told apart by their duration: the second ends at least its own 
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -141,10 +141,22 @@ def merge_reports(known: Iterable[Play], reports: Iterable[Play]) -> MergedPlays
     A play keeps its time, unless that was its start; a report fills in its missing fields.
     """
     stored, reported = _by_track(known), _by_track(reports)
+    starts = _count_starts(stored, reported) > 0
     done = MergedPlays([], [], [], 0)
     for track_id, new in reported.items():
-        done = _add(done, _merge_track(stored[track_id], _merge_repeated(new)))
+        done = _add(done, _merge_track(stored[track_id], _merge_repeated(new), starts=starts))
     return done
+
+
+def _count_starts(stored: Mapping[str, list[Play]], reported: Mapping[str, list[Play]]) -> int:
+    """How many more reports can only be starts than only ends: one of a repeated track can be either."""
+    count = 0
+    for track_id, reports in reported.items():
+        is_import = reports[0].source == "import"
+        candidates = _Candidates([play for play in stored[track_id] if (play.ms_played is None) == is_import])
+        for report in reports:
+            count += bool(candidates.by_start(report)) - bool(candidates.by_end(report))
+    return count
 
 
 def _by_track(plays: Iterable[Play]) -> defaultdict[str, list[Play]]:
@@ -176,17 +188,17 @@ def _merge_repeated(reports: list[Play]) -> list[Play]:
     return plays
 
 
-def _merge_track(stored: list[Play], reports: list[Play]) -> MergedPlays:
+def _merge_track(stored: list[Play], reports: list[Play], *, starts: bool) -> MergedPlays:
     """Pair reports with stored plays that an import described, and then imported plays with unexplained reports."""
     imported = [play for play in stored if play.ms_played is not None]
     recent = [play for play in stored if play.ms_played is None]
     is_import = bool(reports) and reports[0].source == "import"
-    first = _pair(reports, imported if is_import else stored)
+    first = _pair(reports, imported if is_import else stored, starts=starts)
     may_follow = [
         report if is_import and _may_be_recent(report, first.get(number)) else None
         for number, report in enumerate(reports)
     ]
-    second = _pair(may_follow, recent) if is_import else {}
+    second = _pair(may_follow, recent, starts=starts) if is_import else {}
     outcome = _Outcome({_key(play) for play in stored})
     for number, report in enumerate(reports):
         outcome.add(report, first.get(number), second.get(number))
@@ -198,8 +210,8 @@ def _may_be_recent(report: Play, stored: Play | None) -> bool:
     return stored is None or (stored.min_listened < WINDOW <= report.min_listened)
 
 
-def _pair(reports: Sequence[Play | None], plays: list[Play]) -> dict[int, Play]:
-    """Pair each report with at most one play: by the end if possible, otherwise by the start."""
+def _pair(reports: Sequence[Play | None], plays: list[Play], *, starts: bool) -> dict[int, Play]:
+    """Pair each report with at most one play: by the end if possible, or by the start if `starts`."""
     candidates = _Candidates(plays)
     ends = [candidates.by_end(report) if report else [] for report in reports]
     others = [candidates.by_start(report) if report else [] for report in reports]
@@ -208,7 +220,7 @@ def _pair(reports: Sequence[Play | None], plays: list[Play]) -> dict[int, Play]:
         [play for play in end if report and plays[play].played_at == report.played_at]
         for report, end in zip(reports, ends, strict=True)
     ]
-    return {number: plays[play] for number, play in pair_up([exact, ends, either]).items()}
+    return {number: plays[play] for number, play in pair_up([exact, others if starts else ends, either]).items()}
 
 
 class _Candidates:

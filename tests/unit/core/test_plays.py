@@ -135,6 +135,21 @@ def test_plays_of_one_track_in_a_row_are_not_merged(
 
 
 @pytest.mark.parametrize("start", [False, True])
+@pytest.mark.parametrize("page_first", [False, True])
+def test_an_export_that_ends_among_repeats_does_not_hide_a_play(start: bool, page_first: bool) -> None:
+    """Other tracks on the page tell whether Spotify reports starts or ends."""
+    life = [Real(id_, START + timedelta(seconds=200 * n), 200_000) for n, id_ in enumerate("abcaaaa")]
+    page, early = [real.recent(start=start) for real in life], [real.exported() for real in life[:5]]
+    table = Table()
+    for reports in (page, early) if page_first else (early, page):
+        table.take(reports)
+    assert len(table.rows) == len(life)
+    table.take(real.exported() for real in life)
+    table.take(page)
+    assert [ms for _, ms in table.times] == [200_000] * len(life)
+
+
+@pytest.mark.parametrize("start", [False, True])
 @pytest.mark.parametrize("export_first", [False, True])
 def test_one_track_all_night_is_one_row_per_play(start: bool, export_first: bool) -> None:
     night = [Real("a", START + timedelta(seconds=200 * number), 200_000) for number in range(3_000)]
