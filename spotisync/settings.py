@@ -155,10 +155,6 @@ class Settings(BaseSettings):
         return self.database_url is None
 
     @property
-    def embedded_broker(self) -> bool:
-        return self.broker_url is None
-
-    @property
     def socket_dir(self) -> Path:
         """Directory of the embedded servers' sockets: in the data dir, or in /tmp if that path is too long."""
         inside = self.data_dir.absolute() / "sockets"

@@ -20,7 +20,7 @@ def up() -> None:
     """
     from spotisync.cli import processes
     from spotisync.settings import settings
-    from spotisync.stack.lock import lock_data_dir
+    from spotisync.stack.directories import lock_data_dir
     from spotisync.stack.supervisor import Supervisor
 
     chosen = settings()

@@ -43,7 +43,7 @@ def demo(*, exit: Exit = False) -> None:  # noqa: A002 (the option's name)
     from spotisync.cli import processes
     from spotisync.cli.demo import environment
     from spotisync.simulator import Control
-    from spotisync.stack.lock import lock_data_dir
+    from spotisync.stack.directories import lock_data_dir
     from spotisync.stack.restarts import RestartPolicy
     from spotisync.stack.supervisor import Supervisor
 

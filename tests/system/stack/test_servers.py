@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, text
 
 from spotisync.errors import Fatal
 from spotisync.settings import Settings
-from spotisync.stack.lock import lock_data_dir
+from spotisync.stack.directories import lock_data_dir
 from spotisync.stack.postgres import Postgres
 from spotisync.stack.process import Process
 from spotisync.stack.servers import start_servers
