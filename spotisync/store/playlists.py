@@ -65,7 +65,7 @@ def mark_unchanged(
             FROM playlists p
             WHERE p.id = a.playlist_id AND a.account_id = :account_id AND a.listed_sync_id = :sync_id
             AND a.removed_at IS NULL AND a.tried_sync_id IS DISTINCT FROM :sync_id
-            AND CASE WHEN :restricted AND {_OTHERS} THEN a.items_status = 'forbidden'
+            AND CASE WHEN :restricted AND {_OWNED_BY_OTHERS} THEN a.items_status = 'forbidden'
                 WHEN :incremental AND a.items_status IN {_REFUSED} THEN a.refused_snapshot_id = p.snapshot_id
                 ELSE p.items_snapshot_id = p.snapshot_id AND p.snapshot_id <> ''
                     AND a.snapshot_told AND a.items_status = 'synced' END"""
@@ -76,7 +76,7 @@ def mark_unchanged(
 
 _REFUSED = "('forbidden', 'not_found')"
 
-_OTHERS = """(NOT p.collaborative AND p.owner_id IS DISTINCT FROM
+_OWNED_BY_OTHERS = """(NOT p.collaborative AND p.owner_id IS DISTINCT FROM
     (SELECT o.spotify_user_id FROM accounts o WHERE o.id = a.account_id))"""
 
 

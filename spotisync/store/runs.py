@@ -145,7 +145,7 @@ def create(
 
 
 def _drop_staging_of_older_runs(connection: Connection, account_id: int, sync_type: str, sync_id: int) -> None:
-    """Only the newest run of a type can be resumed, so staged rows of older ones are useless."""
+    """Only the newest run of a type can be resumed, so the staged rows of older ones are deleted."""
     for table in STAGING:
         connection.execute(
             text(
@@ -392,11 +392,12 @@ def release(
     park: bool = False,
     error: str | None = None,
 ) -> int | None:
-    """Give the claim back for `seconds`; with `park`, until the family is free. With `error` it counts as a failure.
+    """Release the claim and make the batch wait `seconds`; with `park`, until its family's cooldown ends.
 
-    Until then every copy of the batch's message is refused.
+    Until then every copy of the batch's message is refused. With `error`, the release counts as a failure.
     Returns the number of failures since the last advance; None if the claim was lost.
     """
+    bound = {"park": park, "error": error, "id": run.id}
     released = connection.execute(
         text(
             """UPDATE sync_history SET claim = NULL, claim_pid = NULL, claim_started = NULL, attempts = 0,
@@ -405,28 +406,20 @@ def release(
                 not_before = CASE WHEN NOT :park THEN now() + make_interval(secs => :seconds) END
             WHERE id = :id AND claim = :token AND status = 'in_progress' RETURNING id"""
         ),
-        {
-            "park": park,
-            "seconds": seconds,
-            "id": run.id,
-            "token": token,
-            "error": error,
-            "stall": _stall_seconds(connection),
-        },
+        {**bound, "seconds": seconds, "token": token, "stall": _stall_seconds(connection)},
     ).one_or_none()
     if released is None:
         return None
-    return int(
-        connection.execute(
-            text(
-                """UPDATE sync_state SET status = CASE WHEN :park THEN 'rate_limited' ELSE status END,
-                    rate_limit_reset_at = :reset_at, last_error = :error, updated_at = now(),
-                    failures = failures + (CAST(:error AS text) IS NOT NULL)::int
-                WHERE sync_id = :id AND entity_type = :phase RETURNING failures"""
-            ),
-            {"park": park, "reset_at": reset_at, "error": error, "id": run.id, "phase": run.phase},
-        ).scalar_one()
+    failures = connection.execute(
+        text(
+            """UPDATE sync_state SET status = CASE WHEN :park THEN 'rate_limited' ELSE status END,
+                rate_limit_reset_at = :reset_at, last_error = :error, updated_at = now(),
+                failures = failures + (CAST(:error AS text) IS NOT NULL)::int
+            WHERE sync_id = :id AND entity_type = :phase RETURNING failures"""
+        ),
+        {**bound, "reset_at": reset_at, "phase": run.phase},
     )
+    return int(failures.scalar_one())
 
 
 # ---- a run ends -----------------------------------------------------------------------------------------------------
