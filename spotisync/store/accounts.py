@@ -181,17 +181,15 @@ def get_scope(connection: Connection, account_id: int) -> str | None:
 
 def claim_refresh(connection: Connection, account_id: int, token: UUID) -> bool:
     """Claim the account's token refresh. A claim instead of a row lock: no transaction is open during the request."""
-    return (
-        connection.execute(
-            text(
-                f"""UPDATE accounts SET refresh_claim = :token,
-                    refresh_claim_until = now() + make_interval(secs => {REFRESH_SECONDS})
-                WHERE id = :id AND (refresh_claim IS NULL OR refresh_claim_until <= now())"""
-            ),
-            {"id": account_id, "token": token},
-        ).rowcount
-        == 1
+    updated = connection.execute(
+        text(
+            f"""UPDATE accounts SET refresh_claim = :token,
+                refresh_claim_until = now() + make_interval(secs => {REFRESH_SECONDS})
+            WHERE id = :id AND (refresh_claim IS NULL OR refresh_claim_until <= now())"""
+        ),
+        {"id": account_id, "token": token},
     )
+    return updated.rowcount == 1
 
 
 def store_refreshed(connection: Connection, account_id: int, used: str, tokens: dict[str, Any]) -> bool:
@@ -199,20 +197,18 @@ def store_refreshed(connection: Connection, account_id: int, used: str, tokens: 
 
     `used` is the refresh token that was sent, encrypted as stored. False: a newer one is stored already and is kept.
     """
-    return (
-        connection.execute(
-            text(
-                """UPDATE accounts SET access_token = :access_token, scope = COALESCE(:scope, scope),
-                    access_token_expires_at = now() + make_interval(secs => :expires_in), updated_at = now(),
-                    refresh_token = COALESCE(:refresh_token, refresh_token),
-                    -- A concurrent refresh may have sent the same token later and been refused for it.
-                    status = CASE status WHEN 'needs_login' THEN 'active' ELSE status END, last_error = NULL,
-                    refresh_claim = NULL, refresh_claim_until = NULL WHERE id = :id AND refresh_token = :used"""
-            ),
-            {"id": account_id, "used": used, **tokens},
-        ).rowcount
-        == 1
+    updated = connection.execute(
+        text(
+            """UPDATE accounts SET access_token = :access_token, scope = COALESCE(:scope, scope),
+                access_token_expires_at = now() + make_interval(secs => :expires_in), updated_at = now(),
+                refresh_token = COALESCE(:refresh_token, refresh_token),
+                -- A concurrent refresh may have sent the same token later and been refused for it.
+                status = CASE status WHEN 'needs_login' THEN 'active' ELSE status END, last_error = NULL,
+                refresh_claim = NULL, refresh_claim_until = NULL WHERE id = :id AND refresh_token = :used"""
+        ),
+        {"id": account_id, "used": used, **tokens},
     )
+    return updated.rowcount == 1
 
 
 def end_refresh(connection: Connection, account_id: int, token: UUID) -> None:
@@ -228,17 +224,15 @@ def end_refresh(connection: Connection, account_id: int, token: UUID) -> None:
 
 def mark_needs_login(connection: Connection, account_id: int, used: str, why: str) -> bool:
     """Record that Spotify refused the refresh token `used` (encrypted). False: a newer one is stored already."""
-    return (
-        connection.execute(
-            text(
-                """UPDATE accounts SET status = 'needs_login', last_error = :why, access_token = NULL,
-                    refresh_claim = NULL, refresh_claim_until = NULL, updated_at = now()
-                WHERE id = :id AND refresh_token = :used"""
-            ),
-            {"id": account_id, "used": used, "why": why},
-        ).rowcount
-        == 1
+    updated = connection.execute(
+        text(
+            """UPDATE accounts SET status = 'needs_login', last_error = :why, access_token = NULL,
+                refresh_claim = NULL, refresh_claim_until = NULL, updated_at = now()
+            WHERE id = :id AND refresh_token = :used"""
+        ),
+        {"id": account_id, "used": used, "why": why},
     )
+    return updated.rowcount == 1
 
 
 def set_status(connection: Connection, account_id: int, status: str) -> None:

@@ -181,16 +181,14 @@ def record_refresh(connection: Connection, client_id: str) -> None:
 
 def renew_backlog_claim(connection: Connection, client_id: str, token: UUID, lease_seconds: int) -> bool:
     """Extend the lease; in a batch's commit this is the fencing check. False: another worker holds the claim."""
-    return (
-        connection.execute(
-            text(
-                """UPDATE apps SET enrich_until = now() + make_interval(secs => :lease)
-                WHERE client_id = :id AND enrich_claim = :token"""
-            ),
-            {"id": client_id, "token": token, "lease": lease_seconds},
-        ).rowcount
-        == 1
+    updated = connection.execute(
+        text(
+            """UPDATE apps SET enrich_until = now() + make_interval(secs => :lease)
+            WHERE client_id = :id AND enrich_claim = :token"""
+        ),
+        {"id": client_id, "token": token, "lease": lease_seconds},
     )
+    return updated.rowcount == 1
 
 
 def release_backlog(connection: Connection, client_id: str, token: UUID, pause: float) -> None:

@@ -22,31 +22,27 @@ READ_SECONDS = 120
 
 def claim_read(connection: Connection, account_id: int, token: UUID) -> bool:
     """Claim the read. A claim instead of a row lock: no transaction is open during the request."""
-    return (
-        connection.execute(
-            text(
-                f"""INSERT INTO playback AS p (account_id, claim, claim_until)
-                VALUES (:account_id, :token, now() + make_interval(secs => {READ_SECONDS}))
-                ON CONFLICT (account_id) DO UPDATE SET claim = excluded.claim, claim_until = excluded.claim_until
-                WHERE p.claim IS NULL OR p.claim_until <= now()"""
-            ),
-            {"account_id": account_id, "token": token},
-        ).rowcount
-        == 1
+    updated = connection.execute(
+        text(
+            f"""INSERT INTO playback AS p (account_id, claim, claim_until)
+            VALUES (:account_id, :token, now() + make_interval(secs => {READ_SECONDS}))
+            ON CONFLICT (account_id) DO UPDATE SET claim = excluded.claim, claim_until = excluded.claim_until
+            WHERE p.claim IS NULL OR p.claim_until <= now()"""
+        ),
+        {"account_id": account_id, "token": token},
     )
+    return updated.rowcount == 1
 
 
 def renew_claim(connection: Connection, account_id: int, token: UUID) -> bool:
-    return (
-        connection.execute(
-            text(
-                f"""UPDATE playback SET claim_until = now() + make_interval(secs => {READ_SECONDS})
-                WHERE account_id = :account_id AND claim = :token"""
-            ),
-            {"account_id": account_id, "token": token},
-        ).rowcount
-        == 1
+    updated = connection.execute(
+        text(
+            f"""UPDATE playback SET claim_until = now() + make_interval(secs => {READ_SECONDS})
+            WHERE account_id = :account_id AND claim = :token"""
+        ),
+        {"account_id": account_id, "token": token},
     )
+    return updated.rowcount == 1
 
 
 def finish_read(connection: Connection, account_id: int, token: UUID, error: str | None) -> None:

@@ -52,25 +52,17 @@ def counter(name: str) -> Column[int]:
 
 
 def account_id(*, primary_key: bool = False) -> Column[int]:
-    return Column(
-        "account_id",
-        BigInteger,
-        ForeignKey("accounts.id", ondelete="CASCADE"),
-        primary_key=primary_key,
-        autoincrement=False,
-        nullable=False,
-    )
+    return _owner("account_id", "accounts.id", primary_key=primary_key)
 
 
 def sync_id(*, primary_key: bool = False) -> Column[int]:
-    return Column(
-        "sync_id",
-        BigInteger,
-        ForeignKey("sync_history.id", ondelete="CASCADE"),
-        primary_key=primary_key,
-        autoincrement=False,
-        nullable=False,
-    )
+    return _owner("sync_id", "sync_history.id", primary_key=primary_key)
+
+
+def _owner(name: str, key: str, *, primary_key: bool) -> Column[int]:
+    """The row is deleted together with its owner."""
+    owner = ForeignKey(key, ondelete="CASCADE")
+    return Column(name, BigInteger, owner, primary_key=primary_key, autoincrement=False, nullable=False)
 
 
 accounts = Table(
@@ -109,7 +101,7 @@ def searched(table: str) -> tuple[Column[Any] | Index, ...]:
     )
 
 
-def lookup_columns() -> tuple[Column[Any] | CheckConstraint, ...]:
+def lookup_columns(table: str) -> tuple[Column[Any] | CheckConstraint | Index, ...]:
     return (
         Column("enrichment", Text, nullable=False, server_default="stub"),
         Column("enriched_at", TIME),
@@ -120,6 +112,9 @@ def lookup_columns() -> tuple[Column[Any] | CheckConstraint, ...]:
         counter("lookup_attempts"),
         counter("saves"),
         one_of("enrichment", "stub", "full", "partial", "gone"),
+        Index(f"ix_{table}_stubs", text("saves DESC"), "id", postgresql_where=text("enrichment = 'stub'")),
+        Index(f"ix_{table}_partial", "enriched_at", "id", postgresql_where=text("enrichment = 'partial'")),
+        Index(f"ix_{table}_full", "enriched_at", "id", postgresql_where=text("enrichment = 'full'")),
     )
 
 
@@ -133,11 +128,8 @@ artists = Table(
     Column("popularity", Integer),
     Column("followers", Integer),
     Column("image_url", Text),
-    *lookup_columns(),
+    *lookup_columns("artists"),
     *searched("artists"),
-    Index("ix_artists_stubs", text("saves DESC"), "id", postgresql_where=text("enrichment = 'stub'")),
-    Index("ix_artists_partial", "enriched_at", "id", postgresql_where=text("enrichment = 'partial'")),
-    Index("ix_artists_full", "enriched_at", "id", postgresql_where=text("enrichment = 'full'")),
 )
 
 albums = Table(
@@ -155,11 +147,8 @@ albums = Table(
     Column("popularity", Integer),
     Column("upc", Text),
     Column("image_url", Text),
-    *lookup_columns(),
+    *lookup_columns("albums"),
     *searched("albums"),
-    Index("ix_albums_stubs", text("saves DESC"), "id", postgresql_where=text("enrichment = 'stub'")),
-    Index("ix_albums_partial", "enriched_at", "id", postgresql_where=text("enrichment = 'partial'")),
-    Index("ix_albums_full", "enriched_at", "id", postgresql_where=text("enrichment = 'full'")),
 )
 
 tracks = Table(
@@ -208,6 +197,15 @@ saved_tracks = Table(
     Index("ix_saved_tracks_live", "account_id", text("added_at DESC"), postgresql_where=text("removed_at IS NULL")),
 )
 
+
+def listed() -> tuple[Column[Any], ...]:
+    """Private columns of a row of a list that is read whole.
+
+    The last run that listed it, in which readings of the list (1, 2, both: 3), since when a null row may hide it.
+    """
+    return Column("listed_sync_id", BigInteger), counter("listed_readings"), Column("hidden_since", TIME)
+
+
 playlists = Table(
     "playlists",
     metadata,
@@ -232,15 +230,12 @@ account_playlists = Table(
     Column("position", Integer, nullable=False),
     Column("items_status", Text, nullable=False, server_default="pending"),
     Column("removed_at", TIME),
-    # private: the last run that listed the playlist, and the last run that tried to read its contents
-    Column("listed_sync_id", BigInteger),
+    *listed(),
+    # ... the last run that tried to read the playlist's contents, whether its row in the list had a snapshot id, and
+    # the snapshot whose contents were refused to this account
     Column("tried_sync_id", BigInteger),
-    # ... in which readings of the list it occurred (1, 2, both: 3), whether its row had a snapshot id
-    counter("listed_readings"),
     Column("snapshot_told", Boolean, nullable=False, server_default=text("false")),
-    # ... the snapshot whose contents were refused to this account, since when a null row may hide it
     Column("refused_snapshot_id", Text),
-    Column("hidden_since", TIME),
     one_of("items_status", "pending", "synced", "forbidden", "not_found"),
 )
 
@@ -307,11 +302,7 @@ saved_albums = Table(
     Column("album_id", Text, ForeignKey("albums.id"), primary_key=True),
     Column("added_at", TIME, nullable=False),
     Column("removed_at", TIME),
-    # private: the last run that listed it, in which readings of the list (1, 2, both: 3), since when a null row may
-    # hide it
-    Column("listed_sync_id", BigInteger),
-    counter("listed_readings"),
-    Column("hidden_since", TIME),
+    *listed(),
 )
 
 followed_artists = Table(
@@ -320,11 +311,7 @@ followed_artists = Table(
     account_id(primary_key=True),
     Column("artist_id", Text, ForeignKey("artists.id"), primary_key=True),
     Column("removed_at", TIME),
-    # private: the last run that listed it, in which readings of the list (1, 2, both: 3), since when a null row may
-    # hide it
-    Column("listed_sync_id", BigInteger),
-    counter("listed_readings"),
-    Column("hidden_since", TIME),
+    *listed(),
 )
 
 listings = Table(
