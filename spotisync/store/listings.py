@@ -1,7 +1,7 @@
 """The lists of an account that are read whole: followed artists, saved albums, playlists.
 
-Each has a table of the same form: a row for each member, `removed_at` once it is gone, `hidden_since` while it may be
-behind a null row, and the run and readings that met it last. `listings` remembers the last proved reading of each.
+Each has a table of the same form: a row per member, `removed_at` once removed, `hidden_since` while a null row may
+hide it, and the run and readings that met it last. The table `listings` stores the last proved reading of each list.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -75,7 +75,7 @@ def save(
 def _columns(
     connection: Connection, account_id: int, name: ListName, rows: Mapping[str, ListingRow]
 ) -> dict[str, dict[str, Any]]:
-    """What the table of this list holds beside the key."""
+    """The columns of this list's table other than the key, by id."""
     match name:
         case "saved_albums":
             return {id_: {"added_at": date} for id_, date in _dates(connection, account_id, rows).items()}
@@ -86,7 +86,7 @@ def _columns(
 
 
 def _dates(connection: Connection, account_id: int, rows: Mapping[str, ListingRow]) -> dict[str, datetime]:
-    """An album that came without a date keeps the stored one."""
+    """The dates of saved albums; one listed without a date keeps the stored one."""
     dated = {id_: row.added_at for id_, row in rows.items() if row.added_at and row.added_at > EPOCH}
     stored = connection.execute(
         text("SELECT album_id, added_at FROM saved_albums WHERE account_id = :account_id AND album_id = ANY(:ids)"),
@@ -111,7 +111,7 @@ def get_evidence(connection: Connection, account_id: int, sync_id: int, name: Li
 
 
 def count_listed(connection: Connection, account_id: int, sync_id: int, name: ListName, reading: int = 3) -> int:
-    """How many rows this run's list has in that reading (3: in either), each counted once."""
+    """Count the distinct rows that this run met in that reading (3: in either)."""
     found = connection.execute(
         text(
             f"""SELECT count(*) FROM {TABLES[name].name} WHERE account_id = :account_id AND removed_at IS NULL
@@ -149,7 +149,7 @@ def _find_suspects(
 
 
 def apply_verdict(connection: Connection, account_id: int, sync_id: int, name: ListName, verdict: ListVerdict) -> int:
-    """Remove what the proved list does not contain, mark what a null row may hide. Returns how many were removed."""
+    """Remove rows missing from the proved list, and mark those that a null row may hide. Returns the number removed."""
     table, key = TABLES[name].name, KEYS[name]
     set_hidden(connection, table, key, account_id, verdict.hidden)
     return connection.execute(
@@ -159,7 +159,7 @@ def apply_verdict(connection: Connection, account_id: int, sync_id: int, name: L
 
 
 def set_hidden(connection: Connection, table: str, key: str, account_id: int, ids: Collection[str]) -> None:
-    """Make these the rows of the account that a null row may hide, and no others."""
+    """Mark exactly these rows of the account as possibly hidden by a null row."""
     connection.execute(
         text(
             f"""UPDATE {table} SET hidden_since = CASE WHEN {key} = ANY(:ids) THEN now() END
@@ -170,7 +170,7 @@ def set_hidden(connection: Connection, table: str, key: str, account_id: int, id
 
 
 def invalidate_first_page(connection: Connection, account_id: int, name: ListName) -> None:
-    """Rows are about to be written: until the next proved reading, no first page passes for an unchanged list."""
+    """Forget the first page before rows are written: until the next proved reading, no list counts as unchanged."""
     connection.execute(
         text("UPDATE listings SET first_page = '' WHERE account_id = :account_id AND list = :list"),
         {"account_id": account_id, "list": name},
@@ -180,7 +180,7 @@ def invalidate_first_page(connection: Connection, account_id: int, name: ListNam
 def record_read(
     connection: Connection, account_id: int, name: ListName, total: int, first_page: str, nulls: NullCount
 ) -> None:
-    """Note a proved reading: what the next one is compared with."""
+    """Store a proved reading, with which the next one is compared."""
     row = {
         "account_id": account_id,
         "list": name,
@@ -193,11 +193,11 @@ def record_read(
     connection.execute(text("UPDATE listings SET read_at = now() WHERE account_id = :account_id AND list = :list"), row)
 
 
-# ---- what a run leaves to a later one -------------------------------------------------------------------------------
+# ---- rows deferred to a later run -----------------------------------------------------------------------------------
 
 
 def count_unproved(connection: Connection, account_id: int, sync_id: int, name: ListName) -> int:
-    """How many rows are kept although this run's list does not contain them."""
+    """Count the rows that are kept although this run's list lacks them."""
     found = connection.execute(
         text(f"SELECT count(*) FROM {TABLES[name].name} WHERE {_UNLISTED}"),
         {"account_id": account_id, "sync_id": sync_id},
@@ -208,7 +208,7 @@ def count_unproved(connection: Connection, account_id: int, sync_id: int, name: 
 def defer(
     connection: Connection, account_id: int, sync_id: int, name: ListName, rows: int, reason: str | None = None
 ) -> None:
-    """Note how many rows of the list this run leaves to a later one, and why."""
+    """Store the number of rows that this run defers to a later one, and the reason."""
     row = {
         "account_id": account_id,
         "list": name,

@@ -1,4 +1,4 @@
-"""Playlists and their contents, which are staged and then swapped in whole. `listings` has the list of an account."""
+"""Playlists and their contents, which are staged and then swapped in whole. For an account's list see `listings`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,10 +15,10 @@ from spotisync.store.bulk import upsert
 
 
 def save_rows(connection: Connection, rows: Sequence[PlaylistRow]) -> set[str]:
-    """Write playlists, which accounts share; what a row does not say stays as it is. Returns the ids that changed."""
+    """Write playlists, which accounts share; unknown fields keep their values. Returns the ids that changed."""
     stored = _stored(connection, [row.id for row in rows if None in {row.collaborative, row.snapshot_id}])
     inserted, updated = upsert(connection, schema.playlists, [vars(_completed(row, stored)) for row in rows])
-    # The number of rows belongs to a snapshot: a row that tells a new snapshot and no number makes it unknown.
+    # The number of items belongs to a snapshot, so a new snapshot without a number makes it unknown.
     recounted = connection.execute(
         text(
             """UPDATE playlists SET total_items = NULL
@@ -40,7 +40,7 @@ def _stored(connection: Connection, ids: Sequence[str]) -> Mapping[str, Any]:
 
 
 def _completed(row: PlaylistRow, stored: Mapping[str, Any]) -> PlaylistRow:
-    """Fill the two columns that are never NULL: with what is stored, or with `false` and ''."""
+    """Fill the two NOT NULL columns from the stored row, or with `false` and ''."""
     known = stored.get(row.id)
     return replace(
         row,
@@ -54,9 +54,9 @@ def mark_unchanged(
 ) -> int:
     """Mark contents that need no call, because their snapshot is stored already. Returns how many.
 
-    Only where this account has read them before: that another account may read them says nothing about this one. A
-    restricted app can't read other people's contents; each is tried once (the account may have been invited) and not
-    again after a refusal. An incremental does not repeat what was refused at the same snapshot.
+    This requires that the account has read them before: access by another account implies nothing. A restricted app
+    can't read other people's contents; each is tried once (the account may have been invited) and not again after a
+    refusal. An incremental does not retry contents refused at the same snapshot.
     """
     return connection.execute(
         text(
@@ -81,7 +81,7 @@ _OWNED_BY_OTHERS = """(NOT p.collaborative AND p.owner_id IS DISTINCT FROM
 
 
 def mark_restricted_reads_stale(connection: Connection) -> int:
-    """Have contents read again that lack what only the full regime tells about tracks. Returns how many."""
+    """Make contents due again whose tracks lack data of the full regime. Returns how many."""
     return connection.execute(
         text(
             """UPDATE playlists p SET items_snapshot_id = NULL WHERE items_snapshot_id IS NOT NULL AND EXISTS (
@@ -180,7 +180,7 @@ def _swap(connection: Connection, sync_id: int, complete: Sequence[PlaylistProgr
     _delete_staged(connection, sync_id, ids)
     connection.execute(
         text(
-            # A number of rows without a snapshot id can only belong to the contents themselves.
+            # Without a snapshot id, the number of items is that of the contents just read.
             """UPDATE playlists SET items_snapshot_id = CAST(:snapshot_id AS text), total_items = CASE
                 WHEN :snapshot_id = '' THEN COALESCE(:total, total_items) ELSE COALESCE(total_items, :total) END
             WHERE id = :id"""

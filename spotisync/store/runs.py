@@ -1,7 +1,7 @@
 """Runs and their checkpoints. Each change of state is one guarded UPDATE of the run row; no row returned means refused.
 
-`wake_at` is the time at which sweep publishes the run unless something happens before. The one column is the lease of
-a claim, the outbox of a message that was not sent, the alarm of a parked run, and the watchdog.
+`wake_at` is the time at which sweep publishes the run unless it advances before. This column serves as the lease of a
+claim, the outbox of an unsent message, the timer of a parked run, and the watchdog.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ UNCLAIMED = f"""(r.status = 'in_progress' AND (r.claim IS NULL OR {CLAIMANT_GONE
         AND (r.not_before IS NULL OR r.not_before <= now())
     OR r.status = 'rate_limited' AND NOT {BLOCKED}
     OR r.status = 'pending' AND {ACCOUNT_FREE})"""
-# When it became due: the last progress of its run, or the end of its last wait.
+# When the batch became due: at the last progress of its run, or at the end of its last wait.
 DUE_SINCE = """GREATEST(r.started_at, r.not_before,
     (SELECT max(s.updated_at) FROM sync_state s WHERE s.sync_id = r.id),
     (SELECT max(s.rate_limit_reset_at) FROM sync_state s WHERE s.sync_id = r.id AND s.rate_limit_reset_at <= now()),
@@ -80,7 +80,7 @@ def _stall_seconds(connection: Connection) -> float:
 
 
 def lock_account(connection: Connection, account_id: int) -> None:
-    """Taken first by everything that starts or resumes a run, so that each account starts one at a time."""
+    """Lock the account, before anything that starts or resumes a run, so that each account starts one at a time."""
     connection.execute(text("SELECT 1 FROM accounts WHERE id = :id FOR NO KEY UPDATE"), {"id": account_id})
 
 
@@ -360,7 +360,7 @@ def add_counts(connection: Connection, sync_id: int, phase: Phase, counts: Count
 
 
 def set_deferred(connection: Connection, sync_id: int, phase: Phase, items: int) -> None:
-    """Late look-ups count for the phase of their kind, although that phase has ended."""
+    """Set the deferred items of an ended phase, for which late look-ups of its kind count."""
     connection.execute(
         text(
             """UPDATE sync_state SET items_deferred = :items, total_items = GREATEST(total_items, items_processed)
@@ -503,7 +503,7 @@ def set_due_now(connection: Connection, sync_id: int) -> None:
     )
 
 
-# The run's `wake_at` has passed, its claimant is gone, or the cooldown that it waits for is over.
+# The run's `wake_at` has passed, its claimant is gone, or its cooldown has ended.
 _DUE = f"""r.status IN ('pending', 'in_progress', 'rate_limited') AND {ACCOUNT_FREE} AND (
     r.status = 'in_progress' AND (r.wake_at <= now() OR {CLAIMANT_GONE})
     OR r.status = 'rate_limited' AND NOT {BLOCKED}

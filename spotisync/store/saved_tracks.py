@@ -47,7 +47,7 @@ def save_tracks(connection: Connection, account_id: int, rows: Sequence[SavedTra
 
 
 def _dated(connection: Connection, account_id: int, rows: Sequence[SavedTrackRow]) -> list[SavedTrackRow]:
-    """A row that came without a date keeps the stored one."""
+    """Give rows listed without a date the stored one."""
     undated = [row.track_id for row in rows if row.added_at == EPOCH]
     if not undated:
         return list(rows)
@@ -67,9 +67,9 @@ def _dated(connection: Connection, account_id: int, rows: Sequence[SavedTrackRow
 def mark_seen(
     connection: Connection, sync_id: int, account_id: int, rows: Sequence[SavedTrackRow]
 ) -> tuple[set[str], list[SavedTrackRow]]:
-    """Note what the walk has met. Returns the ids met for the first time, and the rows to write.
+    """Record the rows that the walk has met. Returns the ids met for the first time, and the rows to write.
 
-    Relinking can list one track twice: the row added last counts, in whatever order they come.
+    Relinking can list one track twice: the row added last counts, in any order.
     """
     ids = [row.track_id for row in rows]
     met_before = connection.execute(
@@ -94,7 +94,7 @@ def mark_nulls_seen(connection: Connection, sync_id: int, rows: Sequence[NullRow
 
 
 def get_walk_evidence(connection: Connection, account_id: int, sync_id: int) -> WalkEvidence:
-    """What is needed to decide which of the tracks that the walk did not meet may be behind null rows."""
+    """Read the evidence for deciding which tracks not met by the walk null rows may hide."""
     nulls, last = _count_nulls_seen(connection, sync_id), _get_last_nulls(connection, account_id)
     if last is None or not (nulls or last):
         return WalkEvidence(nulls, last)
@@ -103,7 +103,7 @@ def get_walk_evidence(connection: Connection, account_id: int, sync_id: int) -> 
 
 
 def _count_nulls_seen(connection: Connection, sync_id: int) -> dict[datetime, int]:
-    """The null rows that the walk has met, by date."""
+    """Count the null rows that the walk has met, by date."""
     found = connection.execute(
         text("SELECT added_at, count(*) AS rows FROM seen_nulls WHERE sync_id = :sync_id GROUP BY added_at"),
         {"sync_id": sync_id},
@@ -193,7 +193,7 @@ def _record_walk(connection: Connection, account_id: int, total: int, nulls: Map
 
 
 def _record_excess(connection: Connection, account_id: int, total: int) -> None:
-    """What Spotify counts beyond the stored rows, by minute; rows of no known date are looked for later."""
+    """Store the rows that Spotify counts beyond the stored ones, by minute; those without a known date under EPOCH."""
     bound = {"id": account_id, "total": total, "epoch": EPOCH}
     connection.execute(text("DELETE FROM excess_rows WHERE account_id = :id"), bound)
     connection.execute(
@@ -220,7 +220,7 @@ def _record_excess(connection: Connection, account_id: int, total: int) -> None:
 
 
 def load_library(connection: Connection, account_id: int, sync_id: int) -> KnownLibrary:
-    """Everything an incremental read compares with; it loads every saved row of the account."""
+    """Load the state that an incremental read compares with, including every saved row of the account."""
     walked, patrol = connection.execute(
         text("SELECT walked_total IS NOT NULL, patrol_offset FROM accounts WHERE id = :id"), {"id": account_id}
     ).one()
@@ -257,7 +257,7 @@ def _load_read_rows(connection: Connection, sync_id: int) -> dict[int, ListRow]:
 
 
 def save_read_rows(connection: Connection, sync_id: int, account_id: int, rows: Sequence[PlacedRow]) -> None:
-    """Keep rows of the list at their places. A track that is listed again is no longer hidden."""
+    """Store rows of the list with their places. A track that is listed again is no longer hidden."""
     upsert(connection, schema.read_rows, [{"sync_id": sync_id, **vars(row)} for row in rows])
     connection.execute(
         text(
@@ -273,7 +273,7 @@ def clear_read_rows(connection: Connection, sync_id: int) -> None:
 
 
 def filter_newest(connection: Connection, account_id: int, rows: Sequence[SavedTrackRow]) -> list[SavedTrackRow]:
-    """The rows to write: of twins the row added last counts, which may be the stored one."""
+    """Return the rows to write: of twins the row added last counts, which may be the stored one."""
     stored = connection.execute(
         text(
             """SELECT track_id, added_at FROM saved_tracks
@@ -286,7 +286,7 @@ def filter_newest(connection: Connection, account_id: int, rows: Sequence[SavedT
 
 
 def apply_changes(connection: Connection, account_id: int, sync_id: int, changes: LibraryChanges) -> int:
-    """Write what the search has found. Returns how many tracks are no longer saved."""
+    """Write the changes found by the search. Returns how many tracks are no longer saved."""
     bound = {"account_id": account_id, "sync_id": sync_id}
     removed = connection.execute(
         text(
@@ -312,7 +312,7 @@ def apply_changes(connection: Connection, account_id: int, sync_id: int, changes
 
 
 def save_patrol_offset(connection: Connection, account_id: int, offset: int) -> None:
-    """Where the next incremental reads its patrol page."""
+    """Set where the next incremental reads its patrol page."""
     connection.execute(
         text("UPDATE accounts SET patrol_offset = :offset WHERE id = :id"), {"id": account_id, "offset": offset}
     )
