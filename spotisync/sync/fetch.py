@@ -97,7 +97,7 @@ def _fetch_one(context: Context, access: AccountAccess, request: Request, calls:
 
 def _send(context: Context, token: str, request: Request, calls: BatchCalls) -> Answer:
     context.gate.enter(request.family)
-    if context.stopping():  # the gate may have taken a while, and the answer is no longer awaited
+    if context.stopping():  # entering the gate can take time, and the answer is no longer awaited
         raise Stopping
     try:
         with calls.track_request(request.family):
