@@ -8,7 +8,7 @@ from sqlalchemy import Connection, RowMapping, text
 from spotisync.core.states import UNFINISHED
 from spotisync.settings import Settings
 from spotisync.status import actions, changes, forecast, freshness, messages, times, upcoming, usage
-from spotisync.store import accounts, cooldowns, heartbeats, plays
+from spotisync.store import accounts, cooldowns, plays, schedules
 from spotisync.store.accounts import Account
 from spotisync.store.runs import CLAIMANT_GONE
 
@@ -44,14 +44,6 @@ NO_RUN: dict[str, Any] = {
     "error": None,
 }
 Document = dict[str, Any]
-
-
-def status_document(
-    connection: Connection, settings: Settings, account: str | None = None
-) -> Document | list[Document]:
-    """The status document; a list of them if no account is given and there are several."""
-    found = documents(connection, settings, account)
-    return found[0] if len(found) == 1 else found
 
 
 def documents(connection: Connection, settings: Settings, account: str | None = None) -> list[Document]:
@@ -106,7 +98,7 @@ def _common(connection: Connection, settings: Settings) -> Document:
     """The keys that are the same for all accounts. `blocked` is null while the app's client id is unknown."""
     now = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
     blocks = cooldowns.list_active(connection, settings.client_id) if settings.client_id else None
-    swept = heartbeats.get_last_heartbeat(connection, "sweep")
+    swept = schedules.get_last_heartbeat(connection, "sweep")
     common = {
         "as_of": now.isoformat(),
         "time_zone": settings.zone,
@@ -151,19 +143,16 @@ def _block(block: cooldowns.Cooldown) -> Document:
 
 def _of_account(connection: Connection, account: Account, common: Document) -> Document:
     """The document of its unfinished run (one in progress first), else of its last run."""
-    row = (
-        connection.execute(
-            text(
-                f"""{LIVE_RUN} WHERE r.id = COALESCE(
-                (SELECT u.id FROM sync_history u WHERE u.account_id = :account_id AND u.{IS_UNFINISHED}
-                ORDER BY u.status = 'in_progress' DESC, u.id DESC LIMIT 1),
-                (SELECT l.id FROM sync_history l WHERE l.account_id = :account_id ORDER BY l.id DESC LIMIT 1))"""
-            ),
-            {"account_id": account.id},
-        )
-        .mappings()
-        .one_or_none()
+    rows = connection.execute(
+        text(
+            f"""{LIVE_RUN} WHERE r.id = COALESCE(
+            (SELECT u.id FROM sync_history u WHERE u.account_id = :account_id AND u.{IS_UNFINISHED}
+            ORDER BY u.status = 'in_progress' DESC, u.id DESC LIMIT 1),
+            (SELECT l.id FROM sync_history l WHERE l.account_id = :account_id ORDER BY l.id DESC LIMIT 1))"""
+        ),
+        {"account_id": account.id},
     )
+    row = rows.mappings().one_or_none()
     if row is None:
         return _finish({**NO_RUN, **_account_keys(connection, account), **common})
     return _of_run(connection, account, _plain(row), common)

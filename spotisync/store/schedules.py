@@ -1,4 +1,4 @@
-"""Schedules: one row per account and kind. The database's clock decides what is due."""
+"""Schedules: one row per account and kind, due by the database's clock. Heartbeats: when periodic tasks last ran."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from spotisync.core.schedule import Kind
+
+# The minimum time between two writes of one heartbeat.
+HEARTBEAT_SECONDS = 3
 
 
 @dataclass(frozen=True)
@@ -158,3 +161,23 @@ def list_entries(connection: Connection, account: str | None) -> list[dict[str, 
         {"account": account},
     )
     return [dict(row) for row in rows.mappings()]
+
+
+# ---- heartbeats: they distinguish a schedule without work from one that is not running -------------------------------
+
+
+def record_heartbeat(connection: Connection, name: str) -> None:
+    connection.execute(
+        text(
+            f"""INSERT INTO heartbeats AS h (name) VALUES (:name) ON CONFLICT (name) DO UPDATE SET beat_at = now()
+            WHERE h.beat_at < now() - interval '{HEARTBEAT_SECONDS} seconds'"""
+        ),
+        {"name": name},
+    )
+
+
+def get_last_heartbeat(connection: Connection, name: str) -> datetime | None:
+    found: datetime | None = connection.execute(
+        text("SELECT beat_at FROM heartbeats WHERE name = :name"), {"name": name}
+    ).scalar_one_or_none()
+    return found
