@@ -6,12 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
-
 from spotisync.core.plays import WINDOW, Play, PlayGap
 from spotisync.core.rows import TrackRow
 from spotisync.store import schema
 from spotisync.store.bulk import dumps, recordset, upsert
+from spotisync.store.database import Connection, execute
 
 # A read takes about a second; a claim older than this belongs to a worker that died.
 READ_SECONDS = 120
@@ -22,24 +21,22 @@ READ_SECONDS = 120
 
 def claim_read(connection: Connection, account_id: int, token: UUID) -> bool:
     """Claim the read. A claim instead of a row lock: no transaction is open during the request."""
-    updated = connection.execute(
-        text(
-            f"""INSERT INTO playback AS p (account_id, claim, claim_until)
-            VALUES (:account_id, :token, now() + make_interval(secs => {READ_SECONDS}))
-            ON CONFLICT (account_id) DO UPDATE SET claim = excluded.claim, claim_until = excluded.claim_until
-            WHERE p.claim IS NULL OR p.claim_until <= now()"""
-        ),
+    updated = execute(
+        connection,
+        f"""INSERT INTO playback AS p (account_id, claim, claim_until)
+        VALUES (:account_id, :token, now() + make_interval(secs => {READ_SECONDS}))
+        ON CONFLICT (account_id) DO UPDATE SET claim = excluded.claim, claim_until = excluded.claim_until
+        WHERE p.claim IS NULL OR p.claim_until <= now()""",
         {"account_id": account_id, "token": token},
     )
     return updated.rowcount == 1
 
 
 def renew_claim(connection: Connection, account_id: int, token: UUID) -> bool:
-    updated = connection.execute(
-        text(
-            f"""UPDATE playback SET claim_until = now() + make_interval(secs => {READ_SECONDS})
-            WHERE account_id = :account_id AND claim = :token"""
-        ),
+    updated = execute(
+        connection,
+        f"""UPDATE playback SET claim_until = now() + make_interval(secs => {READ_SECONDS})
+        WHERE account_id = :account_id AND claim = :token""",
         {"account_id": account_id, "token": token},
     )
     return updated.rowcount == 1
@@ -47,12 +44,11 @@ def renew_claim(connection: Connection, account_id: int, token: UUID) -> bool:
 
 def finish_read(connection: Connection, account_id: int, token: UUID, error: str | None) -> None:
     """Release the claim. With an error, `read_at` stays that of the last successful read."""
-    connection.execute(
-        text(
-            """UPDATE playback SET claim = NULL, claim_until = NULL, last_error = CAST(:error AS text),
-                read_at = CASE WHEN CAST(:error AS text) IS NULL THEN now() ELSE read_at END
-            WHERE account_id = :account_id AND claim = :token"""
-        ),
+    execute(
+        connection,
+        """UPDATE playback SET claim = NULL, claim_until = NULL, last_error = CAST(:error AS text),
+            read_at = CASE WHEN CAST(:error AS text) IS NULL THEN now() ELSE read_at END
+        WHERE account_id = :account_id AND claim = :token""",
         {"account_id": account_id, "token": token, "error": error},
     )
 
@@ -62,18 +58,17 @@ def finish_read(connection: Connection, account_id: int, token: UUID, error: str
 
 def lock_plays(connection: Connection, account_id: int) -> None:
     """Lock the account's plays, since new plays are compared with the stored ones before they are written."""
-    connection.execute(
-        text(
-            """INSERT INTO playback (account_id) VALUES (:account_id)
-            ON CONFLICT (account_id) DO UPDATE SET account_id = excluded.account_id"""
-        ),
+    execute(
+        connection,
+        """INSERT INTO playback (account_id) VALUES (:account_id)
+        ON CONFLICT (account_id) DO UPDATE SET account_id = excluded.account_id""",
         {"account_id": account_id},
     )
 
 
 def find_newest_play(connection: Connection, account_id: int) -> datetime | None:
-    found = connection.execute(
-        text("SELECT max(played_at) FROM play_history WHERE account_id = :account_id"), {"account_id": account_id}
+    found = execute(
+        connection, "SELECT max(played_at) FROM play_history WHERE account_id = :account_id", {"account_id": account_id}
     )
     at: datetime | None = found.scalar_one()
     return at
@@ -82,14 +77,13 @@ def find_newest_play(connection: Connection, account_id: int) -> datetime | None
 def find_similar(connection: Connection, account_id: int, reported: Iterable[Play]) -> list[Play]:
     """Find stored plays that these reports may duplicate."""
     rows = [{"played_at": play.played_at, "track_id": play.track_id} for play in reported]
-    found = connection.execute(
-        text(
-            f"""SELECT DISTINCT h.track_id, h.played_at, h.source, h.ms_played, h.context_uri
-            FROM {recordset(schema.play_history, ("played_at", "track_id"))},
-                CAST(:tolerance AS interval) AS tolerance, play_history h
-            WHERE h.account_id = :account_id AND h.track_id = r.track_id
-                AND h.played_at BETWEEN r.played_at - tolerance AND r.played_at + tolerance"""
-        ),
+    found = execute(
+        connection,
+        f"""SELECT DISTINCT h.track_id, h.played_at, h.source, h.ms_played, h.context_uri
+        FROM {recordset(schema.play_history, ("played_at", "track_id"))},
+            CAST(:tolerance AS interval) AS tolerance, play_history h
+        WHERE h.account_id = :account_id AND h.track_id = r.track_id
+            AND h.played_at BETWEEN r.played_at - tolerance AND r.played_at + tolerance""",
         {"rows": dumps(rows), "account_id": account_id, "tolerance": WINDOW},
     )
     return [Play(**row) for row in found.mappings()]
@@ -102,7 +96,7 @@ def upsert_plays(connection: Connection, account_id: int, plays: Sequence[Play])
 def filter_new_tracks(connection: Connection, tracks: Iterable[TrackRow]) -> list[TrackRow]:
     """Tracks that the catalogue lacks; of the others it knows more than the privacy export."""
     by_id = {track.id: track for track in tracks}
-    found = connection.execute(text("SELECT id FROM tracks WHERE id = ANY(:ids)"), {"ids": list(by_id)})
+    found = execute(connection, "SELECT id FROM tracks WHERE id = ANY(:ids)", {"ids": list(by_id)})
     known = set(found.scalars())
     return [track for id_, track in by_id.items() if id_ not in known]
 
@@ -127,29 +121,30 @@ class OpenGap:
 
 
 def record_gap(connection: Connection, account_id: int, gap: PlayGap) -> None:
-    connection.execute(
-        text("INSERT INTO playback_gaps (account_id, from_at, to_at) VALUES (:account_id, :since, :until)"),
+    execute(
+        connection,
+        "INSERT INTO playback_gaps (account_id, from_at, to_at) VALUES (:account_id, :since, :until)",
         {"account_id": account_id, "since": gap.since, "until": gap.until},
     )
 
 
 def list_open_gaps(connection: Connection, account: str | None = None) -> list[OpenGap]:
     """Open gaps of one account (by Spotify user id) or of all accounts, oldest first."""
-    rows = connection.execute(
-        text(
-            """SELECT g.id, a.spotify_user_id, g.from_at, g.to_at, g.noticed_at
-            FROM playback_gaps g JOIN accounts a ON a.id = g.account_id
-            WHERE g.closed_at IS NULL AND (CAST(:account AS text) IS NULL OR a.spotify_user_id = :account)
-            ORDER BY g.from_at, g.id"""
-        ),
+    rows = execute(
+        connection,
+        """SELECT g.id, a.spotify_user_id, g.from_at, g.to_at, g.noticed_at
+        FROM playback_gaps g JOIN accounts a ON a.id = g.account_id
+        WHERE g.closed_at IS NULL AND (CAST(:account AS text) IS NULL OR a.spotify_user_id = :account)
+        ORDER BY g.from_at, g.id""",
         {"account": account},
     )
     return [OpenGap(row.id, row.spotify_user_id, PlayGap(row.from_at, row.to_at), row.noticed_at) for row in rows]
 
 
 def close_gaps(connection: Connection, ids: Iterable[int]) -> int:
-    return connection.execute(
-        text("UPDATE playback_gaps SET closed_at = now() WHERE id = ANY(:ids) AND closed_at IS NULL"),
+    return execute(
+        connection,
+        "UPDATE playback_gaps SET closed_at = now() WHERE id = ANY(:ids) AND closed_at IS NULL",
         {"ids": list(ids)},
     ).rowcount
 
@@ -159,12 +154,11 @@ def close_gaps(connection: Connection, ids: Iterable[int]) -> int:
 
 def get_playback_status(connection: Connection, account: str) -> dict[str, Any]:
     """The last read, the error that followed it, plays of the last day, open gaps."""
-    row = connection.execute(
-        text(
-            """SELECT p.read_at, p.last_error, (SELECT count(*) FROM play_history h
-                WHERE h.account_id = a.id AND h.played_at > now() - interval '1 day') AS plays
-            FROM accounts a LEFT JOIN playback p ON p.account_id = a.id WHERE a.spotify_user_id = :account"""
-        ),
+    row = execute(
+        connection,
+        """SELECT p.read_at, p.last_error, (SELECT count(*) FROM play_history h
+            WHERE h.account_id = a.id AND h.played_at > now() - interval '1 day') AS plays
+        FROM accounts a LEFT JOIN playback p ON p.account_id = a.id WHERE a.spotify_user_id = :account""",
         {"account": account},
     ).one()
     return {
