@@ -69,7 +69,7 @@ def resume(sync_id: RunId, *, wait: Wait = False, json: AsJson = False) -> None:
 def cancel(sync_id: RunId) -> None:
     """Cancel a run.
 
-    The run can be queued, running or paused. What it has read so far is kept;
+    The run can be queued, running or paused. Items read so far are kept;
     resume continues from there.
     """
     from spotisync import canvas
