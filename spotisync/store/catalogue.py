@@ -3,12 +3,11 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, text
-
 from spotisync.core.cursors import Entity
 from spotisync.core.rows import CatalogueRows
 from spotisync.store import schema
 from spotisync.store.bulk import replace_children, upsert
+from spotisync.store.database import Connection, execute
 
 # A stub with this many look-ups without an answer is not claimed again before the next full sync.
 MOST_ATTEMPTS = 5
@@ -37,15 +36,14 @@ def _artist_ids(rows: Mapping[str, Any]) -> dict[str, Sequence[str]]:
 def claim_stubs(connection: Connection, entity: Entity, sync_id: int, limit: int, lease_seconds: int) -> list[str]:
     """Claim stubs to look up, most saved first: unclaimed ones, and those that this run claimed before."""
     return list(
-        connection.execute(
-            text(
-                f"""UPDATE {entity} SET lookup_sync_id = :sync_id,
-                    lookup_until = now() + make_interval(secs => :lease)
-                -- An array is evaluated once; IN might be evaluated per row, which would defeat LIMIT.
-                WHERE id = ANY(ARRAY(SELECT id FROM {entity} WHERE {_CLAIMABLE}
-                    ORDER BY saves DESC, id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED))
-                RETURNING id"""
-            ),
+        execute(
+            connection,
+            f"""UPDATE {entity} SET lookup_sync_id = :sync_id,
+                lookup_until = now() + make_interval(secs => :lease)
+            -- An array is evaluated once; IN might be evaluated per row, which would defeat LIMIT.
+            WHERE id = ANY(ARRAY(SELECT id FROM {entity} WHERE {_CLAIMABLE}
+                ORDER BY saves DESC, id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED))
+            RETURNING id""",
             {"sync_id": sync_id, "limit": limit, "lease": lease_seconds},
         ).scalars()
     )
@@ -65,13 +63,12 @@ def claim_stale(connection: Connection, entity: Entity, days: int, limit: int, l
     A row without an answer at its last refresh comes after all others, and alone.
     """
     for missed, count in ((False, limit), (True, 1)):
-        found = connection.execute(
-            text(
-                f"""UPDATE {entity} SET lookup_sync_id = 0, lookup_until = now() + make_interval(secs => :lease)
-                WHERE id = ANY(ARRAY(SELECT id FROM {entity} WHERE {STALE} AND (lookup_attempts > 0) = :missed
-                    ORDER BY enriched_at, saves DESC, id LIMIT :count FOR NO KEY UPDATE SKIP LOCKED))
-                RETURNING id"""
-            ),
+        found = execute(
+            connection,
+            f"""UPDATE {entity} SET lookup_sync_id = 0, lookup_until = now() + make_interval(secs => :lease)
+            WHERE id = ANY(ARRAY(SELECT id FROM {entity} WHERE {STALE} AND (lookup_attempts > 0) = :missed
+                ORDER BY enriched_at, saves DESC, id LIMIT :count FOR NO KEY UPDATE SKIP LOCKED))
+            RETURNING id""",
             {"days": days, "missed": missed, "count": count, "lease": lease_seconds},
         )
         if ids := list(found.scalars()):
@@ -93,12 +90,11 @@ def mark_refreshed(
     """
     confirmed = find_missed(connection, entity, gone)
     marked = mark_enriched(connection, entity, known, confirmed)
-    connection.execute(
-        text(
-            f"""UPDATE {entity} SET lookup_sync_id = NULL, lookup_attempts = lookup_attempts + 1,
-                lookup_until = now() + make_interval(days => CAST(2 ^ LEAST(lookup_attempts, 6) AS integer))
-            WHERE id = ANY(:ids) AND enrichment = 'full'"""
-        ),
+    execute(
+        connection,
+        f"""UPDATE {entity} SET lookup_sync_id = NULL, lookup_attempts = lookup_attempts + 1,
+            lookup_until = now() + make_interval(days => CAST(2 ^ LEAST(lookup_attempts, 6) AS integer))
+        WHERE id = ANY(:ids) AND enrichment = 'full'""",
         {"ids": sorted({*missed, *gone} - confirmed)},
     )
     return marked
@@ -106,26 +102,27 @@ def mark_refreshed(
 
 def record_misses(connection: Connection, entity: Entity, ids: Iterable[str]) -> None:
     """Count a failed attempt of ids missing from an answer. Limits, outages and killed workers do not count."""
-    connection.execute(
-        text(f"UPDATE {entity} SET lookup_attempts = lookup_attempts + 1 WHERE id = ANY(:ids)"), {"ids": sorted(ids)}
+    execute(
+        connection,
+        f"UPDATE {entity} SET lookup_attempts = lookup_attempts + 1 WHERE id = ANY(:ids)",
+        {"ids": sorted(ids)},
     )
 
 
 def find_missed(connection: Connection, entity: Entity, ids: Iterable[str]) -> set[str]:
     """Find ids that an earlier answer lacked. They are requested alone, so that they can't fail a call for others."""
-    found = connection.execute(
-        text(f"SELECT id FROM {entity} WHERE id = ANY(:ids) AND lookup_attempts > 0"), {"ids": list(ids)}
+    found = execute(
+        connection, f"SELECT id FROM {entity} WHERE id = ANY(:ids) AND lookup_attempts > 0", {"ids": list(ids)}
     )
     return set(found.scalars())
 
 
 def release_stubs(connection: Connection, entity: Entity, sync_id: int) -> None:
     """Release the stubs claimed by this run, so that other runs can claim them."""
-    connection.execute(
-        text(
-            f"""UPDATE {entity} SET lookup_sync_id = NULL, lookup_until = NULL
-            WHERE enrichment = 'stub' AND lookup_sync_id = :sync_id"""
-        ),
+    execute(
+        connection,
+        f"""UPDATE {entity} SET lookup_sync_id = NULL, lookup_until = NULL
+        WHERE enrichment = 'stub' AND lookup_sync_id = :sync_id""",
         {"sync_id": sync_id},
     )
 
@@ -133,19 +130,19 @@ def release_stubs(connection: Connection, entity: Entity, sync_id: int) -> None:
 def has_stubs(connection: Connection, entity: Entity) -> bool:
     """Whether stubs are pending, including those claimed by other runs, which may fail."""
     # The order of the index makes Postgres read the index, only up to its first row.
-    found = connection.execute(text(f"SELECT 1 FROM {entity} WHERE {_PENDING} ORDER BY saves DESC, id LIMIT 1"))
+    found = execute(connection, f"SELECT 1 FROM {entity} WHERE {_PENDING} ORDER BY saves DESC, id LIMIT 1")
     return found.one_or_none() is not None
 
 
 def count_pending_stubs(connection: Connection, entity: Entity) -> int:
     """Count the stubs that may be looked up, claimed ones included. Reads them all."""
-    found = connection.execute(text(f"SELECT count(*) FROM {entity} WHERE {_PENDING}"))
+    found = execute(connection, f"SELECT count(*) FROM {entity} WHERE {_PENDING}")
     return int(found.scalar_one())
 
 
 def count_stubs(connection: Connection, entity: Entity) -> int:
     """Count all stubs, including those with too many attempts. Reads them all."""
-    found = connection.execute(text(f"SELECT count(*) FROM {entity} WHERE enrichment = 'stub'"))
+    found = execute(connection, f"SELECT count(*) FROM {entity} WHERE enrichment = 'stub'")
     return int(found.scalar_one())
 
 
@@ -153,13 +150,12 @@ def mark_enriched(
     connection: Connection, entity: Entity, known: Iterable[str], gone: Iterable[str], *, partial: bool = False
 ) -> int:
     """Mark looked-up rows, as `partial` if the restricted regime answered. Returns how many rows were marked."""
-    return connection.execute(
-        text(
-            f"""UPDATE {entity} SET enrichment = CASE WHEN id = ANY(:gone) THEN 'gone'
-                    WHEN :partial AND enrichment <> 'full' THEN 'partial' ELSE 'full' END,
-                enriched_at = now(), lookup_sync_id = NULL, lookup_until = NULL, lookup_attempts = 0
-            WHERE id = ANY(:known) OR id = ANY(:gone)"""
-        ),
+    return execute(
+        connection,
+        f"""UPDATE {entity} SET enrichment = CASE WHEN id = ANY(:gone) THEN 'gone'
+                WHEN :partial AND enrichment <> 'full' THEN 'partial' ELSE 'full' END,
+            enriched_at = now(), lookup_sync_id = NULL, lookup_until = NULL, lookup_attempts = 0
+        WHERE id = ANY(:known) OR id = ANY(:gone)""",
         {"known": sorted(known), "gone": sorted(gone), "partial": partial},
     ).rowcount
 
@@ -169,17 +165,16 @@ def mark_listed(connection: Connection, entity: Entity, ids: Iterable[str], *, p
 
     The time of a full row is renewed once a week, so that it is not refreshed because of its age.
     """
-    found = connection.execute(
-        text(
-            f"""UPDATE {entity} e SET enrichment = CASE WHEN :partial THEN 'partial' ELSE 'full' END,
-                enriched_at = now(), lookup_sync_id = NULL, lookup_until = NULL, lookup_attempts = 0
-            FROM (SELECT id, enrichment FROM {entity} WHERE id = ANY(:ids)
-                AND (enrichment = 'stub' OR enrichment IN ('partial', 'gone') AND NOT :partial OR
-                    enrichment = 'partial' AND enriched_at IS NULL OR
-                    enrichment = 'full' AND enriched_at < now() - interval '7 days' AND NOT :partial)
-                ORDER BY id FOR NO KEY UPDATE) AS was
-            WHERE e.id = was.id RETURNING e.id, was.enrichment"""
-        ),
+    found = execute(
+        connection,
+        f"""UPDATE {entity} e SET enrichment = CASE WHEN :partial THEN 'partial' ELSE 'full' END,
+            enriched_at = now(), lookup_sync_id = NULL, lookup_until = NULL, lookup_attempts = 0
+        FROM (SELECT id, enrichment FROM {entity} WHERE id = ANY(:ids)
+            AND (enrichment = 'stub' OR enrichment IN ('partial', 'gone') AND NOT :partial OR
+                enrichment = 'partial' AND enriched_at IS NULL OR
+                enrichment = 'full' AND enriched_at < now() - interval '7 days' AND NOT :partial)
+            ORDER BY id FOR NO KEY UPDATE) AS was
+        WHERE e.id = was.id RETURNING e.id, was.enrichment""",
         {"ids": sorted(ids), "partial": partial},
     )
     return {row.id for row in found if row.enrichment == "stub"}
@@ -187,19 +182,19 @@ def mark_listed(connection: Connection, entity: Entity, ids: Iterable[str], *, p
 
 def mark_stubs_partial(connection: Connection, entity: Entity) -> int:
     """Mark all stubs as `partial`, where the data from list pages suffices. Returns how many."""
-    return connection.execute(
-        text(
-            f"""UPDATE {entity} SET enrichment = 'partial', lookup_sync_id = NULL, lookup_until = NULL
-            WHERE enrichment = 'stub'"""
-        )
+    return execute(
+        connection,
+        f"""UPDATE {entity} SET enrichment = 'partial', lookup_sync_id = NULL, lookup_until = NULL
+        WHERE enrichment = 'stub'""",
     ).rowcount
 
 
 def reopen_partial(connection: Connection, entity: Entity, *, looked_up: bool = True) -> int:
     """Make `partial` rows stubs again; `looked_up`: also rows that a restricted app looked up. Returns how many."""
     condition = "" if looked_up else "AND enriched_at IS NULL"
-    return connection.execute(
-        text(f"UPDATE {entity} SET enrichment = 'stub', lookup_attempts = 0 WHERE enrichment = 'partial' {condition}")
+    return execute(
+        connection,
+        f"UPDATE {entity} SET enrichment = 'stub', lookup_attempts = 0 WHERE enrichment = 'partial' {condition}",
     ).rowcount
 
 
@@ -209,13 +204,12 @@ def rank_stubs(connection: Connection, *, reset_attempts: bool = True) -> None:
     `reset_attempts`: set failed attempts to 0. A walk may retry ids without an answer; an hourly incremental may not.
     """
     for entity, counted in _SAVES.items():
-        connection.execute(
-            text(
-                f"""UPDATE {entity} e SET saves = c.saves,
-                    lookup_attempts = CASE WHEN :reset_attempts THEN 0 ELSE e.lookup_attempts END FROM ({counted}) c
-                WHERE e.id = c.id AND e.enrichment = 'stub'
-                AND (e.saves <> c.saves OR :reset_attempts AND e.lookup_attempts > 0)"""
-            ),
+        execute(
+            connection,
+            f"""UPDATE {entity} e SET saves = c.saves,
+                lookup_attempts = CASE WHEN :reset_attempts THEN 0 ELSE e.lookup_attempts END FROM ({counted}) c
+            WHERE e.id = c.id AND e.enrichment = 'stub'
+            AND (e.saves <> c.saves OR :reset_attempts AND e.lookup_attempts > 0)""",
             {"reset_attempts": reset_attempts},
         )
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, text
+from sqlalchemy import Table
 
 from spotisync.core.cursors import ListName
 from spotisync.core.listing import LastRead, ListEvidence, ListVerdict
@@ -17,6 +17,7 @@ from spotisync.core.parse import EPOCH
 from spotisync.core.rows import ListingRow
 from spotisync.store import schema
 from spotisync.store.bulk import upsert
+from spotisync.store.database import Connection, execute
 
 TABLES: dict[ListName, Table] = {
     "followed_artists": schema.followed_artists,
@@ -28,18 +29,17 @@ KEYS: dict[ListName, str] = {"followed_artists": "artist_id", "saved_albums": "a
 
 def last_read(connection: Connection, account_id: int, name: ListName) -> LastRead | None:
     """The last proved reading; None if there was none."""
-    found = connection.execute(
-        text(
-            """SELECT total, first_page, read_at, null_rows, idle_null_rows FROM listings
-            WHERE account_id = :account_id AND list = :list AND read_at IS NOT NULL"""
-        ),
+    found = execute(
+        connection,
+        """SELECT total, first_page, read_at, null_rows, idle_null_rows FROM listings
+        WHERE account_id = :account_id AND list = :list AND read_at IS NOT NULL""",
         {"account_id": account_id, "list": name},
     ).one_or_none()
     return LastRead(found[0], found[1], found[2], NullCount(found[3], found[4])) if found else None
 
 
 def now(connection: Connection) -> datetime:
-    found: datetime = connection.execute(text("SELECT now()")).scalar_one()
+    found: datetime = execute(connection, "SELECT now()").scalar_one()
     return found
 
 
@@ -49,8 +49,9 @@ def save(
     """Write rows as listed; one that had been removed is restored. Returns the ids that are new to the account."""
     table, key, by_id = TABLES[name].name, KEYS[name], {row.id: row for row in rows}
     bound = {"account_id": account_id, "ids": list(by_id)}
-    known = connection.execute(
-        text(f"SELECT {key} FROM {table} WHERE account_id = :account_id AND {key} = ANY(:ids) AND removed_at IS NULL"),
+    known = execute(
+        connection,
+        f"SELECT {key} FROM {table} WHERE account_id = :account_id AND {key} = ANY(:ids) AND removed_at IS NULL",
         bound,
     )
     added = set(by_id) - set(known.scalars())
@@ -61,12 +62,11 @@ def save(
         [{"account_id": account_id, key: id_, "removed_at": None, **columns[id_]} for id_ in by_id],
         keep_unknown=False,
     )
-    connection.execute(
-        text(
-            f"""UPDATE {table} SET listed_sync_id = :sync_id,
-                listed_readings = CASE WHEN listed_sync_id = :sync_id THEN listed_readings | :bit ELSE :bit END
-            WHERE account_id = :account_id AND {key} = ANY(:ids)"""
-        ),
+    execute(
+        connection,
+        f"""UPDATE {table} SET listed_sync_id = :sync_id,
+            listed_readings = CASE WHEN listed_sync_id = :sync_id THEN listed_readings | :bit ELSE :bit END
+        WHERE account_id = :account_id AND {key} = ANY(:ids)""",
         {**bound, "sync_id": sync_id, "bit": reading},
     )
     return added
@@ -88,8 +88,9 @@ def _columns(
 def _dates(connection: Connection, account_id: int, rows: Mapping[str, ListingRow]) -> dict[str, datetime]:
     """The dates of saved albums; one listed without a date keeps the stored one."""
     dated = {id_: row.added_at for id_, row in rows.items() if row.added_at and row.added_at > EPOCH}
-    stored = connection.execute(
-        text("SELECT album_id, added_at FROM saved_albums WHERE account_id = :account_id AND album_id = ANY(:ids)"),
+    stored = execute(
+        connection,
+        "SELECT album_id, added_at FROM saved_albums WHERE account_id = :account_id AND album_id = ANY(:ids)",
         {"account_id": account_id, "ids": sorted(rows.keys() - dated.keys())},
     )
     return dict.fromkeys(rows, EPOCH) | {row.album_id: row.added_at for row in stored} | dated
@@ -112,22 +113,20 @@ def get_evidence(connection: Connection, account_id: int, sync_id: int, name: Li
 
 def count_listed(connection: Connection, account_id: int, sync_id: int, name: ListName, reading: int = 3) -> int:
     """Count the distinct rows that this run met in that reading (3: in either)."""
-    found = connection.execute(
-        text(
-            f"""SELECT count(*) FROM {TABLES[name].name} WHERE account_id = :account_id AND removed_at IS NULL
-            AND listed_sync_id = :sync_id AND listed_readings & :reading > 0"""
-        ),
+    found = execute(
+        connection,
+        f"""SELECT count(*) FROM {TABLES[name].name} WHERE account_id = :account_id AND removed_at IS NULL
+        AND listed_sync_id = :sync_id AND listed_readings & :reading > 0""",
         {"account_id": account_id, "sync_id": sync_id, "reading": reading},
     )
     return int(found.scalar_one())
 
 
 def _met_same_rows(connection: Connection, account_id: int, sync_id: int, name: ListName) -> bool:
-    found = connection.execute(
-        text(
-            f"""SELECT count(*) FROM {TABLES[name].name}
-            WHERE account_id = :account_id AND listed_sync_id = :sync_id AND listed_readings <> 3"""
-        ),
+    found = execute(
+        connection,
+        f"""SELECT count(*) FROM {TABLES[name].name}
+        WHERE account_id = :account_id AND listed_sync_id = :sync_id AND listed_readings <> 3""",
         {"account_id": account_id, "sync_id": sync_id},
     )
     return not found.scalar_one()
@@ -137,12 +136,11 @@ def _find_suspects(
     connection: Connection, account_id: int, sync_id: int, name: ListName, reading: int
 ) -> list[SuspectRow]:
     not_met = f"({_NOT_LISTED} OR listed_readings & :reading = 0)"
-    found = connection.execute(
-        text(
-            f"""SELECT {KEYS[name]} AS id, hidden_since IS NOT NULL AS hidden, NOT {not_met} AS shown
-            FROM {TABLES[name].name}
-            WHERE account_id = :account_id AND removed_at IS NULL AND ({not_met} OR hidden_since IS NOT NULL)"""
-        ),
+    found = execute(
+        connection,
+        f"""SELECT {KEYS[name]} AS id, hidden_since IS NOT NULL AS hidden, NOT {not_met} AS shown
+        FROM {TABLES[name].name}
+        WHERE account_id = :account_id AND removed_at IS NULL AND ({not_met} OR hidden_since IS NOT NULL)""",
         {"account_id": account_id, "sync_id": sync_id, "reading": reading},
     )
     return [SuspectRow(row.id, hidden=row.hidden, shown=row.shown) for row in found]
@@ -152,27 +150,28 @@ def apply_verdict(connection: Connection, account_id: int, sync_id: int, name: L
     """Remove rows missing from the proved list, and mark those that a null row may hide. Returns the number removed."""
     table, key = TABLES[name].name, KEYS[name]
     set_hidden(connection, table, key, account_id, verdict.hidden)
-    return connection.execute(
-        text(f"UPDATE {table} SET removed_at = now() WHERE {_UNLISTED} AND {key} <> ALL(:hidden)"),
+    return execute(
+        connection,
+        f"UPDATE {table} SET removed_at = now() WHERE {_UNLISTED} AND {key} <> ALL(:hidden)",
         {"account_id": account_id, "sync_id": sync_id, "hidden": sorted(verdict.hidden)},
     ).rowcount
 
 
 def set_hidden(connection: Connection, table: str, key: str, account_id: int, ids: Collection[str]) -> None:
     """Mark exactly these rows of the account as possibly hidden by a null row."""
-    connection.execute(
-        text(
-            f"""UPDATE {table} SET hidden_since = CASE WHEN {key} = ANY(:ids) THEN now() END
-            WHERE account_id = :account_id AND (hidden_since IS NOT NULL) <> ({key} = ANY(:ids))"""
-        ),
+    execute(
+        connection,
+        f"""UPDATE {table} SET hidden_since = CASE WHEN {key} = ANY(:ids) THEN now() END
+        WHERE account_id = :account_id AND (hidden_since IS NOT NULL) <> ({key} = ANY(:ids))""",
         {"account_id": account_id, "ids": sorted(ids)},
     )
 
 
 def invalidate_first_page(connection: Connection, account_id: int, name: ListName) -> None:
     """Forget the first page before rows are written: until the next proved reading, no list counts as unchanged."""
-    connection.execute(
-        text("UPDATE listings SET first_page = '' WHERE account_id = :account_id AND list = :list"),
+    execute(
+        connection,
+        "UPDATE listings SET first_page = '' WHERE account_id = :account_id AND list = :list",
         {"account_id": account_id, "list": name},
     )
 
@@ -190,7 +189,7 @@ def record_read(
         "idle_null_rows": nulls.idle,
     }
     upsert(connection, schema.listings, [row])
-    connection.execute(text("UPDATE listings SET read_at = now() WHERE account_id = :account_id AND list = :list"), row)
+    execute(connection, "UPDATE listings SET read_at = now() WHERE account_id = :account_id AND list = :list", row)
 
 
 # ---- rows deferred to a later run -----------------------------------------------------------------------------------
@@ -198,8 +197,9 @@ def record_read(
 
 def count_unproved(connection: Connection, account_id: int, sync_id: int, name: ListName) -> int:
     """Count the rows that are kept although this run's list lacks them."""
-    found = connection.execute(
-        text(f"SELECT count(*) FROM {TABLES[name].name} WHERE {_UNLISTED}"),
+    found = execute(
+        connection,
+        f"SELECT count(*) FROM {TABLES[name].name} WHERE {_UNLISTED}",
         {"account_id": account_id, "sync_id": sync_id},
     )
     return int(found.scalar_one())
@@ -220,11 +220,10 @@ def defer(
 
 
 def count_deferred(connection: Connection, account_id: int, sync_id: int, name: ListName) -> int:
-    found = connection.execute(
-        text(
-            """SELECT COALESCE(sum(deferred), 0) FROM listings
-            WHERE account_id = :account_id AND list = :list AND deferred_sync_id = :sync_id"""
-        ),
+    found = execute(
+        connection,
+        """SELECT COALESCE(sum(deferred), 0) FROM listings
+        WHERE account_id = :account_id AND list = :list AND deferred_sync_id = :sync_id""",
         {"account_id": account_id, "list": name, "sync_id": sync_id},
     )
     return int(found.scalar_one())
