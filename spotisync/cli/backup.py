@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spotisync.cli.common import open_database
+from spotisync.cli.context import open_database
 from spotisync.cli.output import console, print_text
 from spotisync.core.oauth import LOGIN
 from spotisync.errors import Fatal, Misconfigured, Unavailable

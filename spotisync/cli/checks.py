@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from celery import Celery
 
-from spotisync.cli.common import open_context, open_database
+from spotisync.cli.context import open_context, open_database
 from spotisync.cli.exit_codes import FAILED, LOGIN_NEEDED, UNREACHABLE
 from spotisync.core import hints, oauth
 from spotisync.core.durations import format_duration

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from spotisync.cli.common import Account, AsJson, open_database
+from spotisync.cli.context import Account, AsJson, open_database
 from spotisync.cli.output import print_json, print_text, progress_on_stderr
 from spotisync.core.tables import TABLES, Format, Table
 

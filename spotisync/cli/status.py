@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spotisync.cli.common import AsJson, OneAccount, open_database
+from spotisync.cli.context import AsJson, OneAccount, open_database
 from spotisync.cli.output import console, print_json, print_text
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spotisync.cli.common import Account, AsJson, RunId, Wait, open_context
+from spotisync.cli.context import Account, AsJson, RunId, Wait, open_context
 from spotisync.cli.exit_codes import DONE, FAILED, INTERRUPTED, LOGIN_NEEDED
 from spotisync.cli.output import console, print_json, print_text
 from spotisync.core.oauth import LOGIN

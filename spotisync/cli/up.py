@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from spotisync.cli.common import open_database
+from spotisync.cli.context import open_database
 from spotisync.cli.output import print_text, show_stack_events
 from spotisync.core.oauth import LOGIN
 

@@ -66,7 +66,7 @@ def demo(*, exit: Exit = False) -> None:  # noqa: A002 (the option's name)
 
 def _run_sync_and_report(chosen: "Settings", simulator: "Control", supervisor: "Supervisor") -> int:
     from spotisync.cli import processes
-    from spotisync.cli.common import open_context
+    from spotisync.cli.context import open_context
     from spotisync.cli.demo import environment, results
 
     if not supervisor.start():
