@@ -72,7 +72,7 @@ def fold(cursor: Listing, answers: Sequence[Answer]) -> ListingStep | DeferralSt
 
 
 def _accept_by_id(cursor: Listing, page: ListingPage) -> Walk:
-    """Check that the page continues the list. A missing row of a list whose total did not change is not its end."""
+    """Check that the page continues the list. While the total is unchanged, the list must end exactly at it."""
     position = cursor.walk.position + page.length
     if page.after and (page.after == cursor.after or not page.length):
         raise Unreadable("Spotify sent a page of followed artists without a usable next page")
@@ -160,9 +160,10 @@ def conclude(read: ListRead, evidence: ListEvidence) -> ListVerdict:
 def _is_proved(read: ListRead, evidence: ListEvidence, known_nulls: int) -> bool:
     """Whether no row that stayed in the list was skipped.
 
-    A row that moves up past the reading position pushes another row down into the next page. The rows then do not add
-    up to the total, unless a null row moved, which can't be told from other null rows. The number of null rows must
-    therefore be the known one, or the previous reading must have met the same rows and as many null rows.
+    A row that moves from behind the reading position to before it is missed, and the row that it pushes into the next
+    page is met twice. The distinct rows then fall short of the total, unless the pushed row is a null row, which is
+    counted twice because null rows can't be told apart. The number of null rows must therefore be the known one, or
+    the previous reading must have met the same rows and as many null rows.
     """
     if read.one_page:
         return True

@@ -343,7 +343,7 @@ def add_counts(connection: Connection, sync_id: int, phase: Phase, counts: Count
 
 
 def set_deferred(connection: Connection, sync_id: int, phase: Phase, items: int) -> None:
-    """Set the deferred items of an ended phase, for which late look-ups of its kind count."""
+    """Set `items_deferred` of an ended phase: late look-ups, made in the playlists phase, still change it."""
     execute(
         connection,
         """UPDATE sync_state SET items_deferred = :items, total_items = GREATEST(total_items, items_processed)

@@ -390,6 +390,7 @@ sync_history = table(
     # ... counts of tracks added and removed, and of playlists new, gone and changed; null: unfinished or no changes
     Column("changes", JSONB),
     UniqueConstraint("account_id", "idempotency_key"),
+    # One run per account is in progress, and one run per account and type is unfinished.
     Index("uq_sync_history_running", "account_id", unique=True, postgresql_where=text("status = 'in_progress'")),
     Index("uq_sync_history_unfinished", "account_id", "sync_type", unique=True, postgresql_where=UNFINISHED),
     Index("ix_sync_history_wake_at", "wake_at", postgresql_where=UNFINISHED),

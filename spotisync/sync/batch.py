@@ -54,7 +54,7 @@ class BatchPlan:
 def run_batch(context: Context, sync_id: int, phase: Phase, seq: int) -> Outcome:
     """Run the batch if it is due. Raises only `Unavailable`: the same message must then be delivered again later.
 
-    The claim can't be released then. Ending this process's database session frees it at once for the next delivery.
+    Postgres may be away, so the claim is not released by an UPDATE: ending this process's database session frees it.
     """
     if context.stopping():
         return Retry(0, BatchResult(has_more=True))
@@ -271,7 +271,7 @@ def _handle_error(context: Context, batch: ClaimedBatch, calls: BatchCalls, erro
             return _wait(context, batch, calls, error)
         case Fatal():
             return _fail(context, batch, calls, str(error))
-        case _:
+        case _:  # Transient
             return _retry_later(context, batch, calls, str(error))
 
 
@@ -299,7 +299,7 @@ def _wait(context: Context, batch: ClaimedBatch, calls: BatchCalls, wait: Wait) 
     if released is None:
         return Stale(orphaned=False, result=result)
     log.info("%s: %s", "parked" if parked else "waiting", wait)
-    # A pace slot is used at its time; batches that waited for the same cooldown must not all retry at once.
+    # Little jitter after a pace wait, so that the slot is used; more after a cooldown, so that not all retry at once.
     jitter = random.random() * (0.2 if is_pace else 1.0)  # noqa: S311
     return Parked(wait.until, result) if parked else Retry(seconds + jitter, result)
 

@@ -96,7 +96,7 @@ def commit(connection: Connection, batch: ClaimedBatch, step: Step, *, api_calls
 
 
 def _count_deferred_rows(connection: Connection, run: Run, phase: Phase) -> int:
-    """Count the rows of the phase's list that this run defers; they count until the phase ends."""
+    """Count the rows of the phase's list that this run defers. Each checkpoint overwrites `items_deferred`."""
     name = listing.LIST_OF_PHASE.get(phase)
     return listings.count_deferred(connection, run.account_id, run.id, name) if name else 0
 

@@ -137,7 +137,10 @@ def cancel(sync_id: RunId, actions: ActionsDep) -> Response:
 
 @router.post("/{sync_id}/resume", summary="Resume a failed or cancelled run", **CHANGE_RUN)
 def resume(sync_id: RunId, actions: ActionsDep) -> Response:
-    """Continues from the checkpoints. Only the newest run of a type can be resumed. An unfinished run is unchanged."""
+    """Continues from the checkpoints. Only the newest run of a type can be resumed.
+
+    Resuming an unfinished run changes nothing and is not an error.
+    """
     return _respond(actions.context, actions.resume(sync_id), 202)
 
 
