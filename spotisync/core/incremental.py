@@ -122,9 +122,12 @@ def plan(cursor: Incremental, library: KnownLibrary) -> ReadPages | Conclude | R
 
 
 def _plan_end(cursor: Incremental, library: KnownLibrary, found: Compared) -> ReadPages | Conclude:
-    """Plan the end of a search. Differences found on several pages count only if the head is unchanged (`check`)."""
+    """Plan the end of a search. `check`: differences on several pages count only if the head is unchanged.
+
+    A list that is suddenly empty may be an error of Spotify, so it is checked as well.
+    """
     differs = bool(found.missing or found.redated) or found.excess != library.expected.excess
-    if differs and cursor.pages > 1:
+    if differs and (cursor.pages > 1 or cursor.total == 0):
         return ReadPages((0,), "check", found)
     unread = cursor.total is not None and len(library.read) < cursor.total
     if unread and not differs and not cursor.patrolled:

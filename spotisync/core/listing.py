@@ -151,8 +151,10 @@ def conclude(read: ListRead, evidence: ListEvidence) -> ListVerdict:
     nulls = {UNDATED: read.nulls}
     last = {UNDATED: known} if known else null_rows.first_count(nulls)
     hidden, remembered = null_rows.find_hidden(evidence.suspects, nulls, last)
-    # A row missing from several pages may have moved from one page to another while they were read.
-    is_last_reading = read.one_page or read.reading == 2
+    # A row missing from several pages may have moved from one page to another while they were read. A list that is
+    # suddenly empty may be an error of Spotify.
+    is_emptied = read.total == 0 and len(evidence.suspects) > 0
+    is_last_reading = read.reading == 2 or (read.one_page and not is_emptied)
     read_again = not is_last_reading and (null_rows.has_removable(evidence.suspects, hidden) or not proved)
     return ListVerdict(read_again, proved and not read_again, frozenset(hidden), remembered.get(UNDATED, NullCount()))
 

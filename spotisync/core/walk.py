@@ -85,11 +85,15 @@ def _overlaps(before: Sequence[Hashable | None], after: Sequence[Hashable | None
 
 @dataclass(frozen=True)
 class TracksWalk:
-    """A read of the whole list of saved tracks, then of its head. `newest`: the newest `added_at` at the start."""
+    """A read of the whole list of saved tracks, then of its head. `newest`: the newest `added_at` at the start.
+
+    `empty_once`: the list was read before in this run and was empty, although tracks are stored.
+    """
 
     stage: Literal["list", "head"] = "list"
     walk: Walk = field(default_factory=Walk)
     newest: datetime | None = None
+    empty_once: bool = False
     family: ClassVar[Family] = "library"
 
     @property

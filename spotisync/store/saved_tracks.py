@@ -60,6 +60,15 @@ def _dated(connection: Connection, account_id: int, rows: Sequence[SavedTrackRow
     ]
 
 
+def has_rows(connection: Connection, account_id: int) -> bool:
+    found = execute(
+        connection,
+        "SELECT EXISTS (SELECT 1 FROM saved_tracks WHERE account_id = :id AND removed_at IS NULL)",
+        {"id": account_id},
+    )
+    return bool(found.scalar_one())
+
+
 # ---- the walk -------------------------------------------------------------------------------------------------------
 
 

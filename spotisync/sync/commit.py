@@ -17,6 +17,7 @@ from spotisync.core.steps import (
     Step,
     WalkStep,
 )
+from spotisync.core.walk import TracksWalk
 from spotisync.store import catalogue, history, listings, playlists, runs, saved_tracks
 from spotisync.store.database import Connection
 from spotisync.store.runs import Checkpoint, Counts, Run
@@ -113,7 +114,7 @@ def _write(connection: Connection, batch: ClaimedBatch, step: Step) -> Written:
         case DeferralStep():
             return _write_deferral(connection, batch, step)
         case WalkStep():
-            return _write_walk(connection, batch.run, step)
+            return _write_walk(connection, batch, step)
         case IncrementalStep():
             return _write_incremental(connection, batch.run, step)
         case ListingStep():
@@ -145,7 +146,10 @@ def _write_deferral(connection: Connection, batch: ClaimedBatch, step: DeferralS
 # ---- tracks ---------------------------------------------------------------------------------------------------------
 
 
-def _write_walk(connection: Connection, run: Run, step: WalkStep) -> Written:
+def _write_walk(connection: Connection, batch: ClaimedBatch, step: WalkStep) -> Written:
+    run = batch.run
+    if _must_confirm_empty(connection, batch, step):
+        return Written(Counts(), TracksWalk(empty_once=True))
     changed = catalogue.save_rows(connection, step.catalogue)
     new, rows = saved_tracks.mark_seen(connection, run.id, run.account_id, step.saved)
     added, updated = saved_tracks.save_tracks(connection, run.account_id, rows)
@@ -154,6 +158,13 @@ def _write_walk(connection: Connection, run: Run, step: WalkStep) -> Written:
     updated |= changed & {row.track_id for row in step.saved}
     counts = Counts(len(new), len(added), len(updated - added), removed)
     return Written(counts, step.cursor, step.total, deferred=hidden)
+
+
+def _must_confirm_empty(connection: Connection, batch: ClaimedBatch, step: WalkStep) -> bool:
+    """Whether a list that was not empty is empty now for the first time: it is read again before rows are removed."""
+    confirmed = isinstance(batch.cursor, TracksWalk) and batch.cursor.empty_once
+    is_empty = step.cursor is None and step.total == 0
+    return is_empty and not confirmed and saved_tracks.has_rows(connection, batch.run.account_id)
 
 
 def _end_walk(connection: Connection, run: Run, total: int) -> tuple[int, int]:
