@@ -20,10 +20,10 @@ from spotisync.core.states import OVER
 from spotisync.settings import Settings, override, settings
 from spotisync.simulator import Control
 from spotisync.stack.process import ChildSpec, Process, stop_all
-from spotisync.stack.servers import start_servers
 from spotisync.store import migrate
 from spotisync.store.runs import Run
 from spotisync.sync import Context, accounts, runs
+from tests.support.servers import start_servers
 
 TEMPLATE = "template_spotisync"
 # As `spotisync up` starts it, but with one more task for comparison.

@@ -13,7 +13,7 @@ import spotipy
 from benchmarks import tracing
 from benchmarks.environment import Environment, connect, open_context, start_sync, wait_for_success
 from benchmarks.report import Measurement, median, ratios
-from spotisync.core.requests import IDS_A_CALL, PAGE
+from spotisync.core.requests import IDS_PER_CALL, PAGE
 from spotisync.simulator import Control
 from spotisync.sync import Context
 
@@ -107,9 +107,9 @@ def read_with_spotipy(control: Control) -> float:
     known = [track for track in tracks if track and track.get("type") == "track" and track["id"]]
     albums = {track["album"]["id"] for track in known}
     artists = {artist["id"] for track in known for artist in (*track["artists"], *track["album"]["artists"])}
-    for ids in _chunks(artists, IDS_A_CALL["artists"]):
+    for ids in _chunks(artists, IDS_PER_CALL["artists"]):
         spotify.artists(ids)
-    for ids in _chunks(albums, IDS_A_CALL["albums"]):
+    for ids in _chunks(albums, IDS_PER_CALL["albums"]):
         spotify.albums(ids)
     return perf_counter() - started
 

@@ -58,7 +58,7 @@ class Refused(SpotisyncError):
 
 
 class Transient(SpotisyncError):
-    """5xx, a timeout, or a truncated or unreadable body. `status`: of a 5xx."""
+    """5xx, a timeout, or a truncated or unreadable body. `status`: of a 5xx. `sync/batch.py` decides on the retry."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)

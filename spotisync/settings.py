@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import quote
 from zoneinfo import available_timezones
 
@@ -18,7 +18,15 @@ import platformdirs
 import tzlocal
 from cronsim import CronSim, CronSimError
 from cryptography.fernet import Fernet
-from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from spotisync.errors import Misconfigured
@@ -33,6 +41,37 @@ def default_data_dir() -> Path:
     if sys.platform == "linux" and os.geteuid() == 0:
         return Path("/var/lib/spotisync")
     return Path(platformdirs.user_data_dir("spotisync", appauthor=False))
+
+
+def _check_timezone(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError(f"unknown time zone {value!r}; use a name such as Europe/Amsterdam")
+    return value
+
+
+def _check_flower_auth(value: str) -> str:
+    if not all(all(each.partition(":")[::2]) for each in value.split(",")):
+        raise ValueError("use user:password, or several pairs separated by commas")
+    return value
+
+
+def _check_schedule(value: str) -> str:
+    """An empty value switches the schedule off."""
+    if not value:
+        return value
+    if len(value.split()) != 5:
+        raise ValueError(f"{value!r} is not a cron expression of five fields, such as 0 4 * * 0")
+    try:
+        times = CronSim(value, datetime.now(UTC))
+    except CronSimError as error:
+        raise ValueError(f"{value!r} is not a cron expression: {str(error).lower()}") from None
+    if next(times, None) is None:
+        raise ValueError(f"{value!r} never matches a date")
+    return value
+
+
+# URLs are used as prefixes of paths.
+BaseUrl = Annotated[str, AfterValidator(lambda url: url.rstrip("/"))]
 
 
 class Settings(BaseSettings):
@@ -56,8 +95,8 @@ class Settings(BaseSettings):
     client_id: str | None = Field(None, validation_alias="SPOTIPY_CLIENT_ID")
     client_secret: str | None = Field(None, validation_alias="SPOTIPY_CLIENT_SECRET", repr=False)
     redirect_uri: str = Field("http://127.0.0.1:8420/accounts/callback", validation_alias="SPOTIPY_REDIRECT_URI")
-    spotify_api_url: str = "https://api.spotify.com/v1"
-    spotify_accounts_url: str = "https://accounts.spotify.com"
+    spotify_api_url: BaseUrl = "https://api.spotify.com/v1"
+    spotify_accounts_url: BaseUrl = "https://accounts.spotify.com"
     secret_key: str | None = Field(None, repr=False)
 
     host: str = "127.0.0.1"
@@ -65,10 +104,10 @@ class Settings(BaseSettings):
     api_token: str | None = Field(None, repr=False)
     allowed_hosts: str = ""
     flower_port: int = Field(5555, ge=0, le=65535)
-    flower_auth: str | None = Field(None, repr=False)
+    flower_auth: Annotated[str, AfterValidator(_check_flower_auth)] | None = Field(None, repr=False)
 
-    timezone: str | None = None
-    full_sync_schedule: str = "0 4 * * 0"
+    timezone: Annotated[str, AfterValidator(_check_timezone)] | None = None
+    full_sync_schedule: Annotated[str, AfterValidator(_check_schedule)] = "0 4 * * 0"
     incremental_interval: NonNegativeInt = 1800
     playback_interval: NonNegativeInt = 600
     sweep_interval: PositiveInt = 10
@@ -93,7 +132,7 @@ class Settings(BaseSettings):
     notify: str | None = Field(None, repr=False)
     notify_after: PositiveInt = 3600
 
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)] = "INFO"
     log_format: Literal["text", "json"] | None = None
     sign_of_life: Path | None = None
 
@@ -119,44 +158,9 @@ class Settings(BaseSettings):
         """Treat empty values as unset, except the schedule, which an empty value switches off."""
         return {name: value for name, value in values.items() if value != "" or name == "full_sync_schedule"}
 
-    @field_validator("timezone")
-    @classmethod
-    def _check_timezone(cls, value: str | None) -> str | None:
-        if value is not None and value not in available_timezones():
-            raise ValueError(f"unknown time zone {value!r}; use a name such as Europe/Amsterdam")
-        return value
-
-    @field_validator("full_sync_schedule")
-    @classmethod
-    def _check_schedule(cls, value: str) -> str:
-        if value:
-            _check_cron(value)
-        return value
-
-    @field_validator("flower_auth")
-    @classmethod
-    def _check_flower_auth(cls, value: str | None) -> str | None:
-        if value is not None and not all(all(each.partition(":")[::2]) for each in value.split(",")):
-            raise ValueError("use user:password, or several pairs separated by commas")
-        return value
-
-    @field_validator("log_level", mode="before")
-    @classmethod
-    def _to_upper(cls, value: object) -> object:
-        return value.upper() if isinstance(value, str) else value
-
-    @field_validator("spotify_api_url", "spotify_accounts_url")
-    @classmethod
-    def _strip_trailing_slash(cls, value: str) -> str:
-        return value.rstrip("/")
-
     @property
     def embedded_postgres(self) -> bool:
         return self.database_url is None
-
-    @property
-    def embedded_broker(self) -> bool:
-        return self.broker_url is None
 
     @property
     def socket_dir(self) -> Path:
@@ -269,17 +273,6 @@ def _read_file(variable: str, path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise Misconfigured(f"invalid settings: {variable}_FILE: can't read {path} ({reason})") from None
-
-
-def _check_cron(value: str) -> None:
-    if len(value.split()) != 5:
-        raise ValueError(f"{value!r} is not a cron expression of five fields, such as 0 4 * * 0")
-    try:
-        times = CronSim(value, datetime.now(UTC))
-    except CronSimError as error:
-        raise ValueError(f"{value!r} is not a cron expression: {str(error).lower()}") from None
-    if next(times, None) is None:
-        raise ValueError(f"{value!r} never matches a date")
 
 
 def _read_or_generate_key(path: Path) -> str:

@@ -18,11 +18,11 @@ from sqlalchemy.engine import make_url
 from spotisync.settings import Settings
 from spotisync.simulator import Server, start
 from spotisync.stack.postgres import Postgres
-from spotisync.stack.servers import start_servers
 from spotisync.stack.valkey import Valkey
 from spotisync.store import migrate
 from spotisync.sync import Context, accounts
 from tests.support.driver import Account
+from tests.support.servers import start_servers
 
 hypothesis_settings.register_profile(
     "spotisync", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spotisync.cli.common import AsJson, open_context, open_database
+from spotisync.cli.context import AsJson, open_context, open_database
 from spotisync.cli.output import console, print_json, print_text
 from spotisync.core.oauth import LOGIN
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spotisync.cli.common import open_database
+from spotisync.cli.context import open_database
 from spotisync.cli.output import console, print_text
 from spotisync.core.oauth import LOGIN
 from spotisync.errors import Fatal, Misconfigured, Unavailable
@@ -42,8 +42,8 @@ def restore(
 ) -> None:
     """Restore a backup into a database without accounts.
 
-    Use a new data directory, for example. Either the whole backup is restored,
-    or nothing.
+    To create one, set SPOTISYNC_DATA_DIR to a new directory. Either the whole
+    backup is restored or nothing.
     """
     from spotisync.settings import settings
     from spotisync.stack import backup as programs

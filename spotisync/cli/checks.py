@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from celery import Celery
 
-from spotisync.cli.common import open_context, open_database
+from spotisync.cli.context import open_context, open_database
 from spotisync.cli.exit_codes import FAILED, LOGIN_NEEDED, UNREACHABLE
 from spotisync.core import hints, oauth
 from spotisync.core.durations import format_duration
@@ -20,7 +20,7 @@ from spotisync.core.oauth import LOGIN
 from spotisync.errors import Fatal, Misconfigured, NeedsLogin, Refused, SpotisyncError, Transient, Unavailable, Wait
 from spotisync.settings import GENERATE_KEY, Settings
 from spotisync.status.messages import SWEEPS, WaitState, describe_cooldown
-from spotisync.store import accounts, apps, heartbeats, migrate
+from spotisync.store import accounts, apps, migrate, schedules
 from spotisync.store.accounts import Account, StoredTokens, TokenVault
 from spotisync.store.apps import BacklogForecast
 from spotisync.store.cooldowns import Cooldown
@@ -59,7 +59,7 @@ def run_checks(settings: Settings, *, online: bool) -> Iterator[Finding]:
         yield from _check_celery()
         if is_current:
             with database.begin() as connection:
-                swept = heartbeats.get_last_heartbeat(connection, "sweep")
+                swept = schedules.get_last_heartbeat(connection, "sweep")
                 now = get_server_time(connection)
             yield check_schedule(swept, now, settings.sweep_interval)
     if is_current and settings.client_id and key.state == "ok":

@@ -66,7 +66,7 @@ def reader(
     The role can read the library, but no tokens, and can't write. If it exists,
     its password is changed.
     """
-    from spotisync.cli.common import open_database
+    from spotisync.cli.context import open_database
     from spotisync.store import reader_role
 
     if drop:

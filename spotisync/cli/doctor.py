@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from spotisync.cli.common import AsJson
+from spotisync.cli.context import AsJson
 from spotisync.cli.exit_codes import DONE, FAILED, LOGIN_NEEDED, UNREACHABLE
 from spotisync.cli.output import console, print_json, print_text
 

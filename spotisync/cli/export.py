@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from spotisync.cli.common import Account, AsJson, open_database
+from spotisync.cli.context import Account, AsJson, open_database
 from spotisync.cli.output import print_json, print_text, progress_on_stderr
 from spotisync.core.tables import TABLES, Format, Table
 
@@ -38,14 +38,14 @@ def export(
     json: AsJson = False,
 ) -> None:
     """Export the library and the plays, one file per table, from one snapshot."""
-    from spotisync.sync.export import export_to_directory
+    from spotisync.sync.export import Export
 
     tables = _parse_tables(only or [*TABLES])
     if to == STDOUT:
         _export_to_stdout(account, tables, format_, removed=removed, json=json)
         return
     with open_database() as database, _progress(shown=not json) as show:
-        written = export_to_directory(database, account, tables, format_, to, show, removed=removed)
+        written = Export(database, account, format_, show, removed=removed).to_directory(tables, to)
     if json:
         print_json([{"file": str(path), "rows": rows} for path, rows in written.items()])
     else:
@@ -62,12 +62,12 @@ def _parse_tables(names: list[str]) -> list[Table]:
 
 
 def _export_to_stdout(account: str | None, tables: list[Table], format_: Format, *, removed: bool, json: bool) -> None:
-    from spotisync.sync.export import export_to_stream
+    from spotisync.sync.export import Export
 
     if len(tables) != 1 or json:
         raise typer.BadParameter("stdout takes exactly one table, without --json: --only saved_tracks", param_hint="-")
     with open_database() as database, _progress(shown=True) as show:
-        export_to_stream(database, account, tables[0], format_, sys.stdout.buffer, show, removed=removed)
+        Export(database, account, format_, show, removed=removed).to_stream(tables[0], sys.stdout.buffer)
         sys.stdout.flush()
 
 

@@ -1,4 +1,4 @@
-"""`spotisync import`: import plays from Spotify's privacy export."""
+"""`spotisync import`: import plays from Spotify's streaming history."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from spotisync.cli.common import Account, AsJson, open_database
+from spotisync.cli.context import Account, AsJson, open_database
 from spotisync.cli.output import print_json, print_text, progress_on_stderr
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from spotisync.cli.common import AsJson, open_context
+from spotisync.cli.context import AsJson, open_context
 from spotisync.cli.output import print_json, print_text
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spotisync.cli.common import open_context
+from spotisync.cli.context import open_context
 from spotisync.cli.exit_codes import INTERRUPTED
 from spotisync.cli.output import console, print_text
 from spotisync.core import oauth

@@ -16,11 +16,11 @@ def notify(
 ) -> None:
     """Show the targets of notifications, or send them a test message.
 
-    They are notified when a sync fails or waits long, and when an account needs
-    a login.
+    Notifications are sent when a sync fails or waits long, and when an account
+    must log in again.
 
     Exit code: 0 if every target accepted the message, 1 if one did not, 2 if
-    none is set or one is invalid.
+    there is no target or one is invalid.
     """
     from spotisync import notifications
     from spotisync.core.durations import format_duration

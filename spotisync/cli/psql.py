@@ -28,7 +28,7 @@ def psql(
 
 
 def _check_reachable(*, demo: bool) -> None:
-    from spotisync.cli.common import open_database
+    from spotisync.cli.context import open_database
     from spotisync.cli.demo.environment import use_demo_data_dir
     from spotisync.errors import Unavailable
 

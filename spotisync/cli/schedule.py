@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from spotisync.cli.common import AsJson, OneAccount, open_database
+from spotisync.cli.context import AsJson, OneAccount, open_database
 from spotisync.cli.output import print_json, print_text
 from spotisync.core.oauth import LOGIN
 

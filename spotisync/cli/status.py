@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spotisync.cli.common import AsJson, OneAccount, open_database
+from spotisync.cli.context import AsJson, OneAccount, open_database
 from spotisync.cli.output import console, print_json, print_text
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Update continuously, until Ctrl-C.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Show the current run, or the last one, of each account."""
+    """Show the current or last run of each account."""
     if watch and json:
         raise typer.BadParameter("--watch can't be combined with --json")
     with open_database() as database:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spotisync.cli.common import Account, AsJson, RunId, Wait, open_context
+from spotisync.cli.context import Account, AsJson, RunId, Wait, open_context
 from spotisync.cli.exit_codes import DONE, FAILED, INTERRUPTED, LOGIN_NEEDED
 from spotisync.cli.output import console, print_json, print_text
 from spotisync.core.oauth import LOGIN
@@ -69,7 +69,7 @@ def resume(sync_id: RunId, *, wait: Wait = False, json: AsJson = False) -> None:
 def cancel(sync_id: RunId) -> None:
     """Cancel a run.
 
-    The run can be queued, running or paused. What it has read so far is kept;
+    The run can be queued, running or paused. Items read so far are kept;
     resume continues from there.
     """
     from spotisync import canvas

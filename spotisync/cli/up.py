@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from spotisync.cli.common import open_database
+from spotisync.cli.context import open_database
 from spotisync.cli.output import print_text, show_stack_events
 from spotisync.core.oauth import LOGIN
 
@@ -20,7 +20,7 @@ def up() -> None:
     """
     from spotisync.cli import processes
     from spotisync.settings import settings
-    from spotisync.stack.lock import lock_data_dir
+    from spotisync.stack.directories import lock_data_dir
     from spotisync.stack.supervisor import Supervisor
 
     chosen = settings()

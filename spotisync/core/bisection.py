@@ -1,13 +1,13 @@
-"""Where the stored library and Spotify's list differ, found by reading as few pages as possible.
+"""Find where the stored library and Spotify's list differ, by reading as few pages as possible.
 
-Spotify lists saved tracks newest first, by the minute; within a minute in any order. The stored rows in that order are
-the *expected* list. Wherever two neighbouring rows of Spotify's list are of different minutes there is a boundary, and
-every boundary that was read says how many rows lie before it: there, and in the expected list. Where the two numbers
-grow by the same amount between two boundaries nothing is assumed to differ; where they do not, a page in the middle is
-read, until all that differs has been read.
+Spotify lists saved tracks newest first, by the minute; the order within a minute is arbitrary. The stored rows in that
+order are the *expected* list. Two neighbouring rows of Spotify's list with different minutes form a boundary, and each
+boundary read gives the number of rows before it in Spotify's list and in the expected list. If both numbers grow by the
+same amount between two boundaries, the interval is assumed to be equal. Otherwise a page in its middle is read, until
+all differing intervals have been read.
 
-Rows that Spotify counts and that no stored row stands for (null rows, the older one of twins) are expected too, as
-entries without an id.
+Rows that Spotify counts but that have no stored row (null rows, the older one of twins) are also expected, as entries
+without an id.
 """
 
 from bisect import bisect_left, bisect_right
@@ -23,7 +23,7 @@ from spotisync.core.requests import PAGE
 
 @dataclass(frozen=True)
 class ListRow:
-    """One row of a list: the minute in which it was saved, and its track (None: no stored row stands for it)."""
+    """One row of a list: the minute in which it was saved, and its track (None: it has no stored row)."""
 
     minute: datetime
     track_id: str | None
@@ -31,10 +31,10 @@ class ListRow:
 
 @dataclass(frozen=True)
 class Compared:
-    """All that differs was read.
+    """The differences, once all differing intervals have been read.
 
-    `missing`: expected, and not there any more; `redated`: there once, at another date than the stored one; `excess`:
-    all rows that no stored row stands for, those that were not read included.
+    `missing`: expected but no longer listed; `redated`: listed once, at another date than the stored one; `excess`: all
+    rows without a stored row, including unread ones.
     """
 
     missing: frozenset[str]
@@ -51,22 +51,22 @@ class Probe:
 
 @dataclass(frozen=True)
 class FullRead:
-    """Cheaper, or the only way: read the whole list."""
+    """The whole list has to be read, or reading it costs fewer calls."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Boundary:
-    """Before it lie `there` rows of Spotify's list and `here` expected ones."""
+    """It follows `listed` rows of Spotify's list and `expected` rows of the expected list."""
 
-    there: int
-    here: int
+    listed: int
+    expected: int
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Between two boundaries: rows `first`..`last` of Spotify's list, and the expected ones `start`..`end`."""
+    """The rows between two boundaries: `first`..`last` of Spotify's list, `start`..`end` of the expected list."""
 
     first: int
     last: int
@@ -83,7 +83,7 @@ class Expected:
 
     def __init__(self, entries: Iterable[ListRow]) -> None:
         self.entries = sorted(entries, key=lambda entry: entry.minute, reverse=True)
-        # Ages grow along the list, as bisect wants it.
+        # bisect needs ascending values, and ages grow along the list.
         self._ages = [-entry.minute.timestamp() for entry in self.entries]
 
     def __len__(self) -> int:
@@ -101,19 +101,19 @@ class Expected:
 
 
 def find_differences(expected: Expected, read: Mapping[int, ListRow], total: int) -> Compared | Probe | FullRead:
-    """What to do next, from the rows read so far (by their place in Spotify's list) and its total."""
+    """Choose the next step from the rows read so far (by their place in Spotify's list) and the list's total."""
     if any(before.minute < after.minute for before, after in _neighbours(read)):
         return FullRead("Spotify's list is not in the order of its dates")
     boundaries = _boundaries(expected, read, total)
-    if any(after.here < before.here for before, after in pairwise(boundaries)):
+    if any(after.expected < before.expected for before, after in pairwise(boundaries)):
         return FullRead("the pages contradict each other")
-    intervals = [Interval(a.there, b.there, a.here, b.here) for a, b in pairwise(boundaries)]
-    open_ = [each for each in intervals if not each.is_even and _unread(each, read)]
-    if not open_:
-        return _compare(expected, read, [each for each in intervals if not _unread(each, read)])
-    if _cost(open_) > ceil(total / PAGE):
+    intervals = [Interval(a.listed, b.listed, a.expected, b.expected) for a, b in pairwise(boundaries)]
+    unresolved = [each for each in intervals if not each.is_even and _has_unread(each, read)]
+    if not unresolved:
+        return _compare(expected, read, [each for each in intervals if not _has_unread(each, read)])
+    if _estimate_calls(unresolved) > ceil(total / PAGE):
         return FullRead("so much has changed that reading everything costs less")
-    return Probe(tuple(_probe(each, read) for each in open_))
+    return Probe(tuple(_choose_probe(each, read) for each in unresolved))
 
 
 def _neighbours(read: Mapping[int, ListRow]) -> list[tuple[ListRow, ListRow]]:
@@ -121,7 +121,7 @@ def _neighbours(read: Mapping[int, ListRow]) -> list[tuple[ListRow, ListRow]]:
 
 
 def _boundaries(expected: Expected, read: Mapping[int, ListRow], total: int) -> list[Boundary]:
-    """In order. Expected rows of minutes that lie between two neighbours are shut in between two boundaries there."""
+    """List the boundaries in order. Expected rows between the minutes of two neighbours get their own interval."""
     found = [Boundary(0, 0)]
     for place in sorted(read):
         if place == 0:
@@ -135,24 +135,24 @@ def _boundaries(expected: Expected, read: Mapping[int, ListRow], total: int) -> 
     return found
 
 
-def _unread(interval: Interval, read: Mapping[int, ListRow]) -> bool:
+def _has_unread(interval: Interval, read: Mapping[int, ListRow]) -> bool:
     return any(place not in read for place in range(interval.first, interval.last))
 
 
-def _cost(intervals: Sequence[Interval]) -> int:
-    """About how many pages it takes to find what differs in them."""
-    return sum(_cost_of(each) for each in intervals)
+def _estimate_calls(intervals: Sequence[Interval]) -> int:
+    """Estimate how many pages it takes to find the differences in the intervals."""
+    return sum(_estimate_calls_of(each) for each in intervals)
 
 
-def _cost_of(interval: Interval) -> int:
+def _estimate_calls_of(interval: Interval) -> int:
     pages = max(1, ceil((interval.last - interval.first) / PAGE))
     changes = max(1, min(abs(interval.last - interval.first - interval.end + interval.start), pages))
-    # Each change needs a descent of its own below the levels that they share. Reading in halves leaves bits of pages.
+    # Changes share the upper levels of the bisection; below, each has a separate descent. Halving leaves partial pages.
     return min(2 * pages - 1, changes * (1 + ceil(log2(pages / changes))) + changes - 1)
 
 
-def _probe(interval: Interval, read: Mapping[int, ListRow]) -> int:
-    """The middle of the widest stretch that is unread: what it shows rules out one half or the other."""
+def _choose_probe(interval: Interval, read: Mapping[int, ListRow]) -> int:
+    """Return the offset of the page in the middle of the widest unread gap, which rules out one half or the other."""
     first, last = max(_gaps(interval, read), key=lambda gap: gap[1] - gap[0])
     return max(0, first + (last - first - PAGE) // 2) if last - first > PAGE else first
 
@@ -169,13 +169,13 @@ def _compare(expected: Expected, read: Mapping[int, ListRow], intervals: Sequenc
     excess = Counter(expected.excess)
     for each in intervals:
         wanted = expected.entries[each.start : each.end]
-        there = [read[place] for place in range(each.first, each.last)]
+        listed = [read[place] for place in range(each.first, each.last)]
         excess.subtract(entry for entry in wanted if entry.track_id is None)
-        missing |= {entry.track_id for entry in wanted if entry.track_id} - {entry.track_id for entry in there}
-        left = Counter(entry.track_id for entry in wanted)
-        for entry in there:
-            left[entry.track_id] -= 1
-            if entry.track_id is None or left[entry.track_id] < 0:
+        missing |= {entry.track_id for entry in wanted if entry.track_id} - {entry.track_id for entry in listed}
+        unmatched = Counter(entry.track_id for entry in wanted)
+        for entry in listed:
+            unmatched[entry.track_id] -= 1
+            if entry.track_id is None or unmatched[entry.track_id] < 0:
                 excess[ListRow(entry.minute, None)] += 1
                 surplus |= {entry.track_id: entry} if entry.track_id else {}
     redated = {id_: entry for id_, entry in surplus.items() if id_ in missing}

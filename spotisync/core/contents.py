@@ -1,4 +1,4 @@
-"""The contents of playlists: requests out, replies in. Pure."""
+"""Plan requests for the contents of playlists and fold the answers. Pure."""
 
 import itertools
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from spotisync.core.requests import PAGE, Request
 from spotisync.core.rows import CatalogueRows, PlaylistItemRow
 from spotisync.core.steps import Access, Answer, ContentsStep
 
-# Pages in one batch: one or two seconds of work, so that little is lost with a worker and a stop is quick.
-CALLS_A_BATCH = 8
+# Pages per batch: one or two seconds of work, so that a lost worker costs little and a shutdown is quick.
+CALLS_PER_BATCH = 8
 
 
 @dataclass(frozen=True)
 class WantedPlaylist:
-    """A playlist whose contents are to be read: the snapshot that its row has now, and how many rows it claims."""
+    """A playlist to read, with the current snapshot id and number of items from its row."""
 
     playlist_id: str
     snapshot_id: str
@@ -25,7 +25,7 @@ class WantedPlaylist:
 
 @dataclass(frozen=True)
 class ContentsPlan:
-    """The requests of a batch, the progress of their playlists by id, and playlists that claim to be empty."""
+    """The requests of a batch, the progress of their playlists by id, and playlists listed as empty."""
 
     requests: tuple[Request, ...]
     progress: dict[str, PlaylistProgress]
@@ -33,12 +33,12 @@ class ContentsPlan:
 
 
 def plan(cursor: Contents, wanted: Sequence[WantedPlaylist]) -> ContentsPlan:
-    """Pages of whole playlists, in order, up to a batch's worth. A playlist that claims to be empty costs no call."""
+    """Pages of whole playlists, in order, up to a batch's worth. A playlist listed as empty costs no call."""
     requests: list[Request] = []
     progress: dict[str, PlaylistProgress] = {}
     empty: list[PlaylistProgress] = []
     for each in wanted:
-        if len(requests) >= CALLS_A_BATCH:
+        if len(requests) >= CALLS_PER_BATCH:
             break
         at = _progress_of(cursor, each)
         progress[each.playlist_id] = at
@@ -48,9 +48,9 @@ def plan(cursor: Contents, wanted: Sequence[WantedPlaylist]) -> ContentsPlan:
         end = max(at.position + 1, at.total or 1)
         requests += [
             Request("playlist_items", offset=offset, playlist_id=each.playlist_id)
-            for offset in itertools.islice(range(at.position, end, PAGE), CALLS_A_BATCH)
+            for offset in itertools.islice(range(at.position, end, PAGE), CALLS_PER_BATCH)
         ]
-    return ContentsPlan(tuple(requests[:CALLS_A_BATCH]), progress, tuple(empty))
+    return ContentsPlan(tuple(requests[:CALLS_PER_BATCH]), progress, tuple(empty))
 
 
 def _progress_of(cursor: Contents, wanted: WantedPlaylist) -> PlaylistProgress:
@@ -79,7 +79,7 @@ def fold(plan: ContentsPlan, answers: Sequence[Answer]) -> ContentsStep:
 
 @dataclass
 class _ContentsRead:
-    """The playlist being read while answers are taken in order, and the result of those before it."""
+    """The playlist being read while answers are taken in order, and the results of earlier ones."""
 
     progress: dict[str, PlaylistProgress]
     current: PlaylistProgress | None = None
@@ -89,7 +89,7 @@ class _ContentsRead:
     catalogue: CatalogueRows = field(default_factory=CatalogueRows)
 
     def take(self, answer: Answer) -> bool:
-        """Take the next answer. False: it does not follow the rows read so far, so it and the rest are asked again."""
+        """Take the next answer. False: it does not follow the rows read so far, so it and the rest are refetched."""
         id_ = answer.request.playlist_id
         if id_ == self.refused:
             return True

@@ -1,4 +1,4 @@
-"""Where a phase asks next, and its form in the `cursor` column. A phase without a stored cursor is at its start."""
+"""The next position of a phase, and its form in the `cursor` column. Without a stored cursor, a phase starts."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -16,11 +16,11 @@ ListName = Literal["followed_artists", "saved_albums", "playlists"]
 
 @dataclass(frozen=True)
 class Listing:
-    """Reading one of the lists that have no order of time and are therefore read whole.
+    """Reading a list that is not ordered by time and is therefore read whole.
 
     `after`: the id that the next page follows, in a list without offsets. `first`: the fingerprint of the first page.
     `steady`: every page of this reading had the same total. `nulls`: null rows so far in this reading; `before`: in
-    the reading before it. `reading`: 1 or 2, a list is read twice when its first reading leaves a doubt.
+    the reading before it. `reading`: 1 or 2, a list is read twice if its first reading is inconclusive.
     """
 
     name: ListName
@@ -39,7 +39,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Lookups:
-    """Looking up artists or albums by id. The stubs themselves are the work left, so there is no position.
+    """Looking up artists or albums by id. The pending work is the stubs themselves, so there is no position.
 
     `late`: in the playlists phase, for stubs first met in a playlist. `deferred`: the kinds that this run no longer
     looks up.
@@ -139,7 +139,7 @@ def _upgrade(phase: Phase, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def offset(cursor: Cursor) -> int:
-    """What `current_offset` shows: rows read so far, 0 where there is no position."""
+    """Return the value of `current_offset`: rows read so far, 0 for cursors without a position."""
     if isinstance(cursor, TracksWalk | Listing):
         return cursor.walk.position
     return cursor.position if isinstance(cursor, Incremental) else 0

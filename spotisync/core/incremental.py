@@ -1,8 +1,8 @@
-"""Bringing saved tracks up to date for a few calls: the head, a patrol page, and a search for what differs.
+"""Update saved tracks with few calls: read the head and a patrol page, and search for differences.
 
-The head is read until it meets rows that are older than the newest one known: what was saved since is in it. Then the
-numbers are compared (`bisection`), and pages are read until all that differs has been read. If the total changes on the
-way, or the head is another one at the end, what was read does not belong together, and it begins again.
+The head is read up to rows older than the newest known one, so it contains everything saved since. Then the row counts
+are compared (`bisection`), and pages are read until all differences have been read. If the total changes meanwhile, or
+the head differs at the end, the pages show different states of the list, and the read restarts.
 """
 
 from collections import Counter
@@ -15,11 +15,11 @@ from spotisync.core import bisection
 from spotisync.core.bisection import Compared, Expected, ListRow, Probe
 from spotisync.core.parse import EPOCH, SavedTracksPage
 from spotisync.core.requests import PAGE, Family
-from spotisync.core.walk import TIES
+from spotisync.core.walk import TIE_WINDOW
 
-# A library that changes all the time is walked instead: a walk comes to an end whatever happens.
-MOST_BEGINNINGS = 3
-# Pages asked for at once in a search.
+# A library that keeps changing is walked instead: a walk always ends.
+MAX_BEGINNINGS = 3
+# The most pages requested at once in a search.
 MOST_PROBES = 8
 
 
@@ -52,10 +52,10 @@ class PlacedRow:
 
 @dataclass(frozen=True)
 class KnownLibrary:
-    """What is known: the rows that are expected, those that were read in this search, and where the patrol is.
+    """The stored state: expected rows, rows read in this search, and the offset of the patrol.
 
-    `walked`: a proved walk has been over it, and every row has its date. `hidden`: the stored rows that null rows may
-    stand for, by the minute; in `expected` they are not, but the null rows are.
+    `walked`: a walk was proved, and every row has a date. `hidden`: stored rows that null rows may hide, with their
+    minutes; `expected` contains the null rows instead.
     """
 
     expected: Expected
@@ -68,7 +68,7 @@ class KnownLibrary:
 
 @dataclass(frozen=True)
 class ReadPages:
-    """Pages to read. `check`: the head once more, and if it is still the same, `found` is true."""
+    """Pages to read. `check`: the first page again; if it is unchanged, `found` is valid."""
 
     offsets: tuple[int, ...]
     kind: Literal["head", "probe", "patrol", "check"]
@@ -77,25 +77,25 @@ class ReadPages:
 
 @dataclass(frozen=True)
 class Conclude:
-    """The library is known to be as Spotify has it, once this is written."""
+    """Write `found`; the stored library then equals Spotify's."""
 
     found: Compared
 
 
 @dataclass(frozen=True)
 class Rewalk:
-    """Read the whole list after all."""
+    """Read the whole list instead."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class PagesRead:
-    """What pages came to. `rows` are new; `again`: nothing that was read before belongs to them."""
+    """The result of reading pages. `rows` are new; `restart`: rows read before show another state of the list."""
 
     cursor: Incremental
     rows: tuple[PlacedRow, ...] = ()
-    again: bool = False
+    restart: bool = False
     found: Compared | None = None
 
 
@@ -106,7 +106,7 @@ def truncate_to_minute(moment: datetime) -> datetime:
 def plan(cursor: Incremental, library: KnownLibrary) -> ReadPages | Conclude | Rewalk:
     if not library.walked:
         return Rewalk("no walk over the library has been proved yet")
-    if cursor.beginnings > MOST_BEGINNINGS:
+    if cursor.beginnings > MAX_BEGINNINGS:
         return Rewalk("the library changes while it is read")
     if cursor.stage == "head":
         return ReadPages((cursor.position,), "head")
@@ -118,13 +118,16 @@ def plan(cursor: Incremental, library: KnownLibrary) -> ReadPages | Conclude | R
         case Probe(offsets):
             return ReadPages(offsets[:MOST_PROBES], "probe")
         case Compared():
-            return _found(cursor, library, step)
+            return _plan_end(cursor, library, step)
 
 
-def _found(cursor: Incremental, library: KnownLibrary, found: Compared) -> ReadPages | Conclude:
-    """Rows that are gone from a single page are gone; from several pages, only if nothing moved between these."""
+def _plan_end(cursor: Incremental, library: KnownLibrary, found: Compared) -> ReadPages | Conclude:
+    """Plan the end of a search. `check`: differences on several pages count only if the head is unchanged.
+
+    A list that is suddenly empty may be an error of Spotify, so it is checked as well.
+    """
     differs = bool(found.missing or found.redated) or found.excess != library.expected.excess
-    if differs and cursor.pages > 1:
+    if differs and (cursor.pages > 1 or cursor.total == 0):
         return ReadPages((0,), "check", found)
     unread = cursor.total is not None and len(library.read) < cursor.total
     if unread and not differs and not cursor.patrolled:
@@ -133,34 +136,36 @@ def _found(cursor: Incremental, library: KnownLibrary, found: Compared) -> ReadP
 
 
 def fold(cursor: Incremental, step: ReadPages, pages: Sequence[SavedTracksPage], library: KnownLibrary) -> PagesRead:
-    """What the pages say. Those behind the first one that does not fit are not looked at."""
+    """Fold the pages into the cursor. A changed total, or a row that differs from the one read before, restarts."""
     if any(page.total != (cursor.total if cursor.total is not None else page.total) for page in pages):
-        return _begin_again(cursor)
-    rows = _rows(pages, library.read)
+        return _restart(cursor)
+    rows = _place_rows(pages, library.read)
     if any(library.read.get(row.place, row.entry) != row.entry for row in rows):
-        return _begin_again(cursor)
+        return _restart(cursor)
     if step.kind == "check":
         return PagesRead(cursor, found=step.found)
     new = tuple(row for row in rows if row.place not in library.read)
     newest = cursor.newest or (library.newest if cursor.total is None else None)
     after = replace(cursor, total=pages[0].total, pages=cursor.pages + len(pages), newest=newest)
     if step.kind == "head":
-        return PagesRead(_after_head(after, pages[-1]), new)
+        return PagesRead(_advance_head(after, pages[-1]), new)
     return PagesRead(replace(after, patrolled=cursor.patrolled or step.kind == "patrol"), new)
 
 
-def _after_head(cursor: Incremental, page: SavedTracksPage) -> Incremental:
+def _advance_head(cursor: Incremental, page: SavedTracksPage) -> Incremental:
     position = page.offset + page.length
-    known = cursor.newest is None or any(EPOCH < row.added_at < cursor.newest - TIES for row in page.rows if row)
-    over = known or position >= page.total
+    reaches_known = cursor.newest is None or any(
+        EPOCH < row.added_at < cursor.newest - TIE_WINDOW for row in page.rows if row
+    )
+    over = reaches_known or position >= page.total
     return replace(cursor, position=position, stage="search" if over else "head")
 
 
-def _begin_again(cursor: Incremental) -> PagesRead:
-    return PagesRead(Incremental(newest=cursor.newest, beginnings=cursor.beginnings + 1), again=True)
+def _restart(cursor: Incremental) -> PagesRead:
+    return PagesRead(Incremental(newest=cursor.newest, beginnings=cursor.beginnings + 1), restart=True)
 
 
-def _rows(pages: Sequence[SavedTracksPage], read: Mapping[int, ListRow]) -> tuple[PlacedRow, ...]:
+def _place_rows(pages: Sequence[SavedTracksPage], read: Mapping[int, ListRow]) -> tuple[PlacedRow, ...]:
     """A row without a date takes that of the row before it, or else that of the next one that has one."""
     found: list[PlacedRow] = []
     for page in pages:
@@ -174,7 +179,7 @@ def _rows(pages: Sequence[SavedTracksPage], read: Mapping[int, ListRow]) -> tupl
 
 @dataclass(frozen=True)
 class LibraryChanges:
-    """What is to be written at the end: rows that are gone, rows that a null row may hide, those with another date."""
+    """The changes to write: removed rows, rows that a null row may hide, rows with another date, and excess rows."""
 
     removed: frozenset[str]
     hidden: frozenset[str]
@@ -183,12 +188,12 @@ class LibraryChanges:
 
 
 def resolve_changes(found: Compared, library: KnownLibrary) -> LibraryChanges:
-    """A row that is missing where there is a null row more, of the same minute, is hidden rather than gone (law 6)."""
+    """Treat a missing row as hidden, not removed, if its minute has more null rows than before (law 6)."""
     now = Counter(entry.minute for entry in found.excess)
     more = now - Counter(entry.minute for entry in library.expected.excess)
     dates = {entry.track_id: entry.minute for entry in library.expected.entries if entry.track_id in found.missing}
     hidden = {id_ for id_, minute in dates.items() if id_ and more[minute]}
-    # What had been hidden, and has no null row left to be behind, has been removed meanwhile.
+    # A hidden row whose minute no longer has a null row was removed in the meantime.
     lost = {id_ for id_, minute in library.hidden.items() if not now[minute]}
     return LibraryChanges(
         removed=frozenset(found.missing - hidden) | lost,
@@ -199,7 +204,7 @@ def resolve_changes(found: Compared, library: KnownLibrary) -> LibraryChanges:
 
 
 def next_patrol_offset(offset: int, library: KnownLibrary, total: int) -> int:
-    """Where the patrol goes on: at the last boundary of its page, so that rows of one minute are seen together."""
+    """Return the next patrol offset: the last boundary of the page, so that rows of one minute are read together."""
     last = min(offset + PAGE, total) - 1
     place = last
     while place > offset and place - 1 in library.read and library.read[place - 1].minute == library.read[last].minute:

@@ -1,7 +1,7 @@
-"""Lists in no order of time: followed artists, saved albums, playlists. They are read whole. Pure.
+"""Lists that are not ordered by time: followed artists, saved albums, playlists. They are read whole. Pure.
 
-The first page may tell that nothing changed: an incremental then reads no further, but once a day it reads all.
-What a list no longer contains is removed only if the reading proves it (`ListRead`, `conclude`).
+An incremental stops after an unchanged first page, but reads the whole list once a day. Rows that a list no longer
+contains are removed only if the reading proves their absence (`ListRead`, `conclude`).
 """
 
 import hashlib
@@ -20,17 +20,21 @@ from spotisync.core.states import Phase
 from spotisync.core.steps import Answer, DeferralStep, ListingStep, ListRead
 from spotisync.core.walk import Walk
 
-OF_PHASE: dict[Phase, ListName] = {"artists": "followed_artists", "albums": "saved_albums", "playlists": "playlists"}
-# What a row of the list is in the catalogue. Playlists are no part of it; their list is always read whole, because
-# it carries their snapshot ids.
+LIST_OF_PHASE: dict[Phase, ListName] = {
+    "artists": "followed_artists",
+    "albums": "saved_albums",
+    "playlists": "playlists",
+}
+# The catalogue table of the rows of a list. Playlists are not in the catalogue; their list is always read whole,
+# because it carries their snapshot ids.
 ENTITY: dict[ListName, Entity] = {"followed_artists": "artists", "saved_albums": "albums"}
-WHOLE_EVERY = timedelta(days=1)
+FULL_READ_INTERVAL = timedelta(days=1)
 _PARSE: dict[ListName, Callable[[Any, int], ListingPage]] = {
     "followed_artists": parse.followed_artists,
     "saved_albums": parse.saved_albums,
     "playlists": parse.playlists,
 }
-# Lists that continue after an id and have no offsets.
+# Lists paged by the last id instead of by offset.
 _BY_ID: set[ListName] = {"followed_artists"}
 
 
@@ -45,7 +49,7 @@ class LastRead:
 
 
 def plan(cursor: Listing) -> tuple[Request, ...]:
-    """One page: rows move between pages of a list that changes, so pages are read in order."""
+    """Plan one page: pages are read in order, because rows of a changing list move between pages."""
     if cursor.name in _BY_ID:
         return (Request(cursor.name, offset=cursor.walk.position, after=cursor.after),)
     return (Request(cursor.name, offset=cursor.walk.offset),)
@@ -68,10 +72,10 @@ def fold(cursor: Listing, answers: Sequence[Answer]) -> ListingStep | DeferralSt
 
 
 def _accept_by_id(cursor: Listing, page: ListingPage) -> Walk:
-    """Check that the page continues the list. A missing row of a list whose total did not change is not its end."""
+    """Check that the page continues the list. While the total is unchanged, the list must end exactly at it."""
     position = cursor.walk.position + page.length
     if page.after and (page.after == cursor.after or not page.length):
-        raise Unreadable("Spotify sent a page of followed artists that leads nowhere")
+        raise Unreadable("Spotify sent a page of followed artists without a usable next page")
     unchanged = cursor.walk.total in (None, page.total)
     if unchanged and ((page.after is None and position < page.total) or position > page.total):
         raise Unreadable(f"Spotify sent {position} of {page.total} followed artists")
@@ -98,27 +102,27 @@ def _fold_page(cursor: Listing, page: ListingPage, after: Walk, *, done: bool) -
 
 
 def fingerprint(page: ListingPage) -> str:
-    """Of the rows of a page, in their order: ids, and when they were saved."""
+    """Hash the ids and dates of the rows of a page, in their order."""
     rows = [[row.id, row.added_at.isoformat() if row.added_at else ""] if row else None for row in page.rows]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def is_unchanged(last: LastRead | None, step: ListingStep, now: datetime) -> bool:
-    """Whether this is the first page, it and the total are as they were, and the whole list was read within a day."""
+    """Whether this is the first page, it and the total are unchanged, and the list was read whole within a day."""
     return (
         last is not None
         and step.first_page != ""
         and (last.total, last.first_page) == (step.total, step.first_page)
-        and now - last.read_at < WHOLE_EVERY
+        and now - last.read_at < FULL_READ_INTERVAL
     )
 
 
 @dataclass(frozen=True)
 class ListEvidence:
-    """What the tables hold when a list has been read to its end.
+    """The stored state when a list has been read to its end.
 
-    `met`: how many rows this reading met, each counted once. `same_as_before`: both readings of the run met the same
-    rows. `suspects`: rows that this reading did not meet, and hidden ones that it met.
+    `met`: the number of distinct rows in this reading. `same_as_before`: both readings of the run contained the same
+    rows. `suspects`: stored rows that this reading lacks, and hidden rows that it contains.
     """
 
     met: int
@@ -129,10 +133,10 @@ class ListEvidence:
 
 @dataclass(frozen=True)
 class ListVerdict:
-    """What follows from the end of a list.
+    """The result of reading a list to its end.
 
-    `read_again`: nothing is decided before a second reading. `proved`: rows that are neither met nor in `hidden` are
-    gone, and `nulls` are the null rows to remember.
+    `read_again`: a second reading has to decide. `proved`: rows that are neither met nor in `hidden` are gone, and
+    `nulls` are the null rows to remember.
     """
 
     read_again: bool
@@ -147,8 +151,10 @@ def conclude(read: ListRead, evidence: ListEvidence) -> ListVerdict:
     nulls = {UNDATED: read.nulls}
     last = {UNDATED: known} if known else null_rows.first_count(nulls)
     hidden, remembered = null_rows.find_hidden(evidence.suspects, nulls, last)
-    # Rows that several pages do not contain may be moving from one to another.
-    is_last_reading = read.one_page or read.reading == 2
+    # A row missing from several pages may have moved from one page to another while they were read. A list that is
+    # suddenly empty may be an error of Spotify.
+    is_emptied = read.total == 0 and len(evidence.suspects) > 0
+    is_last_reading = read.reading == 2 or (read.one_page and not is_emptied)
     read_again = not is_last_reading and (null_rows.has_removable(evidence.suspects, hidden) or not proved)
     return ListVerdict(read_again, proved and not read_again, frozenset(hidden), remembered.get(UNDATED, NullCount()))
 
@@ -156,9 +162,10 @@ def conclude(read: ListRead, evidence: ListEvidence) -> ListVerdict:
 def _is_proved(read: ListRead, evidence: ListEvidence, known_nulls: int) -> bool:
     """Whether no row that stayed in the list was skipped.
 
-    A row that moves up past the place of the reading pushes another one down into the next page. Then the rows do not
-    add up to the total, unless the row that moved is a null row, which looks like any other one: so their number must
-    be the known one, or the previous reading must have met the same rows and as many null rows.
+    A row that moves from behind the reading position to before it is missed, and the row that it pushes into the next
+    page is met twice. The distinct rows then fall short of the total, unless the pushed row is a null row, which is
+    counted twice because null rows can't be told apart. The number of null rows must therefore be the known one, or
+    the previous reading must have met the same rows and as many null rows.
     """
     if read.one_page:
         return True

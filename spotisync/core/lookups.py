@@ -1,4 +1,4 @@
-"""Looking up artists and albums by id: requests out, replies in. Pure."""
+"""Plan look-ups of artists and albums by id and fold the answers. Pure."""
 
 import itertools
 from collections.abc import Callable, Collection, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 from spotisync.core import parse
 from spotisync.core.cursors import Entity, Lookups
 from spotisync.core.regimes import Regime, regime_of_lookup
-from spotisync.core.requests import IDS_A_CALL, Kind, Request
+from spotisync.core.requests import IDS_PER_CALL, Kind, Request
 from spotisync.core.rows import CatalogueRows
 from spotisync.core.steps import Answer, DeferralStep, LookupStep, read_prefix
 
@@ -21,20 +21,20 @@ _PARSE: dict[str, Callable[[Any, Sequence[str]], parse.LookupResult]] = {
 
 
 def plan_batched(entity: Entity, ids: Sequence[str], alone: Collection[str] = ()) -> tuple[Request, ...]:
-    """As many ids a call as Spotify takes; those in `alone` had no answer among others and get a call each."""
-    size = IDS_A_CALL[entity]
+    """Plan as many ids per call as Spotify accepts; ids in `alone`, which an answer lacked before, get a call each."""
+    size = IDS_PER_CALL[entity]
     together = [id_ for id_ in ids if id_ not in alone]
     chunks = [together[at : at + size] for at in range(0, len(together), size)]
     return tuple(Request(entity, ids=tuple(chunk)) for chunk in (*chunks, *([id_] for id_ in ids if id_ in alone)))
 
 
 def plan_single(entity: Entity, ids: Sequence[str]) -> tuple[Request, ...]:
-    """One id a call: all that an app of the restricted regime has."""
+    """Plan one id per call, the only way open to a restricted app."""
     return tuple(Request(SINGLY[entity], ids=(id_,)) for id_ in ids)
 
 
 def fold(cursor: Lookups, answers: Sequence[Answer]) -> LookupStep | DeferralStep:
-    """The phase ends when the store finds no stub left, so the cursor stays."""
+    """Keep the cursor: the phase ends when the store has no pending stub."""
     answers = list(itertools.takewhile(lambda answer: not _is_forbidden(answer), answers)) or answers
     if any(_is_forbidden(answer) for answer in answers):
         return _fold_forbidden(cursor, answers[0])
@@ -61,7 +61,7 @@ def fold(cursor: Lookups, answers: Sequence[Answer]) -> LookupStep | DeferralSte
 
 
 def _fold_forbidden(cursor: Lookups, refused: Answer) -> LookupStep | DeferralStep:
-    """A 403 to many ids says that the app is of the restricted regime; to one id, it says nothing that would help."""
+    """Conclude the restricted regime from a 403 to a call for many ids; after a 403 to one id, defer the look-ups."""
     if refused.request.kind == SINGLY[cursor.entity]:
         return DeferralStep()
     return LookupStep(cursor=cursor, entity=cursor.entity, regime="restricted")

@@ -1,17 +1,17 @@
-"""Null rows: what is missing from a list may stand behind one of them, and then it is not gone.
+"""Null rows: a row missing from a list may be hidden by a null row, and is then not removed.
 
-Spotify lists and counts rows that it does not show (`null`, or `track: null`), for years if need be. Such a row proves
-nothing about what it hides: to take what is missing there for removed would blank what is stored (law 6), and to take
-nothing for removed while there is a null row would be no answer either. So we count:
+Spotify lists and counts rows whose content it does not show (`null`, or `track: null`), sometimes for years. A null row
+does not reveal what it hides: removing every missing row would delete rows that are still saved (law 6), and removing
+none while a null row exists would keep removed rows forever. Therefore null rows are counted:
 
-- Null rows that were there before anything went missing hide nothing that we know: they are `idle`.
-- When there are more null rows than the last time, what went missing since may be hidden behind the new ones. It is
-  kept, marked and counted, and each later walk or listing looks again. When more went missing than there are new null
-  rows, nobody can tell which, and all of it is kept.
-- What is kept stays so until its null rows are gone, or it is shown again.
+- Null rows that existed before any row went missing hide no stored row: they are `idle`.
+- If there are more null rows than last time, rows that have gone missing since may be hidden by the new ones. They are
+  kept, marked and counted, and each later walk or listing checks them again. If more rows went missing than there are
+  new null rows, the hidden ones can't be identified, and all of them are kept.
+- A hidden row stays hidden until its null rows are gone or it is shown again.
 
-A null row of a saved track usually keeps its date, which all but names the track: only rows of that date can be behind
-it. One without a date may hide anything; that one of these went while another one came, counting does not show.
+A null row of a saved track usually keeps its date, which nearly identifies the track: it can hide only rows of that
+date. One without a date may hide any row. If one null row disappears while another appears, counting does not show it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ UNDATED = EPOCH
 
 @dataclass(frozen=True)
 class NullCount:
-    """Null rows of one date: how many, and how many of them hide nothing that is known."""
+    """Null rows of one date, and the number of them that hide no stored row (`idle`)."""
 
     rows: int = 0
     idle: int = 0
@@ -33,7 +33,7 @@ class NullCount:
 
 @dataclass(frozen=True)
 class SuspectRow:
-    """A stored row that was not met at last, or, if `shown`, one that had been hidden and was met again."""
+    """A stored row that was not met this time or, if `shown`, one that had been hidden and was met again."""
 
     id: str
     hidden: bool = False
@@ -42,29 +42,31 @@ class SuspectRow:
 
 
 def dates_with_new_nulls(met: Mapping[datetime, int], last: Mapping[datetime, NullCount]) -> list[datetime]:
-    """Where there are new null rows: even what was met may be hidden behind one since then."""
+    """List the dates with new null rows: one of them may by now hide even a row that was met."""
     return [added_at for added_at, rows in met.items() if rows > last.get(added_at, NullCount()).rows]
 
 
 def first_count(met: Mapping[datetime, int]) -> dict[datetime, NullCount]:
-    """Null rows counted for the first time: they have always been there, as far as we know."""
+    """Count null rows for the first time: all are idle, since no earlier state is known."""
     return {added_at: NullCount(rows, rows) for added_at, rows in met.items()}
 
 
 def find_hidden(
     rows: Sequence[SuspectRow], met: Mapping[datetime, int], last: Mapping[datetime, NullCount]
 ) -> tuple[set[str], dict[datetime, NullCount]]:
-    """Who may be hidden behind the null rows that were met, and what these are for the next time."""
+    """Find the rows that the null rows may hide, and the counts to compare with next time."""
     hidden: set[str] = set()
     now: dict[datetime, NullCount] = {}
     dated = {*met, *last} - {UNDATED}
-    # The undated ones last: any row may be behind them, but for those that a dated one accounts for.
+    # Undated null rows come last: they may hide any row, except those that a dated null row accounts for.
     for added_at in (*sorted(dated), UNDATED):
-        those = [row for row in rows if row.id not in hidden and _may_be_at(row, added_at, dated)]
-        kept, nulls = _count(those, met.get(added_at, 0), last.get(added_at, NullCount()), dated=added_at != UNDATED)
+        candidates = [row for row in rows if row.id not in hidden and _may_be_at(row, added_at, dated)]
+        kept, nulls = _count(
+            candidates, met.get(added_at, 0), last.get(added_at, NullCount()), dated=added_at != UNDATED
+        )
         if added_at != UNDATED and kept:
-            # One that is met twice, in a library that moves, must not pass for one that hides nothing: a new one of
-            # the very same second is the less likely reason.
+            # In a library that moves, the walk may meet one null row twice. That must not count as an idle null row: a
+            # new one of the same second is less likely.
             nulls = NullCount(nulls.rows, last.get(added_at, NullCount()).idle)
         hidden |= kept
         now[added_at] = nulls
@@ -77,21 +79,21 @@ def _may_be_at(row: SuspectRow, added_at: datetime, dated: set[datetime]) -> boo
     return row.added_at == added_at
 
 
-def _count(those: Sequence[SuspectRow], rows: int, last: NullCount, *, dated: bool) -> tuple[set[str], NullCount]:
-    shown = sum(row.shown for row in those)
-    before = {row.id for row in those if row.hidden and not row.shown}
-    fresh = {row.id for row in those if not row.hidden}
-    # One that is shown again has left a null row behind less.
+def _count(candidates: Sequence[SuspectRow], rows: int, last: NullCount, *, dated: bool) -> tuple[set[str], NullCount]:
+    shown = sum(row.shown for row in candidates)
+    hidden = {row.id for row in candidates if row.hidden and not row.shown}
+    missing = {row.id for row in candidates if not row.hidden}
+    # Each row that is shown again accounts for one null row less.
     new = max(0, min(rows - last.rows + shown, rows - last.idle))
     if dated:
-        # Of those of one second, what no fresh one can be behind may hide an old one still.
-        new = min(new, len(fresh))
+        # Null rows of one second beyond the newly missing rows may still hide a row that was hidden before.
+        new = min(new, len(missing))
     old = max(0, rows - last.idle - new)
-    kept = (before if old else set()) | (fresh if new else set())
-    hiding = min(old, len(before)) + min(new, len(fresh))
+    kept = (hidden if old else set()) | (missing if new else set())
+    hiding = min(old, len(hidden)) + min(new, len(missing))
     return kept, NullCount(rows, rows - hiding)
 
 
 def has_removable(rows: Sequence[SuspectRow], hidden: set[str]) -> bool:
-    """Something is missing and not hidden."""
+    """Whether a row is missing and not hidden."""
     return any(not row.shown and row.id not in hidden for row in rows)

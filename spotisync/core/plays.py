@@ -1,6 +1,6 @@
 """Plays: which reports are of one play, and where plays may be missing.
 
-`played_at` is the end of a play in the privacy export, and usually in recently played, which sometimes reports the
+`played_at` is the end of a play in the streaming history, and usually in recently played, which sometimes reports the
 start instead (web-api#1083, #613). Spotify reports a play several times, with times that differ by seconds. Two plays
 of one track are told apart by their duration: the second ends at least its own length after the first.
 """
@@ -21,7 +21,7 @@ Source = Literal["recent", "import"]
 REMEMBERED = 50  # recently played goes no further back
 # Recently played omits plays that were shorter. Reports that are further apart are two plays.
 WINDOW = timedelta(seconds=30)
-PRECISION = timedelta(seconds=1)  # of the times in an export
+PRECISION = timedelta(seconds=1)  # of the times in a streaming history
 MINUTE = timedelta(minutes=1)
 WIDEST = MINUTE + WINDOW  # reports of one play are never further apart
 LONGEST = timedelta(days=1)  # longer plays are not compared by their start
@@ -305,7 +305,7 @@ def _between(plays: list[Play], first: datetime, last: datetime, key: Callable[[
 
 
 def _fill_in(play: Play, report: Play) -> Play:
-    """Of two lengths the longer one counts: exports have rows of one play with several, 0 among them (maloja#104)."""
+    """Of two lengths the longer one counts: a streaming history has several rows of a play, some of 0 ms (maloja#104)."""
     lengths = [ms for ms in (play.ms_played, report.ms_played) if ms is not None]
     return replace(play, ms_played=max(lengths, default=None), context_uri=play.context_uri or report.context_uri)
 

@@ -10,7 +10,7 @@ Kind = Literal[
 Family = Literal["library", "artists", "albums", "playlists", "player"]
 
 PAGE = 50  # the maximum `limit` of /me/tracks, the other lists of /me, and /playlists/{id}/items
-IDS_A_CALL = {"artists": 50, "albums": 20}
+IDS_PER_CALL = {"artists": 50, "albums": 20}
 FAMILY: dict[Kind, Family] = {
     "saved_tracks": "library",
     "saved_albums": "library",

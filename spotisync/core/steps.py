@@ -1,4 +1,4 @@
-"""What one batch brings, as data for `sync.commit`: one result type for each kind of work."""
+"""Results of a batch, as data for `sync.commit`: one type for each kind of work."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ Access = Literal["synced", "forbidden", "not_found"]
 
 @dataclass(frozen=True)
 class Answer:
-    """A request and its reply: JSON, or Spotify's refusal of one thing that says nothing about the rest."""
+    """A request and its reply: JSON, or Spotify's refusal of a single object."""
 
     request: Request
     body: Any = None
@@ -40,7 +40,7 @@ def read_prefix(answers: Sequence[Answer], read: Callable[[Answer], T]) -> list[
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """`cursor`: where the phase asks next, None at its end. `regime`: which Spotify API the replies show."""
+    """A result. `cursor`: the next position of the phase, None at its end; `regime`: as shown by the replies."""
 
     cursor: Cursor | None
     catalogue: CatalogueRows = field(default_factory=CatalogueRows)
@@ -50,7 +50,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class DeferralStep(Step):
-    """Nothing was read: what the batch's cursor stands for is left to a later run. That cursor decides what follows."""
+    """The work of the batch's cursor is deferred to a later run; that cursor decides what follows."""
 
     cursor: Cursor | None = None
     reason: str = ""
@@ -66,9 +66,9 @@ class WalkStep(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class IncrementalStep(Step):
-    """Pages of an incremental read of saved tracks. `restart`: what was read before no longer fits together.
+    """Pages of an incremental read of saved tracks. `restart`: discard the rows read before.
 
-    `changes`: the search is over. `patrol`: where the next incremental reads its patrol page.
+    `changes`: set once the search is over. `patrol`: the offset of the next incremental's patrol page.
     """
 
     saved: tuple[SavedTrackRow, ...] = ()
@@ -92,9 +92,9 @@ class ListRead:
 
 @dataclass(frozen=True, kw_only=True)
 class ListingStep(Step):
-    """A page of a list. `full`: the rows that came with all that a look-up would tell.
+    """A page of a list. `full`: the rows with all details of a look-up.
 
-    `first_page`: the fingerprint of the page, if it is the first one; `end`: the list has been read to its end.
+    `first_page`: the fingerprint of the page if it is the first one; `end`: set once the list has been read whole.
     """
 
     rows: tuple[ListingRow, ...] = ()
@@ -106,10 +106,10 @@ class ListingStep(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class LookupStep(Step):
-    """Look-ups by id. `missed`: an answer came, but not for these.
+    """Look-ups by id. `missed`: ids missing from an answer.
 
-    `partial`: the answers are as much as a restricted app gets. `settled`: nothing was asked; what the pages told of
-    all stubs is as much as is wanted.
+    `partial`: the answers have only the fields of the restricted regime. `settled`: no request was made; the data from
+    list pages suffices for all stubs.
     """
 
     entity: Entity
@@ -122,7 +122,7 @@ class LookupStep(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class ContentsStep(Step):
-    """Pages of playlists, with the id of their playlist. `finished`: the playlists that were read to the end."""
+    """Items of playlists, with the playlist's id. `finished`: the playlists read to the end or refused."""
 
     items: tuple[tuple[str, PlaylistItemRow], ...] = ()
     finished: tuple[tuple[PlaylistProgress, Access], ...] = ()

@@ -1,4 +1,4 @@
-"""Spotify's privacy export: file names, and rows as plays. IP addresses and devices are not read.
+"""Spotify's streaming history: file names, and rows as plays. IP addresses and devices are not read.
 
 There are two: the extended streaming history, and the account data of the last year, which has names instead of track
 ids and minutes instead of seconds.
@@ -26,12 +26,12 @@ COPY_OF = re.compile(r"^copy of\s+", re.IGNORECASE)
 TRACK = re.compile(r"spotify:track:([0-9A-Za-z]{22})")
 BEGINNING = datetime(2006, 1, 1, tzinfo=UTC)  # Spotify was founded in 2006
 CLOCK_SKEW = timedelta(days=1)
-MAX_SECONDS = 10**11  # a larger time is in milliseconds: older exports have seconds, newer ones either
+MAX_SECONDS = 10**11  # a larger time is in milliseconds: older files have seconds, newer ones either
 
 
 @dataclass(frozen=True)
 class ImportedPlay:
-    """A play, and the export's data on its track."""
+    """A play, and what its row says about its track."""
 
     play: Play
     track: TrackRow
@@ -130,7 +130,7 @@ def _parse_offline_time(value: Any) -> datetime | None:
 
 @dataclass
 class HistoryFileSummary:
-    """One file of an export: its number in the series, its number of rows and the interval of their times."""
+    """One file of a streaming history: its number in the series, its number of rows and the interval of their times."""
 
     name: str
     number: int | None
@@ -176,9 +176,9 @@ def _stem(name: str) -> str | None:
 
 
 def covered_spans(parts: Iterable[HistoryFileSummary]) -> list[tuple[datetime, datetime]]:
-    """The intervals in which the export is complete.
+    """The intervals in which the history is complete.
 
-    Newer exports are in order within and across files. Older ones are shuffled across all files, so that only an
+    Newer files are in order within and across files. Older ones are shuffled across all files, so that only an
     unbroken series from the first file on is complete.
     """
     found = []

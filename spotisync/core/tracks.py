@@ -1,6 +1,6 @@
-"""The tracks phase: requests out, replies in, for a full walk and for an incremental read. Pure.
+"""Plan the requests of the tracks phase and fold the answers, for a walk and for an incremental read. Pure.
 
-A batch may get only some of its replies; `fold_*` takes the contiguous prefix and says where to continue.
+A batch may get only some of its answers; `fold_*` takes the contiguous prefix and returns the next cursor.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -46,7 +46,7 @@ def _catalogue(pages: Iterable[parse.SavedTracksPage]) -> CatalogueRows:
 
 
 def _newest_of_twins(pages: Iterable[parse.SavedTracksPage]) -> tuple[SavedTrackRow, ...]:
-    """Relinking can list one track twice; the row that was added last counts."""
+    """Keep one row per track: relinking can list a track twice, and the row added last counts."""
     newest: dict[str, SavedTrackRow] = {}
     for row in (row for page in pages for row in page.rows if row):
         if row.track_id not in newest or newest[row.track_id].added_at < row.added_at:
@@ -56,7 +56,7 @@ def _newest_of_twins(pages: Iterable[parse.SavedTracksPage]) -> tuple[SavedTrack
 
 @dataclass(frozen=True)
 class WalkEvidence:
-    """What the tables hold when a walk is proved. `last_nulls`: None if no walk was proved before."""
+    """The stored state when a walk is proved. `last_nulls`: None if no walk was proved before."""
 
     nulls: Mapping[datetime, int]
     last_nulls: Mapping[datetime, NullCount] | None
@@ -64,7 +64,7 @@ class WalkEvidence:
 
 
 def find_hidden(evidence: WalkEvidence) -> tuple[set[str], dict[datetime, NullCount]]:
-    """Which tracks that the walk did not meet may be behind null rows, and the null rows to remember."""
+    """Find the tracks not met by the walk that null rows may hide, and the null rows to remember."""
     if evidence.last_nulls is None:
         return set(), null_rows.first_count(evidence.nulls)
     return null_rows.find_hidden(evidence.suspects, evidence.nulls, evidence.last_nulls)
@@ -91,7 +91,7 @@ def fold_incremental(
         catalogue=_catalogue(pages),
         saved=_newest_of_twins(pages),
         read=after.rows,
-        restart=after.again,
+        restart=after.restart,
     )
 
 

@@ -1,14 +1,14 @@
-"""Reading a list that moves while it is read, without skipping a row.
+"""Read a list that changes while it is read, without skipping a row.
 
 Rows enter at the head and leave anywhere, so between two pages the rest can only have shifted *up* by what the list
-shrank: removals less additions. Hence two rules, by which every row that stayed saved throughout is met:
+shrank: removals less additions. Two rules ensure that every row that stayed saved throughout is met:
 
-- A page is accepted when it begins no later than where the last one ended, less what the total shrank since; else we
-  step back by that much and read again.
-- Pages asked for at the same time overlap by one row. When the last row of one is the first row of the next, everything
-  behind that row is in the next. When it is not, the rest of them is read again in order.
+- A page is accepted if it begins no later than the end of the last one, less what the total shrank since; otherwise the
+  walk steps back by that much and reads again.
+- Pages requested at the same time overlap by one row. If the last row of one is the first row of the next, the next
+  page continues the list. Otherwise the remaining pages are read again in order.
 
-What entered at the head meanwhile is met by reading the head once more at the end, until rows that were there at the
+Rows that entered at the head meanwhile are met by reading the head again at the end, up to rows that were there at the
 start.
 """
 
@@ -21,13 +21,13 @@ from spotisync.core.parse import EPOCH, ListPage, SavedTracksPage, Unreadable
 from spotisync.core.requests import PAGE, Family
 
 STRIDE = PAGE - 1
-# Spotify orders by the minute: rows of the newest known minute, and of the one before it, may still be in any order.
-TIES = timedelta(minutes=2)
+# Spotify orders by the minute: rows of the newest known minute, and of the one before it, may be in any order.
+TIE_WINDOW = timedelta(minutes=2)
 
 
 @dataclass(frozen=True)
 class Walk:
-    """Where a walk is: `position` rows are in, null ones too; `total` is that of the last page accepted."""
+    """The position of a walk: `position` rows read, including null rows; `total` as of the last page accepted."""
 
     position: int = 0
     total: int | None = None
@@ -35,7 +35,7 @@ class Walk:
 
     @property
     def offset(self) -> int:
-        """Where to ask next."""
+        """The offset of the next request."""
         return max(0, self.position - self.step_back)
 
     @property
@@ -47,7 +47,7 @@ class Walk:
 
 
 def offsets(walk: Walk, pages: int) -> list[int]:
-    """Up to `pages` pages to ask for at once. While the total is unknown, one: more might be wasted calls."""
+    """Return the offsets of up to `pages` pages to request at once; one while the total is unknown."""
     if walk.total is None:
         return [walk.offset]
     return [walk.offset] + [
@@ -60,10 +60,10 @@ def offsets(walk: Walk, pages: int) -> list[int]:
 def accept(
     walk: Walk, pages: Sequence[ListPage], rows: Callable[[Any], Sequence[Hashable | None]]
 ) -> tuple[Walk, list[ListPage]]:
-    """The pages that prove that nothing was skipped, and where the walk is after them."""
+    """Return the position after the pages, and those pages that provably skip no row."""
     accepted: list[ListPage] = []
     for page in pages:
-        if accepted and not _joins(rows(accepted[-1]), rows(page)):
+        if accepted and not _overlaps(rows(accepted[-1]), rows(page)):
             break
         if not accepted and page.offset > max(0, walk.position - walk.shrunk(page.total)):
             return replace(walk, step_back=walk.shrunk(page.total)), []
@@ -74,22 +74,26 @@ def accept(
 
 
 def _check_plausible(page: ListPage) -> None:
-    """A page that contradicts itself proves nothing, least of all that the list is at its end."""
+    """Reject a page that contradicts itself: it must not pass for the end of the list."""
     if (page.length == 0 and page.offset < page.total) or (page.length and page.offset + page.length > page.total):
         raise Unreadable(f"Spotify sent {page.length} rows at {page.offset} of {page.total}")
 
 
-def _joins(before: Sequence[Hashable | None], after: Sequence[Hashable | None]) -> bool:
+def _overlaps(before: Sequence[Hashable | None], after: Sequence[Hashable | None]) -> bool:
     return bool(before and after) and before[-1] is not None and before[-1] == after[0]
 
 
 @dataclass(frozen=True)
 class TracksWalk:
-    """The whole list of saved tracks, then its head again. `newest`: when the newest at the start was saved."""
+    """A read of the whole list of saved tracks, then of its head. `newest`: the newest `added_at` at the start.
+
+    `empty_once`: the list was read before in this run and was empty, although tracks are stored.
+    """
 
     stage: Literal["list", "head"] = "list"
     walk: Walk = field(default_factory=Walk)
     newest: datetime | None = None
+    empty_once: bool = False
     family: ClassVar[Family] = "library"
 
     @property
@@ -106,7 +110,7 @@ def accept_tracks(cursor: TracksWalk, pages: Sequence[SavedTracksPage]) -> tuple
     taken = [page for page in accepted if isinstance(page, SavedTracksPage)]
     cursor = replace(cursor, walk=walk)
     if cursor.stage == "head":
-        return (_ended(cursor) if _met_known(taken, cursor.newest) else cursor), taken
+        return (_complete(cursor) if _reaches_known(taken, cursor.newest) else cursor), taken
     if cursor.newest is None:
         dates = (row.added_at for page in taken for row in page.rows if row and row.added_at > EPOCH)
         cursor = replace(cursor, newest=next(dates, None))
@@ -114,12 +118,14 @@ def accept_tracks(cursor: TracksWalk, pages: Sequence[SavedTracksPage]) -> tuple
         return cursor, taken
     in_one_piece = len(taken) == 1 and taken[0].offset == 0
     head = replace(cursor, stage="head", walk=Walk(0, walk.total))
-    return (_ended(head) if in_one_piece else head), taken
+    return (_complete(head) if in_one_piece else head), taken
 
 
-def _met_known(pages: Sequence[SavedTracksPage], newest: datetime | None) -> bool:
-    return newest is None or any(EPOCH < row.added_at < newest - TIES for page in pages for row in page.rows if row)
+def _reaches_known(pages: Sequence[SavedTracksPage], newest: datetime | None) -> bool:
+    return newest is None or any(
+        EPOCH < row.added_at < newest - TIE_WINDOW for page in pages for row in page.rows if row
+    )
 
 
-def _ended(cursor: TracksWalk) -> TracksWalk:
+def _complete(cursor: TracksWalk) -> TracksWalk:
     return replace(cursor, stage="head", walk=replace(cursor.walk, position=cursor.walk.total or 0, step_back=0))

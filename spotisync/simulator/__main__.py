@@ -31,7 +31,7 @@ Steer it while it runs (spotisync.simulator.Control does the same from Python):
   curl -s -d '{"rate": 100, "quota": {"artists": 600}}' localhost:8080/_sim/settings
   curl -s localhost:8080/_sim/truth?account=user01
 """
-DIE_WITH_PARENT = "Linux: end with the parent thread; given the PID of the parent, also if it has already ended"
+DIE_WITH_PARENT = "Linux: exit when the parent thread ends; with the parent's PID, also if it ended before this start"
 
 
 def main() -> None:

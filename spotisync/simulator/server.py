@@ -9,9 +9,8 @@ from typing import Any, Self
 from aiohttp import web
 
 from spotisync.simulator.control import Control
-from spotisync.simulator.http.app import App
+from spotisync.simulator.http.app import App, response
 from spotisync.simulator.http.control_api import ControlApi
-from spotisync.simulator.http.responses import response
 from spotisync.simulator.settings import SimulatorSettings
 from spotisync.simulator.world.world import World
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from spotisync.errors import Fatal, Misconfigured
 from spotisync.settings import Settings
 from spotisync.stack.binaries import postgres_binaries
-from spotisync.stack.lock import lock_data_dir
+from spotisync.stack.directories import lock_data_dir
 from spotisync.stack.postgres import Postgres
 from spotisync.stack.process import stop_all
 from spotisync.store.database import split_password

@@ -1,12 +1,16 @@
 """The user that the servers run as, and directories that only this user can enter."""
 
+import fcntl
 import os
 import pwd
 import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from spotisync.errors import Misconfigured
+from spotisync.errors import Fatal, Misconfigured
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,25 @@ def prepare_data_dir(path: Path) -> Path:
     if user:
         _check_access(path, user)
     return path
+
+
+@contextmanager
+def lock_data_dir(data_dir: Path) -> Iterator[None]:
+    """Lock the data dir for one `up` or `demo`, until this process ends, even by kill -9.
+
+    Raises `Fatal`, with the holder's pid, if another process has the lock.
+    """
+    with (prepare_data_dir(data_dir) / "lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise Fatal(f"spotisync is already running on {data_dir}, as {holder}: stop that process first") from None
+        file.truncate(0)
+        file.write(f"pid {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S %Z')}\n")
+        file.flush()
+        yield
 
 
 def _create(path: Path, mode: int) -> None:

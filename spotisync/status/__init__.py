@@ -3,7 +3,7 @@
 It has the numbers (`read`), the expected completion (`forecast`) and the sentences (`messages`).
 """
 
-from spotisync.status.read import Document, documents, history, run, status_document, summary
+from spotisync.status.read import Document, documents, history, run, summary
 from spotisync.status.timeline import fold_batches, get_totals, list_events
 
 __all__ = [
@@ -14,6 +14,5 @@ __all__ = [
     "history",
     "list_events",
     "run",
-    "status_document",
     "summary",
 ]

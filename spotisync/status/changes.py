@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any, Final
 
-from sqlalchemy import Connection, text
-
 from spotisync.status.messages import count_of
+from spotisync.store.database import Connection, execute
 
 Document = dict[str, Any]
 # Runs with changes that are listed per account, and names that are listed per run.
@@ -16,7 +15,7 @@ NAMES: Final = 10
 
 def recent_changes(connection: Connection, account_ids: Sequence[int]) -> dict[int, list[Document]]:
     """The last runs that changed the library, each with some names, by account id."""
-    rows = connection.execute(text(_RECENT_RUNS), {"ids": list(account_ids), "runs": RUNS}).all()
+    rows = execute(connection, _RECENT_RUNS, {"ids": list(account_ids), "runs": RUNS}).all()
     names = _names(connection, [row.sync_id for row in rows]) if rows else {}
     found: dict[int, list[Document]] = {account_id: [] for account_id in account_ids}
     for row in rows:
@@ -33,7 +32,7 @@ _RECENT_RUNS = """SELECT a.id AS account_id, r.id AS sync_id, r.sync_type, r.com
 
 def _names(connection: Connection, sync_ids: list[int]) -> dict[int, dict[tuple[str, str], list[Document]]]:
     """Up to `NAMES` names of each kind and change, by run."""
-    rows = connection.execute(text(_NAMES), {"ids": sync_ids, "limit": NAMES})
+    rows = execute(connection, _NAMES, {"ids": sync_ids, "limit": NAMES})
     found: dict[int, dict[tuple[str, str], list[Document]]] = {}
     for row in rows:
         of_run = found.setdefault(row.sync_id, {})
@@ -97,13 +96,12 @@ def _counts(thing: str, changes: dict[str, int]) -> str:
 
 def newest_runs(connection: Connection, account_ids: Sequence[int]) -> dict[int, dict[str, Document]]:
     """The newest run of each type, by account id."""
-    rows = connection.execute(
-        text(
-            """SELECT a.id AS account_id, r.id AS sync_id, r.sync_type, r.status
-            FROM unnest(CAST(:ids AS bigint[])) a(id) CROSS JOIN (VALUES ('full'), ('incremental')) t(name)
-            CROSS JOIN LATERAL (SELECT h.id, h.sync_type, h.status FROM sync_history h
-                WHERE h.account_id = a.id AND h.sync_type = t.name ORDER BY h.id DESC LIMIT 1) r"""
-        ),
+    rows = execute(
+        connection,
+        """SELECT a.id AS account_id, r.id AS sync_id, r.sync_type, r.status
+        FROM unnest(CAST(:ids AS bigint[])) a(id) CROSS JOIN (VALUES ('full'), ('incremental')) t(name)
+        CROSS JOIN LATERAL (SELECT h.id, h.sync_type, h.status FROM sync_history h
+            WHERE h.account_id = a.id AND h.sync_type = t.name ORDER BY h.id DESC LIMIT 1) r""",
         {"ids": list(account_ids)},
     )
     found: dict[int, dict[str, Document]] = {account_id: {} for account_id in account_ids}

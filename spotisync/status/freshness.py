@@ -4,17 +4,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, text
-
 from spotisync.core.durations import format_duration
 from spotisync.status import times
+from spotisync.store.database import Connection, execute
 
 Document = dict[str, Any]
 
 
 def list_times(connection: Connection, account_ids: Sequence[int], common: Document) -> dict[int, Document]:
     """When each list of an account was last proved complete and when it was last checked, by account id."""
-    rows = connection.execute(text(_LIST_TIMES), {"ids": list(account_ids)})
+    rows = execute(connection, _LIST_TIMES, {"ids": list(account_ids)})
     return {
         row.id: {
             "tracks": freshness(common, row.tracks_whole, row.tracks),

@@ -159,7 +159,7 @@ def headline(document: Document) -> str:
         rest = "" if document["status"] == "failed" else f" {message}"
         return f"{document['account']} has to log in again: {error}{rest}"
     if document["account_status"] == "disabled":
-        return f"{document['account']} is disabled: it is not synced. {message}"
+        return f"{document['account']} is disabled and is not synced. {message}"
     return message
 
 
@@ -275,7 +275,7 @@ def _ended_at(document: Document) -> str:
 
 
 def describe_error(last_error: str | None) -> Document | None:
-    """Split an error at its first semicolon into `cause` and `cure`; a number of failed attempts is no cure."""
+    """Split an error at its first semicolon into `cause` and `cure`. `…; 10 tries in a row failed` has no cure."""
     if not last_error:
         return None
     cause, _, cure = last_error.partition("; ")

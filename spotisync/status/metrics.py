@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, text
-
 from spotisync.store.counters import Labels
+from spotisync.store.database import Connection, execute
 from spotisync.store.runs import DUE_SINCE, UNCLAIMED
 
 Values = dict[Labels, float]
@@ -101,12 +100,10 @@ GAUGES: Final = (
 
 
 def read_gauge(connection: Connection, gauge: Gauge, client_id: str) -> Values:
-    rows = connection.execute(text(gauge.sql), {"client_id": client_id} if ":client_id" in gauge.sql else {})
+    rows = execute(connection, gauge.sql, {"client_id": client_id} if ":client_id" in gauge.sql else {})
     return {tuple(str(label) for label in labels): float(value) for *labels, value in rows}
 
 
 def limit_statement_time(connection: Connection, seconds: float) -> None:
     """Set statement_timeout for the rest of this transaction."""
-    connection.execute(
-        text("SELECT set_config('statement_timeout', CAST(:ms AS text), true)"), {"ms": int(seconds * 1000)}
-    )
+    execute(connection, "SELECT set_config('statement_timeout', CAST(:ms AS text), true)", {"ms": int(seconds * 1000)})

@@ -3,13 +3,14 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, text
+from sqlalchemy import RowMapping
 
 from spotisync.core.states import UNFINISHED
 from spotisync.settings import Settings
 from spotisync.status import actions, changes, forecast, freshness, messages, times, upcoming, usage
-from spotisync.store import accounts, cooldowns, heartbeats, plays
+from spotisync.store import accounts, cooldowns, plays, schedules
 from spotisync.store.accounts import Account
+from spotisync.store.database import Connection, execute
 from spotisync.store.runs import CLAIMANT_GONE
 
 PHASE_COLUMNS = (
@@ -46,14 +47,6 @@ NO_RUN: dict[str, Any] = {
 Document = dict[str, Any]
 
 
-def status_document(
-    connection: Connection, settings: Settings, account: str | None = None
-) -> Document | list[Document]:
-    """The status document; a list of them if no account is given and there are several."""
-    found = documents(connection, settings, account)
-    return found[0] if len(found) == 1 else found
-
-
 def documents(connection: Connection, settings: Settings, account: str | None = None) -> list[Document]:
     """One document for this account or for each account; one without account if there is none."""
     chosen = [accounts.find_account(connection, account)] if account else accounts.list_accounts(connection)
@@ -68,7 +61,7 @@ def documents(connection: Connection, settings: Settings, account: str | None = 
 
 def run(connection: Connection, settings: Settings, sync_id: int) -> Document | None:
     """The status document of one run; None if it does not exist."""
-    row = connection.execute(text(f"{LIVE_RUN} WHERE r.id = :id"), {"id": sync_id}).mappings().one_or_none()
+    row = execute(connection, f"{LIVE_RUN} WHERE r.id = :id", {"id": sync_id}).mappings().one_or_none()
     if row is None:
         return None
     account = accounts.find_account(connection, row["account"])
@@ -83,8 +76,9 @@ def history(connection: Connection, account: str | None, limit: int, before: int
     if account is not None:
         conditions.append("r.account_id = (SELECT id FROM accounts WHERE spotify_user_id = :account)")
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    rows = connection.execute(
-        text(f"{RUN} {where} ORDER BY r.id DESC LIMIT :limit"),
+    rows = execute(
+        connection,
+        f"{RUN} {where} ORDER BY r.id DESC LIMIT :limit",
         {"account": account, "limit": limit, "before": before},
     ).mappings()
     return [_plain(row) for row in rows]
@@ -92,7 +86,7 @@ def history(connection: Connection, account: str | None, limit: int, before: int
 
 def summary(connection: Connection, sync_id: int) -> Document:
     """The summary that a caller receives when the run ends. Raises LookupError if the run does not exist."""
-    row = connection.execute(text(f"{RUN} WHERE r.id = :id"), {"id": sync_id}).mappings().one_or_none()
+    row = execute(connection, f"{RUN} WHERE r.id = :id", {"id": sync_id}).mappings().one_or_none()
     if row is None:
         raise LookupError(f"No run {sync_id}")
     found = _plain(row)
@@ -104,9 +98,9 @@ def summary(connection: Connection, sync_id: int) -> Document:
 
 def _common(connection: Connection, settings: Settings) -> Document:
     """The keys that are the same for all accounts. `blocked` is null while the app's client id is unknown."""
-    now = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    now = execute(connection, "SELECT clock_timestamp()").scalar_one()
     blocks = cooldowns.list_active(connection, settings.client_id) if settings.client_id else None
-    swept = heartbeats.get_last_heartbeat(connection, "sweep")
+    swept = schedules.get_last_heartbeat(connection, "sweep")
     common = {
         "as_of": now.isoformat(),
         "time_zone": settings.zone,
@@ -151,19 +145,15 @@ def _block(block: cooldowns.Cooldown) -> Document:
 
 def _of_account(connection: Connection, account: Account, common: Document) -> Document:
     """The document of its unfinished run (one in progress first), else of its last run."""
-    row = (
-        connection.execute(
-            text(
-                f"""{LIVE_RUN} WHERE r.id = COALESCE(
-                (SELECT u.id FROM sync_history u WHERE u.account_id = :account_id AND u.{IS_UNFINISHED}
-                ORDER BY u.status = 'in_progress' DESC, u.id DESC LIMIT 1),
-                (SELECT l.id FROM sync_history l WHERE l.account_id = :account_id ORDER BY l.id DESC LIMIT 1))"""
-            ),
-            {"account_id": account.id},
-        )
-        .mappings()
-        .one_or_none()
+    rows = execute(
+        connection,
+        f"""{LIVE_RUN} WHERE r.id = COALESCE(
+        (SELECT u.id FROM sync_history u WHERE u.account_id = :account_id AND u.{IS_UNFINISHED}
+        ORDER BY u.status = 'in_progress' DESC, u.id DESC LIMIT 1),
+        (SELECT l.id FROM sync_history l WHERE l.account_id = :account_id ORDER BY l.id DESC LIMIT 1))""",
+        {"account_id": account.id},
     )
+    row = rows.mappings().one_or_none()
     if row is None:
         return _finish({**NO_RUN, **_account_keys(connection, account), **common})
     return _of_run(connection, account, _plain(row), common)
@@ -209,8 +199,9 @@ def _account_keys(connection: Connection, account: Account) -> Document:
 
 
 def _phases(connection: Connection, sync_id: int, more_columns: str = "") -> Document:
-    rows = connection.execute(
-        text(f"SELECT entity_type, {PHASE_COLUMNS}{more_columns} FROM sync_state WHERE sync_id = :id ORDER BY id"),
+    rows = execute(
+        connection,
+        f"SELECT entity_type, {PHASE_COLUMNS}{more_columns} FROM sync_state WHERE sync_id = :id ORDER BY id",
         {"id": sync_id},
     ).mappings()
     phases = [_plain(row) for row in rows]
@@ -222,29 +213,27 @@ def _deferred_lookups(connection: Connection, phases: Document) -> dict[str, int
     pending = {}
     for entity in ("artists", "albums"):
         if deferred := phases[entity]["items_deferred"]:
-            stubs = connection.execute(text(f"SELECT count(*) FROM {entity} WHERE enrichment = 'stub'")).scalar_one()
+            stubs = execute(connection, f"SELECT count(*) FROM {entity} WHERE enrichment = 'stub'").scalar_one()
             pending[entity] = min(deferred, stubs)
     return pending
 
 
 def _deferred_lists(connection: Connection, account_id: int, sync_id: int) -> dict[str, str]:
     """The lists that the run could not read, with the reason."""
-    rows = connection.execute(
-        text(
-            """SELECT list, deferred_reason FROM listings WHERE account_id = :account_id
-            AND deferred_sync_id = :sync_id AND deferred_reason IS NOT NULL ORDER BY list"""
-        ),
+    rows = execute(
+        connection,
+        """SELECT list, deferred_reason FROM listings WHERE account_id = :account_id
+        AND deferred_sync_id = :sync_id AND deferred_reason IS NOT NULL ORDER BY list""",
         {"account_id": account_id, "sync_id": sync_id},
     )
     return {row.list: row.deferred_reason for row in rows}
 
 
 def _other_runs(connection: Connection, account_id: int, sync_id: int) -> list[Document]:
-    rows = connection.execute(
-        text(
-            f"""SELECT id AS sync_id, sync_type, status FROM sync_history
-            WHERE account_id = :account_id AND id <> :id AND {IS_UNFINISHED} ORDER BY id"""
-        ),
+    rows = execute(
+        connection,
+        f"""SELECT id AS sync_id, sync_type, status FROM sync_history
+        WHERE account_id = :account_id AND id <> :id AND {IS_UNFINISHED} ORDER BY id""",
         {"account_id": account_id, "id": sync_id},
     ).mappings()
     return [_plain(row) for row in rows]
@@ -254,13 +243,12 @@ def _last_durations(connection: Connection, account_id: int, found: Document) ->
     """Busy seconds of each phase in the last successful run of this type."""
     if found["status"] not in UNFINISHED:
         return {}
-    rows = connection.execute(
-        text(
-            """SELECT s.entity_type, s.busy_seconds FROM sync_state s WHERE s.sync_id = (
-                SELECT id FROM sync_history
-                WHERE account_id = :account_id AND sync_type = :sync_type AND status = 'success'
-                ORDER BY id DESC LIMIT 1)"""
-        ),
+    rows = execute(
+        connection,
+        """SELECT s.entity_type, s.busy_seconds FROM sync_state s WHERE s.sync_id = (
+            SELECT id FROM sync_history
+            WHERE account_id = :account_id AND sync_type = :sync_type AND status = 'success'
+            ORDER BY id DESC LIMIT 1)""",
         {"account_id": account_id, "sync_type": found["sync_type"]},
     )
     return {row.entity_type: row.busy_seconds for row in rows}

@@ -5,8 +5,6 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, Final
 
-from sqlalchemy import Connection, text
-
 from spotisync.core.durations import format_duration
 from spotisync.status.messages import (
     REQUESTS,
@@ -17,6 +15,7 @@ from spotisync.status.messages import (
     describe_wait_reason,
     end_sentence,
 )
+from spotisync.store.database import Connection, execute
 
 Event = dict[str, Any]
 # Reasons for a wait or a deferral that are not Spotify's.
@@ -32,12 +31,11 @@ OWN_REASONS: Final = {
 
 def list_events(connection: Connection, sync_id: int, limit: int = 200, before: int | None = None) -> list[Event]:
     """The newest `limit` events before the event with the id `before`, oldest first, each with its sentence."""
-    rows = connection.execute(
-        text(
-            """SELECT id, at, kind, phase, seq, attempt, family, seconds, items, calls, message FROM run_events
-            WHERE sync_id = :sync_id AND (CAST(:before AS bigint) IS NULL OR id < :before)
-            ORDER BY id DESC LIMIT :limit"""
-        ),
+    rows = execute(
+        connection,
+        """SELECT id, at, kind, phase, seq, attempt, family, seconds, items, calls, message FROM run_events
+        WHERE sync_id = :sync_id AND (CAST(:before AS bigint) IS NULL OR id < :before)
+        ORDER BY id DESC LIMIT :limit""",
         {"sync_id": sync_id, "limit": limit, "before": before},
     ).mappings()
     return [describe_event({**row, "at": row["at"].isoformat()}) for row in reversed(rows.all())]
@@ -45,18 +43,17 @@ def list_events(connection: Connection, sync_id: int, limit: int = 200, before: 
 
 def get_totals(connection: Connection, sync_id: int) -> Event:
     """Totals of the whole run; `items` and `calls` equal the run's own counts."""
-    sums = connection.execute(
-        text(
-            """SELECT count(*) FILTER (WHERE kind = 'batch') AS batches,
-                COALESCE(sum(items) FILTER (WHERE kind = 'batch'), 0) AS items, COALESCE(sum(calls), 0) AS calls,
-                COALESCE(sum(seconds) FILTER (WHERE kind = 'batch'), 0) AS seconds,
-                COALESCE(sum(LEAST(seconds, lasted)) FILTER (WHERE kind IN ('wait', 'parked', 'retried')), 0) AS waited,
-                count(*) FILTER (WHERE kind = 'retried') AS retried, count(*) FILTER (WHERE kind = 'lost') AS lost,
-                count(*) FILTER (WHERE kind = 'resumed') AS resumed
-            -- a wait can be ended early (cleared or cancelled) or still be in progress
-            FROM (SELECT *, EXTRACT(epoch FROM lead(at, 1, clock_timestamp()) OVER (ORDER BY id) - at) AS lasted
-                FROM run_events WHERE sync_id = :sync_id) e"""
-        ),
+    sums = execute(
+        connection,
+        """SELECT count(*) FILTER (WHERE kind = 'batch') AS batches,
+            COALESCE(sum(items) FILTER (WHERE kind = 'batch'), 0) AS items, COALESCE(sum(calls), 0) AS calls,
+            COALESCE(sum(seconds) FILTER (WHERE kind = 'batch'), 0) AS seconds,
+            COALESCE(sum(LEAST(seconds, lasted)) FILTER (WHERE kind IN ('wait', 'parked', 'retried')), 0) AS waited,
+            count(*) FILTER (WHERE kind = 'retried') AS retried, count(*) FILTER (WHERE kind = 'lost') AS lost,
+            count(*) FILTER (WHERE kind = 'resumed') AS resumed
+        -- a wait can be ended early (cleared or cancelled) or still be in progress
+        FROM (SELECT *, EXTRACT(epoch FROM lead(at, 1, clock_timestamp()) OVER (ORDER BY id) - at) AS lasted
+            FROM run_events WHERE sync_id = :sync_id) e""",
         {"sync_id": sync_id},
     ).mappings()
     return describe_totals({k: value if isinstance(value, int) else float(value) for k, value in sums.one().items()})

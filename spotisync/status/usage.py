@@ -3,13 +3,12 @@
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, text
-
 from spotisync.settings import Settings
 from spotisync.status import times
 from spotisync.status.messages import REQUESTS
 from spotisync.store import apps
 from spotisync.store.call_ledger import DAY
+from spotisync.store.database import Connection, execute
 
 Document = dict[str, Any]
 FAMILIES: Final = ("library", "playlists", "artists", "albums", "player")
@@ -26,7 +25,7 @@ def calls_document(connection: Connection, settings: Settings, common: Document)
     ceiling = settings.api_rate or None
     if settings.client_id is None:
         return {"window": {"seconds": WINDOW, "used": None, "ceiling": ceiling}, "day": {}, "saved": None}
-    rows = connection.execute(text(_USAGE), {"client_id": settings.client_id}).all()
+    rows = execute(connection, _USAGE, {"client_id": settings.client_id}).all()
     restricted = apps.get_regime(connection, settings.client_id) == "restricted"
     used = {row.family: int(row.day) for row in rows}
     recent = sum(estimate_in_window(row.elapsed, int(row.now), int(row.before)) for row in rows)

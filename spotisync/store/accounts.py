@@ -6,11 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from sqlalchemy import Connection, text
 
 from spotisync.core import oauth
 from spotisync.errors import Fatal, Misconfigured, Unknown
 from spotisync.store import schema
+from spotisync.store.database import Connection, execute
 
 # A refresh takes about a second; a claim older than this belongs to a worker that died.
 REFRESH_SECONDS = 30
@@ -59,7 +59,7 @@ class TokenVault:
 
 def list_accounts(connection: Connection, *, active: bool = False) -> list[Account]:
     where = "WHERE status = 'active'" if active else ""
-    rows = connection.execute(text(f"{_ACCOUNT} {where} ORDER BY id")).mappings()
+    rows = execute(connection, f"{_ACCOUNT} {where} ORDER BY id").mappings()
     return [Account(**row) for row in rows]
 
 
@@ -82,11 +82,10 @@ def find_account(connection: Connection, name: str | None) -> Account:
 
 def list_login_states(connection: Connection) -> list[oauth.LoginState]:
     """The state of each account's login, by the database's clock: expiry, missing scopes, the fix."""
-    rows = connection.execute(
-        text(
-            """SELECT spotify_user_id AS account, status, authorised_at, scope, last_error, now() AS now
-            FROM accounts ORDER BY id"""
-        )
+    rows = execute(
+        connection,
+        """SELECT spotify_user_id AS account, status, authorised_at, scope, last_error, now() AS now
+        FROM accounts ORDER BY id""",
     ).mappings()
     return [oauth.get_login_state(**row) for row in rows]
 
@@ -104,10 +103,10 @@ def upsert(connection: Connection, profile: dict[str, Any], tokens: dict[str, An
     Raises `Fatal` if stored accounts match the profile only in part.
     """
     # Concurrent logins of one account must make one row. The lock blocks neither readers nor writes to other tables.
-    connection.execute(text("LOCK TABLE accounts IN SHARE ROW EXCLUSIVE MODE"))
+    execute(connection, "LOCK TABLE accounts IN SHARE ROW EXCLUSIVE MODE")
     id_ = _find_id(connection, profile)
     statement = _INSERT if id_ is None else _UPDATE
-    return int(connection.execute(text(statement), {**profile, **tokens, "id": id_}).scalar_one())
+    return int(execute(connection, statement, {**profile, **tokens, "id": id_}).scalar_one())
 
 
 def _find_id(connection: Connection, profile: dict[str, Any]) -> int | None:
@@ -153,13 +152,12 @@ class StoredTokens:
 
 
 def get_tokens(connection: Connection, account_id: int) -> StoredTokens:
-    found = connection.execute(
-        text(
-            f"""SELECT status, refresh_token, access_token, last_error, COALESCE(access_token_expires_at >
-                now() + make_interval(secs => LEAST({MARGIN_SECONDS}, EXTRACT(epoch FROM
-                    access_token_expires_at - updated_at) / 10)), false) AS fresh
-            FROM accounts WHERE id = :id"""
-        ),
+    found = execute(
+        connection,
+        f"""SELECT status, refresh_token, access_token, last_error, COALESCE(access_token_expires_at >
+            now() + make_interval(secs => LEAST({MARGIN_SECONDS}, EXTRACT(epoch FROM
+                access_token_expires_at - updated_at) / 10)), false) AS fresh
+        FROM accounts WHERE id = :id""",
         {"id": account_id},
     ).mappings()
     return StoredTokens(**found.one())
@@ -167,31 +165,28 @@ def get_tokens(connection: Connection, account_id: int) -> StoredTokens:
 
 def check_key(connection: Connection, vault: TokenVault) -> None:
     """Raise `Misconfigured` if these keys can't decrypt a stored refresh token."""
-    for (encrypted,) in connection.execute(text("SELECT refresh_token FROM accounts WHERE refresh_token IS NOT NULL")):
+    for (encrypted,) in execute(connection, "SELECT refresh_token FROM accounts WHERE refresh_token IS NOT NULL"):
         vault.decrypt(encrypted)
 
 
 def get_scope(connection: Connection, account_id: int) -> str | None:
     """The granted scopes, separated by spaces as Spotify returned them; None if they were never stored."""
-    found: str | None = connection.execute(
-        text("SELECT scope FROM accounts WHERE id = :id"), {"id": account_id}
+    found: str | None = execute(
+        connection, "SELECT scope FROM accounts WHERE id = :id", {"id": account_id}
     ).scalar_one()
     return found
 
 
 def claim_refresh(connection: Connection, account_id: int, token: UUID) -> bool:
     """Claim the account's token refresh. A claim instead of a row lock: no transaction is open during the request."""
-    return (
-        connection.execute(
-            text(
-                f"""UPDATE accounts SET refresh_claim = :token,
-                    refresh_claim_until = now() + make_interval(secs => {REFRESH_SECONDS})
-                WHERE id = :id AND (refresh_claim IS NULL OR refresh_claim_until <= now())"""
-            ),
-            {"id": account_id, "token": token},
-        ).rowcount
-        == 1
+    updated = execute(
+        connection,
+        f"""UPDATE accounts SET refresh_claim = :token,
+            refresh_claim_until = now() + make_interval(secs => {REFRESH_SECONDS})
+        WHERE id = :id AND (refresh_claim IS NULL OR refresh_claim_until <= now())""",
+        {"id": account_id, "token": token},
     )
+    return updated.rowcount == 1
 
 
 def store_refreshed(connection: Connection, account_id: int, used: str, tokens: dict[str, Any]) -> bool:
@@ -199,51 +194,45 @@ def store_refreshed(connection: Connection, account_id: int, used: str, tokens: 
 
     `used` is the refresh token that was sent, encrypted as stored. False: a newer one is stored already and is kept.
     """
-    return (
-        connection.execute(
-            text(
-                """UPDATE accounts SET access_token = :access_token, scope = COALESCE(:scope, scope),
-                    access_token_expires_at = now() + make_interval(secs => :expires_in), updated_at = now(),
-                    refresh_token = COALESCE(:refresh_token, refresh_token),
-                    -- A concurrent refresh may have sent the same token later and been refused for it.
-                    status = CASE status WHEN 'needs_login' THEN 'active' ELSE status END, last_error = NULL,
-                    refresh_claim = NULL, refresh_claim_until = NULL WHERE id = :id AND refresh_token = :used"""
-            ),
-            {"id": account_id, "used": used, **tokens},
-        ).rowcount
-        == 1
+    updated = execute(
+        connection,
+        """UPDATE accounts SET access_token = :access_token, scope = COALESCE(:scope, scope),
+            access_token_expires_at = now() + make_interval(secs => :expires_in), updated_at = now(),
+            refresh_token = COALESCE(:refresh_token, refresh_token),
+            -- A concurrent refresh may have sent the same token later and been refused for it.
+            status = CASE status WHEN 'needs_login' THEN 'active' ELSE status END, last_error = NULL,
+            refresh_claim = NULL, refresh_claim_until = NULL WHERE id = :id AND refresh_token = :used""",
+        {"id": account_id, "used": used, **tokens},
     )
+    return updated.rowcount == 1
 
 
 def end_refresh(connection: Connection, account_id: int, token: UUID) -> None:
     """Release the claim after a failed refresh."""
-    connection.execute(
-        text(
-            """UPDATE accounts SET refresh_claim = NULL, refresh_claim_until = NULL
-            WHERE id = :id AND refresh_claim = :token"""
-        ),
+    execute(
+        connection,
+        """UPDATE accounts SET refresh_claim = NULL, refresh_claim_until = NULL
+        WHERE id = :id AND refresh_claim = :token""",
         {"id": account_id, "token": token},
     )
 
 
 def mark_needs_login(connection: Connection, account_id: int, used: str, why: str) -> bool:
     """Record that Spotify refused the refresh token `used` (encrypted). False: a newer one is stored already."""
-    return (
-        connection.execute(
-            text(
-                """UPDATE accounts SET status = 'needs_login', last_error = :why, access_token = NULL,
-                    refresh_claim = NULL, refresh_claim_until = NULL, updated_at = now()
-                WHERE id = :id AND refresh_token = :used"""
-            ),
-            {"id": account_id, "used": used, "why": why},
-        ).rowcount
-        == 1
+    updated = execute(
+        connection,
+        """UPDATE accounts SET status = 'needs_login', last_error = :why, access_token = NULL,
+            refresh_claim = NULL, refresh_claim_until = NULL, updated_at = now()
+        WHERE id = :id AND refresh_token = :used""",
+        {"id": account_id, "used": used, "why": why},
     )
+    return updated.rowcount == 1
 
 
 def set_status(connection: Connection, account_id: int, status: str) -> None:
-    connection.execute(
-        text("UPDATE accounts SET status = :status, updated_at = now() WHERE id = :id"),
+    execute(
+        connection,
+        "UPDATE accounts SET status = :status, updated_at = now() WHERE id = :id",
         {"status": status, "id": account_id},
     )
 
@@ -261,10 +250,10 @@ OWNED_TABLES = {
 def count_rows(connection: Connection, account_id: int) -> dict[str, int]:
     """How many rows `remove` would delete, by kind; rows marked as removed are included."""
     counts = ", ".join(f"(SELECT count(*) FROM {table} WHERE account_id = :id)" for table in OWNED_TABLES.values())
-    row = connection.execute(text(f"SELECT {counts}"), {"id": account_id}).one()
+    row = execute(connection, f"SELECT {counts}", {"id": account_id}).one()
     return dict(zip(OWNED_TABLES, row, strict=True))
 
 
 def remove(connection: Connection, account_id: int) -> None:
     """Delete the account and its rows; the catalogue, which accounts share, stays."""
-    connection.execute(text("DELETE FROM accounts WHERE id = :id"), {"id": account_id})
+    execute(connection, "DELETE FROM accounts WHERE id = :id", {"id": account_id})

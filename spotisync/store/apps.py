@@ -4,18 +4,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, text
-
 from spotisync.core.cursors import Entity
 from spotisync.core.regimes import Enrichment, LookupMode, Regime, days_until_done, lookup_mode
 from spotisync.store import call_ledger, catalogue, playlists
-from spotisync.store.database import Claimant
+from spotisync.store.database import Claimant, Connection, execute
 
 ENTITIES: tuple[Entity, ...] = ("artists", "albums")
 
 
 def get_regime(connection: Connection, client_id: str) -> Regime | None:
-    found = connection.execute(text("SELECT regime FROM apps WHERE client_id = :id"), {"id": client_id})
+    found = execute(connection, "SELECT regime FROM apps WHERE client_id = :id", {"id": client_id})
     known: Regime | None = found.scalar_one_or_none()
     return known
 
@@ -24,11 +22,10 @@ def record_regime(connection: Connection, client_id: str, regime: Regime) -> boo
     """Store the regime that responses revealed. Returns whether it changed; a full regime reopens restricted reads."""
     if get_regime(connection, client_id) == regime:
         return False
-    connection.execute(
-        text(
-            """INSERT INTO apps (client_id, regime, regime_since) VALUES (:id, :regime, now())
-            ON CONFLICT (client_id) DO UPDATE SET regime = excluded.regime, regime_since = now()"""
-        ),
+    execute(
+        connection,
+        """INSERT INTO apps (client_id, regime, regime_since) VALUES (:id, :regime, now())
+        ON CONFLICT (client_id) DO UPDATE SET regime = excluded.regime, regime_since = now()""",
         {"id": client_id, "regime": regime},
     )
     if regime == "full":
@@ -40,7 +37,7 @@ def record_regime(connection: Connection, client_id: str, regime: Regime) -> boo
 
 def lock_lookup_budget(connection: Connection, client_id: str, family: Entity, budget: int) -> int:
     """Lock the budget until the transaction ends, so that it is not overspent; return the look-ups left in it."""
-    connection.execute(text("SELECT 1 FROM apps WHERE client_id = :id FOR NO KEY UPDATE"), {"id": client_id})
+    execute(connection, "SELECT 1 FROM apps WHERE client_id = :id FOR NO KEY UPDATE", {"id": client_id})
     return max(0, budget - call_ledger.count_last_day(connection, client_id, family))
 
 
@@ -67,7 +64,7 @@ class Backlog:
 
 def get_backlog(connection: Connection, client_id: str, refresh_days: int = 0) -> Backlog:
     """Read the backlog in one cheap query, since it is nearly always empty."""
-    row = connection.execute(text(_BACKLOG), {"id": client_id, "days": refresh_days}).mappings().one()
+    row = execute(connection, _BACKLOG, {"id": client_id, "days": refresh_days}).mappings().one()
 
     def entities_with(state: str) -> frozenset[Entity]:
         return frozenset(entity for entity in ENTITIES if row[f"{entity}_{state}"])
@@ -121,10 +118,10 @@ def forecast_lookups(
 
 
 def _forecast(connection: Connection, client_id: str, entity: Entity, by: LookupMode, budget: int) -> BacklogForecast:
-    pending = connection.execute(text(_count_pending(entity, by))).scalar_one()
+    pending = execute(connection, _count_pending(entity, by)).scalar_one()
     used = call_ledger.count_last_day(connection, client_id, entity)
     days = days_until_done(pending, budget, used) if by == "singly" else 0
-    done_at = connection.execute(text(_DONE_AT), {"id": client_id, "family": entity, "days": days}).scalar_one()
+    done_at = execute(connection, _DONE_AT, {"id": client_id, "family": entity, "days": days}).scalar_one()
     return BacklogForecast(
         family=entity,
         way=by,
@@ -157,18 +154,17 @@ _DONE_AT = """SELECT GREATEST(now() + make_interval(days => :days), (SELECT max(
 
 def claim_backlog(connection: Connection, client_id: str, token: UUID, claimant: Claimant, lease_seconds: int) -> bool:
     """Claim the app's backlog. A claim whose lease expired, or whose database session ended, is taken over."""
-    taken = connection.execute(
-        text(
-            """INSERT INTO apps AS a (client_id, enrich_claim, enrich_pid, enrich_started, enrich_until)
-            VALUES (:id, :token, :pid, :started, now() + make_interval(secs => :lease))
-            ON CONFLICT (client_id) DO UPDATE SET enrich_claim = excluded.enrich_claim,
-                enrich_pid = excluded.enrich_pid, enrich_started = excluded.enrich_started,
-                enrich_until = excluded.enrich_until
-            WHERE a.enrich_until IS NULL OR a.enrich_until <= now() OR a.enrich_claim IS NOT NULL
-                AND NOT EXISTS (SELECT 1 FROM pg_stat_activity p
-                    WHERE p.pid = a.enrich_pid AND p.backend_start = a.enrich_started)
-            RETURNING 1"""
-        ),
+    taken = execute(
+        connection,
+        """INSERT INTO apps AS a (client_id, enrich_claim, enrich_pid, enrich_started, enrich_until)
+        VALUES (:id, :token, :pid, :started, now() + make_interval(secs => :lease))
+        ON CONFLICT (client_id) DO UPDATE SET enrich_claim = excluded.enrich_claim,
+            enrich_pid = excluded.enrich_pid, enrich_started = excluded.enrich_started,
+            enrich_until = excluded.enrich_until
+        WHERE a.enrich_until IS NULL OR a.enrich_until <= now() OR a.enrich_claim IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM pg_stat_activity p
+                WHERE p.pid = a.enrich_pid AND p.backend_start = a.enrich_started)
+        RETURNING 1""",
         {"id": client_id, "token": token, "pid": claimant.pid, "started": claimant.started, "lease": lease_seconds},
     )
     return taken.one_or_none() is not None
@@ -176,29 +172,25 @@ def claim_backlog(connection: Connection, client_id: str, token: UUID, claimant:
 
 def record_refresh(connection: Connection, client_id: str) -> None:
     """Start the interval until the next refresh of stale rows."""
-    connection.execute(text("UPDATE apps SET refreshed_at = now() WHERE client_id = :id"), {"id": client_id})
+    execute(connection, "UPDATE apps SET refreshed_at = now() WHERE client_id = :id", {"id": client_id})
 
 
 def renew_backlog_claim(connection: Connection, client_id: str, token: UUID, lease_seconds: int) -> bool:
     """Extend the lease; in a batch's commit this is the fencing check. False: another worker holds the claim."""
-    return (
-        connection.execute(
-            text(
-                """UPDATE apps SET enrich_until = now() + make_interval(secs => :lease)
-                WHERE client_id = :id AND enrich_claim = :token"""
-            ),
-            {"id": client_id, "token": token, "lease": lease_seconds},
-        ).rowcount
-        == 1
+    updated = execute(
+        connection,
+        """UPDATE apps SET enrich_until = now() + make_interval(secs => :lease)
+        WHERE client_id = :id AND enrich_claim = :token""",
+        {"id": client_id, "token": token, "lease": lease_seconds},
     )
+    return updated.rowcount == 1
 
 
 def release_backlog(connection: Connection, client_id: str, token: UUID, pause: float) -> None:
     """Release the claim; the next one is possible after `pause` seconds."""
-    connection.execute(
-        text(
-            """UPDATE apps SET enrich_claim = NULL, enrich_until = now() + make_interval(secs => :pause)
-            WHERE client_id = :id AND enrich_claim = :token"""
-        ),
+    execute(
+        connection,
+        """UPDATE apps SET enrich_claim = NULL, enrich_until = now() + make_interval(secs => :pause)
+        WHERE client_id = :id AND enrich_claim = :token""",
         {"id": client_id, "token": token, "pause": pause},
     )

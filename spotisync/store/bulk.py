@@ -7,9 +7,11 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, text
+from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import JSON
+
+from spotisync.store.database import Connection, execute
 
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 Key = tuple[Any, ...]
@@ -46,7 +48,7 @@ def upsert(
     statement = _statement(table, tuple(rows[0]), keep_unknown=keep_unknown, also=also)
     inserted: set[Key] = set()
     updated: set[Key] = set()
-    for *key, new in connection.execute(text(statement), {"rows": dumps([dict(row) for row in rows])}):
+    for *key, new in execute(connection, statement, {"rows": dumps([dict(row) for row in rows])}):
         (inserted if new else updated).add(tuple(key))
     return inserted, updated
 
@@ -119,18 +121,18 @@ def _delete_tails(connection: Connection, table: Table, parent: str, sizes: Mapp
     """Delete rows beyond the end of each list; return the parents whose list was longer."""
     # Positions have no gaps, so a longer list has a row at position `size`.
     longer = set(
-        connection.execute(
-            text(
-                "SELECT r.id FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id text, size int), "
-                + lookup_by_key(table, f"k.{parent} = r.id AND k.position = r.size")
-                + " AS t"
-            ),
+        execute(
+            connection,
+            "SELECT r.id FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id text, size int), "
+            + lookup_by_key(table, f"k.{parent} = r.id AND k.position = r.size")
+            + " AS t",
             {"rows": dumps([{"id": id_, "size": size} for id_, size in sizes.items()])},
         ).scalars()
     )
     if longer:
-        connection.execute(
-            text(f"DELETE FROM {table.name} WHERE {parent} = :id AND position >= :size"),
+        execute(
+            connection,
+            f"DELETE FROM {table.name} WHERE {parent} = :id AND position >= :size",
             [{"id": id_, "size": sizes[id_]} for id_ in sorted(longer)],
         )
     return longer

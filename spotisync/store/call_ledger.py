@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import Connection, text
-
 from spotisync.core.requests import Family
+from spotisync.store.database import Connection, execute
 
 # Spotify's window is a rolling day; a minute counts until its last second is a day old.
 DAY = "interval '24 hours 1 minute'"
@@ -19,19 +18,18 @@ def record_calls(connection: Connection, client_id: str, account_id: int, calls:
         if number
     ]
     if rows:
-        connection.execute(
-            text(
-                """INSERT INTO call_ledger AS l (client_id, family, minute, account_id, calls)
-                VALUES (:client_id, :family, date_trunc('minute', clock_timestamp()), :account_id, :calls)
-                ON CONFLICT (client_id, family, minute, account_id) DO UPDATE SET calls = l.calls + excluded.calls"""
-            ),
+        execute(
+            connection,
+            """INSERT INTO call_ledger AS l (client_id, family, minute, account_id, calls)
+            VALUES (:client_id, :family, date_trunc('minute', clock_timestamp()), :account_id, :calls)
+            ON CONFLICT (client_id, family, minute, account_id) DO UPDATE SET calls = l.calls + excluded.calls""",
             rows,
         )
 
 
 def count_last_day(connection: Connection, client_id: str, family: str) -> int:
     """Count the requests of a family in the last 24 hours."""
-    found = connection.execute(text(_USED), {"client_id": client_id, "family": family})
+    found = execute(connection, _USED, {"client_id": client_id, "family": family})
     return int(found.scalar_one())
 
 
@@ -41,4 +39,4 @@ _USED = f"""SELECT GREATEST(0, COALESCE(sum(calls), 0)) FROM call_ledger
 
 def trim(connection: Connection) -> int:
     """Delete rows that are too old to count."""
-    return connection.execute(text(f"DELETE FROM call_ledger WHERE minute < now() - {KEPT}")).rowcount
+    return execute(connection, f"DELETE FROM call_ledger WHERE minute < now() - {KEPT}").rowcount

@@ -6,9 +6,8 @@ transactions never wait for each other; a total is the sum of its rows, and `com
 
 from collections.abc import Mapping
 
-from sqlalchemy import Connection, text
-
 from spotisync.store.bulk import dumps
+from spotisync.store.database import Connection, execute
 
 Labels = tuple[str, ...]
 # Arbitrary, but unique to this lock.
@@ -21,31 +20,29 @@ def increment(connection: Connection, name: str, increments: Mapping[Labels, flo
     """Increment counters, in the transaction of the counted change."""
     rows = [{"labels": labels, "value": value} for labels, value in increments.items() if value]
     if rows:
-        connection.execute(
-            text(
-                """INSERT INTO tallies (name, labels, value) SELECT :name, r.labels, r.value
-                FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(labels text[], value float)"""
-            ),
+        execute(
+            connection,
+            """INSERT INTO tallies (name, labels, value) SELECT :name, r.labels, r.value
+            FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(labels text[], value float)""",
             {"name": name, "rows": dumps(rows)},
         )
 
 
 def read_totals(connection: Connection) -> dict[tuple[str, Labels], float]:
     """Totals by name and labels; one statement, so a concurrent `compact` does not affect them."""
-    rows = connection.execute(text("SELECT name, labels, sum(value) AS total FROM tallies GROUP BY name, labels"))
+    rows = execute(connection, "SELECT name, labels, sum(value) AS total FROM tallies GROUP BY name, labels")
     return {(row.name, tuple(row.labels)): row.total for row in rows}
 
 
 def compact(connection: Connection, max_rows: int = MAX_ROWS) -> bool:
     """Replace rows by their sums once there are many. False: too few rows, or another process is compacting."""
-    if connection.execute(text("SELECT count(*) FROM tallies")).scalar_one() <= max_rows:
+    if execute(connection, "SELECT count(*) FROM tallies").scalar_one() <= max_rows:
         return False
-    if not connection.execute(text(f"SELECT pg_try_advisory_xact_lock({ADVISORY_LOCK})")).scalar_one():
+    if not execute(connection, f"SELECT pg_try_advisory_xact_lock({ADVISORY_LOCK})").scalar_one():
         return False
-    connection.execute(
-        text(
-            """WITH gone AS (DELETE FROM tallies RETURNING name, labels, value)
-            INSERT INTO tallies (name, labels, value) SELECT name, labels, sum(value) FROM gone GROUP BY name, labels"""
-        )
+    execute(
+        connection,
+        """WITH gone AS (DELETE FROM tallies RETURNING name, labels, value)
+        INSERT INTO tallies (name, labels, value) SELECT name, labels, sum(value) FROM gone GROUP BY name, labels""",
     )
     return True

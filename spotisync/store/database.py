@@ -1,19 +1,19 @@
 """The connection to Postgres: transactions, retries of deadlocks, and the session that represents this process."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, CursorResult, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from spotisync.errors import Unavailable
 
-__all__ = ["Claimant", "Connection", "Database", "is_unavailable"]
+__all__ = ["Claimant", "Connection", "Database", "execute", "is_unavailable"]
 
 T = TypeVar("T")
 RETRIED = {"40001": "serialization failure", "40P01": "deadlock"}
@@ -107,6 +107,13 @@ class Database:
     def close(self) -> None:
         self.drop_claims()
         self._engine.dispose()
+
+
+def execute(
+    connection: Connection, sql: str, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
+) -> CursorResult[*tuple[Any, ...]]:
+    """Run a statement with parameters such as `:name`; with a sequence of values, once for each."""
+    return connection.execute(text(sql), values)
 
 
 def _read_claimant(connection: Connection) -> Claimant:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, text
+from spotisync.store.database import Connection, execute
 
 QUESTIONS: Final = {
     "Which artists have I saved most?": """\
@@ -38,19 +38,18 @@ class QueryResult:
 
 
 def run_query(connection: Connection, question: str) -> QueryResult:
-    result = connection.execute(text(question))
+    result = execute(connection, question)
     return QueryResult(list(result.keys()), [tuple(row) for row in result])
 
 
 def count_library(connection: Connection) -> dict[str, int]:
     """Count stored rows by kind, over all accounts."""
-    found = connection.execute(
-        text(
-            """SELECT (SELECT count(*) FROM saved_tracks WHERE removed_at IS NULL) AS saved_tracks,
-                (SELECT count(*) FROM tracks) AS tracks,
-                (SELECT count(*) FROM artists) AS artists, (SELECT count(*) FROM albums) AS albums,
-                (SELECT count(*) FROM account_playlists WHERE removed_at IS NULL) AS playlists,
-                (SELECT count(*) FROM playlist_items) AS playlist_items"""
-        )
+    found = execute(
+        connection,
+        """SELECT (SELECT count(*) FROM saved_tracks WHERE removed_at IS NULL) AS saved_tracks,
+            (SELECT count(*) FROM tracks) AS tracks,
+            (SELECT count(*) FROM artists) AS artists, (SELECT count(*) FROM albums) AS albums,
+            (SELECT count(*) FROM account_playlists WHERE removed_at IS NULL) AS playlists,
+            (SELECT count(*) FROM playlist_items) AS playlist_items""",
     ).mappings()
     return dict(found.one())

@@ -8,7 +8,7 @@ that the calls of all events sum up to the run's, except for those of a killed w
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import Connection, text
+from spotisync.store.database import Connection, execute
 
 Kind = Literal[
     "begun", "batch", "wait", "parked", "woken", "retried", "lost", "resumed", "put_off", "success", "failed",
@@ -53,17 +53,16 @@ class Event:
 def add_event(connection: Connection, sync_id: int, event: Event) -> None:
     values = {**vars(event), "sync_id": sync_id, "message": event.message[:LONGEST] if event.message else None}
     if event.kind == "wait":
-        connection.execute(text(_INSERT_WAIT), {**values, "attempt": 1})
+        execute(connection, _INSERT_WAIT, {**values, "attempt": 1})
     else:
-        connection.execute(text(_INSERT), values)
+        execute(connection, _INSERT, values)
 
 
 def add_unsuccessful_calls(connection: Connection, sync_id: int, calls: int) -> None:
     """Add the requests of an unsuccessful attempt to the run's last event."""
-    connection.execute(
-        text(
-            """UPDATE run_events SET calls = COALESCE(calls, 0) + :calls WHERE id = (
-                SELECT id FROM run_events WHERE sync_id = :sync_id ORDER BY id DESC LIMIT 1)"""
-        ),
+    execute(
+        connection,
+        """UPDATE run_events SET calls = COALESCE(calls, 0) + :calls WHERE id = (
+            SELECT id FROM run_events WHERE sync_id = :sync_id ORDER BY id DESC LIMIT 1)""",
         {"sync_id": sync_id, "calls": calls},
     )

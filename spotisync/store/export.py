@@ -6,9 +6,8 @@ CSV follows `COPY … CSV`: null is an empty field, an empty text is `""`. Times
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, text
-
 from spotisync.core.tables import Format, Table
+from spotisync.store.database import Connection, execute
 
 _ARTISTS = """ARRAY(SELECT a.{column} FROM {of}_artists x JOIN artists a ON a.id = x.artist_id
     WHERE x.{of}_id = {id} ORDER BY x.position)"""
@@ -63,13 +62,13 @@ _TEXT_ARRAY, _TIMESTAMPTZ = 1009, 1184  # type OIDs
 
 def begin_snapshot(connection: Connection) -> None:
     """Make the transaction read-only on one snapshot. Call it first in the transaction."""
-    connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
-    connection.execute(text("SET LOCAL timezone = 'UTC'"))
+    execute(connection, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    execute(connection, "SET LOCAL timezone = 'UTC'")
 
 
 def count_rows(connection: Connection, table: Table, account_id: int, *, removed: bool) -> int:
     _, source, _ = _QUERIES[table]
-    found = connection.execute(text(f"SELECT count(*) FROM {source} {_where(table, account_id, removed=removed)}"))
+    found = execute(connection, f"SELECT count(*) FROM {source} {_where(table, account_id, removed=removed)}")
     return int(found.scalar_one())
 
 

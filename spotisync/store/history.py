@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, text
+from spotisync.store.database import Connection, execute
 
 # Limit of rows deleted per table and trim, which keeps each sweep short.
 TRIM_ROWS = 5_000
@@ -10,44 +10,41 @@ TRIM_ROWS = 5_000
 
 def set_current_run(connection: Connection, sync_id: int) -> None:
     """Name the run that the triggers on the spans record, until the transaction ends."""
-    connection.execute(text("SELECT set_config('spotisync.sync_id', CAST(:id AS text), true)"), {"id": str(sync_id)})
+    execute(connection, "SELECT set_config('spotisync.sync_id', CAST(:id AS text), true)", {"id": str(sync_id)})
 
 
 def count_changes(connection: Connection, sync_id: int) -> None:
     """Store a finished run's counts of changes, so that listing recent changes does not scan all spans."""
-    connection.execute(
-        text(
-            """UPDATE sync_history SET changes = (SELECT jsonb_object_agg(what, rows) FROM (
-                SELECT 'added' AS what, count(*) AS rows FROM saved_spans WHERE from_run = :id
-                UNION ALL SELECT 'removed', count(*) FROM saved_spans WHERE to_run = :id
-                UNION ALL SELECT 'new', count(*) FROM playlist_spans WHERE from_run = :id
-                UNION ALL SELECT 'gone', count(*) FROM playlist_spans WHERE to_run = :id
-                UNION ALL SELECT 'changed', count(*) FROM playlist_versions v WHERE v.sync_id = :id AND NOT EXISTS (
-                    SELECT 1 FROM playlist_spans s WHERE s.playlist_id = v.playlist_id AND s.from_run = :id)
-            ) counted WHERE rows > 0) WHERE id = :id"""
-        ),
+    execute(
+        connection,
+        """UPDATE sync_history SET changes = (SELECT jsonb_object_agg(what, rows) FROM (
+            SELECT 'added' AS what, count(*) AS rows FROM saved_spans WHERE from_run = :id
+            UNION ALL SELECT 'removed', count(*) FROM saved_spans WHERE to_run = :id
+            UNION ALL SELECT 'new', count(*) FROM playlist_spans WHERE from_run = :id
+            UNION ALL SELECT 'gone', count(*) FROM playlist_spans WHERE to_run = :id
+            UNION ALL SELECT 'changed', count(*) FROM playlist_versions v WHERE v.sync_id = :id AND NOT EXISTS (
+                SELECT 1 FROM playlist_spans s WHERE s.playlist_id = v.playlist_id AND s.from_run = :id)
+        ) counted WHERE rows > 0) WHERE id = :id""",
         {"id": sync_id},
     )
 
 
 def store_versions(connection: Connection, sync_id: int, ids: Sequence[str]) -> None:
     """Store the contents of these playlists as a new version where they differ from the last one."""
-    connection.execute(
-        text(
-            # Dates as epoch seconds: jsonb's text form of a timestamp depends on the session's time zone.
-            """INSERT INTO playlist_versions (playlist_id, read_at, snapshot_id, sync_id, items)
-            SELECT p.id, now(), COALESCE(p.items_snapshot_id, ''), :sync_id, c.items
-            FROM unnest(CAST(:ids AS text[])) AS i(id) JOIN playlists p ON p.id = i.id
-            CROSS JOIN LATERAL (
-                SELECT COALESCE(jsonb_agg(jsonb_build_array(position, kind, track_id, uri, name,
-                    extract(epoch FROM added_at), added_by) ORDER BY position), '[]') AS items
-                FROM playlist_items WHERE playlist_id = i.id) c
-            LEFT JOIN LATERAL (
-                SELECT v.items FROM playlist_versions v WHERE v.playlist_id = i.id ORDER BY v.read_at DESC LIMIT 1
-            ) l ON true
-            WHERE l.items IS DISTINCT FROM c.items
-            ON CONFLICT (playlist_id, read_at) DO UPDATE SET items = excluded.items"""
-        ),
+    execute(
+        connection,
+        """INSERT INTO playlist_versions (playlist_id, read_at, snapshot_id, sync_id, items)
+        SELECT p.id, now(), COALESCE(p.items_snapshot_id, ''), :sync_id, c.items
+        FROM unnest(CAST(:ids AS text[])) AS i(id) JOIN playlists p ON p.id = i.id
+        CROSS JOIN LATERAL (
+            SELECT COALESCE(jsonb_agg(jsonb_build_array(position, kind, track_id, uri, name,
+                extract(epoch FROM added_at), added_by) ORDER BY position), '[]') AS items
+            FROM playlist_items WHERE playlist_id = i.id) c
+        LEFT JOIN LATERAL (
+            SELECT v.items FROM playlist_versions v WHERE v.playlist_id = i.id ORDER BY v.read_at DESC LIMIT 1
+        ) l ON true
+        WHERE l.items IS DISTINCT FROM c.items
+        ON CONFLICT (playlist_id, read_at) DO UPDATE SET items = excluded.items""",
         {"sync_id": sync_id, "ids": list(ids)},
     )
 
@@ -55,12 +52,11 @@ def store_versions(connection: Connection, sync_id: int, ids: Sequence[str]) -> 
 def claim_hourly_trim(connection: Connection) -> bool:
     """Return whether this transaction is the one to trim; at most once an hour."""
     return bool(
-        connection.execute(
-            text(
-                """INSERT INTO history_retention AS h (trimmed_at) VALUES (now())
-                ON CONFLICT (only_row) DO UPDATE SET trimmed_at = now()
-                WHERE h.trimmed_at < now() - interval '1 hour' RETURNING true"""
-            )
+        execute(
+            connection,
+            """INSERT INTO history_retention AS h (trimmed_at) VALUES (now())
+            ON CONFLICT (only_row) DO UPDATE SET trimmed_at = now()
+            WHERE h.trimmed_at < now() - interval '1 hour' RETURNING true""",
         ).scalar()
     )
 
@@ -68,11 +64,11 @@ def claim_hourly_trim(connection: Connection) -> bool:
 def trim(connection: Connection, days: int) -> int:
     """Delete older history, up to `TRIM_ROWS` per table, except for rows that describe the present."""
     deleted = sum(
-        connection.execute(text(statement), {"days": days, "rows": TRIM_ROWS}).rowcount
+        execute(connection, statement, {"days": days, "rows": TRIM_ROWS}).rowcount
         for statement in (_RUNS, _SPANS.format("saved_spans"), _SPANS.format("playlist_spans"), _VERSIONS)
     )
     if deleted:
-        connection.execute(text(_ADVANCE_HORIZON), {"days": days})
+        execute(connection, _ADVANCE_HORIZON, {"days": days})
     return deleted
 
 

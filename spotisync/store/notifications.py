@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from sqlalchemy import Connection, text
-
+from spotisync.store.database import Connection, execute
 from spotisync.store.runs import DUE_SINCE, UNCLAIMED
 
 Kind = Literal["failed", "needs_login", "login_ends", "waiting", "stuck", "over"]
@@ -44,7 +43,7 @@ class Notification:
 
 def try_lock(connection: Connection) -> bool:
     """Lock the detection of conditions until the transaction ends; return False if another process has the lock."""
-    return bool(connection.execute(text(f"SELECT pg_try_advisory_xact_lock({ADVISORY_LOCK})")).scalar_one())
+    return bool(execute(connection, f"SELECT pg_try_advisory_xact_lock({ADVISORY_LOCK})").scalar_one())
 
 
 # ---- new conditions -------------------------------------------------------------------------------------------------
@@ -79,11 +78,10 @@ _STUCK = f"""SELECT 'stuck:' || r.id || ':' || r.phase || ':' || r.seq, 'stuck',
 def find_new(connection: Connection, client_id: str, after: float, stuck: float) -> list[Condition]:
     """Conditions that have no notification yet."""
     conditions = " UNION ALL ".join(f"({sql})" for sql in (_FAILED, _NEEDS_LOGIN, _LOGIN_ENDS, _WAITING, _STUCK))
-    rows = connection.execute(
-        text(
-            f"""SELECT f.*, a.spotify_user_id AS account FROM ({conditions}) f JOIN accounts a ON a.id = f.account_id
-            WHERE NOT EXISTS (SELECT 1 FROM notices n WHERE n.key = f.key) ORDER BY f.key"""
-        ),
+    rows = execute(
+        connection,
+        f"""SELECT f.*, a.spotify_user_id AS account FROM ({conditions}) f JOIN accounts a ON a.id = f.account_id
+        WHERE NOT EXISTS (SELECT 1 FROM notices n WHERE n.key = f.key) ORDER BY f.key""",
         {"client_id": client_id, "after": after, "stuck": stuck},
     )
     return [Condition(**row) for row in rows.mappings()]
@@ -106,15 +104,14 @@ _WORTH_NOTIFYING: Final = """n.kind <> 'login_ends' AND NOT (n.kind IN ('waiting
 
 def close_resolved(connection: Connection) -> list[Condition]:
     """Close the notifications of resolved conditions; return the resolutions to notify of, if the first was sent."""
-    rows = connection.execute(
-        text(
-            f"""WITH resolved AS (SELECT n.key, a.spotify_user_id AS account,
-                    {_WORTH_NOTIFYING} AND cardinality(n.told_to) > 0 AS notify
-                FROM notices n JOIN accounts a ON a.id = n.account_id
-                WHERE n.over_at IS NULL AND n.kind <> 'over' AND {_RESOLVED})
-            UPDATE notices n SET over_at = now(), told_at = COALESCE(n.told_at, now()) FROM resolved d
-            WHERE n.key = d.key RETURNING n.key, n.kind, n.account_id, d.account, n.sync_id, d.notify"""
-        )
+    rows = execute(
+        connection,
+        f"""WITH resolved AS (SELECT n.key, a.spotify_user_id AS account,
+                {_WORTH_NOTIFYING} AND cardinality(n.told_to) > 0 AS notify
+            FROM notices n JOIN accounts a ON a.id = n.account_id
+            WHERE n.over_at IS NULL AND n.kind <> 'over' AND {_RESOLVED})
+        UPDATE notices n SET over_at = now(), told_at = COALESCE(n.told_at, now()) FROM resolved d
+        WHERE n.key = d.key RETURNING n.key, n.kind, n.account_id, d.account, n.sync_id, d.notify""",
     )
     return [
         Condition(f"over:{row.key}", "over", row.account_id, row.account, row.sync_id, resolves=row.kind)
@@ -127,12 +124,11 @@ def close_resolved(connection: Connection) -> list[Condition]:
 
 
 def add(connection: Connection, condition: Condition, title: str, body: str) -> None:
-    connection.execute(
-        text(
-            """INSERT INTO notices (key, kind, account_id, sync_id, title, body, told_at)
-            VALUES (:key, :kind, :account_id, :sync_id, :title, :body, CASE WHEN :silent THEN now() END)
-            ON CONFLICT (key) DO NOTHING"""
-        ),
+    execute(
+        connection,
+        """INSERT INTO notices (key, kind, account_id, sync_id, title, body, told_at)
+        VALUES (:key, :kind, :account_id, :sync_id, :title, :body, CASE WHEN :silent THEN now() END)
+        ON CONFLICT (key) DO NOTHING""",
         {
             "key": condition.key,
             "kind": condition.kind,
@@ -147,25 +143,25 @@ def add(connection: Connection, condition: Condition, title: str, body: str) -> 
 
 def claim_due(connection: Connection) -> Notification | None:
     """Claim one that is due; no other process gets it before its next attempt is due."""
-    found = connection.execute(
-        text(
-            f"""UPDATE notices SET tries = tries + 1,
-                wake_at = now() + make_interval(secs => LEAST(3600, {RETRY_SECONDS} * 2 ^ LEAST(tries, 10)))
-            WHERE key = (SELECT key FROM notices WHERE told_at IS NULL AND wake_at <= now()
-                AND made_at > now() - interval '{DAYS} days' ORDER BY made_at, key LIMIT 1 FOR UPDATE SKIP LOCKED)
-            RETURNING key, kind, title, body, tries, told_to AS delivered_to"""
-        )
+    found = execute(
+        connection,
+        f"""UPDATE notices SET tries = tries + 1,
+            wake_at = now() + make_interval(secs => LEAST(3600, {RETRY_SECONDS} * 2 ^ LEAST(tries, 10)))
+        WHERE key = (SELECT key FROM notices WHERE told_at IS NULL AND wake_at <= now()
+            AND made_at > now() - interval '{DAYS} days' ORDER BY made_at, key LIMIT 1 FOR UPDATE SKIP LOCKED)
+        RETURNING key, kind, title, body, tries, told_to AS delivered_to""",
     )
     row = found.mappings().one_or_none()
     return Notification(**row) if row else None
 
 
 def mark_delivered_to(connection: Connection, notification: Notification, digest: str) -> None:
-    connection.execute(
-        text("UPDATE notices SET told_to = array_append(told_to, :digest) WHERE key = :key"),
+    execute(
+        connection,
+        "UPDATE notices SET told_to = array_append(told_to, :digest) WHERE key = :key",
         {"digest": digest, "key": notification.key},
     )
 
 
 def mark_delivered(connection: Connection, notification: Notification) -> None:
-    connection.execute(text("UPDATE notices SET told_at = now() WHERE key = :key"), {"key": notification.key})
+    execute(connection, "UPDATE notices SET told_at = now() WHERE key = :key", {"key": notification.key})

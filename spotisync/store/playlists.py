@@ -1,10 +1,8 @@
-"""Playlists and their contents, which are staged and then swapped in whole. `listings` has the list of an account."""
+"""Playlists and their contents, which are staged and then swapped in whole. For an account's list see `listings`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-
-from sqlalchemy import Connection, text
 
 from spotisync.core.contents import WantedPlaylist
 from spotisync.core.cursors import PlaylistProgress
@@ -12,19 +10,19 @@ from spotisync.core.rows import PlaylistItemRow, PlaylistRow
 from spotisync.core.steps import Access
 from spotisync.store import history, schema
 from spotisync.store.bulk import upsert
+from spotisync.store.database import Connection, execute
 
 
 def save_rows(connection: Connection, rows: Sequence[PlaylistRow]) -> set[str]:
-    """Write playlists, which accounts share; what a row does not say stays as it is. Returns the ids that changed."""
+    """Write playlists, which accounts share; unknown fields keep their values. Returns the ids that changed."""
     stored = _stored(connection, [row.id for row in rows if None in {row.collaborative, row.snapshot_id}])
     inserted, updated = upsert(connection, schema.playlists, [vars(_completed(row, stored)) for row in rows])
-    # The number of rows belongs to a snapshot: a row that tells a new snapshot and no number makes it unknown.
-    recounted = connection.execute(
-        text(
-            """UPDATE playlists SET total_items = NULL
-            WHERE id = ANY(:ids) AND snapshot_id IS DISTINCT FROM items_snapshot_id AND total_items IS NOT NULL
-            RETURNING id"""
-        ),
+    # The number of items belongs to a snapshot, so a new snapshot without a number makes it unknown.
+    recounted = execute(
+        connection,
+        """UPDATE playlists SET total_items = NULL
+        WHERE id = ANY(:ids) AND snapshot_id IS DISTINCT FROM items_snapshot_id AND total_items IS NOT NULL
+        RETURNING id""",
         {"ids": [row.id for row in rows if row.total_items is None and row.snapshot_id is not None]},
     ).scalars()
     return {key[0] for key in updated | inserted} | set(recounted)
@@ -33,14 +31,14 @@ def save_rows(connection: Connection, rows: Sequence[PlaylistRow]) -> set[str]:
 def _stored(connection: Connection, ids: Sequence[str]) -> Mapping[str, Any]:
     if not ids:
         return {}
-    found = connection.execute(
-        text("SELECT id, collaborative, snapshot_id FROM playlists WHERE id = ANY(:ids)"), {"ids": ids}
+    found = execute(
+        connection, "SELECT id, collaborative, snapshot_id FROM playlists WHERE id = ANY(:ids)", {"ids": ids}
     )
     return {row.id: row for row in found}
 
 
 def _completed(row: PlaylistRow, stored: Mapping[str, Any]) -> PlaylistRow:
-    """Fill the two columns that are never NULL: with what is stored, or with `false` and ''."""
+    """Fill the two NOT NULL columns from the stored row, or with `false` and ''."""
     known = stored.get(row.id)
     return replace(
         row,
@@ -54,40 +52,38 @@ def mark_unchanged(
 ) -> int:
     """Mark contents that need no call, because their snapshot is stored already. Returns how many.
 
-    Only where this account has read them before: that another account may read them says nothing about this one. A
-    restricted app can't read other people's contents; each is tried once (the account may have been invited) and not
-    again after a refusal. An incremental does not repeat what was refused at the same snapshot.
+    This requires that the account has read them before: access by another account implies nothing. A restricted app
+    can't read other people's contents; each is tried once (the account may have been invited) and not again after a
+    refusal. An incremental does not retry contents refused at the same snapshot.
     """
-    return connection.execute(
-        text(
-            f"""UPDATE account_playlists a SET tried_sync_id = :sync_id,
-                items_status = CASE WHEN a.items_status IN {_REFUSED} THEN a.items_status ELSE 'synced' END
-            FROM playlists p
-            WHERE p.id = a.playlist_id AND a.account_id = :account_id AND a.listed_sync_id = :sync_id
-            AND a.removed_at IS NULL AND a.tried_sync_id IS DISTINCT FROM :sync_id
-            AND CASE WHEN :restricted AND {_OTHERS} THEN a.items_status = 'forbidden'
-                WHEN :incremental AND a.items_status IN {_REFUSED} THEN a.refused_snapshot_id = p.snapshot_id
-                ELSE p.items_snapshot_id = p.snapshot_id AND p.snapshot_id <> ''
-                    AND a.snapshot_told AND a.items_status = 'synced' END"""
-        ),
+    return execute(
+        connection,
+        f"""UPDATE account_playlists a SET tried_sync_id = :sync_id,
+            items_status = CASE WHEN a.items_status IN {_REFUSED} THEN a.items_status ELSE 'synced' END
+        FROM playlists p
+        WHERE p.id = a.playlist_id AND a.account_id = :account_id AND a.listed_sync_id = :sync_id
+        AND a.removed_at IS NULL AND a.tried_sync_id IS DISTINCT FROM :sync_id
+        AND CASE WHEN :restricted AND {_OWNED_BY_OTHERS} THEN a.items_status = 'forbidden'
+            WHEN :incremental AND a.items_status IN {_REFUSED} THEN a.refused_snapshot_id = p.snapshot_id
+            ELSE p.items_snapshot_id = p.snapshot_id AND p.snapshot_id <> ''
+                AND a.snapshot_told AND a.items_status = 'synced' END""",
         {"account_id": account_id, "sync_id": sync_id, "restricted": restricted, "incremental": incremental},
     ).rowcount
 
 
 _REFUSED = "('forbidden', 'not_found')"
 
-_OTHERS = """(NOT p.collaborative AND p.owner_id IS DISTINCT FROM
+_OWNED_BY_OTHERS = """(NOT p.collaborative AND p.owner_id IS DISTINCT FROM
     (SELECT o.spotify_user_id FROM accounts o WHERE o.id = a.account_id))"""
 
 
 def mark_restricted_reads_stale(connection: Connection) -> int:
-    """Have contents read again that lack what only the full regime tells about tracks. Returns how many."""
-    return connection.execute(
-        text(
-            """UPDATE playlists p SET items_snapshot_id = NULL WHERE items_snapshot_id IS NOT NULL AND EXISTS (
-                SELECT 1 FROM playlist_items i JOIN tracks t ON t.id = i.track_id
-                WHERE i.playlist_id = p.id AND t.popularity IS NULL)"""
-        )
+    """Make contents due again whose tracks lack data of the full regime. Returns how many."""
+    return execute(
+        connection,
+        """UPDATE playlists p SET items_snapshot_id = NULL WHERE items_snapshot_id IS NOT NULL AND EXISTS (
+            SELECT 1 FROM playlist_items i JOIN tracks t ON t.id = i.track_id
+            WHERE i.playlist_id = p.id AND t.popularity IS NULL)""",
     ).rowcount
 
 
@@ -95,21 +91,21 @@ def find_wanted(
     connection: Connection, account_id: int, sync_id: int, first: str | None, limit: int
 ) -> list[WantedPlaylist]:
     """Playlists whose contents this run has still to read: `first` (partly read), then in the account's order."""
-    rows = connection.execute(
-        text(
-            f"""SELECT p.id AS playlist_id, CASE WHEN a.snapshot_told THEN p.snapshot_id ELSE '' END AS snapshot_id,
-                CASE WHEN a.snapshot_told THEN p.total_items END AS total
-            FROM account_playlists a JOIN playlists p ON p.id = a.playlist_id WHERE {_WANTED}
-            ORDER BY (p.id = :first) DESC NULLS LAST, a.position, p.id LIMIT :limit"""
-        ),
+    rows = execute(
+        connection,
+        f"""SELECT p.id AS playlist_id, CASE WHEN a.snapshot_told THEN p.snapshot_id ELSE '' END AS snapshot_id,
+            CASE WHEN a.snapshot_told THEN p.total_items END AS total
+        FROM account_playlists a JOIN playlists p ON p.id = a.playlist_id WHERE {_WANTED}
+        ORDER BY (p.id = :first) DESC NULLS LAST, a.position, p.id LIMIT :limit""",
         {"account_id": account_id, "sync_id": sync_id, "first": first, "limit": limit},
     )
     return [WantedPlaylist(**row) for row in rows.mappings()]
 
 
 def count_wanted(connection: Connection, account_id: int, sync_id: int) -> int:
-    found = connection.execute(
-        text(f"SELECT count(*) FROM account_playlists a WHERE {_WANTED}"),
+    found = execute(
+        connection,
+        f"SELECT count(*) FROM account_playlists a WHERE {_WANTED}",
         {"account_id": account_id, "sync_id": sync_id},
     )
     return int(found.scalar_one())
@@ -137,12 +133,11 @@ def finish_contents(
     if complete := [progress for progress, access in finished if access == "synced"]:
         _swap(connection, sync_id, complete)
     _delete_staged(connection, sync_id, [progress.playlist_id for progress, access in finished if access != "synced"])
-    connection.execute(
-        text(
-            """UPDATE account_playlists SET items_status = :access, tried_sync_id = :sync_id,
-                refused_snapshot_id = CASE WHEN :access <> 'synced' THEN CAST(:snapshot_id AS text) END
-            WHERE account_id = :account_id AND playlist_id = :playlist_id"""
-        ),
+    execute(
+        connection,
+        """UPDATE account_playlists SET items_status = :access, tried_sync_id = :sync_id,
+            refused_snapshot_id = CASE WHEN :access <> 'synced' THEN CAST(:snapshot_id AS text) END
+        WHERE account_id = :account_id AND playlist_id = :playlist_id""",
         [
             {
                 "access": access,
@@ -157,8 +152,9 @@ def finish_contents(
 
 
 def _delete_staged(connection: Connection, sync_id: int, ids: Sequence[str]) -> None:
-    connection.execute(
-        text("DELETE FROM staged_items WHERE sync_id = :sync_id AND playlist_id = ANY(:ids)"),
+    execute(
+        connection,
+        "DELETE FROM staged_items WHERE sync_id = :sync_id AND playlist_id = ANY(:ids)",
         {"sync_id": sync_id, "ids": ids},
     )
 
@@ -167,24 +163,21 @@ def _swap(connection: Connection, sync_id: int, complete: Sequence[PlaylistProgr
     """Replace contents by what is staged, under the rows' locks and the snapshot seen before the first page."""
     ids = sorted(progress.playlist_id for progress in complete)
     bound = {"sync_id": sync_id, "ids": ids}
-    connection.execute(text("SELECT 1 FROM playlists WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE"), bound)
-    connection.execute(
-        text(
-            """DELETE FROM playlist_items i WHERE i.playlist_id = ANY(:ids) AND NOT EXISTS (
-                SELECT 1 FROM staged_items s WHERE s.sync_id = :sync_id
-                AND s.playlist_id = i.playlist_id AND s.position = i.position)"""
-        ),
+    execute(connection, "SELECT 1 FROM playlists WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE", bound)
+    execute(
+        connection,
+        """DELETE FROM playlist_items i WHERE i.playlist_id = ANY(:ids) AND NOT EXISTS (
+            SELECT 1 FROM staged_items s WHERE s.sync_id = :sync_id
+            AND s.playlist_id = i.playlist_id AND s.position = i.position)""",
         bound,
     )
-    connection.execute(text(_SWAP), bound)
+    execute(connection, _SWAP, bound)
     _delete_staged(connection, sync_id, ids)
-    connection.execute(
-        text(
-            # A number of rows without a snapshot id can only belong to the contents themselves.
-            """UPDATE playlists SET items_snapshot_id = CAST(:snapshot_id AS text), total_items = CASE
-                WHEN :snapshot_id = '' THEN COALESCE(:total, total_items) ELSE COALESCE(total_items, :total) END
-            WHERE id = :id"""
-        ),
+    execute(
+        connection,
+        """UPDATE playlists SET items_snapshot_id = CAST(:snapshot_id AS text), total_items = CASE
+            WHEN :snapshot_id = '' THEN COALESCE(:total, total_items) ELSE COALESCE(total_items, :total) END
+        WHERE id = :id""",
         [
             {"snapshot_id": progress.snapshot_id, "total": progress.total, "id": progress.playlist_id}
             for progress in complete

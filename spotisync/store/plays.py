@@ -8,12 +8,11 @@ from typing import Any
 from unicodedata import normalize
 from uuid import UUID
 
-from sqlalchemy import Connection, text
-
 from spotisync.core.plays import MergedPlays, Play, PlayGap
 from spotisync.core.rows import TrackRow
 from spotisync.store import schema
 from spotisync.store.bulk import dumps, recordset, upsert
+from spotisync.store.database import Connection, execute
 
 # A read takes about a second; a claim older than this belongs to a worker that died.
 READ_SECONDS = 120
@@ -24,41 +23,34 @@ READ_SECONDS = 120
 
 def claim_read(connection: Connection, account_id: int, token: UUID) -> bool:
     """Claim the read. A claim instead of a row lock: no transaction is open during the request."""
-    return (
-        connection.execute(
-            text(
-                f"""INSERT INTO playback AS p (account_id, claim, claim_until)
-                VALUES (:account_id, :token, now() + make_interval(secs => {READ_SECONDS}))
-                ON CONFLICT (account_id) DO UPDATE SET claim = excluded.claim, claim_until = excluded.claim_until
-                WHERE p.claim IS NULL OR p.claim_until <= now()"""
-            ),
-            {"account_id": account_id, "token": token},
-        ).rowcount
-        == 1
+    updated = execute(
+        connection,
+        f"""INSERT INTO playback AS p (account_id, claim, claim_until)
+        VALUES (:account_id, :token, now() + make_interval(secs => {READ_SECONDS}))
+        ON CONFLICT (account_id) DO UPDATE SET claim = excluded.claim, claim_until = excluded.claim_until
+        WHERE p.claim IS NULL OR p.claim_until <= now()""",
+        {"account_id": account_id, "token": token},
     )
+    return updated.rowcount == 1
 
 
 def renew_claim(connection: Connection, account_id: int, token: UUID) -> bool:
-    return (
-        connection.execute(
-            text(
-                f"""UPDATE playback SET claim_until = now() + make_interval(secs => {READ_SECONDS})
-                WHERE account_id = :account_id AND claim = :token"""
-            ),
-            {"account_id": account_id, "token": token},
-        ).rowcount
-        == 1
+    updated = execute(
+        connection,
+        f"""UPDATE playback SET claim_until = now() + make_interval(secs => {READ_SECONDS})
+        WHERE account_id = :account_id AND claim = :token""",
+        {"account_id": account_id, "token": token},
     )
+    return updated.rowcount == 1
 
 
 def finish_read(connection: Connection, account_id: int, token: UUID, error: str | None) -> None:
     """Release the claim. With an error, `read_at` stays that of the last successful read."""
-    connection.execute(
-        text(
-            """UPDATE playback SET claim = NULL, claim_until = NULL, last_error = CAST(:error AS text),
-                read_at = CASE WHEN CAST(:error AS text) IS NULL THEN now() ELSE read_at END
-            WHERE account_id = :account_id AND claim = :token"""
-        ),
+    execute(
+        connection,
+        """UPDATE playback SET claim = NULL, claim_until = NULL, last_error = CAST(:error AS text),
+            read_at = CASE WHEN CAST(:error AS text) IS NULL THEN now() ELSE read_at END
+        WHERE account_id = :account_id AND claim = :token""",
         {"account_id": account_id, "token": token, "error": error},
     )
 
@@ -68,18 +60,17 @@ def finish_read(connection: Connection, account_id: int, token: UUID, error: str
 
 def lock_plays(connection: Connection, account_id: int) -> None:
     """Lock the account's plays, since new plays are compared with the stored ones before they are written."""
-    connection.execute(
-        text(
-            """INSERT INTO playback (account_id) VALUES (:account_id)
-            ON CONFLICT (account_id) DO UPDATE SET account_id = excluded.account_id"""
-        ),
+    execute(
+        connection,
+        """INSERT INTO playback (account_id) VALUES (:account_id)
+        ON CONFLICT (account_id) DO UPDATE SET account_id = excluded.account_id""",
         {"account_id": account_id},
     )
 
 
 def find_newest_play(connection: Connection, account_id: int) -> datetime | None:
-    found = connection.execute(
-        text("SELECT max(played_at) FROM play_history WHERE account_id = :account_id"), {"account_id": account_id}
+    found = execute(
+        connection, "SELECT max(played_at) FROM play_history WHERE account_id = :account_id", {"account_id": account_id}
     )
     at: datetime | None = found.scalar_one()
     return at
@@ -94,15 +85,14 @@ def find_similar(connection: Connection, account_id: int, reported: Iterable[Pla
     for play in reported:
         first, last = play.compared_times
         rows.append({"track_id": play.track_id, "first": first, "last": last})
-    found = connection.execute(
-        text(
-            """SELECT DISTINCT h.track_id, h.played_at, h.source, h.ms_played, h.context_uri
-            FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(track_id text, first timestamptz, last timestamptz)
-                CROSS JOIN LATERAL (
-                    SELECT * FROM play_history h WHERE h.account_id = :account_id
-                        AND h.played_at BETWEEN r.first AND r.last AND h.track_id = r.track_id OFFSET 0
-                ) AS h"""
-        ),
+    found = execute(
+        connection,
+        """SELECT DISTINCT h.track_id, h.played_at, h.source, h.ms_played, h.context_uri
+        FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(track_id text, first timestamptz, last timestamptz)
+            CROSS JOIN LATERAL (
+                SELECT * FROM play_history h WHERE h.account_id = :account_id
+                    AND h.played_at BETWEEN r.first AND r.last AND h.track_id = r.track_id OFFSET 0
+            ) AS h""",
         {"rows": dumps(rows), "account_id": account_id},
     )
     return [Play(**row) for row in found.mappings()]
@@ -127,11 +117,10 @@ def save_plays(connection: Connection, account_id: int, merged: MergedPlays) -> 
 
 
 def _delete_plays(connection: Connection, account_id: int, plays: Sequence[Play]) -> None:
-    connection.execute(
-        text(
-            f"""DELETE FROM play_history h USING {recordset(schema.play_history, ("played_at", "track_id"))}
-            WHERE h.account_id = :account_id AND h.track_id = r.track_id AND h.played_at = r.played_at"""
-        ),
+    execute(
+        connection,
+        f"""DELETE FROM play_history h USING {recordset(schema.play_history, ("played_at", "track_id"))}
+        WHERE h.account_id = :account_id AND h.track_id = r.track_id AND h.played_at = r.played_at""",
         {
             "rows": dumps([{"played_at": play.played_at, "track_id": play.track_id} for play in plays]),
             "account_id": account_id,
@@ -140,9 +129,9 @@ def _delete_plays(connection: Connection, account_id: int, plays: Sequence[Play]
 
 
 def filter_new_tracks(connection: Connection, tracks: Iterable[TrackRow]) -> list[TrackRow]:
-    """Tracks that the catalogue lacks; of the others it knows more than the privacy export."""
+    """Tracks that the catalogue lacks; of the others it knows more than the streaming history."""
     by_id = {track.id: track for track in tracks}
-    found = connection.execute(text("SELECT id FROM tracks WHERE id = ANY(:ids)"), {"ids": list(by_id)})
+    found = execute(connection, "SELECT id FROM tracks WHERE id = ANY(:ids)", {"ids": list(by_id)})
     known = set(found.scalars())
     return [track for id_, track in by_id.items() if id_ not in known]
 
@@ -152,14 +141,13 @@ def find_tracks_by_names(connection: Connection, names: Iterable[tuple[str, str]
 
     Names that several tracks have are left out.
     """
-    found = connection.execute(
-        text(
-            """SELECT r.track, r.artist, t.id, t.name AS track_name, a.name AS artist_name, ta.position
-            FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(track text, artist text)
-                JOIN tracks t ON t.search = plain(r.track)
-                JOIN track_artists ta ON ta.track_id = t.id
-                JOIN artists a ON a.id = ta.artist_id AND a.search = plain(r.artist)"""
-        ),
+    found = execute(
+        connection,
+        """SELECT r.track, r.artist, t.id, t.name AS track_name, a.name AS artist_name, ta.position
+        FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(track text, artist text)
+            JOIN tracks t ON t.search = plain(r.track)
+            JOIN track_artists ta ON ta.track_id = t.id
+            JOIN artists a ON a.id = ta.artist_id AND a.search = plain(r.artist)""",
         {"rows": dumps([{"track": track, "artist": artist} for track, artist in names])},
     )
     first, other = defaultdict[tuple[str, str], set[str]](set), defaultdict[tuple[str, str], set[str]](set)
@@ -194,29 +182,30 @@ class OpenGap:
 
 
 def record_gap(connection: Connection, account_id: int, gap: PlayGap) -> None:
-    connection.execute(
-        text("INSERT INTO playback_gaps (account_id, from_at, to_at) VALUES (:account_id, :since, :until)"),
+    execute(
+        connection,
+        "INSERT INTO playback_gaps (account_id, from_at, to_at) VALUES (:account_id, :since, :until)",
         {"account_id": account_id, "since": gap.since, "until": gap.until},
     )
 
 
 def list_open_gaps(connection: Connection, account: str | None = None) -> list[OpenGap]:
     """Open gaps of one account (by Spotify user id) or of all accounts, oldest first."""
-    rows = connection.execute(
-        text(
-            """SELECT g.id, a.spotify_user_id, g.from_at, g.to_at, g.noticed_at
-            FROM playback_gaps g JOIN accounts a ON a.id = g.account_id
-            WHERE g.closed_at IS NULL AND (CAST(:account AS text) IS NULL OR a.spotify_user_id = :account)
-            ORDER BY g.from_at, g.id"""
-        ),
+    rows = execute(
+        connection,
+        """SELECT g.id, a.spotify_user_id, g.from_at, g.to_at, g.noticed_at
+        FROM playback_gaps g JOIN accounts a ON a.id = g.account_id
+        WHERE g.closed_at IS NULL AND (CAST(:account AS text) IS NULL OR a.spotify_user_id = :account)
+        ORDER BY g.from_at, g.id""",
         {"account": account},
     )
     return [OpenGap(row.id, row.spotify_user_id, PlayGap(row.from_at, row.to_at), row.noticed_at) for row in rows]
 
 
 def close_gaps(connection: Connection, ids: Iterable[int]) -> int:
-    return connection.execute(
-        text("UPDATE playback_gaps SET closed_at = now() WHERE id = ANY(:ids) AND closed_at IS NULL"),
+    return execute(
+        connection,
+        "UPDATE playback_gaps SET closed_at = now() WHERE id = ANY(:ids) AND closed_at IS NULL",
         {"ids": list(ids)},
     ).rowcount
 
@@ -226,12 +215,11 @@ def close_gaps(connection: Connection, ids: Iterable[int]) -> int:
 
 def get_playback_status(connection: Connection, account: str) -> dict[str, Any]:
     """The last read, the error that followed it, plays of the last day, open gaps."""
-    row = connection.execute(
-        text(
-            """SELECT p.read_at, p.last_error, (SELECT count(*) FROM play_history h
-                WHERE h.account_id = a.id AND h.played_at > now() - interval '1 day') AS plays
-            FROM accounts a LEFT JOIN playback p ON p.account_id = a.id WHERE a.spotify_user_id = :account"""
-        ),
+    row = execute(
+        connection,
+        """SELECT p.read_at, p.last_error, (SELECT count(*) FROM play_history h
+            WHERE h.account_id = a.id AND h.played_at > now() - interval '1 day') AS plays
+        FROM accounts a LEFT JOIN playback p ON p.account_id = a.id WHERE a.spotify_user_id = :account""",
         {"account": account},
     ).one()
     return {

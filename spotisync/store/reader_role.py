@@ -2,8 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import Connection, text
-
+from spotisync.store.database import Connection, execute
 from spotisync.store.schema import metadata
 
 NAME: Final = "spotisync_reader"
@@ -23,13 +22,13 @@ SETTINGS: Final = {
 def create_or_update(connection: Connection, password: str) -> None:
     """Create the role or change its password, and grant SELECT. Sends the hash only, since statements are logged."""
     if not _exists(connection):
-        connection.execute(text(f"CREATE ROLE {NAME} LOGIN"))
+        execute(connection, f"CREATE ROLE {NAME} LOGIN")
     driver = connection.connection.driver_connection
     assert driver is not None  # noqa: S101 (for mypy: an open transaction has one)
     hashed = driver.pgconn.encrypt_password(password.encode(), NAME.encode(), b"scram-sha-256").decode()
     connection.exec_driver_sql(f"ALTER ROLE {NAME} LOGIN PASSWORD '{hashed}'")  # text() would parse the hash's colons
     for name, value in SETTINGS.items():
-        connection.execute(text(f"ALTER ROLE {NAME} SET {name} = '{value}'"))
+        execute(connection, f"ALTER ROLE {NAME} SET {name} = '{value}'")
     grant_select(connection)
 
 
@@ -38,11 +37,11 @@ def grant_select(connection: Connection) -> None:
     if not _exists(connection):
         return
     # Concurrent GRANTs on one table fail with "tuple concurrently updated".
-    connection.execute(text("SELECT pg_advisory_xact_lock(7364921)"))
-    connection.execute(text(f"GRANT USAGE ON SCHEMA public TO {NAME}"))
+    execute(connection, "SELECT pg_advisory_xact_lock(7364921)")
+    execute(connection, f"GRANT USAGE ON SCHEMA public TO {NAME}")
     for table in metadata.sorted_tables:
         if table.name not in HIDDEN_TABLES:
-            connection.execute(text(f"GRANT SELECT {_visible_columns(table.name)} ON {table.name} TO {NAME}"))
+            execute(connection, f"GRANT SELECT {_visible_columns(table.name)} ON {table.name} TO {NAME}")
 
 
 def _visible_columns(table: str) -> str:
@@ -56,10 +55,10 @@ def drop(connection: Connection) -> bool:
     """Drop the role; False if it does not exist. Open sessions of the role continue until they disconnect."""
     if not _exists(connection):
         return False
-    connection.execute(text(f"DROP OWNED BY {NAME}"))
-    connection.execute(text(f"DROP ROLE {NAME}"))
+    execute(connection, f"DROP OWNED BY {NAME}")
+    execute(connection, f"DROP ROLE {NAME}")
     return True
 
 
 def _exists(connection: Connection) -> bool:
-    return bool(connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :name"), {"name": NAME}).scalar())
+    return bool(execute(connection, "SELECT 1 FROM pg_roles WHERE rolname = :name", {"name": NAME}).scalar())

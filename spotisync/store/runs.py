@@ -1,7 +1,7 @@
 """Runs and their checkpoints. Each change of state is one guarded UPDATE of the run row; no row returned means refused.
 
-`wake_at` is the time at which sweep publishes the run unless something happens before. The one column is the lease of
-a claim, the outbox of a message that was not sent, the alarm of a parked run, and the watchdog.
+`wake_at` is the time at which sweep publishes the run unless it advances before. This column serves as the lease of a
+claim, the outbox of an unsent message, the timer of a parked run, and the watchdog.
 """
 
 from dataclasses import dataclass
@@ -9,12 +9,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
-
 from spotisync.core.states import PHASES, UNFINISHED, Phase, Status, allowed_sources
 from spotisync.store import events, history
 from spotisync.store.bulk import dumps
-from spotisync.store.database import Claimant
+from spotisync.store.database import Claimant, Connection, execute
 from spotisync.store.events import Event
 
 ENDS: dict[Status, events.Kind] = {"success": "success", "failed": "failed", "cancelled": "cancelled"}
@@ -33,7 +31,7 @@ UNCLAIMED = f"""(r.status = 'in_progress' AND (r.claim IS NULL OR {CLAIMANT_GONE
         AND (r.not_before IS NULL OR r.not_before <= now())
     OR r.status = 'rate_limited' AND NOT {BLOCKED}
     OR r.status = 'pending' AND {ACCOUNT_FREE})"""
-# When it became due: the last progress of its run, or the end of its last wait.
+# When the batch became due: at the last progress of its run, or at the end of its last wait.
 DUE_SINCE = """GREATEST(r.started_at, r.not_before,
     (SELECT max(s.updated_at) FROM sync_state s WHERE s.sync_id = r.id),
     (SELECT max(s.rate_limit_reset_at) FROM sync_state s WHERE s.sync_id = r.id AND s.rate_limit_reset_at <= now()),
@@ -67,9 +65,7 @@ _RUN = """SELECT r.id, r.account_id, a.spotify_user_id AS account, r.sync_type, 
 
 
 def get(connection: Connection, sync_id: int, *, lock: bool = False) -> Run | None:
-    found = connection.execute(
-        text(f"{_RUN} WHERE r.id = :id {'FOR NO KEY UPDATE OF r' if lock else ''}"), {"id": sync_id}
-    )
+    found = execute(connection, f"{_RUN} WHERE r.id = :id {'FOR NO KEY UPDATE OF r' if lock else ''}", {"id": sync_id})
     row = found.mappings().one_or_none()
     return Run(**row) if row else None
 
@@ -80,8 +76,8 @@ def _stall_seconds(connection: Connection) -> float:
 
 
 def lock_account(connection: Connection, account_id: int) -> None:
-    """Taken first by everything that starts or resumes a run, so that each account starts one at a time."""
-    connection.execute(text("SELECT 1 FROM accounts WHERE id = :id FOR NO KEY UPDATE"), {"id": account_id})
+    """Lock the account, before anything that starts or resumes a run, so that each account starts one at a time."""
+    execute(connection, "SELECT 1 FROM accounts WHERE id = :id FOR NO KEY UPDATE", {"id": account_id})
 
 
 # ---- a run begins ---------------------------------------------------------------------------------------------------
@@ -93,14 +89,13 @@ def find(connection: Connection, account_id: int, sync_type: str, idempotency_ke
     Locks the account and the run: no caller joins a run that is about to end, and no two callers create one.
     """
     lock_account(connection, account_id)
-    found = connection.execute(
-        text(
-            f"""{_RUN} WHERE r.account_id = :account_id AND (
-                r.idempotency_key = :key OR r.sync_type = :sync_type AND r.status = ANY(:unfinished)
-                -- a full sync in progress reads everything that an incremental would
-                OR :sync_type = 'incremental' AND r.sync_type = 'full' AND r.status = 'in_progress')
-            ORDER BY (r.idempotency_key = :key) DESC NULLS LAST, r.id DESC LIMIT 1 FOR NO KEY UPDATE OF r"""
-        ),
+    found = execute(
+        connection,
+        f"""{_RUN} WHERE r.account_id = :account_id AND (
+            r.idempotency_key = :key OR r.sync_type = :sync_type AND r.status = ANY(:unfinished)
+            -- a full sync in progress reads everything that an incremental would
+            OR :sync_type = 'incremental' AND r.sync_type = 'full' AND r.status = 'in_progress')
+        ORDER BY (r.idempotency_key = :key) DESC NULLS LAST, r.id DESC LIMIT 1 FOR NO KEY UPDATE OF r""",
         {"account_id": account_id, "sync_type": sync_type, "key": idempotency_key, "unfinished": list(UNFINISHED)},
     )
     row = found.mappings().one_or_none()
@@ -116,16 +111,15 @@ def create(
     task_id: str | None,
 ) -> int:
     """Create a run with its four checkpoints; `pending` while another run of the account is in progress."""
-    sync_id = connection.execute(
-        text(
-            """INSERT INTO sync_history AS r
-                (account_id, sync_type, status, trigger, idempotency_key, task_id, wake_at)
-            SELECT :account_id, :sync_type, CASE WHEN EXISTS (SELECT 1 FROM sync_history o
-                    WHERE o.account_id = :account_id AND o.status = 'in_progress')
-                THEN 'pending' ELSE 'in_progress' END, :trigger, :key, :task_id,
-                now() + make_interval(secs => :stall)
-            RETURNING id"""
-        ),
+    sync_id = execute(
+        connection,
+        """INSERT INTO sync_history AS r
+            (account_id, sync_type, status, trigger, idempotency_key, task_id, wake_at)
+        SELECT :account_id, :sync_type, CASE WHEN EXISTS (SELECT 1 FROM sync_history o
+                WHERE o.account_id = :account_id AND o.status = 'in_progress')
+            THEN 'pending' ELSE 'in_progress' END, :trigger, :key, :task_id,
+            now() + make_interval(secs => :stall)
+        RETURNING id""",
         {
             "account_id": account_id,
             "sync_type": sync_type,
@@ -135,8 +129,9 @@ def create(
             "stall": _stall_seconds(connection),
         },
     ).scalar_one()
-    connection.execute(
-        text("INSERT INTO sync_state (sync_id, state_key, entity_type) VALUES (:sync_id, :key, :phase)"),
+    execute(
+        connection,
+        "INSERT INTO sync_state (sync_id, state_key, entity_type) VALUES (:sync_id, :key, :phase)",
         [{"sync_id": sync_id, "key": f"sync_{sync_id}_{phase}", "phase": phase} for phase in PHASES],
     )
     _drop_staging_of_older_runs(connection, account_id, sync_type, sync_id)
@@ -145,13 +140,12 @@ def create(
 
 
 def _drop_staging_of_older_runs(connection: Connection, account_id: int, sync_type: str, sync_id: int) -> None:
-    """Only the newest run of a type can be resumed, so staged rows of older ones are useless."""
+    """Only the newest run of a type can be resumed, so the staged rows of older ones are deleted."""
     for table in STAGING:
-        connection.execute(
-            text(
-                f"""DELETE FROM {table} s USING sync_history r WHERE r.id = s.sync_id AND r.account_id = :account_id
-                AND r.sync_type = :sync_type AND r.id < :sync_id"""
-            ),
+        execute(
+            connection,
+            f"""DELETE FROM {table} s USING sync_history r WHERE r.id = s.sync_id AND r.account_id = :account_id
+            AND r.sync_type = :sync_type AND r.id < :sync_id""",
             {"account_id": account_id, "sync_type": sync_type, "sync_id": sync_id},
         )
 
@@ -189,8 +183,9 @@ def claim(connection: Connection, run: Run, token: UUID, claimant: Claimant, lea
     if run.status == "rate_limited":
         # The run starts again, possibly at the same time as another run of the account.
         lock_account(connection, run.account_id)
-    taken = connection.execute(
-        text(_CLAIM),
+    taken = execute(
+        connection,
+        _CLAIM,
         {
             "token": token,
             "pid": claimant.pid,
@@ -207,12 +202,11 @@ def claim(connection: Connection, run: Run, token: UUID, claimant: Claimant, lea
             _record_lost_claim(connection, run.id, run.phase, run.seq, taken.attempts - 1)
         if run.status == "rate_limited":
             events.add_event(connection, run.id, Event("woken", run.status))
-        connection.execute(
-            text(
-                """UPDATE sync_state SET status = 'in_progress', rate_limit_reset_at = NULL, updated_at = now()
-                WHERE sync_id = :id AND entity_type = :phase
-                AND (status <> 'in_progress' OR rate_limit_reset_at IS NOT NULL)"""
-            ),
+        execute(
+            connection,
+            """UPDATE sync_state SET status = 'in_progress', rate_limit_reset_at = NULL, updated_at = now()
+            WHERE sync_id = :id AND entity_type = :phase
+            AND (status <> 'in_progress' OR rate_limit_reset_at IS NOT NULL)""",
             {"id": run.id, "phase": run.phase},
         )
     return taken.attempts if taken else None
@@ -224,11 +218,10 @@ def _record_lost_claim(connection: Connection, sync_id: int, phase: str, seq: in
 
 
 def get_checkpoint(connection: Connection, sync_id: int, phase: Phase) -> Checkpoint:
-    found = connection.execute(
-        text(
-            """SELECT cursor, current_offset, total_items, items_processed, failures FROM sync_state
-            WHERE sync_id = :id AND entity_type = :phase"""
-        ),
+    found = execute(
+        connection,
+        """SELECT cursor, current_offset, total_items, items_processed, failures FROM sync_state
+        WHERE sync_id = :id AND entity_type = :phase""",
         {"id": sync_id, "phase": phase},
     )
     return Checkpoint(**found.mappings().one())
@@ -236,25 +229,21 @@ def get_checkpoint(connection: Connection, sync_id: int, phase: Phase) -> Checkp
 
 def renew(connection: Connection, sync_id: int, token: UUID, lease_seconds: int) -> bool:
     """Extend the lease. False: the claim is lost, and this worker's result would be discarded."""
-    return (
-        connection.execute(
-            text(
-                """UPDATE sync_history SET wake_at = now() + make_interval(secs => :lease)
-                WHERE id = :id AND claim = :token AND status = 'in_progress'"""
-            ),
-            {"lease": lease_seconds, "id": sync_id, "token": token},
-        ).rowcount
-        == 1
+    updated = execute(
+        connection,
+        """UPDATE sync_history SET wake_at = now() + make_interval(secs => :lease)
+        WHERE id = :id AND claim = :token AND status = 'in_progress'""",
+        {"lease": lease_seconds, "id": sync_id, "token": token},
     )
+    return updated.rowcount == 1
 
 
 def lock_claim(connection: Connection, sync_id: int, token: UUID) -> bool:
     """Lock the run row until the transaction ends, if the claim is still ours. False: it is not."""
-    found = connection.execute(
-        text(
-            """SELECT 1 FROM sync_history WHERE id = :id AND claim = :token AND status = 'in_progress'
-            FOR NO KEY UPDATE"""
-        ),
+    found = execute(
+        connection,
+        """SELECT 1 FROM sync_history WHERE id = :id AND claim = :token AND status = 'in_progress'
+        FOR NO KEY UPDATE""",
         {"id": sync_id, "token": token},
     )
     return found.one_or_none() is not None
@@ -279,25 +268,22 @@ def advance(
     family: str,
 ) -> bool:
     """Compare-and-set under the claim: make `phase`, `seq` the due batch. False: the claim is lost."""
-    return (
-        connection.execute(
-            text(
-                """UPDATE sync_history SET phase = :phase, seq = :seq, family = :family, attempts = 0,
-                claim = NULL, last_error = NULL,
-                wake_at = now() + make_interval(secs => :stall)
-                WHERE id = :id AND claim = :token AND status = 'in_progress'"""
-            ),
-            {
-                "phase": phase,
-                "seq": seq,
-                "family": family,
-                "id": run.id,
-                "token": token,
-                "stall": _stall_seconds(connection),
-            },
-        ).rowcount
-        == 1
+    updated = execute(
+        connection,
+        """UPDATE sync_history SET phase = :phase, seq = :seq, family = :family, attempts = 0,
+        claim = NULL, last_error = NULL,
+        wake_at = now() + make_interval(secs => :stall)
+        WHERE id = :id AND claim = :token AND status = 'in_progress'""",
+        {
+            "phase": phase,
+            "seq": seq,
+            "family": family,
+            "id": run.id,
+            "token": token,
+            "stall": _stall_seconds(connection),
+        },
     )
+    return updated.rowcount == 1
 
 
 def save_checkpoint(
@@ -311,21 +297,20 @@ def save_checkpoint(
     over: bool,
 ) -> None:
     """The cursor after a batch. `percent_complete` never falls, and is null while the total is unknown."""
-    connection.execute(
-        text(
-            """UPDATE sync_state SET cursor = CAST(:cursor AS jsonb), current_offset = :offset,
-                total_items = COALESCE(:total, total_items), batches = batches + 1, failures = 0, last_error = NULL,
-                rate_limit_reset_at = NULL,
-                items_deferred = :deferred, updated_at = now(),
-                -- `updated_at` is the last advance or claim; time without a worker is not working time.
-                busy_seconds = busy_seconds + LEAST(300, EXTRACT(epoch FROM now() - updated_at)),
-                status = CASE WHEN :over THEN 'success' ELSE 'in_progress' END,
-                completed_at = CASE WHEN :over THEN now() END,
-                percent_complete = GREATEST(percent_complete, CASE WHEN :over THEN 100
-                    WHEN COALESCE(:total, total_items) > 0
-                    THEN LEAST(100, 100.0 * items_processed / COALESCE(:total, total_items)) END)
-            WHERE sync_id = :id AND entity_type = :phase"""
-        ),
+    execute(
+        connection,
+        """UPDATE sync_state SET cursor = CAST(:cursor AS jsonb), current_offset = :offset,
+            total_items = COALESCE(:total, total_items), batches = batches + 1, failures = 0, last_error = NULL,
+            rate_limit_reset_at = NULL,
+            items_deferred = :deferred, updated_at = now(),
+            -- `updated_at` is the last advance or claim; time without a worker is not working time.
+            busy_seconds = busy_seconds + LEAST(300, EXTRACT(epoch FROM now() - updated_at)),
+            status = CASE WHEN :over THEN 'success' ELSE 'in_progress' END,
+            completed_at = CASE WHEN :over THEN now() END,
+            percent_complete = GREATEST(percent_complete, CASE WHEN :over THEN 100
+                WHEN COALESCE(:total, total_items) > 0
+                THEN LEAST(100, 100.0 * items_processed / COALESCE(:total, total_items)) END)
+        WHERE sync_id = :id AND entity_type = :phase""",
         {
             "cursor": dumps(cursor) if cursor is not None else None,
             "offset": offset,
@@ -341,39 +326,37 @@ def save_checkpoint(
 def add_counts(connection: Connection, sync_id: int, phase: Phase, counts: Counts, api_calls: int) -> None:
     """Add to the counters of a phase and of its run."""
     added = {**vars(counts), "api_calls": api_calls, "id": sync_id, "phase": phase}
-    connection.execute(
-        text(
-            """UPDATE sync_history SET items_processed = items_processed + :processed,
-            items_added = items_added + :added, items_updated = items_updated + :updated,
-            items_removed = items_removed + :removed, api_calls = api_calls + :api_calls WHERE id = :id"""
-        ),
+    execute(
+        connection,
+        """UPDATE sync_history SET items_processed = items_processed + :processed,
+        items_added = items_added + :added, items_updated = items_updated + :updated,
+        items_removed = items_removed + :removed, api_calls = api_calls + :api_calls WHERE id = :id""",
         added,
     )
-    connection.execute(
-        text(
-            """UPDATE sync_state SET items_processed = items_processed + :processed, items_added = items_added + :added,
-            items_updated = items_updated + :updated, items_removed = items_removed + :removed
-            WHERE sync_id = :id AND entity_type = :phase"""
-        ),
+    execute(
+        connection,
+        """UPDATE sync_state SET items_processed = items_processed + :processed, items_added = items_added + :added,
+        items_updated = items_updated + :updated, items_removed = items_removed + :removed
+        WHERE sync_id = :id AND entity_type = :phase""",
         added,
     )
 
 
 def set_deferred(connection: Connection, sync_id: int, phase: Phase, items: int) -> None:
-    """Late look-ups count for the phase of their kind, although that phase has ended."""
-    connection.execute(
-        text(
-            """UPDATE sync_state SET items_deferred = :items, total_items = GREATEST(total_items, items_processed)
-            WHERE sync_id = :id AND entity_type = :phase"""
-        ),
+    """Set `items_deferred` of an ended phase: late look-ups, made in the playlists phase, still change it."""
+    execute(
+        connection,
+        """UPDATE sync_state SET items_deferred = :items, total_items = GREATEST(total_items, items_processed)
+        WHERE sync_id = :id AND entity_type = :phase""",
         {"items": items, "id": sync_id, "phase": phase},
     )
 
 
 def add_unsuccessful_calls(connection: Connection, sync_id: int, api_calls: int) -> None:
     """Count requests of a batch that was not committed. The run's row is locked first, as everywhere."""
-    connection.execute(
-        text("UPDATE sync_history SET api_calls = api_calls + :calls WHERE id = :id"),
+    execute(
+        connection,
+        "UPDATE sync_history SET api_calls = api_calls + :calls WHERE id = :id",
         {"calls": api_calls, "id": sync_id},
     )
     events.add_unsuccessful_calls(connection, sync_id, api_calls)
@@ -392,41 +375,32 @@ def release(
     park: bool = False,
     error: str | None = None,
 ) -> int | None:
-    """Give the claim back for `seconds`; with `park`, until the family is free. With `error` it counts as a failure.
+    """Release the claim and make the batch wait `seconds`; with `park`, until its family's cooldown ends.
 
-    Until then every copy of the batch's message is refused.
+    Until then every copy of the batch's message is refused. With `error`, the release counts as a failure.
     Returns the number of failures since the last advance; None if the claim was lost.
     """
-    released = connection.execute(
-        text(
-            """UPDATE sync_history SET claim = NULL, claim_pid = NULL, claim_started = NULL, attempts = 0,
-                status = CASE WHEN :park THEN 'rate_limited' ELSE status END, last_error = :error,
-                wake_at = now() + make_interval(secs => :seconds + :stall * (NOT :park)::int),
-                not_before = CASE WHEN NOT :park THEN now() + make_interval(secs => :seconds) END
-            WHERE id = :id AND claim = :token AND status = 'in_progress' RETURNING id"""
-        ),
-        {
-            "park": park,
-            "seconds": seconds,
-            "id": run.id,
-            "token": token,
-            "error": error,
-            "stall": _stall_seconds(connection),
-        },
+    bound = {"park": park, "error": error, "id": run.id}
+    released = execute(
+        connection,
+        """UPDATE sync_history SET claim = NULL, claim_pid = NULL, claim_started = NULL, attempts = 0,
+            status = CASE WHEN :park THEN 'rate_limited' ELSE status END, last_error = :error,
+            wake_at = now() + make_interval(secs => :seconds + :stall * (NOT :park)::int),
+            not_before = CASE WHEN NOT :park THEN now() + make_interval(secs => :seconds) END
+        WHERE id = :id AND claim = :token AND status = 'in_progress' RETURNING id""",
+        {**bound, "seconds": seconds, "token": token, "stall": _stall_seconds(connection)},
     ).one_or_none()
     if released is None:
         return None
-    return int(
-        connection.execute(
-            text(
-                """UPDATE sync_state SET status = CASE WHEN :park THEN 'rate_limited' ELSE status END,
-                    rate_limit_reset_at = :reset_at, last_error = :error, updated_at = now(),
-                    failures = failures + (CAST(:error AS text) IS NOT NULL)::int
-                WHERE sync_id = :id AND entity_type = :phase RETURNING failures"""
-            ),
-            {"park": park, "reset_at": reset_at, "error": error, "id": run.id, "phase": run.phase},
-        ).scalar_one()
+    failures = execute(
+        connection,
+        """UPDATE sync_state SET status = CASE WHEN :park THEN 'rate_limited' ELSE status END,
+            rate_limit_reset_at = :reset_at, last_error = :error, updated_at = now(),
+            failures = failures + (CAST(:error AS text) IS NOT NULL)::int
+        WHERE sync_id = :id AND entity_type = :phase RETURNING failures""",
+        {**bound, "reset_at": reset_at, "phase": run.phase},
     )
+    return int(failures.scalar_one())
 
 
 # ---- a run ends -----------------------------------------------------------------------------------------------------
@@ -439,26 +413,24 @@ def end(
 
     False: the run's status does not allow it, or the claim by `token` is lost.
     """
-    ended = connection.execute(
-        text(
-            """UPDATE sync_history SET status = :status, completed_at = now(), wake_at = NULL, claim = NULL,
-                claim_pid = NULL, claim_started = NULL, last_error = :error,
-                cancel_requested_at = CASE WHEN :status = 'cancelled' THEN now() ELSE cancel_requested_at END
-            WHERE id = :id AND status = ANY(:sources) AND (:status <> 'success' OR phase = 'finish')
-            AND (CAST(:token AS uuid) IS NULL OR claim = :token) RETURNING id"""
-        ),
+    ended = execute(
+        connection,
+        """UPDATE sync_history SET status = :status, completed_at = now(), wake_at = NULL, claim = NULL,
+            claim_pid = NULL, claim_started = NULL, last_error = :error,
+            cancel_requested_at = CASE WHEN :status = 'cancelled' THEN now() ELSE cancel_requested_at END
+        WHERE id = :id AND status = ANY(:sources) AND (:status <> 'success' OR phase = 'finish')
+        AND (CAST(:token AS uuid) IS NULL OR claim = :token) RETURNING id""",
         {"status": status, "error": error, "id": sync_id, "sources": list(allowed_sources(status)), "token": token},
     ).one_or_none()
     if ended is not None and status == "success":
         for table in STAGING:
-            connection.execute(text(f"DELETE FROM {table} WHERE sync_id = :id"), {"id": sync_id})
+            execute(connection, f"DELETE FROM {table} WHERE sync_id = :id", {"id": sync_id})
     elif ended is not None:
-        connection.execute(
-            text(
-                """UPDATE sync_state SET status = :status, last_error = :error, updated_at = now(),
-                    rate_limit_reset_at = NULL, completed_at = now()
-                WHERE sync_id = :id AND status IN ('in_progress', 'rate_limited')"""
-            ),
+        execute(
+            connection,
+            """UPDATE sync_state SET status = :status, last_error = :error, updated_at = now(),
+                rate_limit_reset_at = NULL, completed_at = now()
+            WHERE sync_id = :id AND status IN ('in_progress', 'rate_limited')""",
             {"status": status, "error": error, "id": sync_id},
         )
     if ended is not None:
@@ -469,23 +441,21 @@ def end(
 
 def reopen(connection: Connection, sync_id: int) -> bool:
     """Resume from the checkpoints. False: the run is not the newest of its type, or its status does not allow it."""
-    reopened = connection.execute(
-        text(
-            f"""UPDATE sync_history r SET status = CASE WHEN {ACCOUNT_FREE} THEN 'in_progress' ELSE 'pending' END,
-                completed_at = NULL, cancel_requested_at = NULL, last_error = NULL, attempts = 0, not_before = NULL,
-                wake_at = now() + make_interval(secs => :stall)
-            WHERE r.id = :id AND r.status IN ('failed', 'cancelled') AND NOT EXISTS (SELECT 1 FROM sync_history n
-                WHERE n.account_id = r.account_id AND n.sync_type = r.sync_type AND n.id > r.id) RETURNING r.id"""
-        ),
+    reopened = execute(
+        connection,
+        f"""UPDATE sync_history r SET status = CASE WHEN {ACCOUNT_FREE} THEN 'in_progress' ELSE 'pending' END,
+            completed_at = NULL, cancel_requested_at = NULL, last_error = NULL, attempts = 0, not_before = NULL,
+            wake_at = now() + make_interval(secs => :stall)
+        WHERE r.id = :id AND r.status IN ('failed', 'cancelled') AND NOT EXISTS (SELECT 1 FROM sync_history n
+            WHERE n.account_id = r.account_id AND n.sync_type = r.sync_type AND n.id > r.id) RETURNING r.id""",
         {"id": sync_id, "stall": _stall_seconds(connection)},
     ).one_or_none()
     if reopened is not None:
-        connection.execute(
-            text(
-                """UPDATE sync_state SET status = 'pending', failures = 0, last_error = NULL, completed_at = NULL,
-                    updated_at = now()
-                WHERE sync_id = :id AND status <> 'success'"""
-            ),
+        execute(
+            connection,
+            """UPDATE sync_state SET status = 'pending', failures = 0, last_error = NULL, completed_at = NULL,
+                updated_at = now()
+            WHERE sync_id = :id AND status <> 'success'""",
             {"id": sync_id},
         )
         events.add_event(connection, sync_id, Event("resumed"))
@@ -493,8 +463,9 @@ def reopen(connection: Connection, sync_id: int) -> bool:
 
 
 def list_unfinished(connection: Connection, account_id: int) -> list[int]:
-    found = connection.execute(
-        text("SELECT id FROM sync_history WHERE account_id = :id AND status = ANY(:unfinished) ORDER BY id"),
+    found = execute(
+        connection,
+        "SELECT id FROM sync_history WHERE account_id = :id AND status = ANY(:unfinished) ORDER BY id",
         {"id": account_id, "unfinished": list(UNFINISHED)},
     )
     return list(found.scalars())
@@ -504,13 +475,14 @@ def list_unfinished(connection: Connection, account_id: int) -> list[int]:
 
 
 def set_due_now(connection: Connection, sync_id: int) -> None:
-    connection.execute(
-        text("UPDATE sync_history SET wake_at = now() WHERE id = :id AND claim IS NULL AND status = 'in_progress'"),
+    execute(
+        connection,
+        "UPDATE sync_history SET wake_at = now() WHERE id = :id AND claim IS NULL AND status = 'in_progress'",
         {"id": sync_id},
     )
 
 
-# The run's `wake_at` has passed, its claimant is gone, or the cooldown that it waits for is over.
+# The run's `wake_at` has passed, its claimant is gone, or its cooldown has ended.
 _DUE = f"""r.status IN ('pending', 'in_progress', 'rate_limited') AND {ACCOUNT_FREE} AND (
     r.status = 'in_progress' AND (r.wake_at <= now() OR {CLAIMANT_GONE})
     OR r.status = 'rate_limited' AND NOT {BLOCKED}
@@ -519,8 +491,10 @@ _DUE = f"""r.status IN ('pending', 'in_progress', 'rate_limited') AND {ACCOUNT_F
 
 def list_accounts_due(connection: Connection, client_id: str) -> list[int]:
     """Accounts that may have a run to publish; `take_due` decides, in one transaction for each."""
-    found = connection.execute(
-        text(f"SELECT DISTINCT r.account_id FROM sync_history r WHERE {_DUE} ORDER BY 1"), {"client_id": client_id}
+    found = execute(
+        connection,
+        f"SELECT DISTINCT r.account_id FROM sync_history r WHERE {_DUE} ORDER BY 1",
+        {"client_id": client_id},
     )
     return list(found.scalars())
 
@@ -531,21 +505,20 @@ def take_due(connection: Connection, account_id: int, client_id: str) -> Run | N
     Locks the account first, as `find` does, so that no trigger starts another of its runs in the meantime. While
     another transaction holds that lock, the account is left to the next sweep.
     """
-    locked = connection.execute(
-        text("SELECT 1 FROM accounts WHERE id = :id FOR NO KEY UPDATE SKIP LOCKED"), {"id": account_id}
+    locked = execute(
+        connection, "SELECT 1 FROM accounts WHERE id = :id FOR NO KEY UPDATE SKIP LOCKED", {"id": account_id}
     )
     if locked.one_or_none() is None:
         return None
-    taken = connection.execute(
-        text(
-            f"""WITH before AS (SELECT r.id, r.status, r.claim FROM sync_history r
-                WHERE r.account_id = :account_id AND {_DUE}
-                ORDER BY r.status = 'in_progress' DESC, r.sync_type, r.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
-            UPDATE sync_history r SET status = 'in_progress', claim = NULL, claim_pid = NULL, claim_started = NULL,
-                not_before = NULL, wake_at = now() + make_interval(secs => :stall)
-            FROM before b WHERE r.id = b.id
-            RETURNING r.id, r.phase, r.seq, r.attempts, b.status AS was, b.claim IS NOT NULL AS lost"""
-        ),
+    taken = execute(
+        connection,
+        f"""WITH before AS (SELECT r.id, r.status, r.claim FROM sync_history r
+            WHERE r.account_id = :account_id AND {_DUE}
+            ORDER BY r.status = 'in_progress' DESC, r.sync_type, r.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
+        UPDATE sync_history r SET status = 'in_progress', claim = NULL, claim_pid = NULL, claim_started = NULL,
+            not_before = NULL, wake_at = now() + make_interval(secs => :stall)
+        FROM before b WHERE r.id = b.id
+        RETURNING r.id, r.phase, r.seq, r.attempts, b.status AS was, b.claim IS NOT NULL AS lost""",
         {"account_id": account_id, "client_id": client_id, "stall": _stall_seconds(connection)},
     ).one_or_none()
     if taken is None:

@@ -3,8 +3,6 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, text
-
 from spotisync.core.bisection import Expected, ListRow
 from spotisync.core.incremental import KnownLibrary, LibraryChanges, PlacedRow, truncate_to_minute
 from spotisync.core.null_rows import NullCount, SuspectRow, dates_with_new_nulls
@@ -13,6 +11,7 @@ from spotisync.core.rows import NullRow, SavedTrackRow
 from spotisync.core.tracks import WalkEvidence
 from spotisync.store import listings, schema
 from spotisync.store.bulk import lookup_by_key, upsert
+from spotisync.store.database import Connection, execute
 
 _SAVED = lookup_by_key(schema.saved_tracks, "k.account_id = :account_id AND k.track_id = i.id")
 _SEEN = lookup_by_key(schema.seen_tracks, "k.sync_id = :sync_id AND k.track_id = i.id")
@@ -24,11 +23,10 @@ def save_tracks(connection: Connection, account_id: int, rows: Sequence[SavedTra
         return set(), set()
     rows = _dated(connection, account_id, rows)
     restored = set(
-        connection.execute(
-            text(
-                f"""SELECT s.track_id FROM unnest(CAST(:ids AS text[])) AS i(id), {_SAVED} AS s
-                WHERE s.removed_at IS NOT NULL"""
-            ),
+        execute(
+            connection,
+            f"""SELECT s.track_id FROM unnest(CAST(:ids AS text[])) AS i(id), {_SAVED} AS s
+            WHERE s.removed_at IS NOT NULL""",
             {"account_id": account_id, "ids": [row.track_id for row in rows]},
         ).scalars()
     )
@@ -47,12 +45,13 @@ def save_tracks(connection: Connection, account_id: int, rows: Sequence[SavedTra
 
 
 def _dated(connection: Connection, account_id: int, rows: Sequence[SavedTrackRow]) -> list[SavedTrackRow]:
-    """A row that came without a date keeps the stored one."""
+    """Give rows listed without a date the stored one."""
     undated = [row.track_id for row in rows if row.added_at == EPOCH]
     if not undated:
         return list(rows)
-    stored = connection.execute(
-        text("SELECT track_id, added_at FROM saved_tracks WHERE account_id = :account_id AND track_id = ANY(:ids)"),
+    stored = execute(
+        connection,
+        "SELECT track_id, added_at FROM saved_tracks WHERE account_id = :account_id AND track_id = ANY(:ids)",
         {"account_id": account_id, "ids": undated},
     )
     dates = {row.track_id: row.added_at for row in stored}
@@ -61,27 +60,36 @@ def _dated(connection: Connection, account_id: int, rows: Sequence[SavedTrackRow
     ]
 
 
+def has_rows(connection: Connection, account_id: int) -> bool:
+    found = execute(
+        connection,
+        "SELECT EXISTS (SELECT 1 FROM saved_tracks WHERE account_id = :id AND removed_at IS NULL)",
+        {"id": account_id},
+    )
+    return bool(found.scalar_one())
+
+
 # ---- the walk -------------------------------------------------------------------------------------------------------
 
 
 def mark_seen(
     connection: Connection, sync_id: int, account_id: int, rows: Sequence[SavedTrackRow]
 ) -> tuple[set[str], list[SavedTrackRow]]:
-    """Note what the walk has met. Returns the ids met for the first time, and the rows to write.
+    """Record the rows that the walk has met. Returns the ids met for the first time, and the rows to write.
 
-    Relinking can list one track twice: the row added last counts, in whatever order they come.
+    Relinking can list one track twice: the row added last counts, in any order.
     """
     ids = [row.track_id for row in rows]
-    met_before = connection.execute(
-        text(f"SELECT m.track_id, s.added_at FROM unnest(CAST(:ids AS text[])) AS i(id), {_SEEN} AS m, {_SAVED} AS s"),
+    met_before = execute(
+        connection,
+        f"SELECT m.track_id, s.added_at FROM unnest(CAST(:ids AS text[])) AS i(id), {_SEEN} AS m, {_SAVED} AS s",
         {"sync_id": sync_id, "account_id": account_id, "ids": ids},
     )
     newest = {row.track_id: row.added_at for row in met_before}
-    connection.execute(
-        text(
-            """INSERT INTO seen_tracks (sync_id, track_id)
-            SELECT :sync_id, id FROM unnest(CAST(:ids AS text[])) AS id ORDER BY id ON CONFLICT DO NOTHING"""
-        ),
+    execute(
+        connection,
+        """INSERT INTO seen_tracks (sync_id, track_id)
+        SELECT :sync_id, id FROM unnest(CAST(:ids AS text[])) AS id ORDER BY id ON CONFLICT DO NOTHING""",
         {"sync_id": sync_id, "ids": ids},
     )
     rows_to_write = [row for row in rows if row.track_id not in newest or row.added_at > newest[row.track_id]]
@@ -94,7 +102,7 @@ def mark_nulls_seen(connection: Connection, sync_id: int, rows: Sequence[NullRow
 
 
 def get_walk_evidence(connection: Connection, account_id: int, sync_id: int) -> WalkEvidence:
-    """What is needed to decide which of the tracks that the walk did not meet may be behind null rows."""
+    """Read the evidence for deciding which tracks not met by the walk null rows may hide."""
     nulls, last = _count_nulls_seen(connection, sync_id), _get_last_nulls(connection, account_id)
     if last is None or not (nulls or last):
         return WalkEvidence(nulls, last)
@@ -103,9 +111,10 @@ def get_walk_evidence(connection: Connection, account_id: int, sync_id: int) -> 
 
 
 def _count_nulls_seen(connection: Connection, sync_id: int) -> dict[datetime, int]:
-    """The null rows that the walk has met, by date."""
-    found = connection.execute(
-        text("SELECT added_at, count(*) AS rows FROM seen_nulls WHERE sync_id = :sync_id GROUP BY added_at"),
+    """Count the null rows that the walk has met, by date."""
+    found = execute(
+        connection,
+        "SELECT added_at, count(*) AS rows FROM seen_nulls WHERE sync_id = :sync_id GROUP BY added_at",
         {"sync_id": sync_id},
     )
     return {row.added_at: row.rows for row in found}
@@ -113,13 +122,15 @@ def _count_nulls_seen(connection: Connection, sync_id: int) -> dict[datetime, in
 
 def _get_last_nulls(connection: Connection, account_id: int) -> dict[datetime, NullCount] | None:
     """The null rows of the last proved walk; None if there was none."""
-    walked = connection.execute(
-        text("SELECT walked_total IS NOT NULL FROM accounts WHERE id = :account_id"), {"account_id": account_id}
+    walked = execute(
+        connection, "SELECT walked_total IS NOT NULL FROM accounts WHERE id = :account_id", {"account_id": account_id}
     ).scalar_one()
     if not walked:
         return None
-    found = connection.execute(
-        text("SELECT added_at, rows, idle FROM null_rows WHERE account_id = :account_id"), {"account_id": account_id}
+    found = execute(
+        connection,
+        "SELECT added_at, rows, idle FROM null_rows WHERE account_id = :account_id",
+        {"account_id": account_id},
     )
     return {row.added_at: NullCount(row.rows, row.idle) for row in found}
 
@@ -135,20 +146,18 @@ def _find_suspects(
 ) -> list[SuspectRow]:
     """Tracks the walk has not met, met tracks of a date with new null rows, and hidden tracks that it has met."""
     bound = {"account_id": account_id, "sync_id": sync_id, "grown": list(grown)}
-    missing = connection.execute(
-        text(
-            f"""SELECT s.track_id, s.hidden_since IS NOT NULL, s.added_at, false FROM saved_tracks s
-            WHERE {_UNSEEN} OR s.account_id = :account_id AND s.removed_at IS NULL
-            AND s.hidden_since IS NULL AND s.added_at = ANY(CAST(:grown AS timestamptz[]))"""
-        ),
+    missing = execute(
+        connection,
+        f"""SELECT s.track_id, s.hidden_since IS NOT NULL, s.added_at, false FROM saved_tracks s
+        WHERE {_UNSEEN} OR s.account_id = :account_id AND s.removed_at IS NULL
+        AND s.hidden_since IS NULL AND s.added_at = ANY(CAST(:grown AS timestamptz[]))""",
         bound,
     )
-    shown = connection.execute(
-        text(
-            """SELECT s.track_id, true, s.added_at, true FROM saved_tracks s
-            JOIN seen_tracks m ON m.sync_id = :sync_id AND m.track_id = s.track_id
-            WHERE s.account_id = :account_id AND s.hidden_since IS NOT NULL"""
-        ),
+    shown = execute(
+        connection,
+        """SELECT s.track_id, true, s.added_at, true FROM saved_tracks s
+        JOIN seen_tracks m ON m.sync_id = :sync_id AND m.track_id = s.track_id
+        WHERE s.account_id = :account_id AND s.hidden_since IS NOT NULL""",
         bound,
     )
     return [SuspectRow(*row) for row in (*missing, *shown)]
@@ -167,51 +176,48 @@ def end_walk(
     Returns how many were removed. `nulls` and Spotify's `total` are kept for later comparisons.
     """
     bound = {"account_id": account_id, "sync_id": sync_id, "hidden": sorted(hidden)}
-    removed = connection.execute(
-        text(
-            f"""UPDATE saved_tracks s SET removed_at = now(), touched_at = now()
-            WHERE {_UNSEEN} AND s.track_id <> ALL(:hidden)"""
-        ),
+    removed = execute(
+        connection,
+        f"""UPDATE saved_tracks s SET removed_at = now(), touched_at = now()
+        WHERE {_UNSEEN} AND s.track_id <> ALL(:hidden)""",
         bound,
     ).rowcount
     listings.set_hidden(connection, "saved_tracks", "track_id", account_id, hidden)
-    connection.execute(text("DELETE FROM seen_tracks WHERE sync_id = :sync_id"), bound)
-    connection.execute(text("DELETE FROM seen_nulls WHERE sync_id = :sync_id"), bound)
+    execute(connection, "DELETE FROM seen_tracks WHERE sync_id = :sync_id", bound)
+    execute(connection, "DELETE FROM seen_nulls WHERE sync_id = :sync_id", bound)
     _record_walk(connection, account_id, total, nulls)
     return removed
 
 
 def _record_walk(connection: Connection, account_id: int, total: int, nulls: Mapping[datetime, NullCount]) -> None:
     bound = {"account_id": account_id, "total": total}
-    connection.execute(
-        text("UPDATE accounts SET tracks_proved_at = now(), walked_total = :total WHERE id = :account_id"), bound
+    execute(
+        connection, "UPDATE accounts SET tracks_proved_at = now(), walked_total = :total WHERE id = :account_id", bound
     )
-    connection.execute(text("DELETE FROM null_rows WHERE account_id = :account_id"), bound)
+    execute(connection, "DELETE FROM null_rows WHERE account_id = :account_id", bound)
     rows = [{"account_id": account_id, "added_at": added_at, **vars(count)} for added_at, count in nulls.items()]
     upsert(connection, schema.null_rows, rows)
     _record_excess(connection, account_id, total)
 
 
 def _record_excess(connection: Connection, account_id: int, total: int) -> None:
-    """What Spotify counts beyond the stored rows, by minute; rows of no known date are looked for later."""
+    """Store the rows that Spotify counts beyond the stored ones, by minute; those without a known date under EPOCH."""
     bound = {"id": account_id, "total": total, "epoch": EPOCH}
-    connection.execute(text("DELETE FROM excess_rows WHERE account_id = :id"), bound)
-    connection.execute(
-        text(
-            """INSERT INTO excess_rows (account_id, minute, rows)
-            SELECT account_id, date_trunc('minute', added_at), sum(rows) FROM null_rows WHERE account_id = :id
-            GROUP BY 1, 2"""
-        ),
+    execute(connection, "DELETE FROM excess_rows WHERE account_id = :id", bound)
+    execute(
+        connection,
+        """INSERT INTO excess_rows (account_id, minute, rows)
+        SELECT account_id, date_trunc('minute', added_at), sum(rows) FROM null_rows WHERE account_id = :id
+        GROUP BY 1, 2""",
         bound,
     )
-    connection.execute(
-        text(
-            """WITH rest AS (SELECT :total - (SELECT count(*) FROM saved_tracks
-                    WHERE account_id = :id AND removed_at IS NULL AND hidden_since IS NULL)
-                - COALESCE((SELECT sum(rows) FROM excess_rows WHERE account_id = :id), 0) AS rows)
-            INSERT INTO excess_rows AS e (account_id, minute, rows) SELECT :id, :epoch, rows FROM rest WHERE rows > 0
-            ON CONFLICT (account_id, minute) DO UPDATE SET rows = e.rows + excluded.rows"""
-        ),
+    execute(
+        connection,
+        """WITH rest AS (SELECT :total - (SELECT count(*) FROM saved_tracks
+                WHERE account_id = :id AND removed_at IS NULL AND hidden_since IS NULL)
+            - COALESCE((SELECT sum(rows) FROM excess_rows WHERE account_id = :id), 0) AS rows)
+        INSERT INTO excess_rows AS e (account_id, minute, rows) SELECT :id, :epoch, rows FROM rest WHERE rows > 0
+        ON CONFLICT (account_id, minute) DO UPDATE SET rows = e.rows + excluded.rows""",
         bound,
     )
 
@@ -220,15 +226,14 @@ def _record_excess(connection: Connection, account_id: int, total: int) -> None:
 
 
 def load_library(connection: Connection, account_id: int, sync_id: int) -> KnownLibrary:
-    """Everything an incremental read compares with; it loads every saved row of the account."""
-    walked, patrol = connection.execute(
-        text("SELECT walked_total IS NOT NULL, patrol_offset FROM accounts WHERE id = :id"), {"id": account_id}
+    """Load the state that an incremental read compares with, including every saved row of the account."""
+    walked, patrol = execute(
+        connection, "SELECT walked_total IS NOT NULL, patrol_offset FROM accounts WHERE id = :id", {"id": account_id}
     ).one()
-    saved = connection.execute(
-        text(
-            """SELECT track_id, added_at, hidden_since IS NOT NULL AS hidden FROM saved_tracks
-            WHERE account_id = :id AND removed_at IS NULL"""
-        ),
+    saved = execute(
+        connection,
+        """SELECT track_id, added_at, hidden_since IS NOT NULL AS hidden FROM saved_tracks
+        WHERE account_id = :id AND removed_at IS NULL""",
         {"id": account_id},
     ).all()
     rows = [ListRow(truncate_to_minute(row.added_at), row.track_id) for row in saved if not row.hidden]
@@ -243,42 +248,36 @@ def load_library(connection: Connection, account_id: int, sync_id: int) -> Known
 
 
 def _load_excess(connection: Connection, account_id: int) -> list[ListRow]:
-    rows = connection.execute(
-        text("SELECT minute, rows FROM excess_rows WHERE account_id = :id"), {"id": account_id}
-    ).all()
+    rows = execute(connection, "SELECT minute, rows FROM excess_rows WHERE account_id = :id", {"id": account_id}).all()
     return [ListRow(row.minute, None) for row in rows for _ in range(row.rows)]
 
 
 def _load_read_rows(connection: Connection, sync_id: int) -> dict[int, ListRow]:
-    rows = connection.execute(
-        text("SELECT place, track_id, added_at FROM read_rows WHERE sync_id = :id"), {"id": sync_id}
-    )
+    rows = execute(connection, "SELECT place, track_id, added_at FROM read_rows WHERE sync_id = :id", {"id": sync_id})
     return {row.place: ListRow(truncate_to_minute(row.added_at), row.track_id) for row in rows}
 
 
 def save_read_rows(connection: Connection, sync_id: int, account_id: int, rows: Sequence[PlacedRow]) -> None:
-    """Keep rows of the list at their places. A track that is listed again is no longer hidden."""
+    """Store rows of the list with their places. A track that is listed again is no longer hidden."""
     upsert(connection, schema.read_rows, [{"sync_id": sync_id, **vars(row)} for row in rows])
-    connection.execute(
-        text(
-            """UPDATE saved_tracks SET hidden_since = NULL
-            WHERE account_id = :account_id AND hidden_since IS NOT NULL AND track_id = ANY(:ids)"""
-        ),
+    execute(
+        connection,
+        """UPDATE saved_tracks SET hidden_since = NULL
+        WHERE account_id = :account_id AND hidden_since IS NOT NULL AND track_id = ANY(:ids)""",
         {"account_id": account_id, "ids": [row.track_id for row in rows if row.track_id]},
     )
 
 
 def clear_read_rows(connection: Connection, sync_id: int) -> None:
-    connection.execute(text("DELETE FROM read_rows WHERE sync_id = :id"), {"id": sync_id})
+    execute(connection, "DELETE FROM read_rows WHERE sync_id = :id", {"id": sync_id})
 
 
 def filter_newest(connection: Connection, account_id: int, rows: Sequence[SavedTrackRow]) -> list[SavedTrackRow]:
-    """The rows to write: of twins the row added last counts, which may be the stored one."""
-    stored = connection.execute(
-        text(
-            """SELECT track_id, added_at FROM saved_tracks
-            WHERE account_id = :account_id AND track_id = ANY(:ids) AND removed_at IS NULL"""
-        ),
+    """Return the rows to write: of twins the row added last counts, which may be the stored one."""
+    stored = execute(
+        connection,
+        """SELECT track_id, added_at FROM saved_tracks
+        WHERE account_id = :account_id AND track_id = ANY(:ids) AND removed_at IS NULL""",
         {"account_id": account_id, "ids": [row.track_id for row in rows]},
     )
     dates = {row.track_id: row.added_at for row in stored}
@@ -286,25 +285,23 @@ def filter_newest(connection: Connection, account_id: int, rows: Sequence[SavedT
 
 
 def apply_changes(connection: Connection, account_id: int, sync_id: int, changes: LibraryChanges) -> int:
-    """Write what the search has found. Returns how many tracks are no longer saved."""
+    """Write the changes found by the search. Returns how many tracks are no longer saved."""
     bound = {"account_id": account_id, "sync_id": sync_id}
-    removed = connection.execute(
-        text(
-            """UPDATE saved_tracks SET removed_at = now(), touched_at = now(), hidden_since = NULL
-            WHERE account_id = :account_id AND removed_at IS NULL AND track_id = ANY(:ids)"""
-        ),
+    removed = execute(
+        connection,
+        """UPDATE saved_tracks SET removed_at = now(), touched_at = now(), hidden_since = NULL
+        WHERE account_id = :account_id AND removed_at IS NULL AND track_id = ANY(:ids)""",
         {**bound, "ids": sorted(changes.removed)},
     ).rowcount
-    connection.execute(
-        text(
-            """UPDATE saved_tracks s SET added_at = r.added_at, touched_at = now() FROM read_rows r
-            WHERE r.sync_id = :sync_id AND r.track_id = s.track_id AND s.account_id = :account_id
-            AND s.track_id = ANY(:ids)"""
-        ),
+    execute(
+        connection,
+        """UPDATE saved_tracks s SET added_at = r.added_at, touched_at = now() FROM read_rows r
+        WHERE r.sync_id = :sync_id AND r.track_id = s.track_id AND s.account_id = :account_id
+        AND s.track_id = ANY(:ids)""",
         {**bound, "ids": sorted(changes.redated)},
     )
     listings.set_hidden(connection, "saved_tracks", "track_id", account_id, changes.hidden)
-    connection.execute(text("DELETE FROM excess_rows WHERE account_id = :account_id"), bound)
+    execute(connection, "DELETE FROM excess_rows WHERE account_id = :account_id", bound)
     rows = [{"account_id": account_id, "minute": minute, "rows": rows} for minute, rows in changes.excess.items()]
     upsert(connection, schema.excess_rows, rows)
     clear_read_rows(connection, sync_id)
@@ -312,7 +309,7 @@ def apply_changes(connection: Connection, account_id: int, sync_id: int, changes
 
 
 def save_patrol_offset(connection: Connection, account_id: int, offset: int) -> None:
-    """Where the next incremental reads its patrol page."""
-    connection.execute(
-        text("UPDATE accounts SET patrol_offset = :offset WHERE id = :id"), {"id": account_id, "offset": offset}
+    """Set where the next incremental reads its patrol page."""
+    execute(
+        connection, "UPDATE accounts SET patrol_offset = :offset WHERE id = :id", {"id": account_id, "offset": offset}
     )

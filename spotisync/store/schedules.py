@@ -1,13 +1,15 @@
-"""Schedules: one row per account and kind. The database's clock decides what is due."""
+"""Schedules: one row per account and kind, due by the database's clock. Heartbeats: when periodic tasks last ran."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, text
-
 from spotisync.core.schedule import Kind
+from spotisync.store.database import Connection, execute
+
+# The minimum time between two writes of one heartbeat.
+HEARTBEAT_SECONDS = 3
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,13 @@ class DueEntry:
 
 def find_unplanned(connection: Connection, rules: Mapping[Kind, str]) -> list[UnplannedEntry]:
     """Entries to plan, of active accounts. A due time that has passed is not moved by a new rule."""
-    rows = connection.execute(
-        text(
-            """SELECT a.id AS account_id, p.kind, now() AS now
-            FROM accounts a CROSS JOIN unnest(CAST(:kinds AS text[]), CAST(:rules AS text[])) p(kind, rule)
-            LEFT JOIN schedules s ON s.account_id = a.id AND s.kind = p.kind
-            WHERE a.status = 'active' AND (s.kind IS NULL OR s.rule <> p.rule AND s.due_at > now())
-            ORDER BY a.id, p.kind"""
-        ),
+    rows = execute(
+        connection,
+        """SELECT a.id AS account_id, p.kind, now() AS now
+        FROM accounts a CROSS JOIN unnest(CAST(:kinds AS text[]), CAST(:rules AS text[])) p(kind, rule)
+        LEFT JOIN schedules s ON s.account_id = a.id AND s.kind = p.kind
+        WHERE a.status = 'active' AND (s.kind IS NULL OR s.rule <> p.rule AND s.due_at > now())
+        ORDER BY a.id, p.kind""",
         {"kinds": list(rules), "rules": list(rules.values())},
     )
     return [UnplannedEntry(**row) for row in rows.mappings()]
@@ -47,31 +48,29 @@ def find_unplanned(connection: Connection, rules: Mapping[Kind, str]) -> list[Un
 
 def set_first_time(connection: Connection, new: UnplannedEntry, rule: str, due_at: datetime) -> None:
     """Store the first due time by this rule; no effect if another process did or the account was deleted."""
-    connection.execute(
-        text(
-            """INSERT INTO schedules AS s (account_id, kind, rule, due_at)
-            SELECT a.id, :kind, :rule, :due_at FROM accounts a WHERE a.id = :account_id FOR KEY SHARE
-            ON CONFLICT (account_id, kind) DO UPDATE
-                SET rule = excluded.rule, due_at = excluded.due_at, stretched_to = NULL, note = NULL
-                WHERE s.rule <> excluded.rule AND s.due_at > now()"""
-        ),
+    execute(
+        connection,
+        """INSERT INTO schedules AS s (account_id, kind, rule, due_at)
+        SELECT a.id, :kind, :rule, :due_at FROM accounts a WHERE a.id = :account_id FOR KEY SHARE
+        ON CONFLICT (account_id, kind) DO UPDATE
+            SET rule = excluded.rule, due_at = excluded.due_at, stretched_to = NULL, note = NULL
+            WHERE s.rule <> excluded.rule AND s.due_at > now()""",
         {"account_id": new.account_id, "kind": new.kind, "rule": rule, "due_at": due_at},
     )
 
 
 def delete_other_kinds(connection: Connection, kinds: list[Kind]) -> None:
     """Delete the rows of kinds that are switched off, so that they start afresh when switched on again."""
-    connection.execute(text("DELETE FROM schedules WHERE kind <> ALL(:kinds)"), {"kinds": kinds})
+    execute(connection, "DELETE FROM schedules WHERE kind <> ALL(:kinds)", {"kinds": kinds})
 
 
 def list_due(connection: Connection) -> list[DueEntry]:
     """Due entries, full syncs first: a full sync covers an incremental one."""
-    rows = connection.execute(
-        text(
-            """SELECT s.account_id, a.spotify_user_id AS account, s.kind, s.due_at, now() AS now
-            FROM schedules s JOIN accounts a ON a.id = s.account_id
-            WHERE s.due_at <= now() AND a.status = 'active' ORDER BY s.kind <> 'full', s.due_at, s.account_id"""
-        )
+    rows = execute(
+        connection,
+        """SELECT s.account_id, a.spotify_user_id AS account, s.kind, s.due_at, now() AS now
+        FROM schedules s JOIN accounts a ON a.id = s.account_id
+        WHERE s.due_at <= now() AND a.status = 'active' ORDER BY s.kind <> 'full', s.due_at, s.account_id""",
     )
     return [DueEntry(**row) for row in rows.mappings()]
 
@@ -81,13 +80,12 @@ def lock_due(connection: Connection, wanted: DueEntry) -> DueEntry | None:
 
     Skips locked rows instead of waiting, since the next tick comes within seconds.
     """
-    found = connection.execute(
-        text(
-            """SELECT s.account_id, a.spotify_user_id AS account, s.kind, s.due_at, now() AS now
-            FROM schedules s JOIN accounts a ON a.id = s.account_id
-            WHERE s.account_id = :account_id AND s.kind = :kind AND s.due_at = :due_at AND s.due_at <= now()
-                AND a.status = 'active' FOR NO KEY UPDATE OF a, s SKIP LOCKED"""
-        ),
+    found = execute(
+        connection,
+        """SELECT s.account_id, a.spotify_user_id AS account, s.kind, s.due_at, now() AS now
+        FROM schedules s JOIN accounts a ON a.id = s.account_id
+        WHERE s.account_id = :account_id AND s.kind = :kind AND s.due_at = :due_at AND s.due_at <= now()
+            AND a.status = 'active' FOR NO KEY UPDATE OF a, s SKIP LOCKED""",
         {"account_id": wanted.account_id, "kind": wanted.kind, "due_at": wanted.due_at},
     )
     row = found.mappings().one_or_none()
@@ -105,11 +103,10 @@ def mark_done(
     note: str | None = None,
 ) -> None:
     """Record that the entry was done, by this run if there is one; it is due next at `due_at`."""
-    connection.execute(
-        text(
-            """UPDATE schedules SET rule = :rule, due_at = :due_at, last_at = now(), sync_id = :sync_id,
-                stretched_to = :stretched_to, note = :note WHERE account_id = :account_id AND kind = :kind"""
-        ),
+    execute(
+        connection,
+        """UPDATE schedules SET rule = :rule, due_at = :due_at, last_at = now(), sync_id = :sync_id,
+            stretched_to = :stretched_to, note = :note WHERE account_id = :account_id AND kind = :kind""",
         {
             "account_id": taken.account_id,
             "kind": taken.kind,
@@ -124,22 +121,20 @@ def mark_done(
 
 def mark_deferred(connection: Connection, taken: DueEntry, rule: str, due_at: datetime, note: str) -> None:
     """Move the due time without a run; the last run stays the last one."""
-    connection.execute(
-        text(
-            """UPDATE schedules SET rule = :rule, due_at = :due_at, note = :note
-            WHERE account_id = :account_id AND kind = :kind"""
-        ),
+    execute(
+        connection,
+        """UPDATE schedules SET rule = :rule, due_at = :due_at, note = :note
+        WHERE account_id = :account_id AND kind = :kind""",
         {"account_id": taken.account_id, "kind": taken.kind, "rule": rule, "due_at": due_at, "note": note},
     )
 
 
 def has_recent_quota_429(connection: Connection, client_id: str) -> bool:
     """Whether a quota 429 within 24 hours blocked what an incremental sync reads."""
-    found = connection.execute(
-        text(
-            """SELECT EXISTS (SELECT 1 FROM rate_limits WHERE client_id = :client_id AND reason = 'quota'
-                AND family IN ('library', 'playlists', '*') AND blocked_until > now() - interval '24 hours')"""
-        ),
+    found = execute(
+        connection,
+        """SELECT EXISTS (SELECT 1 FROM rate_limits WHERE client_id = :client_id AND reason = 'quota'
+            AND family IN ('library', 'playlists', '*') AND blocked_until > now() - interval '24 hours')""",
         {"client_id": client_id},
     )
     return bool(found.scalar_one())
@@ -147,14 +142,32 @@ def has_recent_quota_429(connection: Connection, client_id: str) -> bool:
 
 def list_entries(connection: Connection, account: str | None) -> list[dict[str, Any]]:
     """Every account with its schedules, if any, and the status of the last scheduled run."""
-    rows = connection.execute(
-        text(
-            """SELECT a.spotify_user_id AS account, a.status AS account_status, s.kind, s.due_at, s.last_at,
-                s.stretched_to, s.note, s.sync_id, r.status AS last_status, now() AS now
-            FROM accounts a LEFT JOIN schedules s ON s.account_id = a.id
-            LEFT JOIN sync_history r ON r.id = s.sync_id
-            WHERE CAST(:account AS text) IS NULL OR a.spotify_user_id = :account ORDER BY a.id"""
-        ),
+    rows = execute(
+        connection,
+        """SELECT a.spotify_user_id AS account, a.status AS account_status, s.kind, s.due_at, s.last_at,
+            s.stretched_to, s.note, s.sync_id, r.status AS last_status, now() AS now
+        FROM accounts a LEFT JOIN schedules s ON s.account_id = a.id
+        LEFT JOIN sync_history r ON r.id = s.sync_id
+        WHERE CAST(:account AS text) IS NULL OR a.spotify_user_id = :account ORDER BY a.id""",
         {"account": account},
     )
     return [dict(row) for row in rows.mappings()]
+
+
+# ---- heartbeats: they distinguish a schedule without work from one that is not running -------------------------------
+
+
+def record_heartbeat(connection: Connection, name: str) -> None:
+    execute(
+        connection,
+        f"""INSERT INTO heartbeats AS h (name) VALUES (:name) ON CONFLICT (name) DO UPDATE SET beat_at = now()
+        WHERE h.beat_at < now() - interval '{HEARTBEAT_SECONDS} seconds'""",
+        {"name": name},
+    )
+
+
+def get_last_heartbeat(connection: Connection, name: str) -> datetime | None:
+    found: datetime | None = execute(
+        connection, "SELECT beat_at FROM heartbeats WHERE name = :name", {"name": name}
+    ).scalar_one_or_none()
+    return found

@@ -27,6 +27,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.schema import SchemaItem
 
 metadata = MetaData(
     naming_convention={
@@ -43,6 +44,10 @@ NOW = text("now()")
 UNFINISHED = text("status IN ('pending', 'in_progress', 'rate_limited')")
 
 
+def table(name: str, *items: SchemaItem, comment: str | None = None) -> Table:
+    return Table(name, metadata, *items, comment=comment)
+
+
 def one_of(column: str, *values: str) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({', '.join(repr(value) for value in values)})", name=column)
 
@@ -52,30 +57,21 @@ def counter(name: str) -> Column[int]:
 
 
 def account_id(*, primary_key: bool = False) -> Column[int]:
-    return Column(
-        "account_id",
-        BigInteger,
-        ForeignKey("accounts.id", ondelete="CASCADE"),
-        primary_key=primary_key,
-        autoincrement=False,
-        nullable=False,
-    )
+    return _owner("account_id", "accounts.id", primary_key=primary_key)
 
 
 def sync_id(*, primary_key: bool = False) -> Column[int]:
-    return Column(
-        "sync_id",
-        BigInteger,
-        ForeignKey("sync_history.id", ondelete="CASCADE"),
-        primary_key=primary_key,
-        autoincrement=False,
-        nullable=False,
-    )
+    return _owner("sync_id", "sync_history.id", primary_key=primary_key)
 
 
-accounts = Table(
+def _owner(name: str, key: str, *, primary_key: bool) -> Column[int]:
+    """The row is deleted together with its owner."""
+    owner = ForeignKey(key, ondelete="CASCADE")
+    return Column(name, BigInteger, owner, primary_key=primary_key, autoincrement=False, nullable=False)
+
+
+accounts = table(
     "accounts",
-    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("spotify_user_id", Text, nullable=False, unique=True),
     Column("spotify_account_id", Text, unique=True),
@@ -109,7 +105,7 @@ def searched(table: str) -> tuple[Column[Any] | Index, ...]:
     )
 
 
-def lookup_columns() -> tuple[Column[Any] | CheckConstraint, ...]:
+def lookup_columns(table: str) -> tuple[Column[Any] | CheckConstraint | Index, ...]:
     return (
         Column("enrichment", Text, nullable=False, server_default="stub"),
         Column("enriched_at", TIME),
@@ -120,12 +116,14 @@ def lookup_columns() -> tuple[Column[Any] | CheckConstraint, ...]:
         counter("lookup_attempts"),
         counter("saves"),
         one_of("enrichment", "stub", "full", "partial", "gone"),
+        Index(f"ix_{table}_stubs", text("saves DESC"), "id", postgresql_where=text("enrichment = 'stub'")),
+        Index(f"ix_{table}_partial", "enriched_at", "id", postgresql_where=text("enrichment = 'partial'")),
+        Index(f"ix_{table}_full", "enriched_at", "id", postgresql_where=text("enrichment = 'full'")),
     )
 
 
-artists = Table(
+artists = table(
     "artists",
-    metadata,
     Column("id", Text, primary_key=True),
     Column("name", Text),
     Column("uri", Text, nullable=False),
@@ -133,16 +131,12 @@ artists = Table(
     Column("popularity", Integer),
     Column("followers", Integer),
     Column("image_url", Text),
-    *lookup_columns(),
+    *lookup_columns("artists"),
     *searched("artists"),
-    Index("ix_artists_stubs", text("saves DESC"), "id", postgresql_where=text("enrichment = 'stub'")),
-    Index("ix_artists_partial", "enriched_at", "id", postgresql_where=text("enrichment = 'partial'")),
-    Index("ix_artists_full", "enriched_at", "id", postgresql_where=text("enrichment = 'full'")),
 )
 
-albums = Table(
+albums = table(
     "albums",
-    metadata,
     Column("id", Text, primary_key=True),
     Column("name", Text),
     Column("uri", Text, nullable=False),
@@ -155,16 +149,12 @@ albums = Table(
     Column("popularity", Integer),
     Column("upc", Text),
     Column("image_url", Text),
-    *lookup_columns(),
+    *lookup_columns("albums"),
     *searched("albums"),
-    Index("ix_albums_stubs", text("saves DESC"), "id", postgresql_where=text("enrichment = 'stub'")),
-    Index("ix_albums_partial", "enriched_at", "id", postgresql_where=text("enrichment = 'partial'")),
-    Index("ix_albums_full", "enriched_at", "id", postgresql_where=text("enrichment = 'full'")),
 )
 
-tracks = Table(
+tracks = table(
     "tracks",
-    metadata,
     Column("id", Text, primary_key=True),
     Column("name", Text),
     Column("uri", Text, nullable=False),
@@ -178,25 +168,22 @@ tracks = Table(
     *searched("tracks"),
 )
 
-track_artists = Table(
+track_artists = table(
     "track_artists",
-    metadata,
     Column("track_id", Text, ForeignKey("tracks.id", ondelete="CASCADE"), primary_key=True),
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("artist_id", Text, ForeignKey("artists.id"), nullable=False, index=True),
 )
 
-album_artists = Table(
+album_artists = table(
     "album_artists",
-    metadata,
     Column("album_id", Text, ForeignKey("albums.id", ondelete="CASCADE"), primary_key=True),
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("artist_id", Text, ForeignKey("artists.id"), nullable=False, index=True),
 )
 
-saved_tracks = Table(
+saved_tracks = table(
     "saved_tracks",
-    metadata,
     account_id(primary_key=True),
     Column("track_id", Text, ForeignKey("tracks.id"), primary_key=True, index=True),
     Column("added_at", TIME, nullable=False),
@@ -208,9 +195,17 @@ saved_tracks = Table(
     Index("ix_saved_tracks_live", "account_id", text("added_at DESC"), postgresql_where=text("removed_at IS NULL")),
 )
 
-playlists = Table(
+
+def listed() -> tuple[Column[Any], ...]:
+    """Private columns of a row of a list that is read whole.
+
+    The last run that listed it, in which readings of the list (1, 2, both: 3), since when a null row may hide it.
+    """
+    return Column("listed_sync_id", BigInteger), counter("listed_readings"), Column("hidden_since", TIME)
+
+
+playlists = table(
     "playlists",
-    metadata,
     Column("id", Text, primary_key=True),
     Column("name", Text),
     Column("description", Text),
@@ -224,29 +219,24 @@ playlists = Table(
     Column("image_url", Text),
 )
 
-account_playlists = Table(
+account_playlists = table(
     "account_playlists",
-    metadata,
     account_id(primary_key=True),
     Column("playlist_id", Text, ForeignKey("playlists.id"), primary_key=True, index=True),
     Column("position", Integer, nullable=False),
     Column("items_status", Text, nullable=False, server_default="pending"),
     Column("removed_at", TIME),
-    # private: the last run that listed the playlist, and the last run that tried to read its contents
-    Column("listed_sync_id", BigInteger),
+    *listed(),
+    # ... the last run that tried to read the playlist's contents, whether its row in the list had a snapshot id, and
+    # the snapshot whose contents were refused to this account
     Column("tried_sync_id", BigInteger),
-    # ... in which readings of the list it occurred (1, 2, both: 3), whether its row had a snapshot id
-    counter("listed_readings"),
     Column("snapshot_told", Boolean, nullable=False, server_default=text("false")),
-    # ... the snapshot whose contents were refused to this account, since when a null row may hide it
     Column("refused_snapshot_id", Text),
-    Column("hidden_since", TIME),
     one_of("items_status", "pending", "synced", "forbidden", "not_found"),
 )
 
-playlist_items = Table(
+playlist_items = table(
     "playlist_items",
-    metadata,
     Column("playlist_id", Text, ForeignKey("playlists.id", ondelete="CASCADE"), primary_key=True),
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("kind", Text, nullable=False),
@@ -258,9 +248,8 @@ playlist_items = Table(
     one_of("kind", "track", "episode", "local", "unavailable"),
 )
 
-saved_spans = Table(
+saved_spans = table(
     "saved_spans",
-    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
     account_id(),
     Column("track_id", Text, ForeignKey("tracks.id", ondelete="CASCADE"), nullable=False, index=True),
@@ -275,9 +264,8 @@ saved_spans = Table(
     comment="Periods in which a track was saved, as known to runs; maintained by a trigger on saved_tracks",
 )
 
-playlist_spans = Table(
+playlist_spans = table(
     "playlist_spans",
-    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
     account_id(),
     Column("playlist_id", Text, ForeignKey("playlists.id", ondelete="CASCADE"), nullable=False, index=True),
@@ -289,9 +277,8 @@ playlist_spans = Table(
     comment="Periods in which an account had a playlist; maintained by a trigger on account_playlists",
 )
 
-playlist_versions = Table(
+playlist_versions = table(
     "playlist_versions",
-    metadata,
     Column("playlist_id", Text, ForeignKey("playlists.id", ondelete="CASCADE"), primary_key=True),
     Column("read_at", TIME, primary_key=True),
     Column("snapshot_id", Text, nullable=False),
@@ -300,36 +287,25 @@ playlist_versions = Table(
     comment="Contents of a playlist, one row per change: [position, kind, track, uri, name, added, by]",
 )
 
-saved_albums = Table(
+saved_albums = table(
     "saved_albums",
-    metadata,
     account_id(primary_key=True),
     Column("album_id", Text, ForeignKey("albums.id"), primary_key=True),
     Column("added_at", TIME, nullable=False),
     Column("removed_at", TIME),
-    # private: the last run that listed it, in which readings of the list (1, 2, both: 3), since when a null row may
-    # hide it
-    Column("listed_sync_id", BigInteger),
-    counter("listed_readings"),
-    Column("hidden_since", TIME),
+    *listed(),
 )
 
-followed_artists = Table(
+followed_artists = table(
     "followed_artists",
-    metadata,
     account_id(primary_key=True),
     Column("artist_id", Text, ForeignKey("artists.id"), primary_key=True),
     Column("removed_at", TIME),
-    # private: the last run that listed it, in which readings of the list (1, 2, both: 3), since when a null row may
-    # hide it
-    Column("listed_sync_id", BigInteger),
-    counter("listed_readings"),
-    Column("hidden_since", TIME),
+    *listed(),
 )
 
-listings = Table(
+listings = table(
     "listings",
-    metadata,
     account_id(primary_key=True),
     Column("list", Text, primary_key=True),
     # the last proved reading; an equal total and first page show that the list is unchanged
@@ -345,9 +321,8 @@ listings = Table(
     comment="The last proved reading of each list that is read whole, and what a run left of it to a later one",
 )
 
-play_history = Table(
+play_history = table(
     "play_history",
-    metadata,
     account_id(primary_key=True),
     Column("played_at", TIME, primary_key=True),
     Column("track_id", Text, ForeignKey("tracks.id"), primary_key=True),
@@ -357,9 +332,8 @@ play_history = Table(
     one_of("source", "recent", "import"),
 )
 
-playback = Table(
+playback = table(
     "playback",
-    metadata,
     account_id(primary_key=True),
     Column("read_at", TIME),
     Column("last_error", Text),
@@ -369,9 +343,8 @@ playback = Table(
     comment="The last read of recently played, and the error of a later read that failed",
 )
 
-playback_gaps = Table(
+playback_gaps = table(
     "playback_gaps",
-    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
     account_id(),
     Column("from_at", TIME, nullable=False),
@@ -382,9 +355,8 @@ playback_gaps = Table(
     comment="Where plays may be missing: Spotify returns the last 50 plays, and all of them were new",
 )
 
-sync_history = Table(
+sync_history = table(
     "sync_history",
-    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
     account_id(),
     Column("sync_type", Text, nullable=False),
@@ -418,6 +390,7 @@ sync_history = Table(
     # ... counts of tracks added and removed, and of playlists new, gone and changed; null: unfinished or no changes
     Column("changes", JSONB),
     UniqueConstraint("account_id", "idempotency_key"),
+    # One run per account is in progress, and one run per account and type is unfinished.
     Index("uq_sync_history_running", "account_id", unique=True, postgresql_where=text("status = 'in_progress'")),
     Index("uq_sync_history_unfinished", "account_id", "sync_type", unique=True, postgresql_where=UNFINISHED),
     Index("ix_sync_history_wake_at", "wake_at", postgresql_where=UNFINISHED),
@@ -430,9 +403,8 @@ sync_history = Table(
     one_of("phase", "tracks", "artists", "albums", "playlists", "finish"),
 )
 
-sync_state = Table(
+sync_state = table(
     "sync_state",
-    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
     sync_id(),
     Column("state_key", Text, nullable=False, unique=True),
@@ -462,9 +434,8 @@ sync_state = Table(
 )
 
 # `seconds`: how long a batch took, or how long a wait will last.
-run_events = Table(
+run_events = table(
     "run_events",
-    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
     sync_id(),
     Column("at", TIME, nullable=False, server_default=text("clock_timestamp()")),
@@ -495,9 +466,8 @@ run_events = Table(
     ),
 )
 
-rate_limits = Table(
+rate_limits = table(
     "rate_limits",
-    metadata,
     Column("client_id", Text, primary_key=True),
     Column("family", Text, primary_key=True),
     Column("blocked_until", TIME, nullable=False),
@@ -510,9 +480,8 @@ rate_limits = Table(
     one_of("reason", "rate", "quota"),
 )
 
-apps = Table(
+apps = table(
     "apps",
-    metadata,
     Column("client_id", Text, primary_key=True),
     Column("regime", Text),
     Column("regime_since", TIME),
@@ -527,9 +496,8 @@ apps = Table(
     comment="The API regime of each Spotify app, detected from responses; null: not known yet",
 )
 
-call_ledger = Table(
+call_ledger = table(
     "call_ledger",
-    metadata,
     Column("client_id", Text, primary_key=True),
     Column("family", Text, primary_key=True),
     Column("minute", TIME, primary_key=True),
@@ -541,18 +509,16 @@ call_ledger = Table(
 )
 
 # Written by triggers on the counted tables and by `counters`. No key, since rows are only inserted and summed.
-tallies = Table(
+tallies = table(
     "tallies",
-    metadata,
     Column("name", Text, nullable=False),
     Column("labels", ARRAY(Text), nullable=False),
     Column("value", Float, nullable=False),
     comment="Increments of counters; a total is the sum of its rows, which the sweep compacts",
 )
 
-notices = Table(
+notices = table(
     "notices",
-    metadata,
     Column("key", Text, primary_key=True),
     Column("kind", Text, nullable=False),
     account_id(),
@@ -572,17 +538,15 @@ notices = Table(
     comment="Notifications for the operator; each is sent once",
 )
 
-heartbeats = Table(
+heartbeats = table(
     "heartbeats",
-    metadata,
     Column("name", Text, primary_key=True),
     Column("beat_at", TIME, nullable=False, server_default=NOW),
     comment="When periodic tasks last ran",
 )
 
-history_retention = Table(
+history_retention = table(
     "history_retention",
-    metadata,
     Column("only_row", Boolean, primary_key=True, server_default=text("true")),
     Column("trimmed_at", TIME, nullable=False, server_default=NOW),
     Column("kept_since", TIME),
@@ -590,9 +554,8 @@ history_retention = Table(
     comment="When history was last trimmed, and the moment before which it may be incomplete; one row",
 )
 
-schedules = Table(
+schedules = table(
     "schedules",
-    metadata,
     account_id(primary_key=True),
     Column("kind", Text, primary_key=True),
     Column("due_at", TIME, nullable=False),
@@ -607,9 +570,8 @@ schedules = Table(
     comment="When scheduled syncs and playback reads are due, and the result of the last one",
 )
 
-waiters = Table(
+waiters = table(
     "waiters",
-    metadata,
     Column("task_id", Text, primary_key=True),
     # Null: the run was removed with its account, and the caller has not been answered yet.
     Column("sync_id", BigInteger, ForeignKey("sync_history.id", ondelete="CASCADE")),
@@ -632,26 +594,23 @@ waiters = Table(
     comment="One row for each task message that triggered a run: its caller gets the result when the run ends",
 )
 
-seen_tracks = Table(
+seen_tracks = table(
     "seen_tracks",
-    metadata,
     sync_id(primary_key=True),
     Column("track_id", Text, primary_key=True),
     comment="Staging: tracks met so far by a walk over saved tracks",
 )
 
-seen_nulls = Table(
+seen_nulls = table(
     "seen_nulls",
-    metadata,
     sync_id(primary_key=True),
     Column("added_at", TIME, primary_key=True),
     Column("from_end", Integer, primary_key=True, autoincrement=False),
     comment="Staging: rows without a track met so far by a walk over saved tracks",
 )
 
-null_rows = Table(
+null_rows = table(
     "null_rows",
-    metadata,
     account_id(primary_key=True),
     Column("added_at", TIME, primary_key=True),
     Column("rows", Integer, nullable=False),
@@ -659,18 +618,16 @@ null_rows = Table(
     comment="Rows without a track in the last proved walk: all, and those that hide no known track",
 )
 
-excess_rows = Table(
+excess_rows = table(
     "excess_rows",
-    metadata,
     account_id(primary_key=True),
     Column("minute", TIME, primary_key=True),
     Column("rows", Integer, nullable=False),
     comment="Rows in Spotify's list of saved tracks without a stored row, by the minute of their date",
 )
 
-read_rows = Table(
+read_rows = table(
     "read_rows",
-    metadata,
     sync_id(primary_key=True),
     Column("place", Integer, primary_key=True, autoincrement=False),
     Column("track_id", Text),
@@ -678,9 +635,8 @@ read_rows = Table(
     comment="Staging: rows of the list of saved tracks read by an incremental sync, by position",
 )
 
-staged_items = Table(
+staged_items = table(
     "staged_items",
-    metadata,
     sync_id(primary_key=True),
     Column("playlist_id", Text, primary_key=True),
     Column("position", Integer, primary_key=True, autoincrement=False),

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, text
-
 from spotisync.core.search import MAX_WORDS, Kind, PageCursor, Query
+from spotisync.store.database import Connection, execute
 
 PAGE = 50
 FACET = 12
@@ -164,8 +163,8 @@ def _escape_like(word: str) -> str:
 
 def _to_filter(connection: Connection, query: Query) -> SqlFilter:
     # The best plan depends on how common a word is, so a generic plan would be bad for most words.
-    connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
-    plain = connection.execute(text("SELECT plain(CAST(:text AS text))"), {"text": query.text}).scalar_one()
+    execute(connection, "SET LOCAL plan_cache_mode = force_custom_plan")
+    plain = execute(connection, "SELECT plain(CAST(:text AS text))", {"text": query.text}).scalar_one()
     return SqlFilter(query, tuple(dict.fromkeys(plain.split()))[:MAX_WORDS])
 
 
@@ -209,7 +208,7 @@ def _items(
         SELECT f.account_id, c.spotify_user_id AS account, f.id, f.added_at, f.removed_at, f.sorted_name,
             {_DETAILS[query.kind]} ORDER BY {order}"""
     bound = {**filter_.values, **_cursor_values(query), "size": size + 1}
-    return [_item(query.kind, dict(row)) for row in connection.execute(text(statement), bound).mappings()]
+    return [_item(query.kind, dict(row)) for row in execute(connection, statement, bound).mappings()]
 
 
 def _order(query: Query, added: str = "s.added_at", name: str = "", keys: str = "s.account_id, e.id") -> str:
@@ -306,7 +305,7 @@ def count_facets(connection: Connection, query: Query) -> Facets:
             SELECT s.account_id, e.id, {album} AS album_id FROM {_FROM[query.kind]}
             WHERE {_and(*filter_.word_conditions(), *filter_.filters)}), {_OF_ALBUMS}
         SELECT 'total', NULL, NULL, count(*) FROM found{lists}"""
-    (_, _, _, total), *rows = connection.execute(text(statement), filter_.values)
+    (_, _, _, total), *rows = execute(connection, statement, filter_.values)
     by: dict[str, list[Facet]] = {}
     for facet, value, name, count in rows:
         by.setdefault(facet, []).append(Facet(value, name, int(count)))
@@ -318,12 +317,11 @@ def count_facets(connection: Connection, query: Query) -> Facets:
 
 def list_playlists(connection: Connection, account: str | None) -> list[NamedId]:
     """Playlists of an account, or of all accounts, by name."""
-    rows = connection.execute(
-        text(
-            f"""SELECT id, name FROM playlists WHERE id IN (SELECT playlist_id FROM account_playlists
-                WHERE removed_at IS NULL AND (CAST(:account AS text) IS NULL OR account_id = {_ACCOUNT}))
-            ORDER BY plain(name) COLLATE "C", id"""
-        ),
+    rows = execute(
+        connection,
+        f"""SELECT id, name FROM playlists WHERE id IN (SELECT playlist_id FROM account_playlists
+            WHERE removed_at IS NULL AND (CAST(:account AS text) IS NULL OR account_id = {_ACCOUNT}))
+        ORDER BY plain(name) COLLATE "C", id""",
         {"account": account},
     )
     return [NamedId(*row) for row in rows]
@@ -331,5 +329,5 @@ def list_playlists(connection: Connection, account: str | None) -> list[NamedId]
 
 def find_artist(connection: Connection, id_: str) -> NamedId:
     """Find the name of an artist to filter by."""
-    name = connection.execute(text("SELECT name FROM artists WHERE id = :id"), {"id": id_}).scalar_one_or_none()
+    name = execute(connection, "SELECT name FROM artists WHERE id = :id", {"id": id_}).scalar_one_or_none()
     return NamedId(id_, name)

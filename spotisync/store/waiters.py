@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, text
-
 from spotisync.core.states import OVER
+from spotisync.store.database import Connection, execute
 
 # Answering a waiter takes milliseconds; a process that has not finished after this long has died.
 CLAIM_SECONDS = 60
@@ -39,30 +38,29 @@ _WAITER = """w.task_id, w.sync_id, w.envelope, w.tries, w.ended AS status, w.err
 
 
 def is_known(connection: Connection, task_id: str) -> bool:
-    found = connection.execute(text("SELECT 1 FROM waiters WHERE task_id = :task_id"), {"task_id": task_id})
+    found = execute(connection, "SELECT 1 FROM waiters WHERE task_id = :task_id", {"task_id": task_id})
     return found.one_or_none() is not None
 
 
 def find_run_id(connection: Connection, task_id: str) -> int | None:
-    found = connection.execute(text("SELECT sync_id FROM waiters WHERE task_id = :task_id"), {"task_id": task_id})
+    found = execute(connection, "SELECT sync_id FROM waiters WHERE task_id = :task_id", {"task_id": task_id})
     return found.scalar_one_or_none()
 
 
 def list_task_ids(connection: Connection, sync_id: int) -> list[str]:
     """The task ids of the callers that wait for this run."""
-    found = connection.execute(
-        text("SELECT task_id FROM waiters WHERE sync_id = :sync_id AND answered_at IS NULL"), {"sync_id": sync_id}
+    found = execute(
+        connection, "SELECT task_id FROM waiters WHERE sync_id = :sync_id AND answered_at IS NULL", {"sync_id": sync_id}
     )
     return list(found.scalars())
 
 
 def add_waiter(connection: Connection, task_id: str, sync_id: int, envelope: dict[str, Any]) -> None:
     """Call it in the transaction that creates or joins the run, so that the run can't end in between."""
-    connection.execute(
-        text(
-            """INSERT INTO waiters (task_id, sync_id, envelope) VALUES (:task_id, :sync_id, :envelope)
-            ON CONFLICT (task_id) DO NOTHING"""
-        ),
+    execute(
+        connection,
+        """INSERT INTO waiters (task_id, sync_id, envelope) VALUES (:task_id, :sync_id, :envelope)
+        ON CONFLICT (task_id) DO NOTHING""",
         {"task_id": task_id, "sync_id": sync_id, "envelope": json.dumps(envelope)},
     )
 
@@ -72,18 +70,17 @@ def add_waiter(connection: Connection, task_id: str, sync_id: int, envelope: dic
 
 def claim_unanswered(connection: Connection, limit: int = 50) -> list[Waiter]:
     """Claim unanswered waiters of runs that are over. Each is claimed by one process at a time."""
-    rows = connection.execute(
-        text(
-            f"""WITH due AS MATERIALIZED (
-                SELECT w.task_id, COALESCE(w.ended, r.status) AS ended,
-                    CASE WHEN w.ended IS NULL THEN r.last_error ELSE w.error END AS error
-                FROM waiters w LEFT JOIN sync_history r ON r.id = w.sync_id
-                WHERE w.answered_at IS NULL AND w.wake_at <= now() AND (w.ended IS NOT NULL OR r.status = ANY(:over))
-                ORDER BY w.created_at LIMIT :limit FOR UPDATE OF w SKIP LOCKED)
-            UPDATE waiters w SET tries = tries + 1, wake_at = now() + make_interval(secs => {CLAIM_SECONDS}),
-                ended = due.ended, error = due.error
-            FROM due WHERE w.task_id = due.task_id RETURNING {_WAITER}"""
-        ),
+    rows = execute(
+        connection,
+        f"""WITH due AS MATERIALIZED (
+            SELECT w.task_id, COALESCE(w.ended, r.status) AS ended,
+                CASE WHEN w.ended IS NULL THEN r.last_error ELSE w.error END AS error
+            FROM waiters w LEFT JOIN sync_history r ON r.id = w.sync_id
+            WHERE w.answered_at IS NULL AND w.wake_at <= now() AND (w.ended IS NOT NULL OR r.status = ANY(:over))
+            ORDER BY w.created_at LIMIT :limit FOR UPDATE OF w SKIP LOCKED)
+        UPDATE waiters w SET tries = tries + 1, wake_at = now() + make_interval(secs => {CLAIM_SECONDS}),
+            ended = due.ended, error = due.error
+        FROM due WHERE w.task_id = due.task_id RETURNING {_WAITER}""",
         {"over": list(OVER), "limit": limit},
     )
     return [_waiter(row._mapping) for row in rows]  # noqa: SLF001
@@ -95,27 +92,25 @@ def _waiter(row: Any) -> Waiter:
 
 def postpone(connection: Connection, task_id: str) -> None:
     """Retry the answer later: after 3 s per attempt so far, 60 s at most."""
-    connection.execute(
-        text(
-            "UPDATE waiters SET wake_at = now() + make_interval(secs => LEAST(60, 3 * tries)) WHERE task_id = :task_id"
-        ),
+    execute(
+        connection,
+        "UPDATE waiters SET wake_at = now() + make_interval(secs => LEAST(60, 3 * tries)) WHERE task_id = :task_id",
         {"task_id": task_id},
     )
 
 
 def mark_answered(connection: Connection, task_id: str) -> None:
     """Also delete the row if the account was removed."""
-    connection.execute(text("DELETE FROM waiters WHERE task_id = :task_id AND sync_id IS NULL"), {"task_id": task_id})
-    connection.execute(text("UPDATE waiters SET answered_at = now() WHERE task_id = :task_id"), {"task_id": task_id})
+    execute(connection, "DELETE FROM waiters WHERE task_id = :task_id AND sync_id IS NULL", {"task_id": task_id})
+    execute(connection, "UPDATE waiters SET answered_at = now() WHERE task_id = :task_id", {"task_id": task_id})
 
 
 def detach_account(connection: Connection, account_id: int, error: str) -> None:
     """Before the account's runs are deleted: detach unanswered waiters and store their answer."""
-    connection.execute(
-        text(
-            """UPDATE waiters w SET sync_id = NULL, ended = 'cancelled', error = :error FROM sync_history r
-            WHERE r.id = w.sync_id AND r.account_id = :account_id AND w.answered_at IS NULL"""
-        ),
+    execute(
+        connection,
+        """UPDATE waiters w SET sync_id = NULL, ended = 'cancelled', error = :error FROM sync_history r
+        WHERE r.id = w.sync_id AND r.account_id = :account_id AND w.answered_at IS NULL""",
         {"account_id": account_id, "error": error},
     )
 
@@ -125,13 +120,12 @@ def detach_account(connection: Connection, account_id: int, error: str) -> None:
 
 def claim_for_renewal(connection: Connection, limit: int = 500) -> list[tuple[str, dict[str, Any]]]:
     """Task ids and envelopes of waiting callers whose keys are due for renewal; claimed by one process per hour."""
-    rows = connection.execute(
-        text(
-            f"""UPDATE waiters SET kept_at = now() WHERE task_id = ANY(ARRAY(SELECT task_id FROM waiters
-                WHERE answered_at IS NULL AND kept_at <= now() - make_interval(secs => {RENEWAL_SECONDS})
-                ORDER BY kept_at LIMIT :limit FOR UPDATE SKIP LOCKED))
-            RETURNING task_id, envelope"""
-        ),
+    rows = execute(
+        connection,
+        f"""UPDATE waiters SET kept_at = now() WHERE task_id = ANY(ARRAY(SELECT task_id FROM waiters
+            WHERE answered_at IS NULL AND kept_at <= now() - make_interval(secs => {RENEWAL_SECONDS})
+            ORDER BY kept_at LIMIT :limit FOR UPDATE SKIP LOCKED))
+        RETURNING task_id, envelope""",
         {"limit": limit},
     )
     return [(row.task_id, json.loads(row.envelope)) for row in rows]
@@ -142,26 +136,24 @@ def record_loss(connection: Connection, seconds: float) -> None:
 
     Includes waiters that are being answered now, whose result may have been lost as well.
     """
-    connection.execute(
-        text(
-            """UPDATE waiters SET restore_at = now() WHERE tries > 0
-            AND (answered_at IS NULL OR answered_at > now() - make_interval(secs => :seconds))"""
-        ),
+    execute(
+        connection,
+        """UPDATE waiters SET restore_at = now() WHERE tries > 0
+        AND (answered_at IS NULL OR answered_at > now() - make_interval(secs => :seconds))""",
         {"seconds": seconds},
     )
-    connection.execute(text("UPDATE waiters SET kept_at = '-infinity' WHERE answered_at IS NULL"))
+    execute(connection, "UPDATE waiters SET kept_at = '-infinity' WHERE answered_at IS NULL")
 
 
 def claim_lost_results(connection: Connection, limit: int = 200) -> list[Waiter]:
     """Claim answered waiters whose result was lost. Each is claimed by one process at a time."""
-    rows = connection.execute(
-        text(
-            f"""UPDATE waiters w SET restore_at = now() + make_interval(secs => {CLAIM_SECONDS})
-            WHERE task_id = ANY(ARRAY(SELECT task_id FROM waiters
-                WHERE restore_at <= now() AND answered_at IS NOT NULL
-                ORDER BY restore_at LIMIT :limit FOR UPDATE SKIP LOCKED))
-            RETURNING {_WAITER}"""
-        ),
+    rows = execute(
+        connection,
+        f"""UPDATE waiters w SET restore_at = now() + make_interval(secs => {CLAIM_SECONDS})
+        WHERE task_id = ANY(ARRAY(SELECT task_id FROM waiters
+            WHERE restore_at <= now() AND answered_at IS NOT NULL
+            ORDER BY restore_at LIMIT :limit FOR UPDATE SKIP LOCKED))
+        RETURNING {_WAITER}""",
         {"limit": limit},
     )
     return [_waiter(row._mapping) for row in rows]  # noqa: SLF001
@@ -169,13 +161,14 @@ def claim_lost_results(connection: Connection, limit: int = 200) -> list[Waiter]
 
 def mark_restored(connection: Connection, waiter: Waiter) -> None:
     """Has no effect if the backend has lost the result again meanwhile."""
-    connection.execute(
-        text("UPDATE waiters SET restore_at = NULL WHERE task_id = :task_id AND restore_at = :restore_at"),
+    execute(
+        connection,
+        "UPDATE waiters SET restore_at = NULL WHERE task_id = :task_id AND restore_at = :restore_at",
         {"task_id": waiter.task_id, "restore_at": waiter.restore_at},
     )
 
 
 def delete_old(connection: Connection) -> int:
-    return connection.execute(
-        text(f"DELETE FROM waiters WHERE answered_at < now() - make_interval(secs => {TRIM_SECONDS})")
+    return execute(
+        connection, f"DELETE FROM waiters WHERE answered_at < now() - make_interval(secs => {TRIM_SECONDS})"
     ).rowcount

@@ -49,7 +49,7 @@ class FileWalk:
         if self._path.is_dir():
             yield from self._in_directory()
         elif not self._path.is_file():
-            raise Fatal(f"{self._path.name} is no regular file; save the export to disk and import that file")
+            raise Fatal(f"{self._path.name} is no regular file; save the file to disk and import that file")
         elif is_zip(self._path):
             yield from self._in_zip(self._path, self._path.name, "", 1)
         else:
@@ -89,11 +89,13 @@ class FileWalk:
     def _find_problem(self, info: zipfile.ZipInfo) -> str | None:
         self._unpacked += info.file_size
         if info.file_size > MAX_FILE_BYTES:
-            return f"declares {info.file_size:,} bytes; Spotify's exports contain no file of this size"
+            return f"declares {info.file_size:,} bytes; Spotify's archives contain no file of this size"
         if self._unpacked > MAX_TOTAL_BYTES:
-            raise Fatal(f"{self._path.name} unpacks to more than {MAX_TOTAL_BYTES:,} bytes; no export is that large")
+            raise Fatal(
+                f"{self._path.name} unpacks to more than {MAX_TOTAL_BYTES:,} bytes; no streaming history is that large"
+            )
         if info.flag_bits & 1 or stat.S_ISLNK(info.external_attr >> 16):
-            return "is encrypted or a link; Spotify's exports contain no such file"
+            return "is encrypted or a link; Spotify's archives contain no such file"
         return None
 
     def _unpack(self, entry: Entry, depth: int) -> IO[bytes]:

@@ -1,4 +1,4 @@
-"""One batch: claim, fetch, parse, commit. It returns how it ended and never raises what Spotify answered."""
+"""Run one batch: claim, fetch, parse, commit. The outcome is returned; errors from Spotify are never raised."""
 
 import logging
 import random
@@ -40,21 +40,21 @@ OTHERS_WAIT_SECONDS = 1.0  # a batch of look-ups of another run takes about as l
 
 
 class NothingClaimable(SpotisyncError):
-    """Other runs are looking up all stubs that are left."""
+    """Other runs are looking up all remaining stubs."""
 
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """A batch's requests, and the function that makes a step of their answers."""
+    """The requests of a batch, and the function that turns their answers into a step."""
 
     requests: tuple[Request, ...]
     fold: Callable[[list[Answer]], Step]
 
 
 def run_batch(context: Context, sync_id: int, phase: Phase, seq: int) -> Outcome:
-    """Do the batch if it is due. Raises `Unavailable` alone: the same message has to be delivered again later.
+    """Run the batch if it is due. Raises only `Unavailable`: the same message must then be delivered again later.
 
-    The claim can't be released then. Ending this process's database session frees it at once for the next delivery.
+    Postgres may be away, so the claim is not released by an UPDATE: ending this process's database session frees it.
     """
     if context.stopping():
         return Retry(0, BatchResult(has_more=True))
@@ -152,8 +152,8 @@ def _renew(context: Context, batch: ClaimedBatch) -> bool:
 
 def _fold(plan: BatchPlan, fetched: Fetched) -> Step:
     """Answers before the first error are committed; without any, the error is the outcome."""
-    if fetched.trouble and not fetched.answers:
-        raise fetched.trouble
+    if fetched.error and not fetched.answers:
+        raise fetched.error
     return plan.fold(fetched.answers)
 
 
@@ -239,7 +239,7 @@ def _plan_lookups(context: Context, run: Run, cursor: Lookups, calls: BatchCalls
 
 
 def _plan_step(step: Step) -> BatchPlan:
-    """Without requests."""
+    """Plan a step that needs no requests."""
     return BatchPlan((), lambda _: step)
 
 
@@ -271,14 +271,14 @@ def _handle_error(context: Context, batch: ClaimedBatch, calls: BatchCalls, erro
             return _wait(context, batch, calls, error)
         case Fatal():
             return _fail(context, batch, calls, str(error))
-        case _:
+        case _:  # Transient
             return _retry_later(context, batch, calls, str(error))
 
 
 def _wait(context: Context, batch: ClaimedBatch, calls: BatchCalls, wait: Wait) -> Outcome:
-    """Being told to wait is not a failure."""
+    """Wait, park the run or defer the look-ups. None of these counts as a failure."""
     block = context.gate.find_block(wait.family)
-    # Without a cooldown in the table, the wait is for a turn of our own pace.
+    # Without a cooldown in the table, the wait comes from this app's own request pace.
     is_pace = block is None and wait.reason == "pace"
     seconds = block.seconds if block else wait.seconds if is_pace else 0.0
     is_lookup = isinstance(batch.cursor, Lookups)
@@ -299,7 +299,7 @@ def _wait(context: Context, batch: ClaimedBatch, calls: BatchCalls, wait: Wait) 
     if released is None:
         return Stale(orphaned=False, result=result)
     log.info("%s: %s", "parked" if parked else "waiting", wait)
-    # A turn of the pace is taken at its time; batches that waited for one cooldown do not all come back at once.
+    # Little jitter after a pace wait, so that the slot is used; more after a cooldown, so that not all retry at once.
     jitter = random.random() * (0.2 if is_pace else 1.0)  # noqa: S311
     return Parked(wait.until, result) if parked else Retry(seconds + jitter, result)
 
@@ -345,7 +345,7 @@ def _retry_later(context: Context, batch: ClaimedBatch, calls: BatchCalls, error
 
 
 def _release_stubs(context: Context, batch: ClaimedBatch) -> None:
-    """The cause may concern this account or worker alone, so other runs need not wait for the claims to end."""
+    """Release claimed stubs: the cause may concern only this account or worker, so other runs need not wait."""
     if isinstance(batch.cursor, Lookups):
         release = partial(catalogue.release_stubs, entity=batch.cursor.entity, sync_id=batch.run.id)
         context.database.transact(release)

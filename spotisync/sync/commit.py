@@ -1,4 +1,4 @@
-"""A batch's rows, its counters and the next cursor, in one transaction: what each kind of step means for the tables."""
+"""Write a batch's rows, its counters and the next cursor in one transaction, with one writer per kind of step."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -17,6 +17,7 @@ from spotisync.core.steps import (
     Step,
     WalkStep,
 )
+from spotisync.core.walk import TracksWalk
 from spotisync.store import catalogue, history, listings, playlists, runs, saved_tracks
 from spotisync.store.database import Connection
 from spotisync.store.runs import Checkpoint, Counts, Run
@@ -30,7 +31,7 @@ ENTITIES: tuple[Entity, ...] = ("artists", "albums")
 
 @dataclass(frozen=True)
 class ClaimedBatch:
-    """A batch that this worker holds: `token` fences its commit, `at` is the checkpoint that `cursor` was read from."""
+    """A batch claimed by this worker: `token` fences its commit, `at` is the checkpoint that `cursor` was read from."""
 
     run: Run
     token: UUID
@@ -65,7 +66,7 @@ class Committed:
 
 
 def commit(connection: Connection, batch: ClaimedBatch, step: Step, *, api_calls: int) -> Committed:
-    """Raises `ClaimLost`, and writes nothing, if this worker no longer holds the batch."""
+    """Write the step and make the next batch due. Raises `ClaimLost`, writing nothing, if the claim is lost."""
     run = batch.run
     if not runs.lock_claim(connection, run.id, batch.token):
         raise ClaimLost("another worker has the batch, or the run is over")
@@ -77,14 +78,14 @@ def commit(connection: Connection, batch: ClaimedBatch, step: Step, *, api_calls
         runs.set_deferred(connection, run.id, written.counts_for, items)
     over = written.cursor is None
     offset = cursors.offset(written.cursor) if written.cursor else written.total or batch.at.current_offset
-    own = 0 if written.counts_for else written.deferred
+    deferred = 0 if written.counts_for else written.deferred
     runs.save_checkpoint(
         connection,
         run,
         cursor=cursors.dump(written.cursor) if written.cursor else None,
         offset=offset,
         total=written.total,
-        deferred=own + _count_deferred_rows(connection, run, run.phase),
+        deferred=deferred + _count_deferred_rows(connection, run, run.phase),
         over=over,
     )
     phase = next_phase(run.phase) if over else run.phase
@@ -96,8 +97,8 @@ def commit(connection: Connection, batch: ClaimedBatch, step: Step, *, api_calls
 
 
 def _count_deferred_rows(connection: Connection, run: Run, phase: Phase) -> int:
-    """Rows of the phase's list that this run leaves to a later one; they count until the phase ends."""
-    name = listing.OF_PHASE.get(phase)
+    """Count the rows of the phase's list that this run defers. Each checkpoint overwrites `items_deferred`."""
+    name = listing.LIST_OF_PHASE.get(phase)
     return listings.count_deferred(connection, run.account_id, run.id, name) if name else 0
 
 
@@ -113,7 +114,7 @@ def _write(connection: Connection, batch: ClaimedBatch, step: Step) -> Written:
         case DeferralStep():
             return _write_deferral(connection, batch, step)
         case WalkStep():
-            return _write_walk(connection, batch.run, step)
+            return _write_walk(connection, batch, step)
         case IncrementalStep():
             return _write_incremental(connection, batch.run, step)
         case ListingStep():
@@ -145,7 +146,10 @@ def _write_deferral(connection: Connection, batch: ClaimedBatch, step: DeferralS
 # ---- tracks ---------------------------------------------------------------------------------------------------------
 
 
-def _write_walk(connection: Connection, run: Run, step: WalkStep) -> Written:
+def _write_walk(connection: Connection, batch: ClaimedBatch, step: WalkStep) -> Written:
+    run = batch.run
+    if _must_confirm_empty(connection, batch, step):
+        return Written(Counts(), TracksWalk(empty_once=True))
     changed = catalogue.save_rows(connection, step.catalogue)
     new, rows = saved_tracks.mark_seen(connection, run.id, run.account_id, step.saved)
     added, updated = saved_tracks.save_tracks(connection, run.account_id, rows)
@@ -156,8 +160,15 @@ def _write_walk(connection: Connection, run: Run, step: WalkStep) -> Written:
     return Written(counts, step.cursor, step.total, deferred=hidden)
 
 
+def _must_confirm_empty(connection: Connection, batch: ClaimedBatch, step: WalkStep) -> bool:
+    """Whether a list that was not empty is empty now for the first time: it is read again before rows are removed."""
+    confirmed = isinstance(batch.cursor, TracksWalk) and batch.cursor.empty_once
+    is_empty = step.cursor is None and step.total == 0
+    return is_empty and not confirmed and saved_tracks.has_rows(connection, batch.run.account_id)
+
+
 def _end_walk(connection: Connection, run: Run, total: int) -> tuple[int, int]:
-    """The walk is proved. Returns how many tracks were removed, and how many a null row may hide."""
+    """Conclude a proved walk. Returns the number of tracks removed, and of those that a null row may hide."""
     evidence = saved_tracks.get_walk_evidence(connection, run.account_id, run.id)
     hidden, nulls = tracks.find_hidden(evidence)
     removed = saved_tracks.end_walk(connection, run.account_id, run.id, total, hidden, nulls)
@@ -179,13 +190,13 @@ def _write_incremental(connection: Connection, run: Run, step: IncrementalStep) 
 
 
 def _end_incremental(connection: Connection, run: Run, step: IncrementalStep) -> int:
-    """Returns how many tracks were removed, 0 while the search continues."""
+    """Apply the result of a finished search. Returns how many tracks were removed, 0 while the search continues."""
     if step.changes is None:
         return 0
     if step.patrol is not None:
         saved_tracks.save_patrol_offset(connection, run.account_id, step.patrol)
     removed = saved_tracks.apply_changes(connection, run.account_id, run.id, step.changes)
-    catalogue.rank_stubs(connection, try_again=False)
+    catalogue.rank_stubs(connection, reset_attempts=False)
     return removed
 
 
@@ -220,7 +231,7 @@ def _write_page_of_list(connection: Connection, run: Run, step: ListingStep) -> 
 
 
 def _save_listed(connection: Connection, cursor: Listing, step: ListingStep) -> tuple[set[str], set[str]]:
-    """Write what the page tells about its rows. Returns the playlists that changed, and the stubs that are none now."""
+    """Write the details in the page. Returns the ids of changed playlists, and of rows that are no longer stubs."""
     entity = listing.ENTITY.get(cursor.name)
     if entity is None:
         return playlists.save_rows(connection, step.playlists), set()
@@ -280,7 +291,7 @@ def _write_lookups(connection: Connection, batch: ClaimedBatch, step: LookupStep
 
 
 def save_lookups(connection: Connection, step: LookupStep) -> int:
-    """Returns how many rows are no longer stubs."""
+    """Write the results of look-ups. Returns how many rows are no longer stubs."""
     if step.settled:
         return catalogue.mark_stubs_partial(connection, step.entity)
     catalogue.save_rows(connection, step.catalogue)
@@ -303,14 +314,14 @@ def _after_lookups(connection: Connection, batch: ClaimedBatch, cursor: Lookups,
 
 
 def _total_of_lookups(connection: Connection, at: Checkpoint, entity: Entity, processed: int) -> int:
-    """Counted at the first batch, and again if there turn out to be more: counting reads every stub."""
+    """Return the stored total while it suffices, or else count: counting reads every stub."""
     if at.total_items and at.total_items > processed:
         return at.total_items
-    return processed + catalogue.count_claimable_stubs(connection, entity)
+    return processed + catalogue.count_pending_stubs(connection, entity)
 
 
 def _late_lookups(connection: Connection, cursor: Lookups | None = None) -> Lookups | None:
-    """The stubs first met in playlists: artists, then albums (whose artists may be new), until none is left."""
+    """Find stubs first met in playlists: artists, then albums (whose artists may be new), until none remains."""
     deferred = cursor.deferred if cursor else ()
     for entity in ENTITIES:
         if entity not in deferred and catalogue.has_stubs(connection, entity):

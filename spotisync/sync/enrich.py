@@ -1,7 +1,7 @@
-"""The backlog: look-ups that runs have put off are done when calls are free, one batch after the other.
+"""Work off the backlog: look-ups that runs deferred are done in batches when calls are free.
 
-No run stands behind it. What is left are the stubs themselves, so there is nothing to resume: a batch that is lost has
-claims that end.
+The backlog belongs to no run. The pending work is the stubs themselves, so there is nothing to resume: the claims of a
+lost batch expire.
 """
 
 import logging
@@ -33,146 +33,146 @@ NO_RUN = 0
 
 @dataclass(frozen=True)
 class EnrichOutcome:
-    """How many look-ups of which family are in. `more`: there may be more to do at once."""
+    """The look-ups done, and their family. `more`: the next batch may start at once."""
 
     family: str | None = None
     looked_up: int = 0
     more: bool = False
-    # Nobody is to try again for so many seconds.
-    pause: float = 0.0
+    # No worker claims the backlog for this long.
+    pause_seconds: float = 0.0
 
 
-NOTHING = EnrichOutcome()
-REFUSED = EnrichOutcome(pause=900)
+NOTHING_DONE = EnrichOutcome()
+ALL_REFUSED = EnrichOutcome(pause_seconds=900)
 
 
 @dataclass(frozen=True)
 class BacklogClaim:
-    """Ours to drain: nobody else does it meanwhile."""
+    """The exclusive claim on the backlog of one kind. `refresh`: stale rows instead of stubs."""
 
     entity: Entity
-    by: LookupMode
+    mode: LookupMode
     regime: Regime | None
     token: UUID
     refresh: bool = False
 
 
 def enrich(context: Context) -> EnrichOutcome:
-    """One batch, if there is something to look up, no run is going and Spotify has not told us to wait."""
+    """Look up one batch if look-ups are pending, no run is in progress and no cooldown is active."""
     if context.settings.enrichment == "off":
-        return NOTHING
+        return NOTHING_DONE
     client_id = context.settings.require_client_id()
     with context.database.begin() as connection:
         backlog = apps.get_backlog(connection, client_id, context.settings.refresh_days)
-    by = regimes.lookup_mode(context.settings.enrichment, backlog.regime)
-    due = backlog.entities_due(by) if backlog.idle else []
-    if due and by == "partial":
-        return _settle(context, due)
+    mode = regimes.lookup_mode(context.settings.enrichment, backlog.regime)
+    due = backlog.entities_due(mode) if backlog.idle else []
+    if due and mode == "partial":
+        return _mark_partial(context, due)
     due = [entity for entity in due if context.gate.find_block(entity) is None]
     for entity in due:
-        done = _take_turn(context, BacklogClaim(entity, by, backlog.regime, uuid4()))
+        done = _work_claimed(context, BacklogClaim(entity, mode, backlog.regime, uuid4()))
         if done is not None:
             return done
-    return NOTHING if due else _refresh(context, backlog, by)
+    return NOTHING_DONE if due else _refresh_stale(context, backlog, mode)
 
 
-def _refresh(context: Context, backlog: Backlog, by: LookupMode) -> EnrichOutcome:
-    """With nothing else to do: what was looked up longest ago, one call of it.
+def _refresh_stale(context: Context, backlog: Backlog, mode: LookupMode) -> EnrichOutcome:
+    """Refresh the rows looked up longest ago with one call. Runs only when no look-up is due.
 
-    In the full regime alone. A restricted app would spend a call on each row, for next to nothing.
+    Only in the full regime: a restricted app would spend a call on each row for little new data.
     """
     free = [entity for entity in apps.ENTITIES if entity in backlog.stale and context.gate.find_block(entity) is None]
     if not (free and backlog.idle and backlog.regime == "full"):
-        return NOTHING
-    return _take_turn(context, BacklogClaim(free[0], by, backlog.regime, uuid4(), refresh=True)) or NOTHING
+        return NOTHING_DONE
+    return _work_claimed(context, BacklogClaim(free[0], mode, backlog.regime, uuid4(), refresh=True)) or NOTHING_DONE
 
 
-def _settle(context: Context, due: list[Entity]) -> EnrichOutcome:
-    """What the pages told is all that is wanted."""
+def _mark_partial(context: Context, due: list[Entity]) -> EnrichOutcome:
+    """Mark stubs as partial: in this mode, the data from list pages is sufficient."""
     with context.database.begin() as connection:
         for entity in due:
             catalogue.mark_stubs_partial(connection, entity)
-    return NOTHING
+    return NOTHING_DONE
 
 
-def _take_turn(context: Context, turn: BacklogClaim) -> EnrichOutcome | None:
-    """None: the budget of this family is spent."""
+def _work_claimed(context: Context, claim: BacklogClaim) -> EnrichOutcome | None:
+    """Claim the backlog and look up a batch. None: the budget of this family is spent."""
     claimant = context.database.get_claimant()
     client_id, lease = context.settings.require_client_id(), context.settings.lease_seconds
     with context.database.begin() as connection:
-        if not apps.claim_backlog(connection, client_id, turn.token, claimant, lease):
-            return NOTHING
+        if not apps.claim_backlog(connection, client_id, claim.token, claimant, lease):
+            return NOTHING_DONE
         call_ledger.trim(connection)
-        names = accounts.list_accounts(connection, active=True)
-    done: EnrichOutcome | None = NOTHING
+        active = accounts.list_accounts(connection, active=True)
+    done: EnrichOutcome | None = NOTHING_DONE
     try:
-        done = _ask_for(context, turn, [account.id for account in names])
+        done = _try_accounts(context, claim, [account.id for account in active])
         return done
     finally:
         with context.database.begin() as connection:
-            apps.release_backlog(connection, client_id, turn.token, done.pause if done else 0)
+            apps.release_backlog(connection, client_id, claim.token, done.pause_seconds if done else 0)
 
 
-def _ask_for(context: Context, turn: BacklogClaim, account_ids: list[int]) -> EnrichOutcome | None:
-    """With the token of any account: what is looked up is everybody's."""
+def _try_accounts(context: Context, claim: BacklogClaim, account_ids: list[int]) -> EnrichOutcome | None:
+    """Look up a batch with the token of the first account that works: the catalogue is shared by all accounts."""
     for account_id in account_ids:
         calls = context.recorder.open(None, account_id)
         try:
-            requests = _plan(context, turn, calls)
-            return None if requests is None else _batch(context, turn, account_id, requests, calls)
+            requests = _plan(context, claim, calls)
+            return None if requests is None else _look_up(context, claim, account_id, requests, calls)
         except Stopping:
-            context.database.transact(lambda connection: catalogue.release_stubs(connection, turn.entity, NO_RUN))
-            return NOTHING
-        except (Wait, Transient, ClaimLost) as told:
-            log.info("look-ups of %s go on later: %s", turn.entity, told)
-            return NOTHING
-        except Fatal as told:
-            log.warning("account %d can't look anything up: %s", account_id, told)
-            if isinstance(told, AppBlocked):
+            context.database.transact(lambda connection: catalogue.release_stubs(connection, claim.entity, NO_RUN))
+            return NOTHING_DONE
+        except (Wait, Transient, ClaimLost) as error:
+            log.info("look-ups of %s continue later: %s", claim.entity, error)
+            return NOTHING_DONE
+        except Fatal as error:
+            log.warning("look-ups with the token of account %d failed: %s", account_id, error)
+            if isinstance(error, AppBlocked):
                 break
         finally:
             context.recorder.close(calls)
-    return REFUSED
+    return ALL_REFUSED
 
 
-def _plan(context: Context, turn: BacklogClaim, calls: BatchCalls) -> tuple[Request, ...] | None:
-    if turn.refresh:
-        return lookups.plan_refresh(context, turn.entity)
-    return lookups.plan_lookups(context, turn.entity, NO_RUN, turn.by, turn.regime, calls)
+def _plan(context: Context, claim: BacklogClaim, calls: BatchCalls) -> tuple[Request, ...] | None:
+    if claim.refresh:
+        return lookups.plan_refresh(context, claim.entity)
+    return lookups.plan_lookups(context, claim.entity, NO_RUN, claim.mode, claim.regime, calls)
 
 
-def _batch(
-    context: Context, turn: BacklogClaim, account_id: int, requests: tuple[Request, ...], calls: BatchCalls
+def _look_up(
+    context: Context, claim: BacklogClaim, account_id: int, requests: tuple[Request, ...], calls: BatchCalls
 ) -> EnrichOutcome:
     client_id, lease = context.settings.require_client_id(), context.settings.lease_seconds
 
-    def alive() -> bool:
+    def renew() -> bool:
         with context.database.begin() as connection:
-            return apps.renew_backlog_claim(connection, client_id, turn.token, lease)
+            return apps.renew_backlog_claim(connection, client_id, claim.token, lease)
 
-    fetched = fetch(context, AccountAccess(context, account_id), requests, calls, alive)
-    if fetched.trouble and not fetched.answers:
-        raise fetched.trouble
-    step = _fold(turn.entity, fetched.answers)
-    noted = calls.get_unwritten()
+    fetched = fetch(context, AccountAccess(context, account_id), requests, calls, renew)
+    if fetched.error and not fetched.answers:
+        raise fetched.error
+    step = _fold(claim.entity, fetched.answers)
+    unwritten = calls.get_unwritten()
 
     def write(connection: Connection) -> int:
-        if not apps.renew_backlog_claim(connection, client_id, turn.token, lease):
-            raise ClaimLost("somebody else looks up what is left by now")
-        enriched = _write(connection, client_id, turn, step)
-        context.recorder.write(connection, calls, noted)
+        if not apps.renew_backlog_claim(connection, client_id, claim.token, lease):
+            raise ClaimLost("another worker has claimed the backlog")
+        enriched = _write(connection, client_id, claim, step)
+        context.recorder.write(connection, calls, unwritten)
         return enriched
 
     enriched = context.database.transact(write)
-    calls.mark_written(noted)
-    log.info("%d %s looked up later, %d calls", enriched, turn.entity, calls.sent)
+    calls.mark_written(unwritten)
+    log.info("deferred look-ups: %d %s, %d calls", enriched, claim.entity, calls.sent)
     deferred = isinstance(step, DeferralStep)
-    more = not (deferred or fetched.trouble or turn.refresh) and bool(requests)
-    return EnrichOutcome(turn.entity, enriched, more, REFUSED.pause if deferred else 0)
+    more = not (deferred or fetched.error or claim.refresh) and bool(requests)
+    return EnrichOutcome(claim.entity, enriched, more, ALL_REFUSED.pause_seconds if deferred else 0)
 
 
 def _fold(entity: Entity, answers: list[Answer]) -> LookupStep | DeferralStep:
-    """If the first answer is unreadable, its ids have missed an answer: otherwise they would block the backlog."""
+    """Count an unreadable first answer as a miss of its ids, which would otherwise block the backlog."""
     try:
         return lookup_requests.fold(Lookups(entity), answers)
     except Unreadable:
@@ -180,12 +180,12 @@ def _fold(entity: Entity, answers: list[Answer]) -> LookupStep | DeferralStep:
         return LookupStep(cursor=Lookups(entity), entity=entity, missed=missed)
 
 
-def _write(connection: Connection, client_id: str, turn: BacklogClaim, step: LookupStep | DeferralStep) -> int:
+def _write(connection: Connection, client_id: str, claim: BacklogClaim, step: LookupStep | DeferralStep) -> int:
     if isinstance(step, DeferralStep):
         return 0
     if step.regime:
         apps.record_regime(connection, client_id, step.regime)
-    if not turn.refresh:
+    if not claim.refresh:
         return save_lookups(connection, step)
     catalogue.save_rows(connection, step.catalogue)
-    return catalogue.mark_refreshed(connection, turn.entity, step.known, step.gone, step.missed)
+    return catalogue.mark_refreshed(connection, claim.entity, step.known, step.gone, step.missed)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,46 +17,49 @@ ROWS_PER_PROGRESS = 1_000
 Progress = Callable[[Table, int, int], None]
 
 
-def export_to_directory(
-    database: Database,
-    account: str | None,
-    tables: list[Table],
-    format_: Format,
-    directory: Path,
-    progress: Progress,
-    *,
-    removed: bool,
-) -> dict[Path, int]:
-    """Write one file per table; return their numbers of rows. A file is replaced once its new one is complete."""
-    _create(directory)
-    written = {}
-    with _snapshot(database, account) as (connection, account_id):
-        for table in tables:
-            path = directory / f"{table}.{format_}"
-            with _open_atomically(path) as file:
-                written[path] = _write(connection, account_id, table, format_, file, progress, removed=removed)
-    return written
+@dataclass(frozen=True)
+class Export:
+    """An export of one account; without a name, of the only account."""
 
+    database: Database
+    account: str | None
+    format_: Format
+    progress: Progress
+    removed: bool = False
 
-def export_to_stream(
-    database: Database,
-    account: str | None,
-    table: Table,
-    format_: Format,
-    file: BinaryIO,
-    progress: Progress,
-    *,
-    removed: bool,
-) -> int:
-    with _snapshot(database, account) as (connection, account_id):
-        return _write(connection, account_id, table, format_, file, progress, removed=removed)
+    def to_directory(self, tables: list[Table], directory: Path) -> dict[Path, int]:
+        """Write one file per table; return their numbers of rows. A file is replaced once its new one is complete."""
+        _create(directory)
+        written = {}
+        with self._snapshot() as (connection, account_id):
+            for table in tables:
+                path = directory / f"{table}.{self.format_}"
+                with _open_atomically(path) as file:
+                    written[path] = self._write(connection, account_id, table, file)
+        return written
 
+    def to_stream(self, table: Table, file: BinaryIO) -> int:
+        with self._snapshot() as (connection, account_id):
+            return self._write(connection, account_id, table, file)
 
-@contextmanager
-def _snapshot(database: Database, account: str | None) -> Iterator[tuple[Connection, int]]:
-    with database.begin() as connection:
-        export.begin_snapshot(connection)
-        yield connection, accounts.find_account(connection, account).id
+    @contextmanager
+    def _snapshot(self) -> Iterator[tuple[Connection, int]]:
+        with self.database.begin() as connection:
+            export.begin_snapshot(connection)
+            yield connection, accounts.find_account(connection, self.account).id
+
+    def _write(self, connection: Connection, account_id: int, table: Table, file: BinaryIO) -> int:
+        total = export.count_rows(connection, table, account_id, removed=self.removed)
+        self.progress(table, 0, total)
+        heading = 1 if self.format_ == "csv" else 0
+        lines = 0
+        rows = export.iter_rows(connection, table, self.format_, account_id, removed=self.removed)
+        for lines, line in enumerate(rows, 1):
+            file.write(line)
+            if lines % ROWS_PER_PROGRESS == 0:
+                self.progress(table, lines - heading, total)
+        self.progress(table, total, total)
+        return max(0, lines - heading)
 
 
 def _create(directory: Path) -> None:
@@ -77,25 +81,3 @@ def _open_atomically(path: Path) -> Iterator[BinaryIO]:
         raise Fatal(f"{path} can't be written: {error.strerror}") from None
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _write(
-    connection: Connection,
-    account_id: int,
-    table: Table,
-    format_: Format,
-    file: BinaryIO,
-    progress: Progress,
-    *,
-    removed: bool,
-) -> int:
-    total = export.count_rows(connection, table, account_id, removed=removed)
-    progress(table, 0, total)
-    heading = 1 if format_ == "csv" else 0
-    lines = 0
-    for lines, line in enumerate(export.iter_rows(connection, table, format_, account_id, removed=removed), 1):
-        file.write(line)
-        if lines % ROWS_PER_PROGRESS == 0:
-            progress(table, lines - heading, total)
-    progress(table, total, total)
-    return max(0, lines - heading)

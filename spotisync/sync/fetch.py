@@ -1,4 +1,4 @@
-"""The requests of one batch: side by side, each past the gate; what comes back is the contiguous prefix."""
+"""Send the requests of one batch concurrently, each through the gate, and return the contiguous prefix of answers."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -14,46 +14,46 @@ from spotisync.sync.calls import BatchCalls
 from spotisync.sync.context import Context
 from spotisync.sync.tokens import AccountAccess
 
-# Where Spotify may refuse one thing without meaning the rest. Elsewhere a refusal is for a person to read.
+# Kinds of which Spotify may refuse a single object. A refusal of any other kind fails the run with its message.
 REFUSABLE = {"artists", "artist", "albums", "album", "playlist_items", "saved_albums", "followed_artists"}
-# What a login may lack the scope for without harm to the rest.
-OPTIONAL = {"followed_artists"}
-# How often a batch that waits for its replies looks whether it is to stop.
-LOOK_SECONDS = 0.2
+# Kinds whose scope a login may lack; the other kinds are still read.
+SCOPE_OPTIONAL = {"followed_artists"}
+# Seconds between checks for a shutdown while a batch waits for replies.
+STOP_CHECK_SECONDS = 0.2
 
 
 class ClaimLost(SpotisyncError):
-    """Somebody else has the batch: whatever this worker is doing is for nothing."""
+    """Another worker holds the claim, so this worker's result must be discarded."""
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """The answers in order up to the first trouble, if there was one."""
+    """The answers in order up to the first error, and that error."""
 
     answers: list[Answer]
-    trouble: SpotisyncError | None
+    error: SpotisyncError | None
 
 
 def fetch(
-    context: Context, access: AccountAccess, requests: Sequence[Request], calls: BatchCalls, alive: Callable[[], bool]
+    context: Context, access: AccountAccess, requests: Sequence[Request], calls: BatchCalls, renew: Callable[[], bool]
 ) -> Fetched:
-    """`alive` renews the lease while we wait; when it says no, `ClaimLost` is raised.
+    """Fetch the answers; `renew` extends the lease meanwhile. Raises `ClaimLost` once `renew` returns False.
 
-    A stop is a trouble like any other: what came before it counts, what has not come yet is not waited for.
+    A shutdown is an error like any other: earlier answers are kept, and pending ones are not awaited.
     """
-    # Each in a copy of this context, so that its log lines say whose they are.
+    # Each request runs in a copy of the logging context, so that its log lines name the run.
     futures = [
-        context.threads.submit(copy_context().run, _answer, context, access, request, calls) for request in requests
+        context.threads.submit(copy_context().run, _fetch_one, context, access, request, calls) for request in requests
     ]
     answers: list[Answer] = []
-    lease = _Lease(alive, context.stopping, context.settings.lease_seconds / 3)
+    lease = _Lease(renew, context.stopping, context.settings.lease_seconds / 3)
     try:
         for future in futures:
             answers.append(lease.await_result(future))  # noqa: PERF401 (a prefix is kept)
     except (ClaimLost, Unavailable):
         raise
-    except SpotisyncError as trouble:
-        return Fetched(answers, trouble)
+    except SpotisyncError as error:
+        return Fetched(answers, error)
     finally:
         for future in futures:
             future.cancel()
@@ -64,51 +64,51 @@ def fetch(
 
 @dataclass
 class _Lease:
-    """Renewed every so many seconds, however many requests a batch has and however slow each of them is."""
+    """A lease renewed every `interval` seconds, regardless of the number and duration of the requests."""
 
     renew: Callable[[], bool]
     stopping: Callable[[], bool]
-    every: float
+    interval: float
     renewed_at: float = field(default_factory=time.monotonic)
 
     def await_result(self, future: Future[Answer]) -> Answer:
         while True:
-            left = self.renewed_at + self.every - time.monotonic()
-            if left <= 0:
+            remaining = self.renewed_at + self.interval - time.monotonic()
+            if remaining <= 0:
                 if not self.renew():
                     raise ClaimLost("the lease ran out and another worker took the batch")
                 self.renewed_at = time.monotonic()
-            elif wait([future], timeout=min(left, LOOK_SECONDS)).done:
+            elif wait([future], timeout=min(remaining, STOP_CHECK_SECONDS)).done:
                 return future.result()
             elif self.stopping():
                 raise Stopping
 
 
-def _answer(context: Context, access: AccountAccess, request: Request, calls: BatchCalls) -> Answer:
+def _fetch_one(context: Context, access: AccountAccess, request: Request, calls: BatchCalls) -> Answer:
     token = access.token()
     try:
-        return _ask(context, token, request, calls)
+        return _send(context, token, request, calls)
     except Unauthorised:
         try:
-            return _ask(context, access.token(rejected=token), request, calls)
+            return _send(context, access.token(rejected=token), request, calls)
         except Unauthorised as error:
             raise Transient(f"{error}, with a new token") from None
 
 
-def _ask(context: Context, token: str, request: Request, calls: BatchCalls) -> Answer:
+def _send(context: Context, token: str, request: Request, calls: BatchCalls) -> Answer:
     context.gate.enter(request.family)
-    if context.stopping():  # nobody waits for it any more
+    if context.stopping():  # entering the gate can take time, and the answer is no longer awaited
         raise Stopping
     try:
         with calls.track_request(request.family):
             return Answer(request, context.spotify.get(request, token))
-    except Throttled as told:
-        raise context.gate.record_429(request.family, told.retry_after, quota=told.quota) from None
-    except NeedsLogin as lacking:
-        if request.kind not in OPTIONAL:
+    except Throttled as error:
+        raise context.gate.record_429(request.family, error.retry_after, quota=error.quota) from None
+    except NeedsLogin as error:
+        if request.kind not in SCOPE_OPTIONAL:
             raise
-        return Answer(request, refused=Refused(403, str(lacking)))
-    except Refused as refused:
+        return Answer(request, refused=Refused(403, str(error)))
+    except Refused as error:
         if request.kind not in REFUSABLE:
-            raise Fatal(str(refused)) from None
-        return Answer(request, refused=refused)
+            raise Fatal(str(error)) from None
+        return Answer(request, refused=error)

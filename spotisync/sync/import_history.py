@@ -1,4 +1,4 @@
-"""Import Spotify's privacy export into `play_history`."""
+"""Import Spotify's streaming history into `play_history`."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -16,7 +16,7 @@ from spotisync.core.streaming_history import HistoryFileSummary, ImportedPlay, N
 from spotisync.store import accounts, catalogue
 from spotisync.store import plays as stored
 from spotisync.store.database import Connection, Database
-from spotisync.sync.play_spool import PlaySpool
+from spotisync.store.play_spool import PlaySpool
 from spotisync.sync.streaming_history import HistoryFile, open_history
 
 ROWS_PER_READ = 1_000
@@ -27,7 +27,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class ImportSummary:
-    """`left_out`: the names of the files of the export that were not imported."""
+    """`left_out`: the names of the files that were not imported."""
 
     account: str
     files: int
@@ -67,9 +67,9 @@ def import_history(database: Database, account: str | None, path: Path, progress
     with database.begin() as connection:
         owner = accounts.find_account(connection, account)
     now = datetime.now(UTC)
-    with open_history(path) as export, PlaySpool() as spool:
-        summary = ImportSummary(owner.spotify_user_id, len(export.files), export.left_out)
-        files = [_read(file, spool, summary, now) for file in export.files]
+    with open_history(path) as archive, PlaySpool() as spool:
+        summary = ImportSummary(owner.spotify_user_id, len(archive.files), archive.left_out)
+        files = [_read(file, spool, summary, now) for file in archive.files]
         progress(summary.done, summary.rows)
         for imported in spool.imported(ROWS_PER_COMMIT):
             added = database.transact(partial(_store, account_id=owner.id, imported=imported))

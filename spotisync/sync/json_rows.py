@@ -15,7 +15,7 @@ MAX_OPEN: Final = 200  # brackets that one chunk opens and does not close; a dee
 def iter_rows(file: IO[bytes]) -> Iterator[Any]:
     """Yield the members of the arrays in a file, keeping little more than one in memory. Raises `ValueError`.
 
-    A file can have several arrays, one after the other: people concatenate the files of an export.
+    A file can have several arrays, one after the other: people concatenate the files of their history.
     """
     text = _Utf8(file)
     try:

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,7 +15,7 @@ from spotisync.store import accounts, catalogue
 from spotisync.store import plays as stored
 from spotisync.store.accounts import Account
 from spotisync.store.database import Connection
-from spotisync.sync.context import Context
+from spotisync.sync.context import Context, in_transaction
 from spotisync.sync.fetch import fetch
 from spotisync.sync.tokens import AccountAccess
 
@@ -59,9 +60,7 @@ def _track_account(context: Context, account: Account) -> PlaybackRead:
     if account.status == "disabled":
         return PlaybackRead(name, error=f"{name} is disabled")
     token = uuid4()
-    with context.database.begin() as connection:
-        claimed = stored.claim_read(connection, account.id, token)
-    if not claimed:
+    if not _claim(context, account.id, token):
         return PlaybackRead(name, error="another worker is reading these plays")
     with logs.bind(account=name):
         try:
@@ -69,7 +68,7 @@ def _track_account(context: Context, account: Account) -> PlaybackRead:
         except Unavailable:
             raise
         except Stopping as stop:
-            _finish(context, account, token, str(stop))
+            _finish(context, account.id, token, str(stop))
             raise
         except SpotisyncError as error:
             message = str(error)
@@ -77,27 +76,24 @@ def _track_account(context: Context, account: Account) -> PlaybackRead:
         except Exception as error:  # a bug, or a row that Postgres rejects: the other accounts are read anyway
             message = f"{type(error).__name__} (see the worker's log)"
             log.exception("the read of plays failed")
-        _finish(context, account, token, message)
+        _finish(context, account.id, token, message)
         return PlaybackRead(name, error=message)
 
 
-def _finish(context: Context, account: Account, token: UUID, error: str) -> None:
-    with context.database.begin() as connection:
-        stored.finish_read(connection, account.id, token, error)
+_claim = in_transaction(stored.claim_read)
+_renew = in_transaction(stored.renew_claim)
+_finish = in_transaction(stored.finish_read)
 
 
 def _fetch_and_store(context: Context, account: Account, token: UUID) -> PlaybackRead:
-    def renew() -> bool:
-        with context.database.begin() as connection:
-            return stored.renew_claim(connection, account.id, token)
-
+    renew = partial(_renew, context, account.id, token)
     calls = context.recorder.open(None, account.id)
     try:
         fetched = fetch(context, AccountAccess(context, account.id), [Request("recently_played")], calls, renew)
     finally:
         context.recorder.close(calls)
-    if fetched.trouble:
-        raise fetched.trouble
+    if fetched.error:
+        raise fetched.error
     page = parse.recently_played(fetched.answers[0].body)
     added, gap = context.database.transact(lambda connection: _store(connection, account.id, token, page))
     log.info("%d new plays", added)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from spotisync.core.states import UNFINISHED, check_move
 from spotisync.errors import Fatal, IllegalMove, NeedsLogin, Unknown
-from spotisync.store import accounts, calls_saved, counters, heartbeats, history, runs, waiters
+from spotisync.store import accounts, calls_saved, counters, history, runs, schedules, waiters
 from spotisync.store.database import Connection
 from spotisync.store.runs import Run
 from spotisync.sync.callers import Caller
@@ -122,7 +122,7 @@ def take_due_runs(context: Context, *, scheduled: bool = False) -> list[Run]:
     client_id = context.settings.require_client_id()
     with context.database.begin() as connection:
         if scheduled:
-            heartbeats.record_heartbeat(connection, "sweep")
+            schedules.record_heartbeat(connection, "sweep")
         candidates = runs.list_accounts_due(connection, client_id)
         counters.compact(connection)
     if scheduled and context.settings.retention_days:

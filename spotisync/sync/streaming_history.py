@@ -1,4 +1,4 @@
-"""Spotify's privacy export on disk (a zip file, a directory or a single file), read row by row."""
+"""Spotify's streaming history on disk (a zip file, a directory or a single file), read row by row."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +12,7 @@ from spotisync.sync.archives import READ_ERRORS, Entry, FileWalk, is_zip, unread
 from spotisync.sync.json_rows import iter_rows
 
 MAX_FILES: Final = 1_000
-REQUEST_EXPORT: Final = (
+REQUEST_HISTORY: Final = (
     "request the extended streaming history at https://www.spotify.com/account/privacy; "
     "Spotify sends my_spotify_data.zip within 30 days"
 )
@@ -36,7 +36,7 @@ class HistoryFile:
         """Raises `Fatal` with the name of the file if it is invalid."""
         for row in self._members():
             if not streaming_history.is_row(row):
-                raise Fatal(f"{self.name} is not a streaming history: {REQUEST_EXPORT}")
+                raise Fatal(f"{self.name} is not a streaming history: {REQUEST_HISTORY}")
             yield row
 
     def has_rows(self) -> bool:
@@ -57,25 +57,25 @@ class HistoryFile:
 
 
 @dataclass(frozen=True)
-class Export:
-    """The files of an export that are imported, in order, and the names of the others."""
+class HistoryArchive:
+    """The files of a streaming history that are imported, in order, and the names of the others."""
 
     files: list[HistoryFile]
     left_out: list[str]
 
 
 @contextmanager
-def open_history(path: Path) -> Iterator[Export]:
-    """Find the files of an export. Raises `Fatal` if there is none or one is implausible."""
+def open_history(path: Path) -> Iterator[HistoryArchive]:
+    """Find the files of a streaming history. Raises `Fatal` if there is none or one is implausible."""
     with ExitStack() as stack:
         entries = FileWalk(path, stack).entries()
         if path.is_dir() or is_zip(path):
             yield _select(path, entries)
         else:  # the user chose this file, so its name does not matter
-            yield Export([HistoryFile(entry) for entry in entries], [])
+            yield HistoryArchive([HistoryFile(entry) for entry in entries], [])
 
 
-def _select(path: Path, entries: Iterable[Entry]) -> Export:
+def _select(path: Path, entries: Iterable[Entry]) -> HistoryArchive:
     found, left_out = [], []
     for file in map(HistoryFile, entries):
         if _is_history(file):
@@ -87,9 +87,11 @@ def _select(path: Path, entries: Iterable[Entry]) -> Export:
     if not found:
         raise Fatal(
             f"{path.name} contains no Streaming_History_Audio_….json, endsong_….json or StreamingHistory….json: "
-            f"{REQUEST_EXPORT}"
+            f"{REQUEST_HISTORY}"
         )
-    return Export(sorted(found, key=lambda file: (-1 if file.number is None else file.number, file.name)), left_out)
+    return HistoryArchive(
+        sorted(found, key=lambda file: (-1 if file.number is None else file.number, file.name)), left_out
+    )
 
 
 def _is_history(file: HistoryFile) -> bool:

@@ -8,12 +8,16 @@ from spotisync.core.oauth import LOGIN
 from spotisync.errors import NeedsLogin, SpotisyncError, Stopping, Transient, Unavailable
 from spotisync.spotify import TokenGrant
 from spotisync.store import accounts
-from spotisync.sync.context import Context
+from spotisync.sync.context import Context, in_transaction
 
 POLL_SECONDS = 0.05
 PATIENCE_SECONDS = 45
 OUTAGE_SECONDS = 120
 REMEDY = f"log in again: {LOGIN}"
+
+_claim_refresh = in_transaction(accounts.claim_refresh)
+_end_refresh = in_transaction(accounts.end_refresh)
+_store_refreshed = in_transaction(accounts.store_refreshed)
 
 
 class AccountAccess:
@@ -44,9 +48,7 @@ def access_token(context: Context, account_id: int, rejected: str | None = None)
         if stored := _get_stored(context, account_id, rejected):
             return stored
         claim = uuid4()
-        with context.database.begin() as connection:
-            claimed = accounts.claim_refresh(connection, account_id, claim)
-        if claimed:
+        if _claim_refresh(context, account_id, claim):
             # Another worker may have stored a token between our read and our claim.
             return _get_stored(context, account_id, rejected, claim) or _refresh(context, account_id, claim)
         if context.stopping():
@@ -81,8 +83,7 @@ def _refresh(context: Context, account_id: int, claim: UUID) -> str:
                 raise Transient("another worker has replaced the refresh token meanwhile") from None
         raise NeedsLogin(f"{error}; {REMEDY}") from None
     except SpotisyncError:
-        with context.database.begin() as connection:
-            accounts.end_refresh(connection, account_id, claim)
+        _end_refresh(context, account_id, claim)
         raise
     _store(context, account_id, used, grant)
     return grant.access_token
@@ -99,8 +100,7 @@ def _store(context: Context, account_id: int, used: str, grant: TokenGrant) -> N
     deadline = time.monotonic() + OUTAGE_SECONDS
     while True:
         try:
-            with context.database.begin() as connection:
-                accounts.store_refreshed(connection, account_id, used, tokens)
+            _store_refreshed(context, account_id, used, tokens)
         except Unavailable:
             if time.monotonic() > deadline:
                 raise

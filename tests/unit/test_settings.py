@@ -244,7 +244,7 @@ def test_the_demo_ignores_personal_settings(
     read_settings(SPOTISYNC_DATA_DIR_FILE="", SPOTISYNC_DATA_DIR=str(tmp_path))
     chosen = environment.use_demo_data_dir()
     assert chosen.embedded_postgres
-    assert chosen.embedded_broker
+    assert chosen.broker_url is None
     assert (chosen.client_id, chosen.client_secret, chosen.secret_key) == ("demo", None, None)
 
 
@@ -272,7 +272,7 @@ def test_the_result_backend_defaults_to_a_redis_broker(
 ) -> None:
     found = read_settings(SPOTISYNC_BROKER_URL=broker, SPOTISYNC_RESULT_BACKEND=result_backend)
     assert (found.broker, found.backend) == (broker, backend)
-    assert not found.embedded_broker
+    assert found.broker_url
 
 
 def test_with_rabbitmq_the_embedded_server_keeps_the_results(read_settings: Set) -> None:
@@ -283,7 +283,7 @@ def test_with_rabbitmq_the_embedded_server_keeps_the_results(read_settings: Set)
 def test_without_urls_both_servers_are_embedded(read_settings: Set) -> None:
     found = read_settings(SPOTISYNC_DATA_DIR="/srv/my data")
     assert found.embedded_postgres
-    assert found.embedded_broker
+    assert found.broker_url is None
     assert found.database.startswith("postgresql+psycopg://spotisync@/spotisync?host=/srv/my%20data/sockets")
     assert found.broker == found.backend
     assert found.broker.startswith("redis+socket:///srv/my%20data/sockets/valkey.sock")

@@ -43,7 +43,7 @@ def demo(*, exit: Exit = False) -> None:  # noqa: A002 (the option's name)
     from spotisync.cli import processes
     from spotisync.cli.demo import environment
     from spotisync.simulator import Control
-    from spotisync.stack.lock import lock_data_dir
+    from spotisync.stack.directories import lock_data_dir
     from spotisync.stack.restarts import RestartPolicy
     from spotisync.stack.supervisor import Supervisor
 
@@ -66,7 +66,7 @@ def demo(*, exit: Exit = False) -> None:  # noqa: A002 (the option's name)
 
 def _run_sync_and_report(chosen: "Settings", simulator: "Control", supervisor: "Supervisor") -> int:
     from spotisync.cli import processes
-    from spotisync.cli.common import open_context
+    from spotisync.cli.context import open_context
     from spotisync.cli.demo import environment, results
 
     if not supervisor.start():

@@ -1,7 +1,9 @@
-"""Handle a request: log it, wait for the latency, apply faults, answer."""
+"""Handle a request: log it, wait for the latency, apply faults, send the reply."""
 
 import asyncio
 import logging
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
@@ -16,7 +18,6 @@ from spotisync.simulator.http.faults import Fault, Faults
 from spotisync.simulator.http.logins import Logins
 from spotisync.simulator.http.request import Refusal, Reply, error
 from spotisync.simulator.http.request_log import HeldRequests, LoggedRequest, RequestLog
-from spotisync.simulator.http.responses import reset_connection, response, send_half
 from spotisync.simulator.settings import SimulatorSettings
 from spotisync.simulator.world.world import World
 
@@ -113,3 +114,32 @@ class App:
         except Exception:  # noqa: BLE001 (a bug must become a logged 500, not a missing reply)
             _log.exception("%s %s", request.method, request.path)
             return error(500, "Bug in the simulator: see its log")
+
+
+def response(reply: Reply) -> web.Response:
+    headers = {"cache-control": "private, max-age=0", **reply.headers}
+    if reply.status == 204:
+        return web.Response(status=204, headers=headers)
+    headers["content-type"] = f"{reply.content_type}; charset=utf-8"
+    return web.Response(body=reply.body.encode(), status=reply.status, headers=headers)
+
+
+def reset_connection(request: web.BaseRequest) -> web.Response:
+    """Reset the connection. Nothing can be sent after that, but aiohttp expects a response."""
+    if request.transport is not None:
+        connection = request.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close with RST, not FIN
+        request.transport.abort()
+    return web.Response()
+
+
+async def send_half(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
+    """Announce the complete body, send half of it and close the connection."""
+    body = reply.body.encode()
+    partial = web.StreamResponse(status=reply.status, headers={"content-type": "application/json; charset=utf-8"})
+    partial.content_length = len(body)
+    await partial.prepare(request)
+    await partial.write(body[: len(body) // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return partial

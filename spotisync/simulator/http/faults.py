@@ -10,8 +10,9 @@ from typing import Any
 from spotisync.simulator.http.request import Reply, error
 from spotisync.simulator.http.text import dumps
 
-KINDS = ("status", "cut", "garbage", "null", "empty", "reset", "hang", "delay", "hold")
+KINDS = ("status", "cut", "garbage", "null", "empty", "empty_list", "reset", "hang", "delay", "hold")
 BODIES = ("json", "text", "html", "empty", "quota", "list", "string", "error_string", "error_null")
+EMPTY_LIST: dict[str, Any] = {"items": [], "total": 0, "next": None}
 MESSAGES = {400: "Bad request", 401: "The access token expired", 403: "Forbidden", 404: "Resource not found"}
 MESSAGES |= {429: "API rate limit exceeded", 500: "Server error.", 502: "Bad gateway.", 503: "Service unavailable"}
 
@@ -28,6 +29,7 @@ class Fault:
              `retry_date`: as an HTTP date)
     cut      the correct reply, but its body ends half-way
     garbage  200, not JSON;   null  200 `null`;   empty  204 without a body
+    empty_list   200, a list without items whose total is 0
     reset    the connection is reset before the reply
     hang     no reply for `seconds`, then the connection closes
     delay    the correct reply, `seconds` late
@@ -93,7 +95,7 @@ class Fault:
         )
 
     def reply(self, now: float) -> Reply:
-        """Return the reply of the kinds status, garbage, null and empty."""
+        """Return the reply of the kinds status, garbage, null, empty and empty_list."""
         match self.kind:
             case "garbage":
                 return Reply(200, '{"items": [{"added_at": "2025-', {})
@@ -101,6 +103,8 @@ class Fault:
                 return Reply(200, "null")
             case "empty":
                 return Reply(204, "")
+            case "empty_list":
+                return Reply(200, dumps({**EMPTY_LIST, "artists": {**EMPTY_LIST, "cursors": {"after": None}}}))
         return self._error(self._headers(now))
 
     def _headers(self, now: float) -> dict[str, str]:

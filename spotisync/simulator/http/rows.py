@@ -4,7 +4,7 @@ from typing import Any
 
 from spotisync.simulator.http.shapes import MARKETS, Shapes
 from spotisync.simulator.http.text import dumps, join
-from spotisync.simulator.world.catalogue import Episode, LocalFile
+from spotisync.simulator.world.catalogue import Episode, LocalFile, pick
 from spotisync.simulator.world.library import Playlist, PlaylistItem
 from spotisync.simulator.world.pictures import images
 from spotisync.simulator.world.times import iso_or_none
@@ -14,13 +14,10 @@ def playlist_members(shapes: Shapes, playlist: Playlist, now: float) -> dict[str
     """Return the members that a list of playlists and the playlist itself have in common."""
     return {
         **shapes.link("playlist", playlist.id),
-        "collaborative": playlist.collaborative,
-        "description": playlist.description,
+        **pick(playlist, "name", "description", "public", "collaborative"),
         "images": images("playlist", playlist.id, playlist.pictures),
-        "name": playlist.name,
         "owner": {**shapes.link("user", playlist.owner_id), "display_name": playlist.owner_name},
         "primary_color": None,
-        "public": playlist.public,
         "snapshot_id": playlist.snapshot_id(now),
     }
 

@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import Any
 
 from spotisync.simulator.http.text import array, dumps, join, page
-from spotisync.simulator.world.catalogue import TWIN, Album, Artist, Catalogue, Track
+from spotisync.simulator.world.catalogue import TWIN, Album, Artist, Catalogue, Track, pick
 from spotisync.simulator.world.pictures import images
 from spotisync.simulator.world.times import iso
 
@@ -73,14 +73,10 @@ class Shapes:
             "album",
             {
                 **self.link("album", album.id),
-                "album_type": album.album_type,
+                **pick(album, "name", "album_type", "release_date", "release_date_precision", "total_tracks"),
                 "available_markets": MARKETS,
                 "images": images("album", album.id, album.pictures),
                 "is_playable": True,
-                "name": album.name,
-                "release_date": album.release_date,
-                "release_date_precision": album.release_date_precision,
-                "total_tracks": album.total_tracks,
             },
         )
 
@@ -114,17 +110,12 @@ class Shapes:
     def _track_members(self, track: Track) -> dict[str, Any]:
         members = {
             **self.link("track", track.id),
+            **pick(track, "name", "duration_ms", "explicit", "disc_number", "track_number", "popularity"),
             "available_markets": MARKETS,
-            "disc_number": track.disc_number,
-            "duration_ms": track.duration_ms,
-            "explicit": track.explicit,
             "external_ids": {} if track.isrc is None else {"isrc": track.isrc},
             "is_local": False,
             "is_playable": True,
-            "name": track.name,
-            "popularity": track.popularity,
             "preview_url": None,
-            "track_number": track.track_number,
         }
         if track.number >= TWIN or (self.catalogue.quirks and track.number % 59 == 11):
             original = track.number - TWIN if track.number >= TWIN else track.number + TWIN

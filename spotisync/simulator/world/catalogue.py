@@ -9,7 +9,7 @@ from bisect import bisect_right
 from functools import lru_cache
 from itertools import accumulate
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote_plus
 
 from spotisync.simulator.world import names
@@ -78,6 +78,11 @@ class LocalFile(NamedTuple):
     def uri(self) -> str:
         parts = (self.artist, self.album, self.title)
         return "spotify:local:" + ":".join(quote_plus(part) for part in parts) + f":{self.seconds}"
+
+
+def pick(found: object, *names: str) -> dict[str, Any]:
+    """Return these attributes as a dictionary."""
+    return {name: getattr(found, name) for name in names}
 
 
 class Catalogue:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 NO_TRACK = -1
 RECENT_PLAYS = 50  # listed by Spotify's "recently played"
-MIN_RECENT_MS = 30_000  # shorter plays appear in the privacy export only
+MIN_RECENT_MS = 30_000  # shorter plays appear in the streaming history only
 
 
 class PlaylistItem(NamedTuple):

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from spotisync.simulator.world.catalogue import Album, Artist, Track
+from spotisync.simulator.world.catalogue import Album, Artist, Track, pick
 from spotisync.simulator.world.library import Library, Playlist, PlaylistItem
 from spotisync.simulator.world.pictures import largest
 from spotisync.simulator.world.state import WorldState, milliseconds_played
@@ -117,14 +117,9 @@ class Truth:
 
     def _track(self, track: Track) -> Document:
         return {
-            "name": track.name,
+            **pick(track, "name", "duration_ms", "explicit", "disc_number", "track_number", "isrc"),
             "uri": f"spotify:track:{track.id}",
             "album_id": self.albums[track.album].id,
-            "duration_ms": track.duration_ms,
-            "explicit": track.explicit,
-            "disc_number": track.disc_number,
-            "track_number": track.track_number,
-            "isrc": track.isrc,
             "popularity": None if self.restricted else track.popularity,
             "seen_in": sorted(self.seen_in[track.id]),
         }
@@ -147,12 +142,8 @@ class Truth:
         gone = self.catalogue.is_gone("album", album.number)
         blank = gone or self.restricted
         return {
-            "name": album.name,
+            **pick(album, "name", "album_type", "release_date", "release_date_precision", "total_tracks"),
             "uri": f"spotify:album:{album.id}",
-            "album_type": album.album_type,
-            "release_date": album.release_date,
-            "release_date_precision": album.release_date_precision,
-            "total_tracks": album.total_tracks,
             "label": None if blank else album.label,
             "popularity": None if blank else album.popularity,
             "upc": None if gone else album.upc,
@@ -172,13 +163,7 @@ class Truth:
 
     def _playlist(self, playlist: Playlist) -> Document:
         return {
-            "id": playlist.id,
-            "name": playlist.name,
-            "description": playlist.description,
-            "owner_id": playlist.owner_id,
-            "owner_name": playlist.owner_name,
-            "public": playlist.public,
-            "collaborative": playlist.collaborative,
+            **pick(playlist, "id", "name", "description", "owner_id", "owner_name", "public", "collaborative"),
             "snapshot_id": playlist.snapshot_id(self.world.now()),
             "total_items": len(playlist.rows),
             "image_url": largest("playlist", playlist.id, playlist.pictures),

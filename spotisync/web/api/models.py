@@ -152,11 +152,11 @@ class StatusMessages(ExtensibleModel):
     """Messages that describe the state."""
 
     message: str = Field(description="One or two sentences that describe the state")
-    waiting_for: str | None
+    waiting_for: str | None = Field(description="The family of requests that the run waits for")
     waiting_until: datetime | None
-    safe: str | None
-    still_runs: str | None
-    to_do: str
+    safe: str | None = Field(description="What is stored already")
+    still_runs: str | None = Field(description="What continues while the run waits")
+    to_do: str = Field(description="What to do, with the command")
     notes: list[str]
     as_of: datetime = Field(description="Time of reading, by the database's clock")
     time_zone: str

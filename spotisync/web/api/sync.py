@@ -32,6 +32,12 @@ def _check_content_type(request: Request) -> None:
 
 RequireJson = Depends(_check_content_type)
 router = APIRouter(prefix="/api/sync", tags=["sync"])
+CHANGE_RUN: Final[dict[str, Any]] = {
+    "status_code": 202,
+    "response_model": models.RunStatus,
+    "dependencies": [RequireJson],
+    "responses": {202: {"headers": LOCATION}, **problem_responses(404, 409, 415, 422, 503)},
+}
 
 
 # ---- reading --------------------------------------------------------------------------------------------------------
@@ -123,29 +129,18 @@ def start(body: models.StartRequest, actions: ActionsDep, idempotency_key: Idemp
     return _respond(actions.context, result, 202 if result.started else 200)
 
 
-@router.post(
-    "/{sync_id}/cancel",
-    summary="Cancel a run",
-    status_code=202,
-    response_model=models.RunStatus,
-    dependencies=[RequireJson],
-    responses={202: {"headers": LOCATION}, **problem_responses(404, 409, 415, 422, 503)},
-)
+@router.post("/{sync_id}/cancel", summary="Cancel a run", **CHANGE_RUN)
 def cancel(sync_id: RunId, actions: ActionsDep) -> Response:
     """Items that were read stay stored, and the run can be resumed. Cancelling a cancelled run is not an error."""
     return _respond(actions.context, ActionResult(actions.cancel(sync_id), started=False), 202)
 
 
-@router.post(
-    "/{sync_id}/resume",
-    summary="Resume a failed or cancelled run",
-    status_code=202,
-    response_model=models.RunStatus,
-    dependencies=[RequireJson],
-    responses={202: {"headers": LOCATION}, **problem_responses(404, 409, 415, 422, 503)},
-)
+@router.post("/{sync_id}/resume", summary="Resume a failed or cancelled run", **CHANGE_RUN)
 def resume(sync_id: RunId, actions: ActionsDep) -> Response:
-    """Continues from the checkpoints. Only the newest run of a type can be resumed. An unfinished run is unchanged."""
+    """Continues from the checkpoints. Only the newest run of a type can be resumed.
+
+    Resuming an unfinished run changes nothing and is not an error.
+    """
     return _respond(actions.context, actions.resume(sync_id), 202)
 
 

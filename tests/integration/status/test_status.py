@@ -12,7 +12,7 @@ from spotisync.cli import checks
 from spotisync.errors import Fatal
 from spotisync.settings import Settings
 from spotisync.simulator import Server
-from spotisync.store import accounts, heartbeats, runs
+from spotisync.store import accounts, runs, schedules
 from spotisync.store.accounts import TokenVault
 from spotisync.store.database import Database
 from spotisync.store.runs import Run
@@ -36,7 +36,8 @@ def get_status(store: Store, make_settings: Callable[..., Settings]) -> Callable
 
     def get_status(account: str | None = None, client_id: str | None = CLIENT) -> Any:
         with store.database.begin() as connection:
-            return status.status_document(connection, settings.model_copy(update={"client_id": client_id}), account)
+            found = status.documents(connection, settings.model_copy(update={"client_id": client_id}), account)
+        return found[0] if len(found) == 1 else found
 
     return get_status
 
@@ -155,9 +156,9 @@ def test_the_scheduler_leaves_a_heartbeat(store: Store, get_status: Callable[...
 
     def beat() -> datetime:
         with store.database.begin() as connection:
-            heartbeats.record_heartbeat(connection, "sweep")
+            schedules.record_heartbeat(connection, "sweep")
         with store.database.begin() as connection:
-            found = heartbeats.get_last_heartbeat(connection, "sweep")
+            found = schedules.get_last_heartbeat(connection, "sweep")
         assert found
         return found
 

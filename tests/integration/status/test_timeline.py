@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 from spotisync import status
 from spotisync.core.states import OVER, PHASES
 from spotisync.simulator import Server
-from spotisync.store import heartbeats, runs
+from spotisync.store import runs, schedules
 from spotisync.store.runs import Run
 from spotisync.sync import Context
 from spotisync.sync import runs as lifecycle
@@ -33,7 +33,8 @@ MISHAPS = ("500", "short", "long", "killed", "killed and swept", "late", "cancel
 
 def get_status(context: Context, account: str | None = None) -> Any:
     with context.database.begin() as connection:
-        return status.status_document(connection, context.settings, account)
+        found = status.documents(connection, context.settings, account)
+    return found[0] if len(found) == 1 else found
 
 
 def events(context: Context, sync_id: int) -> list[dict[str, Any]]:
@@ -371,7 +372,7 @@ def test_only_a_commit_that_changes_something_notifies_listeners(
             store.sql("UPDATE heartbeats SET beat_at = now() - interval '1 hour'")
             lifecycle.take_due_runs(context, scheduled=True)
         with store.database.begin() as connection:
-            heartbeats.record_heartbeat(connection, "sweep")
+            schedules.record_heartbeat(connection, "sweep")
             assert runs.renew(connection, run.id, token, LEASE)
             runs.set_due_now(connection, run.id)
         store.sql("UPDATE sync_state SET failures = 0 WHERE false")

@@ -34,7 +34,7 @@ def claim(store: Store, sync_id: int, limit: int, entity: Entity = "artists", le
 
 def count_pending(store: Store) -> tuple[int, int]:
     with store.database.begin() as connection:
-        found = catalogue.count_claimable_stubs(connection, "artists")
+        found = catalogue.count_pending_stubs(connection, "artists")
         assert catalogue.has_stubs(connection, "artists") == (found > 0)
         return found, catalogue.count_stubs(connection, "artists")
 

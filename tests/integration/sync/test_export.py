@@ -12,7 +12,8 @@ import pytest
 from spotisync.core.tables import TABLES, Format
 from spotisync.errors import Fatal
 from spotisync.simulator import Server
-from spotisync.sync import Context, export, playback
+from spotisync.sync import Context, playback
+from spotisync.sync.export import Export
 from tests.integration.sync.test_playback import sql
 from tests.support.driver import Account, full_sync, incremental_sync
 from tests.support.store import Store
@@ -27,9 +28,7 @@ def silent(*_: object) -> None:
 def exported(
     context: Context, directory: Path, format_: Format = "jsonl", *, removed: bool = True
 ) -> dict[str, list[Any]]:
-    written = export.export_to_directory(
-        context.database, None, list(TABLES), format_, directory, silent, removed=removed
-    )
+    written = Export(context.database, None, format_, silent, removed=removed).to_directory(list(TABLES), directory)
     found = {path.stem: list(_read(path)) for path in written}
     assert {path.stem: rows for path, rows in written.items()} == {name: len(rows) for name, rows in found.items()}
     return found
@@ -105,7 +104,7 @@ def test_exported_csv_equals_the_tables(synced: Context, tmp_path: Path) -> None
 
 def test_distinguishes_unknown_and_empty(synced: Context, tmp_path: Path) -> None:
     sql(synced, "UPDATE artists SET genres = NULL WHERE id = (SELECT max(artist_id) FROM followed_artists)")
-    export.export_to_directory(synced.database, None, ["followed_artists"], "csv", tmp_path, silent, removed=True)
+    Export(synced.database, None, "csv", silent, removed=True).to_directory(["followed_artists"], tmp_path)
     lines = (tmp_path / "followed_artists.csv").read_text().splitlines()
     assert any(',"",' in line for line in lines)
     assert any(",," in line for line in lines)
@@ -128,7 +127,7 @@ def test_an_interrupted_export_keeps_the_previous_one(synced: Context, tmp_path:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        export.export_to_directory(synced.database, None, ["plays"], "jsonl", tmp_path, enough, removed=False)
+        Export(synced.database, None, "jsonl", enough).to_directory(["plays"], tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -148,14 +147,8 @@ def test_memory_does_not_grow_with_the_number_of_tracks(store: Store, tmp_path: 
     tracemalloc.start()
     try:
         progress: list[int] = []
-        written = export.export_to_directory(
-            store.database,
-            None,
-            ["saved_tracks"],
-            "jsonl",
-            tmp_path,
-            lambda *now: progress.append(now[1]),
-            removed=False,
+        written = Export(store.database, None, "jsonl", lambda *now: progress.append(now[1])).to_directory(
+            ["saved_tracks"], tmp_path
         )
         _, peak = tracemalloc.get_traced_memory()
     finally:

@@ -9,7 +9,7 @@ from pathlib import Path
 from signal import SIGTERM
 
 from spotisync.errors import Fatal
-from spotisync.stack.lock import lock_data_dir
+from spotisync.stack.directories import lock_data_dir
 from spotisync.stack.postgres import Postgres
 from spotisync.stack.process import ChildSpec, Process
 from spotisync.stack.supervisor import Stage, Supervisor

@@ -13,11 +13,11 @@ from sqlalchemy import create_engine, text
 
 from spotisync.settings import Settings
 from spotisync.simulator import start
-from spotisync.stack.servers import start_servers
 from spotisync.store import migrate
 from spotisync.store.schema import metadata
 from spotisync.sync import Context, accounts
 from tests.support.driver import Account, full_sync
+from tests.support.servers import start_servers
 
 pytestmark = pytest.mark.slow
 CONTENTS = "SELECT count(*), md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {table} t"

@@ -12,11 +12,11 @@ from sqlalchemy import create_engine, text
 
 from spotisync.errors import Fatal
 from spotisync.settings import Settings
-from spotisync.stack.lock import lock_data_dir
+from spotisync.stack.directories import lock_data_dir
 from spotisync.stack.postgres import Postgres
 from spotisync.stack.process import Process
-from spotisync.stack.servers import start_servers
 from spotisync.stack.valkey import Valkey
+from tests.support.servers import start_servers
 from tests.support.waiting import wait_until
 
 from .processes import processes_of

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spotisync.core import contents
-from spotisync.core.contents import CALLS_A_BATCH, ContentsPlan, WantedPlaylist
+from spotisync.core.contents import CALLS_PER_BATCH, ContentsPlan, WantedPlaylist
 from spotisync.core.cursors import Contents, PlaylistProgress
 from spotisync.core.parse import Unreadable
 from spotisync.core.requests import Request
@@ -62,7 +62,7 @@ class Reader:
         first = self.cursor.progress.playlist_id if self.cursor.progress else None
         return contents.plan(self.cursor, self.spotify.wanted(set(self.access), first))
 
-    def batch(self, arrive: int = CALLS_A_BATCH) -> ContentsStep:
+    def batch(self, arrive: int = CALLS_PER_BATCH) -> ContentsStep:
         plan = self.plan()
         self.calls += len(plan.requests)
         step = contents.fold(plan, [self.spotify.answer(request) for request in plan.requests[:arrive]])
@@ -120,7 +120,7 @@ def test_stages_every_row_once_for_any_playlists_and_interruptions(
     for _ in range(300):
         if len(reader.access) == len(spotify.rows):
             break
-        reader.batch(rng.randint(1, CALLS_A_BATCH) if cut else CALLS_A_BATCH)
+        reader.batch(rng.randint(1, CALLS_PER_BATCH) if cut else CALLS_PER_BATCH)
     for id_, rows in spotify.rows.items():
         refusal = spotify.refuses.get(id_) if spotify.says[id_] != 0 else None
         assert reader.access[id_] == {None: "synced", 403: "forbidden", 404: "not_found"}[refusal]

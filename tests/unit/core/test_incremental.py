@@ -85,7 +85,7 @@ class Store:
                 case ReadPages(offsets):
                     pages = [spotify.page(offset) for offset in offsets]
                     after = incremental.fold(cursor, step, pages, library)
-                    read = {} if after.again else read
+                    read = {} if after.restart else read
                     cursor = after.cursor
                     if after.found:
                         self._conclude(after.found, cursor, library)

@@ -148,6 +148,15 @@ def test_a_list_of_one_page_proves_removals() -> None:
     assert [(row.position, row.id) for row in step.rows] == [(0, "p0"), (2, "p2")]
 
 
+def test_a_list_that_is_suddenly_empty_is_read_twice() -> None:
+    stored = [SuspectRow("p0")]
+    once = conclude(read(PLAYLISTS, playlists(total=0)).end, 0, suspects=stored)
+    assert (once.read_again, once.proved) == (True, False)
+    twice = conclude(read(SECOND, playlists(total=0)).end, 0, suspects=stored)
+    assert (twice.read_again, twice.proved) == (False, True)
+    assert conclude(read(PLAYLISTS, playlists(total=0)).end, 0).proved, "nothing was stored"
+
+
 def test_several_pages_are_read_twice_before_a_row_is_removed() -> None:
     missing = [SuspectRow("gone")]
     once = read_two_pages(PLAYLISTS, names(50), names(10, "q"), 60)

@@ -170,14 +170,14 @@ def test_the_model_detects_a_walk_that_does_not_step_back(monkeypatch: pytest.Mo
 
 
 def test_the_model_detects_a_walk_that_accepts_pages_that_do_not_join(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walk, "_joins", lambda *_: True)
+    monkeypatch.setattr(walk, "_overlaps", lambda *_: True)
     with pytest.raises(AssertionError, match="skipped"):
         check_many(4, 40)
 
 
 def test_the_model_detects_a_walk_that_does_not_reread_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walk, "_met_known", lambda *_: True)
-    monkeypatch.setattr(walk, "TIES", timedelta(0))
+    monkeypatch.setattr(walk, "_reaches_known", lambda *_: True)
+    monkeypatch.setattr(walk, "TIE_WINDOW", timedelta(0))
     with pytest.raises(AssertionError, match="skipped"):
         check_many(1, 80)
 

@@ -143,7 +143,7 @@ TABLE: list[tuple[messages.Situation, dict[str, Any], str, str]] = [
     (
         "success",
         over("success", account_status="disabled"),
-        "alice is disabled: it is not synced.",
+        "alice is disabled and is not synced.",
         "accounts enable alice",
     ),
     ("cancelled", over("cancelled"), "Cancelled at 09:45:00. 1,247 of 3,500 tracks stored.", "spotisync resume 12"),

@@ -1,4 +1,4 @@
-"""Files of the privacy export on disk: found, read row by row, refused in words."""
+"""Files of the streaming history on disk: found, read row by row, refused in words."""
 
 import io
 import json
@@ -13,7 +13,7 @@ import pytest
 from spotisync.errors import Fatal
 from spotisync.simulator import World
 from spotisync.sync import archives
-from spotisync.sync.streaming_history import Export, open_history
+from spotisync.sync.streaming_history import HistoryArchive, open_history
 
 NAME = "Streaming_History_Audio_2024_0.json"
 ROW = {"ts": "2024-01-01T00:00:00Z", "ms_played": 1, "spotify_track_uri": None}
@@ -23,12 +23,12 @@ Content = Mapping[str, str | bytes]
 
 
 def read(path: Path) -> list[tuple[str, int]]:
-    with open_history(path) as export:
-        return [(file.name, sum(1 for _ in file.rows())) for file in export.files]
+    with open_history(path) as history:
+        return [(file.name, sum(1 for _ in file.rows())) for file in history.files]
 
 
-def find(path: Path) -> Export:
-    with open_history(path) as export:
+def find(path: Path) -> HistoryArchive:
+    with open_history(path) as history:
         return export
 
 
@@ -82,9 +82,9 @@ FILES: Content = {
 
 @pytest.mark.parametrize("make", [zipped, unpacked])
 def test_finds_all_files_of_people_and_names_the_others(make: Callable[[Path, Content], Path], tmp_path: Path) -> None:
-    export = find(make(tmp_path / "x.zip", FILES))
-    assert sorted(file.name for file in export.files) == sorted(list(FILES)[:6])
-    assert sorted(export.left_out) == sorted(list(FILES)[6:9])
+    history = find(make(tmp_path / "x.zip", FILES))
+    assert sorted(file.name for file in history.files) == sorted(list(FILES)[:6])
+    assert sorted(history.left_out) == sorted(list(FILES)[6:9])
 
 
 def test_finds_files_in_a_zip_with_backslashes(tmp_path: Path) -> None:

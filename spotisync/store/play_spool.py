@@ -1,4 +1,4 @@
-"""The plays of an import, sorted by time in a temporary file: exports can be shuffled, and larger than memory."""
+"""The plays of an import, sorted by time in a temporary file: the files can be shuffled, and larger than memory."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from spotisync.core.plays import Play
 from spotisync.core.rows import TrackRow
 from spotisync.core.streaming_history import ImportedPlay, NamedPlay
-from spotisync.sync.play_spool import PlaySpool
+from spotisync.store.play_spool import PlaySpool
 
 START = datetime(2026, 3, 1, 12, 0, 0, 500_001, tzinfo=UTC)
 

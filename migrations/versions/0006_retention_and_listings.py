@@ -1,4 +1,4 @@
-"""Give the retention horizon its own table; drop a column that was only written.
+"""Give the retention horizon its own table; keep the last reading of every list in `listings`.
 
 Revision: 0006
 Revises: 0005
@@ -46,11 +46,19 @@ AS_OF = (
     END $$""",
 )
 
+RENAMED_COLUMNS = {
+    "put_off": "deferred",
+    "put_off_sync_id": "deferred_sync_id",
+    "put_off_reason": "deferred_reason",
+}
+# Columns of `accounts` whose values move to the row of the list of playlists.
+MOVED_COLUMNS = ("null_playlists", "idle_null_playlists", "playlists_proved_at")
+
 TABLE_COMMENTS = {
     "saved_spans": "Periods in which a track was saved, as known to runs; maintained by a trigger on saved_tracks",
     "playlist_spans": "Periods in which an account had a playlist; maintained by a trigger on account_playlists",
     "playlist_versions": "Contents of a playlist, one row per change: [position, kind, track, uri, name, added, by]",
-    "saved_lists": "Saved albums and followed artists: the last proved read, and what the last run deferred and why",
+    "listings": "The last proved reading of each list that is read whole, and what a run left of it to a later one",
     "playback": "The last read of recently played, and the error of a later read that failed",
     "playback_gaps": "Where plays may be missing: Spotify returns the last 50 plays, and all of them were new",
     "apps": "The API regime of each Spotify app, detected from responses; null: not known yet",
@@ -89,12 +97,14 @@ def upgrade() -> None:
         op.execute(function.format(check=CHECK))
     op.execute("DELETE FROM heartbeats WHERE name IN ('trim', 'history kept since')")
     op.drop_column("accounts", "walked_excess")
+    _create_listings()
     for table, comment in TABLE_COMMENTS.items():
         op.create_table_comment(table, comment)
 
 
 def downgrade() -> None:
     # Comments stay: they describe the tables of the earlier revision too.
+    _restore_saved_lists()
     op.add_column("accounts", sa.Column("walked_excess", sa.Integer(), nullable=True))
     op.execute(
         """UPDATE accounts a SET walked_excess = walked_total - (SELECT count(*) FROM saved_tracks s
@@ -108,3 +118,48 @@ def downgrade() -> None:
     for function in AS_OF:
         op.execute(function.format(check=OLD_CHECK))
     op.drop_table("history_retention")
+
+
+def _create_listings() -> None:
+    op.rename_table("saved_lists", "listings")
+    for old, new in RENAMED_COLUMNS.items():
+        op.alter_column("listings", old, new_column_name=new)
+    _rename_constraints("saved_lists", "listings")
+    _allow_lists("followed_artists", "saved_albums", "playlists")
+    op.execute(
+        """INSERT INTO listings (account_id, list, total, first_page, read_at, null_rows, idle_null_rows)
+        SELECT a.id, 'playlists', (SELECT count(*) FROM account_playlists p
+                WHERE p.account_id = a.id AND p.removed_at IS NULL), '', COALESCE(a.playlists_proved_at, now()),
+            a.null_playlists, COALESCE(a.idle_null_playlists, a.null_playlists)
+        FROM accounts a WHERE a.null_playlists IS NOT NULL"""
+    )
+    for column in MOVED_COLUMNS:
+        op.drop_column("accounts", column)
+
+
+def _restore_saved_lists() -> None:
+    op.add_column("accounts", sa.Column("null_playlists", sa.Integer(), nullable=True))
+    op.add_column("accounts", sa.Column("idle_null_playlists", sa.Integer(), nullable=True))
+    op.add_column("accounts", sa.Column("playlists_proved_at", sa.DateTime(timezone=True), nullable=True))
+    op.execute(
+        """UPDATE accounts a SET null_playlists = l.null_rows, idle_null_playlists = l.idle_null_rows,
+            playlists_proved_at = l.read_at
+        FROM listings l WHERE l.account_id = a.id AND l.list = 'playlists' AND l.read_at IS NOT NULL"""
+    )
+    op.execute("DELETE FROM listings WHERE list = 'playlists'")
+    _allow_lists("saved_albums", "followed_artists")
+    _rename_constraints("listings", "saved_lists")
+    for old, new in RENAMED_COLUMNS.items():
+        op.alter_column("listings", new, new_column_name=old)
+    op.rename_table("listings", "saved_lists")
+
+
+def _allow_lists(*names: str) -> None:
+    allowed = ", ".join(f"'{name}'" for name in names)
+    op.execute("ALTER TABLE listings DROP CONSTRAINT ck_listings_list")
+    op.execute(f"ALTER TABLE listings ADD CONSTRAINT ck_listings_list CHECK (list IN ({allowed}))")
+
+
+def _rename_constraints(old: str, new: str) -> None:
+    for constraint in (f"pk_{old}", f"ck_{old}_list", f"fk_{old}_account_id"):
+        op.execute(f"ALTER TABLE listings RENAME CONSTRAINT {constraint} TO {constraint.replace(old, new)}")

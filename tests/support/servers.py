@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from spotisync.stack.lock import lock_data_dir
+from spotisync.stack.directories import lock_data_dir
 from spotisync.stack.postgres import Postgres
 from spotisync.stack.process import stop_all
 from spotisync.stack.valkey import Valkey

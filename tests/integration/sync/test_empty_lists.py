@@ -1,0 +1,46 @@
+"""Lists that Spotify returns without items, once or from now on."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from spotisync.simulator import Server
+from spotisync.sync import Context
+from tests.support import driver
+from tests.support.driver import Account
+from tests.support.store import Store
+from tests.support.truth import assert_tables_equal_truth
+
+TABLES = {
+    "/v1/me/tracks": "saved_tracks",
+    "/v1/me/albums": "saved_albums",
+    "/v1/me/following": "followed_artists",
+    "/v1/me/playlists": "account_playlists",
+}
+Sync = Callable[[Context, Account], dict[str, Any]]
+
+
+@pytest.mark.parametrize("sync", [driver.full_sync, driver.incremental_sync])
+@pytest.mark.parametrize("path", TABLES)
+def test_a_list_that_is_empty_once_loses_no_row(
+    path: str, sync: Sync, context: Context, simulator: Server, account: Account
+) -> None:
+    driver.full_sync(context, account)
+    simulator.control.add_fault(kind="empty_list", path=path)
+    summary = sync(context, account)
+    assert simulator.control.faults()[0]["struck"] == 1
+    assert (summary["status"], summary["items_removed"]) == ("success", 0)
+    assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
+
+
+@pytest.mark.parametrize("sync", [driver.full_sync, driver.incremental_sync])
+@pytest.mark.parametrize("path", TABLES)
+def test_a_list_that_is_empty_in_two_readings_is_removed(
+    path: str, sync: Sync, context: Context, simulator: Server, account: Account
+) -> None:
+    driver.full_sync(context, account)
+    simulator.control.add_fault(kind="empty_list", path=path, times=None)
+    assert sync(context, account)["status"] == "success"
+    store = Store(context.database)
+    assert store.one(f"SELECT count(*) FROM {TABLES[path]} WHERE removed_at IS NULL") == 0

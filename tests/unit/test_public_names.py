@@ -1,0 +1,102 @@
+"""Names that scripts, services and operators rely on: commands, options, variables, HTTP paths.
+
+A change here needs a line in the changelog. The tables are in `tests/integration/store/test_schema.py`, the tasks in
+`test_structure.py`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from spotisync.cli.app import app
+from spotisync.settings import Settings
+from spotisync.web import create_app
+
+COMMANDS = {
+    "demo": "--exit",
+    "up": "",
+    "login": "--account --no-browser --port --timeout",
+    "status": "--account --json --watch",
+    "history": "--account --json --limit",
+    "cancel": "",
+    "resume": "--json --wait",
+    "web": "--host --port",
+    "notify": "--test",
+    "import": "--account --json",
+    "schedule": "--account --json",
+    "export": "--account --format --json --only --removed",
+    "backup": "",
+    "restore": "",
+    "psql": "--demo",
+    "doctor": "--json --offline",
+    "simulator": "",
+    "accounts": "",
+    "accounts list": "--json",
+    "accounts add": "--authorised-at --refresh-token-stdin",
+    "accounts enable": "",
+    "accounts disable": "",
+    "accounts remove": "--yes",
+    "sync": "",
+    "sync full": "--account --idempotency-key --json --wait",
+    "sync incremental": "--account --idempotency-key --json --wait",
+    "limits": "",
+    "limits list": "--json",
+    "limits clear": "",
+    "db": "",
+    "db upgrade": "",
+    "db downgrade": "",
+    "db current": "",
+    "db reader": "--drop --password-stdin",
+}
+VARIABLES = """
+    SPOTISYNC_DATABASE_URL SPOTISYNC_BROKER_URL SPOTISYNC_RESULT_BACKEND SPOTISYNC_DATA_DIR SPOTIPY_CLIENT_ID
+    SPOTIPY_CLIENT_SECRET SPOTIPY_REDIRECT_URI SPOTISYNC_SPOTIFY_API_URL SPOTISYNC_SPOTIFY_ACCOUNTS_URL
+    SPOTISYNC_SECRET_KEY SPOTISYNC_HOST SPOTISYNC_PORT SPOTISYNC_API_TOKEN SPOTISYNC_ALLOWED_HOSTS
+    SPOTISYNC_FLOWER_PORT SPOTISYNC_FLOWER_AUTH SPOTISYNC_TIMEZONE SPOTISYNC_FULL_SYNC_SCHEDULE
+    SPOTISYNC_INCREMENTAL_INTERVAL SPOTISYNC_PLAYBACK_INTERVAL SPOTISYNC_SWEEP_INTERVAL SPOTISYNC_LEASE_SECONDS
+    SPOTISYNC_MAX_COUNTDOWN SPOTISYNC_TRACKS_BATCH_SIZE SPOTISYNC_ARTISTS_BATCH_SIZE SPOTISYNC_ALBUMS_BATCH_SIZE
+    SPOTISYNC_PLAYLISTS_BATCH_SIZE SPOTISYNC_API_CONCURRENCY SPOTISYNC_API_RATE SPOTISYNC_API_TIMEOUT
+    SPOTISYNC_ENRICHMENT SPOTISYNC_ENRICHMENT_BUDGET SPOTISYNC_REFRESH_DAYS SPOTISYNC_RETENTION_DAYS
+    SPOTISYNC_NOTIFY SPOTISYNC_NOTIFY_AFTER SPOTISYNC_LOG_LEVEL SPOTISYNC_LOG_FORMAT SPOTISYNC_SIGN_OF_LIFE
+"""
+ROUTES = {
+    "GET /openapi.json",
+}
+
+
+def options(group: typer.core.TyperGroup, prefix: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, command in group.commands.items():
+        names = sorted(name for param in command.params for name in param.opts if name.startswith("--"))
+        found[f"{prefix}{name}"] = " ".join(names)
+        if isinstance(command, typer.core.TyperGroup):
+            found |= options(command, f"{prefix}{name} ")
+    return found
+
+
+def test_commands_and_options_keep_their_names() -> None:
+    root = typer.main.get_command(app)
+    assert isinstance(root, typer.core.TyperGroup)
+    assert options(root) == COMMANDS
+
+
+def test_variables_keep_their_names() -> None:
+    names = {str(each.validation_alias or f"SPOTISYNC_{name.upper()}") for name, each in Settings.model_fields.items()}
+    assert names == set(VARIABLES.split())
+
+
+def test_http_paths_and_methods_keep_their_names(tmp_path: Path) -> None:
+    settings = Settings(
+        _env_file=None,
+        client_id="simulated",
+        secret_key="c3BvdGlzeW5jLXRlc3RzLW9ubHktMzItYnl0ZXMtISE=",
+        database_url="postgresql://localhost/none",
+        broker_url="redis://localhost",
+        data_dir=tmp_path,
+    )
+    found: list[Any] = list(create_app(settings).routes)
+    routes = {
+        " ".join([*sorted(route.methods - {"HEAD"}), route.path]) for route in found if getattr(route, "methods", None)
+    }
+    assert routes == ROUTES
