@@ -305,7 +305,7 @@ def _between(plays: list[Play], first: datetime, last: datetime, key: Callable[[
 
 
 def _fill_in(play: Play, report: Play) -> Play:
-    """Of two lengths the longer one counts: a streaming history has several rows of a play, some of 0 ms (maloja#104)."""
+    """Of two lengths the longer one counts: a history can have several rows of a play, one of 0 ms (maloja#104)."""
     lengths = [ms for ms in (play.ms_played, report.ms_played) if ms is not None]
     return replace(play, ms_played=max(lengths, default=None), context_uri=play.context_uri or report.context_uri)
 

@@ -29,7 +29,7 @@ def read(path: Path) -> list[tuple[str, int]]:
 
 def find(path: Path) -> HistoryArchive:
     with open_history(path) as history:
-        return export
+        return history
 
 
 def zip_bytes(files: Content) -> bytes:
@@ -188,7 +188,7 @@ def test_names_a_wrong_file_and_what_to_do(make: Callable[[Path], Path], words: 
 
 def test_rejects_a_file_that_expands_beyond_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "MAX_FILE_BYTES", 1_000)
-    with pytest.raises(Fatal, match="exports contain no file of this size"):
+    with pytest.raises(Fatal, match="contain no file of this size"):
         read(zipped(tmp_path / "bomb.zip", {NAME: b"[" + b" " * 2_000 + b"]"}))
 
 
