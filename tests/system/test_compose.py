@@ -26,7 +26,7 @@ def secrets() -> Iterator[Path]:
     """The secrets made by the three commands of the document."""
     with tempfile.TemporaryDirectory(prefix="sc-", dir="/tmp", ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o711)
-        commands = commands_of(ROOT / "docs" / "deployment.md", "openssl")
+        commands = commands_of(ROOT / "docs" / "operations.md", "openssl")
         assert len(commands.strip().splitlines()) == 3
         subprocess.run(["bash", "-ec", commands], cwd=name, check=True)
         yield Path(name) / "secrets"
@@ -44,7 +44,7 @@ def test_a_rolling_restart_of_all_services_during_a_sync_loses_nothing(stack: St
     stack.up()
     spotify = Control(f"http://127.0.0.1:{stack.ports['8421']}")
     workers = stack.named("worker")
-    wait_until(lambda: all("batch in" in worker.log for worker in workers), "a batch from each of three workers")
+    wait_until(lambda: all("batch committed" in worker.log for worker in workers), "a batch from each of three workers")
     spotify.settings(latency_ms=2_500)  # the sync must take longer than the restarts
     (demo,) = stack.named("demo")
     restarted = [each for each in stack.instances.values() if each.name.rpartition("-")[0] not in NOT_RESTARTED]

@@ -110,7 +110,7 @@ def test_the_client_starts_waits_and_cancels(deployment: Deployment) -> None:
         control.add_fault(kind="hold", path="/v1/me/tracks")
         second = client.full_sync(account)
         wait_until(control.held_requests, "the first request")
-        with pytest.raises(TimeoutError, match="it reads SYNCING"):
+        with pytest.raises(TimeoutError, match="its state is SYNCING"):
             second.get(timeout=0.1)
         sync_id = deployment.scalar("SELECT max(id) FROM sync_history")
         assert client.cancel_sync(sync_id).get(timeout=60) == {"sync_id": sync_id, "status": "cancelled"}
