@@ -226,7 +226,7 @@ def _plan_lookups(context: Context, run: Run, cursor: Lookups, calls: BatchCalls
         return _plan_step(LookupStep(cursor=cursor, entity=entity, settled=True))
     if mode == "off":
         return _plan_step(DeferralStep(reason="off"))
-    block = context.gate.find_block(entity)
+    block = context.gate.find_block(entity, fresh=True)  # a cooldown that has just ended must not defer the phase
     if block and block.seconds > context.settings.max_countdown:
         return _plan_step(DeferralStep(reason=block.reason))
     context.gate.check_cooldown(entity)
