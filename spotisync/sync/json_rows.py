@@ -19,13 +19,22 @@ def iter_rows(file: IO[bytes]) -> Iterator[Any]:
     """
     text = _Utf8(file)
     try:
-        for row in ijson.items(text, "item", multiple_values=True, use_float=True, buf_size=CHUNK):
+        events = ijson.parse(text, multiple_values=True, use_float=True, buf_size=CHUNK)
+        for row in ijson.items(_reject_others(events), "item"):
             text.unread = 0
             yield row
     except ijson.JSONError as error:
         raise ValueError(str(error).partition("\n")[0].strip()) from None
     if text.last != "]":
         raise ValueError("something follows the array")
+
+
+def _reject_others(events: Iterator[tuple[str, str, Any]]) -> Iterator[tuple[str, str, Any]]:
+    """Pass events on. Raises `ValueError` at anything beside the arrays, which `items` would skip silently."""
+    for prefix, event, value in events:
+        if not prefix and event not in {"start_array", "end_array"}:
+            raise ValueError("something follows the array")
+        yield prefix, event, value
 
 
 class _Utf8:

@@ -93,3 +93,8 @@ def test_memory_does_not_grow_with_the_file() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 2_000_000
+
+
+def test_rejects_an_object_between_two_arrays() -> None:
+    with pytest.raises(ValueError, match="something follows the array"):
+        list(iter_rows(io.BytesIO(b'[{"a": 1}] {"b": [2]} [{"c": 3}]')))
