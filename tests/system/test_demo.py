@@ -94,6 +94,7 @@ def set_latency(home: Path, milliseconds: int) -> None:
     Control(json.loads(log.read_text().splitlines()[0])["url"]).settings(latency_ms=milliseconds)
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("demo")
 def test_a_killed_demo_leaves_no_process_and_the_next_one_resumes(home: Path) -> None:
     env = environment(home)
@@ -145,6 +146,7 @@ def test_empties_the_library_after_a_finished_demo(tmp_path: Path) -> None:
     assert {each.name for each in tmp_path.iterdir()} == {"postgresql-18", "logs"}
 
 
+@pytest.mark.slow
 def test_up_runs_with_a_real_account(home: Path) -> None:
     with start("tiny", seed=3) as spotify:
         env = environment(

@@ -72,6 +72,7 @@ def test_ctrl_c_ends_the_wait(env: dict[str, str]) -> None:
         assert waiting.wait(60) == 130
 
 
+@pytest.mark.slow
 def test_four_workers_lose_no_rotating_token_and_survive_a_revocation(
     deploy: Deploy,
 ) -> None:

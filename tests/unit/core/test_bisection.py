@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -88,6 +89,7 @@ def test_twenty_new_tracks_cost_one_page() -> None:
     assert search(known, now) == (Compared(frozenset(), frozenset(), ()), 1)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 9_999), st.sampled_from([1, 2, 12]))
 @settings(max_examples=12)
 def test_one_removal_among_ten_thousand_costs_nine_pages(number: int, ties: int) -> None:
@@ -99,6 +101,7 @@ def test_one_removal_among_ten_thousand_costs_nine_pages(number: int, ties: int)
     assert calls <= (9 if ties == 1 else 10)
 
 
+@pytest.mark.slow
 @given(st.sets(st.integers(0, 9_999), min_size=5, max_size=5), st.sampled_from([1, 2, 12]))
 @settings(max_examples=8)
 def test_five_scattered_removals_cost_forty_pages(numbers: set[int], ties: int) -> None:

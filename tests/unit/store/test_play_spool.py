@@ -3,6 +3,8 @@
 import tracemalloc
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from spotisync.core.plays import Play
 from spotisync.core.rows import TrackRow
 from spotisync.core.streaming_history import ImportedPlay, NamedPlay
@@ -25,6 +27,7 @@ def test_returns_plays_in_order_of_time_and_the_longest_first() -> None:
         assert list(spool.named(5)) == [named]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_plays() -> None:
     tracemalloc.start()
     try:

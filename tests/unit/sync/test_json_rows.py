@@ -82,6 +82,7 @@ def test_bytes_of_no_known_encoding_are_an_error(damaged: bytes) -> None:
         list(iter_rows(io.BytesIO(damaged)))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file() -> None:
     import tracemalloc
 

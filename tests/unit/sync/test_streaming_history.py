@@ -199,6 +199,7 @@ def test_rejects_a_zip_that_expands_beyond_the_limit(tmp_path: Path, monkeypatch
         read(zipped(tmp_path / "bomb.zip", {"a.zip": inner, "b.zip": inner}))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_export(tmp_path: Path) -> None:
     import tracemalloc
 
