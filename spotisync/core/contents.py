@@ -1,6 +1,8 @@
 """Plan requests for the contents of playlists and fold the answers. Pure."""
 
+import hashlib
 import itertools
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -77,6 +79,17 @@ def fold(plan: ContentsPlan, answers: Sequence[Answer]) -> ContentsStep:
     )
 
 
+def _fingerprint(page: parse.PlaylistItemsPage) -> str:
+    """Hash the rows of a page without their positions; "" if the page repeats one track."""
+    rows = [
+        [row.track_id, row.uri, row.name, row.added_at.isoformat() if row.added_at else "", row.added_by]
+        for row in page.rows
+    ]
+    if len({(row[0], row[1]) for row in rows}) < 2:
+        return ""
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
 @dataclass
 class _ContentsRead:
     """The playlist being read while answers are taken in order, and the results of earlier ones."""
@@ -107,15 +120,30 @@ class _ContentsRead:
         return True
 
     def _take_page(self, current: PlaylistProgress, page: parse.PlaylistItemsPage) -> None:
-        if page.length == 0 and page.offset < page.total:
-            raise parse.Unreadable(f"Spotify sent no rows at {page.offset} of {page.total} of a playlist")
+        if page.ends_early:
+            self._take_early_end(current, page)
+            return
+        page.check_plausible()
+        last_page = _fingerprint(page)
+        if last_page and last_page == current.last_page and page.total == current.total:
+            # Spotify at times ignores the offset (music-assistant/server#3155).
+            raise parse.Unreadable(f"Spotify sent the same page of a playlist again at {page.offset} of {page.total}")
         self.catalogue.add(page.catalogue)
         self.items += [(current.playlist_id, row) for row in page.rows]
-        current = replace(current, position=page.offset + page.length, total=page.total)
+        position = page.offset + page.length
+        current = replace(current, position=position, total=page.total, empty_at=None, last_page=last_page)
         if current.position >= page.total:
             self._finish(current, "synced")
         else:
             self.current = current
+
+    def _take_early_end(self, current: PlaylistProgress, page: parse.PlaylistItemsPage) -> None:
+        """Spotify counts more items than it lists (spotify/web-api#961), if a second reply shows the same."""
+        current = replace(current, total=page.total)
+        if current.empty_at == page.offset:
+            self._finish(replace(current, phantoms=page.total - page.offset), "synced")
+        else:
+            self.current = replace(current, empty_at=page.offset)
 
     def _finish(self, progress: PlaylistProgress, access: Access) -> None:
         self.finished.append((progress, access))

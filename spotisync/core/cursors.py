@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Literal
 
 from spotisync.core.incremental import Incremental
+from spotisync.core.regimes import Regime
 from spotisync.core.requests import FAMILY, Family
 from spotisync.core.states import Phase
 from spotisync.core.walk import TracksWalk, Walk
@@ -20,7 +21,8 @@ class Listing:
 
     `after`: the id that the next page follows, in a list without offsets. `first`: the fingerprint of the first page.
     `steady`: every page of this reading had the same total. `nulls`: null rows so far in this reading; `before`: in
-    the reading before it. `reading`: 1 or 2, a list is read twice if its first reading is inconclusive.
+    the reading before it. `doubles`: rows so far that their page lists a second time. `reading`: 1 or 2, a list is read
+    twice if its first reading is inconclusive. `regime`: as shown by the rows of this reading.
     """
 
     name: ListName
@@ -29,8 +31,10 @@ class Listing:
     first: str = ""
     steady: bool = True
     nulls: int = 0
+    doubles: int = 0
     reading: int = 1
     before: int | None = None
+    regime: Regime | None = None
 
     @property
     def family(self) -> Family:
@@ -42,12 +46,13 @@ class Lookups:
     """Looking up artists or albums by id. The pending work is the stubs themselves, so there is no position.
 
     `late`: in the playlists phase, for stubs first met in a playlist. `deferred`: the kinds that this run no longer
-    looks up.
+    looks up. `isolated`: how many requests have failed repeatedly and were left out.
     """
 
     entity: Entity
     late: bool = False
     deferred: tuple[Entity, ...] = ()
+    isolated: int = 0
 
     @property
     def family(self) -> Family:
@@ -56,12 +61,19 @@ class Lookups:
 
 @dataclass(frozen=True)
 class PlaylistProgress:
-    """A partly read playlist: `snapshot_id` was seen before its first page, `total` on its last page so far."""
+    """A partly read playlist: `snapshot_id` was seen before its first page, `total` on its last page so far.
+
+    `empty_at`: the offset of an empty page that the total contradicts; `phantoms`: items that Spotify counts beyond the
+    last one, once a second reply has shown the same. `last_page`: the fingerprint of the last page.
+    """
 
     playlist_id: str
     snapshot_id: str
     position: int = 0
     total: int | None = None
+    empty_at: int | None = None
+    phantoms: int = 0
+    last_page: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,10 @@ MOST_PROBES = 8
 
 @dataclass(frozen=True)
 class Incremental:
-    """Where an incremental read of saved tracks is. `newest`: when the newest row known at its start was saved."""
+    """Where an incremental read of saved tracks is. `newest`: when the newest row known at its start was saved.
+
+    `grew`: it has read tracks that were not stored.
+    """
 
     stage: Literal["head", "search"] = "head"
     newest: datetime | None = None
@@ -33,6 +36,7 @@ class Incremental:
     total: int | None = None
     pages: int = 0
     patrolled: bool = False
+    grew: bool = False
     beginnings: int = 1
     family: ClassVar[Family] = "library"
 
@@ -54,14 +58,15 @@ class PlacedRow:
 class KnownLibrary:
     """The stored state: expected rows, rows read in this search, and the offset of the patrol.
 
-    `walked`: a walk was proved, and every row has a date. `hidden`: stored rows that null rows may hide, with their
-    minutes; `expected` contains the null rows instead.
+    `walked`: a walk was proved, and every row has a date; `walk_deferred`: the next one has to wait. `hidden`: stored
+    rows that null rows may hide, with their minutes; `expected` contains the null rows instead.
     """
 
     expected: Expected
     read: Mapping[int, ListRow] = field(default_factory=dict)
     patrol: int = 0
     walked: bool = True
+    walk_deferred: bool = False
     newest: datetime | None = None
     hidden: Mapping[str, datetime] = field(default_factory=dict)
 
@@ -90,6 +95,16 @@ class Rewalk:
 
 
 @dataclass(frozen=True)
+class Stop:
+    """Read no further than the head: recent walks could not be proved, and the next one has to wait."""
+
+    reason: str
+
+
+Plan = ReadPages | Conclude | Rewalk | Stop
+
+
+@dataclass(frozen=True)
 class PagesRead:
     """The result of reading pages. `rows` are new; `restart`: rows read before show another state of the list."""
 
@@ -103,11 +118,20 @@ def truncate_to_minute(moment: datetime) -> datetime:
     return moment.replace(second=0, microsecond=0)
 
 
-def plan(cursor: Incremental, library: KnownLibrary) -> ReadPages | Conclude | Rewalk:
+def plan(cursor: Incremental, library: KnownLibrary) -> Plan:
+    step = _plan(cursor, library)
+    if not isinstance(step, Rewalk) or not library.walk_deferred:
+        return step
+    if cursor.stage == "head" and cursor.beginnings <= MAX_BEGINNINGS:
+        return ReadPages((cursor.position,), "head")
+    return Stop(step.reason)
+
+
+def _plan(cursor: Incremental, library: KnownLibrary) -> Plan:
     if not library.walked:
         return Rewalk("no walk over the library has been proved yet")
     if cursor.beginnings > MAX_BEGINNINGS:
-        return Rewalk("the library changes while it is read")
+        return Rewalk("the library changes while it is read, or its pages contradict each other")
     if cursor.stage == "head":
         return ReadPages((cursor.position,), "head")
     assert cursor.total is not None  # noqa: S101 (the head is in)
@@ -122,12 +146,12 @@ def plan(cursor: Incremental, library: KnownLibrary) -> ReadPages | Conclude | R
 
 
 def _plan_end(cursor: Incremental, library: KnownLibrary, found: Compared) -> ReadPages | Conclude:
-    """Plan the end of a search. `check`: differences on several pages count only if the head is unchanged.
+    """Plan the end of a search. `check`: several pages with differences count only if the head is unchanged.
 
     A list that is suddenly empty may be an error of Spotify, so it is checked as well.
     """
     differs = bool(found.missing or found.redated) or found.excess != library.expected.excess
-    if differs and (cursor.pages > 1 or cursor.total == 0):
+    if (cursor.pages - cursor.patrolled > 1 and (differs or cursor.grew)) or (differs and cursor.total == 0):
         return ReadPages((0,), "check", found)
     unread = cursor.total is not None and len(library.read) < cursor.total
     if unread and not differs and not cursor.patrolled:
@@ -137,16 +161,16 @@ def _plan_end(cursor: Incremental, library: KnownLibrary, found: Compared) -> Re
 
 def fold(cursor: Incremental, step: ReadPages, pages: Sequence[SavedTracksPage], library: KnownLibrary) -> PagesRead:
     """Fold the pages into the cursor. A changed total, or a row that differs from the one read before, restarts."""
-    if any(page.total != (cursor.total if cursor.total is not None else page.total) for page in pages):
-        return _restart(cursor)
     rows = _place_rows(pages, library.read)
-    if any(library.read.get(row.place, row.entry) != row.entry for row in rows):
-        return _restart(cursor)
+    stored = {entry.track_id for entry in library.expected.entries}
+    grew = cursor.grew or any(row.track_id not in stored for row in rows if row.track_id)
+    if not _are_consistent(cursor, pages, rows, library):
+        return _restart(cursor, grew=grew)
     if step.kind == "check":
         return PagesRead(cursor, found=step.found)
     new = tuple(row for row in rows if row.place not in library.read)
     newest = cursor.newest or (library.newest if cursor.total is None else None)
-    after = replace(cursor, total=pages[0].total, pages=cursor.pages + len(pages), newest=newest)
+    after = replace(cursor, total=pages[0].total, pages=cursor.pages + len(pages), newest=newest, grew=grew)
     if step.kind == "head":
         return PagesRead(_advance_head(after, pages[-1]), new)
     return PagesRead(replace(after, patrolled=cursor.patrolled or step.kind == "patrol"), new)
@@ -161,8 +185,22 @@ def _advance_head(cursor: Incremental, page: SavedTracksPage) -> Incremental:
     return replace(cursor, position=position, stage="search" if over else "head")
 
 
-def _restart(cursor: Incremental) -> PagesRead:
-    return PagesRead(Incremental(newest=cursor.newest, beginnings=cursor.beginnings + 1), restart=True)
+def _are_consistent(
+    cursor: Incremental, pages: Sequence[SavedTracksPage], rows: Sequence[PlacedRow], library: KnownLibrary
+) -> bool:
+    """Whether the pages show the same state of the list as those before them."""
+    total = pages[0].total if cursor.total is None else cursor.total
+    are_plausible = all(page.is_plausible and page.total == total for page in pages)
+    return are_plausible and all(library.read.get(row.place, row.entry) == row.entry for row in rows)
+
+
+def _restart(cursor: Incremental, *, grew: bool) -> PagesRead:
+    """Begin again, or walk if tracks of several pages were stored.
+
+    One of them may have been removed since, and another one missed: their numbers in the list would agree.
+    """
+    beginnings = MAX_BEGINNINGS + 1 if grew and cursor.pages else cursor.beginnings + 1
+    return PagesRead(Incremental(newest=cursor.newest, beginnings=beginnings), restart=True)
 
 
 def _place_rows(pages: Sequence[SavedTracksPage], read: Mapping[int, ListRow]) -> tuple[PlacedRow, ...]:

@@ -58,7 +58,7 @@ def plan(cursor: Listing) -> tuple[Request, ...]:
 def fold(cursor: Listing, answers: Sequence[Answer]) -> ListingStep | DeferralStep:
     answer = answers[0]
     if answer.refused:
-        return DeferralStep(reason=str(answer.refused))
+        return DeferralStep(reason=str(answer.refused), failed=True)
     page = _PARSE[cursor.name](answer.body, answer.request.offset)
     if cursor.name in _BY_ID:
         after, accepted = _accept_by_id(cursor, page), True
@@ -71,25 +71,42 @@ def fold(cursor: Listing, answers: Sequence[Answer]) -> ListingStep | DeferralSt
     return _fold_page(cursor, page, after, done=done)
 
 
+def pass_by(cursor: Listing) -> ListingStep | None:
+    """Pass by a page that can't be read; None if nothing behind it can be read either."""
+    if cursor.name in _BY_ID or (after := walk.pass_by(cursor.walk)) is None:
+        return None
+    cursor = replace(cursor, walk=after)
+    return ListingStep(cursor=cursor, total=after.total, end=_end(cursor, is_first=False) if after.done else None)
+
+
 def _accept_by_id(cursor: Listing, page: ListingPage) -> Walk:
-    """Check that the page continues the list. While the total is unchanged, the list must end exactly at it."""
+    """Check that the page continues the list."""
     position = cursor.walk.position + page.length
     if page.after and (page.after == cursor.after or not page.length):
         raise Unreadable("Spotify sent a page of followed artists without a usable next page")
-    unchanged = cursor.walk.total in (None, page.total)
-    if unchanged and ((page.after is None and position < page.total) or position > page.total):
+    if cursor.walk.total in (None, page.total) and position > page.total:
         raise Unreadable(f"Spotify sent {position} of {page.total} followed artists")
-    return Walk(position, page.total)
+    # The total counts some artists twice (spotify/web-api#1226).
+    phantoms = max(0, page.total - position) if page.after is None else 0
+    return replace(cursor.walk, position=position, total=page.total, phantoms=phantoms)
 
 
 def _fold_page(cursor: Listing, page: ListingPage, after: Walk, *, done: bool) -> ListingStep:
     rows = tuple(row for row in page.rows if row)
-    nulls = cursor.nulls + page.length - len(rows)
-    steady = cursor.steady and cursor.walk.total in (None, page.total)
     is_first = cursor.walk.total is None
     first = fingerprint(page) if is_first else cursor.first
+    cursor = replace(
+        cursor,
+        walk=after,
+        after=page.after or "",
+        first=first,
+        steady=cursor.steady and cursor.walk.total in (None, page.total),
+        nulls=cursor.nulls + page.length - len(rows),
+        doubles=cursor.doubles + len(rows) - len({row.id for row in rows}),
+        regime=page.regime or cursor.regime,
+    )
     return ListingStep(
-        cursor=replace(cursor, walk=after, after=page.after or "", first=first, steady=steady, nulls=nulls),
+        cursor=cursor,
         catalogue=page.catalogue,
         total=page.total,
         regime=page.regime,
@@ -97,7 +114,22 @@ def _fold_page(cursor: Listing, page: ListingPage, after: Walk, *, done: bool) -
         full=page.full,
         playlists=page.playlists,
         first_page=first if is_first else "",
-        end=ListRead(page.total, nulls, steady, is_first, cursor.reading, cursor.before) if done else None,
+        end=_end(cursor, is_first=is_first) if done else None,
+    )
+
+
+def _end(cursor: Listing, *, is_first: bool) -> ListRead:
+    at = cursor.walk
+    return ListRead(
+        total=at.total or 0,
+        nulls=cursor.nulls + at.phantoms,
+        steady=cursor.steady,
+        one_page=is_first,
+        reading=cursor.reading,
+        before=cursor.before,
+        phantoms=at.phantoms,
+        doubles=cursor.doubles,
+        skipped=at.skipped,
     )
 
 
@@ -115,6 +147,15 @@ def is_unchanged(last: LastRead | None, step: ListingStep, now: datetime) -> boo
         and (last.total, last.first_page) == (step.total, step.first_page)
         and now - last.read_at < FULL_READ_INTERVAL
     )
+
+
+# A removal of more rows than this, and of more than half of a list, must be confirmed.
+MOST_REMOVED_AT_ONCE = 20
+
+
+def is_mass_removal(removed: int, stored: int) -> bool:
+    """Whether a removal is rather an error of Spotify than a wish: the next run or a person must confirm it."""
+    return removed > MOST_REMOVED_AT_ONCE and 2 * removed > stored
 
 
 @dataclass(frozen=True)
@@ -154,25 +195,25 @@ def conclude(read: ListRead, evidence: ListEvidence) -> ListVerdict:
     # A row missing from several pages may have moved from one page to another while they were read. A list that is
     # suddenly empty may be an error of Spotify.
     is_emptied = read.total == 0 and len(evidence.suspects) > 0
-    is_last_reading = read.reading == 2 or (read.one_page and not is_emptied)
+    is_last_reading = read.reading == 2 or (read.one_page and not is_emptied) or read.skipped > 0
     read_again = not is_last_reading and (null_rows.has_removable(evidence.suspects, hidden) or not proved)
     return ListVerdict(read_again, proved and not read_again, frozenset(hidden), remembered.get(UNDATED, NullCount()))
 
 
 def _is_proved(read: ListRead, evidence: ListEvidence, known_nulls: int) -> bool:
-    """Whether no row that stayed in the list was skipped.
+    """Whether the rows met and the known excess (null rows, rows listed twice) add up to the total of the reading.
 
     A row that moves from behind the reading position to before it is missed, and the row that it pushes into the next
     page is met twice. The distinct rows then fall short of the total, unless the pushed row is a null row, which is
     counted twice because null rows can't be told apart. The number of null rows must therefore be the known one, or
     the previous reading must have met the same rows and as many null rows.
     """
+    adds_up = evidence.met + read.nulls + read.doubles == read.total and not read.skipped
     if read.one_page:
-        return True
-    adds_up = evidence.met + read.nulls == read.total
+        return adds_up
     nulls_known = read.nulls == known_nulls or (evidence.same_as_before and read.nulls == read.before)
     return read.steady and adds_up and nulls_known
 
 
 def second_reading(cursor: Listing, read: ListRead) -> Listing:
-    return Listing(cursor.name, reading=2, before=read.nulls)
+    return Listing(cursor.name, reading=2, before=read.nulls, regime=cursor.regime)

@@ -181,6 +181,21 @@ class ListPage:
     total: int
     catalogue: CatalogueRows = field(default_factory=CatalogueRows)
 
+    @property
+    def ends_early(self) -> bool:
+        """Whether the page is empty although the total says that rows follow."""
+        return self.length == 0 and self.offset < self.total
+
+    @property
+    def is_plausible(self) -> bool:
+        """Whether the rows fit into the total. A page that ignores the offset does not, at the end of a list."""
+        return not self.ends_early and (self.length == 0 or self.offset + self.length <= self.total)
+
+    def check_plausible(self) -> None:
+        """Raise `Unreadable` for a page that contradicts itself: it must not pass for the end of the list."""
+        if not self.is_plausible:
+            raise Unreadable(f"Spotify sent {self.length} rows at {self.offset} of {self.total}")
+
 
 @dataclass(frozen=True)
 class SavedTracksPage(ListPage):

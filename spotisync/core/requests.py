@@ -5,7 +5,7 @@ from typing import Literal
 
 Kind = Literal[
     "saved_tracks", "saved_albums", "followed_artists", "artists", "artist", "albums", "album", "playlists",
-    "playlist_items", "recently_played",
+    "playlist_items", "recently_played", "profile",
 ]  # fmt: skip
 Family = Literal["library", "artists", "albums", "playlists", "player"]
 
@@ -22,6 +22,7 @@ FAMILY: dict[Kind, Family] = {
     "playlists": "playlists",
     "playlist_items": "playlists",
     "recently_played": "player",
+    "profile": "library",
 }
 
 

@@ -13,7 +13,7 @@ from spotisync.core.rows import CatalogueRows, ListingRow, NullRow, PlaylistItem
 from spotisync.errors import Refused
 
 T = TypeVar("T")
-Access = Literal["synced", "forbidden", "not_found"]
+Access = Literal["synced", "forbidden", "not_found"]  # what an account may read
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,28 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class DeferralStep(Step):
-    """The work of the batch's cursor is deferred to a later run; that cursor decides what follows."""
+    """The work of the batch's cursor is deferred to a later run; that cursor decides what follows.
+
+    `failed`: it could not be read, so later runs try it at growing intervals. `playlist_id`: only this playlist.
+    `known`: an earlier run deferred it, and it was not tried.
+    """
 
     cursor: Cursor | None = None
     reason: str = ""
+    failed: bool = False
+    known: bool = False
+    playlist_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WalkStep(Step):
-    """Pages of the walk over saved tracks."""
+    """Pages of the walk over saved tracks. `saved` has both rows of a track that is listed twice.
 
+    `skipped`: rows of the whole walk that could not be read; `phantoms`: rows that Spotify counts and does not list.
+    """
+
+    skipped: int = 0
+    phantoms: int = 0
     saved: tuple[SavedTrackRow, ...] = ()
     nulls: tuple[NullRow, ...] = ()
 
@@ -80,7 +92,11 @@ class IncrementalStep(Step):
 
 @dataclass(frozen=True)
 class ListRead:
-    """A list read to its end. `before`: the null rows of the previous reading in the same run."""
+    """A list read to its end. `before`: the null rows of the previous reading in the same run.
+
+    `nulls` includes `phantoms`: rows that Spotify counts beyond the end of the list. `doubles`: rows that one page
+    lists twice. `skipped`: rows of pages that could not be read.
+    """
 
     total: int
     nulls: int
@@ -88,6 +104,9 @@ class ListRead:
     one_page: bool
     reading: int
     before: int | None = None
+    phantoms: int = 0
+    doubles: int = 0
+    skipped: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +125,7 @@ class ListingStep(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class LookupStep(Step):
-    """Look-ups by id. `missed`: ids missing from an answer.
+    """Look-ups by id. `missed`: ids missing from an answer; `given_up`: ids whose look-up failed repeatedly.
 
     `partial`: the answers have only the fields of the restricted regime. `settled`: no request was made; the data from
     list pages suffices for all stubs.
@@ -116,6 +135,7 @@ class LookupStep(Step):
     known: frozenset[str] = frozenset()
     gone: frozenset[str] = frozenset()
     missed: frozenset[str] = frozenset()
+    given_up: frozenset[str] = frozenset()
     partial: bool = False
     settled: bool = False
 

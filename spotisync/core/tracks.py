@@ -9,11 +9,11 @@ from datetime import datetime
 
 from spotisync.core import incremental, null_rows, parse, walk
 from spotisync.core.bisection import Compared
-from spotisync.core.incremental import Conclude, Incremental, KnownLibrary, ReadPages, Rewalk
+from spotisync.core.incremental import Conclude, Incremental, KnownLibrary, Plan, ReadPages, Rewalk, Stop
 from spotisync.core.null_rows import NullCount, SuspectRow
 from spotisync.core.requests import PAGE, Request
-from spotisync.core.rows import CatalogueRows, SavedTrackRow
-from spotisync.core.steps import Answer, IncrementalStep, WalkStep, read_prefix
+from spotisync.core.rows import CatalogueRows, NullRow, SavedTrackRow
+from spotisync.core.steps import Answer, DeferralStep, IncrementalStep, WalkStep, read_prefix
 from spotisync.core.walk import TracksWalk
 
 
@@ -22,15 +22,34 @@ def plan_walk(cursor: TracksWalk, batch_size: int) -> tuple[Request, ...]:
     return tuple(Request("saved_tracks", offset=offset) for offset in walk.tracks_offsets(cursor, pages))
 
 
-def fold_walk(cursor: TracksWalk, answers: Sequence[Answer]) -> WalkStep:
+def fold_walk(cursor: TracksWalk, answers: Sequence[Answer]) -> WalkStep | DeferralStep:
+    if answers[0].refused:
+        return DeferralStep(reason=str(answers[0].refused), failed=True)
     after, accepted = walk.accept_tracks(cursor, _read_pages(answers))
     return WalkStep(
         cursor=None if after.done else after,
         catalogue=_catalogue(accepted),
         total=after.walk.total,
-        saved=_newest_of_twins(accepted),
+        skipped=after.walk.skipped,
+        phantoms=after.walk.phantoms,
+        saved=tuple(dict.fromkeys(row for page in accepted for row in page.rows if row)),
         # The head is read a second time at the end; its null rows have been counted.
-        nulls=tuple(row for page in accepted for row in page.nulls) if cursor.stage == "list" else (),
+        nulls=_nulls(cursor, after, accepted) if cursor.stage == "list" else (),
+    )
+
+
+def pass_by_walk(cursor: TracksWalk) -> WalkStep | None:
+    """Pass by a page that can't be read; None if the list can't be read at all."""
+    after = walk.pass_by_tracks(cursor)
+    return WalkStep(cursor=after, total=after.walk.total, skipped=after.walk.skipped) if after else None
+
+
+def _nulls(before: TracksWalk, after: TracksWalk, pages: Sequence[parse.SavedTracksPage]) -> tuple[NullRow, ...]:
+    """The null rows of the pages. Rows that Spotify counts beyond the end of the list are null rows without a date."""
+    phantoms = after.walk.phantoms if not before.walk.phantoms else 0
+    return (
+        *(row for page in pages for row in page.nulls),
+        *(NullRow(parse.EPOCH, place) for place in range(1, phantoms + 1)),
     )
 
 
@@ -56,8 +75,12 @@ def _newest_of_twins(pages: Iterable[parse.SavedTracksPage]) -> tuple[SavedTrack
 
 @dataclass(frozen=True)
 class WalkEvidence:
-    """The stored state when a walk is proved. `last_nulls`: None if no walk was proved before."""
+    """The state at the end of a walk. `last_nulls`: None if no walk was proved before.
 
+    `met`: rows with a track; both rows of a track that is listed twice count.
+    """
+
+    met: int
     nulls: Mapping[datetime, int]
     last_nulls: Mapping[datetime, NullCount] | None
     suspects: Sequence[SuspectRow] = ()
@@ -70,18 +93,27 @@ def find_hidden(evidence: WalkEvidence) -> tuple[set[str], dict[datetime, NullCo
     return null_rows.find_hidden(evidence.suspects, evidence.nulls, evidence.last_nulls)
 
 
-def plan_incremental(step: ReadPages | Conclude | Rewalk) -> tuple[Request, ...]:
+def is_proved(evidence: WalkEvidence, step: WalkStep) -> bool:
+    """Whether the rows met and the null rows add up to the total of the walk's last page."""
+    return not step.skipped and evidence.met + sum(evidence.nulls.values()) == step.total
+
+
+def plan_incremental(step: Plan) -> tuple[Request, ...]:
     offsets = step.offsets if isinstance(step, ReadPages) else ()
     return tuple(Request("saved_tracks", offset=offset) for offset in offsets)
 
 
 def fold_incremental(
-    cursor: Incremental, step: ReadPages | Conclude | Rewalk, library: KnownLibrary, answers: Sequence[Answer]
-) -> IncrementalStep:
+    cursor: Incremental, step: Plan, library: KnownLibrary, answers: Sequence[Answer]
+) -> IncrementalStep | DeferralStep:
     if isinstance(step, Rewalk):
         return IncrementalStep(cursor=TracksWalk(), restart=True)
+    if isinstance(step, Stop):
+        return DeferralStep(reason=step.reason, known=True)
     if isinstance(step, Conclude):
         return _conclude(cursor, step.found, library)
+    if answers[0].refused:
+        return DeferralStep(reason=str(answers[0].refused), failed=True)
     pages = _read_pages(answers)
     after = incremental.fold(cursor, step, pages, library)
     if after.found:

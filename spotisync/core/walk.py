@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal
 
-from spotisync.core.parse import EPOCH, ListPage, SavedTracksPage, Unreadable
+from spotisync.core.parse import EPOCH, ListPage, SavedTracksPage
 from spotisync.core.requests import PAGE, Family
 
 STRIDE = PAGE - 1
@@ -27,11 +27,20 @@ TIE_WINDOW = timedelta(minutes=2)
 
 @dataclass(frozen=True)
 class Walk:
-    """The position of a walk: `position` rows read, including null rows; `total` as of the last page accepted."""
+    """The position of a walk: `position` rows read, including null rows; `total` as of the last page accepted.
+
+    `empty_at`: the offset of an empty page that the total contradicts; `phantoms`: rows that Spotify counts beyond the
+    end of the list, once a second reply has shown the same. `stuck_at`: the highest offset of a page that could not be
+    read and for which the walk has stepped back; `skipped`: rows of such pages that it then left out.
+    """
 
     position: int = 0
     total: int | None = None
     step_back: int = 0
+    empty_at: int | None = None
+    phantoms: int = 0
+    stuck_at: int = 0
+    skipped: int = 0
 
     @property
     def offset(self) -> int:
@@ -40,7 +49,7 @@ class Walk:
 
     @property
     def done(self) -> bool:
-        return self.total is not None and self.position >= self.total
+        return self.total is not None and self.position + self.phantoms >= self.total
 
     def shrunk(self, total: int) -> int:
         return max(0, (self.total if self.total is not None else total) - total)
@@ -67,16 +76,40 @@ def accept(
             break
         if not accepted and page.offset > max(0, walk.position - walk.shrunk(page.total)):
             return replace(walk, step_back=walk.shrunk(page.total)), []
-        _check_plausible(page)
+        if accepted and not page.is_plausible:
+            break
+        walk = _accept(walk, page)
         accepted.append(page)
-        walk = Walk(position=page.offset + page.length, total=page.total)
     return walk, accepted
 
 
-def _check_plausible(page: ListPage) -> None:
-    """Reject a page that contradicts itself: it must not pass for the end of the list."""
-    if (page.length == 0 and page.offset < page.total) or (page.length and page.offset + page.length > page.total):
-        raise Unreadable(f"Spotify sent {page.length} rows at {page.offset} of {page.total}")
+def _accept(walk: Walk, page: ListPage) -> Walk:
+    """Move behind the page. An empty one before the end of the list must be read twice before it counts as the end.
+
+    Spotify counts rows that it does not list, some of them for years (spotify/web-api#961, #1226, #1295).
+    """
+    if page.ends_early:
+        is_end = (walk.empty_at, walk.total) == (page.offset, page.total)
+        phantoms = page.total - page.offset if is_end else 0
+        walk = replace(walk, empty_at=page.offset, phantoms=phantoms)
+    else:
+        page.check_plausible()
+        walk = replace(walk, empty_at=None)
+    return replace(walk, position=page.offset + page.length, total=page.total, step_back=0)
+
+
+def pass_by(walk: Walk) -> Walk | None:
+    """Pass by a page that can't be read; None if it is the first one.
+
+    The list may have become shorter, and Spotify may answer 5xx beyond its end (music-assistant/server#3818). Therefore
+    the page before is read again first, which tells the total.
+    """
+    if walk.total is None:
+        return None
+    if walk.offset > walk.stuck_at:
+        return replace(walk, step_back=walk.step_back + PAGE, stuck_at=walk.offset)
+    end = min(walk.offset + PAGE, walk.total)
+    return replace(walk, position=end, step_back=0, skipped=walk.skipped + end - walk.offset)
 
 
 def _overlaps(before: Sequence[Hashable | None], after: Sequence[Hashable | None]) -> bool:
@@ -117,8 +150,21 @@ def accept_tracks(cursor: TracksWalk, pages: Sequence[SavedTracksPage]) -> tuple
     if not walk.done:
         return cursor, taken
     in_one_piece = len(taken) == 1 and taken[0].offset == 0
-    head = replace(cursor, stage="head", walk=Walk(0, walk.total))
+    head = _begin_head(cursor)
     return (_complete(head) if in_one_piece else head), taken
+
+
+def pass_by_tracks(cursor: TracksWalk) -> TracksWalk | None:
+    """Pass by a page of the list that can't be read; None if it is the first one."""
+    if cursor.stage == "head" or (walk := pass_by(cursor.walk)) is None:
+        return None
+    cursor = replace(cursor, walk=walk)
+    return _begin_head(cursor) if walk.done else cursor
+
+
+def _begin_head(cursor: TracksWalk) -> TracksWalk:
+    """Read the head again. `skipped` and `phantoms` of the list are kept for its conclusion."""
+    return replace(cursor, stage="head", walk=replace(cursor.walk, position=0, step_back=0, empty_at=None))
 
 
 def _reaches_known(pages: Sequence[SavedTracksPage], newest: datetime | None) -> bool:

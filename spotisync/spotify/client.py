@@ -47,6 +47,8 @@ class SpotifyClient:
             case "recently_played":
                 # Without a cursor, because plays appear late and are inserted by the time of their end.
                 return self._call(spotify.current_user_recently_played, limit=PAGE)
+            case "profile":
+                return self._call(spotify.current_user)
 
     def get_profile(self, access_token: str) -> dict[str, Any]:
         """Return the profile that a token belongs to."""

@@ -101,7 +101,7 @@ def error_message(response: requests.Response) -> str:
     try:
         body = response.json()
     except ValueError:
-        body = response.text
+        body = "" if "<html" in response.text[:200].lower() else response.text  # the reason phrase says as much
     error = body.get("error", body) if isinstance(body, dict) else body
     if isinstance(error, dict):
         error = error.get("message")

@@ -415,9 +415,44 @@ def _deferred_lookups(document: Document) -> str | None:
     return f"Look-ups deferred until Spotify allows them: {' and '.join(counts)}." if counts else None
 
 
+NAMED_PLAYLISTS: Final = 3
+
+
 def _deferred_lists(document: Document) -> str | None:
-    lists = document.get("lists_put_off", {}).items()
-    return " ".join(f"{capitalize(name.replace('_', ' '))} were not read: {why}." for name, why in lists) or None
+    return " ".join(_describe_list(each) for each in _find_deferred(document, "list")) or None
+
+
+def _find_deferred(document: Document, kind: str) -> list[Document]:
+    return [each for each in document.get("deferred", ()) if each["kind"] == kind]
+
+
+def _describe_list(deferred: Document) -> str:
+    name, reason = capitalize(deferred["name"]), end_sentence(deferred["reason"])
+    if deferred["unread"]:
+        return f"{name} were not read: {reason}"
+    return f"{name} are not complete: {reason} No row is removed until the numbers agree."
+
+
+def _held_removals(document: Document) -> str | None:
+    """Removals of most rows of a list, which need a confirmation."""
+    held = _find_deferred(document, "removal")
+    if not held:
+        return None
+    what = " and ".join(f"{each['rows']:,} {each['name']}" for each in held)
+    return (
+        f"Spotify no longer lists {what}, most of them at once. They are kept until the next sync reads the same. "
+        f"To confirm now: spotisync accounts confirm-removal {document['account']}"
+    )
+
+
+def _deferred_playlists(document: Document) -> str | None:
+    """Playlists whose contents could not be read: the first ones by name."""
+    found = _find_deferred(document, "playlist")
+    if not found:
+        return None
+    named = "; ".join(f"{each['name'] or each['id']} ({each['reason']})" for each in found[:NAMED_PLAYLISTS])
+    more = f"; and {len(found) - NAMED_PLAYLISTS:,} more" if len(found) > NAMED_PLAYLISTS else ""
+    return f"Contents that could not be read, and are tried again later: {named}{more}."
 
 
 def _cooldowns(document: Document) -> str | None:
@@ -462,6 +497,8 @@ NOTES: Final[tuple[Callable[[Document], str | None], ...]] = (
     _completion,
     _deferred_lookups,
     _deferred_lists,
+    _held_removals,
+    _deferred_playlists,
     _cooldowns,
     _stopped_sweeps,
     _gaps,

@@ -41,6 +41,7 @@ NO_RUN: dict[str, Any] = {
     "worker": None,
     "to_look_up": {},
     "lists_put_off": {},
+    "deferred": [],
     "other_runs": [],
     "error": None,
 }
@@ -172,7 +173,8 @@ def _of_run(
         "phases": phases,
         "worker": worker,
         "to_look_up": _deferred_lookups(connection, phases),
-        "lists_put_off": _deferred_lists(connection, account.id, found["sync_id"]),
+        "lists_put_off": _unread_lists(connection, account.id, found["sync_id"]),
+        "deferred": _deferred(connection, account.id, found["sync_id"]),
         "other_runs": _other_runs(connection, account.id, found["sync_id"]),
         "error": messages.describe_error(found["last_error"]),
         # The calls saved belong to the run.
@@ -218,7 +220,30 @@ def _deferred_lookups(connection: Connection, phases: Document) -> dict[str, int
     return pending
 
 
-def _deferred_lists(connection: Connection, account_id: int, sync_id: int) -> dict[str, str]:
+def _deferred(connection: Connection, account_id: int, sync_id: int) -> list[Document]:
+    """What the run could not read or prove: lists, then removals that wait for confirmation, then playlists.
+
+    `retry_at`: until then scheduled syncs do not try it again.
+    """
+    rows = execute(
+        connection,
+        """SELECT 1 AS rank, 'list' AS kind, list AS id, replace(list, '_', ' ') AS name,
+            deferred_reason AS reason, deferred_until AS retry_at, deferred AS rows, unread
+        FROM listings WHERE account_id = :account_id AND deferred_sync_id = :sync_id AND deferred > 0
+            AND deferred_reason IS NOT NULL
+        UNION ALL SELECT 2, 'removal', list, replace(list, '_', ' '),
+            'most rows are missing at once', NULL, held_rows, false
+        FROM listings WHERE account_id = :account_id AND held_rows IS NOT NULL
+        UNION ALL SELECT 3, 'playlist', a.playlist_id, p.name, a.deferred_reason, a.deferred_until, NULL, true
+        FROM account_playlists a JOIN playlists p ON p.id = a.playlist_id
+        WHERE a.account_id = :account_id AND a.items_status = 'deferred' AND a.removed_at IS NULL
+        ORDER BY 1, 3""",
+        {"account_id": account_id, "sync_id": sync_id},
+    ).mappings()
+    return [{name: value for name, value in _plain(row).items() if name != "rank"} for row in rows]
+
+
+def _unread_lists(connection: Connection, account_id: int, sync_id: int) -> dict[str, str]:
     """The lists that the run could not read, with the reason."""
     rows = execute(
         connection,

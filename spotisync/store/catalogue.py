@@ -100,12 +100,12 @@ def mark_refreshed(
     return marked
 
 
-def record_misses(connection: Connection, entity: Entity, ids: Iterable[str]) -> None:
-    """Count a failed attempt of ids missing from an answer. Limits, outages and killed workers do not count."""
+def record_misses(connection: Connection, entity: Entity, ids: Iterable[str], attempts: int = 1) -> None:
+    """Count failed attempts of ids missing from an answer. Limits, outages and killed workers do not count."""
     execute(
         connection,
-        f"UPDATE {entity} SET lookup_attempts = lookup_attempts + 1 WHERE id = ANY(:ids)",
-        {"ids": sorted(ids)},
+        f"UPDATE {entity} SET lookup_attempts = lookup_attempts + :attempts WHERE id = ANY(:ids)",
+        {"ids": sorted(ids), "attempts": attempts},
     )
 
 

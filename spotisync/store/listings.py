@@ -1,12 +1,13 @@
 """The lists of an account that are read whole: followed artists, saved albums, playlists.
 
 Each has a table of the same form: a row per member, `removed_at` once removed, `hidden_since` while a null row may
-hide it, and the run and readings that met it last. The table `listings` stores the last proved reading of each list.
+hide it, and the run and readings that met it last. The table `listings` stores the last proved reading of each list,
+and what of it (or of the saved tracks) a run deferred.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Table
 
@@ -14,6 +15,7 @@ from spotisync.core.cursors import ListName
 from spotisync.core.listing import LastRead, ListEvidence, ListVerdict
 from spotisync.core.null_rows import NullCount, SuspectRow
 from spotisync.core.parse import EPOCH
+from spotisync.core.regimes import Regime
 from spotisync.core.rows import ListingRow
 from spotisync.store import schema
 from spotisync.store.bulk import upsert
@@ -24,6 +26,7 @@ TABLES: dict[ListName, Table] = {
     "saved_albums": schema.saved_albums,
     "playlists": schema.account_playlists,
 }
+AnyList = ListName | Literal["saved_tracks"]
 KEYS: dict[ListName, str] = {"followed_artists": "artist_id", "saved_albums": "album_id", "playlists": "playlist_id"}
 
 
@@ -44,7 +47,13 @@ def now(connection: Connection) -> datetime:
 
 
 def save(
-    connection: Connection, account_id: int, sync_id: int, name: ListName, rows: Sequence[ListingRow], reading: int
+    connection: Connection,
+    account_id: int,
+    sync_id: int,
+    name: ListName,
+    rows: Sequence[ListingRow],
+    reading: int,
+    regime: Regime | None = None,
 ) -> set[str]:
     """Write rows as listed; one that had been removed is restored. Returns the ids that are new to the account."""
     table, key, by_id = TABLES[name].name, KEYS[name], {row.id: row for row in rows}
@@ -55,7 +64,7 @@ def save(
         bound,
     )
     added = set(by_id) - set(known.scalars())
-    columns = _columns(connection, account_id, name, by_id)
+    columns = _columns(connection, account_id, name, by_id, regime)
     upsert(
         connection,
         TABLES[name],
@@ -73,14 +82,17 @@ def save(
 
 
 def _columns(
-    connection: Connection, account_id: int, name: ListName, rows: Mapping[str, ListingRow]
+    connection: Connection, account_id: int, name: ListName, rows: Mapping[str, ListingRow], regime: Regime | None
 ) -> dict[str, dict[str, Any]]:
     """The columns of this list's table other than the key, by id."""
     match name:
         case "saved_albums":
             return {id_: {"added_at": date} for id_, date in _dates(connection, account_id, rows).items()}
         case "playlists":
-            return {id_: {"position": row.position, "snapshot_told": row.snapshot_known} for id_, row in rows.items()}
+            return {
+                id_: {"position": row.position, "snapshot_told": row.snapshot_known, "listed_regime": regime}
+                for id_, row in rows.items()
+            }
         case "followed_artists":
             return {id_: {} for id_ in rows}
 
@@ -99,14 +111,25 @@ def _dates(connection: Connection, account_id: int, rows: Mapping[str, ListingRo
 # ---- the end of a list ----------------------------------------------------------------------------------------------
 
 _NOT_LISTED = "listed_sync_id IS DISTINCT FROM :sync_id"
-_UNLISTED = f"account_id = :account_id AND removed_at IS NULL AND {_NOT_LISTED}"
+# A restricted app is not shown all playlists of others that it was shown before: those have not been removed.
+_NO_LONGER_SHOWN = """(t.listed_regime IS NOT DISTINCT FROM 'full' AND EXISTS (
+    SELECT 1 FROM playlists p, accounts o WHERE p.id = t.playlist_id AND o.id = t.account_id
+    AND p.owner_id IS DISTINCT FROM o.spotify_user_id))"""
 
 
-def get_evidence(connection: Connection, account_id: int, sync_id: int, name: ListName, reading: int) -> ListEvidence:
+def _stored(name: ListName, regime: Regime | None) -> str:
+    """The condition for rows `t` of the account whose absence from this list means something."""
+    shown = f" AND NOT {_NO_LONGER_SHOWN}" if name == "playlists" and regime != "full" else ""
+    return f"t.account_id = :account_id AND t.removed_at IS NULL{shown}"
+
+
+def get_evidence(
+    connection: Connection, account_id: int, sync_id: int, name: ListName, reading: int, regime: Regime | None = None
+) -> ListEvidence:
     return ListEvidence(
         met=count_listed(connection, account_id, sync_id, name, reading),
         same_as_before=reading == 2 and _met_same_rows(connection, account_id, sync_id, name),
-        suspects=_find_suspects(connection, account_id, sync_id, name, reading),
+        suspects=_find_suspects(connection, account_id, sync_id, name, reading, regime),
         last=last_read(connection, account_id, name),
     )
 
@@ -133,26 +156,60 @@ def _met_same_rows(connection: Connection, account_id: int, sync_id: int, name: 
 
 
 def _find_suspects(
-    connection: Connection, account_id: int, sync_id: int, name: ListName, reading: int
+    connection: Connection, account_id: int, sync_id: int, name: ListName, reading: int, regime: Regime | None
 ) -> list[SuspectRow]:
     not_met = f"({_NOT_LISTED} OR listed_readings & :reading = 0)"
     found = execute(
         connection,
         f"""SELECT {KEYS[name]} AS id, hidden_since IS NOT NULL AS hidden, NOT {not_met} AS shown
-        FROM {TABLES[name].name}
-        WHERE account_id = :account_id AND removed_at IS NULL AND ({not_met} OR hidden_since IS NOT NULL)""",
+        FROM {TABLES[name].name} t WHERE {_stored(name, regime)} AND ({not_met} OR hidden_since IS NOT NULL)""",
         {"account_id": account_id, "sync_id": sync_id, "reading": reading},
     )
     return [SuspectRow(row.id, hidden=row.hidden, shown=row.shown) for row in found]
 
 
-def apply_verdict(connection: Connection, account_id: int, sync_id: int, name: ListName, verdict: ListVerdict) -> int:
+def count_removable(
+    connection: Connection,
+    account_id: int,
+    sync_id: int,
+    name: ListName,
+    hidden: Collection[str] = (),
+    regime: Regime | None = None,
+) -> int:
+    """Count the stored rows that this run's list lacks, without those in `hidden`."""
+    found = execute(
+        connection,
+        f"""SELECT count(*) FROM {TABLES[name].name} t
+        WHERE {_stored(name, regime)} AND {_NOT_LISTED} AND {KEYS[name]} <> ALL(:hidden)""",
+        {"account_id": account_id, "sync_id": sync_id, "hidden": sorted(hidden)},
+    )
+    return int(found.scalar_one())
+
+
+def count_stored(connection: Connection, account_id: int, name: ListName) -> int:
+    found = execute(
+        connection,
+        f"SELECT count(*) FROM {TABLES[name].name} WHERE account_id = :account_id AND removed_at IS NULL",
+        {"account_id": account_id},
+    )
+    return int(found.scalar_one())
+
+
+def apply_verdict(
+    connection: Connection,
+    account_id: int,
+    sync_id: int,
+    name: ListName,
+    verdict: ListVerdict,
+    regime: Regime | None = None,
+) -> int:
     """Remove rows missing from the proved list, and mark those that a null row may hide. Returns the number removed."""
     table, key = TABLES[name].name, KEYS[name]
     set_hidden(connection, table, key, account_id, verdict.hidden)
     return execute(
         connection,
-        f"UPDATE {table} SET removed_at = now() WHERE {_UNLISTED} AND {key} <> ALL(:hidden)",
+        f"""UPDATE {table} t SET removed_at = now()
+        WHERE {_stored(name, regime)} AND {_NOT_LISTED} AND {key} <> ALL(:hidden)""",
         {"account_id": account_id, "sync_id": sync_id, "hidden": sorted(verdict.hidden)},
     ).rowcount
 
@@ -195,31 +252,124 @@ def record_read(
 # ---- rows deferred to a later run -----------------------------------------------------------------------------------
 
 
-def count_unproved(connection: Connection, account_id: int, sync_id: int, name: ListName) -> int:
-    """Count the rows that are kept although this run's list lacks them."""
+# When a later run tries again what could not be read: the next one, then after 1, 2, 4 … 24 hours. A run that a person
+# starts always tries. Bind `deferrals`, the number of deferrals before this one.
+RETRY_AT = """now() + CASE WHEN {deferrals} = 0 THEN interval '0'
+    ELSE LEAST(interval '1 day', interval '30 minutes' * 2 ^ LEAST({deferrals}, 6)) END"""
+
+
+def defer(
+    connection: Connection,
+    account_id: int,
+    sync_id: int,
+    name: AnyList,
+    rows: int,
+    reason: str | None = None,
+    *,
+    failed: bool = False,
+    unread: bool = False,
+) -> None:
+    """Store the number of rows that this run defers to a later one, and the reason.
+
+    `failed`: not for a wait, but because the list could not be read or proved; `unread`: nothing of it was read.
+    """
+    execute(
+        connection,
+        f"""INSERT INTO listings AS l (account_id, list, deferred, deferred_sync_id, deferred_reason, unread,
+            deferrals, deferred_until)
+        VALUES (:account_id, :list, :rows, :sync_id, :reason, :unread, CAST(:failed AS integer),
+            CASE WHEN CAST(:failed AS integer) = 1 THEN now() END)
+        ON CONFLICT (account_id, list) DO UPDATE SET deferred = excluded.deferred,
+            deferred_sync_id = excluded.deferred_sync_id, deferred_reason = excluded.deferred_reason,
+            unread = excluded.unread, deferrals = CASE WHEN excluded.deferrals = 1 THEN l.deferrals + 1 ELSE 0 END,
+            deferred_until = CASE WHEN excluded.deferrals = 1 THEN {RETRY_AT.format(deferrals="l.deferrals")} END""",
+        {
+            "account_id": account_id,
+            "list": name,
+            "rows": rows,
+            "sync_id": sync_id,
+            "reason": reason,
+            "unread": unread,
+            "failed": int(failed),
+        },
+    )
+
+
+def keep_deferred(connection: Connection, account_id: int, sync_id: int, name: AnyList) -> None:
+    """Note that this run did not try the list, because an earlier one deferred it."""
+    execute(
+        connection,
+        """UPDATE listings SET deferred_sync_id = :sync_id, deferred = GREATEST(deferred, 1)
+        WHERE account_id = :account_id AND list = :list""",
+        {"account_id": account_id, "list": name, "sync_id": sync_id},
+    )
+
+
+def find_deferral(connection: Connection, account_id: int, name: AnyList, *, unread: bool = False) -> str | None:
+    """The reason why a scheduled run must not try the list yet. `unread`: only if nothing of it could be read."""
     found = execute(
         connection,
-        f"SELECT count(*) FROM {TABLES[name].name} WHERE {_UNLISTED}",
+        """SELECT COALESCE(deferred_reason, '') FROM listings WHERE account_id = :account_id AND list = :list
+        AND deferred_until > now() AND (unread OR NOT :unread)""",
+        {"account_id": account_id, "list": name, "unread": unread},
+    )
+    reason: str | None = found.scalar_one_or_none()
+    return reason
+
+
+def count_unread(connection: Connection, account_id: int, sync_id: int) -> int:
+    """Count the lists, saved tracks included, of which this run could read nothing."""
+    found = execute(
+        connection,
+        """SELECT count(*) FROM listings WHERE account_id = :account_id AND deferred_sync_id = :sync_id AND unread""",
         {"account_id": account_id, "sync_id": sync_id},
     )
     return int(found.scalar_one())
 
 
-def defer(
-    connection: Connection, account_id: int, sync_id: int, name: ListName, rows: int, reason: str | None = None
-) -> None:
-    """Store the number of rows that this run defers to a later one, and the reason."""
-    row = {
-        "account_id": account_id,
-        "list": name,
-        "deferred": rows,
-        "deferred_sync_id": sync_id,
-        "deferred_reason": reason,
-    }
-    upsert(connection, schema.listings, [row], keep_unknown=False)
+def hold_removal(connection: Connection, account_id: int, sync_id: int, name: AnyList, rows: int) -> bool:
+    """Hold a removal of most rows until another run finds the same or a person confirms it. False: it was confirmed."""
+    bound = {"account_id": account_id, "list": name, "sync_id": sync_id, "rows": rows}
+    confirmed = execute(
+        connection,
+        """UPDATE listings SET held_rows = NULL, held_sync_id = NULL, removal_confirmed = false
+        WHERE account_id = :account_id AND list = :list AND (removal_confirmed OR held_sync_id <> :sync_id)""",
+        bound,
+    ).rowcount
+    if confirmed:
+        return False
+    execute(
+        connection,
+        """INSERT INTO listings (account_id, list, held_rows, held_sync_id)
+        VALUES (:account_id, :list, :rows, :sync_id) ON CONFLICT (account_id, list)
+        DO UPDATE SET held_rows = excluded.held_rows, held_sync_id = excluded.held_sync_id""",
+        bound,
+    )
+    return True
 
 
-def count_deferred(connection: Connection, account_id: int, sync_id: int, name: ListName) -> int:
+def clear_held(connection: Connection, account_id: int, name: AnyList) -> None:
+    """Forget a held removal: the list is no longer short of most rows."""
+    execute(
+        connection,
+        """UPDATE listings SET held_rows = NULL, held_sync_id = NULL, removal_confirmed = false
+        WHERE account_id = :account_id AND list = :list AND (held_rows IS NOT NULL OR removal_confirmed)""",
+        {"account_id": account_id, "list": name},
+    )
+
+
+def confirm_removals(connection: Connection, account_id: int) -> dict[str, int]:
+    """Confirm the held removals of the account: the next run applies them. Returns the number of rows by list."""
+    found = execute(
+        connection,
+        """UPDATE listings SET removal_confirmed = true WHERE account_id = :account_id AND held_rows IS NOT NULL
+        RETURNING list, held_rows""",
+        {"account_id": account_id},
+    )
+    return {row.list: row.held_rows for row in found}
+
+
+def count_deferred(connection: Connection, account_id: int, sync_id: int, name: AnyList) -> int:
     found = execute(
         connection,
         """SELECT COALESCE(sum(deferred), 0) FROM listings

@@ -8,7 +8,7 @@ from spotisync.core.contents import WantedPlaylist
 from spotisync.core.cursors import PlaylistProgress
 from spotisync.core.rows import PlaylistItemRow, PlaylistRow
 from spotisync.core.steps import Access
-from spotisync.store import history, schema
+from spotisync.store import history, listings, schema
 from spotisync.store.bulk import upsert
 from spotisync.store.database import Connection, execute
 
@@ -87,6 +87,40 @@ def mark_restricted_reads_stale(connection: Connection) -> int:
     ).rowcount
 
 
+def keep_deferred(connection: Connection, account_id: int, sync_id: int) -> None:
+    """Note that this scheduled run does not try contents that earlier ones could not read, until it is time."""
+    execute(
+        connection,
+        """UPDATE account_playlists SET tried_sync_id = :sync_id
+        WHERE account_id = :account_id AND listed_sync_id = :sync_id AND removed_at IS NULL
+        AND items_status = 'deferred' AND deferred_until > now()""",
+        {"account_id": account_id, "sync_id": sync_id},
+    )
+
+
+def count_deferred(connection: Connection, account_id: int, sync_id: int) -> int:
+    """Count the playlists whose contents this run could not read."""
+    found = execute(
+        connection,
+        """SELECT count(*) FROM account_playlists WHERE account_id = :account_id AND tried_sync_id = :sync_id
+        AND items_status = 'deferred' AND removed_at IS NULL""",
+        {"account_id": account_id, "sync_id": sync_id},
+    )
+    return int(found.scalar_one())
+
+
+def defer_contents(connection: Connection, account_id: int, sync_id: int, playlist_id: str, reason: str) -> None:
+    """Put contents aside that can't be read. What is stored stays; later runs try again at growing intervals."""
+    _delete_staged(connection, sync_id, [playlist_id])
+    execute(
+        connection,
+        f"""UPDATE account_playlists SET items_status = 'deferred', tried_sync_id = :sync_id, deferred_reason = :reason,
+            deferrals = deferrals + 1, deferred_until = {listings.RETRY_AT.format(deferrals="deferrals")}
+        WHERE account_id = :account_id AND playlist_id = :playlist_id""",
+        {"account_id": account_id, "sync_id": sync_id, "playlist_id": playlist_id, "reason": reason},
+    )
+
+
 def find_wanted(
     connection: Connection, account_id: int, sync_id: int, first: str | None, limit: int
 ) -> list[WantedPlaylist]:
@@ -128,6 +162,7 @@ def finish_contents(
     connection: Connection, account_id: int, sync_id: int, finished: Sequence[tuple[PlaylistProgress, Access]]
 ) -> None:
     """Swap in complete contents and record what this account may read. A refusal changes no stored contents."""
+    finished = _without_unproved(connection, account_id, sync_id, finished)
     if not finished:
         return
     if complete := [progress for progress, access in finished if access == "synced"]:
@@ -136,6 +171,7 @@ def finish_contents(
     execute(
         connection,
         """UPDATE account_playlists SET items_status = :access, tried_sync_id = :sync_id,
+            deferred_reason = NULL, deferred_until = NULL, deferrals = 0,
             refused_snapshot_id = CASE WHEN :access <> 'synced' THEN CAST(:snapshot_id AS text) END
         WHERE account_id = :account_id AND playlist_id = :playlist_id""",
         [
@@ -149,6 +185,45 @@ def finish_contents(
             for progress, access in finished
         ],
     )
+
+
+def _without_unproved(
+    connection: Connection, account_id: int, sync_id: int, finished: Sequence[tuple[PlaylistProgress, Access]]
+) -> list[tuple[PlaylistProgress, Access]]:
+    """Defer contents of which Spotify counts more items than it lists, unless an earlier run found as many missing.
+
+    Meanwhile they are stored if that removes nothing.
+    """
+    execute(
+        connection,
+        "UPDATE playlists SET phantom_items = NULL WHERE id = ANY(:ids) AND phantom_items IS NOT NULL",
+        {"ids": [progress.playlist_id for progress, _ in finished if not progress.phantoms]},
+    )
+    proved = [each for each in finished if not (each[0].phantoms and _has_new_phantoms(connection, each[0]))]
+    for progress in [progress for progress, access in finished if (progress, access) not in proved]:
+        if progress.position >= _count_items(connection, progress.playlist_id):
+            _swap(connection, sync_id, [replace(progress, snapshot_id="")])
+        reason = f"Spotify counts {progress.total} items and lists {progress.position}"
+        defer_contents(connection, account_id, sync_id, progress.playlist_id, reason)
+    return proved
+
+
+def _has_new_phantoms(connection: Connection, progress: PlaylistProgress) -> bool:
+    """Store the number of items beyond the last one. Returns whether an earlier run did not find as many."""
+    return (
+        execute(
+            connection,
+            """UPDATE playlists SET phantom_items = :phantoms
+        WHERE id = :id AND phantom_items IS DISTINCT FROM :phantoms""",
+            {"id": progress.playlist_id, "phantoms": progress.phantoms},
+        ).rowcount
+        > 0
+    )
+
+
+def _count_items(connection: Connection, playlist_id: str) -> int:
+    found = execute(connection, "SELECT count(*) FROM playlist_items WHERE playlist_id = :id", {"id": playlist_id})
+    return int(found.scalar_one())
 
 
 def _delete_staged(connection: Connection, sync_id: int, ids: Sequence[str]) -> None:

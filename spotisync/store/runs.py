@@ -47,6 +47,7 @@ class Run:
     account_id: int
     account: str
     sync_type: str
+    trigger: str
     status: Status
     phase: Phase
     seq: int
@@ -58,8 +59,8 @@ class Run:
     waits: float
 
 
-_RUN = """SELECT r.id, r.account_id, a.spotify_user_id AS account, r.sync_type, r.status, r.phase, r.seq, r.family,
-    r.attempts, r.claim IS NOT NULL AS claimed, r.last_error, a.status AS account_status,
+_RUN = """SELECT r.id, r.account_id, a.spotify_user_id AS account, r.sync_type, r.trigger, r.status, r.phase, r.seq,
+    r.family, r.attempts, r.claim IS NOT NULL AS claimed, r.last_error, a.status AS account_status,
     CAST(GREATEST(0, COALESCE(EXTRACT(epoch FROM r.not_before - now()), 0)) AS float) AS waits
     FROM sync_history r JOIN accounts a ON a.id = r.account_id"""
 

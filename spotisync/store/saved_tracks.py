@@ -60,13 +60,13 @@ def _dated(connection: Connection, account_id: int, rows: Sequence[SavedTrackRow
     ]
 
 
-def has_rows(connection: Connection, account_id: int) -> bool:
+def count_saved(connection: Connection, account_id: int) -> int:
     found = execute(
         connection,
-        "SELECT EXISTS (SELECT 1 FROM saved_tracks WHERE account_id = :id AND removed_at IS NULL)",
+        "SELECT count(*) FROM saved_tracks WHERE account_id = :id AND removed_at IS NULL",
         {"id": account_id},
     )
-    return bool(found.scalar_one())
+    return int(found.scalar_one())
 
 
 # ---- the walk -------------------------------------------------------------------------------------------------------
@@ -77,9 +77,11 @@ def mark_seen(
 ) -> tuple[set[str], list[SavedTrackRow]]:
     """Record the rows that the walk has met. Returns the ids met for the first time, and the rows to write.
 
-    Relinking can list one track twice: the row added last counts, in any order.
+    Relinking can list one track twice: the row added last counts, in any order. The other one is staged too, so that
+    the rows of the walk add up.
     """
-    ids = [row.track_id for row in rows]
+    newest_of = {row.track_id: row for row in sorted(rows, key=lambda row: row.added_at)}
+    ids = sorted(newest_of)
     met_before = execute(
         connection,
         f"SELECT m.track_id, s.added_at FROM unnest(CAST(:ids AS text[])) AS i(id), {_SEEN} AS m, {_SAVED} AS s",
@@ -88,11 +90,12 @@ def mark_seen(
     newest = {row.track_id: row.added_at for row in met_before}
     execute(
         connection,
-        """INSERT INTO seen_tracks (sync_id, track_id)
-        SELECT :sync_id, id FROM unnest(CAST(:ids AS text[])) AS id ORDER BY id ON CONFLICT DO NOTHING""",
-        {"sync_id": sync_id, "ids": ids},
+        """INSERT INTO seen_tracks (sync_id, track_id, added_at) SELECT :sync_id, i.id, i.added_at
+        FROM unnest(CAST(:ids AS text[]), CAST(:dates AS timestamptz[])) AS i(id, added_at)
+        ORDER BY 2, 3 ON CONFLICT DO NOTHING""",
+        {"sync_id": sync_id, "ids": [row.track_id for row in rows], "dates": [row.added_at for row in rows]},
     )
-    rows_to_write = [row for row in rows if row.track_id not in newest or row.added_at > newest[row.track_id]]
+    rows_to_write = [row for id_, row in newest_of.items() if id_ not in newest or row.added_at > newest[id_]]
     return set(ids) - set(newest), rows_to_write
 
 
@@ -102,12 +105,17 @@ def mark_nulls_seen(connection: Connection, sync_id: int, rows: Sequence[NullRow
 
 
 def get_walk_evidence(connection: Connection, account_id: int, sync_id: int) -> WalkEvidence:
-    """Read the evidence for deciding which tracks not met by the walk null rows may hide."""
     nulls, last = _count_nulls_seen(connection, sync_id), _get_last_nulls(connection, account_id)
+    met = _count_met(connection, sync_id)
     if last is None or not (nulls or last):
-        return WalkEvidence(nulls, last)
+        return WalkEvidence(met, nulls, last)
     grown = dates_with_new_nulls(nulls, last)
-    return WalkEvidence(nulls, last, _find_suspects(connection, account_id, sync_id, grown))
+    return WalkEvidence(met, nulls, last, _find_suspects(connection, account_id, sync_id, grown))
+
+
+def _count_met(connection: Connection, sync_id: int) -> int:
+    found = execute(connection, "SELECT count(*) FROM seen_tracks WHERE sync_id = :sync_id", {"sync_id": sync_id})
+    return int(found.scalar_one())
 
 
 def _count_nulls_seen(connection: Connection, sync_id: int) -> dict[datetime, int]:
@@ -163,6 +171,22 @@ def _find_suspects(
     return [SuspectRow(*row) for row in (*missing, *shown)]
 
 
+def count_removable(connection: Connection, account_id: int, sync_id: int, hidden: Collection[str]) -> int:
+    """Count the tracks that `end_walk` would remove."""
+    found = execute(
+        connection,
+        f"SELECT count(*) FROM saved_tracks s WHERE {_UNSEEN} AND s.track_id <> ALL(:hidden)",
+        {"account_id": account_id, "sync_id": sync_id, "hidden": sorted(hidden)},
+    )
+    return int(found.scalar_one())
+
+
+def drop_walk(connection: Connection, sync_id: int) -> None:
+    """Drop what an unproved walk has staged."""
+    for table in ("seen_tracks", "seen_nulls"):
+        execute(connection, f"DELETE FROM {table} WHERE sync_id = :sync_id", {"sync_id": sync_id})
+
+
 def end_walk(
     connection: Connection,
     account_id: int,
@@ -183,41 +207,32 @@ def end_walk(
         bound,
     ).rowcount
     listings.set_hidden(connection, "saved_tracks", "track_id", account_id, hidden)
-    execute(connection, "DELETE FROM seen_tracks WHERE sync_id = :sync_id", bound)
-    execute(connection, "DELETE FROM seen_nulls WHERE sync_id = :sync_id", bound)
-    _record_walk(connection, account_id, total, nulls)
+    execute(
+        connection,
+        "UPDATE accounts SET tracks_proved_at = now(), walked_total = :total WHERE id = :account_id",
+        {**bound, "total": total},
+    )
+    _record_excess(connection, account_id, sync_id, nulls)
+    drop_walk(connection, sync_id)
     return removed
 
 
-def _record_walk(connection: Connection, account_id: int, total: int, nulls: Mapping[datetime, NullCount]) -> None:
-    bound = {"account_id": account_id, "total": total}
-    execute(
-        connection, "UPDATE accounts SET tracks_proved_at = now(), walked_total = :total WHERE id = :account_id", bound
-    )
+def _record_excess(connection: Connection, account_id: int, sync_id: int, nulls: Mapping[datetime, NullCount]) -> None:
+    """Store the rows that Spotify counts beyond the stored ones, by minute: null rows and the older ones of twins."""
+    bound = {"account_id": account_id, "sync_id": sync_id}
     execute(connection, "DELETE FROM null_rows WHERE account_id = :account_id", bound)
     rows = [{"account_id": account_id, "added_at": added_at, **vars(count)} for added_at, count in nulls.items()]
     upsert(connection, schema.null_rows, rows)
-    _record_excess(connection, account_id, total)
-
-
-def _record_excess(connection: Connection, account_id: int, total: int) -> None:
-    """Store the rows that Spotify counts beyond the stored ones, by minute; those without a known date under EPOCH."""
-    bound = {"id": account_id, "total": total, "epoch": EPOCH}
-    execute(connection, "DELETE FROM excess_rows WHERE account_id = :id", bound)
+    execute(connection, "DELETE FROM excess_rows WHERE account_id = :account_id", bound)
     execute(
         connection,
         """INSERT INTO excess_rows (account_id, minute, rows)
-        SELECT account_id, date_trunc('minute', added_at), sum(rows) FROM null_rows WHERE account_id = :id
-        GROUP BY 1, 2""",
-        bound,
-    )
-    execute(
-        connection,
-        """WITH rest AS (SELECT :total - (SELECT count(*) FROM saved_tracks
-                WHERE account_id = :id AND removed_at IS NULL AND hidden_since IS NULL)
-            - COALESCE((SELECT sum(rows) FROM excess_rows WHERE account_id = :id), 0) AS rows)
-        INSERT INTO excess_rows AS e (account_id, minute, rows) SELECT :id, :epoch, rows FROM rest WHERE rows > 0
-        ON CONFLICT (account_id, minute) DO UPDATE SET rows = e.rows + excluded.rows""",
+        SELECT :account_id, date_trunc('minute', e.added_at), sum(e.rows) FROM (
+            SELECT n.added_at, n.rows FROM null_rows n WHERE n.account_id = :account_id
+            UNION ALL
+            SELECT m.added_at, 1 FROM (SELECT added_at, row_number() OVER (PARTITION BY track_id
+                ORDER BY added_at DESC) AS number FROM seen_tracks WHERE sync_id = :sync_id) m WHERE m.number > 1) e
+        GROUP BY 2""",
         bound,
     )
 
@@ -230,6 +245,7 @@ def load_library(connection: Connection, account_id: int, sync_id: int) -> Known
     walked, patrol = execute(
         connection, "SELECT walked_total IS NOT NULL, patrol_offset FROM accounts WHERE id = :id", {"id": account_id}
     ).one()
+    deferral = listings.find_deferral(connection, account_id, "saved_tracks")
     saved = execute(
         connection,
         """SELECT track_id, added_at, hidden_since IS NOT NULL AS hidden FROM saved_tracks
@@ -242,6 +258,7 @@ def load_library(connection: Connection, account_id: int, sync_id: int) -> Known
         read=_load_read_rows(connection, sync_id),
         patrol=patrol,
         walked=walked and all(row.added_at > EPOCH for row in saved),
+        walk_deferred=deferral is not None,
         newest=max((row.added_at for row in saved), default=None),
         hidden={row.track_id: truncate_to_minute(row.added_at) for row in saved if row.hidden},
     )

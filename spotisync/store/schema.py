@@ -217,6 +217,8 @@ playlists = table(
     Column("total_items", Integer),
     Column("items_snapshot_id", Text),
     Column("image_url", Text),
+    # private: items that Spotify counts beyond the last one it lists
+    Column("phantom_items", Integer),
 )
 
 account_playlists = table(
@@ -226,13 +228,18 @@ account_playlists = table(
     Column("position", Integer, nullable=False),
     Column("items_status", Text, nullable=False, server_default="pending"),
     Column("removed_at", TIME),
+    Column("deferred_reason", Text),
+    Column("deferred_until", TIME),
     *listed(),
+    # ... how often in a row the contents were deferred, and the regime in which the playlist was listed last
+    counter("deferrals"),
+    Column("listed_regime", Text),
     # ... the last run that tried to read the playlist's contents, whether its row in the list had a snapshot id, and
     # the snapshot whose contents were refused to this account
     Column("tried_sync_id", BigInteger),
     Column("snapshot_told", Boolean, nullable=False, server_default=text("false")),
     Column("refused_snapshot_id", Text),
-    one_of("items_status", "pending", "synced", "forbidden", "not_found"),
+    one_of("items_status", "pending", "synced", "forbidden", "not_found", "deferred"),
 )
 
 playlist_items = table(
@@ -317,7 +324,15 @@ listings = table(
     counter("deferred"),
     Column("deferred_sync_id", BigInteger),
     Column("deferred_reason", Text),
-    one_of("list", "followed_artists", "saved_albums", "playlists"),
+    Column("deferred_until", TIME),
+    # ... how often in a row it was deferred, whether nothing of it could be read, and a removal of most of its rows
+    # that the next run or a person has to confirm
+    counter("deferrals"),
+    Column("unread", Boolean, nullable=False, server_default=text("false")),
+    Column("held_rows", Integer),
+    Column("held_sync_id", BigInteger),
+    Column("removal_confirmed", Boolean, nullable=False, server_default=text("false")),
+    one_of("list", "saved_tracks", "followed_artists", "saved_albums", "playlists"),
     comment="The last proved reading of each list that is read whole, and what a run left of it to a later one",
 )
 
@@ -598,6 +613,7 @@ seen_tracks = table(
     "seen_tracks",
     sync_id(primary_key=True),
     Column("track_id", Text, primary_key=True),
+    Column("added_at", TIME, primary_key=True),
     comment="Staging: tracks met so far by a walk over saved tracks",
 )
 

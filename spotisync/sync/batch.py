@@ -3,13 +3,13 @@
 import logging
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from uuid import uuid4
 
 from spotisync import logs
-from spotisync.core import backoff, contents, cursors, incremental, listing, tracks
+from spotisync.core import backoff, contents, cursors, incremental, isolation, listing, tracks
 from spotisync.core import lookups as lookup_requests
 from spotisync.core.cursors import Contents, Listing, Lookups
 from spotisync.core.incremental import Incremental
@@ -19,8 +19,8 @@ from spotisync.core.requests import Request
 from spotisync.core.states import UNFINISHED, Phase, Status
 from spotisync.core.steps import Answer, DeferralStep, LookupStep, Step
 from spotisync.core.walk import TracksWalk
-from spotisync.errors import Fatal, SpotisyncError, Stopping, Unavailable, Wait
-from spotisync.store import accounts, apps, catalogue, playlists, runs, saved_tracks
+from spotisync.errors import Fatal, SpotisyncError, Stopping, Transient, Unavailable, Wait
+from spotisync.store import accounts, apps, catalogue, listings, playlists, runs, saved_tracks
 from spotisync.store.database import Connection
 from spotisync.store.runs import Run
 from spotisync.sync import lookups
@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 MOST_ATTEMPTS = 5  # claims of one batch without a commit: each of them cost a worker process its life
 MOST_FAILURES = 10  # since the last advance: about six minutes of backoff
+# From this one on, what fails is put aside if Spotify answers other requests: after about eleven seconds of backoff.
+FAILURES_OF_ITEM = 5
 OTHERS_WAIT_SECONDS = 1.0  # a batch of look-ups of another run takes about as long
 
 
@@ -82,7 +84,7 @@ def _run_batch(context: Context, sync_id: int, phase: Phase, seq: int) -> Outcom
             raise
         except SpotisyncError as error:
             return _handle_error(context, claimed, calls, error)
-        except Exception as error:  # a bug, or a row that Postgres rejects: counted as a failure and retried
+        except Exception as error:  # as in `_work`, for what happens around it
             log.exception("batch failed")
             return _retry_later(context, claimed, calls, f"{type(error).__name__} (see the worker's log)")
         finally:
@@ -140,9 +142,23 @@ def _work(context: Context, batch: ClaimedBatch, calls: BatchCalls) -> Outcome:
         plan = _plan(context, batch, calls)
     except NothingClaimable as error:
         return _wait_for_others(context, batch, str(error))
+    # After a failure one at a time, to find out which one fails.
+    requests = plan.requests[:1] if batch.at.failures else plan.requests
+    try:
+        return _commit(context, batch, calls, _fold(plan, _fetch(context, batch, requests, calls)))
+    except Transient as error:
+        reason = str(error)
+    except SpotisyncError:
+        raise
+    except Exception as error:  # a bug, or a row that Postgres rejects: counted as a failure and retried
+        log.exception("batch failed")
+        reason = f"{type(error).__name__} (see the worker's log)"
+    return _retry_or_isolate(context, batch, calls, requests, reason)
+
+
+def _fetch(context: Context, batch: ClaimedBatch, requests: Sequence[Request], calls: BatchCalls) -> Fetched:
     access = AccountAccess(context, batch.run.account_id)
-    fetched = fetch(context, access, plan.requests, calls, partial(_renew, context, batch))
-    return _commit(context, batch, calls, _fold(plan, fetched))
+    return fetch(context, access, requests, calls, partial(_renew, context, batch))
 
 
 def _renew(context: Context, batch: ClaimedBatch) -> bool:
@@ -158,6 +174,8 @@ def _fold(plan: BatchPlan, fetched: Fetched) -> Step:
 
 
 def _commit(context: Context, batch: ClaimedBatch, calls: BatchCalls, step: Step) -> Outcome:
+    if isinstance(step, DeferralStep) and step.failed and _is_all_unread(context, batch):
+        return _fail(context, batch, calls, f"{step.reason}; no list of the library can be read")
     run, unwritten = batch.run, calls.get_unwritten()
 
     def write(connection: Connection) -> Committed:
@@ -204,16 +222,29 @@ def _plan(context: Context, batch: ClaimedBatch, calls: BatchCalls) -> BatchPlan
         case Incremental() as cursor:
             return _plan_incremental(context, batch.run, cursor)
         case Listing() as cursor:
-            return BatchPlan(listing.plan(cursor), partial(listing.fold, cursor))
+            return _plan_listing(context, batch.run, cursor)
         case Lookups() as cursor:
             return _plan_lookups(context, batch.run, cursor, calls)
         case Contents() as cursor:
             return _plan_contents(context, batch.run, cursor)
 
 
+def _plan_listing(context: Context, run: Run, cursor: Listing) -> BatchPlan:
+    if cursor == Listing(cursor.name):
+        with context.database.begin() as connection:
+            deferral = listings.find_deferral(connection, run.account_id, cursor.name, unread=True)
+            regime = apps.get_regime(connection, context.settings.require_client_id())
+        if run.trigger == "beat" and deferral is not None:
+            return _plan_step(DeferralStep(reason=deferral, known=True))
+        cursor = replace(cursor, regime=regime)
+    return BatchPlan(listing.plan(cursor), partial(listing.fold, cursor))
+
+
 def _plan_incremental(context: Context, run: Run, cursor: Incremental) -> BatchPlan:
     with context.database.begin() as connection:
         library = saved_tracks.load_library(connection, run.account_id, run.id)
+    if run.trigger != "beat":
+        library = replace(library, walk_deferred=False)
     step = incremental.plan(cursor, library)
     return BatchPlan(tracks.plan_incremental(step), partial(tracks.fold_incremental, cursor, step, library))
 
@@ -342,6 +373,28 @@ def _retry_later(context: Context, batch: ClaimedBatch, calls: BatchCalls, error
     _release_stubs(context, batch)
     log.warning("try %d of %d failed, retrying in %.1f s: %s", failures, MOST_FAILURES, seconds, error)
     return Retry(seconds, BatchResult(has_more=True, error_message=error, success=False))
+
+
+def _retry_or_isolate(
+    context: Context, batch: ClaimedBatch, calls: BatchCalls, requests: Sequence[Request], reason: str
+) -> Outcome:
+    """Retry; or put what fails aside, alone, once it has failed repeatedly while Spotify answers other requests."""
+    if not requests or batch.at.failures + 1 < FAILURES_OF_ITEM:
+        return _retry_later(context, batch, calls, reason)
+    if _fetch(context, batch, (Request("profile"),), calls).error:
+        return _retry_later(context, batch, calls, reason)
+    step = isolation.isolate(batch.cursor, requests[0], reason)
+    log.warning("put aside after %d failures: %s", batch.at.failures + 1, reason)
+    return _commit(context, batch, calls, step)
+
+
+def _is_all_unread(context: Context, batch: ClaimedBatch) -> bool:
+    """Whether deferring the list of playlists, which comes last, leaves nothing that this run has read."""
+    if not isinstance(batch.cursor, Listing) or batch.cursor.name != "playlists":
+        return False
+    with context.database.begin() as connection:
+        unread = listings.count_unread(connection, batch.run.account_id, batch.run.id)
+    return unread == len(listings.TABLES)  # the saved tracks, and the other lists but this one
 
 
 def _release_stubs(context: Context, batch: ClaimedBatch) -> None:

@@ -13,6 +13,7 @@ from spotisync.core.steps import (
     DeferralStep,
     IncrementalStep,
     ListingStep,
+    ListRead,
     LookupStep,
     Step,
     WalkStep,
@@ -98,8 +99,11 @@ def commit(connection: Connection, batch: ClaimedBatch, step: Step, *, api_calls
 
 def _count_deferred_rows(connection: Connection, run: Run, phase: Phase) -> int:
     """Count the rows of the phase's list that this run defers. Each checkpoint overwrites `items_deferred`."""
-    name = listing.LIST_OF_PHASE.get(phase)
-    return listings.count_deferred(connection, run.account_id, run.id, name) if name else 0
+    if phase == "finish":
+        return 0
+    name: listings.AnyList = listing.LIST_OF_PHASE.get(phase, "saved_tracks")
+    rows = listings.count_deferred(connection, run.account_id, run.id, name)
+    return rows + playlists.count_deferred(connection, run.account_id, run.id) if phase == "playlists" else rows
 
 
 def _next_family(run: Run, phase: Phase, cursor: Cursor | None) -> Family:
@@ -134,13 +138,32 @@ def _write_deferral(connection: Connection, batch: ClaimedBatch, step: DeferralS
             deferred = replace(cursor, deferred=(*cursor.deferred, cursor.entity))
             return _after_lookups(connection, batch, deferred, Counts())
         case Listing():
-            listings.defer(connection, run.account_id, run.id, cursor.name, 1, step.reason)
-            log.warning("%s deferred: %s", cursor.name.replace("_", " "), step.reason)
-            return Written(Counts(), _lookups_of(cursor))
+            _defer_list(connection, run, cursor.name, step)
+            return _after_unread_list(connection, run, cursor)
+        case Contents() if step.playlist_id:
+            playlists.defer_contents(connection, run.account_id, run.id, step.playlist_id, step.reason)
+            log.warning("contents of playlist %s deferred: %s", step.playlist_id, step.reason)
+            return Written(Counts(), _contents_or_late(connection, run, None))
         case Contents():
             return Written(Counts(), None, deferred=playlists.count_wanted(connection, run.account_id, run.id))
         case _:
-            return Written(Counts(), None, deferred=1)
+            _defer_list(connection, run, "saved_tracks", step)
+            return Written(Counts(), None)
+
+
+def _defer_list(connection: Connection, run: Run, name: listings.AnyList, step: DeferralStep) -> None:
+    if step.known:
+        listings.keep_deferred(connection, run.account_id, run.id, name)
+        return
+    listings.defer(connection, run.account_id, run.id, name, 1, step.reason, failed=step.failed, unread=step.failed)
+    log.warning("%s deferred: %s", name.replace("_", " "), step.reason)
+
+
+def _after_unread_list(connection: Connection, run: Run, cursor: Listing) -> Written:
+    """Go on with what was stored before: look-ups, or the contents of the playlists that this run has met."""
+    if lookups := _lookups_of(cursor):
+        return Written(Counts(), lookups)
+    return Written(Counts(), _contents_or_late(connection, run, None))
 
 
 # ---- tracks ---------------------------------------------------------------------------------------------------------
@@ -154,26 +177,49 @@ def _write_walk(connection: Connection, batch: ClaimedBatch, step: WalkStep) -> 
     new, rows = saved_tracks.mark_seen(connection, run.id, run.account_id, step.saved)
     added, updated = saved_tracks.save_tracks(connection, run.account_id, rows)
     saved_tracks.mark_nulls_seen(connection, run.id, step.nulls)
-    removed, hidden = _end_walk(connection, run, step.total or 0) if step.cursor is None else (0, 0)
+    removed = _end_walk(connection, run, step) if step.cursor is None else 0
     updated |= changed & {row.track_id for row in step.saved}
     counts = Counts(len(new), len(added), len(updated - added), removed)
-    return Written(counts, step.cursor, step.total, deferred=hidden)
+    return Written(counts, step.cursor, step.total)
 
 
 def _must_confirm_empty(connection: Connection, batch: ClaimedBatch, step: WalkStep) -> bool:
     """Whether a list that was not empty is empty now for the first time: it is read again before rows are removed."""
     confirmed = isinstance(batch.cursor, TracksWalk) and batch.cursor.empty_once
     is_empty = step.cursor is None and step.total == 0
-    return is_empty and not confirmed and saved_tracks.has_rows(connection, batch.run.account_id)
+    return is_empty and not confirmed and saved_tracks.count_saved(connection, batch.run.account_id) > 0
 
 
-def _end_walk(connection: Connection, run: Run, total: int) -> tuple[int, int]:
-    """Conclude a proved walk. Returns the number of tracks removed, and of those that a null row may hide."""
-    evidence = saved_tracks.get_walk_evidence(connection, run.account_id, run.id)
-    hidden, nulls = tracks.find_hidden(evidence)
-    removed = saved_tracks.end_walk(connection, run.account_id, run.id, total, hidden, nulls)
+def _end_walk(connection: Connection, run: Run, step: WalkStep) -> int:
+    """Conclude a walk, with removals if it is proved. Returns the number of tracks removed."""
+    account, total = run.account_id, step.total or 0
+    evidence = saved_tracks.get_walk_evidence(connection, account, run.id)
     catalogue.rank_stubs(connection)
-    return removed, len(hidden)
+    if not tracks.is_proved(evidence, step):
+        listed = evidence.met + sum(evidence.nulls.values())
+        reason = f"Spotify counts {total:,} rows and has listed {listed:,}"
+        listings.defer(connection, account, run.id, "saved_tracks", max(1, abs(total - listed)), reason, failed=True)
+        saved_tracks.drop_walk(connection, run.id)
+        return 0
+    hidden, nulls = tracks.find_hidden(evidence)
+    rows = saved_tracks.count_removable(connection, account, run.id, hidden)
+    if _is_held(connection, run, "saved_tracks", rows, saved_tracks.count_saved(connection, account)):
+        saved_tracks.drop_walk(connection, run.id)
+        return 0
+    listings.defer(connection, account, run.id, "saved_tracks", len(hidden) + step.phantoms)
+    return saved_tracks.end_walk(connection, account, run.id, total, hidden, nulls)
+
+
+def _is_held(connection: Connection, run: Run, name: listings.AnyList, rows: int, stored: int) -> bool:
+    """Hold a removal of most of a list's rows, unless an earlier run or a person has confirmed it."""
+    if not listing.is_mass_removal(rows, stored):
+        listings.clear_held(connection, run.account_id, name)
+        return False
+    if not listings.hold_removal(connection, run.account_id, run.id, name, rows):
+        return False
+    listings.defer(connection, run.account_id, run.id, name, rows)
+    log.warning("removal of %d of %d rows of %s held until it is confirmed", rows, stored, name.replace("_", " "))
+    return True
 
 
 def _write_incremental(connection: Connection, run: Run, step: IncrementalStep) -> Written:
@@ -186,7 +232,7 @@ def _write_incremental(connection: Connection, run: Run, step: IncrementalStep) 
     updated |= changed & {row.track_id for row in step.saved}
     removed = _end_incremental(connection, run, step)
     counts = Counts(len(step.read), len(added), len(updated - added), removed)
-    return Written(counts, step.cursor, deferred=len(step.changes.hidden) if step.changes else 0)
+    return Written(counts, step.cursor)
 
 
 def _end_incremental(connection: Connection, run: Run, step: IncrementalStep) -> int:
@@ -195,6 +241,11 @@ def _end_incremental(connection: Connection, run: Run, step: IncrementalStep) ->
         return 0
     if step.patrol is not None:
         saved_tracks.save_patrol_offset(connection, run.account_id, step.patrol)
+    rows, stored = len(step.changes.removed), saved_tracks.count_saved(connection, run.account_id)
+    if _is_held(connection, run, "saved_tracks", rows, stored):
+        saved_tracks.clear_read_rows(connection, run.id)
+        return 0
+    listings.defer(connection, run.account_id, run.id, "saved_tracks", len(step.changes.hidden))
     removed = saved_tracks.apply_changes(connection, run.account_id, run.id, step.changes)
     catalogue.rank_stubs(connection, reset_attempts=False)
     return removed
@@ -209,25 +260,40 @@ def _write_page_of_list(connection: Connection, run: Run, step: ListingStep) -> 
     last = listings.last_read(connection, account, cursor.name)
     changed, enriched = _save_listed(connection, cursor, step)
     if _is_skipped(connection, run, cursor, last, step):
+        listings.defer(connection, account, run.id, cursor.name, 0)
         return Written(Counts(len(enriched), len(enriched)), _lookups_of(cursor))
     if step.first_page:
         listings.invalidate_first_page(connection, account, cursor.name)
-    added = listings.save(connection, account, run.id, cursor.name, step.rows, cursor.reading)
+    added = listings.save(connection, account, run.id, cursor.name, step.rows, cursor.reading, cursor.regime)
     counts = _count_listed(cursor, enriched | added, changed - added)
     if step.end is None:
         return Written(counts, cursor, _total_of_list(cursor, step.total))
-    verdict = listing.conclude(
-        step.end, listings.get_evidence(connection, account, run.id, cursor.name, cursor.reading)
-    )
+    evidence = listings.get_evidence(connection, account, run.id, cursor.name, cursor.reading, cursor.regime)
+    verdict = listing.conclude(step.end, evidence)
     if verdict.read_again:
         return Written(counts, listing.second_reading(cursor, step.end), _total_of_list(cursor, step.total))
-    if verdict.proved:
-        removed = listings.apply_verdict(connection, account, run.id, cursor.name, verdict)
-        listings.record_read(connection, account, cursor.name, step.end.total, cursor.first, verdict.nulls)
-        counts = replace(counts, removed=removed)
-    unproved = listings.count_unproved(connection, account, run.id, cursor.name)
-    listings.defer(connection, account, run.id, cursor.name, unproved)
+    counts = replace(counts, removed=_end_list(connection, run, cursor, step.end, verdict, evidence.met))
     return _after_list(connection, run, cursor, step, counts)
+
+
+def _end_list(
+    connection: Connection, run: Run, cursor: Listing, end: ListRead, verdict: listing.ListVerdict, met: int
+) -> int:
+    """Conclude a list, with removals if it is proved. Returns the number of rows removed."""
+    account, name, regime = run.account_id, cursor.name, cursor.regime
+    if not verdict.proved:
+        missing = listings.count_removable(connection, account, run.id, name, regime=regime)
+        listed = met + end.nulls + end.doubles
+        reason = f"Spotify counts {end.total:,} rows and has listed {listed:,}" if listed != end.total else None
+        rows = max(missing, abs(end.total - listed))
+        listings.defer(connection, account, run.id, name, rows, reason, failed=rows > 0)
+        return 0
+    rows = listings.count_removable(connection, account, run.id, name, verdict.hidden, regime)
+    if _is_held(connection, run, name, rows, listings.count_stored(connection, account, name)):
+        return 0
+    listings.defer(connection, account, run.id, name, len(verdict.hidden) + end.phantoms)
+    listings.record_read(connection, account, name, end.total, cursor.first, verdict.nulls)
+    return listings.apply_verdict(connection, account, run.id, name, verdict, regime)
 
 
 def _save_listed(connection: Connection, cursor: Listing, step: ListingStep) -> tuple[set[str], set[str]]:
@@ -272,6 +338,8 @@ def _after_list(connection: Connection, run: Run, cursor: Listing, step: Listing
         restricted=step.regime == "restricted",
         incremental=run.sync_type == "incremental",
     )
+    if run.trigger == "beat":
+        playlists.keep_deferred(connection, run.account_id, run.id)
     total = listings.count_listed(connection, run.account_id, run.id, cursor.name)
     return Written(replace(counts, processed=unchanged), _contents_or_late(connection, run, None), total)
 
@@ -285,9 +353,9 @@ def _lookups_of(cursor: Listing) -> Lookups | None:
 
 
 def _write_lookups(connection: Connection, batch: ClaimedBatch, step: LookupStep) -> Written:
-    assert isinstance(batch.cursor, Lookups)  # noqa: S101 (by construction)
+    assert isinstance(step.cursor, Lookups)  # noqa: S101 (by construction)
     written = save_lookups(connection, step)
-    return _after_lookups(connection, batch, batch.cursor, Counts(written, written))
+    return _after_lookups(connection, batch, step.cursor, Counts(written, written))
 
 
 def save_lookups(connection: Connection, step: LookupStep) -> int:
@@ -297,6 +365,7 @@ def save_lookups(connection: Connection, step: LookupStep) -> int:
     catalogue.save_rows(connection, step.catalogue)
     enriched = catalogue.mark_enriched(connection, step.entity, step.known, step.gone, partial=step.partial)
     catalogue.record_misses(connection, step.entity, step.missed)
+    catalogue.record_misses(connection, step.entity, step.given_up, catalogue.MOST_ATTEMPTS)
     return enriched
 
 

@@ -8,14 +8,12 @@ from dataclasses import dataclass, field
 
 from spotisync.core.requests import Request
 from spotisync.core.steps import Answer
-from spotisync.errors import Fatal, NeedsLogin, Refused, SpotisyncError, Stopping, Transient, Unavailable
+from spotisync.errors import NeedsLogin, Refused, SpotisyncError, Stopping, Transient, Unavailable
 from spotisync.spotify.http import Throttled, Unauthorised
 from spotisync.sync.calls import BatchCalls
 from spotisync.sync.context import Context
 from spotisync.sync.tokens import AccountAccess
 
-# Kinds of which Spotify may refuse a single object. A refusal of any other kind fails the run with its message.
-REFUSABLE = {"artists", "artist", "albums", "album", "playlist_items", "saved_albums", "followed_artists"}
 # Kinds whose scope a login may lack; the other kinds are still read.
 SCOPE_OPTIONAL = {"followed_artists"}
 # Seconds between checks for a shutdown while a batch waits for replies.
@@ -109,6 +107,4 @@ def _send(context: Context, token: str, request: Request, calls: BatchCalls) -> 
             raise
         return Answer(request, refused=Refused(403, str(error)))
     except Refused as error:
-        if request.kind not in REFUSABLE:
-            raise Fatal(str(error)) from None
         return Answer(request, refused=error)

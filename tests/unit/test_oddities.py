@@ -68,7 +68,7 @@ ODDITIES: dict[str, tuple[str, ...]] = {
     "relinked twins": (
         f"{PARSE}stores_a_relinked_track_under_the_id_that_spotify_lists",
         "unit/simulator/test_world.py::test_relinking_keeps_isrc_and_date",
-        "unit/core/test_tracks.py::test_the_newest_of_two_rows_of_a_track_counts",
+        "unit/core/test_tracks.py::test_returns_both_rows_of_a_track_that_is_listed_twice",
         "integration/store/test_saved_tracks.py::test_the_newest_of_two_rows_on_different_pages_counts",
         f"{ODD}stores_the_counts_of_a_proven_walk",
     ),

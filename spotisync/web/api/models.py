@@ -120,6 +120,7 @@ EXAMPLE_STATUS: Final[dict[str, Any]] = {
     "still_runs": "Plays are still recorded.",
     "to_do": "Nothing.",
     "notes": [],
+    "deferred": [],
     "as_of": NOW,
     "time_zone": "UTC",
 }
@@ -148,6 +149,18 @@ class RunModel(ExtensibleModel):
     current_batch: Count
 
 
+class Deferred(ExtensibleModel):
+    """Something that the last run could not read or prove."""
+
+    kind: Literal["list", "removal", "playlist"] = Field(
+        description="removal: of most rows of a list, not yet confirmed"
+    )
+    id: str = Field(description="A playlist's id, or the name of a list's table")
+    name: str | None
+    reason: str | None
+    retry_at: datetime | None = Field(description="Until then, scheduled syncs do not try it again")
+
+
 class StatusMessages(ExtensibleModel):
     """Messages that describe the state."""
 
@@ -161,6 +174,7 @@ class StatusMessages(ExtensibleModel):
     as_of: datetime = Field(description="Time of reading, by the database's clock")
     time_zone: str
     eta: Eta | None
+    deferred: list[Deferred] = Field(description="What the last run could not read or prove")
 
 
 class RunStatus(RunModel, StatusMessages):

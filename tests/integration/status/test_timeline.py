@@ -146,7 +146,7 @@ def assert_adds_up(listed: list[dict[str, Any]], summary: dict[str, Any]) -> Non
 
 
 def test_a_failed_or_cancelled_run_has_one_final_event(context: Context, account: Account, simulator: Server) -> None:
-    simulator.control.add_fault(kind="status", status=403, message="no", path="/v1/me/tracks", times=None)
+    simulator.control.add_fault(kind="status", status=403, message="no", path="/v1/me/", times=None)
     run = driver.start(context, account)
     assert driver.run_to_end(context, run)["status"] == "failed"
     last = events(context, run.id)[-1]

@@ -82,7 +82,7 @@ def test_stores_every_kind_of_value_and_any_character(store: Store) -> None:
 
 def test_inserts_a_row_that_has_only_key_columns_once(store: Store) -> None:
     run = store.run()
-    rows = [{"sync_id": run.id, "track_id": id_} for id_ in ("a", "b")]
+    rows = [{"sync_id": run.id, "track_id": id_, "added_at": datetime(2026, 1, 1, tzinfo=UTC)} for id_ in ("a", "b")]
     with store.database.begin() as connection:
         assert len(bulk.upsert(connection, schema.seen_tracks, rows)[0]) == 2
         assert bulk.upsert(connection, schema.seen_tracks, rows) == (set(), set())

@@ -33,7 +33,8 @@ INSERT INTO playlist_items (playlist_id, position, kind, track_id)
     SELECT 'x' || 1 + n % 200, n, 'track', 'x' || n FROM generate_series(1, :n) n;
 INSERT INTO saved_tracks (account_id, track_id, added_at)
     SELECT a.id, 'x' || n, '2020-01-01' FROM generate_series(1, :n) n, accounts a;
-INSERT INTO seen_tracks (sync_id, track_id) SELECT r.id, 'x' || n FROM generate_series(1, :n) n, sync_history r;
+INSERT INTO seen_tracks (sync_id, track_id, added_at)
+    SELECT r.id, 'x' || n, now() FROM generate_series(1, :n) n, sync_history r;
 INSERT INTO staged_items (sync_id, playlist_id, position, kind)
     SELECT r.id, 'x' || 1 + n % 200, n, 'track' FROM generate_series(1, :n) n, sync_history r
 """

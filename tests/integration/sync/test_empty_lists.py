@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from spotisync.core.listing import MOST_REMOVED_AT_ONCE
 from spotisync.simulator import Server
 from spotisync.sync import Context
 from tests.support import driver
@@ -40,7 +41,13 @@ def test_a_list_that_is_empty_in_two_readings_is_removed(
     path: str, sync: Sync, context: Context, simulator: Server, account: Account
 ) -> None:
     driver.full_sync(context, account)
-    simulator.control.add_fault(kind="empty_list", path=path, times=None)
-    assert sync(context, account)["status"] == "success"
     store = Store(context.database)
-    assert store.one(f"SELECT count(*) FROM {TABLES[path]} WHERE removed_at IS NULL") == 0
+    live = f"SELECT count(*) FROM {TABLES[path]} WHERE removed_at IS NULL"
+    rows = store.one(live)
+    simulator.control.add_fault(kind="empty_list", path=path, times=None)
+    summary = sync(context, account)
+    assert summary["status"] == "success"
+    if rows > MOST_REMOVED_AT_ONCE:
+        assert (summary["items_deferred"], store.one(live)) == (rows, rows)
+        assert sync(context, account)["status"] == "success"
+    assert store.one(live) == 0

@@ -162,7 +162,7 @@ def test_any_number_of_waits_defers_no_look_up(
 
 def test_a_bug_in_one_batch_ends_the_run_as_failed(context: Context, simulator: Server, account: Account) -> None:
     """The run fails with a message after ten attempts and can be resumed."""
-    simulator.control.add_fault(kind="null", family="library", times=None)
+    simulator.control.add_fault(kind="null", times=None)
     run = driver.start(context, account)
     summary = driver.run_to_end(context, run)
     assert summary["status"] == "failed"

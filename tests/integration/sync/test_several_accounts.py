@@ -248,7 +248,8 @@ def revoked(_: Context, simulator: Server) -> None:
 
 
 def refused(_: Context, simulator: Server) -> None:
-    simulator.control.add_fault(status=403, message="no Premium", account=TWO.name, family="library", times=None)
+    message = "Active premium subscription required for the owner of the app."
+    simulator.control.add_fault(status=403, message=message, account=TWO.name, family="library", times=None)
 
 
 def disabled(context: Context, _: Server) -> None:
@@ -265,7 +266,7 @@ def noted_elsewhere(context: Context, _: Server) -> None:
     ("trouble", "status", "words"),
     [
         (revoked, "failed", "spotisync login"),
-        (refused, "failed", "no Premium"),
+        (refused, "failed", "Active premium"),
         (disabled, "cancelled", "user02 was disabled; enable it: spotisync accounts enable user02"),
         (noted_elsewhere, "failed", "spotisync login"),
     ],

@@ -221,10 +221,27 @@ def test_a_refusal_in_mid_playlist_ends_its_reading() -> None:
     assert reader.access == {"p0": "not_found", "p1": "synced"}
 
 
-def test_a_page_without_rows_before_the_end_is_unreadable() -> None:
-    plan = Reader(Spotify({"p0": names(10)})).plan()
-    with pytest.raises(Unreadable):
-        contents.fold(plan, [Answer(plan.requests[0], body([], 10))])
+def test_an_early_empty_page_ends_a_playlist_if_seen_twice() -> None:
+    reader = Reader(Spotify({"p0": names(10)}))
+    plan = reader.plan()
+    once = contents.fold(plan, [Answer(plan.requests[0], body([], 10))])
+    assert not once.finished
+    assert isinstance(once.cursor, Contents)
+    plan = contents.plan(once.cursor, [WantedPlaylist("p0", "snapshot of p0", 10)])
+    ((progress, access),) = contents.fold(plan, [Answer(plan.requests[0], body([], 10))]).finished
+    assert (access, progress.position, progress.phantoms) == ("synced", 0, 10)
+
+
+def test_a_repeated_page_and_rows_beyond_the_total_are_unreadable() -> None:
+    plan = Reader(Spotify({"p0": names(100)})).plan()
+    first, second = plan.requests[:2]
+    step = contents.fold(plan, [Answer(first, body(names(50), 100)), Answer(second, body(names(50), 100))])
+    assert len(step.items) == 50
+    assert isinstance(step.cursor, Contents)
+    plan = contents.plan(step.cursor, [WantedPlaylist("p0", "snapshot of p0", 100)])
+    for rows in (names(50), names(51)):
+        with pytest.raises(Unreadable):
+            contents.fold(plan, [Answer(plan.requests[0], body(rows, 100))])
 
 
 def test_keeps_contents_before_an_unreadable_page() -> None:
@@ -232,6 +249,8 @@ def test_keeps_contents_before_an_unreadable_page() -> None:
     plan = reader.plan()
     answers = [reader.spotify.answer(plan.requests[0]), Answer(plan.requests[1], {"items": None, "total": 60})]
     step = contents.fold(plan, answers)
-    assert step.cursor == Contents(PlaylistProgress("p0", "snapshot of p0", 50, 60))
+    assert isinstance(step.cursor, Contents)
+    assert step.cursor.progress
+    assert (step.cursor.progress.position, step.cursor.progress.total) == (50, 60)
     with pytest.raises(Unreadable):
         contents.fold(plan, [Answer(plan.requests[0], "what?")])

@@ -1,6 +1,7 @@
 """Lists that are read whole: what a page says, where the reading continues, what its end proves."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -65,7 +66,6 @@ def test_a_complete_row_needs_no_look_up() -> None:
         {},
         {"artists": None},
         {"artists": {"items": [], "cursors": {"after": None}}},
-        {"artists": {"items": [], "total": 3, "cursors": {"after": None}}},
         {"artists": {"items": [{"id": "a"}], "total": 3}},
         {"artists": {"items": [{"id": "a"}], "total": 3, "cursors": None}},
         {"artists": {"items": [{"id": "a"}, {"id": "b"}], "total": 1, "cursors": {"after": None}}},
@@ -75,6 +75,15 @@ def test_a_complete_row_needs_no_look_up() -> None:
 def test_a_missing_list_is_unreadable_and_not_empty(body: Any) -> None:
     with pytest.raises(Unreadable):
         read(Listing("followed_artists"), body)
+
+
+def test_a_list_that_ends_before_its_total_is_read_again() -> None:
+    step = read(Listing("followed_artists"), artists("a", "b", total=3))
+    assert isinstance(step, ListingStep)
+    assert step.end
+    assert (step.end.nulls, step.end.phantoms) == (1, 1)
+    evidence = ListEvidence(2, same_as_before=False, suspects=(), last=None)
+    assert listing.conclude(replace(step.end, one_page=False), evidence).read_again
 
 
 def test_rejects_a_page_whose_cursor_does_not_advance() -> None:

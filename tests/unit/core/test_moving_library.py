@@ -22,8 +22,8 @@ from spotisync.core.contents import WantedPlaylist
 from spotisync.core.cursors import Contents, Listing
 from spotisync.core.listing import LastRead, ListEvidence
 from spotisync.core.requests import Request
-from spotisync.core.rows import NullRow
-from spotisync.core.steps import Answer, ListingStep, ListRead
+from spotisync.core.rows import NullRow, SavedTrackRow
+from spotisync.core.steps import Answer, ListingStep, ListRead, WalkStep
 from spotisync.core.walk import TracksWalk
 
 ROWS = 4  # a page
@@ -161,9 +161,14 @@ class Store:
     def run_tracks(self) -> None:
         cursor: Any = TracksWalk()
         seen: set[str] = set()
+        met_rows: set[SavedTrackRow] = set()
         null_rows: set[NullRow] = set()
+        step = WalkStep(cursor=cursor)
         while cursor:
-            step = tracks.fold_walk(cursor, self.ask(tracks.plan_walk(cursor, self.pages * ROWS)))
+            after = tracks.fold_walk(cursor, self.ask(tracks.plan_walk(cursor, self.pages * ROWS)))
+            assert isinstance(after, WalkStep)
+            step = after
+            met_rows |= set(step.saved)
             for row in step.saved:
                 if row.track_id not in seen or self.saved[row.track_id] < row.added_at:
                     self.saved[row.track_id] = row.added_at
@@ -171,6 +176,8 @@ class Store:
             null_rows |= set(step.nulls)
             cursor = step.cursor
         met = Counter(row.added_at for row in null_rows)
+        if not tracks.is_proved(tracks.WalkEvidence(len(met_rows), met, None), step):
+            return
         grown = nulls.dates_with_new_nulls(met, self.counted.get("tracks", nulls.first_count(met)))
         rows = [
             nulls.SuspectRow(id_, id_ in self.hidden, at, shown=id_ in seen and id_ in self.hidden)

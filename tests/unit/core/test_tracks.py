@@ -8,7 +8,7 @@ import pytest
 from spotisync.core import tracks
 from spotisync.core.parse import Unreadable
 from spotisync.core.requests import FAMILY, Request
-from spotisync.core.steps import Answer
+from spotisync.core.steps import Answer, WalkStep
 from spotisync.core.walk import TracksWalk, Walk
 
 
@@ -21,6 +21,7 @@ def test_keeps_saved_tracks_before_an_unreadable_page() -> None:
     cursor = TracksWalk(walk=Walk(0, 59))
     good, bad = Request("saved_tracks", 0), Request("saved_tracks", 49)
     step = tracks.fold_walk(cursor, [Answer(good, saved(range(50), 59)), Answer(bad, {"total": 59})])
+    assert isinstance(step, WalkStep)
     assert len(step.saved) == 50
     assert isinstance(step.cursor, TracksWalk)
     assert step.cursor.walk.position == 50
@@ -28,12 +29,13 @@ def test_keeps_saved_tracks_before_an_unreadable_page() -> None:
         tracks.fold_walk(cursor, [Answer(good, {"total": 59})])
 
 
-def test_the_newest_of_two_rows_of_a_track_counts() -> None:
+def test_returns_both_rows_of_a_track_that_is_listed_twice() -> None:
     items = [
         {"added_at": f"2026-01-0{day}T00:00:00Z", "track": {"id": id_}} for day, id_ in ((5, "a"), (4, "b"), (2, "a"))
     ]
     step = tracks.fold_walk(TracksWalk(), [Answer(Request("saved_tracks"), {"items": items[::-1], "total": 3})])
-    assert {row.track_id: row.added_at.day for row in step.saved} == {"a": 5, "b": 4}
+    assert isinstance(step, WalkStep)
+    assert [(row.track_id, row.added_at.day) for row in step.saved] == [("a", 2), ("b", 4), ("a", 5)]
     assert step.cursor is None
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from spotisync.core import walk
 from spotisync.core.parse import ListPage, SavedTracksPage, Unreadable
 from spotisync.core.rows import SavedTrackRow
-from spotisync.core.walk import TracksWalk, Walk, accept, accept_tracks, tracks_offsets
+from spotisync.core.walk import TracksWalk, Walk, accept, accept_tracks, pass_by, tracks_offsets
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -262,9 +262,47 @@ def test_a_short_page_is_not_the_end() -> None:
     assert (len(accepted), after.done, after.offset) == (1, False, 3)
 
 
-def test_an_empty_page_before_the_end_is_unreadable() -> None:
+def test_an_early_empty_page_is_the_end_if_a_second_reply_shows_it() -> None:
+    once, _ = accept(Walk(10, 12), [page(10, "", 12)], rows_of)
+    assert not once.done
+    twice, _ = accept(once, [page(10, "", 12)], rows_of)
+    assert (twice.done, twice.position, twice.phantoms) == (True, 10, 2)
+    more, _ = accept(once, [page(10, "kl", 12)], rows_of)
+    assert (more.done, more.position, more.phantoms) == (True, 12, 0)
+
+
+def test_an_empty_page_after_a_removal_steps_back() -> None:
+    once, _ = accept(Walk(10, 12), [page(10, "", 12)], rows_of)
+    after, accepted = accept(once, [page(10, "", 11)], rows_of)
+    assert (after.offset, accepted) == (9, [])
+
+
+def test_rows_beyond_the_total_are_unreadable_and_keep_earlier_pages() -> None:
     with pytest.raises(Unreadable):
-        accept(Walk(10, 20), [page(10, "", 20)], rows_of)
+        accept(Walk(5, 8), [page(5, "fghij", 8)], rows_of)
+    after, accepted = accept(Walk(0, 8), [page(0, "abcde", 8), page(4, "efghi", 8)], rows_of)
+    assert (after.position, len(accepted)) == (5, 1)
+
+
+def test_passes_by_unreadable_pages_after_one_step_back_each() -> None:
+    at = Walk(100, 230)
+    asked: list[int] = []
+    while at and not at.done and len(asked) < 20:
+        asked.append(at.offset)
+        at = pass_by(at) or at
+    assert asked == [100, 50, 100, 150, 100, 150, 200, 150, 200]
+    assert at.done
+
+
+def test_passes_by_no_page_before_the_total_is_known() -> None:
+    assert pass_by(Walk()) is None
+
+
+def test_the_page_before_shows_that_the_list_has_become_shorter() -> None:
+    stuck = pass_by(Walk(100, 130))
+    assert stuck
+    after, _ = accept(stuck, [page(50, "x" * 50, 100)], rows_of)
+    assert (after.done, after.skipped) == (True, 0)
 
 
 def test_an_empty_library_takes_one_page() -> None:
