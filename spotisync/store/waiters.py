@@ -77,7 +77,8 @@ def claim_unanswered(connection: Connection, limit: int = 50) -> list[Waiter]:
                 CASE WHEN w.ended IS NULL THEN r.last_error ELSE w.error END AS error
             FROM waiters w LEFT JOIN sync_history r ON r.id = w.sync_id
             WHERE w.answered_at IS NULL AND w.wake_at <= now() AND (w.ended IS NOT NULL OR r.status = ANY(:over))
-            ORDER BY w.created_at LIMIT :limit FOR UPDATE OF w SKIP LOCKED)
+            -- callers that can't be answered must not keep the others waiting
+            ORDER BY w.tries, w.created_at LIMIT :limit FOR UPDATE OF w SKIP LOCKED)
         UPDATE waiters w SET tries = tries + 1, wake_at = now() + make_interval(secs => {CLAIM_SECONDS}),
             ended = due.ended, error = due.error
         FROM due WHERE w.task_id = due.task_id RETURNING {_WAITER}""",
