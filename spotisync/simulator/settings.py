@@ -17,6 +17,9 @@ class SimulatorSettings:
     rate_body: str = "json"  # or "text"
     quota: dict[str, int] = field(default_factory=dict)  # requests per family and `quota_window`
     quota_window: float = 86_400.0
+    # The quota is the developer's: calls of their other apps spend it, which this app can't see (July 2026 quota post).
+    quota_used_elsewhere: dict[str, int] = field(default_factory=dict)  # per family
+    cooldown_restarts: bool = False  # a request during a cooldown starts it anew (parachord-mobile 0.8.1)
     token_life: float = 3_600.0
     refresh_reply: str = "none"  # the refresh token in the reply to a refresh: "none", "same" or "rotate"
     refresh_life: float = 15_552_000.0  # half a year after consent

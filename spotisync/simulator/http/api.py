@@ -1,10 +1,12 @@
-"""The Web API without faults. Checks in order: limits, token, app, method and scope, regime."""
+"""The Web API without faults, but with lies. Checks in order: limits, token, app, method and scope, regime."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from aiohttp import web
 
-from spotisync.simulator.http import routes
+from spotisync.simulator.http import lies, routes
+from spotisync.simulator.http.faults import Fault
 from spotisync.simulator.http.limits import Limits
 from spotisync.simulator.http.logins import AccessToken, Logins
 from spotisync.simulator.http.request import ApiRequest, Refusal, Reply, error, refusal
@@ -42,8 +44,10 @@ class Api:
     def access(self, request: web.BaseRequest) -> AccessToken | None:
         return self._logins.access(request.headers.get("Authorization", "").removeprefix("Bearer "))
 
-    def answer(self, request: web.BaseRequest, path: str, match: routes.RouteMatch | None) -> Reply:
-        """Answer under the lock of the world, so that no edit can interfere."""
+    def answer(
+        self, request: web.BaseRequest, path: str, match: routes.RouteMatch | None, told: Sequence[Fault] = ()
+    ) -> Reply:
+        """Answer under the lock of the world, so that no edit can interfere. `told`: lies that change the reply."""
         family = match[0].family if match else "other"
         with self._world.lock:
             if refused := self.limits.admit(family, self._world.now()):
@@ -56,7 +60,9 @@ class Api:
             self._check(request, route, access)
             library = self._world.accounts[access.grant.account]
             shapes = self._shapes(self._settings.regime, self._world.catalogue.drifts)
-            return route.answer(ApiRequest(self._world, shapes, library, self.url, path, request.query, args))
+            return lies.tell(
+                told, route.answer, ApiRequest(self._world, shapes, library, self.url, path, request.query, args)
+            )
 
     def _check_app(self, access: AccessToken) -> None:
         if not self._settings.premium:

@@ -52,7 +52,7 @@ class App:
         self.request_log.begin(entry)
         try:
             await self._latency()
-            return await self._respond(request, entry, lambda: self._answer(request, path, match))
+            return await self._respond(request, entry, lambda: self._answer(request, entry, path, match))
         finally:
             self.request_log.end(entry)
 
@@ -72,11 +72,11 @@ class App:
             await asyncio.sleep(self.settings.latency_ms / 1000 * self._jitter.uniform(0.5, 1.5))
 
     async def _respond(self, request: web.BaseRequest, entry: LoggedRequest, answer: Answer) -> web.StreamResponse:
-        fault = self.faults.trigger(entry.method, f"{entry.path}?{entry.query}", entry.family, entry.account)
+        fault = self.faults.trigger(entry.method, entry.target, entry.family, entry.account)
         if fault is None:
             reply = await answer()
         else:
-            entry.fault = f"{fault.id}:{fault.kind}"
+            entry.add_fault(fault.label)
             if fault.kind in ("reset", "hang"):
                 return await self._no_reply(request, fault)
             reply = await self._faulty_reply(entry, fault, answer)
@@ -104,16 +104,26 @@ class App:
         await self.held_requests.wait(entry, fault.id, fault.seconds)
         return early or await answer()
 
-    async def _answer(self, request: web.BaseRequest, path: str, match: routes.RouteMatch | None) -> Reply:
+    async def _answer(
+        self, request: web.BaseRequest, entry: LoggedRequest, path: str, match: routes.RouteMatch | None
+    ) -> Reply:
         try:
             if path.startswith("/v1"):
-                return self.api.answer(request, path, match)
+                return self.api.answer(request, path, match, self._lies(entry))
             return await self._accounts.answer(request)
         except Refusal as refusal:
             return refusal.reply
         except Exception:  # noqa: BLE001 (a bug must become a logged 500, not a missing reply)
             _log.exception("%s %s", request.method, request.path)
             return error(500, "Bug in the simulator: see its log")
+
+    def _lies(self, entry: LoggedRequest) -> list[Fault]:
+        if entry.method != "GET":
+            return []
+        told = self.faults.trigger_lies(entry.target, entry.family, entry.account)
+        for lie in told:
+            entry.add_fault(lie.label)
+        return told
 
 
 def response(reply: Reply) -> web.Response:

@@ -10,9 +10,22 @@ from typing import Any
 from spotisync.simulator.http.request import Reply, error
 from spotisync.simulator.http.text import dumps
 
-KINDS = ("status", "cut", "garbage", "null", "empty", "empty_list", "reset", "hang", "delay", "hold")
+KINDS = ("status", "cut", "garbage", "null", "empty", "reset", "hang", "delay", "hold")
+LIES = (
+    "empty_list",
+    "phantom_total",
+    "ignored_offset",
+    "ignored_limit",
+    "repeated_page",
+    "wrong_offset",
+    "beyond_end",
+    "bad_item",
+    "reordered_keys",
+    "unknown_fields",
+    "missing_fields",
+    "genres_null",
+)
 BODIES = ("json", "text", "html", "empty", "quota", "list", "string", "error_string", "error_null")
-EMPTY_LIST: dict[str, Any] = {"items": [], "total": 0, "next": None}
 MESSAGES = {400: "Bad request", 401: "The access token expired", 403: "Forbidden", 404: "Resource not found"}
 MESSAGES |= {429: "API rate limit exceeded", 500: "Server error.", 502: "Bad gateway.", 503: "Service unavailable"}
 
@@ -29,11 +42,12 @@ class Fault:
              `retry_date`: as an HTTP date)
     cut      the correct reply, but its body ends half-way
     garbage  200, not JSON;   null  200 `null`;   empty  204 without a body
-    empty_list   200, a list without items whose total is 0
     reset    the connection is reset before the reply
     hang     no reply for `seconds`, then the connection closes
     delay    the correct reply, `seconds` late
     hold     no reply until `release` (or `seconds`); it is computed after that, or with `when="reply"` before
+
+    The other kinds are the lies of `lies.py`, which change a correct reply; several can apply to one request.
     """
 
     kind: str = "status"
@@ -52,22 +66,36 @@ class Fault:
     times: int | None = 1
     probability: float = 1.0
     seed: int = 1
+    count: int | None = None  # phantom_total, ignored_limit, wrong_offset; see lies.py
+    item: str | None = None  # bad_item
+    fields: list[str] | None = None  # missing_fields
     id: int = 0
     matched: int = 0
     applied: int = 0
-    _rng: Random = field(default_factory=Random, repr=False)
+    rng: Random = field(default_factory=Random, repr=False)
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS or self.body not in BODIES or self.when not in ("request", "reply"):
+        kinds = (*KINDS, *LIES)
+        if self.kind not in kinds or self.body not in BODIES or self.when not in ("request", "reply"):
             raise ValueError(
-                f"kind must be one of {', '.join(KINDS)}; body one of {', '.join(BODIES)}; when request or reply"
+                f"kind must be one of {', '.join(kinds)}; body one of {', '.join(BODIES)}; when request or reply"
             )
+        if self.kind == "bad_item" and not self.item:
+            raise ValueError("bad_item needs `item`, the id of a row")
         re.compile(self.path or "")
-        self._rng = Random(self.seed)
+        self.rng = Random(self.seed)
+
+    @property
+    def is_lie(self) -> bool:
+        return self.kind in LIES
+
+    @property
+    def label(self) -> str:
+        return f"{self.id}:{self.kind}"
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> "Fault":
-        allowed = {each.name for each in fields(cls)} - {"id", "matched", "applied", "_rng"}
+        allowed = {each.name for each in fields(cls)} - {"id", "matched", "applied", "rng"}
         if unknown := set(values) - allowed:
             raise ValueError(
                 f"a fault has no field {', '.join(sorted(unknown))}; its fields are {', '.join(sorted(allowed))}"
@@ -81,7 +109,7 @@ class Fault:
         self.matched += 1
         if self.matched <= self.after or (self.times is not None and self.applied >= self.times):
             return False
-        if self._rng.random() >= self.probability:
+        if self.rng.random() >= self.probability:
             return False
         self.applied += 1
         return True
@@ -95,7 +123,7 @@ class Fault:
         )
 
     def reply(self, now: float) -> Reply:
-        """Return the reply of the kinds status, garbage, null, empty and empty_list."""
+        """Return the reply of the kinds status, garbage, null and empty."""
         match self.kind:
             case "garbage":
                 return Reply(200, '{"items": [{"added_at": "2025-', {})
@@ -103,8 +131,6 @@ class Fault:
                 return Reply(200, "null")
             case "empty":
                 return Reply(204, "")
-            case "empty_list":
-                return Reply(200, dumps({**EMPTY_LIST, "artists": {**EMPTY_LIST, "cursors": {"after": None}}}))
         return self._error(self._headers(now))
 
     def _headers(self, now: float) -> dict[str, str]:
@@ -134,12 +160,12 @@ class Fault:
 
     def as_dict(self) -> dict[str, Any]:
         values = asdict(self)
-        del values["_rng"]
+        del values["rng"]
         return values | {"struck": values.pop("applied")}
 
 
 class Faults:
-    """The active rules. The first one that applies to a request decides."""
+    """The active rules. The first fault that applies to a request decides; of the lies, all that apply are told."""
 
     def __init__(self) -> None:
         self._rules: list[Fault] = []
@@ -161,4 +187,10 @@ class Faults:
         return before - len(self._rules)
 
     def trigger(self, method: str, target: str, family: str, account: str | None) -> Fault | None:
-        return next((rule for rule in self._rules if rule.trigger(method, target, family, account)), None)
+        """Return the fault that applies, if any. `target`: path and query."""
+        rules = (rule for rule in self._rules if not rule.is_lie)
+        return next((rule for rule in rules if rule.trigger(method, target, family, account)), None)
+
+    def trigger_lies(self, target: str, family: str, account: str | None) -> list[Fault]:
+        """Return every lie that applies to a GET request, in the order of the rules."""
+        return [rule for rule in self._rules if rule.is_lie and rule.trigger("GET", target, family, account)]

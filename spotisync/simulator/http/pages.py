@@ -3,6 +3,7 @@
 from bisect import bisect_right
 
 from spotisync.simulator.http.request import ApiRequest, Reply, refusal
+from spotisync.simulator.http.rows import saved_show
 from spotisync.simulator.http.text import array, dumps, join, page
 from spotisync.simulator.world.library import NO_TRACK, PlayedTrack
 from spotisync.simulator.world.times import iso_ms
@@ -47,11 +48,19 @@ def saved_albums(request: ApiRequest) -> Reply:
     return Reply(200, page(request.url, rows, len(albums), offset, limit))
 
 
+def saved_shows(request: ApiRequest) -> Reply:
+    """List podcasts, and audiobooks in the same form (Peter-Schorn/SpotifyAPI#67, crmne/fastpotify#537)."""
+    offset, limit = request.window()
+    shows = request.library.shows
+    rows = [saved_show(request.shapes, added, show) for added, show in shows[offset : offset + limit]]
+    return Reply(200, page(request.url, rows, len(shows), offset, limit))
+
+
 def followed_artists(request: ApiRequest) -> Reply:
     """Page by the last id. The list is sorted by id, so a cursor stays valid when its artist is no longer followed."""
     if request.query.get("type") != "artist":
         raise refusal(400, "Invalid type")
-    limit, after = request.number("limit", 20, 1, 50), request.query.get("after", "")
+    limit, after = request.limit(), request.query.get("after", "")
     followed = request.library.followed
     start = bisect_right(followed, after, key=lambda row: row[0])
     part = followed[start : start + limit]
@@ -73,7 +82,7 @@ def recently_played(request: ApiRequest) -> Reply:
 
     With `play_shift`, each reply reports a play at a slightly different time.
     """
-    limit = request.number("limit", 20, 1, 50)
+    limit = request.limit()
     plays = _plays_between(request)[:limit]
     cursors = {"after": str(plays[0].played_at), "before": str(plays[-1].played_at)} if plays else None
     plain = {

@@ -11,7 +11,7 @@ REFUSALS = {"forbidden": error(403, "Forbidden"), "not_found": error(404, "Resou
 def list_own(request: ApiRequest) -> Reply:
     """List playlists. The links point to /users/{id}/playlists, which the restricted regime does not have."""
     offset, limit = request.window(max_offset=100_000)
-    ids = request.library.playlists
+    ids = request.world.listed_playlists(request.library, restricted=request.shapes.restricted)
     rows = [_summary(request, id_) for id_ in ids[offset : offset + limit]]
     return Reply(200, page(f"{request.api_url}/users/{request.library.id}/playlists", rows, len(ids), offset, limit))
 

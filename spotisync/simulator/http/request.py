@@ -36,6 +36,7 @@ class ApiRequest:
     path: str  # without a trailing slash
     query: Mapping[str, str]
     args: tuple[str, ...] = field(default=())
+    page_size: int | None = None  # a lie: instead of the requested limit
 
     @property
     def url(self) -> str:
@@ -53,7 +54,11 @@ class ApiRequest:
 
     def window(self, max_limit: int = 50, max_offset: int = 10**9) -> tuple[int, int]:
         """Read the offset and the limit of a page."""
-        return self.number("offset", 0, 0, max_offset), self.number("limit", 20, 1, max_limit)
+        return self.number("offset", 0, 0, max_offset), self.limit(max_limit)
+
+    def limit(self, highest: int = 50) -> int:
+        requested = self.number("limit", 20, 1, highest)
+        return requested if self.page_size is None else self.page_size
 
 
 def error(status: int, message: str, headers: Mapping[str, str] | None = None, reason: str | None = None) -> Reply:

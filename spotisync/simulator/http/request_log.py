@@ -12,7 +12,7 @@ MAX_ENTRIES = 200_000
 
 @dataclass(slots=True)
 class LoggedRequest:
-    """One request. `status` is 0 while it runs and if it ended without a reply; `fault` is the rule that applied."""
+    """One request. `status` is 0 while it runs and if it ended without a reply; `fault`: the rules that applied."""
 
     time: float
     method: str
@@ -22,6 +22,13 @@ class LoggedRequest:
     family: str
     status: int = 0
     fault: str | None = None
+
+    @property
+    def target(self) -> str:
+        return f"{self.path}?{self.query}"
+
+    def add_fault(self, label: str) -> None:
+        self.fault = label if self.fault is None else f"{self.fault},{label}"
 
 
 class RequestLog:

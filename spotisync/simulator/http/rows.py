@@ -4,10 +4,10 @@ from typing import Any
 
 from spotisync.simulator.http.shapes import MARKETS, Shapes
 from spotisync.simulator.http.text import dumps, join
-from spotisync.simulator.world.catalogue import Episode, LocalFile, pick
+from spotisync.simulator.world.catalogue import Episode, LocalFile, Show, pick
 from spotisync.simulator.world.library import Playlist, PlaylistItem
 from spotisync.simulator.world.pictures import images
-from spotisync.simulator.world.times import iso_or_none
+from spotisync.simulator.world.times import iso, iso_or_none
 
 
 def playlist_members(shapes: Shapes, playlist: Playlist, now: float) -> dict[str, Any]:
@@ -78,6 +78,12 @@ def _local(local: LocalFile) -> dict[str, Any]:
     }
 
 
+def saved_show(shapes: Shapes, added: int, number: int | None) -> str:
+    if number is None:
+        return "null"
+    return dumps({"added_at": iso(added), "show": _show(shapes, shapes.catalogue.show(number))})
+
+
 def _episode(shapes: Shapes, episode: Episode) -> dict[str, Any]:
     return {
         **shapes.link("episode", episode.id),
@@ -97,27 +103,29 @@ def _episode(shapes: Shapes, episode: Episode) -> dict[str, Any]:
         "release_date": "2024-05-18",
         "release_date_precision": "day",
         "resume_point": {"fully_played": False, "resume_position_ms": 0},
-        "show": _show(shapes, episode),
+        "show": _show(shapes, shapes.catalogue.show(episode.show)),
         "track": False,
     }
 
 
-def _show(shapes: Shapes, episode: Episode) -> dict[str, Any]:
-    return {
-        **shapes.link("show", episode.show_id),
+def _show(shapes: Shapes, show: Show) -> dict[str, Any]:
+    """Return a podcast or an audiobook: nothing tells one from the other (Peter-Schorn/SpotifyAPI#67)."""
+    members = {
+        **shapes.link("show", show.id),
         "available_markets": MARKETS,
         "copyrights": [],
         "description": "They talk every week.",
         "explicit": False,
         "html_description": None,
-        "images": images("show", episode.show_id, "full"),
+        "images": images("show", show.id, "full"),
         "is_externally_hosted": False,
         "languages": ["en"],
         "media_type": "audio",
-        "name": episode.show_name,
+        "name": show.name,
         "publisher": "Nobody",
         "total_episodes": 5,
     }
+    return shapes.allowed("show", members)
 
 
 def _episode_as_track(shapes: Shapes, episode: Episode) -> dict[str, Any]:

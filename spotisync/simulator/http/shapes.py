@@ -14,6 +14,7 @@ RESTRICTED = {
     "artist": ("genres", "popularity", "followers"),
     "album": ("available_markets", "label", "popularity", "genres"),
     "track": ("available_markets", "linked_from", "popularity", "preview_url"),
+    "show": ("available_markets", "publisher"),
 }
 
 

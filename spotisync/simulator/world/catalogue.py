@@ -16,6 +16,7 @@ from spotisync.simulator.world import names
 from spotisync.simulator.world.ids import Ids, SeededRandom
 
 TWIN = 1 << 40
+FIRST_AUDIOBOOK = 1 << 20  # among the numbers of shows
 
 
 class Artist(NamedTuple):
@@ -57,10 +58,19 @@ class Track(NamedTuple):
     popularity: int
 
 
+class Show(NamedTuple):
+    """A podcast, or an audiobook."""
+
+    number: int
+    id: str
+    name: str
+
+
 class Episode(NamedTuple):
     number: int
     id: str
     name: str
+    show: int
     show_id: str
     show_name: str
     duration_ms: int
@@ -224,12 +234,16 @@ class Catalogue:
             performers.append(2 * (max(0, main - 1 - rng.randrange(4))))
         return tuple(dict.fromkeys(performers))
 
+    def show(self, number: int) -> Show:
+        rng = SeededRandom(f"{self.seed}:show:{number}")
+        name = f"{names.person(rng)} talks" if number < FIRST_AUDIOBOOK else f"{names.title(rng)} (Unabridged)"
+        return Show(number, self.ids.of("show", number), name)
+
     def episode(self, number: int) -> Episode:
-        rng, show = SeededRandom(f"{self.seed}:episode:{number}"), number // 5
+        rng, show = SeededRandom(f"{self.seed}:episode:{number}"), self.show(number // 5)
         name = f"{number % 5 + 1}. {names.title(rng)}"
-        show_name = f"{names.person(SeededRandom(f'{self.seed}:show:{show}'))} talks"
-        id_, show_id = self.ids.of("episode", number), self.ids.of("show", show)
-        return Episode(number, id_, name, show_id, show_name, 600_000 + rng.randrange(10**6))
+        id_ = self.ids.of("episode", number)
+        return Episode(number, id_, name, show.number, show.id, show.name, 600_000 + rng.randrange(10**6))
 
     def local(self, number: int) -> LocalFile:
         rng = SeededRandom(f"{self.seed}:local:{number}")

@@ -118,7 +118,7 @@ def snapshot_id(playlist_id: str, revision: int) -> str:
 
 @dataclass
 class Library:
-    """One account's library. None in `albums` and `playlists` is a null row, which Spotify lists and counts."""
+    """One account's library. None among albums, shows and playlists is a null row, which Spotify lists and counts."""
 
     id: str
     account_id: str
@@ -128,6 +128,7 @@ class Library:
     followed: list[tuple[str, int]]  # (id, artist), sorted by id
     playlists: list[str | None]
     plays: list[PlayedTrack]  # newest last
+    shows: list[tuple[int, int | None]] = field(default_factory=list)  # (added_at, show)
     refusals: dict[str, str] = field(default_factory=dict)  # playlist id: "forbidden" or "not_found"
     hidden: dict[int, bool] = field(default_factory=dict)  # listed as rows without a track, or (True) as null
     hidden_playlists: set[str] = field(default_factory=set)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import accumulate
 from random import Random
 
-from spotisync.simulator.world.catalogue import Catalogue
+from spotisync.simulator.world.catalogue import FIRST_AUDIOBOOK, Catalogue
 from spotisync.simulator.world.library import NO_TRACK, Library, PlayedTrack, SavedTracks
 
 EPOCH = 1_751_284_800  # 2025-06-30T12:00:00Z: everything generated is older
@@ -62,6 +62,7 @@ def library(catalogue: Catalogue, number: int, region: Region, tracks: int) -> L
         followed=_followed(catalogue, region, rng),
         playlists=[],
         plays=_plays(catalogue, rows, 12 if tracks < 100 else 60, rng),
+        shows=_shows(catalogue, number),
     )
 
 
@@ -129,6 +130,14 @@ def _albums(catalogue: Catalogue, region: Region, tracks: int, rng: Random) -> l
     if catalogue.quirks:
         rows.insert(2, (EPOCH, None))
     return rows
+
+
+def _shows(catalogue: Catalogue, account: int) -> list[tuple[int, int | None]]:
+    """Return three podcasts and two audiobooks, with a null row (spotify-to-plex#6)."""
+    shows: list[int | None] = [3 * account + n for n in range(3)]
+    if catalogue.quirks:
+        shows[1:1] = [FIRST_AUDIOBOOK + account, None, FIRST_AUDIOBOOK + account + 1]
+    return [(EPOCH - place * 86_400, show) for place, show in enumerate(shows)]
 
 
 def _followed(catalogue: Catalogue, region: Region, rng: Random) -> list[tuple[str, int]]:

@@ -76,6 +76,16 @@ class WorldState:
         """Return an account's library, by default the first account's."""
         return self.first if account is None else self.accounts[account]
 
+    def listed_playlists(self, library: Library, *, restricted: bool) -> list[str | None]:
+        """Return the list of playlists that a client sees; None is a null row.
+
+        The restricted regime leaves out Spotify's own playlists, which are the null rows of the full one; followed
+        playlists of other people stay (stiefenm/spoton#120; Spotty-Plugin#233).
+        """
+        if not restricted:
+            return library.playlists
+        return [id_ for id_ in library.playlists if id_ and self.playlists[id_].owner_id != "spotify"]
+
     def now(self) -> float:
         return time.time() + self.clock_offset
 

@@ -19,6 +19,7 @@ class Truth:
     def __init__(self, world: WorldState, library: Library, *, restricted: bool) -> None:
         self.world, self.library, self.restricted = world, library, restricted
         self.catalogue = world.catalogue
+        self._listed = world.listed_playlists(library, restricted=restricted)
         self.tracks: dict[int, Track] = {}
         self.albums: dict[int, Album] = {}
         self.artists: dict[int, Artist] = {}
@@ -62,7 +63,7 @@ class Truth:
         }
 
     def _playlists_in_list(self) -> list[Playlist]:
-        return [self.world.playlists[id_] for id_ in self.library.playlists if id_ is not None]
+        return [self.world.playlists[id_] for id_ in self._listed if id_ is not None]
 
     def _access(self, playlist: Playlist) -> str:
         return self.library.access(playlist, restricted=self.restricted)
@@ -72,7 +73,7 @@ class Truth:
         lists = {
             "saved_tracks": len(self.library.saved),
             "saved_albums": len(self.library.albums),
-            "playlists": len(self.library.playlists),
+            "playlists": len(self._listed),
             "followed_artists": len(self.library.followed),
         }
         return lists | {"playlist_items": {each.id: len(each.rows) for each in self._playlists_in_list()}}
@@ -155,7 +156,7 @@ class Truth:
 
     def _playlists(self) -> list[Document]:
         """List the playlists; `position` counts the rows that are not null, `offset` all rows."""
-        rows = [(offset, id_) for offset, id_ in enumerate(self.library.playlists) if id_ is not None]
+        rows = [(offset, id_) for offset, id_ in enumerate(self._listed) if id_ is not None]
         return [
             {"position": position, "offset": offset, **self._playlist(self.world.playlists[id_])}
             for position, (offset, id_) in enumerate(rows)

@@ -44,6 +44,17 @@ def test_the_limit_of_a_page_is_validated(reader: Reader, path: str) -> None:
         assert (reply.status_code, reply.json()["error"]["message"]) == (400, "Invalid limit")
 
 
+def test_saved_shows_mix_in_audiobooks_without_a_mark(server: Server, reader: Reader) -> None:
+    """Peter-Schorn/SpotifyAPI#67, crmne/fastpotify#537."""
+    shows = [row["show"] for row in reader.rows("/me/shows") if row]
+    assert len(shows) == 5
+    assert sum(show["name"].endswith("(Unabridged)") for show in shows) == 2
+    assert len({(show["type"], show["media_type"], *show) for show in shows}) == 1
+    assert None in reader.json("/me/shows")["items"]
+    with Reader(server.url, server.access_token("user02")) as other:
+        assert other.json("/me/shows")["items"] != reader.json("/me/shows")["items"]
+
+
 def test_ignores_a_trailing_slash(server: Server, reader: Reader) -> None:
     artist = next(id_ for id_, each in server.world.truth()["artists"].items() if not each["gone"])
     assert reader.json("/me/") == reader.json("/me")

@@ -65,6 +65,33 @@ def test_only_own_playlists_have_rows_and_rows_have_only_item(restricted: Server
             assert "tracks" not in limited.json(f"/playlists/{row['id']}")
 
 
+def test_the_list_leaves_out_spotify_s_own_playlists(server: Server, reader: Reader) -> None:
+    """Those of other people stay (stiefenm/spoton#120); Spotify's don't, not even as null (Spotty-Plugin#233)."""
+    before = list(reader.rows("/me/playlists"))
+    server.control.settings(regime="restricted")
+    after = list(reader.rows("/me/playlists"))
+    owners = {row["owner"]["id"] for row in before if row}
+    assert None in before
+    assert {"spotify", "friend900"} <= owners
+    assert {row["owner"]["id"] for row in after} == owners - {"spotify"}
+    assert [row["id"] for row in after] == [row["id"] for row in before if row and row["owner"]["id"] != "spotify"]
+    truth = server.control.truth()
+    assert [row["id"] for row in truth["playlists"]] == [row["id"] for row in after]
+    assert truth["totals"]["playlists"] == len(after)
+
+
+def test_an_own_playlist_can_be_forbidden(restricted: Server, limited: Reader) -> None:
+    """Forbidden is not foreign (stiefenm/spoton#119, music-assistant/support#6107)."""
+    own = [row["id"] for row in limited.rows("/me/playlists") if row["owner"]["id"] == "user01"]
+    restricted.control.add_fault(status=403, path=f"/playlists/{own[0]}/items", times=None)
+    restricted.world.first.refusals[own[1]] = "forbidden"
+    for id_ in own[:2]:
+        reply = limited.get(f"/playlists/{id_}/items")
+        assert (reply.status_code, reply.json()) == (403, {"error": {"status": 403, "message": "Forbidden"}})
+        assert limited.json(f"/playlists/{id_}")["owner"]["id"] == "user01"
+    assert limited.get(f"/playlists/{own[2]}/items").status_code == 200
+
+
 def test_the_regime_can_change_at_run_time(server: Server, reader: Reader) -> None:
     assert "tracks" in reader.json("/me/playlists")["items"][0]
     server.control.settings(regime="restricted")
