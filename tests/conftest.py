@@ -78,7 +78,7 @@ _numbers = itertools.count(1)
 @pytest.fixture
 def database_url(postgres: Postgres, template: str) -> Iterator[str]:
     name = f"test_{next(_numbers)}"
-    _administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    _administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")  # cheaper without fsync
     yield _url(postgres, name)
     _administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -120,8 +120,8 @@ class _ContentsRead:
         return True
 
     def _take_page(self, current: PlaylistProgress, page: parse.PlaylistItemsPage) -> None:
-        if page.ends_early:
-            self._take_early_end(current, page)
+        if page.length == 0 and page.offset <= page.total:
+            self._take_empty_page(current, page)
             return
         page.check_plausible()
         last_page = _fingerprint(page)
@@ -137,11 +137,14 @@ class _ContentsRead:
         else:
             self.current = current
 
-    def _take_early_end(self, current: PlaylistProgress, page: parse.PlaylistItemsPage) -> None:
-        """Spotify counts more items than it lists (spotify/web-api#961), if a second reply shows the same."""
-        current = replace(current, total=page.total)
+    def _take_empty_page(self, current: PlaylistProgress, page: parse.PlaylistItemsPage) -> None:
+        """End the playlist if a second reply shows the same: only pages that should have items are requested.
+
+        Spotify may count more items than it lists (spotify/web-api#961), and at times shows a list without its items
+        (spotify/web-api#156, #429).
+        """
         if current.empty_at == page.offset:
-            self._finish(replace(current, phantoms=page.total - page.offset), "synced")
+            self._finish(replace(current, total=page.total, phantoms=page.total - page.offset), "synced")
         else:
             self.current = replace(current, empty_at=page.offset)
 

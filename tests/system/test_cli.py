@@ -9,6 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from spotisync.cli.app import app
+from spotisync.sync import runs
 from tests.support.waiting import wait_until
 from tests.system.command_line import InProcess, Subprocess, bare_environment
 from tests.system.programs import Deployment, environment
@@ -161,6 +162,38 @@ def test_adding_an_account_needs_a_token(cli: InProcess) -> None:
     assert cli("accounts", "add", "--refresh-token-stdin", "--authorised-at", "2999-01-01", stdin="AQD").code == 2
 
 
+HOLD = """INSERT INTO listings (account_id, list, held_rows, held_sync_id) SELECT id, list, rows, 1 FROM accounts,
+    (VALUES ('saved_tracks', 1097), ('playlists', 30)) AS held (list, rows)"""
+CONFIRMED = "SELECT count(*) FROM listings WHERE removal_confirmed"
+
+
+def test_confirms_a_held_removal(deployment: Deployment, cli: InProcess, shell: Subprocess) -> None:
+    (name,) = (each["spotify_user_id"] for each in cli("accounts", "list", "--json").json)
+    command = ("accounts", "confirm-removal")
+    assert cli(*command).code == 2
+    assert "Unknown account 'nobody'" in cli(*command, "nobody", "--yes").err
+    nothing = cli(*command, name, "--yes")
+    assert (nothing.code, nothing.out) == (1, "")
+    assert f"no removal of {name} has to be confirmed" in nothing.err
+
+    runs.cancel(deployment.context, runs.trigger(deployment.context, name, "full", "cli").run.id)
+    deployment.sql(HOLD)
+    assert f"spotisync accounts confirm-removal {name}" in cli("status").out
+    asked = cli(*command, name, stdin="n\n")
+    assert (asked.code, "1,097 saved tracks" in asked.out, "30 playlists" in asked.out) == (1, True, True)
+    assert deployment.scalar(CONFIRMED) == 0
+
+    done = shell(*command, name, "--yes", "--json")
+    assert done.code == 0, done.err
+    assert "1,097 saved tracks" in done.err
+    assert done.json["confirmed"] == {"saved_tracks": 1097, "playlists": 30}
+    assert (done.json["account"], done.json["run"]["sync_type"]) == (name, "incremental")
+    assert deployment.scalar(CONFIRMED) == 2
+    again = shell(*command, name, "--yes")
+    assert f"Joined run {done.json['run']['sync_id']}" in again.out
+    assert "spotisync status --watch" in again.out
+
+
 # ---- runs -----------------------------------------------------------------------------------------------------------
 
 
@@ -225,7 +258,7 @@ def test_resumes_a_run_and_waits_for_it(deployment: Deployment, cli: InProcess, 
 
 def test_reports_a_sync_that_fails(deployment: Deployment, shell: Subprocess) -> None:
     deployment.worker()
-    deployment.simulator.control.add_fault(kind="status", status=403, family="library")
+    deployment.simulator.control.add_fault(kind="status", status=403, path="/v1/me/", times=None)
     result = shell("sync", "full", "--wait")
     assert result.code == 1
     assert "Failed: Spotify answered 403" in result.out

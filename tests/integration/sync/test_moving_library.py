@@ -3,12 +3,17 @@
 The real code on a real Postgres, with the simulator in this process: pages of five rows, so that a small library has
 many. The edits are everything that a user can do; the patrol finds what probes can't see cheaply (rows inserted with
 an old date, relinked ids).
+
+In a second law Spotify lies as well. Then no row is removed that was saved throughout, no run fails, and once the lies
+end the tables are right after one calm run. Lies that hide nothing must not even delay that.
 """
 
 import contextlib
+import itertools
 import json
+import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -20,9 +25,11 @@ from sqlalchemy import text
 
 from spotisync.core import bisection, contents, incremental, tracks, walk
 from spotisync.core.requests import Request
-from spotisync.errors import Refused
+from spotisync.errors import Refused, Transient
 from spotisync.simulator import World
-from spotisync.simulator.http import routes
+from spotisync.simulator.http import lies, routes
+from spotisync.simulator.http.faults import Fault, Faults
+from spotisync.simulator.http.lies import LIES as LIE_KINDS
 from spotisync.simulator.http.request import ApiRequest, Refusal
 from spotisync.simulator.http.shapes import Shapes
 from spotisync.sync import Context
@@ -41,6 +48,7 @@ class Spotify:
     world: World
     between: Callable[[], None] = lambda: None
     requests: list[Request] = field(default_factory=list)
+    lie: Callable[["Spotify", Request], Any] | None = None
 
     def __post_init__(self) -> None:
         self.shapes = Shapes(self.world.catalogue, "http://spotify/v1")
@@ -49,16 +57,22 @@ class Spotify:
         assert access_token
         self.between()
         self.requests.append(request)
+        return self.lie(self, request) if self.lie else self.answer(request)
+
+    def answer(self, request: Request, faults: Faults | None = None) -> Any:
         path, query = _address(request)
         found = routes.find(f"/v1{path}")
         assert found
         route, args = found
+        asked = ApiRequest(self.world, self.shapes, self.world.first, "http://spotify/v1", path, query, args)
         try:
-            reply = route.answer(
-                ApiRequest(self.world, self.shapes, self.world.first, "http://spotify/v1", path, query, args)
-            )
+            reply = lies.answer(route, asked, faults or Faults())
         except Refusal as refusal:
-            raise Refused(refusal.reply.status, refusal.reply.body) from None
+            reply = refusal.reply
+        if reply.status >= 500:
+            raise Transient(f"Spotify answered {reply.status}", reply.status)
+        if reply.status >= 400:
+            raise Refused(reply.status, reply.body)
         return json.loads(reply.body)
 
 
@@ -76,6 +90,8 @@ def _address(request: Request) -> tuple[str, dict[str, str]]:
             return "/me/playlists", window
         case "playlist_items":
             return f"/playlists/{request.playlist_id}/items", {**window, "additional_types": "track,episode"}
+        case "profile":
+            return "/me", {}
     return f"/{request.kind}", {"ids": ",".join(request.ids)}
 
 
@@ -172,7 +188,7 @@ RUN = {"full": driver.full_sync, "incremental": driver.incremental_sync}
 @pytest.fixture
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walk, "STRIDE", ROWS - 1)
-    for module in (contents, tracks, bisection, incremental):
+    for module in (contents, tracks, bisection, incremental, walk):
         monkeypatch.setattr(module, "PAGE", ROWS)
 
 
@@ -219,7 +235,7 @@ def check(
     summary = RUN[calm](context, account)
     if calm == "incremental":
         if summary["items_deferred"] == len(world.first.hidden):
-            _assert_equal_but_for_lists(context, account, world)
+            _assert_equal(context, account, world, "saved_tracks", "playlists", "playlist_items")
         # Lists without a time order are only read beyond the first page once a day.
         _let_a_day_pass(context)
         summary = RUN[calm](context, account)
@@ -230,11 +246,10 @@ def check(
     assert_tables_equal_truth(context, account, world.truth(account.name))
 
 
-def _assert_equal_but_for_lists(context: Context, account: Account, world: World) -> None:
+def _assert_equal(context: Context, account: Account, world: World, *names: str) -> None:
     with context.database.begin() as connection:
         found = tables(connection, account)
     wanted = expected(world.truth(account.name))
-    names = ("saved_tracks", "playlists", "playlist_items")
     assert_equal({name: found[name] for name in names}, {name: wanted[name] for name in names})
 
 
@@ -258,6 +273,186 @@ def _forget(context: Context) -> None:
         connection.execute(text("UPDATE accounts SET walked_total = NULL, patrol_offset = 0"))
 
 
+# ---- lies -----------------------------------------------------------------------------------------------------------
+
+LISTED = {
+    "saved_tracks": ("saved_tracks", "track_id"),
+    "saved_albums": ("saved_albums", "album_id"),
+    "followed_artists": ("followed_artists", "artist_id"),
+    "playlists": ("account_playlists", "playlist_id"),
+}
+# Lies of every reply, as rules of the simulator. Those that hide nothing: the tables must be right in spite of them.
+HARMLESS: dict[str, dict[str, Any]] = {
+    "reordered keys": {"kind": "reordered_keys"},
+    "unknown fields": {"kind": "unknown_fields"},
+    "small pages": {"kind": "ignored_limit", "count": 3},
+    "wrong offset": {"kind": "wrong_offset", "count": 3},
+    "5xx beyond the end": {"kind": "beyond_end"},
+}
+HIDING: dict[str, dict[str, Any]] = {
+    "phantom tracks": {"kind": "phantom_total", "count": 2, "path": "/me/tracks"},
+    "phantom artists": {"kind": "phantom_total", "path": "/me/following"},
+    "phantom albums": {"kind": "phantom_total", "path": "/me/albums"},
+    "phantom playlists": {"kind": "phantom_total", "path": "/me/playlists"},
+    "phantom items": {"kind": "phantom_total", "path": "/playlists/.*/items"},
+    "missing fields": {"kind": "missing_fields"},
+    "null genres": {"kind": "genres_null"},
+    "bad track": {"kind": "bad_item"},
+    "bad playlist": {"kind": "beyond_end"},  # with the contents of one playlist, and of followed artists, refused
+}
+OMITTING = {"missing fields", "null genres"}
+LISTS_AND_ITEMS = ("saved_tracks", "saved_albums", "followed_artists", "playlist_items")
+# Lies of one reply.
+ONCE = ("empty_list", "ignored_offset", "repeated_page", "phantom_total", "ignored_limit", "502", "null")
+
+
+@dataclass
+class Liar:
+    """Answers as Spotify does at its worst. `once`: request number → lie; `always`: lies of every reply."""
+
+    always: frozenset[str]
+    once: dict[int, str]
+    seed: int
+    asked: int = 0
+
+    def __call__(self, spotify: Spotify, request: Request) -> Any:
+        lie = self.once.pop(self.asked, "")
+        self.asked += 1
+        if request.kind == "profile":
+            return spotify.answer(request)
+        if lie in ("502", "null") or ("bad playlist" in self.always and self._is_bad(request)):
+            raise Transient("Spotify answered 502: Bad gateway.", 502)
+        faults = Faults()
+        for name in sorted(self.always):
+            faults.add(Fault(times=None, seed=self.seed, **self._rule(spotify, name)))
+        if lie in LIE_KINDS:
+            faults.add(Fault(kind=lie))
+        return spotify.answer(request, faults)
+
+    def _is_bad(self, request: Request) -> bool:
+        is_bad_id = request.playlist_id != "" and zlib.crc32(request.playlist_id.encode()) % 4 == self.seed % 4
+        return is_bad_id or (request.kind == "followed_artists" and self.seed % 2 == 1)
+
+    def _rule(self, spotify: Spotify, name: str) -> dict[str, Any]:
+        rule = {**HARMLESS, **HIDING}[name]
+        if name != "bad track":
+            return rule
+        tracks = [track for _, track in spotify.world.first.saved if track >= 0] or [0]
+        return {**rule, "item": spotify.world.catalogue.ids.of("track", tracks[self.seed % len(tracks)])}
+
+
+LIES: dict[str, Any] = {
+    "always": st.frozensets(st.sampled_from((*HARMLESS, *HIDING)), max_size=3),
+    "once": st.dictionaries(st.integers(0, 30), st.sampled_from(ONCE), max_size=4),
+    "seed": st.integers(0, 1_000),
+}
+
+
+@dataclass
+class Watch:
+    """The rows that have been at Spotify since the beginning: none of them may be removed from the tables."""
+
+    world: World
+    account: Account
+    rows: dict[str, set[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.rows = self._now()
+
+    def look(self) -> None:
+        now = self._now()
+        self.rows = {name: rows & now[name] for name, rows in self.rows.items()}
+
+    def _now(self) -> dict[str, set[str]]:
+        truth = self.world.truth(self.account.name)
+        return {
+            "saved_tracks": {row["track_id"] for row in truth["saved_tracks"]},
+            "saved_albums": {row["album_id"] for row in truth["saved_albums"]},
+            "followed_artists": set(truth["followed_artists"]),
+            "playlists": {row["id"] for row in truth["playlists"]},
+        }
+
+    def check(self, context: Context) -> None:
+        with context.database.begin() as connection:
+            for name, (table, key) in LISTED.items():
+                gone = connection.execute(text(f"SELECT {key} FROM {table} WHERE removed_at IS NOT NULL")).scalars()
+                assert not self.rows[name] & set(gone), f"removed from {table}, although Spotify still has them"
+
+
+def check_lies(
+    context: Context,
+    account: Account,
+    *,
+    always: frozenset[str],
+    once: dict[int, str],
+    seed: int,
+    size: int,
+    playlists: int,
+    pages: int,
+    known: bool,
+    lag: float,
+    moments: dict[int, list[tuple[str, int, int]]],
+    moved: str,
+    calm: str,
+) -> None:
+    _forget(context)
+    world = make_world(size, playlists)
+    world.snapshot_lag = lag
+    spotify = Spotify(world, lie=Liar(always, {}, seed))
+    object.__setattr__(context.settings, "tracks_batch_size", pages * ROWS)
+    context.spotify.get = spotify.get  # type: ignore[method-assign]
+    if known:
+        assert driver.full_sync(context, account)["status"] == "success"
+    watch, editor = Watch(world, account), Editor(world, dict(moments), [])
+
+    def between() -> None:
+        if editor.asked in editor.moments:
+            editor.between()
+            watch.look()
+        else:
+            editor.asked += 1
+
+    spotify.between, spotify.lie = between, Liar(always, dict(once), seed)
+    assert RUN[moved](context, account)["status"] == "success"
+    watch.check(context)
+    spotify.between, spotify.lie = lambda: None, Liar(always, {}, seed)
+    world.clock_offset += 60
+    assert run_calm(context, account, calm)["status"] == "success"
+    watch.check(context)
+    if always - set(HARMLESS):
+        spotify.lie = None
+        for _ in range(2):  # rows that phantoms may hide are kept while there are phantoms, and once more
+            assert run_calm(context, account, "full")["status"] == "success"
+        watch.check(context)
+    if always & OMITTING:  # what a page has omitted stays unknown until the row is read again
+        _assert_equal(context, account, world, *LISTS_AND_ITEMS)
+    else:
+        assert_tables_equal_truth(context, account, world.truth(account.name))
+
+
+@contextlib.contextmanager
+def _own_catalogue(context: Context, always: frozenset[str]) -> Iterator[None]:
+    """Other examples use the look-ups of this one, unless fields were missing from them."""
+    try:
+        yield
+    finally:
+        if always & OMITTING:
+            with context.database.begin() as connection:
+                connection.execute(text("TRUNCATE tracks, artists, albums CASCADE"))
+
+
+def run_calm(context: Context, account: Account, kind: str) -> dict[str, Any]:
+    """One calm run. A removal of most rows waits for a second one, and lists without dates are read once a day."""
+    for number in itertools.count():
+        _let_a_day_pass(context)
+        summary = RUN[kind](context, account)
+        with context.database.begin() as connection:
+            held = connection.execute(text("SELECT 1 FROM listings WHERE held_rows IS NOT NULL")).one_or_none()
+        if not held or number:
+            return summary
+    raise AssertionError
+
+
 QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
@@ -275,3 +470,21 @@ def test_one_calm_sync_repairs_a_library_that_changed(context: Context, account:
 @given(**CASES)
 def test_one_calm_sync_repairs_thousands_of_changed_libraries(context: Context, account: Account, **case: Any) -> None:
     check(context, account, **case)
+
+
+@pytest.mark.usefixtures("_small_pages")
+@settings(max_examples=15, suppress_health_check=QUIET, phases=[Phase.explicit, Phase.generate])
+@given(**CASES, **LIES)
+def test_no_lie_removes_a_row_or_fails_a_run(context: Context, account: Account, **case: Any) -> None:
+    with _own_catalogue(context, case["always"]):
+        check_lies(context, account, **case)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(7_200)
+@pytest.mark.usefixtures("_small_pages")
+@settings(max_examples=2_000, suppress_health_check=QUIET)
+@given(**CASES, **LIES)
+def test_no_lie_of_thousands_removes_a_row_or_fails_a_run(context: Context, account: Account, **case: Any) -> None:
+    with _own_catalogue(context, case["always"]):
+        check_lies(context, account, **case)
