@@ -17,7 +17,8 @@ from typing import Any, Final
 from spotisync import status
 from spotisync.errors import Misconfigured, Unavailable
 from spotisync.settings import Settings
-from spotisync.store import accounts
+from spotisync.status.messages import describe_drift
+from spotisync.store import accounts, reply_shapes
 from spotisync.store.database import Connection
 from spotisync.store.notifications import Condition, Notification
 from spotisync.sync import Context, notifications
@@ -32,12 +33,14 @@ TITLES: Final = {
     "login_ends": "login of {} expires soon",
     "waiting": "sync of {} is paused",
     "stuck": "sync of {} is stuck",
+    "drift": "Spotify's API has changed",
 }
 RESOLVED_TITLES: Final = {
     "failed": "sync of {} succeeded again",
     "needs_login": "{} is logged in again",
     "waiting": "sync of {} resumed",
     "stuck": "sync of {} resumed",
+    "drift": "Spotify's replies are complete again",
 }
 
 
@@ -175,9 +178,19 @@ def _body(settings: Settings, connection: Connection, condition: Condition) -> s
     if condition.kind == "login_ends":
         states = accounts.list_login_states(connection)
         return next(each.warning for each in states if each.account == condition.account) or ""
+    if condition.kind == "drift":
+        return _drift_body(settings, connection, condition.key)
+    if condition.resolves == "drift":
+        return "The key that was missing from Spotify's replies has returned. Removals are applied again."
     document = status.run(connection, settings, condition.sync_id) if condition.sync_id else None
     if document is None:
         (document,) = status.documents(connection, settings, condition.account)
     if condition.resolves:
         return str(document["message"])
     return "\n".join(filter(None, (document[key] for key in ("message", "safe", "still_runs", "to_do"))))
+
+
+def _drift_body(settings: Settings, connection: Connection, key: str) -> str:
+    alarms = reply_shapes.list_open(connection, settings.require_client_id())
+    sentences = [describe_drift(each.kind, each.endpoint, each.key) for each in alarms if each.notice_key == key]
+    return "\n".join([*sentences, "What to do: spotisync doctor"])

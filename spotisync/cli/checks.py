@@ -19,12 +19,13 @@ from spotisync.core.durations import format_duration
 from spotisync.core.oauth import LOGIN
 from spotisync.errors import Fatal, Misconfigured, NeedsLogin, Refused, SpotisyncError, Transient, Unavailable, Wait
 from spotisync.settings import GENERATE_KEY, Settings
-from spotisync.status.messages import SWEEPS, WaitState, describe_cooldown
-from spotisync.store import accounts, apps, migrate, schedules
+from spotisync.status.messages import FROZEN_LISTS, SWEEPS, WaitState, describe_cooldown, describe_drift
+from spotisync.store import accounts, apps, migrate, reply_shapes, schedules
 from spotisync.store.accounts import Account, StoredTokens, TokenVault
 from spotisync.store.apps import BacklogForecast
 from spotisync.store.cooldowns import Cooldown
 from spotisync.store.database import Database, get_server_time, get_server_version
+from spotisync.store.reply_shapes import DriftAlarm
 from spotisync.sync import Context, cooldowns
 from spotisync.sync.accounts import check_spotify_answers
 
@@ -68,6 +69,8 @@ def run_checks(settings: Settings, *, online: bool) -> Iterator[Finding]:
             yield _check_backlog(context)
             with context.database.begin() as connection:
                 now = get_server_time(connection)
+                alarms = reply_shapes.list_open(connection, settings.client_id)
+            yield from check_drift(alarms)
             yield from check_limits(cooldowns.list_cooldowns(context), now, settings.zone)
 
 
@@ -327,6 +330,28 @@ def check_lookups(regime: str | None, forecasts: Sequence[BacklogForecast], zone
             done = f", done about {each.done_at.astimezone(ZoneInfo(zone)):%Y-%m-%d}" if each.done_at else ""
             parts.append(f"{each.pending:,} {each.family} to look up{done}")
     return Finding("Spotify's API", "ok", "; ".join(parts))
+
+
+def check_drift(alarms: Sequence[DriftAlarm]) -> list[Finding]:
+    """Report changes of Spotify's replies."""
+    check = "Spotify's replies"
+    if not alarms:
+        return [Finding(check, "ok", "no change of their form is known")]
+    return [
+        Finding(check, "warning", describe_drift(each.kind, each.endpoint, each.key), _drift_cure(each))
+        for each in alarms
+    ]
+
+
+def _drift_cure(alarm: DriftAlarm) -> str:
+    if alarm.kind == "regime":
+        return "none needed; spotisync adapts (docs/waiting-and-limits.md), and this note ends after a week"
+    cure = (
+        "update spotisync; if the newest version says the same, report it with the output of: spotisync doctor --json"
+    )
+    if alarm.kind == "missing_key" and alarm.endpoint in FROZEN_LISTS:
+        cure += ". To apply removals nevertheless: spotisync doctor --accept-drift"
+    return cure
 
 
 def check_limits(found: Sequence[Cooldown], now: datetime, zone: str) -> list[Finding]:

@@ -19,6 +19,12 @@ def doctor(
     offline: Annotated[
         bool, typer.Option("--offline", help="Do not call Spotify. By default, one call is made per account.")
     ] = False,
+    accept_drift: Annotated[
+        bool,
+        typer.Option(
+            "--accept-drift", help="Accept Spotify's replies as they are now: removals that they freeze are applied."
+        ),
+    ] = False,
     json: AsJson = False,
 ) -> None:
     """Check servers, workers, schedule, logins and limits, and suggest fixes.
@@ -29,6 +35,8 @@ def doctor(
     from spotisync.cli import checks
     from spotisync.settings import settings
 
+    if accept_drift:
+        _accept_drift()
     findings: list[Finding] = []
     for finding in checks.run_checks(settings(), online=not offline):
         findings.append(finding)
@@ -41,6 +49,15 @@ def doctor(
         failed = sum(each.state == "failed" for each in findings)
         print_text(f"\n{failed} of {len(findings)} checks failed." if failed else "\nNo check failed.")
     raise typer.Exit(code)
+
+
+def _accept_drift() -> None:
+    from spotisync.cli.context import open_context
+    from spotisync.settings import settings
+    from spotisync.sync import drift
+
+    with open_context(settings()) as context:
+        drift.accept_changes(context)
 
 
 def get_exit_code(findings: "list[Finding]") -> int:

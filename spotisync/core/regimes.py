@@ -5,6 +5,7 @@ restricted one (one id per call, none of those fields). Spotify does not announc
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Regime = Literal["full", "restricted"]
@@ -36,6 +37,38 @@ def regime_of_playlists(rows: Iterable[Any]) -> Regime | None:
 def regime_of_lookup(body: Any) -> Regime | None:
     """Single artists and albums have a popularity in the full regime alone."""
     return "full" if isinstance(body, dict) and "popularity" in body else None
+
+
+# Replies that contradict the known regime, one after the other, before it changes.
+REPLIES_TO_FLIP = 2
+
+
+@dataclass(frozen=True)
+class KnownRegime:
+    """What is known of an app. `contrary`: replies in a row that showed the other regime.
+
+    `lookups_refused`: the newest reply to a batch look-up, less than a day old, was a 403.
+    """
+
+    regime: Regime | None = None
+    contrary: int = 0
+    lookups_refused: bool = False
+
+    def after(self, shown: Regime) -> "KnownRegime":
+        """What is known after a reply that shows a regime.
+
+        The list of playlists can look like that of a full app whose batch look-ups are refused. As the regime decides
+        about look-ups alone, their refusal is the stronger sign; a day later the list counts again.
+        """
+        if self.regime is None:
+            return replace(self, regime=shown)
+        if shown == "full" and self.lookups_refused:
+            return self
+        if shown == self.regime:
+            return replace(self, contrary=0)
+        if self.contrary + 1 < REPLIES_TO_FLIP:
+            return replace(self, contrary=self.contrary + 1)
+        return replace(self, regime=shown, contrary=0)
 
 
 def days_until_done(left: int, budget: int, used: int) -> int:

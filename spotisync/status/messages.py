@@ -52,6 +52,8 @@ REQUESTS: Final = {
     "player": "reads of recent plays",
     "*": "all requests",
 }
+# Lists from which nothing is removed while a key is missing from their replies.
+FROZEN_LISTS: Final = ("saved_tracks", "saved_albums", "followed_artists", "playlists")
 TRIGGERS: Final = {
     "beat": "by the schedule",
     "cli": "from the command line",
@@ -435,14 +437,31 @@ def _describe_list(deferred: Document) -> str:
 
 def _held_removals(document: Document) -> str | None:
     """Removals of most rows of a list, which need a confirmation."""
-    held = _find_deferred(document, "removal")
+    confirmed = [each for each in _find_deferred(document, "removal") if each["confirmed"]]
+    held = find_held_removals(document)
     if not held:
-        return None
-    what = " and ".join(f"{each['rows']:,} {each['name']}" for each in held)
+        return _confirmed_removals(confirmed) if confirmed else None
     return (
-        f"Spotify no longer lists {what}, most of them at once. They are kept until the next sync reads the same. "
-        f"To confirm now: spotisync accounts confirm-removal {document['account']}"
+        f"Spotify no longer lists {list_rows(held)}, most of them at once. They are kept until the next sync reads "
+        f"the same. To confirm now: spotisync accounts confirm-removal {document['account']}"
     )
+
+
+def _confirmed_removals(confirmed: list[Document]) -> str:
+    return (
+        f"The removal of {list_rows(confirmed)} is confirmed. "
+        "The next sync applies it, unless Spotify lists them again."
+    )
+
+
+def find_held_removals(document: Document) -> list[Document]:
+    """Removals that have not been confirmed."""
+    return [each for each in _find_deferred(document, "removal") if not each["confirmed"]]
+
+
+def list_rows(removals: list[Document]) -> str:
+    """As in: 97 saved tracks and 30 playlists."""
+    return " and ".join(f"{each['rows']:,} {each['name']}" for each in removals)
 
 
 def _deferred_playlists(document: Document) -> str | None:
@@ -493,12 +512,31 @@ def _gaps(document: Document) -> str | None:
     )
 
 
+def _drift(document: Document) -> str | None:
+    """Changes of Spotify's replies; `spotisync doctor` says what to do."""
+    alarms = [describe_drift(each["kind"], each["endpoint"], each["key"]) for each in document.get("drift") or []]
+    return f"{' '.join(alarms)} What to do: spotisync doctor" if alarms else None
+
+
+def describe_drift(kind: str, endpoint: str, key: str) -> str:
+    """As in: Replies of saved tracks no longer have items[].track.id."""
+    replies = endpoint.replace("_", " ")
+    match kind:
+        case "regime":
+            return f"Spotify has changed this app's API from {key}."
+        case "status":
+            return f"Spotify answered {key}, a status without a known meaning, to requests of {replies}."
+    frozen = f" No {replies} are removed until it returns." if endpoint in FROZEN_LISTS else ""
+    return f"Spotify's replies of {replies} no longer have {key}.{frozen}"
+
+
 NOTES: Final[tuple[Callable[[Document], str | None], ...]] = (
     _completion,
     _deferred_lookups,
     _deferred_lists,
     _held_removals,
     _deferred_playlists,
+    _drift,
     _cooldowns,
     _stopped_sweeps,
     _gaps,

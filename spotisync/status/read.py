@@ -8,7 +8,7 @@ from sqlalchemy import RowMapping
 from spotisync.core.states import UNFINISHED
 from spotisync.settings import Settings
 from spotisync.status import actions, changes, forecast, freshness, messages, times, upcoming, usage
-from spotisync.store import accounts, cooldowns, plays, schedules
+from spotisync.store import accounts, cooldowns, plays, reply_shapes, schedules
 from spotisync.store.accounts import Account
 from spotisync.store.database import Connection, execute
 from spotisync.store.runs import CLAIMANT_GONE
@@ -106,6 +106,7 @@ def _common(connection: Connection, settings: Settings) -> Document:
         "as_of": now.isoformat(),
         "time_zone": settings.zone,
         "blocked": None if blocks is None else [_block(each) for each in blocks],
+        "drift": _drift(connection, settings),
         "schedule": {"last_sweep": swept.isoformat() if swept else None, "sweep_interval": settings.sweep_interval},
         "playback_interval": settings.playback_interval,
     }
@@ -142,6 +143,15 @@ def _block(block: cooldowns.Cooldown) -> Document:
         "reason": block.reason,
         "seconds": round(block.seconds, 1),
     }
+
+
+def _drift(connection: Connection, settings: Settings) -> list[Document]:
+    """Open alarms: changes of Spotify's replies to this app."""
+    alarms = reply_shapes.list_open(connection, settings.client_id) if settings.client_id else []
+    return [
+        {"kind": each.kind, "endpoint": each.endpoint, "key": each.key, "since": each.since.isoformat()}
+        for each in alarms
+    ]
 
 
 def _of_account(connection: Connection, account: Account, common: Document) -> Document:
@@ -228,13 +238,13 @@ def _deferred(connection: Connection, account_id: int, sync_id: int) -> list[Doc
     rows = execute(
         connection,
         """SELECT 1 AS rank, 'list' AS kind, list AS id, replace(list, '_', ' ') AS name,
-            deferred_reason AS reason, deferred_until AS retry_at, deferred AS rows, unread
+            deferred_reason AS reason, deferred_until AS retry_at, deferred AS rows, unread, false AS confirmed
         FROM listings WHERE account_id = :account_id AND deferred_sync_id = :sync_id AND deferred > 0
             AND deferred_reason IS NOT NULL
         UNION ALL SELECT 2, 'removal', list, replace(list, '_', ' '),
-            'most rows are missing at once', NULL, held_rows, false
+            'most rows are missing at once', NULL, held_rows, false, removal_confirmed
         FROM listings WHERE account_id = :account_id AND held_rows IS NOT NULL
-        UNION ALL SELECT 3, 'playlist', a.playlist_id, p.name, a.deferred_reason, a.deferred_until, NULL, true
+        UNION ALL SELECT 3, 'playlist', a.playlist_id, p.name, a.deferred_reason, a.deferred_until, NULL, true, false
         FROM account_playlists a JOIN playlists p ON p.id = a.playlist_id
         WHERE a.account_id = :account_id AND a.items_status = 'deferred' AND a.removed_at IS NULL
         ORDER BY 1, 3""",

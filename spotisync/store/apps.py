@@ -5,8 +5,8 @@ from datetime import datetime
 from uuid import UUID
 
 from spotisync.core.cursors import Entity
-from spotisync.core.regimes import Enrichment, LookupMode, Regime, days_until_done, lookup_mode
-from spotisync.store import call_ledger, catalogue, playlists
+from spotisync.core.regimes import Enrichment, KnownRegime, LookupMode, Regime, days_until_done, lookup_mode
+from spotisync.store import call_ledger, catalogue, playlists, reply_shapes
 from spotisync.store.database import Claimant, Connection, execute
 
 ENTITIES: tuple[Entity, ...] = ("artists", "albums")
@@ -19,20 +19,39 @@ def get_regime(connection: Connection, client_id: str) -> Regime | None:
 
 
 def record_regime(connection: Connection, client_id: str, regime: Regime) -> bool:
-    """Store the regime that responses revealed. Returns whether it changed; a full regime reopens restricted reads."""
-    if get_regime(connection, client_id) == regime:
+    """Weigh the regime that a reply shows. Returns whether the app's regime is new; a full one reopens its reads."""
+    known = _get_known_regime(connection, client_id)
+    weighed = known.after(regime)
+    if weighed == known:
         return False
     execute(
         connection,
-        """INSERT INTO apps (client_id, regime, regime_since) VALUES (:id, :regime, now())
-        ON CONFLICT (client_id) DO UPDATE SET regime = excluded.regime, regime_since = now()""",
-        {"id": client_id, "regime": regime},
+        """INSERT INTO apps AS a (client_id, regime, regime_since, contrary_replies)
+        VALUES (:id, :regime, now(), :contrary)
+        ON CONFLICT (client_id) DO UPDATE SET regime = excluded.regime, contrary_replies = excluded.contrary_replies,
+            regime_since = CASE WHEN a.regime = excluded.regime THEN a.regime_since ELSE now() END""",
+        {"id": client_id, "regime": weighed.regime, "contrary": weighed.contrary},
     )
+    if weighed.regime == known.regime:
+        return False
+    if known.regime:
+        reply_shapes.open_regime_alarm(connection, client_id, known.regime, regime)
     if regime == "full":
         for entity in ENTITIES:
             catalogue.reopen_partial(connection, entity)
         playlists.mark_restricted_reads_stale(connection)
     return True
+
+
+def _get_known_regime(connection: Connection, client_id: str) -> KnownRegime:
+    row = execute(
+        connection,
+        f"""SELECT (SELECT regime FROM apps WHERE client_id = :id) AS regime,
+            COALESCE((SELECT contrary_replies FROM apps WHERE client_id = :id), 0) AS contrary,
+            {reply_shapes.LOOKUPS_REFUSED} AS lookups_refused""",
+        {"id": client_id},
+    )
+    return KnownRegime(**row.mappings().one())
 
 
 def lock_lookup_budget(connection: Connection, client_id: str, family: Entity, budget: int) -> int:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from spotisync.store.database import Connection, execute
+from spotisync.store.reply_shapes import IS_OPEN, NOTICE_KEY
 from spotisync.store.runs import DUE_SINCE, UNCLAIMED
 
-Kind = Literal["failed", "needs_login", "login_ends", "waiting", "stuck", "over"]
+Kind = Literal["failed", "needs_login", "login_ends", "waiting", "stuck", "over", "drift"]
 # An arbitrary number that no other lock in this database uses.
 ADVISORY_LOCK = 7_364_921
 # Longer than one attempt takes; doubled after each, up to an hour.
@@ -74,10 +75,16 @@ _STUCK = f"""SELECT 'stuck:' || r.id || ':' || r.phase || ':' || r.seq, 'stuck',
     FROM sync_history r WHERE r.status IN ('pending', 'in_progress', 'rate_limited') AND {UNCLAIMED}
     AND {DUE_SINCE} < now() - make_interval(secs => :stuck)"""
 
+# Of the whole app; stored with its first account.
+_DRIFT = f"""SELECT {NOTICE_KEY}, 'drift', (SELECT min(a.id) FROM accounts a WHERE a.status <> 'disabled'), NULL, false
+    FROM drift_alarms d WHERE d.client_id = :client_id AND {IS_OPEN}"""
+
 
 def find_new(connection: Connection, client_id: str, after: float, stuck: float) -> list[Condition]:
     """Conditions that have no notification yet."""
-    conditions = " UNION ALL ".join(f"({sql})" for sql in (_FAILED, _NEEDS_LOGIN, _LOGIN_ENDS, _WAITING, _STUCK))
+    conditions = " UNION ALL ".join(
+        f"({sql})" for sql in (_FAILED, _NEEDS_LOGIN, _LOGIN_ENDS, _WAITING, _STUCK, _DRIFT)
+    )
     rows = execute(
         connection,
         f"""SELECT f.*, a.spotify_user_id AS account FROM ({conditions}) f JOIN accounts a ON a.id = f.account_id
@@ -96,10 +103,14 @@ _RESOLVED: Final = f"""CASE n.kind
         AND s.sync_type IN (f.sync_type, 'full') AND s.id >= f.id AND s.status = 'success' WHERE f.id = n.sync_id)
     WHEN 'needs_login' THEN a.status = 'active'
     WHEN 'login_ends' THEN n.key NOT LIKE 'login_ends:' || a.id || ':' || {_AUTHORISED} || ':%'
+    WHEN 'drift' THEN NOT EXISTS (SELECT 1 FROM drift_alarms d WHERE {NOTICE_KEY} = n.key AND {IS_OPEN})
     ELSE {_MOVED} END"""
-# A wait that ended with the run is not worth a notification: a failure has its own.
-_WORTH_NOTIFYING: Final = """n.kind <> 'login_ends' AND NOT (n.kind IN ('waiting', 'stuck') AND EXISTS (
-    SELECT 1 FROM sync_history r WHERE r.id = n.sync_id AND r.status IN ('failed', 'cancelled')))"""
+# A wait that ended with the run is not worth a notification: a failure has its own. Of drift, only a key's return is.
+_WORTH_NOTIFYING: Final = f"""CASE n.kind WHEN 'login_ends' THEN false
+    WHEN 'drift' THEN EXISTS (SELECT 1 FROM drift_alarms d
+        WHERE {NOTICE_KEY} = n.key AND d.kind = 'missing_key' AND d.accepted_at IS NULL)
+    ELSE NOT (n.kind IN ('waiting', 'stuck') AND EXISTS (
+        SELECT 1 FROM sync_history r WHERE r.id = n.sync_id AND r.status IN ('failed', 'cancelled'))) END"""
 
 
 def close_resolved(connection: Connection) -> list[Condition]:

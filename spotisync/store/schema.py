@@ -507,6 +507,8 @@ apps = table(
     Column("enrich_until", TIME),
     # ... and when stale catalogue rows were last refreshed
     Column("refreshed_at", TIME),
+    # ... and replies in a row that showed the other regime
+    counter("contrary_replies"),
     one_of("regime", "full", "restricted"),
     comment="The API regime of each Spotify app, detected from responses; null: not known yet",
 )
@@ -549,7 +551,7 @@ notices = table(
     # Since when the condition no longer holds.
     Column("over_at", TIME),
     Index("ix_notices_account_id", "account_id"),
-    one_of("kind", "failed", "needs_login", "login_ends", "waiting", "stuck", "over"),
+    one_of("kind", "failed", "needs_login", "login_ends", "waiting", "stuck", "over", "drift"),
     comment="Notifications for the operator; each is sent once",
 )
 
@@ -663,4 +665,41 @@ staged_items = table(
     Column("added_at", TIME),
     Column("added_by", Text),
     comment="Staging: contents of a playlist until its last page has been read",
+)
+
+reply_shapes = table(
+    "reply_shapes",
+    Column("client_id", Text, primary_key=True),
+    Column("endpoint", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("first_seen_at", TIME, nullable=False, server_default=NOW),
+    Column("last_seen_at", TIME, nullable=False, server_default=NOW),
+    comment="Keys of Spotify's replies by endpoint; the last time is exact to a day",
+)
+
+reply_statuses = table(
+    "reply_statuses",
+    Column("client_id", Text, primary_key=True),
+    Column("endpoint", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("status", Integer, primary_key=True, autoincrement=False),
+    Column("replies", Integer, nullable=False),
+    Column("last_at", TIME, nullable=False, server_default=text("clock_timestamp()")),
+    comment="Spotify's replies of the last 30 days by endpoint, day (UTC) and HTTP status",
+)
+
+drift_alarms = table(
+    "drift_alarms",
+    Column("client_id", Text, primary_key=True),
+    # A kind of request; `*` for the regime.
+    Column("endpoint", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("since", TIME, nullable=False, server_default=NOW),
+    Column("last_seen_at", TIME, nullable=False, server_default=NOW),
+    Column("ended_at", TIME),
+    # When a person accepted the change: it is no longer reported, and freezes nothing.
+    Column("accepted_at", TIME),
+    one_of("kind", "missing_key", "status", "regime"),
+    comment="Changes of Spotify's replies: needed keys that are missing, unknown statuses, changes of the regime",
 )

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from spotisync.core.requests import Family
-from spotisync.errors import Fatal, Refused, Transient, Unavailable
+from spotisync.core.requests import Family, Kind, Request
+from spotisync.errors import AppBlocked, Fatal, NeedsLogin, Refused, Transient, Unavailable, UserBlocked
 from spotisync.spotify.http import Throttled, Unauthorised
-from spotisync.store import call_ledger, counters, runs
+from spotisync.store import call_ledger, counters, reply_shapes, runs
 from spotisync.store.counters import Labels
 from spotisync.store.database import Connection, Database
 
@@ -27,16 +27,34 @@ def classify_error(error: BaseException) -> str:
     return "4xx" if isinstance(error, Fatal | Refused | Unauthorised) else "error"
 
 
+def find_status(error: BaseException) -> int | None:
+    """The HTTP status of a failed request; None if there was no reply, or a broken one."""
+    match error:
+        case Throttled():
+            return 429
+        case Unauthorised():
+            return 401
+        case NeedsLogin() | AppBlocked() | UserBlocked():
+            return 403
+        case Refused() | Transient():
+            return error.status
+    return None
+
+
 @dataclass(frozen=True)
 class UnwrittenCalls:
-    """Calls not yet written: to the run, to the ledger by family, to the totals by family and outcome."""
+    """Calls not yet written: to the run, to the ledger by family, to the totals by family and outcome.
+
+    `statuses`: replies by kind of request and HTTP status.
+    """
 
     sent: int
     ledger: Counter[Family]
     outcomes: Counter[Labels]
+    statuses: Counter[tuple[Kind, int]]
 
     def __bool__(self) -> bool:
-        return bool(self.sent) or any(self.ledger.values()) or any(self.outcomes.values())
+        return bool(self.sent) or any(any(each.values()) for each in (self.ledger, self.outcomes, self.statuses))
 
 
 @dataclass
@@ -51,6 +69,8 @@ class BatchCalls:
     _in_ledger: Counter[Family] = field(default_factory=Counter)
     _outcomes: Counter[Labels] = field(default_factory=Counter)
     _in_totals: Counter[Labels] = field(default_factory=Counter)
+    _statuses: Counter[tuple[Kind, int]] = field(default_factory=Counter)
+    _in_statuses: Counter[tuple[Kind, int]] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -63,18 +83,21 @@ class BatchCalls:
             self._sent[family] += 1
 
     @contextmanager
-    def track_request(self, family: Family) -> Iterator[None]:
-        """Count the one request that the block sends, and its outcome."""
-        self.count(family)
-        outcome = "2xx"
+    def track_request(self, request: Request) -> Iterator[None]:
+        """Count the one request that the block sends, its outcome and its status."""
+        self.count(request.family)
+        outcome: str = "2xx"
+        status: int | None = 200
         try:
             yield
         except BaseException as error:
-            outcome = classify_error(error)
+            outcome, status = classify_error(error), find_status(error)
             raise
         finally:
             with self._lock:
-                self._outcomes[family, outcome] += 1
+                self._outcomes[request.family, outcome] += 1
+                if status is not None:
+                    self._statuses[request.kind, status] += 1
 
     def mark_reserved(self, family: Family, calls: int) -> None:
         """These calls are in the ledger already."""
@@ -85,13 +108,15 @@ class BatchCalls:
         with self._lock:
             difference = Counter(self._sent)
             difference.subtract(self._in_ledger)
-            return UnwrittenCalls(self._sent.total() - self._in_run, difference, self._outcomes - self._in_totals)
+            outcomes, statuses = self._outcomes - self._in_totals, self._statuses - self._in_statuses
+            return UnwrittenCalls(self._sent.total() - self._in_run, difference, outcomes, statuses)
 
     def mark_written(self, written: UnwrittenCalls) -> None:
         with self._lock:
             self._in_run += written.sent
             self._in_ledger.update(written.ledger)
             self._in_totals.update(written.outcomes)
+            self._in_statuses.update(written.statuses)
 
 
 class CallRecorder:
@@ -121,6 +146,7 @@ class CallRecorder:
         if run and calls.sync_id is not None and unwritten.sent:
             runs.add_unsuccessful_calls(connection, calls.sync_id, unwritten.sent)
         counters.increment(connection, "api_calls", unwritten.outcomes)
+        reply_shapes.record_statuses(connection, self._client_id, unwritten.statuses)
         call_ledger.record_calls(connection, self._client_id, calls.account_id, unwritten.ledger)
 
     def _write_pending(self, calls: BatchCalls) -> None:

@@ -13,6 +13,7 @@ from spotisync.spotify import AccountsClient, SpotifyClient
 from spotisync.store.accounts import TokenVault
 from spotisync.store.database import Connection, Database
 from spotisync.sync.calls import CallRecorder
+from spotisync.sync.reply_shapes import ShapeRecorder
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,6 +29,7 @@ class Context:
     vault: TokenVault
     threads: ThreadPoolExecutor
     recorder: CallRecorder
+    shapes: ShapeRecorder
     stopping: Callable[[], bool]
     """Whether this process was asked to stop. Long operations check it and release their work."""
 
@@ -45,6 +47,7 @@ class Context:
             vault=TokenVault(settings.secret_keys()),
             threads=ThreadPoolExecutor(settings.api_concurrency, thread_name_prefix="spotify"),
             recorder=CallRecorder(database, client_id),
+            shapes=ShapeRecorder(database, client_id),
             stopping=stopping,
         )
 

@@ -98,8 +98,8 @@ def _send(context: Context, token: str, request: Request, calls: BatchCalls) -> 
     if context.stopping():  # entering the gate can take time, and the answer is no longer awaited
         raise Stopping
     try:
-        with calls.track_request(request.family):
-            return Answer(request, context.spotify.get(request, token))
+        with calls.track_request(request):
+            body = context.spotify.get(request, token)
     except Throttled as error:
         raise context.gate.record_429(request.family, error.retry_after, quota=error.quota) from None
     except NeedsLogin as error:
@@ -108,3 +108,5 @@ def _send(context: Context, token: str, request: Request, calls: BatchCalls) -> 
         return Answer(request, refused=Refused(403, str(error)))
     except Refused as error:
         return Answer(request, refused=error)
+    context.shapes.record(request.kind, body)
+    return Answer(request, body)

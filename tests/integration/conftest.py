@@ -19,7 +19,10 @@ def shared_url(postgres: Postgres, template: str) -> str:
     return _url(postgres, "store")
 
 
-EMPTIED = ("accounts", "waiters", "playlists", "tracks", "albums", "artists", "rate_limits", "apps", "call_ledger")
+EMPTIED = (
+    "accounts", "waiters", "playlists", "tracks", "albums", "artists", "rate_limits", "apps", "call_ledger",
+    "reply_shapes", "reply_statuses", "drift_alarms", "heartbeats",
+)  # fmt: skip
 
 
 @pytest.fixture

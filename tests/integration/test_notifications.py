@@ -14,9 +14,9 @@ from spotisync import notifications
 from spotisync.cli.notify import notify
 from spotisync.errors import Misconfigured
 from spotisync.settings import Settings, settings
-from spotisync.store import runs
+from spotisync.store import reply_shapes, runs
 from spotisync.sync import Context
-from tests.support.store import Store
+from tests.support.store import CLIENT, Store
 
 DEAD = "json://127.0.0.1:9/t0ps3cret"
 
@@ -108,6 +108,40 @@ def park(store: Store, seconds: int) -> runs.Run:
         runs.release(connection, run, token, seconds, park=True)
     store.block("library", seconds)
     return store.get_run(run.id)
+
+
+def test_notifies_once_of_a_missing_key_and_once_of_its_return(store: Store, context: Context, hook: Hook) -> None:
+    store.account("user02")
+    with store.database.begin() as connection:
+        reply_shapes.record_keys(connection, CLIENT, "saved_tracks", ["total"])
+        reply_shapes.open_alarms(connection, CLIENT, "saved_tracks", ["total"])
+        reply_shapes.open_regime_alarm(connection, CLIENT, "full", "restricted")
+    send_concurrently(context)
+    with store.database.begin() as connection:
+        reply_shapes.open_alarms(connection, CLIENT, "saved_tracks", ["total"])
+    notifications.send_due(context)
+    assert hook.titles == ["Spotify's API has changed"] * 2
+    assert sum("saved tracks no longer have total" in each["message"] for each in hook.received) == 1
+    assert all("spotisync doctor" in each["message"] for each in hook.received)
+    hook.received.clear()
+    with store.database.begin() as connection:
+        reply_shapes.end_alarms(connection, CLIENT, "saved_tracks", ["total"])
+    store.sql("UPDATE drift_alarms SET last_seen_at = now() - interval '8 days'")
+    with store.database.begin() as connection:
+        reply_shapes.trim(connection)
+    send_concurrently(context)
+    assert hook.titles == ["Spotify's replies are complete again"], "not of the regime"
+
+
+def test_does_not_notify_of_changes_that_a_person_accepted(store: Store, context: Context, hook: Hook) -> None:
+    with store.database.begin() as connection:
+        reply_shapes.record_keys(connection, CLIENT, "saved_tracks", ["total"])
+        reply_shapes.open_alarms(connection, CLIENT, "saved_tracks", ["total"])
+    notifications.send_due(context)
+    with store.database.begin() as connection:
+        reply_shapes.accept(connection, CLIENT)
+    notifications.send_due(context)
+    assert hook.titles == ["Spotify's API has changed"]
 
 
 def test_notifies_once_of_a_failure_and_once_of_the_recovery(store: Store, context: Context, hook: Hook) -> None:

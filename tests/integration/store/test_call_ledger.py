@@ -9,7 +9,7 @@ import pytest
 
 from spotisync.core.regimes import Regime
 from spotisync.errors import Unavailable
-from spotisync.store import apps, call_ledger
+from spotisync.store import apps, call_ledger, reply_shapes
 from spotisync.store.database import Connection, Database
 from spotisync.sync.calls import CallRecorder
 from tests.support.store import CLIENT, GONE, LEASE, Store
@@ -122,21 +122,34 @@ def learn(store: Store, regime: Regime) -> bool:
         return apps.record_regime(connection, CLIENT, regime)
 
 
-def test_a_regime_is_reported_as_new_only_once(store: Store) -> None:
-    assert [learn(store, each) for each in ("full", "full", "restricted", "restricted", "full")] == [
-        True,
-        False,
-        True,
-        False,
-        True,
-    ]
+def test_a_regime_changes_only_after_two_replies_in_a_row(store: Store) -> None:
+    shown: list[Regime] = ["full", "full", "restricted", "full", "restricted", "restricted", "restricted"]
+    assert [learn(store, each) for each in shown] == [True, False, False, False, False, True, False]
+
+
+def test_refused_look_ups_outweigh_a_list_for_a_day(store: Store) -> None:
+    learn(store, "restricted")
+    with store.database.begin() as connection:
+        reply_shapes.record_statuses(connection, CLIENT, {("artists", 403): 1})
+    assert [learn(store, "full") for _ in range(4)] == [False] * 4
+    store.sql("UPDATE reply_statuses SET last_at = last_at - interval '24 hours 1 minute'")
+    assert [learn(store, "full") for _ in range(2)] == [False, True]
+
+
+def test_an_answered_look_up_ends_the_weight_of_an_earlier_refusal(store: Store) -> None:
+    learn(store, "full")
+    for status in (403, 200):
+        with store.database.begin() as connection:
+            reply_shapes.record_statuses(connection, CLIENT, {("albums", status): 1})
+    assert [learn(store, each) for each in ("restricted", "full", "restricted")] == [False] * 3
 
 
 def test_looks_partial_rows_up_again_once_the_regime_is_full(store: Store) -> None:
     store.sql("INSERT INTO artists (id, uri, enrichment) VALUES ('a1', '', 'partial'), ('a2', '', 'full')")
     learn(store, "restricted")
     assert store.one("SELECT enrichment FROM artists WHERE id = 'a1'") == "partial"
-    learn(store, "full")
+    for _ in range(2):
+        learn(store, "full")
     assert dict(store.sql("SELECT id, enrichment FROM artists")) == {"a1": "stub", "a2": "full"}
 
 

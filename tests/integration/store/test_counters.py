@@ -7,6 +7,7 @@ from threading import Barrier, Thread
 import pytest
 from sqlalchemy import text
 
+from spotisync.core.requests import Request
 from spotisync.errors import Refused, SpotisyncError, Transient
 from spotisync.simulator import Server
 from spotisync.spotify.http import Throttled, Unauthorised
@@ -97,7 +98,7 @@ def test_counts_the_outcome_of_each_request(context: Context, account: Account) 
         KeyError("a bug"),
     )
     for error in errors:
-        with suppress(SpotisyncError, KeyError), calls.track_request("library"):
+        with suppress(SpotisyncError, KeyError), calls.track_request(Request("saved_tracks")):
             if error:
                 raise error
     for _ in range(2):  # written counts are not written twice

@@ -140,7 +140,9 @@ def test_the_regime_changes_between_runs(make_context: MakeSync) -> None:
         assert_equal(stored(context, account), filled_from(before, wanted))
         assert sql(context, "SELECT 1 FROM artists WHERE enrichment = 'partial'")
         simulator.control.settings(regime="full")
-        assert driver.full_sync(context, account)["status"] == "success"
+        let_a_day_pass(context, simulator)
+        for _ in range(2):
+            assert driver.full_sync(context, account)["status"] == "success"
         assert regime(context) == "full"
         assert_tables_equal_truth(context, account, truth(simulator, account))
         assert not sql(context, "SELECT 1 FROM artists WHERE enrichment IN ('stub', 'partial')")
@@ -180,11 +182,41 @@ def test_the_regime_changes_during_a_run(make_context: MakeSync, to: str, moment
         summary = driver.run_to_end(context, driver.start(context, account), before=change)
         simulator.control.settings(regime=to)
         assert (summary["status"], summary["items_deferred"]) == ("success", 0)
-        assert driver.full_sync(context, account)["status"] == "success"
+        let_a_day_pass(context, simulator)
+        for _ in range(2):
+            assert driver.full_sync(context, account)["status"] == "success"
         if to == "full":
             assert_tables_equal_truth(context, account, truth(simulator, account))
         assert regime(context) == to
         assert stubs(context) == 0
+
+
+def test_refused_batch_look_ups_keep_the_regime_restricted_for_a_day(
+    context: Context, simulator: Server, account: Account
+) -> None:
+    """Batch look-ups are refused, but the list of playlists still has `tracks` (rollout of February 2026)."""
+    simulator.control.add_fault(kind="status", status=403, path=r"/(artists|albums)/?\?ids=", times=None)
+    assert driver.full_sync(context, account)["status"] == "success"
+    assert (regime(context), len(looked_up(simulator))) == ("restricted", 1)
+    simulator.control.reset_log()
+    for sync in (driver.incremental_sync, driver.full_sync, driver.incremental_sync):
+        summary = sync(context, account)
+        assert (summary["status"], summary["items_deferred"]) == ("success", 0)
+        assert (regime(context), looked_up(simulator), stubs(context)) == ("restricted", [], 0)
+    let_a_day_pass(context, simulator)
+    for _ in range(3):
+        driver.incremental_sync(context, account)
+    assert regime(context) == "restricted"
+    assert len(looked_up(simulator)) <= 3, "tried again once a day"
+
+
+def test_one_refused_look_up_does_not_change_the_regime(context: Context, simulator: Server, account: Account) -> None:
+    driver.full_sync(context, account)
+    sql(context, "UPDATE artists SET enrichment = 'stub', enriched_at = NULL")
+    simulator.control.add_fault(kind="status", status=403, path="/v1/artists", times=1)
+    assert driver.full_sync(context, account)["status"] == "success"
+    assert regime(context) == "full"
+    assert_tables_equal_truth(context, account, truth(simulator, account))
 
 
 # ---- budgets --------------------------------------------------------------------------------------------------------
@@ -232,6 +264,7 @@ def forecast(context: Context) -> dict[str, apps.BacklogForecast]:
 def let_a_day_pass(context: Context, simulator: Server) -> None:
     sql(context, "DELETE FROM call_ledger WHERE minute < now() - interval '1 day'")
     sql(context, "UPDATE call_ledger SET minute = minute - interval '1 day 2 minutes'")
+    sql(context, "UPDATE reply_statuses SET last_at = last_at - interval '1 day 2 minutes'")
     simulator.control.reset_limits()
     simulator.control.reset_log()
 

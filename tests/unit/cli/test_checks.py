@@ -15,6 +15,7 @@ from spotisync.errors import Fatal, NeedsLogin, Refused, SpotisyncError, Transie
 from spotisync.settings import Settings
 from spotisync.store.apps import BacklogForecast
 from spotisync.store.cooldowns import Cooldown
+from spotisync.store.reply_shapes import AlarmKind, DriftAlarm
 
 NOW = datetime(2026, 11, 23, 8, 50, tzinfo=UTC)
 
@@ -185,6 +186,27 @@ def test_lists_the_limits_that_are_in_force() -> None:
     until = NOW + timedelta(hours=3)
     (found,) = checks.check_limits([Cooldown("library", until, "quota", 10_800)], NOW, "UTC")
     assert_finding(found, "warning", "Library reads blocked until 11:50 (3 h)", "limits clear")
+
+
+def test_explains_changes_of_spotifys_replies() -> None:
+    def alarm(kind: AlarmKind, endpoint: str, key: str) -> DriftAlarm:
+        return DriftAlarm(kind, endpoint, key, NOW, "")
+
+    assert [each.state for each in checks.check_drift([])] == ["ok"]
+    found = checks.check_drift(
+        [
+            alarm("missing_key", "saved_tracks", "items[].track.id"),
+            alarm("missing_key", "artist", "id"),
+            alarm("status", "playlists", "418"),
+            alarm("regime", "*", "full to restricted"),
+        ]
+    )
+    key = ("no longer have items[].track.id", "No saved tracks are removed", "update spotisync", "--accept-drift")
+    assert_finding(found[0], "warning", *key)
+    assert_finding(found[1], "warning", "no longer have id", "update spotisync")
+    assert "removed" not in found[1].message
+    assert_finding(found[2], "warning", "418", "playlists", "report it")
+    assert_finding(found[3], "warning", "full to restricted", "none needed")
 
 
 def test_the_exit_code_is_that_of_the_most_severe_finding() -> None:

@@ -163,6 +163,20 @@ def test_the_tables_cover_every_situation() -> None:
     assert set(messages.MESSAGES) == set(messages.TO_DO) == set(get_args(messages.Situation))
 
 
+def test_notes_changes_of_spotifys_replies() -> None:
+    drift = [
+        {"kind": "missing_key", "endpoint": "saved_albums", "key": "items[].album", "since": SOON},
+        {"kind": "status", "endpoint": "playlist_items", "key": "418", "since": SOON},
+    ]
+    (note,) = [note for note in messages.notes(document(drift=drift)) if "doctor" in note]
+    assert note == (
+        "Spotify's replies of saved albums no longer have items[].album. No saved albums are removed until it returns. "
+        "Spotify answered 418, a status without a known meaning, to requests of playlist items. "
+        "What to do: spotisync doctor"
+    )
+    assert not [note for note in messages.notes(document(drift=[])) if "doctor" in note]
+
+
 def test_says_what_still_runs_and_what_is_safe() -> None:
     other = [{"sync_id": 13, "sync_type": "incremental", "status": "in_progress"}]
     parked = messages.describe(document("rate_limited", blocked=[block("library", TODAY)], other_runs=other))
