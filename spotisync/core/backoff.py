@@ -5,7 +5,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
-from spotisync.core.requests import Family
+from spotisync.core.requests import LimitedFamily
 
 Reason = Literal["rate", "quota"]
 
@@ -20,7 +20,7 @@ GUESS: dict[Reason, tuple[int, int]] = {"rate": (30, 900), "quota": (3_600, 86_4
 class NewCooldown:
     """What a 429 blocks (`*`: all families), for how long, and the Retry-After of Spotify, if any."""
 
-    family: Family | Literal["*"]
+    family: LimitedFamily
     seconds: int
     reason: Reason
     retry_after: int | None
@@ -42,7 +42,7 @@ def parse_retry_after(header: str | None, now: datetime) -> int | None:
     return min(LONGEST_WAIT, max(1, int(seconds + 0.999)))
 
 
-def cooldown(family: Family, retry_after: int | None, *, quota: bool, strikes: int) -> NewCooldown:
+def cooldown(family: LimitedFamily, retry_after: int | None, *, quota: bool, strikes: int) -> NewCooldown:
     """`strikes`: preceding 429s without a header in a row; each doubles the guess."""
     quota = quota or (retry_after or 0) > LONGEST_RATE_WAIT
     reason: Reason = "quota" if quota else "rate"

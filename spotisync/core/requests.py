@@ -8,6 +8,7 @@ Kind = Literal[
     "playlist_items", "recently_played", "profile",
 ]  # fmt: skip
 Family = Literal["library", "artists", "albums", "playlists", "player"]
+LimitedFamily = Family | Literal["*"]  # `*`: all families
 
 PAGE = 50  # the maximum `limit` of /me/tracks, the other lists of /me, and /playlists/{id}/items
 IDS_PER_CALL = {"artists": 50, "albums": 20}

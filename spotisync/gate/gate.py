@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from spotisync.core.requests import Family
+from spotisync.core.requests import Family, LimitedFamily
 from spotisync.errors import Wait
 from spotisync.gate.pace import UNPACED, Pace
 from spotisync.store import cooldowns
@@ -47,7 +47,7 @@ class Gate:
                 raise Wait(family, datetime.now(UTC) + timedelta(seconds=seconds), "pace", seconds)
             time.sleep(seconds)
 
-    def check_cooldown(self, family: Family) -> None:
+    def check_cooldown(self, family: LimitedFamily) -> None:
         """Raise `Wait` if requests of the family are blocked."""
         if self.find_block(family) and (block := self.find_block(family, fresh=True)):
             raise Wait(family, block.until, block.reason, block.seconds)
@@ -64,7 +64,7 @@ class Gate:
             covering = [each for each in self._blocks if each.family in {family, "*"} and each.seconds > age]
         return max(covering, key=lambda each: each.until, default=None)
 
-    def record_429(self, family: Family, header: str | None, *, quota: bool) -> Wait:
+    def record_429(self, family: LimitedFamily, header: str | None, *, quota: bool) -> Wait:
         """Commit the cooldown of a 429; an existing one is extended, never shortened. Returns the `Wait` to raise."""
         with self._begin() as connection:
             until, reason = cooldowns.record(connection, self._client_id, family, header, quota=quota)

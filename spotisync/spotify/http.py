@@ -89,6 +89,8 @@ def check_accounts(response: requests.Response, **_: Any) -> None:
     if response.status_code < 400:
         return
     message = error_message(response)
+    if response.status_code == 429:
+        raise Throttled(response.headers.get("Retry-After"), quota=False)
     if "invalid_grant" in response.text:
         raise NeedsLogin(message)
     if response.status_code in {400, 401, 403}:

@@ -65,7 +65,7 @@ class AccountsClient:
         return LoginAttempt(f"{self._accounts_url}/authorize?{urlencode(query)}", redirect_uri, state, verifier)
 
     def exchange(self, attempt: LoginAttempt, code: str, timeout: float = 15) -> TokenGrant:
-        """Exchange a code for tokens. Raises NeedsLogin if it is rejected, Fatal if the app is, else Transient."""
+        """Exchange a code for tokens. NeedsLogin: it is rejected; Fatal: the app is; else Throttled or Transient."""
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": attempt.redirect_uri}
         if attempt.verifier:
             form["code_verifier"] = attempt.verifier
@@ -79,7 +79,7 @@ class AccountsClient:
         return grant
 
     def refresh(self, refresh_token: str, timeout: float = 15) -> TokenGrant:
-        """Raises NeedsLogin if the token is rejected for good, Fatal if the app is, else Transient."""
+        """Raises NeedsLogin if the token is rejected for good, Fatal if the app is, Throttled or Transient."""
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         try:
             return self._request(form, timeout, lambda body: _grant(body, refresh_token))

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from spotisync.core import backoff
-from spotisync.core.requests import Family
+from spotisync.core.requests import LimitedFamily
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,9 @@ def clear(connection: Any, client_id: str, family: str | None) -> list[str]:
     return sorted(family for family, blocked in rows if blocked)
 
 
-def record(connection: Any, client_id: str, family: Family, header: str | None, *, quota: bool) -> tuple[datetime, str]:
+def record(
+    connection: Any, client_id: str, family: LimitedFamily, header: str | None, *, quota: bool
+) -> tuple[datetime, str]:
     """Store the cooldown of a 429; return its end and its reason."""
     # Several requests in flight can hit one limit: those after the first get its guess, without another doubling.
     now, strikes = connection.exec_driver_sql(

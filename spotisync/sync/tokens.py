@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 from spotisync.core.oauth import LOGIN
 from spotisync.errors import NeedsLogin, SpotisyncError, Stopping, Transient, Unavailable
 from spotisync.spotify import TokenGrant
+from spotisync.spotify.http import Throttled
 from spotisync.store import accounts
 from spotisync.sync.context import Context, in_transaction
 
@@ -30,7 +31,7 @@ class AccountAccess:
         self._token: str | None = None
 
     def token(self, rejected: str | None = None) -> str:
-        """Return a valid token other than `rejected`. Raises NeedsLogin, Transient or Fatal."""
+        """Return a valid token other than `rejected`. Raises NeedsLogin, Transient, Fatal or Wait."""
         with self._lock:
             if self._token is None or self._token == rejected:
                 self._token = access_token(self._context, self._account_id, rejected)
@@ -47,6 +48,7 @@ def access_token(context: Context, account_id: int, rejected: str | None = None)
     while time.monotonic() < deadline:
         if stored := _get_stored(context, account_id, rejected):
             return stored
+        context.gate.check_cooldown("*")  # no request could be sent with a new token
         claim = uuid4()
         if _claim_refresh(context, account_id, claim):
             # Another worker may have stored a token between our read and our claim.
@@ -82,8 +84,10 @@ def _refresh(context: Context, account_id: int, claim: UUID) -> str:
             if not accounts.mark_needs_login(connection, account_id, used, str(error)):
                 raise Transient("another worker has replaced the refresh token meanwhile") from None
         raise NeedsLogin(f"{error}; {REMEDY}") from None
-    except SpotisyncError:
+    except SpotisyncError as error:
         _end_refresh(context, account_id, claim)
+        if isinstance(error, Throttled):
+            raise context.gate.record_429("*", error.retry_after, quota=False) from None
         raise
     _store(context, account_id, used, grant)
     return grant.access_token

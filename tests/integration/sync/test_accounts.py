@@ -265,7 +265,7 @@ def test_a_late_rotated_token_undoes_the_refusal_of_the_old_one(
     assert access_token(context, enrolled) == grant.access_token
 
 
-@pytest.mark.parametrize("rule", [{"status": 503}, {"status": 429}, {"kind": "reset"}, {"kind": "garbage"}])
+@pytest.mark.parametrize("rule", [{"status": 503}, {"kind": "reset"}, {"kind": "garbage"}])
 def test_a_temporary_refresh_error_ends_no_login_and_blocks_no_retry(
     context: Context, simulator: Server, enrolled: int, store: Store, rule: dict[str, Any]
 ) -> None:

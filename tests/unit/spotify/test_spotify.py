@@ -308,7 +308,7 @@ def test_a_wrong_client_is_fatal_and_names_the_variables() -> None:
 
 @pytest.mark.parametrize(
     "rule",
-    [{"status": status} for status in (404, 429, 500, 503)]
+    [{"status": status} for status in (404, 500, 503)]
     + [{"status": 503, "body": body} for body in ("html", "empty", "list", "string", "error_string", "error_null")]
     + [{"kind": kind} for kind in ("reset", "cut", "garbage", "null", "empty")],
 )
@@ -318,6 +318,14 @@ def test_a_failing_login_service_is_transient_and_ends_no_login(
     fault(path="/api/token", **rule)
     error_of(lambda: login.refresh(spotify.refresh_token()), Transient)
     assert login.refresh(spotify.refresh_token())
+
+
+def test_a_login_service_that_limits_its_rate_says_how_long(spotify: Server, login: AccountsClient, fault: Any) -> None:
+    fault(path="/api/token", status=429, retry_after=600)
+    throttled = error_of(lambda: login.refresh(spotify.refresh_token()), Throttled)
+    assert throttled.retry_after == "600"
+    fault(path="/api/token", status=429, retry_after=30)
+    error_of(lambda: login.exchange(login.begin("http://127.0.0.1/cb"), "AQ"), Throttled)
 
 
 def test_a_login_service_that_times_out_is_transient(spotify: Server, login: AccountsClient, fault: Any) -> None:
@@ -412,7 +420,7 @@ def test_a_wrong_client_at_a_login_is_fatal_and_names_the_variables() -> None:
         error_of(lambda: AccountsClient(server.url, "me", "wrong").exchange(attempt, agree(attempt)["code"]), Fatal)
 
 
-@pytest.mark.parametrize("rule", [{"status": 503}, {"status": 429}, {"kind": "reset"}, {"kind": "garbage"}])
+@pytest.mark.parametrize("rule", [{"status": 503}, {"kind": "reset"}, {"kind": "garbage"}])
 def test_a_failing_login_service_is_transient_for_a_code_too(login: AccountsClient, fault: Any, rule: Any) -> None:
     attempt = login.begin("http://127.0.0.1/cb")
     fault(path="/api/token", **rule)
