@@ -16,7 +16,7 @@ from spotisync.core.regimes import LookupMode, Regime
 from spotisync.core.requests import Request
 from spotisync.core.steps import Answer, DeferralStep, LookupStep
 from spotisync.errors import AppBlocked, Fatal, Stopping, Transient, Wait
-from spotisync.store import accounts, apps, call_ledger, catalogue
+from spotisync.store import accounts, apps, catalogue
 from spotisync.store.apps import Backlog
 from spotisync.store.database import Connection
 from spotisync.sync import lookups
@@ -102,7 +102,6 @@ def _work_claimed(context: Context, claim: BacklogClaim) -> EnrichOutcome | None
     with context.database.begin() as connection:
         if not apps.claim_backlog(connection, client_id, claim.token, claimant, lease):
             return NOTHING_DONE
-        call_ledger.trim(connection)
         active = accounts.list_accounts(connection, active=True)
     done: EnrichOutcome | None = NOTHING_DONE
     try:

@@ -5,7 +5,17 @@ from typing import Literal
 
 from spotisync.core.states import UNFINISHED, check_move
 from spotisync.errors import Fatal, IllegalMove, NeedsLogin, Unknown
-from spotisync.store import accounts, calls_saved, counters, history, runs, schedules, waiters
+from spotisync.store import (
+    accounts,
+    call_ledger,
+    calls_saved,
+    counters,
+    history,
+    reply_shapes,
+    runs,
+    schedules,
+    waiters,
+)
 from spotisync.store.database import Connection
 from spotisync.store.runs import Run
 from spotisync.sync.callers import Caller
@@ -40,19 +50,31 @@ def trigger(
     with context.database.begin() as connection:
         if caller and (sync_id := waiters.find_run_id(connection, caller.task_id)):
             return Triggered(require_run(connection, sync_id), created=False)
-        runs.lock_account(connection, accounts.find_account(connection, account).id)
-        # Read again: it may have been removed or disabled before the lock was granted.
-        found = accounts.find_account(connection, account)
-        run = runs.find(connection, found.id, sync_type, idempotency_key)
-        created = run is None
-        if run is None:
-            _check_can_sync(found)
-            task_id = caller.task_id if caller else None
-            sync_id = runs.create(connection, found.id, sync_type, by, idempotency_key, task_id)
-            run = require_run(connection, sync_id)
+        task_id = caller.task_id if caller else None
+        triggered = find_or_create(connection, account, sync_type, by, idempotency_key, task_id)
         if caller:
-            waiters.add_waiter(connection, caller.task_id, run.id, caller.envelope)
-        return Triggered(run, created)
+            waiters.add_waiter(connection, caller.task_id, triggered.run.id, caller.envelope)
+        return triggered
+
+
+def find_or_create(
+    connection: Connection,
+    account: str | None,
+    sync_type: SyncType,
+    by: Trigger,
+    idempotency_key: str | None = None,
+    task_id: str | None = None,
+) -> Triggered:
+    """Lock the account; join its unfinished run of this type or create one. Raises as `trigger` does."""
+    runs.lock_account(connection, accounts.find_account(connection, account).id)
+    # Read again: it may have been removed or disabled before the lock was granted.
+    found = accounts.find_account(connection, account)
+    run = runs.find(connection, found.id, sync_type, idempotency_key)
+    if run is not None:
+        return Triggered(run, created=False)
+    _check_can_sync(found)
+    sync_id = runs.create(connection, found.id, sync_type, by, idempotency_key, task_id)
+    return Triggered(require_run(connection, sync_id), created=True)
 
 
 def _check_can_sync(account: accounts.Account) -> None:
@@ -125,9 +147,19 @@ def take_due_runs(context: Context, *, scheduled: bool = False) -> list[Run]:
             schedules.record_heartbeat(connection, "sweep")
         candidates = runs.list_accounts_due(connection, client_id)
         counters.compact(connection)
+    if scheduled:
+        _trim_records(context)
     if scheduled and context.settings.retention_days:
         trim(context)
     return [run for account_id in candidates if (run := _take_due(context, account_id, client_id))]
+
+
+def _trim_records(context: Context) -> None:
+    """Delete old records of calls and replies, at most once an hour across all processes."""
+    with context.database.begin() as connection:
+        if schedules.claim_hourly(connection, "trim"):
+            call_ledger.trim(connection)
+            reply_shapes.trim(connection)
 
 
 def trim(context: Context) -> int:
