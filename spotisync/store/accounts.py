@@ -255,5 +255,19 @@ def count_rows(connection: Connection, account_id: int) -> dict[str, int]:
 
 
 def remove(connection: Connection, account_id: int) -> None:
-    """Delete the account and its rows; the catalogue, which accounts share, stays."""
+    """Delete the account with its rows and the playlists that no other account has; the shared catalogue stays."""
+    # Locked first: a concurrent run of another account can't begin to refer to a playlist that is about to be deleted.
+    playlists = execute(
+        connection,
+        """SELECT id FROM playlists WHERE id IN (SELECT playlist_id FROM account_playlists WHERE account_id = :id)
+        ORDER BY id FOR UPDATE""",
+        {"id": account_id},
+    )
+    ids = list(playlists.scalars())
     execute(connection, "DELETE FROM accounts WHERE id = :id", {"id": account_id})
+    execute(
+        connection,
+        """DELETE FROM playlists p WHERE id = ANY(:ids)
+        AND NOT EXISTS (SELECT 1 FROM account_playlists a WHERE a.playlist_id = p.id)""",
+        {"ids": ids},
+    )

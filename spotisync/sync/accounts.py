@@ -106,7 +106,9 @@ def disabled_message(name: str) -> str:
 
 
 def remove(context: Context, name: str) -> None:
-    """Delete the account with its runs, saved tracks and playlists. The catalogue, which accounts share, stays.
+    """Delete the account with its runs, lists and plays, and the playlists that no other account has.
+
+    The catalogue of artists, albums and tracks, which accounts share, stays.
 
     One transaction, so that no crash leaves half an account or a caller without an answer: the callers' rows are
     detached from the deleted runs and keep the answer, which the next `answer` sends. Answering them before the

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from spotisync.core.outcomes import Outcome, Stale
 from spotisync.errors import Fatal, IllegalMove
-from spotisync.simulator import Server
+from spotisync.simulator import Server, start
 from spotisync.store.runs import Run
 from spotisync.sync import Context, accounts, callers, runs
 from spotisync.sync.batch import run_batch
@@ -20,6 +20,7 @@ from spotisync.sync.callers import Caller
 from tests.support import driver
 from tests.support.driver import Account
 from tests.support.store import Store
+from tests.support.truth import assert_tables_equal_truth
 from tests.support.waiting import wait_until
 
 OWN = (
@@ -84,6 +85,38 @@ def test_removing_an_account_keeps_only_unanswered_callers(context: Context, acc
     assert runs.take_due_runs(context) == []
     with pytest.raises(Fatal, match="No account yet"):
         runs.trigger(context, account.name, "full", "task")
+
+
+def test_removing_an_account_deletes_the_playlists_that_only_it_had(
+    make_context: Callable[..., Context], store: Store
+) -> None:
+    with start("tiny", seed=7, accounts=2) as simulator:
+        context = make_context(simulator)
+        one, two = (
+            Account(accounts.add(context, simulator.refresh_token(name), None).spotify_user_id)
+            for name in ("user01", "user02")
+        )
+        for account in (one, two):
+            driver.full_sync(context, account)
+        shared = store.one("SELECT max(id) FROM playlists p JOIN account_playlists a ON a.playlist_id = p.id")
+        store.sql(
+            """INSERT INTO account_playlists (account_id, playlist_id, position)
+            SELECT id, :shared, 999 FROM accounts ON CONFLICT DO NOTHING""",
+            shared=shared,
+        )
+        accounts.remove(context, one.name)
+        assert_tables_equal_truth(context, two, simulator.control.truth(two.name))
+        listed = {row.playlist_id for row in store.sql("SELECT playlist_id FROM account_playlists")}
+        assert shared in listed
+        for table, key in (
+            ("playlists", "id"),
+            ("playlist_items", "playlist_id"),
+            ("playlist_versions", "playlist_id"),
+        ):
+            assert {row[0] for row in store.sql(f"SELECT {key} FROM {table}")} <= listed
+        accounts.remove(context, two.name)
+        for table in ("playlists", "playlist_items", "playlist_versions", "playlist_spans"):
+            assert store.sql(f"SELECT 1 FROM {table}") == []
 
 
 def test_requests_no_token_for_a_removed_account(context: Context, account: Account, store: Store) -> None:
