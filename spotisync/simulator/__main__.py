@@ -27,6 +27,7 @@ Steer it while it runs (spotisync.simulator.Control does the same from Python):
   curl -s localhost:8080/_sim/counters
   curl -s -d '{"kind": "status", "status": 429, "retry_after": 30, "family": "artists", "times": 2}' \\
        localhost:8080/_sim/faults
+  curl -s -d '{"kind": "phantom_total", "path": "/v1/me/tracks", "times": null}' localhost:8080/_sim/faults
   curl -s -d '{"op": "like"}' localhost:8080/_sim/edit
   curl -s -d '{"rate": 100, "quota": {"artists": 600}}' localhost:8080/_sim/settings
   curl -s localhost:8080/_sim/truth?account=user01

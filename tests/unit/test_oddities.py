@@ -1,8 +1,11 @@
 """The oddities of Spotify and the tests that cover each: in the simulator, the parsers and the whole program."""
 
+import re
 from pathlib import Path
 
 import pytest
+
+from spotisync.simulator.http.faults import LIES
 
 TESTS = Path(__file__).parents[1]
 WORLD = "unit/simulator/test_world.py::test_the_world_contains_every_oddity"
@@ -140,3 +143,11 @@ def test_every_oddity_has_tests_that_exist(oddity: str) -> None:
     for test in ODDITIES[oddity]:
         path, _, name = test.partition("::")
         assert f"def {name}(" in (TESTS / path).read_text(), test
+
+
+def test_the_page_of_oddities_names_every_lie_and_only_tests_that_exist() -> None:
+    text = (TESTS.parent / "docs" / "spotify-oddities.md").read_text()
+    assert [kind for kind in LIES if f"`{kind}`" not in text] == []
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", text)
+    assert len(named) > 80
+    assert [name for path, name in named if f"def test_{name}(" not in (TESTS / path).read_text()] == []
