@@ -13,10 +13,12 @@ from spotisync.core.oauth import LOGIN
 if TYPE_CHECKING:
     from spotisync.core.oauth import LoginState
     from spotisync.store.accounts import Account
+    from spotisync.sync import Context
 
 app = typer.Typer(help="Manage the accounts whose libraries are synced.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Spotify user ID.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 
 @app.command("list", epilog="Example: spotisync accounts list --json")
@@ -88,9 +90,7 @@ def disable(name: Name) -> None:
 
 
 @app.command(epilog="Example: spotisync accounts remove alice --yes")
-def remove(
-    name: Name, *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False
-) -> None:
+def remove(name: Name, *, yes: Yes = False) -> None:
     """Delete an account and its data.
 
     Its runs, saved items, playlists and plays are deleted. Artists, albums and
@@ -108,6 +108,55 @@ def remove(
         accounts.remove(context, name)
     canvas.request_sweep()
     print_text(f"Removed {name}.")
+
+
+@app.command("confirm-removal", epilog="Example: spotisync accounts confirm-removal alice")
+def confirm_removal(
+    name: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Spotify user ID.")],
+    *,
+    yes: Yes = False,
+    json: AsJson = False,
+) -> None:
+    """Remove items that a sync has kept because most of a list was gone.
+
+    When more than half of a list and more than 20 of its items are gone at
+    once, that may be an error of Spotify, so a sync keeps them until another
+    one finds the same. spotisync status shows it. If you removed them yourself,
+    confirm it: a sync starts and removes those that Spotify still does not
+    list. They stay in the database as removed. Nothing changes at Spotify.
+    """
+    from spotisync.cli import sync
+    from spotisync.sync import removals
+
+    with open_context() as context:
+        _show_held_removals(context, name, json=json)
+        if not yes:
+            typer.confirm("Remove them?", abort=True, err=json)
+        confirmed = removals.confirm(context, name, "cli")
+        sync.publish(confirmed.triggered, json=json)
+        if json:
+            run = sync.read_summary(context, confirmed.triggered.run.id)
+            return print_json({"account": name, "confirmed": confirmed.rows, "run": run})
+    print_text(sync.describe(confirmed.triggered, "started"))
+    if not confirmed.triggered.created:
+        print_text("If it has already read the list, the next sync removes the items.")
+    return print_text("Watch its progress: spotisync status --watch")
+
+
+def _show_held_removals(context: "Context", name: str, *, json: bool) -> None:
+    """Print the number of items by list, with `--json` on stderr. Raises `Fatal` if nothing is held."""
+    from spotisync import status
+    from spotisync.errors import Fatal
+    from spotisync.sync import removals
+
+    with context.database.begin() as connection:
+        (document,) = status.documents(connection, context.settings, name)
+    held = [each for each in document["deferred"] if each["kind"] == "removal"]
+    if not held:
+        raise Fatal(removals.nothing_held_message(name))
+    print_text(f"Spotify no longer lists these items of {name}:", stderr=json)
+    for each in held:
+        print_text(f"  {each['rows']:,} {each['name']}", stderr=json)
 
 
 def _set_status(name: str, status: str) -> None:

@@ -44,25 +44,21 @@ def incremental(
 
 
 def _sync(sync_type: "SyncType", account: str | None, key: str | None, *, wait: bool, json: bool) -> None:
-    from spotisync import canvas
     from spotisync.sync import runs
 
     with open_context() as context:
         triggered = runs.trigger(context, account, sync_type, "cli", idempotency_key=key)
-        if triggered.created and not canvas.publish(triggered.run):
-            _report_broker_outage(triggered.run.id, json=json)
+        publish(triggered, json=json)
         _report(context, triggered, wait=wait, json=json, action="started")
 
 
 def resume(sync_id: RunId, *, wait: Wait = False, json: AsJson = False) -> None:
     """Resume a failed or cancelled run from its checkpoints."""
-    from spotisync import canvas
     from spotisync.sync import runs
 
     with open_context() as context:
         triggered = runs.resume(context, sync_id)
-        if triggered.created and not canvas.publish(triggered.run):
-            _report_broker_outage(triggered.run.id, json=json)
+        publish(triggered, json=json)
         _report(context, triggered, wait=wait, json=json, action="resumed")
 
 
@@ -81,27 +77,33 @@ def cancel(sync_id: RunId) -> None:
     print_text(f"Run {run.id} of {run.account}: cancelled. Resume it: spotisync resume {run.id}")
 
 
-def _report_broker_outage(sync_id: int, *, json: bool) -> None:
-    """Explain that the run starts later. This is not a failure, so the exit code is not 3."""
-    print_text(
-        f"The broker can't be reached. Run {sync_id} is stored, and starts within a minute after the broker is back, "
-        "if beat and a worker are running. Find the cause: spotisync doctor",
-        stderr=json,
-    )
+def publish(triggered: "Triggered", *, json: bool) -> None:
+    """Publish a run that this command has started.
+
+    Without the broker the run starts later; this is not a failure, so the exit code is not 3.
+    """
+    from spotisync import canvas
+
+    if triggered.created and not canvas.publish(triggered.run):
+        print_text(
+            f"The broker can't be reached. Run {triggered.run.id} is stored, and starts within a minute after the "
+            "broker is back, if beat and a worker are running. Find the cause: spotisync doctor",
+            stderr=json,
+        )
 
 
 def _report(context: "Context", triggered: "Triggered", *, wait: bool, json: bool, action: str) -> None:
     if not json:
-        print_text(_describe(triggered, action))
+        print_text(describe(triggered, action))
     if wait:
         raise typer.Exit(_wait(context, triggered.run.id, json=json))
     if json:
-        print_json(_summary(context, triggered.run.id))
+        print_json(read_summary(context, triggered.run.id))
     else:
         print_text("Watch its progress: spotisync status --watch")
 
 
-def _describe(triggered: "Triggered", action: str) -> str:
+def describe(triggered: "Triggered", action: str) -> str:
     from spotisync.status.messages import STATUS_LABELS
 
     run = triggered.run
@@ -126,11 +128,11 @@ def _wait(context: "Context", sync_id: int, *, json: bool) -> int:
         )
         return INTERRUPTED
     if json:
-        print_json(_summary(context, sync_id))
+        print_json(read_summary(context, sync_id))
     return _exit_code(context, read())
 
 
-def _summary(context: "Context", sync_id: int) -> "Document":
+def read_summary(context: "Context", sync_id: int) -> "Document":
     from spotisync import status
 
     with context.database.begin() as connection:

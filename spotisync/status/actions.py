@@ -3,7 +3,7 @@
 from typing import Any
 
 from spotisync.core.states import MOVES, UNFINISHED, Status
-from spotisync.status.messages import NO_ACCOUNT, STATUS_LABELS
+from spotisync.status.messages import NO_ACCOUNT, STATUS_LABELS, find_held_removals
 
 Document = dict[str, Any]
 
@@ -28,12 +28,14 @@ def actions(document: Document, newest: dict[str, Document], *, of_run: bool = F
         or _covered(newest.get("full"), ("in_progress",)),
         "cancel": None if cancel else "This run has ended." if of_run else "No run is queued, running or paused.",
         "resume": inactive if resume else _not_resumable(shown, newest),
+        "confirm_removal": inactive if find_held_removals(document) else "No removal has to be confirmed.",
     }
     return {
         "full": reasons["full"] is None,
         "incremental": reasons["incremental"] is None,
         "cancel": cancel,
         "resume": None if inactive else resume,
+        "confirm_removal": reasons["confirm_removal"] is None,
         "why_not": {action: why for action, why in reasons.items() if why},
     }
 

@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 
 from spotisync.errors import Fatal, IllegalMove
 from spotisync.store.runs import Run
-from spotisync.sync import Context, runs
+from spotisync.sync import Context, removals, runs
 from spotisync.sync.runs import SyncType, Trigger
 from spotisync.web.labels import KINDS, STATES
 
@@ -40,6 +40,9 @@ class SyncActions:
 
     def resume(self, sync_id: int) -> ActionResult:
         return self._publish(runs.resume(self.context, sync_id))
+
+    def confirm_removal(self, account: str | None, by: Trigger) -> ActionResult:
+        return self._publish(removals.confirm(self.context, account, by).triggered)
 
     def cancel(self, sync_id: int) -> Run:
         run = runs.cancel(self.context, sync_id)
@@ -73,6 +76,14 @@ def start_from_form(actions: SyncActions, account: str | None, sync_type: SyncTy
         if result.started
         else f"Already covered by run {run.id} ({KINDS[run.sync_type].lower()}, {STATES[run.status]})."
     )
+
+
+def confirm_removal_from_form(actions: SyncActions, account: str | None) -> str | None:
+    try:
+        result = actions.confirm_removal(account, "web")
+    except Fatal as error:
+        return as_sentence(error)
+    return result.note or f"Confirmed. Run {result.run.id} removes the items, or the next one if it has read the list."
 
 
 def cancel_from_form(actions: SyncActions, sync_id: int) -> str | None:

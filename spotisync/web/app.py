@@ -13,6 +13,7 @@ from spotisync.store.runs import Run
 from spotisync.sync import Context
 from spotisync.web import errors
 from spotisync.web.actions import SyncActions
+from spotisync.web.api import accounts as accounts_api
 from spotisync.web.api import openapi, sync
 from spotisync.web.live import events
 from spotisync.web.middleware import concurrency, guard
@@ -41,7 +42,7 @@ def create_app(
     errors.install(app)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     # Events come before the API, whose /api/sync/{sync_id} would match /api/sync/events.
-    for module in (events, sync, health, home, runs, library, accounts, login, openapi):
+    for module in (events, sync, accounts_api, health, home, runs, library, accounts, login, openapi):
         app.include_router(module.router)
     openapi.describe(app, settings)
     return app

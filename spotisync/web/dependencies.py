@@ -23,6 +23,9 @@ AccountFilter = Annotated[
         examples=["alice"],
     ),
 ]
+AccountInPath = Annotated[
+    str, Path(min_length=1, max_length=200, pattern=NO_NUL, description="Spotify user id", examples=["alice"])
+]
 Limit = Annotated[int, Query(ge=1, le=200, description="Maximum number of runs")]
 Before = Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only runs with a smaller id: the next page")]
 IdempotencyKey = Annotated[

@@ -231,7 +231,14 @@ def get_buttons(document: Document) -> list[Button]:
         *([INCREMENTAL] if can["incremental"] and document["sync_id"] else []),
         *([FULL] if can["full"] else []),
     ]
-    return [replace(found[0], style="" if can["cancel"] else "primary"), *found[1:]] if found else []
+    if found:
+        found[0] = replace(found[0], style="" if can["cancel"] else "primary")
+    return [*found, *([_build_removal_button(document)] if can["confirm_removal"] else [])]
+
+
+def _build_removal_button(document: Document) -> Button:
+    rows = messages.list_rows(messages.find_held_removals(document))
+    return Button(f"Remove {rows}", "/accounts/confirm-removal", "removed", style="danger")
 
 
 def get_run_buttons(document: Document) -> list[Button]:

@@ -88,6 +88,16 @@ class Store:
         waiting = "SELECT 1 FROM pg_stat_activity WHERE :pid = ANY(pg_blocking_pids(pid))"
         wait_until(lambda: self.sql(waiting, pid=pid), "a session to wait for a lock")
 
+    def hold_removal(self, name: str = "saved_tracks", rows: int = 97) -> None:
+        """Hold a removal of this number of rows of a list, as after a run that missed most of it."""
+        self.sql(
+            "INSERT INTO listings (account_id, list, held_rows, held_sync_id) VALUES (:account_id, :list, :rows, :run)",
+            account_id=self.account_id,
+            list=name,
+            rows=rows,
+            run=self.run(status="success", completed_at="now()").id,
+        )
+
     def block(self, family: str, seconds: int = 600) -> None:
         self.sql(
             """INSERT INTO rate_limits (client_id, family, blocked_until, reason)

@@ -217,3 +217,33 @@ def test_the_docs_list_every_request_and_load_only_local_files(client: TestClien
     assert "style=" not in shown
     assert "&#34;sync_type&#34;: &#34;incremental&#34;" in shown, "the request body is documented"
     assert "&#34;percent_complete&#34;: 35.6" in shown, "the responses are documented"
+
+
+# ---- held removals --------------------------------------------------------------------------------------------------
+
+
+def test_confirms_a_held_removal_and_starts_a_sync(client: TestClient, broker: Broker, store: Store) -> None:
+    path = "/api/accounts/me/confirm-removal"
+    assert "No removal of me has to be confirmed" in problem(client.post(path), 409)["detail"].capitalize()
+    assert "nobody" in problem(client.post("/api/accounts/nobody/confirm-removal"), 404)["detail"]
+    assert store.one("SELECT count(*) FROM sync_history") == 0
+    store.hold_removal("followed_artists", 30)
+    before = client.get("/api/sync/status").json()
+    STATUS.validate_python(before)
+    (held,) = before["deferred"]
+    assert (held["kind"], held["id"], held["rows"], held["confirmed"]) == ("removal", "followed_artists", 30, False)
+    assert before["can"]["confirm_removal"]
+
+    begun = client.post(path)
+    run = begun.json()
+    assert (begun.status_code, begun.headers["Location"]) == (202, f"/api/sync/{run['sync_id']}")
+    assert (run["sync_type"], run["trigger"], broker.published) == ("incremental", "api", [run["sync_id"]])
+    assert (run["deferred"][0]["confirmed"], run["can"]["confirm_removal"]) == (True, False)
+    again = client.post(path, json={})
+    assert (again.status_code, again.json()["sync_id"], len(broker.published)) == (202, run["sync_id"], 1)
+    problem(client.post(path, data={"a": "form"}), 415)
+    problem(client.post(path, headers={"Origin": "https://evil.example"}), 403)
+
+    store.sql("UPDATE accounts SET status = 'disabled'")
+    store.sql("UPDATE sync_history SET status = 'cancelled', completed_at = now() WHERE id = :id", id=run["sync_id"])
+    assert "accounts enable me" in problem(client.post(path), 409)["detail"]

@@ -23,6 +23,12 @@ def ended(store: Store) -> int:
     return sync_id
 
 
+def find_form_token(client: TestClient) -> str:
+    found = re.search(r'name="csrf" value="([^"]*)"', client.get("/", headers=PAGE).text)
+    assert found
+    return found[1]
+
+
 def listed(html: str) -> list[int]:
     return [int(number) for number in re.findall(r'id="run-(\d+)"', html)]
 
@@ -38,9 +44,7 @@ def test_pages_the_history_by_the_last_run_shown(client: TestClient, store: Stor
 
 
 def test_a_button_shows_its_effect_or_why_it_came_too_late(client: TestClient, store: Store) -> None:
-    token = re.search(r'name="csrf" value="([^"]*)"', client.get("/", headers=PAGE).text)
-    assert token
-    form = {"csrf": token[1], "sync_type": "full"}
+    form = {"csrf": find_form_token(client), "sync_type": "full"}
     begun = client.post("/runs?account=me", data=form, headers=PAGE)
     assert (begun.status_code, begun.headers["location"]) == (303, "/?account=me")
     with store.database.begin() as connection:
@@ -62,3 +66,31 @@ def test_a_button_shows_its_effect_or_why_it_came_too_late(client: TestClient, s
 
 def test_an_unknown_run_returns_404(client: TestClient) -> None:
     assert client.get("/runs/4711", headers=PAGE).status_code == 404
+
+
+def test_a_held_removal_has_a_button_until_it_is_confirmed(client: TestClient, store: Store) -> None:
+    button = "Remove 97 saved tracks"
+    store.run(status="success", completed_at="now()")
+    form = {"csrf": find_form_token(client)}
+    refused = client.post("/accounts/confirm-removal?account=me", data=form, headers=PAGE)
+    assert "No removal of me has to be confirmed." in unescape(refused.text)
+    assert button not in refused.text
+
+    store.hold_removal()
+    page = client.get("/", headers=PAGE).text
+    assert 'formaction="/accounts/confirm-removal?account=me"' in page
+    assert f"{button}</button>" in page
+    assert "Spotify no longer lists 97 saved tracks, most of them at once." in page
+    assert client.post("/accounts/confirm-removal?account=me", data={"csrf": "x"}, headers=PAGE).status_code == 403
+    assert not store.one("SELECT removal_confirmed FROM listings")
+
+    confirmed = client.post("/accounts/confirm-removal?account=me", data=form, headers=PAGE)
+    run = store.sql("SELECT id, trigger FROM sync_history WHERE sync_type = 'incremental'")
+    assert [each.trigger for each in run] == ["web"]
+    assert f"Confirmed. Run {run[0].id} removes the items" in confirmed.text
+    assert "The removal of 97 saved tracks is confirmed." in confirmed.text
+    assert button not in confirmed.text
+    assert store.one("SELECT removal_confirmed FROM listings")
+    again = client.post("/accounts/confirm-removal?account=me", data=form, headers=HTMX)
+    assert again.text.startswith('<div id="notice" role="status" hx-swap-oob="innerHTML">')
+    assert store.one("SELECT count(*) FROM sync_history WHERE sync_type = 'incremental'") == 1

@@ -153,12 +153,13 @@ class Deferred(ExtensibleModel):
     """Something that the last run could not read or prove."""
 
     kind: Literal["list", "removal", "playlist"] = Field(
-        description="removal: of most rows of a list, not yet confirmed"
+        description="removal: of most rows of a list at once, which is held"
     )
     id: str = Field(description="A playlist's id, or the name of a list's table")
     name: str | None
     reason: str | None
     retry_at: datetime | None = Field(description="Until then, scheduled syncs do not try it again")
+    confirmed: bool = Field(description="A removal that the next sync applies")
 
 
 class StatusMessages(ExtensibleModel):

@@ -126,13 +126,13 @@ def start(body: models.StartRequest, actions: ActionsDep, idempotency_key: Idemp
     again or is disabled, or there are several accounts and none is given.
     """
     result = actions.start(body.account, body.sync_type, "api", idempotency_key)
-    return _respond(actions.context, result, 202 if result.started else 200)
+    return respond(actions.context, result, 202 if result.started else 200)
 
 
 @router.post("/{sync_id}/cancel", summary="Cancel a run", **CHANGE_RUN)
 def cancel(sync_id: RunId, actions: ActionsDep) -> Response:
     """Items that were read stay stored, and the run can be resumed. Cancelling a cancelled run is not an error."""
-    return _respond(actions.context, ActionResult(actions.cancel(sync_id), started=False), 202)
+    return respond(actions.context, ActionResult(actions.cancel(sync_id), started=False), 202)
 
 
 @router.post("/{sync_id}/resume", summary="Resume a failed or cancelled run", **CHANGE_RUN)
@@ -141,10 +141,11 @@ def resume(sync_id: RunId, actions: ActionsDep) -> Response:
 
     Resuming an unfinished run changes nothing and is not an error.
     """
-    return _respond(actions.context, actions.resume(sync_id), 202)
+    return respond(actions.context, actions.resume(sync_id), 202)
 
 
-def _respond(context: Context, result: ActionResult, code: int) -> Response:
+def respond(context: Context, result: ActionResult, code: int) -> Response:
+    """Return the run's document, with the note if there is one."""
     document = _get_document(context, result.run.id)
     if result.note:
         document = {**document, "notes": [*document["notes"], result.note]}

@@ -13,7 +13,7 @@ from spotisync.store import accounts
 from spotisync.store.database import Connection
 from spotisync.sync import Context
 from spotisync.sync.runs import SyncType
-from spotisync.web.actions import ActionsDep, start_from_form
+from spotisync.web.actions import ActionsDep, confirm_removal_from_form, start_from_form
 from spotisync.web.dependencies import Before, ConnectionDep, ContextDep
 from spotisync.web.live.events import get_broadcast
 from spotisync.web.security.csrf import RequireCsrfToken
@@ -78,6 +78,18 @@ def start(
     account: AccountName = None,
 ) -> Response:
     notice = start_from_form(actions, account or None, sync_type)
+    return respond_to_action(request, connection, context, account, notice)
+
+
+@router.post("/accounts/confirm-removal", dependencies=[RequireCsrfToken])
+def confirm_removal(
+    request: Request,
+    connection: ConnectionDep,
+    context: ContextDep,
+    actions: ActionsDep,
+    account: AccountName = None,
+) -> Response:
+    notice = confirm_removal_from_form(actions, account or None)
     return respond_to_action(request, connection, context, account, notice)
 
 

@@ -276,7 +276,7 @@ def test_lists_the_available_actions(context: Context, store: Store) -> None:
     assert (can()["full"], can()["resume"], set(can()["why_not"])) == (
         False,
         None,
-        {"full", "incremental", "cancel", "resume"},
+        {"full", "incremental", "cancel", "resume", "confirm_removal"},
     )
 
 

@@ -42,6 +42,15 @@ def test_shows_the_buttons_that_the_state_allows(status: str | None, paths: list
     assert not pressed(shown("success", account_status="needs_login", account_error=None))
 
 
+def test_a_held_removal_has_the_last_button() -> None:
+    held = {"kind": "removal", "id": "saved_tracks", "name": "saved tracks", "rows": 1097, "confirmed": False}
+    found = shown("success", deferred=[held, {**held, "name": "playlists", "rows": 30}])
+    button = view.get_buttons(found)[-1]
+    assert (button.label, button.path) == ("Remove 1,097 saved tracks and 30 playlists", "/accounts/confirm-removal")
+    assert not shown("success", deferred=[{**held, "confirmed": True}])["can"]["confirm_removal"]
+    assert not pressed(shown("success", deferred=[held], account_status="needs_login", account_error=None))
+
+
 def test_counts_a_wait_down_beside_a_sentence_that_stays_true() -> None:
     waits = shown("rate_limited", blocked=[block("library", LATER)], worker={**AT_WORK, "has_it": False})
     assert "(3 h 12 min)" in waits["message"]
