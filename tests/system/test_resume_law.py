@@ -29,6 +29,7 @@ from spotisync.store.runs import Run
 from spotisync.sync import Context, accounts, runs
 from spotisync.sync.batch import run_batch
 from spotisync.sync.calls import CallRecorder
+from spotisync.sync.reply_shapes import ShapeRecorder
 from tests.support import driver
 from tests.support.driver import Account
 from tests.support.truth import assert_tables_equal_truth
@@ -101,7 +102,8 @@ class Worker:
         made = Context.from_settings(configured)
         made.database.close()
         gate = Gate(Database.begin.__get__(database), "simulated")
-        self.context = replace(made, database=database, gate=gate, recorder=CallRecorder(database, "simulated"))
+        recorder, shapes = CallRecorder(database, "simulated"), ShapeRecorder(database, "simulated")
+        self.context = replace(made, database=database, gate=gate, recorder=recorder, shapes=shapes)
         self._client_get = made.spotify.get
         made.spotify.get = self._get  # type: ignore[method-assign]
         self.message: Message | None = None
