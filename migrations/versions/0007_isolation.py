@@ -13,6 +13,7 @@ branch_labels = None
 depends_on = None
 
 LISTS = "'followed_artists', 'saved_albums', 'playlists'"
+NULLS_OF_RESTRICTED_APPS = ("restricted_null_rows", "restricted_idle_null_rows")
 STATUSES = "'pending', 'synced', 'forbidden', 'not_found'"
 
 
@@ -30,6 +31,8 @@ def upgrade() -> None:
     op.add_column("listings", sa.Column("held_rows", sa.Integer(), nullable=True))
     op.add_column("listings", sa.Column("held_sync_id", sa.BigInteger(), nullable=True))
     op.add_column("listings", _flag("removal_confirmed"))
+    for column in NULLS_OF_RESTRICTED_APPS:
+        op.add_column("listings", sa.Column(column, sa.Integer(), nullable=True))
     _stage_dates()
 
 
@@ -40,7 +43,7 @@ def downgrade() -> None:
     )
     _set_key("sync_id, track_id")
     op.drop_column("seen_tracks", "added_at")
-    for column in ("removal_confirmed", "held_sync_id", "held_rows", "unread", "deferrals", "deferred_until"):
+    for column in (*NULLS_OF_RESTRICTED_APPS, "removal_confirmed", "held_sync_id", "held_rows", "unread", "deferrals", "deferred_until"):
         op.drop_column("listings", column)
     op.execute("DELETE FROM listings WHERE list = 'saved_tracks'")
     _allow("listings", "list", LISTS)

@@ -90,6 +90,18 @@ def _fingerprint(page: parse.PlaylistItemsPage) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
+def _with_total(current: PlaylistProgress, page: parse.PlaylistItemsPage) -> PlaylistProgress:
+    """Forget the snapshot if the page contradicts earlier totals: what is stored must then be read again.
+
+    If the playlist was edited, it has another snapshot by now; if it was not, one of the replies is wrong. The number
+    in the list of playlists counts only against an empty playlist: it need not be exact.
+    """
+    is_known = current.position > 0 or current.empty_at is not None or page.total == 0
+    if not is_known or current.total in (None, page.total):
+        return current
+    return replace(current, snapshot_id="")
+
+
 @dataclass
 class _ContentsRead:
     """The playlist being read while answers are taken in order, and the results of earlier ones."""
@@ -120,18 +132,22 @@ class _ContentsRead:
         return True
 
     def _take_page(self, current: PlaylistProgress, page: parse.PlaylistItemsPage) -> None:
-        if page.length == 0 and page.offset <= page.total:
+        current = _with_total(current, page)
+        if page.length == 0:
             self._take_empty_page(current, page)
             return
         page.check_plausible()
         last_page = _fingerprint(page)
-        if last_page and last_page == current.last_page and page.total == current.total:
+        if last_page and last_page in {current.first_page, current.last_page} and page.total == current.total:
             # Spotify at times ignores the offset (music-assistant/server#3155).
             raise parse.Unreadable(f"Spotify sent the same page of a playlist again at {page.offset} of {page.total}")
         self.catalogue.add(page.catalogue)
         self.items += [(current.playlist_id, row) for row in page.rows]
         position = page.offset + page.length
-        current = replace(current, position=position, total=page.total, empty_at=None, last_page=last_page)
+        first_page = current.first_page if page.offset else last_page
+        current = replace(
+            current, position=position, total=page.total, empty_at=None, first_page=first_page, last_page=last_page
+        )
         if current.position >= page.total:
             self._finish(current, "synced")
         else:
@@ -144,7 +160,8 @@ class _ContentsRead:
         (spotify/web-api#156, #429).
         """
         if current.empty_at == page.offset:
-            self._finish(replace(current, total=page.total, phantoms=page.total - page.offset), "synced")
+            phantoms = max(0, page.total - page.offset)
+            self._finish(replace(current, total=page.total, phantoms=phantoms), "synced")
         else:
             self.current = replace(current, empty_at=page.offset)
 

@@ -64,7 +64,7 @@ class PlaylistProgress:
     """A partly read playlist: `snapshot_id` was seen before its first page, `total` on its last page so far.
 
     `empty_at`: the offset of an empty page that the total contradicts; `phantoms`: items that Spotify counts beyond the
-    last one, once a second reply has shown the same. `last_page`: the fingerprint of the last page.
+    last one, once a second reply has shown the same. `first_page`, `last_page`: fingerprints.
     """
 
     playlist_id: str
@@ -73,6 +73,7 @@ class PlaylistProgress:
     total: int | None = None
     empty_at: int | None = None
     phantoms: int = 0
+    first_page: str = field(default="", compare=False)
     last_page: str = field(default="", compare=False)
 
 

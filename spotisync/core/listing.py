@@ -40,12 +40,12 @@ _BY_ID: set[ListName] = {"followed_artists"}
 
 @dataclass(frozen=True)
 class LastRead:
-    """The last proved reading of a list, of any run."""
+    """The last proved reading of a list, of any run. `nulls`: None if none was proved in this regime."""
 
     total: int
     first_page: str
     read_at: datetime
-    nulls: NullCount
+    nulls: NullCount | None
 
 
 def plan(cursor: Listing) -> tuple[Request, ...]:

@@ -30,15 +30,23 @@ AnyList = ListName | Literal["saved_tracks"]
 KEYS: dict[ListName, str] = {"followed_artists": "artist_id", "saved_albums": "album_id", "playlists": "playlist_id"}
 
 
-def last_read(connection: Connection, account_id: int, name: ListName) -> LastRead | None:
+def last_read(connection: Connection, account_id: int, name: ListName, regime: Regime | None = None) -> LastRead | None:
     """The last proved reading; None if there was none."""
     found = execute(
         connection,
-        """SELECT total, first_page, read_at, null_rows, idle_null_rows FROM listings
+        f"""SELECT total, first_page, read_at, {", ".join(_null_columns(name, regime))} FROM listings
         WHERE account_id = :account_id AND list = :list AND read_at IS NOT NULL""",
         {"account_id": account_id, "list": name},
     ).one_or_none()
-    return LastRead(found[0], found[1], found[2], NullCount(found[3], found[4])) if found else None
+    if found is None:
+        return None
+    return LastRead(found[0], found[1], found[2], None if found[3] is None else NullCount(found[3], found[4]))
+
+
+def _null_columns(name: ListName, regime: Regime | None) -> tuple[str, str]:
+    """A full app is shown some playlists as null rows, and a restricted app not at all: they are counted apart."""
+    prefix = "restricted_" if name == "playlists" and regime == "restricted" else ""
+    return f"{prefix}null_rows", f"{prefix}idle_null_rows"
 
 
 def now(connection: Connection) -> datetime:
@@ -130,7 +138,7 @@ def get_evidence(
         met=count_listed(connection, account_id, sync_id, name, reading),
         same_as_before=reading == 2 and _met_same_rows(connection, account_id, sync_id, name),
         suspects=_find_suspects(connection, account_id, sync_id, name, reading, regime),
-        last=last_read(connection, account_id, name),
+        last=last_read(connection, account_id, name, regime),
     )
 
 
@@ -234,16 +242,23 @@ def invalidate_first_page(connection: Connection, account_id: int, name: ListNam
 
 
 def record_read(
-    connection: Connection, account_id: int, name: ListName, total: int, first_page: str, nulls: NullCount
+    connection: Connection,
+    account_id: int,
+    name: ListName,
+    total: int,
+    first_page: str,
+    nulls: NullCount,
+    regime: Regime | None = None,
 ) -> None:
     """Store a proved reading, with which the next one is compared."""
+    rows, idle = _null_columns(name, regime)
     row = {
         "account_id": account_id,
         "list": name,
         "total": total,
         "first_page": first_page,
-        "null_rows": nulls.rows,
-        "idle_null_rows": nulls.idle,
+        rows: nulls.rows,
+        idle: nulls.idle,
     }
     upsert(connection, schema.listings, [row])
     execute(connection, "UPDATE listings SET read_at = now() WHERE account_id = :account_id AND list = :list", row)

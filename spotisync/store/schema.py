@@ -321,6 +321,9 @@ listings = table(
     Column("read_at", TIME),
     Column("null_rows", Integer),
     Column("idle_null_rows", Integer),
+    # ... of playlists as a restricted app is shown them: without those that a full app is shown as null rows
+    Column("restricted_null_rows", Integer),
+    Column("restricted_idle_null_rows", Integer),
     counter("deferred"),
     Column("deferred_sync_id", BigInteger),
     Column("deferred_reason", Text),

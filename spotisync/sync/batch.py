@@ -113,7 +113,8 @@ def _claim(context: Context, sync_id: int, phase: Phase, seq: int) -> ClaimedBat
             return _stale("another worker has this batch, or the run is waiting")
         at = runs.get_checkpoint(connection, sync_id, phase)
     cursor = cursors.load(phase, at.cursor, run.sync_type)
-    claimed = ClaimedBatch(run, token, at, cursor, BatchEvents(run, cursor.family, attempts, since))
+    client_id = context.settings.require_client_id()
+    claimed = ClaimedBatch(client_id, run, token, at, cursor, BatchEvents(run, cursor.family, attempts, since))
     if attempts > MOST_ATTEMPTS:
         error = f"this batch has killed its worker {MOST_ATTEMPTS} times"
         return _fail(context, claimed, BatchCalls(sync_id), error)

@@ -19,7 +19,7 @@ from spotisync.core.steps import (
     WalkStep,
 )
 from spotisync.core.walk import TracksWalk
-from spotisync.store import catalogue, history, listings, playlists, runs, saved_tracks
+from spotisync.store import catalogue, history, listings, playlists, reply_shapes, runs, saved_tracks
 from spotisync.store.database import Connection
 from spotisync.store.runs import Checkpoint, Counts, Run
 from spotisync.sync.batch_events import BatchEvents
@@ -34,6 +34,7 @@ ENTITIES: tuple[Entity, ...] = ("artists", "albums")
 class ClaimedBatch:
     """A batch claimed by this worker: `token` fences its commit, `at` is the checkpoint that `cursor` was read from."""
 
+    client_id: str
     run: Run
     token: UUID
     at: Checkpoint
@@ -120,9 +121,9 @@ def _write(connection: Connection, batch: ClaimedBatch, step: Step) -> Written:
         case WalkStep():
             return _write_walk(connection, batch, step)
         case IncrementalStep():
-            return _write_incremental(connection, batch.run, step)
+            return _write_incremental(connection, batch, step)
         case ListingStep():
-            return _write_page_of_list(connection, batch.run, step)
+            return _write_page_of_list(connection, batch, step)
         case LookupStep():
             return _write_lookups(connection, batch, step)
         case ContentsStep():
@@ -177,7 +178,7 @@ def _write_walk(connection: Connection, batch: ClaimedBatch, step: WalkStep) -> 
     new, rows = saved_tracks.mark_seen(connection, run.id, run.account_id, step.saved)
     added, updated = saved_tracks.save_tracks(connection, run.account_id, rows)
     saved_tracks.mark_nulls_seen(connection, run.id, step.nulls)
-    removed = _end_walk(connection, run, step) if step.cursor is None else 0
+    removed = _end_walk(connection, batch, step) if step.cursor is None else 0
     updated |= changed & {row.track_id for row in step.saved}
     counts = Counts(len(new), len(added), len(updated - added), removed)
     return Written(counts, step.cursor, step.total)
@@ -190,9 +191,9 @@ def _must_confirm_empty(connection: Connection, batch: ClaimedBatch, step: WalkS
     return is_empty and not confirmed and saved_tracks.count_saved(connection, batch.run.account_id) > 0
 
 
-def _end_walk(connection: Connection, run: Run, step: WalkStep) -> int:
+def _end_walk(connection: Connection, batch: ClaimedBatch, step: WalkStep) -> int:
     """Conclude a walk, with removals if it is proved. Returns the number of tracks removed."""
-    account, total = run.account_id, step.total or 0
+    run, account, total = batch.run, batch.run.account_id, step.total or 0
     evidence = saved_tracks.get_walk_evidence(connection, account, run.id)
     catalogue.rank_stubs(connection)
     if not tracks.is_proved(evidence, step):
@@ -203,15 +204,23 @@ def _end_walk(connection: Connection, run: Run, step: WalkStep) -> int:
         return 0
     hidden, nulls = tracks.find_hidden(evidence)
     rows = saved_tracks.count_removable(connection, account, run.id, hidden)
-    if _is_held(connection, run, "saved_tracks", rows, saved_tracks.count_saved(connection, account)):
+    if _hold(connection, batch, "saved_tracks", rows, saved_tracks.count_saved(connection, account)):
         saved_tracks.drop_walk(connection, run.id)
         return 0
     listings.defer(connection, account, run.id, "saved_tracks", len(hidden) + step.phantoms)
     return saved_tracks.end_walk(connection, account, run.id, total, hidden, nulls)
 
 
-def _is_held(connection: Connection, run: Run, name: listings.AnyList, rows: int, stored: int) -> bool:
-    """Hold a removal of most of a list's rows, unless an earlier run or a person has confirmed it."""
+def _hold(connection: Connection, batch: ClaimedBatch, name: listings.AnyList, rows: int, stored: int) -> bool:
+    """Hold a removal while the form of the replies is in doubt, and one of most rows until it is confirmed.
+
+    Returns whether it is held.
+    """
+    run = batch.run
+    if rows and reply_shapes.is_frozen(connection, batch.client_id, name):
+        reason = f"replies lack a key that spotisync needs, so {rows:,} rows are kept that they do not contain"
+        listings.defer(connection, run.account_id, run.id, name, rows, reason)
+        return True
     if not listing.is_mass_removal(rows, stored):
         listings.clear_held(connection, run.account_id, name)
         return False
@@ -222,7 +231,8 @@ def _is_held(connection: Connection, run: Run, name: listings.AnyList, rows: int
     return True
 
 
-def _write_incremental(connection: Connection, run: Run, step: IncrementalStep) -> Written:
+def _write_incremental(connection: Connection, batch: ClaimedBatch, step: IncrementalStep) -> Written:
+    run = batch.run
     changed = catalogue.save_rows(connection, step.catalogue)
     rows = saved_tracks.filter_newest(connection, run.account_id, step.saved)
     added, updated = saved_tracks.save_tracks(connection, run.account_id, rows)
@@ -230,19 +240,20 @@ def _write_incremental(connection: Connection, run: Run, step: IncrementalStep) 
         saved_tracks.clear_read_rows(connection, run.id)
     saved_tracks.save_read_rows(connection, run.id, run.account_id, step.read)
     updated |= changed & {row.track_id for row in step.saved}
-    removed = _end_incremental(connection, run, step)
+    removed = _end_incremental(connection, batch, step)
     counts = Counts(len(step.read), len(added), len(updated - added), removed)
     return Written(counts, step.cursor)
 
 
-def _end_incremental(connection: Connection, run: Run, step: IncrementalStep) -> int:
+def _end_incremental(connection: Connection, batch: ClaimedBatch, step: IncrementalStep) -> int:
     """Apply the result of a finished search. Returns how many tracks were removed, 0 while the search continues."""
+    run = batch.run
     if step.changes is None:
         return 0
     if step.patrol is not None:
         saved_tracks.save_patrol_offset(connection, run.account_id, step.patrol)
     rows, stored = len(step.changes.removed), saved_tracks.count_saved(connection, run.account_id)
-    if _is_held(connection, run, "saved_tracks", rows, stored):
+    if _hold(connection, batch, "saved_tracks", rows, stored):
         saved_tracks.clear_read_rows(connection, run.id)
         return 0
     listings.defer(connection, run.account_id, run.id, "saved_tracks", len(step.changes.hidden))
@@ -254,9 +265,9 @@ def _end_incremental(connection: Connection, run: Run, step: IncrementalStep) ->
 # ---- followed artists, saved albums, playlists ----------------------------------------------------------------------
 
 
-def _write_page_of_list(connection: Connection, run: Run, step: ListingStep) -> Written:
+def _write_page_of_list(connection: Connection, batch: ClaimedBatch, step: ListingStep) -> Written:
     assert isinstance(step.cursor, Listing)  # noqa: S101 (by construction)
-    cursor, account = step.cursor, run.account_id
+    run, cursor, account = batch.run, step.cursor, batch.run.account_id
     last = listings.last_read(connection, account, cursor.name)
     changed, enriched = _save_listed(connection, cursor, step)
     if _is_skipped(connection, run, cursor, last, step):
@@ -272,15 +283,15 @@ def _write_page_of_list(connection: Connection, run: Run, step: ListingStep) -> 
     verdict = listing.conclude(step.end, evidence)
     if verdict.read_again:
         return Written(counts, listing.second_reading(cursor, step.end), _total_of_list(cursor, step.total))
-    counts = replace(counts, removed=_end_list(connection, run, cursor, step.end, verdict, evidence.met))
+    counts = replace(counts, removed=_end_list(connection, batch, cursor, step.end, verdict, evidence.met))
     return _after_list(connection, run, cursor, step, counts)
 
 
 def _end_list(
-    connection: Connection, run: Run, cursor: Listing, end: ListRead, verdict: listing.ListVerdict, met: int
+    connection: Connection, batch: ClaimedBatch, cursor: Listing, end: ListRead, verdict: listing.ListVerdict, met: int
 ) -> int:
     """Conclude a list, with removals if it is proved. Returns the number of rows removed."""
-    account, name, regime = run.account_id, cursor.name, cursor.regime
+    run, account, name, regime = batch.run, batch.run.account_id, cursor.name, cursor.regime
     if not verdict.proved:
         missing = listings.count_removable(connection, account, run.id, name, regime=regime)
         listed = met + end.nulls + end.doubles
@@ -289,10 +300,10 @@ def _end_list(
         listings.defer(connection, account, run.id, name, rows, reason, failed=rows > 0)
         return 0
     rows = listings.count_removable(connection, account, run.id, name, verdict.hidden, regime)
-    if _is_held(connection, run, name, rows, listings.count_stored(connection, account, name)):
+    if _hold(connection, batch, name, rows, listings.count_stored(connection, account, name)):
         return 0
     listings.defer(connection, account, run.id, name, len(verdict.hidden) + end.phantoms)
-    listings.record_read(connection, account, name, end.total, cursor.first, verdict.nulls)
+    listings.record_read(connection, account, name, end.total, cursor.first, verdict.nulls, regime)
     return listings.apply_verdict(connection, account, run.id, name, verdict, regime)
 
 

@@ -466,7 +466,7 @@ def test_one_calm_sync_repairs_a_library_that_changed(context: Context, account:
 @pytest.mark.chaos
 @pytest.mark.timeout(7_200)
 @pytest.mark.usefixtures("_small_pages")
-@settings(max_examples=3_000, suppress_health_check=QUIET)
+@settings(max_examples=2_000, suppress_health_check=QUIET)
 @given(**CASES)
 def test_one_calm_sync_repairs_thousands_of_changed_libraries(context: Context, account: Account, **case: Any) -> None:
     check(context, account, **case)

@@ -280,3 +280,18 @@ def test_scheduled_syncs_do_not_walk_again_and_again(
     assert calls() > 1, "the next run tries again"
     assert (calls(), calls()) == (1, 1), "the head alone"
     assert store.one("SELECT deferred_until > now() FROM listings WHERE list = 'saved_tracks'")
+
+
+def test_nothing_is_removed_while_replies_lack_a_needed_key(
+    context: Context, server: Server, account: Account, store: Store
+) -> None:
+    driver.full_sync(context, account)
+    before = live(store)
+    server.control.add_fault(kind="missing_fields", fields=["added_at"], path="/v1/me/tracks", times=None)
+    server.world.edit("unlike")
+    summary = driver.full_sync(context, account)
+    assert (summary["status"], summary["items_removed"], summary["items_deferred"]) == ("success", 0, 1)
+    assert live(store) == before
+    server.control.clear_faults()
+    assert driver.full_sync(context, account)["items_removed"] == 1
+    assert_tables_equal_truth(context, account, server.world.truth(account.name))
