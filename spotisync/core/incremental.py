@@ -58,8 +58,8 @@ class PlacedRow:
 class KnownLibrary:
     """The stored state: expected rows, rows read in this search, and the offset of the patrol.
 
-    `walked`: a walk was proved, and every row has a date; `walk_deferred`: the next one has to wait. `hidden`: stored
-    rows that null rows may hide, with their minutes; `expected` contains the null rows instead.
+    `walked`: a walk was proved, and every row has a date; `walk_deferred`: more than the head has to wait. `hidden`:
+    stored rows that null rows may hide, with their minutes; `expected` contains the null rows instead.
     """
 
     expected: Expected
@@ -96,7 +96,7 @@ class Rewalk:
 
 @dataclass(frozen=True)
 class Stop:
-    """Read no further than the head: recent walks could not be proved, and the next one has to wait."""
+    """Read no further than the head: recent runs could not read or prove the rest, and the next attempt has to wait."""
 
     reason: str
 
@@ -120,11 +120,11 @@ def truncate_to_minute(moment: datetime) -> datetime:
 
 def plan(cursor: Incremental, library: KnownLibrary) -> Plan:
     step = _plan(cursor, library)
-    if not isinstance(step, Rewalk) or not library.walk_deferred:
+    if not library.walk_deferred or isinstance(step, Conclude):
         return step
     if cursor.stage == "head" and cursor.beginnings <= MAX_BEGINNINGS:
         return ReadPages((cursor.position,), "head")
-    return Stop(step.reason)
+    return Stop("pages of the saved tracks could not be read, or did not agree")
 
 
 def _plan(cursor: Incremental, library: KnownLibrary) -> Plan:

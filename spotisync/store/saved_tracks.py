@@ -7,6 +7,7 @@ from spotisync.core.bisection import Expected, ListRow
 from spotisync.core.incremental import KnownLibrary, LibraryChanges, PlacedRow, truncate_to_minute
 from spotisync.core.null_rows import NullCount, SuspectRow, dates_with_new_nulls
 from spotisync.core.parse import EPOCH
+from spotisync.core.requests import PAGE
 from spotisync.core.rows import NullRow, SavedTrackRow
 from spotisync.core.tracks import WalkEvidence
 from spotisync.store import listings, schema
@@ -323,6 +324,13 @@ def apply_changes(connection: Connection, account_id: int, sync_id: int, changes
     upsert(connection, schema.excess_rows, rows)
     clear_read_rows(connection, sync_id)
     return removed
+
+
+def skip_patrol_page(connection: Connection, account_id: int) -> None:
+    """Let the next incremental patrol behind a page that could not be read."""
+    execute(
+        connection, f"UPDATE accounts SET patrol_offset = patrol_offset + {PAGE} WHERE id = :id", {"id": account_id}
+    )
 
 
 def save_patrol_offset(connection: Connection, account_id: int, offset: int) -> None:

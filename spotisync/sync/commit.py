@@ -6,6 +6,7 @@ from uuid import UUID
 
 from spotisync.core import cursors, listing, tracks
 from spotisync.core.cursors import Contents, Cursor, Entity, Listing, Lookups, PlaylistProgress
+from spotisync.core.incremental import Incremental
 from spotisync.core.requests import Family
 from spotisync.core.states import Phase, next_phase
 from spotisync.core.steps import (
@@ -148,6 +149,8 @@ def _write_deferral(connection: Connection, batch: ClaimedBatch, step: DeferralS
         case Contents():
             return Written(Counts(), None, deferred=playlists.count_wanted(connection, run.account_id, run.id))
         case _:
+            if isinstance(cursor, Incremental) and step.failed:
+                saved_tracks.skip_patrol_page(connection, run.account_id)
             _defer_list(connection, run, "saved_tracks", step)
             return Written(Counts(), None)
 

@@ -175,3 +175,28 @@ def test_the_status_says_what_is_deferred_and_why(context: Context, simulator: S
     assert all("502" in each["reason"] and each["retry_at"] for each in document["deferred"])
     assert any("Followed artists were not read" in note for note in document["notes"])
     assert any(playlist["name"] in note and "502" in note for note in document["notes"])
+
+
+def test_an_incremental_reads_the_head_although_a_page_always_fails(
+    make_context: Callable[..., Context], store: Store
+) -> None:
+    with start(460, seed=7) as server:
+        context = make_context(server)
+        account = Account(accounts.add(context, server.refresh_token(), None).spotify_user_id)
+        driver.full_sync(context, account)
+        refuse(server, r"/v1/me/tracks.*offset=(?!0\b)")  # all pages but the first
+        calls = []
+        for _ in range(8):
+            server.world.edit("like")
+            server.world.edit("unlike")
+            server.control.reset_log()
+            summary = scheduled(context, account)
+            assert (summary["status"], summary["phases"]["tracks"]["items_added"]) == ("success", 1)
+            stored = store.sql("SELECT track_id FROM saved_tracks WHERE removed_at IS NULL")
+            assert {row["track_id"] for row in server.world.truth()["saved_tracks"]} <= {id_ for (id_,) in stored}
+            calls.append(sum("/me/tracks" in request["path"] for request in server.control.requests()))
+        assert sorted(calls)[:6] == [1] * 6, "the head alone, except in the next run and after it"
+        server.control.clear_faults()
+        server.world.clock_offset += 120
+        assert driver.incremental_sync(context, account)["items_deferred"] == 0
+        assert_tables_equal_truth(context, account, server.world.truth(account.name))

@@ -13,7 +13,7 @@ from tests.support.truth import assert_tables_equal_truth
 
 def longest(simulator: Server) -> str:
     found = simulator.world.truth()["playlist_items"]
-    return max(found, key=lambda id_: len(found[id_]))
+    return str(max(found, key=lambda id_: len(found[id_])))
 
 
 @pytest.mark.parametrize(
