@@ -18,12 +18,12 @@ from celery.signals import (
     setup_logging,
     task_postrun,
     task_prerun,
+    worker_init,
     worker_process_init,
     worker_process_shutdown,
     worker_ready,
     worker_shutting_down,
 )
-from kombu.exceptions import OperationalError
 
 from spotisync import logs
 from spotisync.settings import bundled_path, settings
@@ -106,21 +106,31 @@ def _watch_children(sender: Any, **_: Any) -> None:
         hub.call_repeatedly(0.5, maintain)
 
 
+# The worker's pid, as its children inherit it.
+_worker_pids: list[int] = []
+
+
+@worker_init.connect
+def _note_worker_pid(**_: Any) -> None:
+    _worker_pids[:] = [os.getpid()]
+
+
 @worker_process_init.connect
 def _start_child(**_: Any) -> None:
     """Request a sweep: the new child may replace one that was killed during a batch."""
     _exit_with_parent()
     try:
         app.send_task("spotisync.sweep", retry=False, ignore_result=True)
-    except OperationalError:
-        log.warning("spotisync.sweep could not be published; beat publishes it at its next interval")
+    except Exception as error:  # noqa: BLE001 (a child must start; each transport raises its own classes)
+        log.warning("spotisync.sweep could not be published (%s); beat publishes it at its next interval", error)
 
 
 def _exit_with_parent() -> None:
     """A child can acknowledge nothing once its worker was killed."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == 1:
+        # The worker may have been killed before. Its pid is compared with the noted one, since it is 1 in a container.
+        if _worker_pids and os.getppid() not in _worker_pids:
             os._exit(1)
 
 

@@ -95,11 +95,19 @@ class Deployment:
         return Account(accounts.add(self.context, self.simulator.refresh_token(name), None).spotify_user_id)
 
     def worker(
-        self, app: str = "spotisync", concurrency: int = 2, options: tuple[str, ...] = (), **env: str
+        self,
+        app: str = "spotisync",
+        concurrency: int = 2,
+        options: tuple[str, ...] = (),
+        inside: tuple[str, ...] = (),
+        **env: str,
     ) -> Program:
+        """`inside`: the command that runs the worker's command line, such as `unshare`."""
         name = f"w{len(self.programs)}-{os.getpid()}"
         usual = ["-c", str(concurrency), "-n", f"{name}@test", "-l", "INFO", "--without-mingle", "--without-gossip"]
-        worker = self._start(name, [sys.executable, "-m", "celery", "-A", app, "worker", *usual, *options], env)
+        worker = self._start(
+            name, [*inside, sys.executable, "-m", "celery", "-A", app, "worker", *usual, *options], env
+        )
         log = worker.log
         wait_until(lambda: " ready." in log.read_text(), f"a worker, see {log}")
         return worker

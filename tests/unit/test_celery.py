@@ -1,0 +1,44 @@
+"""A child of the worker's pool."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from spotisync import celery as worker
+
+
+@pytest.fixture(autouse=True)
+def noted() -> Iterator[None]:
+    worker._note_worker_pid()
+    yield
+    worker._worker_pids.clear()
+
+
+def exit_code_of_child(work: Callable[[], None]) -> int:
+    if (pid := os.fork()) == 0:
+        work()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_a_child_of_the_worker_starts() -> None:
+    assert exit_code_of_child(worker._exit_with_parent) == 0
+
+
+def test_a_child_whose_worker_is_gone_exits() -> None:
+    def orphan() -> None:
+        """The child of this process is not the worker; its own child is."""
+        os._exit(exit_code_of_child(worker._exit_with_parent))
+
+    assert exit_code_of_child(orphan) == 1
+
+
+def test_a_child_starts_while_the_transport_raises_its_own_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    def send_task(*_: Any, **__: Any) -> None:
+        raise ConnectionResetError("broken pipe")
+
+    monkeypatch.setattr(worker, "_exit_with_parent", lambda: None)
+    monkeypatch.setattr(worker.app, "send_task", send_task)
+    worker._start_child()
