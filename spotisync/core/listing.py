@@ -208,6 +208,8 @@ def _is_proved(read: ListRead, evidence: ListEvidence, known_nulls: int) -> bool
     counted twice because null rows can't be told apart. The number of null rows must therefore be the known one, or
     the previous reading must have met the same rows and as many null rows.
     """
+    if read.total == 0 and evidence.suspects and not evidence.same_as_before:
+        return False  # an empty list after one with rows
     adds_up = evidence.met + read.nulls + read.doubles == read.total and not read.skipped
     if read.one_page:
         return adds_up

@@ -233,6 +233,8 @@ def check(
     spotify.between = lambda: None
     world.clock_offset += 60
     summary = RUN[calm](context, account)
+    if _is_held(context):
+        summary = RUN[calm](context, account)
     if calm == "incremental":
         if summary["items_deferred"] == len(world.first.hidden):
             _assert_equal(context, account, world, "saved_tracks", "playlists", "playlist_items")
@@ -244,6 +246,12 @@ def check(
         summary = driver.full_sync(context, account)
     assert (summary["status"], summary["items_deferred"]) == ("success", len(world.first.hidden))
     assert_tables_equal_truth(context, account, world.truth(account.name))
+
+
+def _is_held(context: Context) -> bool:
+    """Whether a removal of most rows waits for another run."""
+    with context.database.begin() as connection:
+        return bool(connection.execute(text("SELECT 1 FROM listings WHERE held_rows IS NOT NULL")).all())
 
 
 def _assert_equal(context: Context, account: Account, world: World, *names: str) -> None:
@@ -446,9 +454,7 @@ def run_calm(context: Context, account: Account, kind: str) -> dict[str, Any]:
     for number in itertools.count():
         _let_a_day_pass(context)
         summary = RUN[kind](context, account)
-        with context.database.begin() as connection:
-            held = connection.execute(text("SELECT 1 FROM listings WHERE held_rows IS NOT NULL")).one_or_none()
-        if not held or number:
+        if number or not _is_held(context):
             return summary
     raise AssertionError
 
