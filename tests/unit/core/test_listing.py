@@ -161,8 +161,10 @@ def test_a_list_that_is_suddenly_empty_is_read_twice() -> None:
     stored = [SuspectRow("p0")]
     once = conclude(read(PLAYLISTS, playlists(total=0)).end, 0, suspects=stored)
     assert (once.read_again, once.proved) == (True, False)
-    twice = conclude(read(SECOND, playlists(total=0)).end, 0, suspects=stored)
+    twice = conclude(read(SECOND, playlists(total=0)).end, 0, suspects=stored, same_as_before=True)
     assert (twice.read_again, twice.proved) == (False, True)
+    after_rows = conclude(read(SECOND, playlists(total=0)).end, 0, suspects=stored)
+    assert (after_rows.read_again, after_rows.proved) == (False, False)
     assert conclude(read(PLAYLISTS, playlists(total=0)).end, 0).proved, "nothing was stored"
 
 
