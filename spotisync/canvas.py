@@ -8,9 +8,11 @@ import logging
 from typing import Any, TypeAlias
 
 import celery
+from amqp.exceptions import AMQPError
 from celery import chain
 from celery.canvas import Signature
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from spotisync.celery import app
 from spotisync.core.states import Phase, later_phases
@@ -20,7 +22,9 @@ from spotisync.sync.schedule import PlaybackDue
 log = logging.getLogger(__name__)
 Task: TypeAlias = "celery.Task[Any, Any]"
 QUEUE = "spotisync.sync"
-BROKER_ERRORS = (OperationalError, RuntimeError)  # Celery's Redis backend raises RuntimeError when Redis is away
+# Celery converts a transport's own errors to OperationalError only where it retries: not for the event of a sent task,
+# for example. Its Redis backend raises RuntimeError when Redis is away.
+BROKER_ERRORS = (OperationalError, RuntimeError, OSError, RedisError, AMQPError)
 
 
 def canvas(run: Run) -> Signature:
@@ -41,8 +45,11 @@ def batch_signature(sync_id: int, phase: Phase, seq: int, account: str) -> Signa
 
 
 def _signature(name: str, kwargs: dict[str, Any], label: str) -> Signature:
-    """`label` replaces the arguments in logs and Flower."""
-    return app.signature(name, kwargs=kwargs, queue=QUEUE, immutable=True, kwargsrepr=label)
+    """`label` replaces the arguments in logs and Flower.
+
+    Results are not stored: no caller reads them, and each of a run's hundreds would stay in Redis for a day.
+    """
+    return app.signature(name, kwargs=kwargs, queue=QUEUE, immutable=True, kwargsrepr=label, ignore_result=True)
 
 
 def publish(run: Run) -> bool:
@@ -61,8 +68,10 @@ def dispatch(due: Run | PlaybackDue) -> None:
         publish(due)
         return
     try:
-        app.send_task("spotisync.track_playback", kwargs={"account": due.account}, expires=due.expires)
-    except OperationalError as error:
+        app.send_task(
+            "spotisync.track_playback", kwargs={"account": due.account}, expires=due.expires, ignore_result=True
+        )
+    except BROKER_ERRORS as error:
         log.warning("the read of %s's plays could not be published (%s); the next one covers them", due.account, error)
 
 

@@ -256,6 +256,7 @@ class Client:
         except (
             OperationalError,
             RuntimeError,
+            OSError,
         ) as error:  # Celery's Redis backend raises RuntimeError when Redis is away
             raise Unavailable(
                 f"the broker did not accept {task} ({error}); send it again with the same idempotency key"

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from celery.canvas import Signature
-from kombu.exceptions import OperationalError
+from celery.exceptions import Reject
 
 from spotisync import result_backend
 from spotisync.callers import answer
-from spotisync.canvas import Task, batch_signature, publish
+from spotisync.canvas import BROKER_ERRORS, Task, batch_signature, publish
 from spotisync.core.outcomes import BatchResult, More, Outcome, Parked, PhaseEnded, Retry, RunEnded, Stale
 from spotisync.errors import Stopping, Unavailable
 from spotisync.sync import Context, callers, runs
@@ -47,7 +47,8 @@ def publish_next(task: Task, context: Context, sync_id: int, outcome: Outcome) -
 
 def _send_progress(task: Task, context: Context, sync_id: int, result: BatchResult) -> None:
     """Show the progress in Flower, in the rows of the batch and of the run's callers. A failure is ignored."""
-    with contextlib.suppress(OperationalError, Unavailable):
+    # A transport raises errors of its own, such as ConnectionResetError; none of them may stop the run.
+    with contextlib.suppress(Exception):
         task.send_event("task-progress", retry=False, **result.as_dict(), result=result.describe())
         for task_id in callers.list_waiting_task_ids(context, sync_id):
             result_backend.send_progress_event(task_id, f"{task.request.get('kwargsrepr')}: {result.describe()}")
@@ -57,7 +58,7 @@ def _publish_batch(task: Task, context: Context, sync_id: int, next_batch: Signa
     """Publish the phase's next batch as a separate task, with the rest of the chain."""
     try:
         next_batch.apply_async(chain=task.request.chain, root_id=task.request.root_id, parent_id=task.request.id)
-    except OperationalError as error:
+    except BROKER_ERRORS as error:
         log.warning("the next batch could not be published (%s); the next sweep publishes it", error)
         runs.publish_later(context, sync_id)
 
@@ -90,6 +91,12 @@ def retry_when_unavailable(task: Task) -> Iterator[None]:
 
 
 def _retry(task: Any, seconds: float) -> Exception:
-    """Celery would not pass the label of the message on."""
-    retry: Exception = task.retry(countdown=seconds, kwargsrepr=task.request.get("kwargsrepr"))
+    """Celery would not pass the message's label and `ignore_result` on, and would drop one that it can't publish."""
+    kept = {name: task.request.get(name) for name in ("kwargsrepr", "ignore_result")}
+    try:
+        retry: Exception = task.retry(countdown=seconds, **kept)
+    except Reject as rejected:
+        reason, _ = rejected.args
+        log.warning("%s can't be published again (%s); the broker delivers it again", task.name, reason)
+        return Reject(reason, requeue=True)
     return retry

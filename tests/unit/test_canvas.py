@@ -1,0 +1,34 @@
+"""Messages that the broker does not accept are left to the sweep or to beat."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from celery.canvas import Signature
+
+from spotisync import canvas
+from spotisync.celery import app
+from spotisync.store.runs import Run
+from spotisync.sync.schedule import PlaybackDue
+from tests.unit.test_workflow import ERRORS, failing
+
+RUN: Any = Run(7, 1, "alice", "full", "cli", "in_progress", "finish", 0, "library", 0, False, None, "active", 0)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_transport_error_is_not_raised(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Signature, "apply_async", failing(error))
+    monkeypatch.setattr(app, "send_task", failing(error))
+    assert canvas.publish(RUN) is False
+    canvas.dispatch(PlaybackDue("alice", 60))
+    canvas.request_sweep()
+    canvas.request_enrich()
+
+
+def test_results_that_no_caller_reads_are_not_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole: Any = canvas.canvas(replace(RUN, phase="tracks"))
+    assert [link.options["ignore_result"] for link in whole.tasks] == [True] * 5
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(app, "send_task", lambda _, **options: sent.append(options))
+    canvas.dispatch(PlaybackDue("alice", 60))
+    assert sent[0]["ignore_result"] is True
