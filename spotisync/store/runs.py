@@ -240,11 +240,16 @@ def renew(connection: Connection, sync_id: int, token: UUID, lease_seconds: int)
 
 
 def lock_claim(connection: Connection, sync_id: int, token: UUID) -> bool:
-    """Lock the run row until the transaction ends, if the claim is still ours. False: it is not."""
+    """Lock the account and the run until the transaction ends, if the claim is still ours. False: it is not.
+
+    The account first, as a trigger does: the commit that ends a list writes to it after the run.
+    """
     found = execute(
         connection,
-        """SELECT 1 FROM sync_history WHERE id = :id AND claim = :token AND status = 'in_progress'
-        FOR NO KEY UPDATE""",
+        """WITH account AS MATERIALIZED (SELECT a.id FROM accounts a
+            WHERE a.id = (SELECT account_id FROM sync_history WHERE id = :id) FOR NO KEY UPDATE)
+        SELECT 1 FROM account JOIN sync_history r ON r.account_id = account.id
+        WHERE r.id = :id AND r.claim = :token AND r.status = 'in_progress' FOR NO KEY UPDATE OF r""",
         {"id": sync_id, "token": token},
     )
     return found.one_or_none() is not None

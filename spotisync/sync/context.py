@@ -57,11 +57,13 @@ class Context:
 
 
 def in_transaction(work: Callable[Concatenate[Connection, P], T]) -> Callable[Concatenate[Context, P], T]:
-    """Adapt a function of `store`: it takes the context instead of a connection and has a transaction of its own."""
+    """Adapt a function of `store`: it takes the context instead of a connection and has a transaction of its own.
+
+    After a deadlock it runs again, so it must change nothing but the database.
+    """
 
     @wraps(work)
     def run(context: Context, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with context.database.begin() as connection:
-            return work(connection, *args, **kwargs)
+        return context.database.transact(lambda connection: work(connection, *args, **kwargs))
 
     return run

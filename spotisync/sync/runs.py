@@ -47,7 +47,8 @@ def trigger(
 
     Raises `Unknown` if there is no such account, `NeedsLogin` or `Fatal` if it can't be synced.
     """
-    with context.database.begin() as connection:
+
+    def write(connection: Connection) -> Triggered:
         if caller and (sync_id := waiters.find_run_id(connection, caller.task_id)):
             return Triggered(require_run(connection, sync_id), created=False)
         task_id = caller.task_id if caller else None
@@ -55,6 +56,8 @@ def trigger(
         if caller:
             waiters.add_waiter(connection, caller.task_id, triggered.run.id, caller.envelope)
         return triggered
+
+    return context.database.transact(write)
 
 
 def find_or_create(
@@ -94,12 +97,15 @@ def require_run(connection: Connection, sync_id: int, *, lock: bool = False) -> 
 
 def cancel(context: Context, sync_id: int) -> Run:
     """Cancel a run at once: the commit of a batch in flight fails. Cancelling twice is no error."""
-    with context.database.begin() as connection:
+
+    def write(connection: Connection) -> Run:
         run = require_run(connection, sync_id, lock=True)
         if run.status != "cancelled":
             check_move(run.id, run.status, "cancelled")
             runs.end(connection, sync_id, "cancelled", error="cancelled")
         return require_run(connection, sync_id)
+
+    return context.database.transact(write)
 
 
 def resume(context: Context, sync_id: int, caller: Caller | None = None) -> Triggered:
@@ -107,7 +113,8 @@ def resume(context: Context, sync_id: int, caller: Caller | None = None) -> Trig
 
     Raises `IllegalMove` if the run has succeeded or is not the newest of its type.
     """
-    with context.database.begin() as connection:
+
+    def write(connection: Connection) -> Triggered:
         if caller and (known := waiters.find_run_id(connection, caller.task_id)):
             return Triggered(require_run(connection, known), created=False)
         # The account first, as in `trigger`: otherwise a concurrent trigger would not see this run.
@@ -126,14 +133,19 @@ def resume(context: Context, sync_id: int, caller: Caller | None = None) -> Trig
             waiters.add_waiter(connection, caller.task_id, sync_id, caller.envelope)
         return Triggered(require_run(connection, sync_id), created=not unfinished)
 
+    return context.database.transact(write)
+
 
 def finish(context: Context, sync_id: int) -> bool:
     """End the run with success after its last phase. False if it is in another phase or over already."""
-    with context.database.begin() as connection:
+
+    def write(connection: Connection) -> bool:
         ended = runs.end(connection, sync_id, "success")
         if ended:
             calls_saved.record_calls_saved(connection, sync_id)
         return ended
+
+    return context.database.transact(write)
 
 
 def take_due_runs(context: Context, *, scheduled: bool = False) -> list[Run]:
