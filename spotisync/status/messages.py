@@ -7,6 +7,7 @@ A new fact enters the document in `read`; its sentence is a function here, liste
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from textwrap import shorten
 from typing import Any, Final, Literal
 
 from spotisync.core.durations import format_duration
@@ -418,6 +419,7 @@ def _deferred_lookups(document: Document) -> str | None:
 
 
 NAMED_PLAYLISTS: Final = 3
+NAME_WIDTH: Final = 60
 
 
 def _deferred_lists(document: Document) -> str | None:
@@ -432,7 +434,7 @@ def _describe_list(deferred: Document) -> str:
     name, reason = capitalize(deferred["name"]), end_sentence(deferred["reason"])
     if deferred["unread"]:
         return f"{name} were not read: {reason}"
-    return f"{name} are not complete: {reason} No row is removed until the numbers agree."
+    return f"{name}: {reason}"
 
 
 def _held_removals(document: Document) -> str | None:
@@ -469,7 +471,10 @@ def _deferred_playlists(document: Document) -> str | None:
     found = _find_deferred(document, "playlist")
     if not found:
         return None
-    named = "; ".join(f"{each['name'] or each['id']} ({each['reason']})" for each in found[:NAMED_PLAYLISTS])
+    named = "; ".join(
+        f"{shorten(each['name'] or each['id'], NAME_WIDTH, placeholder='…')} ({each['reason']})"
+        for each in found[:NAMED_PLAYLISTS]
+    )
     more = f"; and {len(found) - NAMED_PLAYLISTS:,} more" if len(found) > NAMED_PLAYLISTS else ""
     return f"Contents that could not be read, and are tried again later: {named}{more}."
 

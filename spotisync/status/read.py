@@ -258,7 +258,7 @@ def _unread_lists(connection: Connection, account_id: int, sync_id: int) -> dict
     rows = execute(
         connection,
         """SELECT list, deferred_reason FROM listings WHERE account_id = :account_id
-        AND deferred_sync_id = :sync_id AND deferred_reason IS NOT NULL ORDER BY list""",
+        AND deferred_sync_id = :sync_id AND unread AND deferred_reason IS NOT NULL ORDER BY list""",
         {"account_id": account_id, "sync_id": sync_id},
     )
     return {row.list: row.deferred_reason for row in rows}

@@ -333,10 +333,11 @@ def find_deferral(connection: Connection, account_id: int, name: AnyList, *, unr
 
 
 def count_unread(connection: Connection, account_id: int, sync_id: int) -> int:
-    """Count the lists, saved tracks included, of which this run could read nothing."""
+    """Count the lists, saved tracks included, that this run could not read, other than for a wait."""
     found = execute(
         connection,
-        """SELECT count(*) FROM listings WHERE account_id = :account_id AND deferred_sync_id = :sync_id AND unread""",
+        """SELECT count(*) FROM listings WHERE account_id = :account_id AND deferred_sync_id = :sync_id AND unread
+        AND deferrals > 0""",
         {"account_id": account_id, "sync_id": sync_id},
     )
     return int(found.scalar_one())

@@ -159,7 +159,7 @@ def _defer_list(connection: Connection, run: Run, name: listings.AnyList, step: 
     if step.known:
         listings.keep_deferred(connection, run.account_id, run.id, name)
         return
-    listings.defer(connection, run.account_id, run.id, name, 1, step.reason, failed=step.failed, unread=step.failed)
+    listings.defer(connection, run.account_id, run.id, name, 1, step.reason, failed=step.failed, unread=True)
     log.warning("%s deferred: %s", name.replace("_", " "), step.reason)
 
 
@@ -201,7 +201,7 @@ def _end_walk(connection: Connection, batch: ClaimedBatch, step: WalkStep) -> in
     catalogue.rank_stubs(connection)
     if not tracks.is_proved(evidence, step):
         listed = evidence.met + sum(evidence.nulls.values())
-        reason = f"Spotify counts {total:,} rows and has listed {listed:,}"
+        reason = _difference(total, listed)
         listings.defer(connection, account, run.id, "saved_tracks", max(1, abs(total - listed)), reason, failed=True)
         saved_tracks.drop_walk(connection, run.id)
         return 0
@@ -210,8 +210,16 @@ def _end_walk(connection: Connection, batch: ClaimedBatch, step: WalkStep) -> in
     if _hold(connection, batch, "saved_tracks", rows, saved_tracks.count_saved(connection, account)):
         saved_tracks.drop_walk(connection, run.id)
         return 0
-    listings.defer(connection, account, run.id, "saved_tracks", len(hidden) + step.phantoms)
+    listings.defer(connection, account, run.id, "saved_tracks", len(hidden) + step.phantoms, _excess(step.phantoms))
     return saved_tracks.end_walk(connection, account, run.id, total, hidden, nulls)
+
+
+def _difference(total: int, listed: int) -> str:
+    return f"Spotify counts {total:,} rows and has listed {listed:,}, so no row was removed"
+
+
+def _excess(phantoms: int) -> str | None:
+    return f"Spotify counts {phantoms:,} more than it lists" if phantoms else None
 
 
 def _hold(connection: Connection, batch: ClaimedBatch, name: listings.AnyList, rows: int, stored: int) -> bool:
@@ -298,14 +306,14 @@ def _end_list(
     if not verdict.proved:
         missing = listings.count_removable(connection, account, run.id, name, regime=regime)
         listed = met + end.nulls + end.doubles
-        reason = f"Spotify counts {end.total:,} rows and has listed {listed:,}" if listed != end.total else None
+        reason = _difference(end.total, listed) if listed != end.total else None
         rows = max(missing, abs(end.total - listed))
         listings.defer(connection, account, run.id, name, rows, reason, failed=rows > 0)
         return 0
     rows = listings.count_removable(connection, account, run.id, name, verdict.hidden, regime)
     if _hold(connection, batch, name, rows, listings.count_stored(connection, account, name)):
         return 0
-    listings.defer(connection, account, run.id, name, len(verdict.hidden) + end.phantoms)
+    listings.defer(connection, account, run.id, name, len(verdict.hidden) + end.phantoms, _excess(end.phantoms))
     listings.record_read(connection, account, name, end.total, cursor.first, verdict.nulls, regime)
     return listings.apply_verdict(connection, account, run.id, name, verdict, regime)
 
