@@ -1,16 +1,23 @@
 """Celery's options. Values come from `spotisync.settings`; the tasks are in `spotisync/tasks.py`."""
 
+import ssl
 from contextlib import suppress
 
 from kombu import Exchange, Queue
 
 from spotisync.settings import settings
+from spotisync.urls import get_ssl_options
 
 _settings = settings()
 # Without these, a frozen Redis blocks a publisher indefinitely.
 _timeouts = {"socket_timeout": 10, "socket_connect_timeout": 5, "health_check_interval": 25}
+_broker_master, _result_master = _settings.sentinel_masters
+_verify_modes = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 
 broker_url = _settings.broker
+if _ssl_options := get_ssl_options(broker_url):
+    # Celery takes them from the URL; Flower reads only this setting.
+    broker_use_ssl = {**_ssl_options, "ssl_cert_reqs": _verify_modes[_ssl_options["ssl_cert_reqs"]]}
 result_backend = _settings.backend
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
@@ -23,12 +30,16 @@ broker_transport_options = {
     **_timeouts,
     # Not valid for a unix socket.
     **({} if _settings.broker.startswith("redis+socket") else {"socket_keepalive": True}),
+    **({"master_name": _broker_master} if _broker_master else {}),
 }
 redis_socket_timeout = 10
 redis_socket_connect_timeout = 5
 redis_socket_keepalive = not _settings.backend.startswith("redis+socket")
 redis_backend_health_check_interval = 25
-result_backend_transport_options = {"retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step": 0.5}}
+result_backend_transport_options = {
+    "retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step": 0.5},
+    **({"master_name": _result_master} if _result_master else {}),
+}
 
 accept_content = ["json"]
 task_serializer = "json"

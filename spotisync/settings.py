@@ -29,6 +29,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from spotisync import urls
 from spotisync.errors import Misconfigured
 
 # The path of a Unix socket is at most 107 bytes on Linux and 103 on macOS; `/.s.PGSQL.5432.lock` takes 19.
@@ -70,6 +71,28 @@ def _check_schedule(value: str) -> str:
     return value
 
 
+def _check_database_url(value: str) -> str:
+    urls.parse_database_url(value)
+    return value
+
+
+def _check_broker_url(value: str) -> str:
+    _check_master(value, urls.parse_broker_url(value))
+    return value
+
+
+def _check_result_backend(value: str) -> str:
+    _check_master(value, urls.parse_result_url(value))
+    return value
+
+
+def _check_master(value: str, parsed: str) -> None:
+    if parsed.startswith("sentinel://") and not urls.get_sentinel_master(value):
+        raise ValueError("add the name of the master: sentinel://host:26379/0?master_name=mymaster")
+
+
+DatabaseUrl = Annotated[str, AfterValidator(_check_database_url)]
+
 # URLs are used as prefixes of paths.
 BaseUrl = Annotated[str, AfterValidator(lambda url: url.rstrip("/"))]
 
@@ -87,9 +110,11 @@ class Settings(BaseSettings):
     )
 
     # URLs can contain passwords.
-    database_url: str | None = Field(None, repr=False)
-    broker_url: str | None = Field(None, repr=False)
-    result_backend: str | None = Field(None, repr=False)
+    database_url: DatabaseUrl | None = Field(None, repr=False)
+    database_pooler: bool | None = None
+    migration_database_url: DatabaseUrl | None = Field(None, repr=False)
+    broker_url: Annotated[str, AfterValidator(_check_broker_url)] | None = Field(None, repr=False)
+    result_backend: Annotated[str, AfterValidator(_check_result_backend)] | None = Field(None, repr=False)
     data_dir: Path = Field(default_factory=default_data_dir)
 
     client_id: str | None = Field(None, validation_alias="SPOTIPY_CLIENT_ID")
@@ -173,13 +198,15 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> str:
-        """SQLAlchemy URL of the database; the driver is psycopg 3 unless the URL names another."""
+        """URL of the database for `spotisync.store`; see `urls.parse_database_url`."""
         if self.database_url is None:
             return f"postgresql+psycopg://spotisync@/spotisync?host={quote(str(self.socket_dir))}&port=5432"
-        for prefix in ("postgresql://", "postgres://"):
-            if self.database_url.startswith(prefix):
-                return "postgresql+psycopg://" + self.database_url.removeprefix(prefix)
-        return self.database_url
+        return urls.parse_database_url(self.database_url, pooler=self.database_pooler)
+
+    @property
+    def migration_database(self) -> str:
+        """URL for migrations, which need a session of their own."""
+        return urls.parse_database_url(self.migration_database_url) if self.migration_database_url else self.database
 
     @property
     def _embedded_broker(self) -> str:
@@ -187,15 +214,23 @@ class Settings(BaseSettings):
 
     @property
     def broker(self) -> str:
-        return self.broker_url or self._embedded_broker
+        if self.broker_url is None:
+            return self._embedded_broker
+        return urls.without_sentinel_master(urls.parse_broker_url(self.broker_url))
 
     @property
     def backend(self) -> str:
         if self.result_backend:
-            return self.result_backend
+            return urls.without_sentinel_master(urls.parse_result_url(self.result_backend))
         if self.broker.startswith(("redis", "rediss", "sentinel")):
             return self.broker
         return self._embedded_broker
+
+    @property
+    def sentinel_masters(self) -> tuple[str | None, str | None]:
+        """Names of the masters of broker and result backend, as far as they are behind Sentinel."""
+        broker = urls.get_sentinel_master(self.broker_url or "")
+        return broker, urls.get_sentinel_master(self.result_backend) if self.result_backend else broker
 
     @property
     def stall_seconds(self) -> float:

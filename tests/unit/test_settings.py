@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from sqlalchemy.engine import make_url
 
 from spotisync.cli.demo import environment
 from spotisync.errors import Misconfigured
@@ -19,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 # field: variable, default, a value to set, the parsed value
 VARIABLES: dict[str, tuple[str, Any, str, Any]] = {
     "database_url": ("SPOTISYNC_DATABASE_URL", None, "postgresql://db/x", "postgresql://db/x"),
+    "database_pooler": ("SPOTISYNC_DATABASE_POOLER", None, "1", True),
+    "migration_database_url": ("SPOTISYNC_MIGRATION_DATABASE_URL", None, "postgresql://m/x", "postgresql://m/x"),
     "broker_url": ("SPOTISYNC_BROKER_URL", None, "redis://r", "redis://r"),
     "result_backend": ("SPOTISYNC_RESULT_BACKEND", None, "redis://r/1", "redis://r/1"),
     "data_dir": ("SPOTISYNC_DATA_DIR", default_data_dir(), "/srv/x", Path("/srv/x")),
@@ -237,10 +240,11 @@ def test_rejects_a_value_and_a_file_for_one_variable(read_settings: Set, tmp_pat
 def test_the_demo_ignores_personal_settings(
     read_settings: Set, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "secret").write_text("postgresql://theirs/library")
+    (tmp_path / "secret").write_text("redis://theirs")
+    (tmp_path / "url").write_text("postgresql://theirs/library")
     for name in (*environment.PERSONAL_VARIABLES, "SPOTIPY_CLIENT_ID", "SPOTISYNC_DATA_DIR"):
         monkeypatch.setenv(name, "")  # monkeypatch restores the variables that the demo sets
-        monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "secret"))
+        monkeypatch.setenv(f"{name}_FILE", str(tmp_path / ("url" if name.endswith("DATABASE_URL") else "secret")))
     read_settings(SPOTISYNC_DATA_DIR_FILE="", SPOTISYNC_DATA_DIR=str(tmp_path))
     chosen = environment.use_demo_data_dir()
     assert chosen.embedded_postgres
@@ -251,18 +255,117 @@ def test_the_demo_ignores_personal_settings(
 # ---- URLs -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("given", ["postgresql://u@h/d?x=1", "postgres://u@h/d?x=1", "postgresql+psycopg://u@h/d?x=1"])
-def test_a_plain_postgres_url_uses_psycopg_3(read_settings: Set, given: str) -> None:
+TO_PSYCOPG = {
+    "postgresql://u@h/d?sslmode=require": "postgresql+psycopg://u@h/d?sslmode=require",
+    "postgres://u@h/d": "postgresql+psycopg://u@h/d",
+    "postgresql+psycopg://u@h/d": "postgresql+psycopg://u@h/d",
+    "postgresql+psycopg2://u:p%40ss@h:5433/d": "postgresql+psycopg://u:p%40ss@h:5433/d",
+    "postgresql+asyncpg://u@h/d?ssl=true": "postgresql+psycopg://u@h/d?sslmode=require",
+    "postgresql://h": "postgresql+psycopg://h/",
+    "postgresql://u@[::1]:5433/d": "postgresql+psycopg://u@[::1]:5433/d",
+    "postgresql:///d?host=/var/run/postgresql": "postgresql+psycopg:///d?host=/var/run/postgresql",
+    "postgresql://u@h/d?options=-c%20jit%3Doff": "postgresql+psycopg://u@h/d?options=-c%20jit%3Doff",
+    "postgresql://u@h:6543/d?pgbouncer=true&connection_limit=1": "postgresql+psycopg://u@h:6543/d?pgbouncer=true",
+    "postgresql://u@h/d?schema=public": "postgresql+psycopg://u@h/d",
+    "postgresql://u@a:1,b/d?target_session_attrs=read-write": "postgresql+psycopg://u@/d"
+    "?target_session_attrs=read-write&host=a,b&port=1,5432",
+}
+
+
+@pytest.mark.parametrize("given", TO_PSYCOPG)
+def test_database_urls_of_hosts_become_urls_of_psycopg_3(read_settings: Set, given: str) -> None:
     found = read_settings(SPOTISYNC_DATABASE_URL=given)
-    assert found.database == "postgresql+psycopg://u@h/d?x=1"
+    assert found.database == found.migration_database == TO_PSYCOPG[given]
+    make_url(found.database)
     assert not found.embedded_postgres
+
+
+def test_the_variable_for_the_pooler_overrides_the_url(read_settings: Set) -> None:
+    url = "postgresql://u@h/d?pgbouncer=true"
+    off = read_settings(SPOTISYNC_DATABASE_URL=url, SPOTISYNC_DATABASE_POOLER="0")
+    assert off.database == "postgresql+psycopg://u@h/d?pgbouncer=false"
+    on = read_settings(
+        SPOTISYNC_DATABASE_URL="postgresql://u@h/d",
+        SPOTISYNC_DATABASE_POOLER="1",
+        SPOTISYNC_MIGRATION_DATABASE_URL="postgres://u@direct/d",
+    )
+    assert on.database == "postgresql+psycopg://u@h/d?pgbouncer=true"
+    assert on.migration_database == "postgresql+psycopg://u@direct/d"
+
+
+TO_CELERY = {
+    "redis://:pw@r:6379/0": "redis://:pw@r:6379/0",
+    "valkey://r": "redis://r",
+    "valkeys://r/1": "rediss://r/1?ssl_cert_reqs=required",
+    "rediss://:pw@r": "rediss://:pw@r?ssl_cert_reqs=required",
+    "rediss://r?ssl_cert_reqs=CERT_NONE": "rediss://r?ssl_cert_reqs=none",
+    "rediss://r?ssl_ca_certs=/ca.pem": "rediss://r?ssl_ca_certs=/ca.pem&ssl_cert_reqs=required",
+    "unix:///run/valkey.sock": "redis+socket:///run/valkey.sock?virtual_host=0",
+    "unix:///run/valkey.sock?db=2": "redis+socket:///run/valkey.sock?virtual_host=2",
+    "sentinel://a:26379;sentinel://b:26379/0?master_name=m": "sentinel://a:26379;sentinel://b:26379/0",
+}
+
+
+@pytest.mark.parametrize("given", TO_CELERY)
+def test_broker_urls_of_hosts_become_urls_of_celery(read_settings: Set, given: str) -> None:
+    found = read_settings(SPOTISYNC_BROKER_URL=given)
+    assert found.broker == found.backend == TO_CELERY[given]
+    assert read_settings(SPOTISYNC_BROKER_URL="amqp://r", SPOTISYNC_RESULT_BACKEND=given).backend == TO_CELERY[given]
+
+
+def test_the_master_behind_sentinel_is_that_of_each_url(read_settings: Set) -> None:
+    sentinel = "sentinel://a:26379?master_name="
+    assert read_settings(SPOTISYNC_BROKER_URL=f"{sentinel}m").sentinel_masters == ("m", "m")
+    both = read_settings(SPOTISYNC_BROKER_URL=f"{sentinel}m", SPOTISYNC_RESULT_BACKEND=f"{sentinel}n")
+    assert both.sentinel_masters == ("m", "n")
+    plain = read_settings(SPOTISYNC_BROKER_URL="redis://r", SPOTISYNC_RESULT_BACKEND="")
+    assert plain.sentinel_masters == (None, None)
+
+
+# variable, URL, a part of the message
+BAD_URLS = [
+    ("DATABASE_URL", "mysql://u:sw0rdfish@h/d", "mysql:// is not PostgreSQL"),
+    ("DATABASE_URL", "jdbc:postgresql://h/d?password=sw0rdfish", "for Java; use postgresql://"),
+    ("DATABASE_URL", "host=h dbname=d password=sw0rdfish", "key=value pairs is not supported; use postgresql://"),
+    ("DATABASE_URL", "h.example", "not a URL; use postgresql://"),
+    ("DATABASE_URL", "postgresql://u:sw0rdfish@h:port/d", "the port is not a number"),
+    ("DATABASE_URL", "postgresql://u:sw/rdfish@h/d", "percent-encode"),
+    ("DATABASE_URL", "postgresql://u:sw?rdfish@h/d", "percent-encode"),
+    ("DATABASE_URL", "postgresql://u:sw#rdfish@h/d", "percent-encode"),
+    ("DATABASE_URL", "postgresql://u:sw@rdfish@h/d", "percent-encode"),
+    ("DATABASE_URL", "postgresql://u@h/d?prepare_threshold=0", "unknown parameter prepare_threshold"),
+    ("DATABASE_URL", "postgresql://u@h/d?sslmode=no-verify", "sslmode must be one of disable"),
+    ("DATABASE_URL", "postgresql://u@h/d?schema=music", "remove the parameter schema"),
+    ("DATABASE_URL", "postgresql://u@h/d?pgbouncer=maybe", "pgbouncer must be true or false"),
+    ("MIGRATION_DATABASE_URL", "mysql://u:sw0rdfish@h/d", "mysql:// is not PostgreSQL"),
+    ("BROKER_URL", "sqs://key:sw0rdfish@", "sqs:// is not supported; use redis://"),
+    ("BROKER_URL", "redis://:sw0rdfish@h/abc", "the path must be the number of a database"),
+    ("BROKER_URL", "redis://:sw0rdfish@h:port", "the port is not a number"),
+    ("BROKER_URL", "unix://valkey.sock", "must be absolute, such as unix:///"),
+    ("BROKER_URL", "amqp://u:sw0rdfish@h:port//", "the port is not a number"),
+    ("BROKER_URL", "rediss://h?ssl_cert_reqs=maybe", "required, optional or none"),
+    ("BROKER_URL", "sentinel://h:26379", "add the name of the master"),
+    ("RESULT_BACKEND", "amqp://u:sw0rdfish@h", "RabbitMQ keeps no results"),
+    ("RESULT_BACKEND", "redis://:sw0rdfish@h/abc", "the path must be the number of a database"),
+    ("RESULT_BACKEND", "h:6379", "not a URL; use redis://"),
+]
+
+
+@pytest.mark.parametrize(("variable", "url", "message"), BAD_URLS)
+def test_a_bad_url_names_its_variable_but_not_the_password(
+    read_settings: Set, variable: str, url: str, message: str
+) -> None:
+    with pytest.raises(Misconfigured) as error:
+        read_settings(**{f"SPOTISYNC_{variable}": url})
+    assert str(error.value).startswith(f"invalid settings: SPOTISYNC_{variable}: ")
+    assert message in str(error.value)
+    assert "rdfish" not in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("broker", "result_backend", "backend"),
     [
         ("redis://r/0", "", "redis://r/0"),
-        ("rediss://r/0", "", "rediss://r/0"),
         ("redis://r/0", "redis://r/1", "redis://r/1"),
         ("amqp://rabbit", "redis://r/1", "redis://r/1"),
     ],

@@ -10,6 +10,7 @@ from spotisync.settings import Settings, override, settings
 # The user's servers, app and keys, which the demo must not use.
 PERSONAL_VARIABLES: Final = (
     "SPOTISYNC_DATABASE_URL",
+    "SPOTISYNC_MIGRATION_DATABASE_URL",
     "SPOTISYNC_BROKER_URL",
     "SPOTISYNC_RESULT_BACKEND",
     "SPOTISYNC_SECRET_KEY",

@@ -1,0 +1,230 @@
+"""URLs of PostgreSQL and the broker, in the forms that hosts hand out.
+
+Errors are `ValueError`. They never quote a value, since a password with an unescaped character can end up in any part.
+"""
+
+import re
+from typing import Final
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+DATABASE_FORM: Final = "postgresql://user:password@host:5432/database"
+BROKER_FORM: Final = "redis://:password@host:6379/0 or amqp://user:password@host:5672/vhost"
+ENCODE: Final = "percent-encode special characters of user and password (@ as %40, / as %2F, ? as %3F, # as %23)"
+
+POSTGRES_SCHEMES: Final = {
+    "postgres",
+    "postgresql",
+    "postgresql+psycopg",
+    "postgresql+psycopg2",
+    "postgres+psycopg2",
+    "postgresql+asyncpg",
+}
+# Parameters of libpq 14 to 18: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+# fmt: off
+LIBPQ_PARAMETERS: Final = {
+    "host", "hostaddr", "port", "dbname", "user", "password", "passfile", "require_auth", "channel_binding",
+    "connect_timeout", "client_encoding", "options", "application_name", "fallback_application_name",
+    "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
+    "replication", "gssencmode", "sslmode", "requiressl", "sslnegotiation", "sslcompression", "sslcert",
+    "sslkey", "sslkeylogfile", "sslpassword", "sslcertmode", "sslrootcert", "sslcrl", "sslcrldir", "sslsni",
+    "requirepeer", "ssl_min_protocol_version", "ssl_max_protocol_version", "min_protocol_version",
+    "max_protocol_version", "krbsrvname", "gsslib", "gssdelegation", "scram_client_key", "scram_server_key",
+    "service", "target_session_attrs", "load_balance_hosts",
+}
+# fmt: on
+SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+# Prisma's own pool: https://www.prisma.io/docs/orm/overview/databases/postgresql
+PRISMA_PARAMETERS: Final = {"connection_limit", "pool_timeout"}
+TRUE: Final = {"1", "true", "yes", "on"}
+FALSE: Final = {"0", "false", "no", "off"}
+
+REDIS_SCHEMES: Final = {
+    "redis": "redis",
+    "rediss": "rediss",
+    "valkey": "redis",
+    "valkeys": "rediss",
+    "sentinel": "sentinel",
+    "redis+socket": "redis+socket",
+    "socket": "redis+socket",
+    "unix": "redis+socket",
+    "redis+unix": "redis+socket",
+}
+BROKER_SCHEMES: Final = {"amqp", "amqps", "pyamqp", "memory"}
+RESULT_SCHEMES: Final = {"cache+memory", "rpc", "file"}
+# Celery also accepts the first three, but redis-py only the last three.
+CERT_REQS: Final = {
+    "cert_none": "none",
+    "cert_optional": "optional",
+    "cert_required": "required",
+    "none": "none",
+    "optional": "optional",
+    "required": "required",
+}
+
+
+def split_scheme(url: str, form: str) -> tuple[str, str]:
+    """The scheme in lower case, and the rest after `://`."""
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.:-]*)://", url)
+    if not found:
+        raise ValueError(f"not a URL; use {form}")
+    return found[1].lower(), url[found.end() :]
+
+
+# ---- PostgreSQL -----------------------------------------------------------------------------------------------------
+
+
+def parse_database_url(url: str, *, pooler: bool | None = None) -> str:
+    """The SQLAlchemy URL for psycopg 3. `pooler` overrides the URL's own parameter `pgbouncer`.
+
+    If the parameter `pgbouncer` is in the result, it is true or false; `spotisync.store.engine` removes it.
+    """
+    if re.match(r"\s*\w+\s*=", url):
+        raise ValueError(f"a connection string of key=value pairs is not supported; use {DATABASE_FORM}")
+    scheme, rest = split_scheme(url.strip(), DATABASE_FORM)
+    if scheme == "jdbc:postgresql":
+        raise ValueError(f"this is a URL for Java; use {DATABASE_FORM}")
+    if scheme not in POSTGRES_SCHEMES:
+        raise ValueError(f"{scheme}:// is not PostgreSQL, which spotisync needs; use {DATABASE_FORM}")
+    address, parameters = _split_address(rest)
+    userinfo, at, hosts = address.partition("/")[0].rpartition("@")
+    database = address.partition("/")[2]
+    query = _check_parameters(parameters)
+    if pooler is not None:
+        query = [pair for pair in query if pair[0] != "pgbouncer"] + [("pgbouncer", str(pooler).lower())]
+    if "," in hosts:
+        names, ports = zip(*(_split_port(host, "5432") for host in hosts.split(",")), strict=True)
+        query += [("host", ",".join(name.strip("[]") for name in names)), ("port", ",".join(ports))]
+        hosts = ""
+    else:
+        _split_port(hosts, "5432")
+    # SQLAlchemy can't parse a URL with a user but no `@`, and libpq does not decode + as a space.
+    encoded = f"?{urlencode(query, quote_via=quote, safe='/,')}" if query else ""
+    return f"postgresql+psycopg://{userinfo}{at}{hosts}/{database}{encoded}"
+
+
+def _split_address(rest: str) -> tuple[str, str]:
+    """Split what follows the scheme at the `?`. Refuse a password that ends up outside the user part."""
+    address, _, parameters = rest.partition("?")
+    authority, _, path = address.partition("/")
+    if authority.count("@") > 1 or "@" in path or "#" in rest or ("@" in parameters and "@" not in authority):
+        raise ValueError(ENCODE)
+    return address, parameters
+
+
+def _split_port(host: str, default: str) -> tuple[str, str]:
+    name, port = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::(.*))?", host, re.DOTALL).groups()  # type: ignore[union-attr]
+    if port and not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise ValueError(f"the port is not a number below 65536; if it is part of the password, {ENCODE}")
+    return name, port or default
+
+
+def _check_parameters(parameters: str) -> list[tuple[str, str]]:
+    pairs = (_check_parameter(name, value) for name, value in parse_qsl(parameters, keep_blank_values=True))
+    return [pair for pair in pairs if pair]
+
+
+def _check_parameter(name: str, value: str) -> tuple[str, str] | None:
+    """The parameter as psycopg takes it, or None if it can be ignored."""
+    if name == "pgbouncer":
+        return name, str(_parse_switch(name, value)).lower()
+    if name == "ssl":
+        return "sslmode", "require" if _parse_switch(name, value) else "disable"
+    if name in PRISMA_PARAMETERS or (name, value) == ("schema", "public"):
+        return None
+    if name == "schema":
+        raise ValueError("spotisync's tables are in the schema public; remove the parameter schema")
+    if name == "sslmode" and value not in SSL_MODES:
+        raise ValueError(f"sslmode must be one of {', '.join(SSL_MODES)}")
+    if name not in LIBPQ_PARAMETERS:
+        raise ValueError(_describe_unknown(name))
+    return name, value
+
+
+def _parse_switch(name: str, value: str) -> bool:
+    if value.lower() not in TRUE | FALSE:
+        raise ValueError(f"the parameter {name} must be true or false")
+    return value.lower() in TRUE
+
+
+def _describe_unknown(name: str) -> str:
+    shown = f" {name}" if re.fullmatch(r"[a-z][a-z_]{1,30}", name) else ""
+    return f"unknown parameter{shown}; allowed are pgbouncer and those of libpq, such as sslmode and sslrootcert"
+
+
+# ---- broker and results ---------------------------------------------------------------------------------------------
+
+
+def parse_broker_url(url: str) -> str:
+    """The broker's URL in the form that Celery, redis-py, `limits` and Flower all read. Several: split by `;`."""
+    return ";".join(_parse_server(each.strip(), BROKER_SCHEMES, BROKER_FORM) for each in url.split(";") if each.strip())
+
+
+def parse_result_url(url: str) -> str:
+    if url.startswith(("amqp", "pyamqp")):
+        raise ValueError("RabbitMQ keeps no results; use redis://:password@host:6379/0")
+    if url.startswith("db+"):
+        return url
+    parts = [each.strip() for each in url.split(";") if each.strip()]
+    return ";".join(_parse_server(each, RESULT_SCHEMES, "redis://:password@host:6379/0") for each in parts)
+
+
+def get_sentinel_master(url: str) -> str | None:
+    """The parameter `master_name`, which Celery takes as a transport option."""
+    names = [value for each in url.split(";") for key, value in parse_qsl(urlsplit(each).query) if key == "master_name"]
+    return names[0] if names else None
+
+
+def without_sentinel_master(url: str) -> str:
+    return ";".join(re.sub(r"\?$", "", re.sub(r"(?<=[?&])master_name=[^&]*&?", "", each)) for each in url.split(";"))
+
+
+def get_ssl_options(url: str) -> dict[str, str]:
+    """The `ssl_…` parameters of a `rediss://` URL; empty for others."""
+    if not url.startswith("rediss://"):
+        return {}
+    return {key: value for key, value in parse_qsl(urlsplit(url).query) if key.startswith("ssl_")}
+
+
+def _parse_server(url: str, others: set[str], form: str) -> str:
+    scheme, rest = split_scheme(url, form)
+    if scheme in others:
+        return _check_other(url, rest)
+    if scheme not in REDIS_SCHEMES:
+        raise ValueError(f"{scheme}:// is not supported; use {form}")
+    scheme = REDIS_SCHEMES[scheme]
+    if scheme == "redis+socket":
+        return _parse_socket(rest)
+    address, parameters = _split_address(rest)
+    host, _, path = address.partition("/")
+    _split_port(host.rpartition("@")[2], "6379")
+    # Celery accepts a further /, redis-py does not.
+    if path.strip("/") and not path.strip("/").isdigit():
+        raise ValueError(f"the path must be the number of a database, such as /0; if it is a password, {ENCODE}")
+    query = dict(parse_qsl(parameters, keep_blank_values=True))
+    if scheme == "rediss" or "ssl_cert_reqs" in query:
+        query["ssl_cert_reqs"] = _parse_cert_reqs(query.get("ssl_cert_reqs", "required"))
+    encoded = f"?{urlencode(query, quote_via=quote, safe='/')}" if query else ""
+    return f"{scheme}://{address}{encoded}"
+
+
+def _parse_socket(rest: str) -> str:
+    path, _, parameters = rest.partition("?")
+    query = dict(parse_qsl(parameters))
+    number = query.pop("db", None) or query.get("virtual_host") or "0"
+    if not number.strip("/").isdigit():
+        raise ValueError("the database must be a number, such as ?virtual_host=0")
+    if not path.rpartition("@")[2].startswith("/"):
+        raise ValueError("the path of a socket must be absolute, such as unix:///run/valkey/valkey.sock")
+    return f"redis+socket://{path}?{urlencode({**query, 'virtual_host': number.strip('/')}, quote_via=quote)}"
+
+
+def _parse_cert_reqs(value: str) -> str:
+    if value.lower() not in CERT_REQS:
+        raise ValueError("ssl_cert_reqs must be required, optional or none")
+    return CERT_REQS[value.lower()]
+
+
+def _check_other(url: str, rest: str) -> str:
+    address, _ = _split_address(rest)
+    _split_port(address.partition("/")[0].rpartition("@")[2], "5672")
+    return url
