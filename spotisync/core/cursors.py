@@ -10,6 +10,7 @@ from spotisync.core.regimes import Regime
 from spotisync.core.requests import FAMILY, Family
 from spotisync.core.states import Phase
 from spotisync.core.walk import TracksWalk, Walk
+from spotisync.errors import SpotisyncError
 
 Entity = Literal["artists", "albums"]
 ListName = Literal["followed_artists", "saved_albums", "playlists"]
@@ -102,6 +103,10 @@ _FIRST: dict[Phase, Cursor] = {
 }
 
 
+class UnreadableCursor(SpotisyncError):
+    """A stored cursor that this version does not know."""
+
+
 def first_cursor(phase: Phase, sync_type: str) -> Cursor:
     return Incremental() if (phase, sync_type) == ("tracks", "incremental") else _FIRST[phase]
 
@@ -115,9 +120,17 @@ def dump(cursor: Cursor) -> dict[str, Any]:
 
 
 def load(phase: Phase, stored: dict[str, Any] | None, sync_type: str = "full") -> Cursor:
+    """Raises `UnreadableCursor` if another version has stored the cursor in a form that is unknown here."""
     if stored is None:
         return first_cursor(phase, sync_type)
-    fields = _upgrade(phase, dict(stored))
+    try:
+        return _parse(phase, dict(stored))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnreadableCursor(f"{type(error).__name__}: {error}") from error
+
+
+def _parse(phase: Phase, stored: dict[str, Any]) -> Cursor:
+    fields = _upgrade(phase, stored)
     kind = _KINDS[fields.pop("stage")]
     for name, read in _READERS.items():
         if fields.get(name) is not None:

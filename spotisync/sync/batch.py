@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from spotisync import logs
 from spotisync.core import backoff, contents, cursors, incremental, isolation, listing, tracks
@@ -22,7 +22,7 @@ from spotisync.core.walk import TracksWalk
 from spotisync.errors import Fatal, SpotisyncError, Stopping, Transient, Unavailable, Wait
 from spotisync.store import accounts, apps, catalogue, listings, playlists, runs, saved_tracks
 from spotisync.store.database import Connection
-from spotisync.store.runs import Run
+from spotisync.store.runs import Checkpoint, Run
 from spotisync.sync import lookups
 from spotisync.sync.accounts import disabled_message
 from spotisync.sync.batch_events import BatchEvents
@@ -112,13 +112,31 @@ def _claim(context: Context, sync_id: int, phase: Phase, seq: int) -> ClaimedBat
         if attempts is None:
             return _stale("another worker has this batch, or the run is waiting")
         at = runs.get_checkpoint(connection, sync_id, phase)
-    cursor = cursors.load(phase, at.cursor, run.sync_type)
+    return _read_cursor(context, run, token, at, attempts, since)
+
+
+def _read_cursor(
+    context: Context, run: Run, token: UUID, at: Checkpoint, attempts: int, since: float
+) -> ClaimedBatch | Outcome:
+    unreadable = None
+    try:
+        cursor = cursors.load(run.phase, at.cursor, run.sync_type)
+    except cursors.UnreadableCursor as error:
+        cursor, unreadable = cursors.first_cursor(run.phase, run.sync_type), error
     client_id = context.settings.require_client_id()
     claimed = ClaimedBatch(client_id, run, token, at, cursor, BatchEvents(run, cursor.family, attempts, since))
     if attempts > MOST_ATTEMPTS:
-        error = f"this batch has killed its worker {MOST_ATTEMPTS} times"
-        return _fail(context, claimed, BatchCalls(sync_id), error)
-    return claimed
+        killed = f"this batch has killed its worker {MOST_ATTEMPTS} times"
+        return _fail(context, claimed, BatchCalls(run.id), killed)
+    return _leave_to_other_version(context, claimed, unreadable) if unreadable else claimed
+
+
+def _leave_to_other_version(context: Context, batch: ClaimedBatch, error: cursors.UnreadableCursor) -> Outcome:
+    """During a rolling upgrade a worker of the right version may get the next delivery; the cursor is kept."""
+    run = batch.run
+    cure = f"run the version that began this run, then: spotisync resume {run.id}"
+    reason = f"another version of spotisync stored the position in {run.phase} ({error}); {cure}"
+    return _retry_later(context, batch, BatchCalls(run.id), reason)
 
 
 def _end_inactive(connection: Connection, run: Run) -> Outcome:

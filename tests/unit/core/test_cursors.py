@@ -110,3 +110,11 @@ def test_the_offset_says_how_far_a_list_was_read() -> None:
 )
 def test_reads_cursors_of_earlier_versions(phase: Phase, stored: dict[str, Any], cursor: Cursor) -> None:
     assert cursors.load(phase, stored) == cursor
+
+
+@pytest.mark.parametrize(
+    "stored", [{}, {"stage": "new"}, {"stage": "contents", "new": 1}, {"stage": "walk", "walk": 1}]
+)
+def test_rejects_cursors_of_later_versions(stored: dict[str, Any]) -> None:
+    with pytest.raises(cursors.UnreadableCursor):
+        cursors.load("playlists", stored)
