@@ -35,13 +35,15 @@ class Gate:
     def enter(self, family: Family) -> None:
         """Block until a request of the family may be sent; send it at once. Raises `Wait` if that takes too long.
 
-        The cooldown is checked again after each wait for a turn, since one may have been recorded meanwhile.
+        The cooldown is checked again after each wait for a turn, and after the turn itself, for which a slow Redis may
+        take seconds: one may have been recorded meanwhile.
         """
         deadline = time.monotonic() + PATIENCE
         while True:
             self.check_cooldown(family)
             seconds = self._pace.take_turn(family)
             if not seconds:
+                self.check_cooldown(family)
                 return
             if time.monotonic() + seconds > deadline:
                 raise Wait(family, datetime.now(UTC) + timedelta(seconds=seconds), "pace", seconds)

@@ -1,5 +1,6 @@
 """The gate: cooldowns are extended and never shortened, and every process notices them within a second."""
 
+import time
 from typing import Any
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from spotisync.core.requests import Family
 from spotisync.errors import Wait
 from spotisync.gate import Gate
+from spotisync.gate.gate import CACHE_SECONDS
+from spotisync.gate.pace import Pace
 from spotisync.store.cooldowns import clear
 from tests.support.store import CLIENT, Store
 
@@ -162,3 +165,26 @@ def test_clearing_cooldowns_resets_the_doubling(gate: Gate, store: Store) -> Non
     with store.database.begin() as connection:
         assert clear(connection, CLIENT, None) == ["albums", "artists"]
     assert store.one("SELECT count(*) FROM rate_limits") == 0
+
+
+class SlowPace(Pace):
+    """A Redis that answers seconds late. Meanwhile another process records a cooldown."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(None, CLIENT, 0)
+        self.other = Gate(store.database.begin, CLIENT)
+        self.turns = 0
+
+    def take_turn(self, _: Family) -> float:
+        self.turns += 1
+        if self.turns == 2:
+            self.other.record_429("library", "3600", quota=True)
+            time.sleep(CACHE_SECONDS + 0.1)
+        return 0.0
+
+
+def test_a_cooldown_recorded_while_a_turn_was_taken_blocks_the_request(store: Store) -> None:
+    gate = Gate(store.database.begin, CLIENT, SlowPace(store))
+    gate.enter("library")
+    with pytest.raises(Wait, match="quota"):
+        gate.enter("library")
