@@ -88,7 +88,8 @@ def sweep(*, scheduled: bool = False) -> None:
     `scheduled`: sent by beat, and therefore recorded as beat's heartbeat.
     """
     for run in runs.take_due_runs(context(), scheduled=scheduled):
-        canvas.publish(run)
+        if not canvas.publish(run):
+            runs.publish_later(context(), run.id)
     callers.answer(context())
     result_backend.maintain(context())
 

@@ -207,7 +207,8 @@ def claim(connection: Connection, run: Run, token: UUID, claimant: Claimant, lea
             connection,
             """UPDATE sync_state SET status = 'in_progress', rate_limit_reset_at = NULL, updated_at = now()
             WHERE sync_id = :id AND entity_type = :phase
-            AND (status <> 'in_progress' OR rate_limit_reset_at IS NOT NULL)""",
+            AND (status <> 'in_progress' OR rate_limit_reset_at IS NOT NULL
+                OR updated_at < now() - interval '5 minutes')""",
             {"id": run.id, "phase": run.phase},
         )
     return taken.attempts if taken else None
@@ -495,6 +496,12 @@ _DUE = f"""r.status IN ('pending', 'in_progress', 'rate_limited') AND {ACCOUNT_F
     OR r.status = 'pending')"""
 
 
+# Seconds until the run is published again. A message that no worker takes is not lost: each copy waits a quarter longer
+# than the one before, at most an hour, since copies fill the broker. A claim or an advance restarts the intervals.
+_UNTIL_NEXT_COPY = f"""CASE WHEN b.status = 'in_progress' AND b.claim IS NULL
+    THEN GREATEST(:stall, LEAST(3600, EXTRACT(epoch FROM now() - {DUE_SINCE}) / 4)) ELSE :stall END"""
+
+
 def list_accounts_due(connection: Connection, client_id: str) -> list[int]:
     """Accounts that may have a run to publish; `take_due` decides, in one transaction for each."""
     found = execute(
@@ -522,7 +529,7 @@ def take_due(connection: Connection, account_id: int, client_id: str) -> Run | N
             WHERE r.account_id = :account_id AND {_DUE}
             ORDER BY r.status = 'in_progress' DESC, r.sync_type, r.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
         UPDATE sync_history r SET status = 'in_progress', claim = NULL, claim_pid = NULL, claim_started = NULL,
-            not_before = NULL, wake_at = now() + make_interval(secs => :stall)
+            not_before = NULL, wake_at = now() + make_interval(secs => CAST({_UNTIL_NEXT_COPY} AS float))
         FROM before b WHERE r.id = b.id
         RETURNING r.id, r.phase, r.seq, r.attempts, b.status AS was, b.claim IS NOT NULL AS lost""",
         {"account_id": account_id, "client_id": client_id, "stall": _stall_seconds(connection)},

@@ -387,6 +387,39 @@ def test_an_overdue_run_is_due_once(store: Store) -> None:
     assert store.take_due_runs() == []
 
 
+def copies_until(store: Store, run: Run, hours: float) -> int:
+    """Let time pass from one copy of the run's message to the next; no worker takes any."""
+    passed, copies = 0.0, 0
+    while passed < hours * 3600:
+        seconds = float(store.one("SELECT EXTRACT(epoch FROM wake_at - now()) FROM sync_history")) + 0.1
+        past = f"- make_interval(secs => {seconds})"
+        store.sql(f"UPDATE sync_history SET started_at = started_at {past}, wake_at = wake_at {past}")
+        store.sql(f"UPDATE sync_state SET updated_at = updated_at {past}")
+        assert store.take_due_runs() == [run.id]
+        passed, copies = passed + seconds, copies + 1
+    return copies
+
+
+def test_without_a_worker_few_copies_of_a_message_fill_the_broker(store: Store) -> None:
+    run = store.run()
+    assert 4 <= copies_until(store, run, 0.05) <= 7  # every 30 s at first: a message may have been lost
+    assert copies_until(store, run, 24) < 60
+
+
+@pytest.mark.parametrize("then", ["advances", "dies"])
+def test_a_claim_restarts_the_intervals_of_copies(then: str, store: Store) -> None:
+    run = store.run()
+    copies_until(store, run, 24)
+    token = store.claim(store.get_run(run.id), GONE if then == "dies" else None)
+    assert token
+    if then == "advances":
+        with store.database.begin() as connection:
+            assert runs.release(connection, run, token, 0) is not None
+        store.set(run.id, wake_at=PAST)
+    assert store.take_due_runs() == [run.id]
+    assert 4 <= copies_until(store, run, 0.05) <= 7
+
+
 def test_a_run_of_a_dead_worker_is_due_and_claimable_at_once(store: Store) -> None:
     run = store.run()
     stale = store.claim(run, GONE)
