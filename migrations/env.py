@@ -1,9 +1,10 @@
 """Alembic environment. `spotisync db upgrade` passes a connection; plain `alembic` connects by the settings."""
 
 from alembic import context
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, text
 
 from spotisync.settings import settings
+from spotisync.store.engine import make_engine
 from spotisync.store.schema import metadata
 
 # Concurrent migrations wait for each other. The number is arbitrary, but unique to this lock.
@@ -16,6 +17,8 @@ def run(connection: Connection) -> None:
     try:
         context.configure(connection=connection, target_metadata=metadata, compare_server_default=True)
         with context.begin_transaction():
+            # Statements on a table queue behind a migration that waits for its lock. `store/migrate.py` tries again.
+            connection.execute(text("SET LOCAL lock_timeout = '3s'"))
             context.run_migrations()
     finally:
         connection.rollback()
@@ -27,5 +30,5 @@ given: Connection | None = context.config.attributes.get("connection")
 if given is not None:
     run(given)
 else:
-    with create_engine(settings().database).connect() as connection:
+    with make_engine(settings().migration_database, statement_timeout=0).connect() as connection:
         run(connection)

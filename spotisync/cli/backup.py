@@ -55,7 +55,7 @@ def restore(
         _clear_if_empty(chosen)
         with _progress("restoring") as show:
             programs.restore(chosen, file, show)
-        migrate.upgrade(chosen.database)
+        migrate.upgrade(chosen.migration_database)
         names = _list_accounts()
         print_text(f"Restored accounts: {', '.join(names) or 'none'}.")
         _warn_about_key(chosen)
@@ -93,16 +93,16 @@ def _clear_if_empty(chosen: "Settings") -> None:
     """
     from spotisync.store import migrate
 
-    revision, _ = migrate.get_revisions(chosen.database)
+    revision, _ = migrate.get_revisions(chosen.migration_database)
     if revision is None:
         return
-    migrate.upgrade(chosen.database)
+    migrate.upgrade(chosen.migration_database)
     if names := _list_accounts():
         raise Fatal(
             f"this database already contains the library of {', '.join(names)}. Choose an empty one: set "
             "SPOTISYNC_DATA_DIR or SPOTISYNC_DATABASE_URL"
         )
-    migrate.downgrade(chosen.database, "base")
+    migrate.downgrade(chosen.migration_database, "base")
 
 
 def _list_accounts() -> list[str]:

@@ -5,6 +5,7 @@ To add a check, add a function and call it in `run_checks`.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -26,13 +27,13 @@ from spotisync.store.apps import BacklogForecast
 from spotisync.store.cooldowns import Cooldown
 from spotisync.store.database import Database, get_server_time, get_server_version
 from spotisync.store.reply_shapes import DriftAlarm
+from spotisync.store.suitability import Obstacle, find_migration_obstacle, find_obstacle
 from spotisync.sync import Context, cooldowns
 from spotisync.sync.accounts import check_spotify_answers
 
 State = Literal["ok", "warning", "failed"]
 
 QUEUES: Final = ("spotisync.sync", "spotisync.control", "spotisync.playback")
-OLDEST_POSTGRES: Final = 14
 # Seconds. Above the first, message expiry and countdowns are wrong; above the second, token expiry is wrong too.
 CLOCK_SKEW_LIMITS: Final = (2.0, 20.0)
 START_WORKER: Final = "start one: spotisync up, or celery -A spotisync worker"
@@ -110,35 +111,53 @@ def check_secret_key(settings: Settings) -> Finding:
 def check_database_server(settings: Settings, database: Database) -> tuple[list[Finding], bool]:
     """Check the server, its schema and its clock. Returns also whether the schema is current."""
 
-    def read_version() -> str:
+    def inspect() -> tuple[str, Obstacle | None]:
         with database.begin() as connection:
-            return get_server_version(connection)
+            return get_server_version(connection), find_obstacle(connection)
 
-    server = check_database(read_version, embedded=settings.embedded_postgres)
+    server = check_database(inspect, embedded=settings.embedded_postgres)
     if server.state == "failed":
         return [server], False
-    tables = check_tables(*migrate.get_revisions(settings.database))
+    with database.begin() as connection:
+        current = migrate.get_current_revision(connection)
+    tables = check_tables(current, migrate.get_needed_revision())
+    if tables.state == "failed" and migrate.find_newer_revision(current) is None:
+        tables = _check_migration(settings, tables)
     return [server, tables, check_clock(_measure_skew(database))], tables.state == "ok"
 
 
-def check_database(read_version: Callable[[], str], *, embedded: bool) -> Finding:
+def check_database(inspect: Callable[[], tuple[str, Obstacle | None]], *, embedded: bool) -> Finding:
+    """`inspect` returns the server's version, and why the database can't be used."""
     try:
-        version = read_version()
+        version, obstacle = inspect()
     except Unavailable as error:
         message = str(error)
         message = message[:1].upper() + message[1:]
         return Finding("database", "failed", message, hints.database_hint(embedded=embedded), UNREACHABLE)
-    if int(version.partition(".")[0].partition(" ")[0]) < OLDEST_POSTGRES:
-        message = f"PostgreSQL {version} is older than {OLDEST_POSTGRES}, the oldest supported version"
-        return Finding("database", "warning", message, "upgrade the server")
+    if obstacle:
+        return Finding("database", "failed", obstacle.message, obstacle.cure)
     return Finding("database", "ok", f"PostgreSQL {version}")
 
 
 def check_tables(current: str | None, needed: str | None) -> Finding:
     if current == needed:
         return Finding("tables", "ok", f"schema is up to date, at revision {current}")
+    if newer := migrate.find_newer_revision(current):
+        return Finding("tables", "failed", newer.message, newer.cure)
     message = f"schema is at revision {current or 'none'}, this version needs {needed}"
     return Finding("tables", "failed", message, hints.MIGRATE)
+
+
+def _check_migration(settings: Settings, outdated: Finding) -> Finding:
+    """Name what `spotisync db upgrade` would refuse, instead of that command."""
+    try:
+        with closing(Database(settings.migration_database)) as database, database.begin() as connection:
+            obstacle = find_migration_obstacle(connection)
+    except Unavailable as error:
+        return Finding("tables", "failed", f"{outdated.message}; {error}", "check SPOTISYNC_MIGRATION_DATABASE_URL")
+    return (
+        Finding("tables", "failed", f"{outdated.message}; {obstacle.message}", obstacle.cure) if obstacle else outdated
+    )
 
 
 def check_clock(skew: float) -> Finding:

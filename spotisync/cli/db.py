@@ -20,7 +20,7 @@ def upgrade() -> None:
     from spotisync.settings import settings
     from spotisync.store import migrate
 
-    migrate.upgrade(settings().database)
+    migrate.upgrade(settings().migration_database)
     current()
 
 
@@ -33,7 +33,7 @@ def downgrade(
     from spotisync.store import migrate
 
     try:
-        migrate.downgrade(settings().database, revision)
+        migrate.downgrade(settings().migration_database, revision)
     except LookupError as error:
         raise typer.BadParameter(str(error), param_hint="REV") from None
     current()
@@ -45,7 +45,7 @@ def current() -> None:
     from spotisync.settings import settings
     from spotisync.store import migrate
 
-    revision, needed = migrate.get_revisions(settings().database)
+    revision, needed = migrate.get_revisions(settings().migration_database)
     if revision == needed:
         print_text(f"The schema is up to date, at revision {revision}.")
     else:

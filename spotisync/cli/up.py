@@ -43,7 +43,7 @@ def _stages(chosen: "Settings") -> "list[Stage]":
 
     return [
         processes.server_processes(chosen),
-        lambda: migrate.upgrade(chosen.database),
+        lambda: migrate.upgrade(chosen.migration_database),
         [
             processes.worker_process(chosen),
             processes.beat_process(chosen),

@@ -181,7 +181,7 @@ def claim_backlog(connection: Connection, client_id: str, token: UUID, claimant:
             enrich_pid = excluded.enrich_pid, enrich_started = excluded.enrich_started,
             enrich_until = excluded.enrich_until
         WHERE a.enrich_until IS NULL OR a.enrich_until <= now() OR a.enrich_claim IS NOT NULL
-            AND NOT EXISTS (SELECT 1 FROM pg_stat_activity p
+            AND a.enrich_pid IS NOT NULL AND NOT EXISTS (SELECT 1 FROM pg_stat_activity p
                 WHERE p.pid = a.enrich_pid AND p.backend_start = a.enrich_started)
         RETURNING 1""",
         {"id": client_id, "token": token, "pid": claimant.pid, "started": claimant.started, "lease": lease_seconds},

@@ -6,25 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, CursorResult, create_engine, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import Connection, CursorResult, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from spotisync.errors import Unavailable
+from spotisync.store.engine import is_pooled, make_engine, split_pooler
 
 __all__ = ["Claimant", "Connection", "Database", "execute", "is_unavailable"]
 
 T = TypeVar("T")
 RETRIED = {"40001": "serialization failure", "40P01": "deadlock"}
 TRIES = 6
-CONNECT: dict[str, Any] = {
-    "connect_timeout": 5,
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
-    "application_name": "spotisync",
-}
 
 
 # The server's default would end the session that represents this process. PostgreSQL 13 has no such setting.
@@ -35,10 +28,16 @@ NO_FREE_CONNECTION = "the database does not answer: no connection of this proces
 
 @dataclass(frozen=True)
 class Claimant:
-    """A database session that lives as long as its process, so its end shows the end of the process."""
+    """A database session that lives as long as its process, so its end shows the end of the process.
 
-    pid: int
-    started: datetime
+    None behind a pooler, where only the lease of a claim shows that.
+    """
+
+    pid: int | None
+    started: datetime | None
+
+
+LEASE_ONLY = Claimant(None, None)
 
 
 class Database:
@@ -46,17 +45,17 @@ class Database:
 
     def __init__(self, url: str, stall_seconds: float = 30.0) -> None:
         """`stall_seconds`: how long a published message may stay unclaimed before sweep publishes it again."""
-        self._engine = create_engine(
+        self._engine = make_engine(
             url,
             pool_pre_ping=True,
             pool_size=5,
             max_overflow=5,
-            connect_args=CONNECT,
             # A logged error shows the statement, but not the values of anyone's rows.
             hide_parameters=True,
             execution_options={"stall_seconds": stall_seconds},
         )
         self._session: Connection | None = None
+        self._lease_only = False
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -84,6 +83,8 @@ class Database:
 
     def get_claimant(self) -> Claimant:
         """The session that represents this process; opened again if Postgres has ended it."""
+        if self._lease_only:
+            return LEASE_ONLY
         if self._session is not None:
             try:
                 return _read_claimant(self._session)
@@ -91,6 +92,10 @@ class Database:
                 self.drop_claims()
         try:
             self._session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            if is_pooled(self._session):
+                self._lease_only = True
+                self.drop_claims()
+                return LEASE_ONLY
             self._session.execute(text(NEVER_IDLE_OUT))
             return _read_claimant(self._session)
         except DBAPIError as error:
@@ -136,7 +141,7 @@ def get_server_time(connection: Connection) -> datetime:
 
 def split_password(url: str) -> tuple[str, str | None]:
     """Split a URL for libpq's programs: the address without its driver, and the password."""
-    parsed = make_url(url)
+    parsed, _ = split_pooler(url)
     password = parsed.password or parsed.query.get("password")
     # `URL.set` ignores a None, and the address is visible in the process list.
     address = parsed.set(drivername="postgresql").difference_update_query(["password"])._replace(password=None)

@@ -16,6 +16,7 @@ from spotisync.settings import Settings
 from spotisync.store.apps import BacklogForecast
 from spotisync.store.cooldowns import Cooldown
 from spotisync.store.reply_shapes import AlarmKind, DriftAlarm
+from spotisync.store.suitability import Obstacle
 
 NOW = datetime(2026, 11, 23, 8, 50, tzinfo=UTC)
 
@@ -70,11 +71,12 @@ def test_checks_the_secret_key(tmp_path: Path) -> None:
 
 
 def test_checks_the_database_server() -> None:
-    def away() -> str:
+    def away() -> tuple[str, Obstacle | None]:
         raise Unavailable("the database can't be reached: refused")
 
-    assert_finding(checks.check_database(lambda: "18.1 (Debian)", embedded=True), "ok", "PostgreSQL 18.1")
-    assert_finding(checks.check_database(lambda: "9.6", embedded=False), "warning", "older than 14")
+    assert_finding(checks.check_database(lambda: ("18.1 (Debian)", None), embedded=True), "ok", "PostgreSQL 18.1")
+    old = Obstacle("PostgreSQL 9.6 is older than 14", "upgrade the server")
+    assert_finding(checks.check_database(lambda: ("9.6", old), embedded=False), "failed", "older than 14", "upgrade")
     for embedded, cure in ((True, "spotisync up"), (False, "SPOTISYNC_DATABASE_URL")):
         found = checks.check_database(away, embedded=embedded)
         assert_finding(found, "failed", "The database can't be reached", cure)
@@ -84,6 +86,8 @@ def test_checks_the_database_server() -> None:
 def test_checks_the_revision_of_the_tables() -> None:
     assert_finding(checks.check_tables("0001", "0001"), "ok", "0001")
     assert_finding(checks.check_tables(None, "0001"), "failed", "at revision none", "spotisync db upgrade")
+    newer = checks.check_tables("9999", "0001")
+    assert_finding(newer, "failed", "9999, newer than this version", "spotisync db downgrade")
 
 
 @pytest.mark.parametrize(("seconds", "state"), [(0.3, "ok"), (-5, "warning"), (5, "warning"), (300, "failed")])
