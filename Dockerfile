@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # One image for all services; docker-compose.yml gives each its command.
 
 FROM python:3.13-slim-trixie AS build
@@ -28,5 +27,6 @@ COPY --from=build /venv /venv
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 # Celery imports code from the working directory, so it must not be writable.
 WORKDIR /srv
-USER spotisync
+# By number: Kubernetes' runAsNonRoot does not accept a name.
+USER 8420:8420
 CMD ["spotisync", "--help"]

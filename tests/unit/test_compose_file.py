@@ -18,7 +18,7 @@ FILE = load(DEMO)
 SERVICES: dict[str, Service] = FILE["services"]
 # Services that end after their work.
 ONCE = {"migrate", "demo"}
-OURS = [name for name, service in SERVICES.items() if "build" in service]
+OURS = [name for name, service in SERVICES.items() if service["image"].startswith("spotisync:")]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 VARIABLES = {str(info.validation_alias or f"SPOTISYNC_{name.upper()}") for name, info in Settings.model_fields.items()}
 
@@ -51,6 +51,19 @@ def test_services_restart_and_have_time_to_stop(name: str) -> None:
     batch = 3 * Settings.model_fields["api_timeout"].default
     longest = {"worker": batch, "control": batch, "playback": batch, "postgres": 60}
     assert seconds(service["stop_grace_period"]) > longest.get(name, 10)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_services_have_a_memory_limit(name: str) -> None:
+    assert re.fullmatch(r"\d+g", SERVICES[name]["mem_limit"])
+    command = SERVICES["valkey"]["command"]
+    assert int(command[command.index("--maxmemory") + 1].removesuffix("mb")) <= 1024 // 2
+
+
+def test_the_number_of_workers_is_a_variable() -> None:
+    """`up` without `--scale` would stop all workers but one."""
+    assert load({**DEMO, "SPOTISYNC_WORKERS": "3"})["services"]["worker"]["scale"] == "3"
+    assert SERVICES["worker"]["scale"] == "1"
 
 
 def test_every_long_running_service_has_a_health_check() -> None:
@@ -102,8 +115,17 @@ def test_the_image_is_pinned_and_runs_without_privileges() -> None:
     assert bases == {"python:3.13-slim-trixie"}
     assert "Programming Language :: Python :: 3.13" in (ROOT / "pyproject.toml").read_text()
     last = DOCKERFILE.rpartition("FROM ")[2]
-    assert re.search(r"^USER spotisync$", last, re.MULTILINE)
+    assert re.search(r"^USER 8420:8420$", last, re.MULTILINE)
+    # A front end of its own would be asked for at a registry in each build.
+    assert "# syntax" not in DOCKERFILE
     assert "pip" not in last
+
+
+def test_one_service_builds_the_image_of_all() -> None:
+    """Several builds of one tag fail with the containerd image store, and leave dangling images with the old one."""
+    assert [name for name in SERVICES if "build" in SERVICES[name]] == ["migrate"]
+    assert {SERVICES[name]["image"] for name in OURS} == {"spotisync:local"}
+    assert {name for name in OURS if SERVICES[name]["pull_policy"] != "never"} == {"migrate"}
 
 
 def test_installs_the_lock_without_the_embedded_servers(tmp_path: Path) -> None:
@@ -166,6 +188,22 @@ def test_secrets_come_only_from_files(name: str) -> None:
 def test_every_variable_in_the_file_is_a_setting() -> None:
     ours = {variable for name in OURS for variable in SERVICES[name].get("environment", {})}
     assert {variable.removesuffix("_FILE") for variable in ours} <= VARIABLES
+
+
+# Set by the file itself, for its ports, health checks and volumes.
+FIXED = {"DATA_DIR", "SIGN_OF_LIFE", "LOG_FORMAT", "HOST", "PORT", "FLOWER_PORT", "FLOWER_AUTH"}
+# Read from secrets.
+SECRET = {"DATABASE_URL", "BROKER_URL", "SECRET_KEY", "API_TOKEN", "SPOTIPY_CLIENT_SECRET"}
+
+
+def test_every_variable_of_the_example_reaches_the_services() -> None:
+    example = re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    passed = set(re.findall(r"^    +([A-Z_]+): \$\{\1[:?-]", (ROOT / "docker-compose.yml").read_text(), re.MULTILINE))
+    assert {name.removeprefix("SPOTISYNC_") for name in example if name not in passed} == FIXED | SECRET
+    workers = SERVICES["worker"]["environment"]
+    assert passed - workers.keys() == {"SPOTISYNC_ALLOWED_HOSTS", "SPOTISYNC_MIGRATION_DATABASE_URL"}
+    for name in ("control", "playback", "beat"):
+        assert SERVICES[name]["environment"] == workers
 
 
 def test_the_file_has_no_password_and_demo_secrets_only_work_there() -> None:
