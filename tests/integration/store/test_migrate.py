@@ -1,6 +1,6 @@
 """Migrations create, drop and recreate tables that match the models."""
 
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from typing import Any
 
@@ -109,3 +109,29 @@ def test_the_retention_horizon_survives_0006_up_and_down(empty_database_url: str
         assert query(empty_database_url, "SELECT * FROM heartbeats ORDER BY name") == before
         with pytest.raises(DBAPIError, match="is not kept any more"):
             query(empty_database_url, "SELECT * FROM library_as_of(1, '2023-12-31')")
+
+
+def test_a_locked_table_delays_the_upgrade_but_not_its_other_users(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate.upgrade(empty_database_url, "0003")
+    monkeypatch.setattr(migrate, "LOCK_PAUSE_SECONDS", 0.1)
+    engine = create_engine(empty_database_url, poolclass=NullPool)
+    with engine.connect() as connection, ThreadPoolExecutor(1) as pool:
+        connection.execute(text("LOCK TABLE tracks IN ACCESS SHARE MODE"))
+        upgrading = pool.submit(migrate.upgrade, empty_database_url)
+        # Longer than one wait for the lock, after which the queue behind it moves on.
+        query(empty_database_url, "SET statement_timeout = '20s'; SELECT pg_sleep(3.5); SELECT count(*) FROM tracks")
+        assert not upgrading.done()
+        connection.rollback()
+        upgrading.result()
+    migrate.check(empty_database_url)
+
+
+def test_a_table_that_stays_locked_fails_in_words(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    migrate.upgrade(empty_database_url, "0003")
+    monkeypatch.setattr(migrate, "LOCK_TRIES", 1)
+    with create_engine(empty_database_url, poolclass=NullPool).connect() as connection:
+        connection.execute(text("LOCK TABLE tracks IN ACCESS SHARE MODE"))
+        with pytest.raises(Unavailable, match="the tables are in use"):
+            migrate.upgrade(empty_database_url)
