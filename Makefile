@@ -3,13 +3,14 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help demo test check slow browser chaos bench lock clean
+.PHONY: help demo test check slow browser servers chaos bench lock clean
 help:
 	@echo 'make demo    everything on this machine against the built-in simulator (ARGS=--exit: end when the sync is over)'
 	@echo 'make test    the whole test suite (ARGS passes options to pytest)'
 	@echo 'make check   ruff, ruff format, mypy --strict, import-linter'
 	@echo 'make slow    what takes too long for the suite'
 	@echo 'make browser the page in a real Chromium (Debian: apt install chromium; CHROMIUM=path)'
+	@echo 'make servers servers of Debian, such as pgbouncer, where they are installed'
 	@echo 'make chaos   every kill at every point of every phase (long)'
 	@echo 'make bench   the benchmark table'
 	@echo 'make lock    resolve the lock files anew (needs uv)'
@@ -31,6 +32,9 @@ slow: .venv/dev.stamp
 
 browser: .venv/dev.stamp
 	@$(BIN)/python -m pytest -m browser $(ARGS)
+
+servers: .venv/dev.stamp
+	@$(BIN)/python -m pytest -m servers $(ARGS)
 
 chaos: .venv/dev.stamp
 	@$(BIN)/python -m pytest -m chaos --timeout 900 $(ARGS)
