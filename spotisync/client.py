@@ -16,6 +16,7 @@ from celery.exceptions import TimeoutError as NotYet
 from celery.result import AsyncResult
 from kombu.exceptions import OperationalError
 
+from spotisync import urls
 from spotisync.core import arguments
 from spotisync.errors import Fatal, Misconfigured, SpotisyncError, SyncCancelled, SyncFailed, Unavailable
 
@@ -160,6 +161,11 @@ class Client:
 
     def __init__(self, broker_url: str, result_backend: str | None = None) -> None:
         """`result_backend` defaults to the broker if that is Redis, as in spotisync itself."""
+        try:
+            broker_url = urls.parse_broker_url(broker_url)
+            result_backend = urls.parse_result_url(result_backend) if result_backend else None
+        except ValueError as error:
+            raise Misconfigured(f"invalid URL of the broker or the result backend: {error}") from None
         redis = broker_url.startswith(("redis", "rediss", "sentinel"))
         self._app = Celery(
             "spotisync.client",

@@ -51,6 +51,9 @@ REDIS_SCHEMES: Final = {
 }
 BROKER_SCHEMES: Final = {"amqp", "amqps", "pyamqp", "memory"}
 RESULT_SCHEMES: Final = {"cache+memory", "rpc", "file"}
+REDIS_PARAMETERS: Final = (
+    "ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname", "virtual_host", "master_name",
+)  # fmt: skip
 # Celery also accepts the first three, but redis-py only the last three.
 CERT_REQS: Final = {
     "cert_none": "none",
@@ -201,6 +204,9 @@ def _parse_server(url: str, others: set[str], form: str) -> str:
     if path.strip("/") and not path.strip("/").isdigit():
         raise ValueError(f"the path must be the number of a database, such as /0; if it is a password, {ENCODE}")
     query = dict(parse_qsl(parameters, keep_blank_values=True))
+    if unknown := [name for name in query if name not in REDIS_PARAMETERS]:
+        shown = f" {unknown[0]}" if re.fullmatch(r"[a-z][a-z_]{1,30}", unknown[0]) else ""
+        raise ValueError(f"unknown parameter{shown}; allowed are {', '.join(REDIS_PARAMETERS)}")
     if scheme == "rediss" or "ssl_cert_reqs" in query:
         query["ssl_cert_reqs"] = _parse_cert_reqs(query.get("ssl_cert_reqs", "required"))
     encoded = f"?{urlencode(query, quote_via=quote, safe='/')}" if query else ""

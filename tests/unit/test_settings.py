@@ -341,6 +341,7 @@ BAD_URLS = [
     ("BROKER_URL", "sqs://key:sw0rdfish@", "sqs:// is not supported; use redis://"),
     ("BROKER_URL", "redis://:sw0rdfish@h/abc", "the path must be the number of a database"),
     ("BROKER_URL", "redis://:sw0rdfish@h:port", "the port is not a number"),
+    ("BROKER_URL", "redis://:sw0rdfish@h/0?foo_bar=1", "unknown parameter foo_bar; allowed are ssl_cert_reqs"),
     ("BROKER_URL", "unix://valkey.sock", "must be absolute, such as unix:///"),
     ("BROKER_URL", "amqp://u:sw0rdfish@h:port//", "the port is not a number"),
     ("BROKER_URL", "rediss://h?ssl_cert_reqs=maybe", "required, optional or none"),
