@@ -75,7 +75,9 @@ def accept(
         if accepted and not _overlaps(rows(accepted[-1]), rows(page)):
             break
         if not accepted and page.offset > max(0, walk.position - walk.shrunk(page.total)):
-            return replace(walk, step_back=walk.shrunk(page.total)), []
+            # The total is known even if the page before can't be read.
+            position = max(0, walk.position - walk.shrunk(page.total))
+            return replace(walk, position=position, total=page.total, step_back=0), []
         if accepted and not page.is_plausible:
             break
         walk = _accept(walk, page)
@@ -142,6 +144,8 @@ def accept_tracks(cursor: TracksWalk, pages: Sequence[SavedTracksPage]) -> tuple
     walk, accepted = accept(cursor.walk, pages, lambda page: page.rows)
     taken = [page for page in accepted if isinstance(page, SavedTracksPage)]
     cursor = replace(cursor, walk=walk)
+    if not taken:
+        return cursor, taken
     if cursor.stage == "head":
         return (_complete(cursor) if _reaches_known(taken, cursor.newest) else cursor), taken
     if cursor.newest is None:

@@ -296,7 +296,10 @@ class Case:
 
     def compare(self, store: Store) -> None:
         spotify = store.spotify
-        assert store.saved == dict(spotify.saved)
+        saved = dict(spotify.saved)
+        # A row that went missing in the second of a new null row may be the one that it hides: it is kept and marked.
+        doubted = store.hidden - set(saved)
+        assert {id_: at for id_, at in store.saved.items() if id_ not in doubted} == saved
         listed = {id_: position for position, id_ in enumerate(spotify.listed) if id_}
         assert set(listed) <= set(store.listed), "a playlist was lost"
         if not spotify.hidden & set(listed):

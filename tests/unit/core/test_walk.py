@@ -225,7 +225,7 @@ def rows_of(page: ListPage) -> tuple[SavedTrackRow | None, ...]:
 
 def test_steps_back_when_the_list_shrank_before_the_page() -> None:
     after, accepted = accept(Walk(10, 20), [page(10, "klm", 17)], rows_of)
-    assert (accepted, after.offset, after.position) == ([], 7, 10)
+    assert (accepted, after.offset, after.position) == ([], 7, 7)
     after, accepted = accept(after, [page(7, "hijklm", 17)], rows_of)
     assert (len(accepted), after) == (1, Walk(13, 17))
 
