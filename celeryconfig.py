@@ -98,7 +98,7 @@ beat_schedule = {
     "enrich": {
         "task": "spotisync.enrich",
         "schedule": 30,
-        "options": {"expires": 30},
+        "options": {"expires": 30, "ignore_result": True},
     },
     # What is due, and when, is in Postgres.
     "tick": {
