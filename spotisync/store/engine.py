@@ -50,11 +50,15 @@ def make_engine(url: str, *, statement_timeout: int | None = None, **options: An
     # First, since SQLAlchemy's own listener reads the current schema.
     @event.listens_for(engine, "connect", insert=True)
     def pin_session(connection: Any, record: Any) -> None:
-        pid, schema = _execute(connection, f"SELECT pg_backend_pid(), ({SCHEMA})")
-        # A pooler tells its clients a process ID of its own.
-        record.info[_POOLED] = pid != connection.info.backend_pid if pooled is None else pooled
-        record.info[_PINNED] = {**pinned, "search_path": schema}
-        _execute(connection, _render_pin(record.info[_PINNED], local=False))
+        try:
+            pid, schema = _execute(connection, f"SELECT pg_backend_pid(), ({SCHEMA})")
+            # A pooler tells its clients a process ID of its own.
+            record.info[_POOLED] = pid != connection.info.backend_pid if pooled is None else pooled
+            record.info[_PINNED] = {**pinned, "search_path": schema}
+            _execute(connection, _render_pin(record.info[_PINNED], local=False))
+        except BaseException:
+            connection.close()  # the pool does not know it yet
+            raise
         if record.info[_POOLED]:
             # psycopg prepares a statement on its fifth execution, but the next transaction may be in another session.
             connection.prepare_threshold = None
