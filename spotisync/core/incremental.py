@@ -243,7 +243,10 @@ def resolve_changes(found: Compared, library: KnownLibrary) -> LibraryChanges:
 
 def next_patrol_offset(offset: int, library: KnownLibrary, total: int) -> int:
     """Return the next patrol offset: the last boundary of the page, so that rows of one minute are read together."""
-    last = min(offset + PAGE, total) - 1
+    # The page may be shorter than requested.
+    last = offset
+    while last + 1 < min(offset + PAGE, total) and last + 1 in library.read:
+        last += 1
     place = last
     while place > offset and place - 1 in library.read and library.read[place - 1].minute == library.read[last].minute:
         place -= 1
