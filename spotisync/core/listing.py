@@ -122,13 +122,12 @@ def _end(cursor: Listing, *, is_first: bool) -> ListRead:
     at = cursor.walk
     return ListRead(
         total=at.total or 0,
-        nulls=cursor.nulls + at.phantoms,
+        nulls=cursor.nulls + cursor.doubles + at.phantoms,
         steady=cursor.steady,
         one_page=is_first,
         reading=cursor.reading,
         before=cursor.before,
         phantoms=at.phantoms,
-        doubles=cursor.doubles,
         skipped=at.skipped,
     )
 
@@ -210,7 +209,7 @@ def _is_proved(read: ListRead, evidence: ListEvidence, known_nulls: int) -> bool
     """
     if read.total == 0 and evidence.suspects and not evidence.same_as_before:
         return False  # an empty list after one with rows
-    adds_up = evidence.met + read.nulls + read.doubles == read.total and not read.skipped
+    adds_up = evidence.met + read.nulls == read.total and not read.skipped
     if read.one_page:
         return adds_up
     nulls_known = read.nulls == known_nulls or (evidence.same_as_before and read.nulls == read.before)

@@ -94,8 +94,8 @@ class IncrementalStep(Step):
 class ListRead:
     """A list read to its end. `before`: the null rows of the previous reading in the same run.
 
-    `nulls` includes `phantoms`: rows that Spotify counts beyond the end of the list. `doubles`: rows that one page
-    lists twice. `skipped`: rows of pages that could not be read.
+    `nulls` includes rows that one page lists twice, each in the place of a row that it may hide, and `phantoms`: rows
+    that Spotify counts beyond the end of the list. `skipped`: rows of pages that could not be read.
     """
 
     total: int
@@ -105,7 +105,6 @@ class ListRead:
     reading: int
     before: int | None = None
     phantoms: int = 0
-    doubles: int = 0
     skipped: int = 0
 
 

@@ -305,7 +305,7 @@ def _end_list(
     run, account, name, regime = batch.run, batch.run.account_id, cursor.name, cursor.regime
     if not verdict.proved:
         missing = listings.count_removable(connection, account, run.id, name, regime=regime)
-        listed = met + end.nulls + end.doubles
+        listed = met + end.nulls
         reason = _difference(end.total, listed) if listed != end.total else None
         rows = max(missing, abs(end.total - listed))
         listings.defer(connection, account, run.id, name, rows, reason, failed=rows > 0)
