@@ -261,7 +261,10 @@ def _plan_listing(context: Context, run: Run, cursor: Listing) -> BatchPlan:
 
 def _plan_incremental(context: Context, run: Run, cursor: Incremental) -> BatchPlan:
     with context.database.begin() as connection:
+        deferral = listings.find_deferral(connection, run.account_id, "saved_tracks", unread=True)
         library = saved_tracks.load_library(connection, run.account_id, run.id)
+    if deferral is not None and run.trigger == "beat" and cursor == Incremental():
+        return _plan_step(DeferralStep(reason=deferral, known=True))
     if run.trigger != "beat":
         library = replace(library, walk_deferred=False)
     step = incremental.plan(cursor, library)

@@ -151,15 +151,17 @@ def _write_deferral(connection: Connection, batch: ClaimedBatch, step: DeferralS
         case _:
             if isinstance(cursor, Incremental) and step.failed:
                 saved_tracks.skip_patrol_page(connection, run.account_id)
-            _defer_list(connection, run, "saved_tracks", step)
+            _defer_list(connection, run, "saved_tracks", step, unread=cursor in (TracksWalk(), Incremental()))
             return Written(Counts(), None)
 
 
-def _defer_list(connection: Connection, run: Run, name: listings.AnyList, step: DeferralStep) -> None:
+def _defer_list(
+    connection: Connection, run: Run, name: listings.AnyList, step: DeferralStep, *, unread: bool = True
+) -> None:
     if step.known:
         listings.keep_deferred(connection, run.account_id, run.id, name)
         return
-    listings.defer(connection, run.account_id, run.id, name, 1, step.reason, failed=step.failed, unread=True)
+    listings.defer(connection, run.account_id, run.id, name, 1, step.reason, failed=step.failed, unread=unread)
     log.warning("%s deferred: %s", name.replace("_", " "), step.reason)
 
 

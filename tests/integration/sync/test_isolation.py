@@ -200,3 +200,18 @@ def test_an_incremental_reads_the_head_although_a_page_always_fails(
         server.world.clock_offset += 120
         assert driver.incremental_sync(context, account)["items_deferred"] == 0
         assert_tables_equal_truth(context, account, server.world.truth(account.name))
+
+
+def test_scheduled_syncs_do_not_try_unreadable_saved_tracks_each_time(
+    context: Context, simulator: Server, account: Account
+) -> None:
+    driver.full_sync(context, account)
+    refuse(simulator, "/v1/me/tracks")
+    calls = []
+    for _ in range(4):
+        simulator.control.reset_log()
+        summary = scheduled(context, account)
+        assert (summary["status"], summary["items_deferred"]) == ("success", 1)
+        calls.append(sum("/me/tracks" in request["path"] for request in simulator.control.requests()))
+    assert calls == [5, 5, 0, 0]
+    assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
