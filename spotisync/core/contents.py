@@ -58,7 +58,7 @@ def plan(cursor: Contents, wanted: Sequence[WantedPlaylist]) -> ContentsPlan:
 def _progress_of(cursor: Contents, wanted: WantedPlaylist) -> PlaylistProgress:
     if cursor.progress and cursor.progress.playlist_id == wanted.playlist_id:
         return cursor.progress
-    return PlaylistProgress(wanted.playlist_id, wanted.snapshot_id, total=wanted.total)
+    return PlaylistProgress(wanted.playlist_id, wanted.snapshot_id, total=wanted.total, listed=wanted.total or 0)
 
 
 def fold(plan: ContentsPlan, answers: Sequence[Answer]) -> ContentsStep:
@@ -149,7 +149,8 @@ class _ContentsRead:
             current, position=position, total=page.total, empty_at=None, first_page=first_page, last_page=last_page
         )
         if current.position >= page.total:
-            self._finish(current, "synced")
+            # The list of playlists may count more: a total of the contents may be too low.
+            self._finish(replace(current, phantoms=max(0, current.listed - current.position)), "synced")
         else:
             self.current = current
 
@@ -160,7 +161,7 @@ class _ContentsRead:
         (spotify/web-api#156, #429).
         """
         if current.empty_at == page.offset:
-            phantoms = max(0, page.total - page.offset)
+            phantoms = max(0, page.total - page.offset, current.listed - page.offset)
             self._finish(replace(current, total=page.total, phantoms=phantoms), "synced")
         else:
             self.current = replace(current, empty_at=page.offset)

@@ -65,7 +65,8 @@ class PlaylistProgress:
     """A partly read playlist: `snapshot_id` was seen before its first page, `total` on its last page so far.
 
     `empty_at`: the offset of an empty page that the total contradicts; `phantoms`: items that Spotify counts beyond the
-    last one, once a second reply has shown the same. `first_page`, `last_page`: fingerprints.
+    last one, once a second reply has shown the same. `listed`: their number in the list of playlists; `first_page`,
+    `last_page`: fingerprints.
     """
 
     playlist_id: str
@@ -74,6 +75,7 @@ class PlaylistProgress:
     total: int | None = None
     empty_at: int | None = None
     phantoms: int = 0
+    listed: int = field(default=0, compare=False)
     first_page: str = field(default="", compare=False)
     last_page: str = field(default="", compare=False)
 

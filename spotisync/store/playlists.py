@@ -203,7 +203,7 @@ def _without_unproved(
     for progress in [progress for progress, access in finished if (progress, access) not in proved]:
         if progress.position >= _count_items(connection, progress.playlist_id):
             _swap(connection, sync_id, [replace(progress, snapshot_id="")])
-        reason = f"Spotify counts {progress.total} items and lists {progress.position}"
+        reason = f"Spotify counts {progress.position + progress.phantoms:,} items and lists {progress.position:,}"
         defer_contents(connection, account_id, sync_id, progress.playlist_id, reason)
     return proved
 
