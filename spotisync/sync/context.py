@@ -53,6 +53,7 @@ class Context:
 
     def close(self) -> None:
         self.threads.shutdown(wait=False, cancel_futures=True)
+        self.shapes.close()
         self.database.close()
 
 

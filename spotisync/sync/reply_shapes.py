@@ -30,6 +30,7 @@ class ShapeRecorder:
         self._database = database
         self._client_id = client_id
         self._lock = threading.Lock()
+        self._is_closed = False
         self._known: defaultdict[Kind, set[str]] = defaultdict(set)
         self._known_since = float("-inf")
         self._open: set[tuple[str, str]] = set()
@@ -41,12 +42,19 @@ class ShapeRecorder:
         """Record a reply. Raises `Unavailable` if the database is away."""
         shape = read_shape(kind, body)
         with self._lock:
+            if self._is_closed:
+                return
             self._refresh()
             new = shape.keys - self._known[kind] if len(self._known[kind]) < MOST_KEYS else set[str]()
             missing = {key for key in shape.missing if (kind, key) not in self._missing}
             returned = {key for key in shape.present if (kind, key) in self._open}
             if new or missing or returned:
                 self._write(kind, ReplyShape(frozenset(new), frozenset(returned), frozenset(missing)))
+
+    def close(self) -> None:
+        """Wait for a statement in progress, and record no more: nobody waits for the threads of a dropped batch."""
+        with self._lock:
+            self._is_closed = True
 
     def _refresh(self) -> None:
         now = time.monotonic()
