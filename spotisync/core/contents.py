@@ -121,6 +121,8 @@ class _ContentsRead:
         if self.current and self.current.playlist_id != id_:
             return False
         current = self.current or self.progress[id_]
+        if answer.refused and answer.refused.status not in {403, 404}:
+            raise parse.Unreadable(str(answer.refused))
         if answer.refused:
             self._finish(current, "not_found" if answer.refused.status == 404 else "forbidden")
             self.refused = id_

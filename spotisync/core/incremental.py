@@ -190,8 +190,14 @@ def _are_consistent(
 ) -> bool:
     """Whether the pages show the same state of the list as those before them."""
     total = pages[0].total if cursor.total is None else cursor.total
-    are_plausible = all(page.is_plausible and page.total == total for page in pages)
+    are_plausible = all(page.is_plausible and page.total == total and not _repeats_a_row(page) for page in pages)
     return are_plausible and all(library.read.get(row.place, row.entry) == row.entry for row in rows)
+
+
+def _repeats_a_row(page: SavedTracksPage) -> bool:
+    """Whether the page lists a row twice, possibly in place of another one. Twins have different dates."""
+    rows = [row for row in page.rows if row]
+    return len(set(rows)) < len(rows)
 
 
 def _restart(cursor: Incremental, *, grew: bool) -> PagesRead:

@@ -67,7 +67,7 @@ def fold(cursor: Listing, answers: Sequence[Answer]) -> ListingStep | DeferralSt
         after, pages = walk.accept(cursor.walk, [page], lambda page: page.rows)
         accepted, done = bool(pages), after.done
     if not accepted:
-        return ListingStep(cursor=replace(cursor, walk=after), total=after.total, regime=page.regime)
+        return ListingStep(cursor=replace(cursor, walk=after, steady=False), total=after.total, regime=page.regime)
     return _fold_page(cursor, page, after, done=done)
 
 

@@ -44,7 +44,11 @@ def fold(cursor: Lookups, answers: Sequence[Answer]) -> LookupStep | DeferralSte
     for each in found:
         catalogue.add(each.catalogue)
     known = frozenset[str]().union(*(each.known for each in found))
-    refused_alone = {answer.request.ids[0] for answer in answers if answer.refused and len(answer.request.ids) == 1}
+    refused_alone = {
+        answer.request.ids[0]
+        for answer in answers
+        if answer.refused and answer.refused.status == 404 and len(answer.request.ids) == 1
+    }
     gone = frozenset(refused_alone).union(*(each.gone for each in found))
     asked = frozenset[str]().union(*(answer.request.ids for answer in answers))
     regime = _regime(cursor.entity, answered)

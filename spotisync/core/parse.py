@@ -180,6 +180,7 @@ class ListPage:
     length: int
     total: int
     catalogue: CatalogueRows = field(default_factory=CatalogueRows)
+    has_next: bool = False
 
     @property
     def ends_early(self) -> bool:
@@ -188,8 +189,13 @@ class ListPage:
 
     @property
     def is_plausible(self) -> bool:
-        """Whether the rows fit into the total. A page that ignores the offset does not, at the end of a list."""
-        return not self.ends_early and (self.length == 0 or self.offset + self.length <= self.total)
+        """Whether the rows fit into the total. A page that ignores the offset does not, at the end of a list.
+
+        Nor does one that has a next page although the total says that it is the last one.
+        """
+        end = self.offset + self.length
+        fits = self.length == 0 or end < self.total or (end == self.total and not self.has_next)
+        return fits and not self.ends_early
 
     def check_plausible(self) -> None:
         """Raise `Unreadable` for a page that contradicts itself: it must not pass for the end of the list."""
@@ -225,6 +231,10 @@ class PlaylistItemsPage(ListPage):
     rows: tuple[PlaylistItemRow, ...] = ()
 
 
+def _has_next(body: Any) -> bool:
+    return isinstance(body.get("next"), str)
+
+
 def _page(body: Any) -> tuple[list[Any], int]:
     """The rows and the total of a page. Raises `Unreadable` if one is missing, since the page need not be empty."""
     if not isinstance(body, dict) or not isinstance(body.get("items"), list):
@@ -245,7 +255,7 @@ def saved_tracks(body: Any, offset: int) -> SavedTracksPage:
         if row is None
     )
     dates = tuple(_added_at(_object(item)) for item in items)
-    return SavedTracksPage(offset, len(items), total, catalogue, rows, dates, nulls)
+    return SavedTracksPage(offset, len(items), total, catalogue, _has_next(body), rows, dates, nulls)
 
 
 def _saved_track(item: dict[str, Any], into: CatalogueRows) -> SavedTrackRow | None:
@@ -265,7 +275,7 @@ def saved_albums(body: Any, offset: int) -> ListingPage:
     rows = tuple(
         ListingRow(row.id, _added_at(_object(item))) if row else None for item, row in zip(items, met, strict=True)
     )
-    return ListingPage(offset, len(items), total, catalogue, rows, _full(rows, found))
+    return ListingPage(offset, len(items), total, catalogue, _has_next(body), rows, _full(rows, found))
 
 
 def followed_artists(body: Any, offset: int) -> ListingPage:
@@ -278,7 +288,7 @@ def followed_artists(body: Any, offset: int) -> ListingPage:
         raise Unreadable("Spotify sent a page of followed artists without a cursor to the next one")
     catalogue = CatalogueRows()
     rows = tuple(_followed(_object(item), catalogue) for item in items)
-    return ListingPage(offset, len(items), total, catalogue, rows, _full(rows, items), after=after)
+    return ListingPage(offset, len(items), total, catalogue, rows=rows, full=_full(rows, items), after=after)
 
 
 def _followed(found: dict[str, Any], into: CatalogueRows) -> ListingRow | None:
@@ -299,7 +309,9 @@ def playlists(body: Any, offset: int) -> ListingPage:
     )
     playlists = tuple(row for row in found if row)
     regime = regime_of_playlists(items)
-    return ListingPage(offset, len(items), total, rows=rows, playlists=playlists, regime=regime)
+    return ListingPage(
+        offset, len(items), total, has_next=_has_next(body), rows=rows, playlists=playlists, regime=regime
+    )
 
 
 def playlist(found: dict[str, Any]) -> PlaylistRow | None:
@@ -328,7 +340,7 @@ def playlist_items(body: Any, offset: int) -> PlaylistItemsPage:
     rows = tuple(
         _playlist_item(_object(item), position, catalogue) for position, item in enumerate(items, start=offset)
     )
-    return PlaylistItemsPage(offset, len(items), total, catalogue, rows)
+    return PlaylistItemsPage(offset, len(items), total, catalogue, _has_next(body), rows)
 
 
 def _playlist_item(item: dict[str, Any], position: int, into: CatalogueRows) -> PlaylistItemRow:

@@ -23,6 +23,7 @@ from spotisync.core.requests import PAGE, Family
 STRIDE = PAGE - 1
 # Spotify orders by the minute: rows of the newest known minute, and of the one before it, may be in any order.
 TIE_WINDOW = timedelta(minutes=2)
+MOST_STALLS = 12
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Walk:
 
     `empty_at`: the offset of an empty page that the total contradicts; `phantoms`: rows that Spotify counts beyond the
     end of the list, once a second reply has shown the same. `stuck_at`: the highest offset of a page that could not be
-    read and for which the walk has stepped back; `skipped`: rows of such pages that it then left out.
+    read and for which the walk has stepped back; `skipped`: rows of such pages that it then left out. `stalls`: empty
+    pages and steps back since the walk was further than ever (`furthest`): a total that keeps changing has no end.
     """
 
     position: int = 0
@@ -41,6 +43,8 @@ class Walk:
     phantoms: int = 0
     stuck_at: int = 0
     skipped: int = 0
+    furthest: int = field(default=0, compare=False)
+    stalls: int = field(default=0, compare=False)
 
     @property
     def offset(self) -> int:
@@ -50,6 +54,11 @@ class Walk:
     @property
     def done(self) -> bool:
         return self.total is not None and self.position + self.phantoms >= self.total
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether the total keeps changing where the list ends: the reading ends there, and proves nothing."""
+        return self.stalls > MOST_STALLS
 
     def shrunk(self, total: int) -> int:
         return max(0, (self.total if self.total is not None else total) - total)
@@ -74,10 +83,12 @@ def accept(
     for page in pages:
         if accepted and not _overlaps(rows(accepted[-1]), rows(page)):
             break
-        if not accepted and page.offset > max(0, walk.position - walk.shrunk(page.total)):
-            # The total is known even if the page before can't be read.
-            position = max(0, walk.position - walk.shrunk(page.total))
-            return replace(walk, position=position, total=page.total, step_back=0), []
+        earliest = max(0, walk.position - walk.shrunk(page.total))
+        if not accepted and page.offset > earliest:
+            if not walk.is_stalled:
+                # The total is known even if the page before can't be read.
+                return replace(walk, position=earliest, total=page.total, step_back=0, stalls=walk.stalls + 1), []
+            walk = replace(walk, skipped=walk.skipped + 1)
         if accepted and not page.is_plausible:
             break
         walk = _accept(walk, page)
@@ -91,13 +102,17 @@ def _accept(walk: Walk, page: ListPage) -> Walk:
     Spotify counts rows that it does not list, some of them for years (spotify/web-api#961, #1226, #1295).
     """
     if page.ends_early:
-        is_end = (walk.empty_at, walk.total) == (page.offset, page.total)
+        is_end = (walk.empty_at, walk.total) == (page.offset, page.total) or walk.is_stalled
         phantoms = page.total - page.offset if is_end else 0
-        walk = replace(walk, empty_at=page.offset, phantoms=phantoms)
+        skipped = walk.skipped + walk.is_stalled
+        walk = replace(walk, empty_at=page.offset, phantoms=phantoms, stalls=walk.stalls + 1, skipped=skipped)
     else:
         page.check_plausible()
         walk = replace(walk, empty_at=None)
-    return replace(walk, position=page.offset + page.length, total=page.total, step_back=0)
+    position = page.offset + page.length
+    if position > walk.furthest:
+        walk = replace(walk, furthest=position, stalls=0)
+    return replace(walk, position=position, total=page.total, step_back=0)
 
 
 def pass_by(walk: Walk) -> Walk | None:
@@ -168,7 +183,8 @@ def pass_by_tracks(cursor: TracksWalk) -> TracksWalk | None:
 
 def _begin_head(cursor: TracksWalk) -> TracksWalk:
     """Read the head again. `skipped` and `phantoms` of the list are kept for its conclusion."""
-    return replace(cursor, stage="head", walk=replace(cursor.walk, position=0, step_back=0, empty_at=None))
+    at = replace(cursor.walk, position=0, step_back=0, empty_at=None, furthest=0, stalls=0)
+    return replace(cursor, stage="head", walk=at)
 
 
 def _reaches_known(pages: Sequence[SavedTracksPage], newest: datetime | None) -> bool:

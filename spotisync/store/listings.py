@@ -349,7 +349,9 @@ def hold_removal(connection: Connection, account_id: int, sync_id: int, name: An
     confirmed = execute(
         connection,
         """UPDATE listings SET held_rows = NULL, held_sync_id = NULL, removal_confirmed = false
-        WHERE account_id = :account_id AND list = :list AND (removal_confirmed OR held_sync_id <> :sync_id)""",
+        WHERE account_id = :account_id AND list = :list AND (removal_confirmed
+            -- another run has found about as many
+            OR held_sync_id <> :sync_id AND abs(held_rows - :rows) <= 5 + held_rows / 10)""",
         bound,
     ).rowcount
     if confirmed:

@@ -88,12 +88,16 @@ def mark_restricted_reads_stale(connection: Connection) -> int:
 
 
 def keep_deferred(connection: Connection, account_id: int, sync_id: int) -> None:
-    """Note that this scheduled run does not try contents that earlier ones could not read, until it is time."""
+    """Note that this scheduled run does not try contents that earlier ones could not read, until it is time.
+
+    Contents that have changed since are tried.
+    """
     execute(
         connection,
-        """UPDATE account_playlists SET tried_sync_id = :sync_id
-        WHERE account_id = :account_id AND listed_sync_id = :sync_id AND removed_at IS NULL
-        AND items_status = 'deferred' AND deferred_until > now()""",
+        """UPDATE account_playlists a SET tried_sync_id = :sync_id FROM playlists p
+        WHERE p.id = a.playlist_id AND a.account_id = :account_id AND a.listed_sync_id = :sync_id
+        AND a.removed_at IS NULL AND a.items_status = 'deferred' AND a.deferred_until > now()
+        AND a.refused_snapshot_id IS NOT DISTINCT FROM p.snapshot_id""",
         {"account_id": account_id, "sync_id": sync_id},
     )
 
@@ -115,6 +119,7 @@ def defer_contents(connection: Connection, account_id: int, sync_id: int, playli
     execute(
         connection,
         f"""UPDATE account_playlists SET items_status = 'deferred', tried_sync_id = :sync_id, deferred_reason = :reason,
+            refused_snapshot_id = (SELECT p.snapshot_id FROM playlists p WHERE p.id = playlist_id),
             deferrals = deferrals + 1, deferred_until = {listings.RETRY_AT.format(deferrals="deferrals")}
         WHERE account_id = :account_id AND playlist_id = :playlist_id""",
         {"account_id": account_id, "sync_id": sync_id, "playlist_id": playlist_id, "reason": reason},
@@ -190,22 +195,22 @@ def finish_contents(
 def _without_unproved(
     connection: Connection, account_id: int, sync_id: int, finished: Sequence[tuple[PlaylistProgress, Access]]
 ) -> list[tuple[PlaylistProgress, Access]]:
-    """Defer contents of which Spotify counts more items than it lists, unless an earlier run found as many missing.
+    """Defer contents of which Spotify counts more items than it lists: they are read again, for they may be there.
 
-    Meanwhile they are stored if that removes nothing.
+    They are stored if that removes nothing, or if an earlier run found as many missing.
     """
     execute(
         connection,
         "UPDATE playlists SET phantom_items = NULL WHERE id = ANY(:ids) AND phantom_items IS NOT NULL",
         {"ids": [progress.playlist_id for progress, _ in finished if not progress.phantoms]},
     )
-    proved = [each for each in finished if not (each[0].phantoms and _has_new_phantoms(connection, each[0]))]
-    for progress in [progress for progress, access in finished if (progress, access) not in proved]:
-        if progress.position >= _count_items(connection, progress.playlist_id):
+    for progress in [progress for progress, _ in finished if progress.phantoms]:
+        is_new = _has_new_phantoms(connection, progress)
+        if not is_new or progress.position >= _count_items(connection, progress.playlist_id):
             _swap(connection, sync_id, [replace(progress, snapshot_id="")])
         reason = f"Spotify counts {progress.position + progress.phantoms:,} items and lists {progress.position:,}"
         defer_contents(connection, account_id, sync_id, progress.playlist_id, reason)
-    return proved
+    return [each for each in finished if not each[0].phantoms]
 
 
 def _has_new_phantoms(connection: Connection, progress: PlaylistProgress) -> bool:
