@@ -20,6 +20,10 @@ _PARSE: dict[str, Callable[[Any, Sequence[str]], parse.LookupResult]] = {
 }
 
 
+# Spotify's answers to one id: 404 if there is none such, 400 if it can't be an id.
+GONE = {400, 404}
+
+
 def plan_batched(entity: Entity, ids: Sequence[str], alone: Collection[str] = ()) -> tuple[Request, ...]:
     """Plan as many ids per call as Spotify accepts; ids in `alone`, which an answer lacked before, get a call each."""
     size = IDS_PER_CALL[entity]
@@ -47,7 +51,7 @@ def fold(cursor: Lookups, answers: Sequence[Answer]) -> LookupStep | DeferralSte
     refused_alone = {
         answer.request.ids[0]
         for answer in answers
-        if answer.refused and answer.refused.status == 404 and len(answer.request.ids) == 1
+        if answer.refused and answer.refused.status in GONE and len(answer.request.ids) == 1
     }
     gone = frozenset(refused_alone).union(*(each.gone for each in found))
     asked = frozenset[str]().union(*(answer.request.ids for answer in answers))
