@@ -247,6 +247,7 @@ def test_joins_cancels_and_resumes_a_run_without_a_worker(cli: InProcess, shell:
     assert cli("cancel", "77").code == 1
 
 
+@pytest.mark.slow
 def test_resumes_a_run_and_waits_for_it(deployment: Deployment, cli: InProcess, shell: Subprocess) -> None:
     name = str(shell("sync", "full", "--json").json["sync_id"])
     cli("cancel", name)

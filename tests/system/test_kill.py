@@ -54,6 +54,7 @@ def check_kills(deploy: Callable[..., Deployment], tmp_path: Path, cases: list[t
         assert_tables_equal_truth(deployment.context, account, deployment.simulator.world.truth(account.name))
 
 
+@pytest.mark.slow
 def test_a_run_survives_kills_of_a_child_at_four_points(deploy: Callable[..., Deployment], tmp_path: Path) -> None:
     check_kills(deploy, tmp_path, SAMPLE)
 

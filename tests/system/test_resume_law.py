@@ -322,6 +322,7 @@ def _check_counted_once(summary: dict[str, Any], truth: dict[str, Any]) -> None:
 QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @settings(max_examples=12, suppress_health_check=QUIET, phases=[Phase_.explicit, Phase_.generate])
 def test_resuming_after_any_interruption_completes_the_library(

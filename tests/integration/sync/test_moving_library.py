@@ -463,7 +463,7 @@ QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.
 
 
 @pytest.mark.usefixtures("_small_pages")
-@settings(max_examples=15, suppress_health_check=QUIET, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=8, suppress_health_check=QUIET, phases=[Phase.explicit, Phase.generate])
 @given(**CASES)
 def test_one_calm_sync_repairs_a_library_that_changed(context: Context, account: Account, **case: Any) -> None:
     check(context, account, **case)
@@ -479,7 +479,7 @@ def test_one_calm_sync_repairs_thousands_of_changed_libraries(context: Context, 
 
 
 @pytest.mark.usefixtures("_small_pages")
-@settings(max_examples=15, suppress_health_check=QUIET, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=8, suppress_health_check=QUIET, phases=[Phase.explicit, Phase.generate])
 @given(**CASES, **LIES)
 def test_no_lie_removes_a_row_or_fails_a_run(context: Context, account: Account, **case: Any) -> None:
     with _own_catalogue(context, case["always"]):

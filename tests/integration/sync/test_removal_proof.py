@@ -90,7 +90,7 @@ def live(store: Store, table: str = "saved_tracks") -> int:
 
 
 @pytest.mark.parametrize("sync", [driver.full_sync, driver.incremental_sync])
-@pytest.mark.parametrize("rows", [1, 2, 70])
+@pytest.mark.parametrize("rows", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(70, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", LISTS)
 def test_a_total_that_is_too_high_stops_nothing(
     kind: str, rows: int, sync: Any, context: Context, server: Server, account: Account, store: Store, rewrite: Any
@@ -297,6 +297,7 @@ def test_nothing_is_removed_while_replies_lack_a_needed_key(
     assert_tables_equal_truth(context, account, server.world.truth(account.name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sync", [driver.full_sync, driver.incremental_sync])
 @pytest.mark.parametrize("kind", LISTS)
 @pytest.mark.parametrize("lie", ["flapping total", "growing total", "row in place of another", "total of one page"])
