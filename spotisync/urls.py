@@ -4,6 +4,7 @@ Errors are `ValueError`. They never quote a value, since a password with an unes
 """
 
 import re
+from functools import cache
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -19,19 +20,6 @@ POSTGRES_SCHEMES: Final = {
     "postgres+psycopg2",
     "postgresql+asyncpg",
 }
-# Parameters of libpq 14 to 18: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
-# fmt: off
-LIBPQ_PARAMETERS: Final = {
-    "host", "hostaddr", "port", "dbname", "user", "password", "passfile", "require_auth", "channel_binding",
-    "connect_timeout", "client_encoding", "options", "application_name", "fallback_application_name",
-    "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
-    "replication", "gssencmode", "sslmode", "requiressl", "sslnegotiation", "sslcompression", "sslcert",
-    "sslkey", "sslkeylogfile", "sslpassword", "sslcertmode", "sslrootcert", "sslcrl", "sslcrldir", "sslsni",
-    "requirepeer", "ssl_min_protocol_version", "ssl_max_protocol_version", "min_protocol_version",
-    "max_protocol_version", "krbsrvname", "gsslib", "gssdelegation", "scram_client_key", "scram_server_key",
-    "service", "target_session_attrs", "load_balance_hosts",
-}
-# fmt: on
 SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 # Prisma's own pool: https://www.prisma.io/docs/orm/overview/databases/postgresql
 PRISMA_PARAMETERS: Final = {"connection_limit", "pool_timeout"}
@@ -138,9 +126,17 @@ def _check_parameter(name: str, value: str) -> tuple[str, str] | None:
         raise ValueError("spotisync's tables are in the schema public; remove the parameter schema")
     if name == "sslmode" and value not in SSL_MODES:
         raise ValueError(f"sslmode must be one of {', '.join(SSL_MODES)}")
-    if name not in LIBPQ_PARAMETERS:
+    if name not in _libpq_parameters():
         raise ValueError(_describe_unknown(name))
     return name, value
+
+
+@cache
+def _libpq_parameters() -> frozenset[str]:
+    """What the installed libpq takes. Imported here, because clients that only publish do not need PostgreSQL."""
+    from psycopg.pq import Conninfo
+
+    return frozenset(option.keyword.decode() for option in Conninfo.get_defaults())
 
 
 def _parse_switch(name: str, value: str) -> bool:

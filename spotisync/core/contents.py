@@ -93,8 +93,8 @@ def _fingerprint(page: parse.PlaylistItemsPage) -> str:
 def _with_total(current: PlaylistProgress, page: parse.PlaylistItemsPage) -> PlaylistProgress:
     """Forget the snapshot if the page contradicts earlier totals: what is stored must then be read again.
 
-    If the playlist was edited, it has another snapshot by now; if it was not, one of the replies is wrong. The number
-    in the list of playlists counts only against an empty playlist: it need not be exact.
+    If the playlist was edited, it has another snapshot by now; if it was not, one of the replies is wrong. Of the first
+    page, only an empty one is compared with the number in the list of playlists; `_take_page` compares the end.
     """
     is_known = current.position > 0 or current.empty_at is not None or page.total == 0
     if not is_known or current.total in (None, page.total):

@@ -27,7 +27,8 @@ MOST_PROBES = 8
 class Incremental:
     """Where an incremental read of saved tracks is. `newest`: when the newest row known at its start was saved.
 
-    `grew`: it has read tracks that were not stored.
+    `grew`: it has read tracks that were not stored. `undated`: it has read a null row without a date, which may hide
+    any track.
     """
 
     stage: Literal["head", "search"] = "head"
@@ -37,6 +38,7 @@ class Incremental:
     pages: int = 0
     patrolled: bool = False
     grew: bool = False
+    undated: bool = False
     beginnings: int = 1
     family: ClassVar[Family] = "library"
 
@@ -145,11 +147,13 @@ def _plan(cursor: Incremental, library: KnownLibrary) -> Plan:
             return _plan_end(cursor, library, step)
 
 
-def _plan_end(cursor: Incremental, library: KnownLibrary, found: Compared) -> ReadPages | Conclude:
+def _plan_end(cursor: Incremental, library: KnownLibrary, found: Compared) -> Plan:
     """Plan the end of a search. `check`: several pages with differences count only if the head is unchanged.
 
     A list that is suddenly empty may be an error of Spotify, so it is checked as well.
     """
+    if cursor.undated and (found.missing or library.hidden):
+        return Rewalk("a null row without a date may hide any missing track")
     differs = bool(found.missing or found.redated) or found.excess != library.expected.excess
     if (cursor.pages - cursor.patrolled > 1 and (differs or cursor.grew)) or (differs and cursor.total == 0):
         return ReadPages((0,), "check", found)
@@ -170,7 +174,14 @@ def fold(cursor: Incremental, step: ReadPages, pages: Sequence[SavedTracksPage],
         return PagesRead(cursor, found=step.found)
     new = tuple(row for row in rows if row.place not in library.read)
     newest = cursor.newest or (library.newest if cursor.total is None else None)
-    after = replace(cursor, total=pages[0].total, pages=cursor.pages + len(pages), newest=newest, grew=grew)
+    after = replace(
+        cursor,
+        total=pages[0].total,
+        pages=cursor.pages + len(pages),
+        newest=newest,
+        grew=grew,
+        undated=cursor.undated or any(null.added_at == EPOCH for page in pages for null in page.nulls),
+    )
     if step.kind == "head":
         return PagesRead(_advance_head(after, pages[-1]), new)
     return PagesRead(replace(after, patrolled=cursor.patrolled or step.kind == "patrol"), new)
@@ -237,8 +248,8 @@ def resolve_changes(found: Compared, library: KnownLibrary) -> LibraryChanges:
     more = now - Counter(entry.minute for entry in library.expected.excess)
     dates = {entry.track_id: entry.minute for entry in library.expected.entries if entry.track_id in found.missing}
     hidden = {id_ for id_, minute in dates.items() if id_ and more[minute]}
-    # A hidden row whose minute no longer has a null row was removed in the meantime.
-    lost = {id_ for id_, minute in library.hidden.items() if not now[minute]}
+    # A hidden row whose minute no longer has a null row was removed in the meantime. One without a date may hide it too.
+    lost = {id_ for id_, minute in library.hidden.items() if not now[minute] and not now[EPOCH]}
     return LibraryChanges(
         removed=frozenset(found.missing - hidden) | lost,
         hidden=frozenset(library.hidden.keys() - lost) | hidden,

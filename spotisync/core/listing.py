@@ -58,7 +58,7 @@ def plan(cursor: Listing) -> tuple[Request, ...]:
 def fold(cursor: Listing, answers: Sequence[Answer]) -> ListingStep | DeferralStep:
     answer = answers[0]
     if answer.refused:
-        return DeferralStep(reason=str(answer.refused), failed=True)
+        return pass_by(cursor) or DeferralStep(reason=str(answer.refused), failed=True)
     page = _PARSE[cursor.name](answer.body, answer.request.offset)
     if cursor.name in _BY_ID:
         after, accepted = _accept_by_id(cursor, page), True

@@ -39,9 +39,9 @@ def plan_single(entity: Entity, ids: Sequence[str]) -> tuple[Request, ...]:
 
 def fold(cursor: Lookups, answers: Sequence[Answer]) -> LookupStep | DeferralStep:
     """Keep the cursor: the phase ends when the store has no pending stub."""
-    answers = list(itertools.takewhile(lambda answer: not _is_forbidden(answer), answers)) or answers
-    if any(_is_forbidden(answer) for answer in answers):
-        return _fold_forbidden(cursor, answers[0])
+    forbidden = [answer for answer in answers if _is_forbidden(answer)]
+    if forbidden and (len(forbidden) == len(answers) or forbidden[0].request.kind != SINGLY[cursor.entity]):
+        return _fold_forbidden(cursor, answers)
     answered = [answer for answer in answers if not answer.refused]
     found = read_prefix(answered, lambda answer: _PARSE[answer.request.kind](answer.body, answer.request.ids))
     catalogue = CatalogueRows()
@@ -63,14 +63,19 @@ def fold(cursor: Lookups, answers: Sequence[Answer]) -> LookupStep | DeferralSte
         known=known,
         gone=gone,
         missed=asked - known - gone,
+        # Among answers to others, a 403 concerns the id alone.
+        given_up=frozenset(answer.request.ids[0] for answer in forbidden),
         regime=regime,
         partial=regime is None,
     )
 
 
-def _fold_forbidden(cursor: Lookups, refused: Answer) -> LookupStep | DeferralStep:
-    """Conclude the restricted regime from a 403 to a call for many ids; after a 403 to one id, defer the look-ups."""
-    if refused.request.kind == SINGLY[cursor.entity]:
+def _fold_forbidden(cursor: Lookups, answers: Sequence[Answer]) -> LookupStep | DeferralStep:
+    """Conclude the restricted regime from a 403 to a call for many ids; after nothing but 403s, defer the look-ups."""
+    before = list(itertools.takewhile(lambda answer: not _is_forbidden(answer), answers))
+    if before:
+        return fold(cursor, before)
+    if answers[0].request.kind == SINGLY[cursor.entity]:
         return DeferralStep()
     return LookupStep(cursor=cursor, entity=cursor.entity, regime="restricted")
 

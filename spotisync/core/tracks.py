@@ -24,7 +24,7 @@ def plan_walk(cursor: TracksWalk, batch_size: int) -> tuple[Request, ...]:
 
 def fold_walk(cursor: TracksWalk, answers: Sequence[Answer]) -> WalkStep | DeferralStep:
     if answers[0].refused:
-        return DeferralStep(reason=str(answers[0].refused), failed=True)
+        return pass_by_walk(cursor) or DeferralStep(reason=str(answers[0].refused), failed=True)
     after, accepted = walk.accept_tracks(cursor, _read_pages(answers))
     return WalkStep(
         cursor=None if after.done else after,

@@ -29,7 +29,7 @@ from spotisync.sync.batch_events import BatchEvents
 from spotisync.sync.calls import BatchCalls
 from spotisync.sync.commit import ClaimedBatch, Committed, commit
 from spotisync.sync.context import Context
-from spotisync.sync.fetch import ClaimLost, Fetched, fetch
+from spotisync.sync.fetch import PROBE, ClaimLost, Fetched, fetch
 from spotisync.sync.tokens import REMEDY, AccountAccess
 
 log = logging.getLogger(__name__)
@@ -403,7 +403,7 @@ def _retry_or_isolate(
     """Retry; or put what fails aside, alone, once it has failed repeatedly while Spotify answers other requests."""
     if not requests or batch.at.failures + 1 < FAILURES_OF_ITEM:
         return _retry_later(context, batch, calls, reason)
-    if _fetch(context, batch, (Request("profile"),), calls).error:
+    if _fetch(context, batch, (PROBE,), calls).error:
         return _retry_later(context, batch, calls, reason)
     step = isolation.isolate(batch.cursor, requests[0], reason)
     log.warning("put aside after %d failures: %s", batch.at.failures + 1, reason)

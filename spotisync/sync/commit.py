@@ -205,6 +205,8 @@ def _end_walk(connection: Connection, batch: ClaimedBatch, step: WalkStep) -> in
         listed = evidence.met + sum(evidence.nulls.values())
         reason = _difference(total, listed)
         listings.defer(connection, account, run.id, "saved_tracks", max(1, abs(total - listed)), reason, failed=True)
+        missing = saved_tracks.count_removable(connection, account, run.id, ())
+        _forget_held(connection, run, "saved_tracks", missing, saved_tracks.count_saved(connection, account))
         saved_tracks.drop_walk(connection, run.id)
         return 0
     hidden, nulls = tracks.find_hidden(evidence)
@@ -234,13 +236,20 @@ def _hold(connection: Connection, batch: ClaimedBatch, name: listings.AnyList, r
         reason = f"replies lack a key that spotisync needs, so {rows:,} rows are kept that they do not contain"
         listings.defer(connection, run.account_id, run.id, name, rows, reason)
         return True
-    if not listing.is_mass_removal(rows, stored):
-        listings.clear_held(connection, run.account_id, name)
+    if _forget_held(connection, run, name, rows, stored):
         return False
     if not listings.hold_removal(connection, run.account_id, run.id, name, rows):
         return False
     listings.defer(connection, run.account_id, run.id, name, rows)
     log.warning("removal of %d of %d rows of %s held until it is confirmed", rows, stored, name.replace("_", " "))
+    return True
+
+
+def _forget_held(connection: Connection, run: Run, name: listings.AnyList, missing: int, stored: int) -> bool:
+    """Forget a held removal if most rows are listed after all, even by a reading that proves nothing."""
+    if listing.is_mass_removal(missing, stored):
+        return False
+    listings.clear_held(connection, run.account_id, name)
     return True
 
 
@@ -311,6 +320,7 @@ def _end_list(
         reason = _difference(end.total, listed) if listed != end.total else None
         rows = max(missing, abs(end.total - listed))
         listings.defer(connection, account, run.id, name, rows, reason, failed=rows > 0)
+        _forget_held(connection, run, name, missing, listings.count_stored(connection, account, name))
         return 0
     rows = listings.count_removable(connection, account, run.id, name, verdict.hidden, regime)
     if _hold(connection, batch, name, rows, listings.count_stored(connection, account, name)):

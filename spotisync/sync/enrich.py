@@ -5,6 +5,7 @@ lost batch expire.
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
@@ -23,7 +24,7 @@ from spotisync.sync import lookups
 from spotisync.sync.calls import BatchCalls
 from spotisync.sync.commit import save_lookups
 from spotisync.sync.context import Context
-from spotisync.sync.fetch import ClaimLost, fetch
+from spotisync.sync.fetch import PROBE, ClaimLost, fetch
 from spotisync.sync.tokens import AccountAccess
 
 log = logging.getLogger(__name__)
@@ -149,10 +150,15 @@ def _look_up(
         with context.database.begin() as connection:
             return apps.renew_backlog_claim(connection, client_id, claim.token, lease)
 
-    fetched = fetch(context, AccountAccess(context, account_id), requests, calls, renew)
+    access = AccountAccess(context, account_id)
+    fetched = fetch(context, access, requests, calls, renew)
     if fetched.error and not fetched.answers:
-        raise fetched.error
-    step = _fold(claim.entity, fetched.answers)
+        if not isinstance(fetched.error, Transient) or fetch(context, access, (PROBE,), calls, renew).error:
+            raise fetched.error
+        # Spotify answers other requests: a miss of these ids, which would otherwise block the backlog.
+        step: LookupStep | DeferralStep = _miss(claim.entity, requests[0].ids)
+    else:
+        step = _fold(claim.entity, fetched.answers)
     unwritten = calls.get_unwritten()
 
     def write(connection: Connection) -> int:
@@ -175,8 +181,11 @@ def _fold(entity: Entity, answers: list[Answer]) -> LookupStep | DeferralStep:
     try:
         return lookup_requests.fold(Lookups(entity), answers)
     except Unreadable:
-        missed = frozenset(answers[0].request.ids) if answers else frozenset[str]()
-        return LookupStep(cursor=Lookups(entity), entity=entity, missed=missed)
+        return _miss(entity, answers[0].request.ids if answers else ())
+
+
+def _miss(entity: Entity, ids: Sequence[str]) -> LookupStep:
+    return LookupStep(cursor=Lookups(entity), entity=entity, missed=frozenset(ids))
 
 
 def _write(connection: Connection, client_id: str, claim: BacklogClaim, step: LookupStep | DeferralStep) -> int:

@@ -14,8 +14,11 @@ from spotisync.sync.calls import BatchCalls
 from spotisync.sync.context import Context
 from spotisync.sync.tokens import AccountAccess
 
-# Kinds whose scope a login may lack; the other kinds are still read.
-SCOPE_OPTIONAL = {"followed_artists"}
+# Shows whether Spotify answers at all.
+PROBE = Request("profile")
+# Kinds whose scope a login may lack; the other kinds are still read. Contents are not among them: a refusal of each
+# playlist would be remembered.
+SCOPE_OPTIONAL = {"saved_tracks", "followed_artists", "saved_albums", "playlists"}
 # Seconds between checks for a shutdown while a batch waits for replies.
 STOP_CHECK_SECONDS = 0.2
 

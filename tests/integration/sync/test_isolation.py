@@ -8,6 +8,7 @@ import pytest
 from spotisync import status
 from spotisync.simulator import Server, start
 from spotisync.sync import Context, accounts, runs
+from spotisync.sync.enrich import enrich
 from tests.support import driver
 from tests.support.driver import Account
 from tests.support.store import Store
@@ -215,3 +216,57 @@ def test_scheduled_syncs_do_not_try_unreadable_saved_tracks_each_time(
         calls.append(sum("/me/tracks" in request["path"] for request in simulator.control.requests()))
     assert calls == [5, 5, 0, 0]
     assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
+
+
+@pytest.mark.parametrize("regime", ["full", "restricted"])
+def test_the_backlog_goes_on_behind_an_id_that_always_fails(
+    regime: Any, make_context: Callable[..., Context], store: Store
+) -> None:
+    with start("tiny", seed=7, regime=regime) as server:
+        context = make_context(server, enrichment="always")
+        account = Account(accounts.add(context, server.refresh_token(), None).spotify_user_id)
+        driver.full_sync(context, account)
+        store.sql("UPDATE artists SET enrichment = 'stub', enriched_at = NULL, lookup_attempts = 0")
+        bad = store.one("SELECT min(id) FROM artists")
+        refuse(server, f"/artists.*{bad}")
+        for _ in range(20):
+            enrich(context)
+            store.sql("UPDATE artists SET lookup_until = NULL, lookup_sync_id = NULL")
+        assert store.sql("SELECT id FROM artists WHERE enrichment = 'stub'") == [(bad,)]
+
+
+@pytest.mark.parametrize("path", ["/v1/me/tracks", "/v1/me/albums", "/v1/me/playlists"])
+def test_a_login_that_lacks_a_scope_reads_the_other_lists(
+    path: str, context: Context, simulator: Server, account: Account, store: Store
+) -> None:
+    refuse(simulator, path, status=403, body="json", message="Insufficient client scope")
+    run = driver.start(context, account)
+    summary = driver.run_to_end(context, run)
+    assert (summary["status"], summary["items_deferred"]) == ("success", 1)
+    assert [store.one(f"SELECT count(*) FROM {table}") > 0 for table in LISTS.values()].count(False) == 1
+    with context.database.begin() as connection:
+        document = status.run(connection, context.settings, run.id)
+    assert document
+    assert "scope" in document["deferred"][0]["reason"]
+
+
+def test_one_id_that_is_forbidden_does_not_defer_the_others(make_context: Callable[..., Context], store: Store) -> None:
+    with start("tiny", seed=7, regime="restricted") as server:
+        context = make_context(server, enrichment="always")
+        account = Account(accounts.add(context, server.refresh_token(), None).spotify_user_id)
+        bad = next(iter(server.world.truth()["track_artists"].values()))[0]
+        refuse(server, f"/artists/{bad}", status=403, body="json")
+        assert driver.full_sync(context, account)["status"] == "success"
+        assert store.sql("SELECT id FROM artists WHERE enrichment = 'stub'") == [(bad,)]
+
+
+def test_a_page_that_is_refused_is_passed_by(make_context: Callable[..., Context], store: Store) -> None:
+    with start(160, seed=7) as server:
+        context = make_context(server)
+        account = Account(accounts.add(context, server.refresh_token(), None).spotify_user_id)
+        refuse(server, r"/v1/me/tracks.*offset=(49|50)\b", status=404, body="json")
+        summary = driver.full_sync(context, account)
+        assert summary["status"] == "success"
+        assert summary["items_deferred"] > 0
+        assert store.one("SELECT count(*) FROM saved_tracks") > 100
+        assert not store.one("SELECT unread FROM listings WHERE list = 'saved_tracks'")

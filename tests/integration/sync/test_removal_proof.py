@@ -332,3 +332,42 @@ def test_a_list_that_contradicts_itself_ends_and_loses_no_row(
     for _ in range(2):
         driver.full_sync(context, account)
     assert_tables_equal_truth(context, account, server.world.truth(account.name))
+
+
+@pytest.mark.parametrize("sync", [driver.full_sync, driver.incremental_sync])
+def test_null_rows_without_dates_hide_the_tracks_in_their_places(
+    sync: Any, context: Context, server: Server, account: Account, store: Store, rewrite: Any
+) -> None:
+    driver.full_sync(context, account)
+    before = live(store)
+
+    def blank(request: Request, real: Callable[[Request], Any]) -> Any:
+        body = real(request)
+        if request.kind == "saved_tracks":
+            body["items"] = [None] * len(body["items"])
+        return body
+
+    rewrite(blank)
+    for _ in range(3):
+        assert sync(context, account)["status"] == "success"
+        assert live(store) == before
+    rewrite(None)
+    driver.full_sync(context, account)
+    assert_tables_equal_truth(context, account, server.world.truth(account.name))
+
+
+def test_a_held_removal_is_forgotten_once_most_rows_are_listed_again(
+    context: Context, server: Server, account: Account, store: Store
+) -> None:
+    driver.full_sync(context, account)
+    held = "SELECT held_rows FROM listings WHERE list = 'saved_tracks'"
+    fault = server.control.add_fault(kind="empty_list", path="/v1/me/tracks", times=None)
+    driver.full_sync(context, account)
+    assert store.one(held)
+    server.control.clear_faults(fault)
+    fault = server.control.add_fault(status=502, path=r"/v1/me/tracks.*offset=98", times=None)
+    driver.full_sync(context, account)
+    assert store.one(held) is None, "most rows were met, although nothing was proved"
+    server.control.clear_faults(fault)
+    server.control.add_fault(kind="empty_list", path="/v1/me/tracks", times=None)
+    assert driver.full_sync(context, account)["items_removed"] == 0

@@ -100,6 +100,14 @@ def test_a_refusal_defers_the_list() -> None:
     assert "not for you" in step.reason
 
 
+def test_a_refused_page_behind_the_first_one_is_passed_by() -> None:
+    cursor = Listing("saved_albums", Walk(50, 120))
+    (request,) = listing.plan(cursor)
+    step = listing.fold(cursor, [Answer(request, refused=Refused(404, "not for you"))])
+    assert isinstance(step, ListingStep)
+    assert step.end is None
+
+
 def test_a_list_with_the_same_first_page_is_unchanged_for_a_day() -> None:
     page = ListingStep(cursor=None, total=3, first_page="x")
     last = LastRead(3, "x", NOW, NullCount())
