@@ -27,8 +27,8 @@ MOST_PROBES = 8
 class Incremental:
     """Where an incremental read of saved tracks is. `newest`: when the newest row known at its start was saved.
 
-    `grew`: it has read tracks that were not stored. `undated`: it has read a null row without a date, which may hide
-    any track.
+    `grew`: it has read tracks that were not stored. `hides_any`: it has read a null row without a date, or a row twice
+    on one page; either may stand in the place of any track.
     """
 
     stage: Literal["head", "search"] = "head"
@@ -38,7 +38,7 @@ class Incremental:
     pages: int = 0
     patrolled: bool = False
     grew: bool = False
-    undated: bool = False
+    hides_any: bool = False
     beginnings: int = 1
     family: ClassVar[Family] = "library"
 
@@ -152,8 +152,8 @@ def _plan_end(cursor: Incremental, library: KnownLibrary, found: Compared) -> Pl
 
     A list that is suddenly empty may be an error of Spotify, so it is checked as well.
     """
-    if cursor.undated and (found.missing or library.hidden):
-        return Rewalk("a null row without a date may hide any missing track")
+    if cursor.hides_any and (found.missing or library.hidden):
+        return Rewalk("a null or repeated row may hide any missing track")
     differs = bool(found.missing or found.redated) or found.excess != library.expected.excess
     if (cursor.pages - cursor.patrolled > 1 and (differs or cursor.grew)) or (differs and cursor.total == 0):
         return ReadPages((0,), "check", found)
@@ -180,7 +180,7 @@ def fold(cursor: Incremental, step: ReadPages, pages: Sequence[SavedTracksPage],
         pages=cursor.pages + len(pages),
         newest=newest,
         grew=grew,
-        undated=cursor.undated or any(null.added_at == EPOCH for page in pages for null in page.nulls),
+        hides_any=cursor.hides_any or any(map(_may_hide_any, pages)),
     )
     if step.kind == "head":
         return PagesRead(_advance_head(after, pages[-1]), new)
@@ -201,14 +201,12 @@ def _are_consistent(
 ) -> bool:
     """Whether the pages show the same state of the list as those before them."""
     total = pages[0].total if cursor.total is None else cursor.total
-    are_plausible = all(page.is_plausible and page.total == total and not _repeats_a_row(page) for page in pages)
+    are_plausible = all(page.is_plausible and page.total == total for page in pages)
     return are_plausible and all(library.read.get(row.place, row.entry) == row.entry for row in rows)
 
 
-def _repeats_a_row(page: SavedTracksPage) -> bool:
-    """Whether the page lists a row twice, possibly in place of another one. Twins have different dates."""
-    rows = [row for row in page.rows if row]
-    return len(set(rows)) < len(rows)
+def _may_hide_any(page: SavedTracksPage) -> bool:
+    return bool(page.repeated_places) or any(null.added_at == EPOCH for null in page.nulls)
 
 
 def _restart(cursor: Incremental, *, grew: bool) -> PagesRead:
@@ -248,7 +246,7 @@ def resolve_changes(found: Compared, library: KnownLibrary) -> LibraryChanges:
     more = now - Counter(entry.minute for entry in library.expected.excess)
     dates = {entry.track_id: entry.minute for entry in library.expected.entries if entry.track_id in found.missing}
     hidden = {id_ for id_, minute in dates.items() if id_ and more[minute]}
-    # A hidden row whose minute no longer has a null row was removed in the meantime. One without a date may hide it too.
+    # A hidden row whose minute has no null row any more was removed, unless one without a date may hide it.
     lost = {id_ for id_, minute in library.hidden.items() if not now[minute] and not now[EPOCH]}
     return LibraryChanges(
         removed=frozenset(found.missing - hidden) | lost,

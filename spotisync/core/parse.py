@@ -211,6 +211,18 @@ class SavedTracksPage(ListPage):
     dates: tuple[datetime, ...] = ()
     nulls: tuple[NullRow, ...] = ()
 
+    @property
+    def repeated_places(self) -> list[int]:
+        """Where a row stands again: twins that were saved in the same second, or a row in the place of another one."""
+        seen: set[SavedTrackRow] = set()
+        found = []
+        for place, row in enumerate(self.rows, start=self.offset):
+            if row in seen:
+                found.append(place)
+            elif row:
+                seen.add(row)
+        return found
+
 
 @dataclass(frozen=True)
 class ListingPage(ListPage):

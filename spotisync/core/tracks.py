@@ -45,10 +45,15 @@ def pass_by_walk(cursor: TracksWalk) -> WalkStep | None:
 
 
 def _nulls(before: TracksWalk, after: TracksWalk, pages: Sequence[parse.SavedTracksPage]) -> tuple[NullRow, ...]:
-    """The null rows of the pages. Rows that Spotify counts beyond the end of the list are null rows without a date."""
+    """The null rows of the pages.
+
+    Rows that stand on a page twice, and rows that Spotify counts beyond the end of the list, are null rows without a
+    date: each may stand in the place of any track.
+    """
     phantoms = after.walk.phantoms if not before.walk.phantoms else 0
     return (
         *(row for page in pages for row in page.nulls),
+        *(NullRow(parse.EPOCH, page.total - place) for page in pages for place in page.repeated_places),
         *(NullRow(parse.EPOCH, place) for place in range(1, phantoms + 1)),
     )
 

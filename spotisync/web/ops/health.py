@@ -140,6 +140,8 @@ def _check_revisions(future: "Future[tuple[str | None, str | None]]", deadline: 
     if not check["ok"]:
         return check
     current, needed = future.result()
+    if newer := migrate.find_newer_revision(current):
+        return {"ok": False, "says": newer.message, "cure": newer.cure}
     if current != needed:
         says = f"the schema is at {current or 'no revision'}, this version needs {needed}"
         return {"ok": False, "says": says, "cure": hints.MIGRATE}
