@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from spotisync.store.counters import Labels
+from spotisync.core.histograms import Labels
 from spotisync.store.database import Connection, execute
 from spotisync.store.runs import DUE_SINCE, UNCLAIMED
 

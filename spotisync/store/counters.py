@@ -6,25 +6,25 @@ transactions never wait for each other; a total is the sum of its rows, and `com
 
 from collections.abc import Mapping
 
+from spotisync.core.histograms import Labels
 from spotisync.store.bulk import dumps
 from spotisync.store.database import Connection, execute
 
-Labels = tuple[str, ...]
 # Arbitrary, but unique to this lock.
 ADVISORY_LOCK = 7_364_920
 # Summing up to this many rows takes about a millisecond.
 MAX_ROWS = 2_000
 
 
-def increment(connection: Connection, name: str, increments: Mapping[Labels, float]) -> None:
-    """Increment counters, in the transaction of the counted change."""
-    rows = [{"labels": labels, "value": value} for labels, value in increments.items() if value]
+def increment(connection: Connection, increments: Mapping[tuple[str, Labels], float]) -> None:
+    """Increment counters, by name and labels, in the transaction of the counted change."""
+    rows = [{"name": name, "labels": labels, "value": value} for (name, labels), value in increments.items() if value]
     if rows:
         execute(
             connection,
-            """INSERT INTO tallies (name, labels, value) SELECT :name, r.labels, r.value
-            FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(labels text[], value float)""",
-            {"name": name, "rows": dumps(rows)},
+            """INSERT INTO tallies (name, labels, value) SELECT r.name, r.labels, r.value
+            FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(name text, labels text[], value float)""",
+            {"rows": dumps(rows)},
         )
 
 

@@ -12,6 +12,7 @@ from spotisync import logs
 from spotisync.core import backoff, contents, cursors, incremental, isolation, listing, tracks
 from spotisync.core import lookups as lookup_requests
 from spotisync.core.cursors import Contents, Listing, Lookups
+from spotisync.core.histograms import BATCH_SECONDS
 from spotisync.core.incremental import Incremental
 from spotisync.core.outcomes import BatchResult, More, Outcome, Parked, PhaseEnded, Retry, RunEnded, Stale
 from spotisync.core.regimes import Regime
@@ -203,7 +204,8 @@ def _commit(context: Context, batch: ClaimedBatch, calls: BatchCalls, step: Step
         done = commit(connection, batch, step, api_calls=unwritten.sent)
         items, deferred = done.written.counts.processed, done.written.deferred
         batch.events.record_commit(connection, step, items=items, deferred=deferred, calls=unwritten.sent)
-        context.recorder.write(connection, calls, unwritten, run=False)
+        timed = unwritten.plus(BATCH_SECONDS.observe(batch.events.get_seconds(), run.phase))
+        context.recorder.write(connection, calls, timed, run=False)
         return done
 
     done = context.database.transact(write)

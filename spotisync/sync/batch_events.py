@@ -20,11 +20,14 @@ class BatchEvents:
     attempt: int
     since: float
 
+    def get_seconds(self) -> float:
+        return monotonic() - self.since
+
     def record_commit(self, connection: Connection, step: Step, *, items: int, deferred: int, calls: int) -> None:
-        run, seconds = self.run, monotonic() - self.since
+        run = self.run
         event = Event(
-            "batch", phase=run.phase, seq=run.seq, attempt=self.attempt, family=self.family, seconds=seconds,
-            items=items, calls=calls,
+            "batch", phase=run.phase, seq=run.seq, attempt=self.attempt, family=self.family,
+            seconds=self.get_seconds(), items=items, calls=calls,
         )  # fmt: skip
         events.add_event(connection, run.id, event)
         if isinstance(step, DeferralStep):

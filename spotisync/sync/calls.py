@@ -8,13 +8,15 @@ import threading
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from time import monotonic
+from typing import Self
 
+from spotisync.core.histograms import REQUEST_SECONDS, Labels
 from spotisync.core.requests import Family, Kind, Request
 from spotisync.errors import AppBlocked, Fatal, NeedsLogin, Refused, Transient, Unavailable, UserBlocked
 from spotisync.spotify.http import Throttled, Unauthorised
 from spotisync.store import call_ledger, counters, reply_shapes, runs
-from spotisync.store.counters import Labels
 from spotisync.store.database import Connection, Database
 
 
@@ -43,18 +45,21 @@ def find_status(error: BaseException) -> int | None:
 
 @dataclass(frozen=True)
 class UnwrittenCalls:
-    """Calls not yet written: to the run, to the ledger by family, to the totals by family and outcome.
+    """Calls not yet written: to the run, to the ledger by family, to the counters by name and labels.
 
     `statuses`: replies by kind of request and HTTP status.
     """
 
     sent: int
     ledger: Counter[Family]
-    outcomes: Counter[Labels]
+    totals: Counter[tuple[str, Labels]]
     statuses: Counter[tuple[Kind, int]]
 
     def __bool__(self) -> bool:
-        return bool(self.sent) or any(any(each.values()) for each in (self.ledger, self.outcomes, self.statuses))
+        return bool(self.sent) or any(any(each.values()) for each in (self.ledger, self.totals, self.statuses))
+
+    def plus(self, totals: Counter[tuple[str, Labels]]) -> Self:
+        return replace(self, totals=self.totals + totals)
 
 
 @dataclass
@@ -67,8 +72,8 @@ class BatchCalls:
     _sent: Counter[Family] = field(default_factory=Counter)
     _in_run: int = 0
     _in_ledger: Counter[Family] = field(default_factory=Counter)
-    _outcomes: Counter[Labels] = field(default_factory=Counter)
-    _in_totals: Counter[Labels] = field(default_factory=Counter)
+    _totals: Counter[tuple[str, Labels]] = field(default_factory=Counter)
+    _in_totals: Counter[tuple[str, Labels]] = field(default_factory=Counter)
     _statuses: Counter[tuple[Kind, int]] = field(default_factory=Counter)
     _in_statuses: Counter[tuple[Kind, int]] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -84,10 +89,11 @@ class BatchCalls:
 
     @contextmanager
     def track_request(self, request: Request) -> Iterator[None]:
-        """Count the one request that the block sends, its outcome and its status."""
+        """Count the one request that the block sends: outcome, status and duration."""
         self.count(request.family)
         outcome: str = "2xx"
         status: int | None = 200
+        since = monotonic()
         try:
             yield
         except BaseException as error:
@@ -95,7 +101,8 @@ class BatchCalls:
             raise
         finally:
             with self._lock:
-                self._outcomes[request.family, outcome] += 1
+                self._totals["api_calls", (request.family, outcome)] += 1
+                self._totals += REQUEST_SECONDS.observe(monotonic() - since, request.family)
                 if status is not None:
                     self._statuses[request.kind, status] += 1
 
@@ -108,14 +115,14 @@ class BatchCalls:
         with self._lock:
             difference = Counter(self._sent)
             difference.subtract(self._in_ledger)
-            outcomes, statuses = self._outcomes - self._in_totals, self._statuses - self._in_statuses
-            return UnwrittenCalls(self._sent.total() - self._in_run, difference, outcomes, statuses)
+            totals, statuses = self._totals - self._in_totals, self._statuses - self._in_statuses
+            return UnwrittenCalls(self._sent.total() - self._in_run, difference, totals, statuses)
 
     def mark_written(self, written: UnwrittenCalls) -> None:
         with self._lock:
             self._in_run += written.sent
             self._in_ledger.update(written.ledger)
-            self._in_totals.update(written.outcomes)
+            self._in_totals.update(written.totals)
             self._in_statuses.update(written.statuses)
 
 
@@ -145,7 +152,7 @@ class CallRecorder:
         """The run's row first, as in every transaction: another order could deadlock."""
         if run and calls.sync_id is not None and unwritten.sent:
             runs.add_unsuccessful_calls(connection, calls.sync_id, unwritten.sent)
-        counters.increment(connection, "api_calls", unwritten.outcomes)
+        counters.increment(connection, unwritten.totals)
         reply_shapes.record_statuses(connection, self._client_id, unwritten.statuses)
         call_ledger.record_calls(connection, self._client_id, calls.account_id, unwritten.ledger)
 

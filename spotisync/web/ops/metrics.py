@@ -6,22 +6,26 @@ from importlib.metadata import version
 from itertools import product
 from typing import Final, get_args
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from spotisync.core.histograms import BATCH_SECONDS, REQUEST_SECONDS, Histogram, Labels, Totals
 from spotisync.core.requests import Family
 from spotisync.core.states import OVER, PHASES
 from spotisync.status import metrics as gauges
 from spotisync.store import counters
-from spotisync.store.counters import Labels
 from spotisync.store.database import Connection
 
 PREFIX: Final = "spotisync_"
 TYPES: Final = ("full", "incremental")
 FAMILIES: Final = get_args(Family)
 OUTCOMES: Final = ("2xx", "4xx", "429", "5xx", "error")
-Totals = Mapping[tuple[str, Labels], float]
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,7 @@ def read(connection: Connection, client_id: str, queues: Mapping[str, int] | Non
         InfoMetricFamily(PREFIX + "build", "Version of spotisync.", {"version": version("spotisync")})
     ]
     metrics.extend(_counter(counted, totals) for counted in COUNTERS)
+    metrics.extend(_histogram(histogram, totals) for histogram in (BATCH_SECONDS, REQUEST_SECONDS))
     metrics.extend(_gauge(gauge, gauges.read_gauge(connection, gauge, client_id)) for gauge in gauges.GAUGES)
     if queues is not None:
         metrics.append(_gauge(QUEUES, {(name,): length for name, length in queues.items()}))
@@ -108,6 +113,13 @@ def _counter(counted: CounterMetric, totals: Totals) -> Metric:
     found = sorted(labels for name, labels in totals if name == counted.name)
     for labels in dict.fromkeys([*product(*counted.labels.values()), *found]):
         family.add_metric(labels, totals.get((counted.name, labels), 0.0))
+    return family
+
+
+def _histogram(histogram: Histogram, totals: Totals) -> Metric:
+    family = HistogramMetricFamily(PREFIX + histogram.name, histogram.help, labels=list(histogram.labels))
+    for labels in product(*histogram.labels.values()):
+        family.add_metric(labels, histogram.get_buckets(totals, labels), histogram.get_sum(totals, labels))
     return family
 
 

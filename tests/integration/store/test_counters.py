@@ -5,7 +5,7 @@ from contextlib import suppress
 from threading import Barrier, Thread
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from spotisync.core.requests import Request
 from spotisync.errors import Refused, SpotisyncError, Transient
@@ -62,6 +62,7 @@ def test_after_a_run_the_metrics_equal_the_tables(context: Context, account: Acc
             )
         ):
             assert found["spotisync_batches_total", row.entity_type] == row.batches
+            assert found["spotisync_batch_seconds_count", row.entity_type] == row.batches
             for change in ("processed", "added", "updated", "removed"):
                 expected = getattr(row, change)
                 assert found.get(("spotisync_items_total", row.entity_type, change), 0) == expected
@@ -75,6 +76,10 @@ def test_after_a_run_the_metrics_equal_the_tables(context: Context, account: Acc
     assert found["spotisync_api_calls_total", "library", "5xx"] == 1
     assert found["spotisync_api_calls_total", "playlists", "429"] == 1
     assert by_family == ledger
+    for family, number in ledger.items():
+        assert found["spotisync_request_seconds_count", family] == number
+        assert found["spotisync_request_seconds_bucket", family, "+Inf"] == number
+        assert 0 < found["spotisync_request_seconds_sum", family] < 60
     assert by_family.total() == calls == len([r for r in simulator.control.requests() if _counts(r)])
     assert found["spotisync_accounts", "active"] == 1
     assert found["spotisync_queue_messages", "spotisync.sync"] == 3
@@ -105,7 +110,21 @@ def test_counts_the_outcome_of_each_request(context: Context, account: Account) 
         context.recorder.close(calls)
     became = {"2xx": 1, "429": 1, "4xx": 2, "5xx": 1, "error": 2}
     assert total(context.database, "api_calls") == {("library", each): n for each, n in became.items()}
+    assert sum(total(context.database, "request_seconds_bucket").values()) == 7
     assert calls.sent == 7
+
+
+def test_writes_all_counters_of_a_batch_in_one_statement(context: Context, account: Account) -> None:
+    calls = context.recorder.open(None, 0)
+    for kind in ("saved_tracks", "playlists", "saved_albums"):
+        with calls.track_request(Request(kind)):
+            pass
+    statements = list[str]()
+    with context.database.begin() as connection:
+        event.listen(connection, "before_cursor_execute", lambda *values: statements.append(values[2]))
+        context.recorder.write(connection, calls, calls.get_unwritten())
+    assert len([each for each in statements if "tallies" in each]) == 1
+    assert len(total(context.database, "request_seconds_bucket")) > 1
 
 
 def test_counts_a_batch_of_a_dead_worker_once(store: Store) -> None:
@@ -135,18 +154,18 @@ def test_counts_a_batch_of_a_dead_worker_once(store: Store) -> None:
 def test_counts_waits_by_family_and_reason(store: Store) -> None:
     run = store.run()
 
-    def event(kind: str, family: str | None, seconds: float | None) -> None:
+    def add(kind: str, family: str | None, seconds: float | None) -> None:
         store.sql(
             "INSERT INTO run_events (sync_id, kind, family, seconds) VALUES (:id, :kind, :family, :seconds)",
             id=run.id, kind=kind, family=family, seconds=seconds,
         )  # fmt: skip
 
-    event("wait", "library", 2.5)
+    add("wait", "library", 2.5)
     store.block("library")
-    event("wait", "library", 30)
-    event("parked", "library", 600)
-    event("wait", None, 1)  # for other runs, without a message
-    event("batch", "library", 3)
+    add("wait", "library", 30)
+    add("parked", "library", 600)
+    add("wait", None, 1)  # for other runs, without a message
+    add("batch", "library", 3)
     assert total(store.database, "waits") == {("library", "pace"): 1, ("library", "rate"): 2}
     assert total(store.database, "wait_seconds") == {("library", "pace"): 2.5, ("library", "rate"): 630}
 
@@ -156,13 +175,13 @@ def test_rollback_trimming_and_folding_change_no_total(store: Store) -> None:
     with store.database.begin() as connection:
         runs.end(connection, run.id, "failed", error="x")
     with suppress(LookupError), store.database.begin() as connection:
-        counters.increment(connection, "runs", {("full", "failed"): 5})
+        counters.increment(connection, {("runs", ("full", "failed")): 5})
         raise LookupError
     before = total(store.database, "runs")
     store.sql("DELETE FROM sync_history")
     with store.database.begin() as connection:
         for _ in range(20):
-            counters.increment(connection, "batches", {("tracks",): 1, ("albums",): 2})
+            counters.increment(connection, {("batches", ("tracks",)): 1, ("batches", ("albums",)): 2})
         assert not counters.compact(connection)
         assert counters.compact(connection, max_rows=10)
     assert total(store.database, "runs") == before == {("full", "failed"): 1}
@@ -177,7 +196,7 @@ def test_concurrent_counting_and_folding_loses_nothing(database: Database) -> No
         begin.wait()
         for _ in range(50):
             with database.begin() as connection:
-                counters.increment(connection, "batches", {("tracks",): 1})
+                counters.increment(connection, {("batches", ("tracks",)): 1})
 
     def fold() -> None:
         begin.wait()
