@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote
@@ -91,6 +91,26 @@ def _check_master(value: str, parsed: str) -> None:
         raise ValueError("add the name of the master: sentinel://host:26379/0?master_name=mymaster")
 
 
+def is_root_path(path: str) -> bool:
+    return re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", path) is not None
+
+
+def _check_root_path(value: str) -> str:
+    path = value.rstrip("/")
+    if path and not is_root_path(path):
+        raise ValueError("use a path such as /spotify: it begins with / and consists of letters, digits and -._~")
+    return path
+
+
+def _check_proxies(value: str) -> str:
+    for each in value.split(","):
+        try:
+            ip_network(each.strip())
+        except ValueError as error:
+            raise ValueError(f"{error}; use addresses or networks such as 127.0.0.1,172.16.0.0/12") from None
+    return value
+
+
 DatabaseUrl = Annotated[str, AfterValidator(_check_database_url)]
 
 # URLs are used as prefixes of paths.
@@ -128,6 +148,8 @@ class Settings(BaseSettings):
     port: int = Field(8420, ge=0, le=65535)
     api_token: str | None = Field(None, repr=False)
     allowed_hosts: str = ""
+    root_path: Annotated[str, AfterValidator(_check_root_path)] = ""
+    trusted_proxies: Annotated[str, AfterValidator(_check_proxies)] = "127.0.0.1,::1"
     flower_port: int = Field(5555, ge=0, le=65535)
     flower_auth: Annotated[str, AfterValidator(_check_flower_auth)] | None = Field(None, repr=False)
 
@@ -152,6 +174,7 @@ class Settings(BaseSettings):
     refresh_days: NonNegativeInt = 180
 
     retention_days: NonNegativeInt = 0
+    run_retention_days: NonNegativeInt = 365
 
     # Apprise URLs contain tokens and passwords.
     notify: str | None = Field(None, repr=False)
@@ -160,6 +183,21 @@ class Settings(BaseSettings):
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)] = "INFO"
     log_format: Literal["text", "json"] | None = None
     sign_of_life: Path | None = None
+
+    # Standard variables of OpenTelemetry (see `export_otel_variables`). A header may be a password.
+    otel_sdk_disabled: str | None = Field(None, validation_alias="OTEL_SDK_DISABLED")
+    otel_traces_exporter: str | None = Field(None, validation_alias="OTEL_TRACES_EXPORTER")
+    otel_exporter_otlp_endpoint: str | None = Field(None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT", repr=False)
+    otel_exporter_otlp_traces_endpoint: str | None = Field(
+        None, validation_alias="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", repr=False
+    )
+    otel_exporter_otlp_protocol: str | None = Field(None, validation_alias="OTEL_EXPORTER_OTLP_PROTOCOL")
+    otel_exporter_otlp_traces_protocol: str | None = Field(None, validation_alias="OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
+    otel_exporter_otlp_headers: str | None = Field(None, validation_alias="OTEL_EXPORTER_OTLP_HEADERS", repr=False)
+    otel_service_name: str | None = Field(None, validation_alias="OTEL_SERVICE_NAME")
+    otel_resource_attributes: str | None = Field(None, validation_alias="OTEL_RESOURCE_ATTRIBUTES")
+    otel_traces_sampler: str | None = Field(None, validation_alias="OTEL_TRACES_SAMPLER")
+    otel_traces_sampler_arg: str | None = Field(None, validation_alias="OTEL_TRACES_SAMPLER_ARG")
 
     @classmethod
     def settings_customise_sources(
@@ -231,6 +269,11 @@ class Settings(BaseSettings):
         """Names of the masters of broker and result backend, as far as they are behind Sentinel."""
         broker = urls.get_sentinel_master(self.broker_url or "")
         return broker, urls.get_sentinel_master(self.result_backend) if self.result_backend else broker
+
+    @property
+    def shortest_run_retention(self) -> int:
+        """Days that runs and their events are kept; 0: forever. History is not kept longer than its runs."""
+        return min(filter(None, (self.retention_days, self.run_retention_days)), default=0)
 
     @property
     def stall_seconds(self) -> float:
@@ -355,5 +398,17 @@ def override(variables: Mapping[str, str]) -> Settings:
     return settings()
 
 
+def export_otel_variables(chosen: Settings) -> None:
+    """Make the environment contain what `.env` and `…_FILE` say: OpenTelemetry's SDK reads nothing else.
+
+    Empty variables are removed: the SDK takes some of them for invalid values.
+    """
+    for field in Settings.model_fields:
+        if field.startswith("otel_"):
+            os.environ.pop(field.upper(), None)  # noqa: TID251
+            if value := getattr(chosen, field):
+                os.environ[field.upper()] = value  # noqa: TID251
+
+
 def _variable_name(field: str) -> str:
-    return field if field.startswith("SPOTI") else f"SPOTISYNC_{field.upper()}"
+    return field if field.startswith(("SPOTI", "OTEL_")) else f"SPOTISYNC_{field.upper()}"

@@ -33,8 +33,9 @@ def server_processes(settings: Settings) -> list[Process]:
 
 
 def worker_process(settings: Settings) -> Process:
-    # The batches of an account run one at a time; the second process is for short tasks. There is no other worker.
-    options = ("--concurrency=2", "--without-mingle", "--without-gossip", "-n", "spotisync@%h")
+    # The batches of an account run one at a time; the second process is for short tasks, the third for housekeeping,
+    # which runs in one process at a time. There is no other worker.
+    options = ("--concurrency=3", "--without-mingle", "--without-gossip", "-n", "spotisync@%h")
     return _celery(settings, "worker", *options)
 
 
@@ -58,7 +59,7 @@ def page_url(settings: Settings) -> str:
     """URL of the web page."""
     from spotisync.web.server import format_url
 
-    return format_url(settings.host, settings.port)
+    return format_url(settings.host, settings.port) + settings.root_path
 
 
 def choose_port(settings: Settings, *, allow_other: bool = False) -> Settings:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
@@ -16,11 +17,17 @@ from spotisync.web.actions import SyncActions
 from spotisync.web.api import accounts as accounts_api
 from spotisync.web.api import openapi, sync
 from spotisync.web.live import events
-from spotisync.web.middleware import concurrency, guard
+from spotisync.web.middleware import concurrency, guard, proxy
 from spotisync.web.ops import health
 from spotisync.web.pages import accounts, home, library, login, runs
 
 STATIC = Path(__file__).parent / "static"
+# Used only where OpenTelemetry is set up. What is polled, or open for hours, is not traced.
+UNTRACED = ("/healthz", "/readyz", "/metrics", "/events")
+TRACES: Any = {
+    "operation_spans": False,
+    "exclude": lambda scope: scope["path"].endswith(UNTRACED) or "/static/" in scope["path"],
+}
 
 
 def create_app(
@@ -30,7 +37,7 @@ def create_app(
     request_sweep: Callable[[], None] = canvas.request_sweep,
 ) -> FastAPI:
     """Raises `Misconfigured` if a required setting is missing."""
-    app = FastAPI(lifespan=_run_broadcast, docs_url=None, redoc_url=None, **openapi.ABOUT)
+    app = FastAPI(lifespan=_run_broadcast, docs_url=None, redoc_url=None, telemetry=TRACES, **openapi.ABOUT)
     app.state.settings = settings
     app.state.context = Context.from_settings(settings)
     app.state.actions = SyncActions(app.state.context, publish, request_sweep)
@@ -39,6 +46,7 @@ def create_app(
     home.install(app)
     concurrency.install(app)
     guard.install(app, settings)
+    proxy.install(app, settings)
     errors.install(app)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     # Events come before the API, whose /api/sync/{sync_id} would match /api/sync/events.

@@ -23,6 +23,7 @@ from spotisync.errors import (
     Wait,
 )
 from spotisync.web.middleware.headers import add_security_headers
+from spotisync.web.paths import format_path, get_path
 from spotisync.web.templating import render_page
 
 E = TypeVar("E", bound=Exception)
@@ -41,8 +42,8 @@ STATUS: Final = (
     (Wait, 503),
 )
 DETAILS: Final = {
-    404: "No such address. All addresses of the API: /docs",
-    405: "Method not allowed at this address. Allowed methods: /docs",
+    404: "No such address. All addresses of the API: {docs}",
+    405: "Method not allowed at this address. Allowed methods: {docs}",
 }
 OLD_SCHEMA: Final = "The schema is missing or out of date. Upgrade it with: spotisync db upgrade"
 
@@ -90,7 +91,7 @@ def problem_response(request: Request, status: int, detail: str, headers: Mappin
 
 
 def wants_page(request: Request) -> bool:
-    if request.url.path.startswith("/api/"):
+    if get_path(request.scope).startswith("/api/"):
         return False
     return "text/html" in request.headers.get("Accept", "") or "HX-Request" in request.headers
 
@@ -122,7 +123,8 @@ def _handle_spotisync_error(request: Request, error: SpotisyncError) -> Response
 
 def _handle_http_exception(request: Request, error: HTTPException) -> Response:
     is_default = error.detail == HTTPStatus(error.status_code).phrase
-    detail = DETAILS.get(error.status_code, error.detail) if is_default else error.detail
+    known = DETAILS.get(error.status_code, error.detail).format(docs=format_path(request, "/docs"))
+    detail = known if is_default else error.detail
     return problem_response(request, error.status_code, detail, error.headers)
 
 

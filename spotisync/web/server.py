@@ -29,12 +29,13 @@ def serve(settings: Settings, report_url: Callable[[str], None]) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # read by our own middleware, which must see the proxy's address
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         ws="none",
         lifespan="on",
     )
     server = WebServer(config, get_broadcast(app).close)
-    report_url(format_url(settings.host, listener.getsockname()[1]))
+    report_url(format_url(settings.host, listener.getsockname()[1]) + settings.root_path)
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: None)  # uvicorn raises the signal again after it has stopped
     # psycopg can't use the default event loop of Windows.

@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 
 from spotisync.web import labels, view
+from spotisync.web.paths import get_path, get_root
 from spotisync.web.security import csrf
 
 TEMPLATES = Jinja2Templates(directory=Path(__file__).parent / "templates")
@@ -16,5 +17,6 @@ TEMPLATES.env.globals.update(view=view, labels=labels)
 
 def render_page(request: Request, template: str, /, *, status_code: int = 200, **values: Any) -> HTMLResponse:
     """Render a whole page or a fragment of one."""
-    context = {"csrf_token": csrf.create_token(request), **values}
+    scope = request.scope
+    context = {"csrf_token": csrf.create_token(request), "root": get_root(scope), "here": get_path(scope), **values}
     return TEMPLATES.TemplateResponse(request, template, context, status_code=status_code)

@@ -201,7 +201,8 @@ def test_every_variable_of_the_example_reaches_the_services() -> None:
     passed = set(re.findall(r"^    +([A-Z_]+): \$\{\1[:?-]", (ROOT / "docker-compose.yml").read_text(), re.MULTILINE))
     assert {name.removeprefix("SPOTISYNC_") for name in example if name not in passed} == FIXED | SECRET
     workers = SERVICES["worker"]["environment"]
-    assert passed - workers.keys() == {"SPOTISYNC_ALLOWED_HOSTS", "SPOTISYNC_MIGRATION_DATABASE_URL"}
+    web = {"SPOTISYNC_ALLOWED_HOSTS", "SPOTISYNC_ROOT_PATH", "SPOTISYNC_TRUSTED_PROXIES"}
+    assert passed - workers.keys() == {*web, "SPOTISYNC_MIGRATION_DATABASE_URL"}
     for name in ("control", "playback", "beat"):
         assert SERVICES[name]["environment"] == workers
 

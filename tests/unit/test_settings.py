@@ -40,6 +40,8 @@ VARIABLES: dict[str, tuple[str, Any, str, Any]] = {
     "port": ("SPOTISYNC_PORT", 8420, "0", 0),
     "api_token": ("SPOTISYNC_API_TOKEN", None, "hush", "hush"),
     "allowed_hosts": ("SPOTISYNC_ALLOWED_HOSTS", "", "a.example,b", "a.example,b"),
+    "root_path": ("SPOTISYNC_ROOT_PATH", "", "/a/spotify.1/", "/a/spotify.1"),
+    "trusted_proxies": ("SPOTISYNC_TRUSTED_PROXIES", "127.0.0.1,::1", "10.0.0.0/8, ::1", "10.0.0.0/8, ::1"),
     "flower_auth": ("SPOTISYNC_FLOWER_AUTH", None, "a:b,c:d", "a:b,c:d"),
     "timezone": ("SPOTISYNC_TIMEZONE", None, "Europe/Oslo", "Europe/Oslo"),
     "full_sync_schedule": ("SPOTISYNC_FULL_SYNC_SCHEDULE", "0 4 * * 0", "5 5 * * *", "5 5 * * *"),
@@ -114,6 +116,21 @@ def test_a_wrong_value_names_its_variable_and_is_not_repeated(read_settings: Set
     with pytest.raises(Misconfigured, match=f"invalid settings: {variable}: ") as raised:
         read_settings(**{variable: "sw0rdfish"})
     assert "sw0rdfish" not in str(raised.value) or field == "timezone"
+
+
+@pytest.mark.parametrize("value", ["spotify", "/", "//x", "/a//b", "/a/..", "/a?b", "/a b", "https://x/a", "/ä", "/a\n"])
+def test_a_root_path_is_a_plain_path(read_settings: Set, value: str) -> None:
+    if value == "/":
+        assert not read_settings(SPOTISYNC_ROOT_PATH=value).root_path
+    else:
+        with pytest.raises(Misconfigured, match="SPOTISYNC_ROOT_PATH: use a path such as /spotify: it begins with /"):
+            read_settings(SPOTISYNC_ROOT_PATH=value)
+
+
+@pytest.mark.parametrize("value", ["*", "nginx", "10.0.0.1/8", "127.0.0.1,"])
+def test_a_trusted_proxy_is_an_address_or_a_network(read_settings: Set, value: str) -> None:
+    with pytest.raises(Misconfigured, match="SPOTISYNC_TRUSTED_PROXIES: .*use addresses or networks such as 127"):
+        read_settings(SPOTISYNC_TRUSTED_PROXIES=value)
 
 
 @pytest.mark.parametrize("field", NUMBERS)
@@ -455,7 +472,7 @@ def test_processes_that_create_the_key_concurrently_agree_on_one(tmp_path: Path)
 
 def example() -> dict[str, str]:
     lines = (ROOT / ".env.example").read_text().splitlines()
-    pairs = [line.removeprefix("#").partition("=") for line in lines if line.startswith(("#SPOT", "SPOT"))]
+    pairs = [line.removeprefix("#").partition("=") for line in lines if line.startswith(("#SPOT", "#OTEL"))]
     return {name: value for name, _, value in pairs}
 
 

@@ -18,7 +18,10 @@ from spotisync.web.server import WebServer, listen
 def served(app: FastAPI) -> Iterator[str]:
     """Serve the application and yield its URL. It ends with the block, despite connected viewers."""
     with listen("127.0.0.1", 0) as socket:
-        server = WebServer(uvicorn.Config(app, log_config=None, lifespan="on", ws="none"), get_broadcast(app).close)
+        server = WebServer(
+            uvicorn.Config(app, log_config=None, lifespan="on", ws="none", proxy_headers=False),
+            get_broadcast(app).close,
+        )
         thread = threading.Thread(target=server.run, args=([socket],))
         thread.start()
         try:

@@ -107,7 +107,7 @@ def test_a_page_is_rendered_once_for_all_viewers(
     made: list[threading.Thread] = []
     numbers = itertools.count()
 
-    def make(documents: list[Document]) -> str:
+    def make(documents: list[Document], _root: str) -> str:
         made.append(threading.current_thread())
         next(numbers)
         return f"<p>{documents[0]['status']}</p>\n<p>two lines</p>"

@@ -1,6 +1,6 @@
 """The JSON API of accounts: confirm held removals."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from spotisync.web.actions import ActionsDep
@@ -11,10 +11,10 @@ router = APIRouter(prefix="/api/accounts", tags=["accounts"])
 
 
 @router.post("/{account}/confirm-removal", summary="Confirm the removal of most rows of a list", **CHANGE_RUN)
-def confirm_removal(account: AccountInPath, actions: ActionsDep) -> Response:
+def confirm_removal(request: Request, account: AccountInPath, actions: ActionsDep) -> Response:
     """Starts an incremental sync, or joins an unfinished run, which removes the rows that Spotify still does not list.
 
     A joined run that has already read the list leaves them to the next run. The entries of `deferred` with the kind
     `removal` in the status are what is confirmed. 409: there is none, or the account must log in again or is disabled.
     """
-    return respond(actions.context, actions.confirm_removal(account, "api"), 202)
+    return respond(request, actions.context, actions.confirm_removal(account, "api"), 202)

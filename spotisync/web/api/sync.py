@@ -16,6 +16,7 @@ from spotisync.web.api import models
 from spotisync.web.dependencies import AccountFilter, Before, ContextDep, IdempotencyKey, Limit, RunId
 from spotisync.web.errors import problem_responses
 from spotisync.web.live.events import get_version_key, to_json
+from spotisync.web.paths import format_path
 
 NOT_JSON: Final = "The request body must be JSON. Send the header Content-Type: application/json"
 NO_CACHE: Final = {"Cache-Control": "private, no-cache"}
@@ -77,14 +78,16 @@ def get_status(request: Request, context: ContextDep, account: AccountFilter = N
     },
 )
 def get_history(
-    context: ContextDep, limit: Limit = 20, before: Before = None, account: AccountFilter = None
+    request: Request, context: ContextDep, limit: Limit = 20, before: Before = None, account: AccountFilter = None
 ) -> Response:
     """Pages are stable: new runs don't shift them."""
     with context.database.begin() as connection:
         user_id = accounts.find_account(connection, account).spotify_user_id if account else None
         found = status.history(connection, user_id, limit + 1, before)
     more = (
-        {"Link": f'<{_get_next_page_url(found[limit - 1], limit, account)}>; rel="next"'} if len(found) > limit else {}
+        {"Link": f'<{_get_next_page_url(request, found[limit - 1], limit, account)}>; rel="next"'}
+        if len(found) > limit
+        else {}
     )
     return JSONResponse(found[:limit], 200, {**NO_CACHE, **more})
 
@@ -119,37 +122,39 @@ def get_run(sync_id: RunId, context: ContextDep) -> Response:
         **problem_responses(400, 404, 409, 413, 415, 422, 503),
     },
 )
-def start(body: models.StartRequest, actions: ActionsDep, idempotency_key: IdempotencyKey = None) -> Response:
+def start(
+    request: Request, body: models.StartRequest, actions: ActionsDep, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Starts a run, or returns the unfinished run of this type. An incremental sync also joins a running full sync.
 
     If the broker can't be reached, the run is stored and starts later; `notes` says so. 409: the account must log in
     again or is disabled, or there are several accounts and none is given.
     """
     result = actions.start(body.account, body.sync_type, "api", idempotency_key)
-    return respond(actions.context, result, 202 if result.started else 200)
+    return respond(request, actions.context, result, 202 if result.started else 200)
 
 
 @router.post("/{sync_id}/cancel", summary="Cancel a run", **CHANGE_RUN)
-def cancel(sync_id: RunId, actions: ActionsDep) -> Response:
+def cancel(request: Request, sync_id: RunId, actions: ActionsDep) -> Response:
     """Items that were read stay stored, and the run can be resumed. Cancelling a cancelled run is not an error."""
-    return respond(actions.context, ActionResult(actions.cancel(sync_id), started=False), 202)
+    return respond(request, actions.context, ActionResult(actions.cancel(sync_id), started=False), 202)
 
 
 @router.post("/{sync_id}/resume", summary="Resume a failed or cancelled run", **CHANGE_RUN)
-def resume(sync_id: RunId, actions: ActionsDep) -> Response:
+def resume(request: Request, sync_id: RunId, actions: ActionsDep) -> Response:
     """Continues from the checkpoints. Only the newest run of a type can be resumed.
 
     Resuming an unfinished run changes nothing and is not an error.
     """
-    return respond(actions.context, actions.resume(sync_id), 202)
+    return respond(request, actions.context, actions.resume(sync_id), 202)
 
 
-def respond(context: Context, result: ActionResult, code: int) -> Response:
+def respond(request: Request, context: Context, result: ActionResult, code: int) -> Response:
     """Return the run's document, with the note if there is one."""
     document = _get_document(context, result.run.id)
     if result.note:
         document = {**document, "notes": [*document["notes"], result.note]}
-    return JSONResponse(document, code, {**NO_CACHE, "Location": f"/api/sync/{result.run.id}"})
+    return JSONResponse(document, code, {**NO_CACHE, "Location": format_path(request, f"/api/sync/{result.run.id}")})
 
 
 def _get_document(context: Context, sync_id: int) -> Document:
@@ -160,9 +165,9 @@ def _get_document(context: Context, sync_id: int) -> Document:
     return found
 
 
-def _get_next_page_url(last: Document, limit: int, account: str | None) -> str:
+def _get_next_page_url(request: Request, last: Document, limit: int, account: str | None) -> str:
     query: dict[str, Any] = {"limit": limit, "before": last["sync_id"], **({"account": account} if account else {})}
-    return f"/api/sync/history?{urlencode(query)}"
+    return format_path(request, f"/api/sync/history?{urlencode(query)}")
 
 
 def _matches_etag(request: Request, etag: str) -> bool:

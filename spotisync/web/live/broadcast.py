@@ -40,16 +40,16 @@ class BroadcastEvent:
 
 @dataclass(frozen=True)
 class Renderer:
-    """Renders documents as the data of one kind of event. `render` runs in a thread.
+    """Renders documents as the data of one kind of event. `render` runs in a thread, and also gets the root path.
 
     Without `get_key`, data that differ are new content.
     """
 
-    render: Callable[[list[Document]], str]
+    render: Callable[[list[Document], str], str]
     get_key: Callable[[list[Document]], str] | None = None
 
-    def create_event(self, kind: str, documents: list[Document]) -> BroadcastEvent:
-        data = self.render(documents)
+    def create_event(self, kind: str, documents: list[Document], root: str) -> BroadcastEvent:
+        data = self.render(documents, root)
         return BroadcastEvent(
             kind, data, self.get_key(documents) if self.get_key else hashlib.sha256(data.encode()).hexdigest()
         )
@@ -61,20 +61,20 @@ class Snapshot:
 
     documents: list[Document]
     error: Exception | None = None
-    _events: dict[tuple[str, str | None], asyncio.Future[BroadcastEvent]] = field(default_factory=dict)
+    _events: dict[tuple[str, str | None, str], asyncio.Future[BroadcastEvent]] = field(default_factory=dict)
 
-    async def get_event(self, kind: str, renderer: Renderer, account: str | None) -> BroadcastEvent:
-        """Render once per kind and account; concurrent callers share the result. Raises `Unknown` for the account."""
+    async def get_event(self, kind: str, renderer: Renderer, account: str | None, root: str) -> BroadcastEvent:
+        """Render once for equal arguments; concurrent callers share the result. Raises `Unknown` for the account."""
         if isinstance(self.error, SpotisyncError):
             data = json.dumps({"detail": str(self.error)})
             return BroadcastEvent("unavailable", data, data)
         if self.error:
             raise self.error
         chosen = filter_account(self.documents, account)
-        if (kind, account) not in self._events:
-            rendering = anyio.to_thread.run_sync(renderer.create_event, kind, chosen)
-            self._events[kind, account] = asyncio.ensure_future(rendering)
-        return await asyncio.shield(self._events[kind, account])
+        if (kind, account, root) not in self._events:
+            rendering = anyio.to_thread.run_sync(renderer.create_event, kind, chosen, root)
+            self._events[kind, account, root] = asyncio.ensure_future(rendering)
+        return await asyncio.shield(self._events[kind, account, root])
 
 
 def filter_account(documents: list[Document], account: str | None) -> list[Document]:
@@ -101,7 +101,7 @@ class Broadcast:
     def register(
         self,
         kind: str,
-        render: Callable[[list[Document]], str],
+        render: Callable[[list[Document], str], str],
         get_key: Callable[[list[Document]], str] | None = None,
     ) -> None:
         """Add a kind of event. See `Renderer`."""
@@ -110,7 +110,7 @@ class Broadcast:
     def has_kind(self, kind: str) -> bool:
         return kind in self._renderers
 
-    async def subscribe(self, kind: str, account: str | None = None) -> AsyncGenerator[BroadcastEvent]:
+    async def subscribe(self, kind: str, account: str | None = None, root: str = "") -> AsyncGenerator[BroadcastEvent]:
         """Yield the current event, then one for each change, until the broadcast is closed.
 
         Raises `Unknown` once the account no longer exists. An error before the first event is raised.
@@ -123,7 +123,7 @@ class Broadcast:
             while snapshot := await self._wait_for_snapshot(snapshot):
                 if snapshot.error and not last_key:
                     raise snapshot.error
-                event = await snapshot.get_event(kind, self._renderers[kind], account)
+                event = await snapshot.get_event(kind, self._renderers[kind], account, root)
                 if event.key != last_key:
                     last_key = event.key
                     yield event

@@ -19,6 +19,7 @@ from spotisync.sync import Context
 from spotisync.web.dependencies import AccountFilter
 from spotisync.web.errors import problem_responses
 from spotisync.web.live.broadcast import Broadcast, BroadcastEvent
+from spotisync.web.paths import get_root
 
 router = APIRouter()
 
@@ -71,7 +72,7 @@ def install(app: FastAPI) -> None:
             return status.documents(connection, context.settings)
 
     app.state.broadcast = Broadcast(read, lambda: notify_channel.listen(context.settings.database))
-    get_broadcast(app).register("status", to_json, get_version_key)
+    get_broadcast(app).register("status", lambda documents, _root: to_json(documents), get_version_key)
 
 
 @asynccontextmanager
@@ -88,7 +89,7 @@ async def run_broadcast(app: FastAPI) -> AsyncIterator[None]:
 
 async def stream(request: Request, kind: str, account: str | None) -> EventSourceResponse:
     """Stream events of this kind. An error before the first event is raised."""
-    events = get_broadcast(request.app).subscribe(kind, account)
+    events = get_broadcast(request.app).subscribe(kind, account, get_root(request.scope))
     try:
         first = await anext(events, None)
     except BaseException:

@@ -9,6 +9,8 @@ from typing import Final
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from spotisync.web.paths import get_path
+
 MAX_CONCURRENT: Final = 8
 """Less than the size of the connection pool, so that a request that waits for its second connection gets it."""
 
@@ -25,7 +27,7 @@ class ConcurrencyLimit:
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _is_unlimited(scope["path"]):
+        if scope["type"] != "http" or _is_unlimited(get_path(scope)):
             await self._app(scope, receive, send)
             return
         async with self._slots:

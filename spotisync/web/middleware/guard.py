@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from fastapi import FastAPI, HTTPException, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,6 +15,7 @@ from spotisync.settings import Settings
 from spotisync.web.errors import problem_response, wants_page
 from spotisync.web.middleware import headers
 from spotisync.web.middleware.login_attempts import LoginAttempts
+from spotisync.web.paths import format_path, get_path, redirect
 from spotisync.web.security import csrf
 from spotisync.web.security.sessions import SESSION_COOKIE, BrowserCipher, is_equal
 
@@ -29,7 +30,7 @@ UNKNOWN_HOST: Final = "Unknown host. Add it to SPOTISYNC_ALLOWED_HOSTS (names, s
 CROSS_SITE: Final = "Cross-site requests are refused."
 LOGIN_REQUIRED: Final = (
     "The API token is required (the value of SPOTISYNC_API_TOKEN). Send the header Authorization: Bearer TOKEN, or log "
-    "in at /login."
+    "in at {login}."
 )
 NOT_AUTHENTICATED: Final = "The token differs from SPOTISYNC_API_TOKEN."
 TOO_MANY_ATTEMPTS: Final = "Too many wrong tokens from this address. Try again in {seconds} s."
@@ -88,7 +89,7 @@ class Guard:
         return problem_response(request, 413, TOO_LARGE)
 
     def _check_token(self, request: Request) -> Response | None:
-        path = request.url.path
+        path = get_path(request.scope)
         if path in PUBLIC_PATHS or path.startswith("/static/"):
             return None
         session = request.cookies.get(SESSION_COOKIE)
@@ -110,13 +111,14 @@ class Guard:
         return problem_response(request, 401, NOT_AUTHENTICATED, {"WWW-Authenticate": 'Bearer error="invalid_token"'})
 
     def _add_headers(self, request: Request, send: Send) -> Send:
+        path = get_path(request.scope)
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 mutable = MutableHeaders(scope=message)
-                headers.add_security_headers(mutable, self._settings, request.url.path)
+                headers.add_security_headers(mutable, self._settings, path)
                 if form_id := getattr(request.state, "new_form_id", None):
-                    cookie = csrf.format_cookie(csrf.FORM_COOKIE, form_id, secure=is_https(request))
-                    mutable.append("Set-Cookie", cookie)
+                    mutable.append("Set-Cookie", csrf.format_cookie(request, csrf.FORM_COOKIE, form_id))
                 # The query is not logged: it may contain the code of a Spotify login.
                 log.debug("%s %s: %d", request.method, request.url.path, message["status"])
             await send(message)
@@ -142,13 +144,14 @@ def _limit_body(receive: Receive) -> Receive:
 def _require_login(request: Request) -> Response:
     """Redirect a browser to the login form, and from there back to the page; refuse other clients."""
     challenge = {"WWW-Authenticate": "Bearer"}
+    login = format_path(request, "/login")
+    detail = LOGIN_REQUIRED.format(login=login)
     if not wants_page(request):
-        return problem_response(request, 401, LOGIN_REQUIRED, challenge)
+        return problem_response(request, 401, detail, challenge)
     wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    location = f"/login?next={quote(wanted)}" if request.method == "GET" else "/login"
     if "HX-Request" in request.headers:
-        return problem_response(request, 401, LOGIN_REQUIRED, {**challenge, "HX-Redirect": "/login"})
-    return RedirectResponse(location, 303)
+        return problem_response(request, 401, detail, {**challenge, "HX-Redirect": login})
+    return redirect(request, f"/login?next={quote(wanted)}" if request.method == "GET" else "/login")
 
 
 def get_allowed_hosts(settings: Settings) -> set[str]:
@@ -189,10 +192,6 @@ def _parse_netloc(url: str) -> str:
         return urlsplit(url).netloc.lower()
     except ValueError:
         return ""
-
-
-def is_https(request: Request) -> bool:
-    return request.url.scheme == "https"
 
 
 def get_client_address(request: Request) -> str:

@@ -16,7 +16,8 @@ from spotisync.sync import Context
 from spotisync.sync import accounts as sync_accounts
 from spotisync.web.actions import ActionsDep, SyncActions, as_sentence
 from spotisync.web.dependencies import ConnectionDep, ContextDep
-from spotisync.web.pages.redirect_uri import CALLBACK, find_redirect_target
+from spotisync.web.pages.redirect_uri import CALLBACK, RedirectTarget, find_redirect_target
+from spotisync.web.paths import get_root, redirect
 from spotisync.web.security.csrf import RequireCsrfToken
 from spotisync.web.security.encrypted_cookie import EncryptedCookie
 from spotisync.web.templating import render_page
@@ -62,14 +63,18 @@ def show_accounts(request: Request, connection: ConnectionDep, context: ContextD
         request,
         "accounts.html",
         accounts=_load_accounts(connection),
-        redirect=find_redirect_target(context.settings, request.headers.get("host", "")),
+        target=_find_redirect_target(request, context),
         notice=notice.get("text"),
         level=notice.get("level"),
         connected=notice.get("connected"),
     )
     if notice:
-        NOTICE_COOKIE.delete(response)
+        NOTICE_COOKIE.delete(request, response)
     return response
+
+
+def _find_redirect_target(request: Request, context: Context) -> RedirectTarget:
+    return find_redirect_target(context.settings, request.headers.get("host", ""), get_root(request.scope))
 
 
 def _load_accounts(connection: Connection) -> list[AccountView]:
@@ -82,17 +87,17 @@ def _load_accounts(connection: Connection) -> list[AccountView]:
 
 
 @router.get("/accounts/connect")
-def redirect_to_list() -> Response:
+def redirect_to_list(request: Request) -> Response:
     """For links and reloads: a login is started by the button, with POST."""
-    return RedirectResponse("/accounts", 303)
+    return redirect(request, "/accounts")
 
 
 @router.post("/accounts/connect", dependencies=[RequireCsrfToken])
 def connect(request: Request, context: ContextDep, only: AccountField = "") -> Response:
     """`only`: the account that has to log in again; the login of another account is refused."""
-    target = find_redirect_target(context.settings, request.headers.get("host", ""))
+    target = _find_redirect_target(request, context)
     if target.uri is None:
-        return RedirectResponse("/accounts", 303)
+        return redirect(request, "/accounts")
     try:
         attempt = sync_accounts.begin_login(context, target.uri, only or None)
     except Fatal as error:
@@ -112,7 +117,7 @@ def callback(request: Request, context: ContextDep) -> Response:
     else:
         attempt = LoginAttempt("", login["uri"], login["state"], login["verifier"])
         response = _complete_login(request, context, attempt, login["only"])
-        LOGIN_COOKIE.delete(response)
+        LOGIN_COOKIE.delete(request, response)
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -189,7 +194,7 @@ def _redirect_with_error(request: Request, error: Exception) -> Response:
 
 def _redirect_with_notice(request: Request, text: str, level: str = "bad", **more: Any) -> Response:
     """Return to the list, which shows the notice once."""
-    response = RedirectResponse("/accounts", 303)
+    response = redirect(request, "/accounts")
     NOTICE_COOKIE.set(request, response, {"text": text[:MAX_NOTICE_LENGTH], "level": level, **more})
     return response
 

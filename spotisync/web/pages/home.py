@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, FastAPI, Form, Query, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, Response
 
 from spotisync import status
 from spotisync.core.states import OVER
@@ -16,6 +16,7 @@ from spotisync.sync.runs import SyncType
 from spotisync.web.actions import ActionsDep, confirm_removal_from_form, start_from_form
 from spotisync.web.dependencies import Before, ConnectionDep, ContextDep
 from spotisync.web.live.events import get_broadcast
+from spotisync.web.paths import get_root, redirect
 from spotisync.web.security.csrf import RequireCsrfToken
 from spotisync.web.templating import TEMPLATES, render_page
 
@@ -30,8 +31,8 @@ def install(app: FastAPI) -> None:
     get_broadcast(app).register("page", render_status)
 
 
-def render_status(documents: list[Document]) -> str:
-    return TEMPLATES.get_template("status.html").render(documents=documents)
+def render_status(documents: list[Document], root: str = "") -> str:
+    return TEMPLATES.get_template("status.html").render(documents=documents, root=root)
 
 
 @router.get("/")
@@ -46,10 +47,13 @@ def show_home(
 
 
 @router.get("/fragments/status")
-def show_status_fragment(connection: ConnectionDep, context: ContextDep, account: AccountName = None) -> Response:
+def show_status_fragment(
+    request: Request, connection: ConnectionDep, context: ContextDep, account: AccountName = None
+) -> Response:
     """Used by a browser that receives no events."""
     known = _find_known(connection, account)
-    return HTMLResponse(render_status(status.documents(connection, context.settings, known)))
+    documents = status.documents(connection, context.settings, known)
+    return HTMLResponse(render_status(documents, get_root(request.scope)))
 
 
 @router.get("/fragments/history")
@@ -103,7 +107,7 @@ def respond_to_action(
         return render_page(request, "action_result.html", **values, content="status.html")
     if notice:
         return render_page(request, "home.html", **values)
-    return RedirectResponse(f"/{_format_query(account=account)}", 303)
+    return redirect(request, f"/{_format_query(account=account)}")
 
 
 # ---- data of the templates ------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from spotisync.core.search import DATED, FILTERS, KINDS, Kind, Query
 from spotisync.store import accounts, search
 from spotisync.store.database import Connection
 from spotisync.web.dependencies import ConnectionDep
+from spotisync.web.paths import format_path
 from spotisync.web.templating import TEMPLATES, render_page
 
 router = APIRouter(include_in_schema=False)
@@ -26,7 +27,7 @@ FACETS: Final = {"genre": "Genres", "decade": "Decades", "label": "Labels", "art
 
 
 def format_library_url(query: Query, **changes: Any) -> str:
-    """Return the URL of the page for this query with some parameters changed."""
+    """Return the URL of the page, without the root path, for this query with some parameters changed."""
     return _format_url("/library", query.parameters(**changes))
 
 
@@ -49,7 +50,7 @@ def show_library(request: Request, connection: ConnectionDep) -> Response:
     if "HX-Request" in request.headers and "HX-History-Restore-Request" not in request.headers:
         response = render_page(request, "library_results.html", query=query, is_fragment=True, **results)
         # Without the empty fields of the form.
-        response.headers["HX-Push-Url"] = format_library_url(query)
+        response.headers["HX-Push-Url"] = format_path(request, format_library_url(query))
         response.headers["HX-Trigger-After-Swap"] = "searched"
     else:
         facets = _load_facets(connection, query) if "facets" in request.query_params else {"facets": None}

@@ -1,13 +1,15 @@
 """The login page: exchanges the API token for a session cookie."""
 
 from typing import Annotated, Final
+from urllib.parse import unquote
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from spotisync.web.dependencies import get_cipher
-from spotisync.web.middleware.guard import get_client_address, is_https
+from spotisync.web.middleware.guard import get_client_address
 from spotisync.web.middleware.login_attempts import LoginAttempts
+from spotisync.web.paths import format_path, get_root
 from spotisync.web.security.csrf import RequireCsrfToken, format_cookie
 from spotisync.web.security.sessions import SESSION_COOKIE, SESSION_SECONDS, is_equal
 from spotisync.web.templating import render_page
@@ -20,16 +22,18 @@ TOO_MANY_ATTEMPTS: Final = "Too many wrong tokens. Try again in {seconds} s."
 
 @router.get("/login")
 def show_login(request: Request, wanted: Annotated[str, Query(alias="next")] = "/") -> Response:
+    wanted = get_local_path(wanted, get_root(request.scope))
     if request.app.state.settings.api_token is None or _has_session(request):
-        return RedirectResponse(get_local_path(wanted), 303)
-    return render_page(request, "login.html", next=get_local_path(wanted))
+        return RedirectResponse(wanted, 303)
+    return render_page(request, "login.html", next=wanted)
 
 
 @router.post("/login", dependencies=[RequireCsrfToken])
 def log_in(
     request: Request, token: Annotated[str, Form()] = "", wanted: Annotated[str, Form(alias="next")] = "/"
 ) -> Response:
-    location, expected = get_local_path(wanted), request.app.state.settings.api_token
+    location = get_local_path(wanted, get_root(request.scope))
+    expected = request.app.state.settings.api_token
     if expected is None:
         return RedirectResponse(location, 303)
     client = get_client_address(request)
@@ -48,13 +52,15 @@ def log_in(
 @router.post("/logout", dependencies=[RequireCsrfToken])
 def log_out(request: Request) -> Response:
     """Delete this browser's session cookie. Changing SPOTISYNC_API_TOKEN ends all sessions."""
-    return _set_session(request, "", 0, "/login")
+    return _set_session(request, "", 0, format_path(request, "/login"))
 
 
-def get_local_path(wanted: str) -> str:
-    """Return a path on this site, or the front page, so that a link to the login can't redirect elsewhere."""
-    is_local = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and wanted.isprintable()
-    return wanted if is_local and wanted.isascii() and "\\" not in wanted else "/"
+def get_local_path(wanted: str, root: str = "") -> str:
+    """Return a path below the root path, or the front page, so that a link to the login can't redirect elsewhere."""
+    path = wanted.removeprefix(root) if f"{wanted}/".startswith(f"{root}/") else wanted
+    is_local = path.startswith("/") and not path.startswith("//") and path.isascii() and path.isprintable()
+    has_parent = ".." in unquote(path.partition("?")[0]).split("/")
+    return root + (path if is_local and not has_parent and "\\" not in path else "/")
 
 
 def _has_session(request: Request) -> bool:
@@ -64,6 +70,5 @@ def _has_session(request: Request) -> bool:
 
 def _set_session(request: Request, session: str, seconds: int, location: str) -> Response:
     response = RedirectResponse(location, 303)
-    cookie = format_cookie(SESSION_COOKIE, session, secure=is_https(request), seconds=seconds)
-    response.headers.append("Set-Cookie", cookie)
+    response.headers.append("Set-Cookie", format_cookie(request, SESSION_COOKIE, session, seconds=seconds))
     return response

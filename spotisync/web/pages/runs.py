@@ -3,7 +3,7 @@
 from typing import Any, Final, Literal
 
 from fastapi import APIRouter, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from spotisync import status
 from spotisync.core.states import OVER
@@ -13,6 +13,7 @@ from spotisync.sync import Context
 from spotisync.web.actions import ActionsDep, cancel_from_form, resume_from_form
 from spotisync.web.dependencies import Before, ConnectionDep, ContextDep, RunId
 from spotisync.web.pages.home import AccountName, respond_to_action
+from spotisync.web.paths import redirect
 from spotisync.web.security.csrf import RequireCsrfToken
 from spotisync.web.templating import render_page
 
@@ -54,7 +55,7 @@ def cancel_or_resume(
     values = {**_load_run(connection, context, sync_id), "notice": notice}
     if "HX-Request" in request.headers:
         return render_page(request, "action_result.html", **values, content="run_status.html")
-    return render_page(request, "run.html", **values) if notice else RedirectResponse(f"/runs/{sync_id}", 303)
+    return render_page(request, "run.html", **values) if notice else redirect(request, f"/runs/{sync_id}")
 
 
 def _load_run(connection: Connection, context: Context, sync_id: int, before: int | None = None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from fastapi import Depends, HTTPException, Request
 
 from spotisync.web.dependencies import get_cipher
+from spotisync.web.paths import get_root
 from spotisync.web.security.sessions import SESSION_COOKIE
 
 FORM_COOKIE: Final = "spotisync_form"
@@ -24,10 +25,11 @@ def create_token(request: Request) -> str:
     return get_cipher(request).encrypt("form", _bind_to_session(request, form_id))
 
 
-def format_cookie(name: str, value: str, *, secure: bool, seconds: int | None = None) -> str:
+def format_cookie(request: Request, name: str, value: str, *, seconds: int | None = None) -> str:
     """Return a Set-Cookie header. SameSite is lax because Spotify returns by a link from another site."""
     made: SimpleCookie = SimpleCookie({name: value})
-    rules: dict[str, Any] = {"path": "/", "httponly": True, "samesite": "lax", "secure": secure}
+    path, is_https = get_root(request.scope) or "/", request.url.scheme == "https"
+    rules: dict[str, Any] = {"path": path, "httponly": True, "samesite": "lax", "secure": is_https}
     made[name].update(rules if seconds is None else {**rules, "max-age": str(seconds)})
     return made[name].OutputString()
 

@@ -7,6 +7,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from spotisync.web.dependencies import get_cipher
+from spotisync.web.paths import format_path
 
 
 class EncryptedCookie:
@@ -22,7 +23,7 @@ class EncryptedCookie:
             self._name,
             get_cipher(request).encrypt(self._name, json.dumps(data)),
             max_age=self._seconds,
-            path=self._path,
+            path=format_path(request, self._path),
             httponly=True,
             samesite="lax",
             secure=request.url.scheme == "https",
@@ -34,5 +35,5 @@ class EncryptedCookie:
         data: dict[str, Any] | None = None if found is None else json.loads(found)
         return data
 
-    def delete(self, response: Response) -> None:
-        response.delete_cookie(self._name, path=self._path, httponly=True, samesite="lax")
+    def delete(self, request: Request, response: Response) -> None:
+        response.delete_cookie(self._name, path=format_path(request, self._path), httponly=True, samesite="lax")

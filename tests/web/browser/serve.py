@@ -8,5 +8,10 @@ from spotisync.web import create_app
 if __name__ == "__main__":
     chosen = settings()
     uvicorn.run(
-        create_app(chosen), host=chosen.host, port=chosen.port, log_level="warning", timeout_graceful_shutdown=1
+        create_app(chosen),
+        host=chosen.host,
+        port=chosen.port,
+        proxy_headers=False,
+        log_level="warning",
+        timeout_graceful_shutdown=1,
     )

@@ -1,0 +1,52 @@
+"""Requests that come through a proxy: who sent them, by which scheme, and below which path.
+
+`X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Prefix` are read only in requests of a trusted proxy. After this
+middleware the scope has the address and the scheme of the browser, and a path that begins with the root path.
+"""
+
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from spotisync.settings import Settings, is_root_path
+
+OWN: Final = frozenset(
+    ("accounts", "api", "docs", "events", "fragments", "healthz", "library", "login", "logout", "metrics",
+     "openapi.json", "readyz", "runs", "static")
+)  # fmt: skip
+"""First segments of the paths of the routes."""
+
+
+def install(app: FastAPI, settings: Settings) -> None:
+    """Must be the last middleware that is added: the first one that a request reaches."""
+    app.add_middleware(BehindProxy, root_path=settings.root_path, trusted_proxies=settings.trusted_proxies)
+
+
+class BehindProxy:
+    def __init__(self, app: ASGIApp, root_path: str, trusted_proxies: str) -> None:
+        self._app = ProxyHeadersMiddleware(app, trusted_proxies)  # type: ignore[arg-type]  # uvicorn has its own types
+        self._root_path = root_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (root_path := self._root_path or self._get_forwarded_prefix(scope)):
+            # In place, because the handler of unexpected errors, which is outside, renders pages with links too.
+            scope.update(root_path=root_path, path=root_path + _remove_root_path(scope["path"], root_path))
+        await self._app(scope, receive, send)  # type: ignore[arg-type]
+
+    def _get_forwarded_prefix(self, scope: Scope) -> str:
+        """Anything but a plain path is ignored: it would become part of each link."""
+        peer = scope["client"][0] if scope.get("client") else None
+        prefix = Headers(scope=scope).get("X-Forwarded-Prefix", "").strip().rstrip("/")
+        return prefix if peer in self._app.trusted_hosts and is_root_path(prefix) else ""
+
+
+def _remove_root_path(path: str, root_path: str) -> str:
+    """Return the route's path, whether or not the proxy has removed the root path.
+
+    If the root path begins like a route, only the proxy can have removed it, as `/library` would be ambiguous.
+    """
+    is_kept = f"{path}/".startswith(f"{root_path}/") and root_path.split("/")[1] not in OWN
+    return (path.removeprefix(root_path) or "/") if is_kept else path
