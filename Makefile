@@ -43,7 +43,7 @@ bench: .venv/dev.stamp
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 lock:
-	uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --extra otel pyproject.toml -o requirements.lock
+	uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --extra otel pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
 
 clean:
