@@ -76,17 +76,12 @@ def check(answer: httpx.Response) -> Addresses:
     return found
 
 
-@pytest.fixture(params=["stripped", "kept"])
-def strips(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param == "stripped")
-
-
-@pytest.fixture(params=["by the setting", "by the header"])
+@pytest.fixture(params=["setting, stripped", "setting, kept", "header, stripped"])
 def make_site(
-    make_app: Callable[..., FastAPI], store: Store, strips: bool, request: pytest.FixtureRequest
+    make_app: Callable[..., FastAPI], store: Store, request: pytest.FixtureRequest
 ) -> Callable[..., TestClient]:
     """Make a client of the application behind the proxy."""
-    by_header = request.param == "by the header"
+    by_header, strips = request.param.startswith("header"), request.param.endswith("stripped")
 
     def make(**changes: Any) -> TestClient:
         redirect_uri = f"{HERE}{ROOT}/accounts/callback"
@@ -295,6 +290,18 @@ def test_a_prefix_that_is_not_a_plain_path_is_ignored(client: TestClient, prefix
     page = trusted.get("/", headers={"X-Forwarded-Prefix": prefix.encode()})
     assert page.status_code == 200
     assert 'href="/static/spotisync.css"' in page.text
+
+
+def test_a_header_does_not_lead_to_another_route(client: TestClient) -> None:
+    trusted = TestClient(client.app, base_url=HERE, client=(PROXY, 1))
+    assert trusted.get("/x/healthz", headers={"X-Forwarded-Prefix": "/x"}).status_code == 404
+    assert trusted.get("/healthz", headers={"X-Forwarded-Prefix": "/x"}).status_code == 200
+
+
+def test_the_last_of_several_prefixes_is_that_of_the_proxy(client: TestClient) -> None:
+    trusted = TestClient(client.app, base_url=HERE, client=(PROXY, 1))
+    page = trusted.get("/", headers=[("X-Forwarded-Prefix", "/client"), ("X-Forwarded-Prefix", ROOT)])
+    assert f'href="{ROOT}/static/spotisync.css"' in page.text
 
 
 def test_the_setting_overrides_the_header(make_app: Callable[..., FastAPI], store: Store) -> None:

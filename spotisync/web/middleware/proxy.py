@@ -1,7 +1,8 @@
 """Requests that come through a proxy: who sent them, by which scheme, and below which path.
 
 `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Prefix` are read only in requests of a trusted proxy. After this
-middleware the scope has the address and the scheme of the browser, and a path that begins with the root path.
+middleware the scope has the address and the scheme of the browser, and a path that begins with the root path, as
+Starlette expects.
 """
 
 from typing import Final
@@ -31,16 +32,25 @@ class BehindProxy:
         self._root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (root_path := self._root_path or self._get_forwarded_prefix(scope)):
+        if scope["type"] == "http":
             # In place, because the handler of unexpected errors, which is outside, renders pages with links too.
-            scope.update(root_path=root_path, path=root_path + _remove_root_path(scope["path"], root_path))
+            if self._root_path:
+                path = _remove_root_path(scope["path"], self._root_path)
+                scope.update(root_path=self._root_path, path=self._root_path + path)
+            elif prefix := self._get_forwarded_prefix(scope):
+                scope.update(root_path=prefix, path=prefix + scope["path"])
         await self._app(scope, receive, send)  # type: ignore[arg-type]
 
     def _get_forwarded_prefix(self, scope: Scope) -> str:
-        """Anything but a plain path is ignored: it would become part of each link."""
+        """Return what the proxy has removed from the path: anything but a plain path is ignored.
+
+        It is not removed here as well: a proxy may pass on the header of a client, which could then reach a path that the
+        proxy refuses. Of several headers, the last one is the proxy's: Traefik adds its own to that of the client.
+        """
         peer = scope["client"][0] if scope.get("client") else None
-        prefix = Headers(scope=scope).get("X-Forwarded-Prefix", "").strip().rstrip("/")
-        return prefix if peer in self._app.trusted_hosts and is_root_path(prefix) else ""
+        given = Headers(scope=scope).getlist("X-Forwarded-Prefix")
+        prefix = given[-1].strip().rstrip("/") if given and peer in self._app.trusted_hosts else ""
+        return prefix if is_root_path(prefix) else ""
 
 
 def _remove_root_path(path: str, root_path: str) -> str:
