@@ -73,16 +73,17 @@ GAUGES: Final = (
     ),
     Gauge(
         "last_success_timestamp_seconds",
-        "When the last successful sync of each type ended, by account id; absent: none.",
+        "When the last successful sync of each type ended, by account id; absent: none, or the account is disabled.",
         ("account", "sync_type"),
         """SELECT CAST(r.account_id AS text), r.sync_type, EXTRACT(epoch FROM max(r.completed_at)) FROM sync_history r
-        WHERE r.status = 'success' GROUP BY 1, 2""",
+        JOIN accounts a ON a.id = r.account_id AND a.status <> 'disabled' WHERE r.status = 'success' GROUP BY 1, 2""",
     ),
     Gauge(
         "playback_read_timestamp_seconds",
-        "When recently played tracks were last read, by account id; Spotify returns the last 50 plays.",
+        "When recently played tracks were last read, by account id; absent: never, or the account is disabled.",
         ("account",),
-        "SELECT CAST(p.account_id AS text), EXTRACT(epoch FROM p.read_at) FROM playback p WHERE p.read_at IS NOT NULL",
+        """SELECT CAST(p.account_id AS text), EXTRACT(epoch FROM p.read_at) FROM playback p
+        JOIN accounts a ON a.id = p.account_id AND a.status <> 'disabled' WHERE p.read_at IS NOT NULL""",
     ),
     Gauge(
         "notices_pending",

@@ -232,6 +232,17 @@ def test_exposes_the_age_of_a_due_batch_that_no_worker_takes(store: Store) -> No
     assert 590 < found["spotisync_blocked_seconds", "library"] <= 600
 
 
+def test_exposes_no_age_of_a_disabled_account(store: Store) -> None:
+    """It would raise alerts that nothing can end."""
+    store.run()
+    store.sql("UPDATE sync_history SET status = 'success', completed_at = now()")
+    store.sql("INSERT INTO playback (account_id, read_at) SELECT id, now() FROM accounts")
+    names = {"spotisync_last_success_timestamp_seconds", "spotisync_playback_read_timestamp_seconds"}
+    assert {name for name, *_ in exposed(store.database)} >= names
+    store.sql("UPDATE accounts SET status = 'disabled'")
+    assert not {name for name, *_ in exposed(store.database)} & names
+
+
 def test_counts_each_wait_of_one_event(store: Store) -> None:
     run = store.run()
     for seconds in (1.5, 2.0, 0.5):
@@ -262,10 +273,15 @@ def test_totals_include_runs_from_before_counting_began(empty_database_url: str)
     database = Database(empty_database_url)
     store = Store(database)
     store.account_id = store.account()
-    run = store.run()
-    store.sql("UPDATE sync_state SET batches = 3, items_added = 7 WHERE entity_type = 'tracks'")
-    with database.begin() as connection:
-        runs.end(connection, run.id, "failed", error="x")
+    store.sql(
+        """INSERT INTO sync_history (account_id, sync_type, status, trigger, completed_at)
+        VALUES (:account, 'full', 'failed', 'cli', now())""",
+        account=store.account_id,
+    )
+    store.sql(
+        """INSERT INTO sync_state (sync_id, state_key, entity_type, batches, items_added)
+        SELECT id, 'tracks', 'tracks', 3, 7 FROM sync_history"""
+    )
     database.close()  # its cached plans belong to the old tables
     migrate.upgrade(empty_database_url)
     database = Database(empty_database_url)
