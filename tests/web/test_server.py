@@ -11,6 +11,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from spotisync.cli.processes import page_url
 from spotisync.errors import Fatal
 from spotisync.settings import Settings
 from spotisync.stack.postgres import Postgres
@@ -143,3 +144,13 @@ def test_reports_a_port_in_use_with_a_remedy() -> None:
 )
 def test_prints_the_address_for_a_browser(host: str, shown: str) -> None:
     assert format_url(host, 8) == shown
+
+
+def test_the_printed_address_contains_the_root_path(
+    start: Callable[..., Web], make_settings: Callable[..., Settings]
+) -> None:
+    web = start(root_path="/spotify")
+    assert web.url().endswith("/spotify")
+    assert 'href="/spotify/static/spotisync.css"' in httpx.get(web.url(), timeout=30).text
+    settings = make_settings("http://127.0.0.1:1", port=8, root_path="/spotify")
+    assert page_url(settings) == "http://127.0.0.1:8/spotify"

@@ -44,7 +44,7 @@ class BehindProxy:
     def _get_forwarded_prefix(self, scope: Scope) -> str:
         """Return what the proxy has removed from the path: anything but a plain path is ignored.
 
-        It is not removed here as well: a proxy may pass on the header of a client, which could then reach a path that the
+        It is not removed here as well: a proxy may pass on the header of a client, who could then reach a path that the
         proxy refuses. Of several headers, the last one is the proxy's: Traefik adds its own to that of the client.
         """
         peer = scope["client"][0] if scope.get("client") else None
