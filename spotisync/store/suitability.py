@@ -7,7 +7,8 @@ from sqlalchemy import Connection, text
 
 from spotisync.store.engine import is_pooled
 
-OLDEST_POSTGRES: Final = 14
+OLDEST_POSTGRES: Final = 15
+"""The oldest version that `make servers` runs, and the oldest that the PostgreSQL project supports."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from spotisync.store.apps import BacklogForecast
 from spotisync.store.cooldowns import Cooldown
 from spotisync.store.reply_shapes import AlarmKind, DriftAlarm
 from spotisync.store.suitability import Obstacle
+from spotisync.store.waiters import UnansweredCaller
 
 NOW = datetime(2026, 11, 23, 8, 50, tzinfo=UTC)
 
@@ -75,8 +76,8 @@ def test_checks_the_database_server() -> None:
         raise Unavailable("the database can't be reached: refused")
 
     assert_finding(checks.check_database(lambda: ("18.1 (Debian)", None), embedded=True), "ok", "PostgreSQL 18.1")
-    old = Obstacle("PostgreSQL 9.6 is older than 14", "upgrade the server")
-    assert_finding(checks.check_database(lambda: ("9.6", old), embedded=False), "failed", "older than 14", "upgrade")
+    old = Obstacle("PostgreSQL 9.6 is older than 15", "upgrade the server")
+    assert_finding(checks.check_database(lambda: ("9.6", old), embedded=False), "failed", "older than 15", "upgrade")
     for embedded, cure in ((True, "spotisync up"), (False, "SPOTISYNC_DATABASE_URL")):
         found = checks.check_database(away, embedded=embedded)
         assert_finding(found, "failed", "The database can't be reached", cure)
@@ -113,7 +114,7 @@ def test_reports_an_unreachable_broker_and_result_backend() -> None:
 def test_reports_queues_that_no_worker_serves() -> None:
     assert_finding(checks.check_workers({"w@a": list(QUEUES), "other@b": ["x"]}, QUEUES), "ok", "w@a")
     assert_finding(
-        checks.check_workers({"w@a": ["spotisync.sync"], "v@a": ["spotisync.control", "spotisync.playback"]}, QUEUES),
+        checks.check_workers({"w@a": ["spotisync.sync"], "v@a": list(QUEUES[1:])}, QUEUES),
         "ok",
     )
     assert_finding(checks.check_workers({}, QUEUES), "failed", "no worker answers", "celery -A spotisync worker")
@@ -124,6 +125,17 @@ def test_reports_queues_that_no_worker_serves() -> None:
         "none of w@a consumes spotisync.control",
         "-Q",
     )
+
+
+def test_reports_callers_that_could_not_be_answered() -> None:
+    assert list(checks.check_callers([])) == []
+    given_up = [UnansweredCaller("one", 7, NOW, "ValueError: x"), UnansweredCaller("two", None, NOW, "y")]
+    (found,) = checks.check_callers(given_up)
+    assert_finding(
+        found, "warning", "2 not answered in the last week, the last one one of run 7 (ValueError: x)", "again"
+    )
+    (found,) = checks.check_callers(given_up[1:])
+    assert_finding(found, "warning", "two of a removed run")
 
 
 def test_reports_a_scheduler_that_does_not_run() -> None:
