@@ -117,8 +117,9 @@ def relink(context: EditContext, track: str | None = None) -> EditResult:
 
 
 def duplicate(context: EditContext, track: str | None = None, at: int | None = None) -> EditResult:
-    """List a saved track a second time, as happens when twins become one."""
-    return _save(context, context.saved_track(track), context.library.saved[-1][0] if at is None else at)
+    """List a saved track a second time with another date, as happens when twins become one."""
+    oldest = min(added for added, _ in context.library.saved)
+    return _save(context, context.saved_track(track), oldest - 1 if at is None else at)
 
 
 def hide_track(context: EditContext, track: str | None = None, *, whole: bool = False) -> EditResult:

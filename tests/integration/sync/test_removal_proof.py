@@ -371,3 +371,20 @@ def test_a_held_removal_is_forgotten_once_most_rows_are_listed_again(
     server.control.clear_faults(fault)
     server.control.add_fault(kind="empty_list", path="/v1/me/tracks", times=None)
     assert driver.full_sync(context, account)["items_removed"] == 0
+
+
+@pytest.mark.parametrize("sync", [driver.full_sync, driver.incremental_sync])
+def test_identical_twins_keep_only_what_is_removed_at_the_same_time(
+    sync: Any, context: Context, server: Server, account: Account, store: Store
+) -> None:
+    """A row that stands twice may stand in the place of a missing one, but not in the place of a later one."""
+    driver.full_sync(context, account)
+    edit, ids = server.world.edit, server.world.catalogue.ids
+    (at, twin), (_, first), (_, later) = [row for row in server.world.first.saved if row[1] >= 0][3:6]
+    edit("duplicate", track=ids.of("track", twin), at=at)
+    edit("unlike", track=ids.of("track", first))
+    assert sync(context, account)["items_deferred"] == 1
+    edit("unlike", track=ids.of("track", later))
+    assert sync(context, account)["items_deferred"] == 1
+    removed = store.sql("SELECT track_id FROM saved_tracks WHERE removed_at IS NOT NULL")
+    assert [row.track_id for row in removed] == [ids.of("track", later)]
