@@ -36,9 +36,9 @@ def clear(connection: Any, client_id: str, family: str | None) -> list[str]:
 
 
 def record(
-    connection: Any, client_id: str, family: LimitedFamily, header: str | None, *, quota: bool
+    connection: Any, client_id: str, family: LimitedFamily, header: str | None, *, quota: bool, age: float = 0.0
 ) -> tuple[datetime, str]:
-    """Store the cooldown of a 429; return its end and its reason."""
+    """Store the cooldown of a 429 that arrived `age` seconds ago; return its end and its reason."""
     # Several requests in flight can hit one limit: those after the first get its guess, without another doubling.
     now, strikes = connection.exec_driver_sql(
         """SELECT clock_timestamp(), COALESCE((SELECT
@@ -61,7 +61,7 @@ def record(
         (
             client_id,
             cooldown.family,
-            cooldown.seconds,
+            cooldown.seconds - age,
             cooldown.reason,
             cooldown.retry_after,
             strikes + 1 if guessed else 0,

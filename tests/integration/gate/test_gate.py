@@ -1,17 +1,33 @@
 """The gate: cooldowns are extended and never shortened, and every process notices them within a second."""
 
+import shutil
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from spotisync.core.requests import Family
-from spotisync.errors import Wait
+from spotisync.core.requests import Family, Request
+from spotisync.errors import Unavailable, Wait
 from spotisync.gate import Gate
 from spotisync.gate.gate import CACHE_SECONDS
 from spotisync.gate.pace import Pace
+from spotisync.simulator import Server
+from spotisync.stack.postgres import Postgres
+from spotisync.store import migrate
 from spotisync.store.cooldowns import clear
+from spotisync.store.database import Connection
+from spotisync.sync import Context, accounts
+from tests.conftest import QUICK, settings_for
+from tests.support import driver
+from tests.support.driver import Account
 from tests.support.store import CLIENT, Store
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -188,3 +204,116 @@ def test_a_cooldown_recorded_while_a_turn_was_taken_blocks_the_request(store: St
     gate.enter("library")
     with pytest.raises(Wait, match="quota"):
         gate.enter("library")
+
+
+# ---- Postgres is away ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """A server that a test may stop. A short path, because of sockets."""
+    path = Path(tempfile.mkdtemp(prefix="spotisync-", dir="/tmp"))
+    path.chmod(0o755)
+    postgres = Postgres(path / "data", path / "run", QUICK).start().wait_ready()
+    try:
+        migrate.upgrade(postgres.url)
+        yield postgres
+    finally:
+        postgres.stop()
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def test_a_429_that_arrives_while_postgres_is_away_is_kept_and_stored(
+    own_postgres: Postgres, directory: Path, simulator: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = Context.from_settings(settings_for(own_postgres.url, directory, simulator.url))
+    store = Store(context.database)
+    account = Account(accounts.add(context, simulator.refresh_token(), None).spotify_user_id)
+    run = driver.start(context, account)
+    simulator.control.add_fault(kind="status", status=429, retry_after=600, path="/v1/me/tracks", times=None)
+    get = context.spotify.get
+
+    def stop_postgres(request: Request, token: str) -> Any:
+        own_postgres.stop()
+        return get(request, token)
+
+    monkeypatch.setattr(context.spotify, "get", stop_postgres)
+    with closing(context):
+        with pytest.raises(Unavailable):
+            driver.step(context, run)
+        sent = len(simulator.control.requests())
+        with pytest.raises(Wait) as waiting:
+            context.gate.enter("library")
+        assert waiting.value.until > datetime.now(UTC) + timedelta(seconds=590)
+        own_postgres.start().wait_ready()
+        wait_until(lambda: store.sql("SELECT 1 FROM rate_limits"), "the cooldown to be stored")
+        assert 550 < seconds(store, "library") <= 600
+        wait_until(lambda: not context.gate._unsaved, "the process to forget it")
+        driver.step(context, run)
+        assert len(simulator.control.requests()) == sent
+        assert driver.get_run(context, run).status == "rate_limited"
+
+
+class OutageGate(Gate):
+    """A gate whose database is away while `away` is set."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(self._connect, CLIENT)
+        self.store, self.away = store, False
+
+    @contextmanager
+    def _connect(self) -> Iterator[Connection]:
+        if self.away:
+            raise Unavailable("the database can't be reached")
+        with self.store.database.begin() as connection:
+            yield connection
+
+    def record_during_outage(self, family: Family, header: str | None, *, quota: bool) -> Wait:
+        self.away = True
+        return self.record_429(family, header, quota=quota)
+
+    def end_outage(self) -> None:
+        self.away = False
+        wait_until(lambda: not self._unsaved, "the cooldowns to be stored")
+
+
+@pytest.fixture
+def outage(store: Store) -> Iterator[OutageGate]:
+    gate = OutageGate(store)
+    yield gate
+    gate.end_outage()
+
+
+def test_a_kept_cooldown_blocks_only_its_family(outage: OutageGate) -> None:
+    assert outage.record_during_outage("artists", "3600", quota=True).reason == "quota"
+    with pytest.raises(Wait, match="quota"):
+        outage.check_cooldown("artists")
+    with pytest.raises(Unavailable):
+        outage.check_cooldown("albums")
+
+
+def test_a_kept_cooldown_does_not_shorten_a_longer_stored_one(outage: OutageGate, store: Store) -> None:
+    store.block("artists", 7200)
+    outage.record_during_outage("artists", "3600", quota=True)
+    outage.end_outage()
+    assert abs(seconds(store, "artists") - 7200) <= 2
+
+
+def test_a_cooldown_stored_late_ends_when_spotify_said(
+    outage: OutageGate, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=500), usegmt=True)
+    for family, header in (("artists", "500"), ("albums", date)):
+        outage.record_during_outage(family, header, quota=True)  # type: ignore[arg-type]
+    real = time.monotonic
+    monkeypatch.setattr("spotisync.gate.gate.time.monotonic", lambda: real() + 100)
+    outage.end_outage()
+    assert abs(seconds(store, "artists") - 400) <= 2
+    assert abs(seconds(store, "albums") - 400) <= 2
+
+
+def test_a_cooldown_that_ends_during_the_outage_is_forgotten(outage: OutageGate, store: Store) -> None:
+    outage.record_during_outage("library", "1", quota=False)
+    wait_until(lambda: not outage._unsaved, "the end of the cooldown")
+    outage.end_outage()
+    assert store.sql("SELECT 1 FROM rate_limits") == []
