@@ -21,6 +21,8 @@ if _ssl_options := get_ssl_options(broker_url):
 result_backend = _settings.backend
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
+# A server that refuses writes (full, read-only after a failover) is waited for like one that is away.
+broker_channel_error_retry = True
 broker_transport_options = {
     # Must exceed the longest countdown plus the longest batch, or Redis delivers twice. It does not delay the batch of
     # a lost worker: sweep publishes that much earlier.
@@ -66,16 +68,22 @@ task_publish_retry_policy = {"max_retries": 5, "interval_start": 0, "interval_st
 task_default_queue = "spotisync.sync"
 # Each with its own exchange and key: with the default ones every queue would get every message.
 task_queues = [
-    Queue(name, Exchange(name), name) for name in ("spotisync.sync", "spotisync.control", "spotisync.playback")
+    Queue(name, Exchange(name), name)
+    for name in ("spotisync.sync", "spotisync.control", "spotisync.playback", "spotisync.housekeeping")
 ]
 task_routes = {
     "spotisync.cancel_sync": {"queue": "spotisync.control"},
     "spotisync.sweep": {"queue": "spotisync.control"},
     "spotisync.tick": {"queue": "spotisync.control"},
     "spotisync.tell": {"queue": "spotisync.control"},
+    "spotisync.housekeeping": {"queue": "spotisync.housekeeping"},
     # With a separate worker (-Q spotisync.playback) it never waits behind a batch.
     "spotisync.track_playback": {"queue": "spotisync.playback"},
 }
+
+# RabbitMQ 4.3 refuses queues that are neither durable nor exclusive.
+control_queue_exclusive = True
+event_queue_exclusive = True
 
 # For Flower.
 worker_send_task_events = True
@@ -99,6 +107,13 @@ beat_schedule = {
         "task": "spotisync.enrich",
         "schedule": 30,
         "options": {"expires": 30, "ignore_result": True},
+    },
+    # Begins, or continues where a lost message has ended it.
+    "housekeeping": {
+        "task": "spotisync.housekeeping",
+        "schedule": 600,
+        "kwargs": {"scheduled": True},
+        "options": {"expires": 600},
     },
     # What is due, and when, is in Postgres.
     "tick": {

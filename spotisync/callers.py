@@ -7,6 +7,7 @@ tracer does after a task returns.
 import logging
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from celery import chord, group, states
@@ -14,11 +15,11 @@ from celery.app.task import Context as TaskContext
 from celery.canvas import Signature, _chain
 from celery.exceptions import Ignore
 
-from spotisync import logs, result_backend
-from spotisync.canvas import Task, publish, run_label
+from spotisync import logs, result_backend, telemetry
+from spotisync.canvas import OUTAGES, Task, publish, run_label
 from spotisync.celery import app
 from spotisync.core import arguments
-from spotisync.errors import SpotisyncError, Unavailable
+from spotisync.errors import SpotisyncError, SyncFailed, Unavailable
 from spotisync.result_backend import Result
 from spotisync.store.waiters import Waiter
 from spotisync.sync import Context, callers
@@ -27,10 +28,16 @@ from spotisync.sync.runs import Triggered
 
 log = logging.getLogger(__name__)
 MAX_FAILURES = 3  # per call of `answer`
+# A caller whose answer fails is tried again after 3 s, 6 s, 12 s … 4 h, in all for more than a day.
+MAX_ATTEMPTS = 20
+LONGEST_PAUSE = 4 * 3600
+# While the broker, the result backend or Postgres is away; these attempts are not counted.
+LONGEST_OUTAGE_PAUSE = 60
 # What an answer needs of the caller's message. `expires`, time limits and `retries` concern the trigger task alone.
 ENVELOPE = (
     "id", "task", "root_id", "parent_id", "correlation_id", "reply_to", "group", "group_index", "chord", "chain",
     "callbacks", "errbacks", "stamps", "stamped_headers", "ignore_result", "origin", "args", "kwargs",
+    "traceparent",
 )  # fmt: skip
 
 
@@ -84,12 +91,43 @@ def _answer_all(context: Context) -> None:
     while failures < MAX_FAILURES and (waiter := callers.claim_waiter(context)):
         try:
             _answer_one(context, waiter)
-        except Exception as error:  # a foreign message or the result backend may raise anything; other callers wait
-            log.warning("caller %s could not be answered; a later sweep tries again", waiter.task_id, exc_info=error)
-            callers.postpone_waiter(context, waiter.task_id)
+        except Exception as error:  # noqa: BLE001 (a foreign message or the result backend may raise anything)
+            _postpone_or_give_up(context, waiter, error)
             failures += 1
         else:
             callers.mark_answered(context, waiter.task_id)
+
+
+def _postpone_or_give_up(context: Context, waiter: Waiter, error: Exception) -> None:
+    failed = not _is_outage(error)
+    if failed and waiter.failures + 1 >= MAX_ATTEMPTS:
+        return _give_up(context, waiter, error)
+    log.warning("caller %s could not be answered; a later sweep tries again", waiter.task_id, exc_info=error)
+    longest = LONGEST_PAUSE if failed else LONGEST_OUTAGE_PAUSE
+    seconds = min(longest, 3 * 2 ** min(waiter.failures if failed else waiter.tries, 16))
+    callers.postpone_waiter(context, waiter.task_id, seconds, failed=failed)
+    return None
+
+
+def _is_outage(error: Exception) -> bool:
+    """Whether a server was away. Celery's Redis backend raises a RuntimeError from the error of its connection."""
+    return any(isinstance(each, (Unavailable, *OUTAGES)) for each in (error, error.__cause__))
+
+
+def _give_up(context: Context, waiter: Waiter, error: Exception) -> None:
+    """Fail the caller's task, if the result backend accepts that, and record the reason for `spotisync doctor`."""
+    reason = f"{type(error).__name__}: {error}".encode(errors="backslashreplace").decode().replace("\0", "")[:500]
+    log.error(
+        "caller %s of run %s is given up after %d attempts (%s); its links, callbacks and errbacks are not sent",
+        waiter.task_id,
+        waiter.sync_id,
+        MAX_ATTEMPTS,
+        reason,
+    )
+    failure = SyncFailed(f"run {waiter.sync_id} ended with {waiter.status}, but its answer can't be sent: {reason}")
+    with suppress(Exception):  # the caller's message may be what can't be handled
+        result_backend.store_result(waiter, failure)
+    callers.give_up_waiter(context, waiter.task_id, reason)
 
 
 def _answer_one(context: Context, waiter: Waiter) -> None:
@@ -101,7 +139,8 @@ def _answer_one(context: Context, waiter: Waiter) -> None:
         for follow_up, argument, options in _follow_ups(request, waiter, result):
             unsent = follow_up if waiter.tries == 1 else find_unsent(follow_up)
             if unsent is not None:
-                unsent.apply_async((argument,), parent_id=waiter.task_id, **options)
+                with telemetry.within(request.traceparent):
+                    unsent.apply_async((argument,), parent_id=waiter.task_id, **options)
     result_backend.store_result(waiter, result)
     result_backend.send_final_event(waiter, result)
 

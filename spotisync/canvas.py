@@ -14,6 +14,7 @@ from celery.canvas import Signature
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from spotisync import telemetry
 from spotisync.celery import app
 from spotisync.core.states import Phase, later_phases
 from spotisync.store.runs import Run
@@ -24,7 +25,8 @@ Task: TypeAlias = "celery.Task[Any, Any]"
 QUEUE = "spotisync.sync"
 # Celery converts a transport's own errors to OperationalError only where it retries: not for the event of a sent task,
 # for example. Its Redis backend raises RuntimeError when Redis is away.
-BROKER_ERRORS = (OperationalError, RuntimeError, OSError, RedisError, AMQPError)
+OUTAGES = (OperationalError, OSError, RedisError, AMQPError)
+BROKER_ERRORS = (*OUTAGES, RuntimeError)
 
 
 def canvas(run: Run) -> Signature:
@@ -55,7 +57,8 @@ def _signature(name: str, kwargs: dict[str, Any], label: str) -> Signature:
 def publish(run: Run) -> bool:
     """Send the canvas. False if the broker is away; `wake_at` is set, so sweep publishes the run later."""
     try:
-        canvas(run).apply_async()
+        with telemetry.within(run.traceparent):
+            canvas(run).apply_async()
     except BROKER_ERRORS as error:
         log.warning("run %d could not be published (%s); the next sweep publishes it", run.id, error)
         return False
@@ -83,6 +86,11 @@ def request_sweep() -> None:
 def request_enrich() -> None:
     """Run the next batch of the backlog now rather than at beat's next interval."""
     _request("spotisync.enrich")
+
+
+def request_housekeeping() -> None:
+    """Delete the next old rows now rather than at beat's next interval."""
+    _request("spotisync.housekeeping")
 
 
 def _request(name: str) -> None:

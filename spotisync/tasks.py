@@ -10,6 +10,7 @@ from spotisync.core.states import Phase
 from spotisync.sync import playback, runs, schedule
 from spotisync.sync.batch import run_batch
 from spotisync.sync.enrich import enrich as drain
+from spotisync.sync.housekeeping import delete_old_rows
 from spotisync.sync.runs import SyncType
 
 # `max_retries=None` is set here because `Task.retry` takes a None for the default of three.
@@ -92,6 +93,16 @@ def sweep(*, scheduled: bool = False) -> None:
             runs.publish_later(context(), run.id)
     callers.answer(context())
     result_backend.maintain(context())
+
+
+@app.task(name="spotisync.housekeeping", ignore_result=True)
+def housekeeping(*, scheduled: bool = False) -> None:
+    """Delete old rows for a few seconds; publish the next message until none is left.
+
+    `scheduled`: sent by beat, and therefore ignored while such messages follow each other.
+    """
+    if delete_old_rows(context(), scheduled=scheduled):
+        canvas.request_housekeeping()
 
 
 @app.task(name="spotisync.tell", ignore_result=True, soft_time_limit=30, time_limit=60)

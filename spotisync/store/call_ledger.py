@@ -37,6 +37,12 @@ _USED = f"""SELECT GREATEST(0, COALESCE(sum(calls), 0)) FROM call_ledger
     WHERE client_id = :client_id AND family = :family AND minute > now() - {DAY}"""
 
 
-def trim(connection: Connection) -> int:
-    """Delete rows that are too old to count."""
-    return execute(connection, f"DELETE FROM call_ledger WHERE minute < now() - {KEPT}").rowcount
+def trim(connection: Connection, rows: int) -> int:
+    """Delete up to `rows` rows that are too old to count."""
+    return execute(
+        connection,
+        f"""DELETE FROM call_ledger WHERE (client_id, family, minute, account_id) IN (
+            SELECT client_id, family, minute, account_id FROM call_ledger WHERE minute < now() - {KEPT}
+            LIMIT :rows FOR UPDATE SKIP LOCKED)""",
+        {"rows": rows},
+    ).rowcount

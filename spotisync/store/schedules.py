@@ -166,17 +166,6 @@ def record_heartbeat(connection: Connection, name: str) -> None:
     )
 
 
-def claim_hourly(connection: Connection, name: str) -> bool:
-    """Return whether this transaction is the one to do the named task; at most once an hour."""
-    claimed = execute(
-        connection,
-        """INSERT INTO heartbeats AS h (name) VALUES (:name) ON CONFLICT (name) DO UPDATE SET beat_at = now()
-        WHERE h.beat_at < now() - interval '1 hour' RETURNING 1""",
-        {"name": name},
-    )
-    return claimed.one_or_none() is not None
-
-
 def get_last_heartbeat(connection: Connection, name: str) -> datetime | None:
     found: datetime | None = execute(
         connection, "SELECT beat_at FROM heartbeats WHERE name = :name", {"name": name}

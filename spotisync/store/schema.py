@@ -267,6 +267,7 @@ saved_spans = table(
     Column("to_run", BigInteger, index=True),
     Column("to_at", TIME),
     Index("uq_saved_spans_open", "account_id", "track_id", unique=True, postgresql_where=text("to_at IS NULL")),
+    Index("ix_saved_spans_ended", "account_id", "to_at", postgresql_where=text("to_at IS NOT NULL")),
     Index("ix_saved_spans_added_at", "account_id", "added_at"),
     comment="Periods in which a track was saved, as known to runs; maintained by a trigger on saved_tracks",
 )
@@ -281,6 +282,7 @@ playlist_spans = table(
     Column("to_run", BigInteger, index=True),
     Column("to_at", TIME),
     Index("uq_playlist_spans_open", "account_id", "playlist_id", unique=True, postgresql_where=text("to_at IS NULL")),
+    Index("ix_playlist_spans_ended", "account_id", "to_at", postgresql_where=text("to_at IS NOT NULL")),
     comment="Periods in which an account had a playlist; maintained by a trigger on account_playlists",
 )
 
@@ -407,6 +409,8 @@ sync_history = table(
     Column("not_before", TIME),
     # ... counts of tracks added and removed, and of playlists new, gone and changed; null: unfinished or no changes
     Column("changes", JSONB),
+    # ... the span that began the run, where traces are sent (W3C Trace Context)
+    Column("traceparent", Text),
     UniqueConstraint("account_id", "idempotency_key"),
     # One run per account is in progress, and one run per account and type is unfinished.
     Index("uq_sync_history_running", "account_id", unique=True, postgresql_where=text("status = 'in_progress'")),
@@ -414,6 +418,7 @@ sync_history = table(
     Index("ix_sync_history_wake_at", "wake_at", postgresql_where=UNFINISHED),
     Index("ix_sync_history_account_id", "account_id", text("id DESC")),
     Index("ix_sync_history_newest", "account_id", "sync_type", text("id DESC")),
+    Index("ix_sync_history_completed_at", "account_id", "completed_at"),
     Index("ix_sync_history_changes", "account_id", text("id DESC"), postgresql_where=text("changes IS NOT NULL")),
     one_of("sync_type", "full", "incremental"),
     one_of("status", "pending", "in_progress", "rate_limited", "success", "failed", "cancelled"),
@@ -600,6 +605,9 @@ waiters = table(
     Column("created_at", TIME, nullable=False, server_default=NOW),
     Column("wake_at", TIME, nullable=False, server_default=NOW),
     counter("tries"),
+    # Attempts that failed because of the caller's message; the error after which no further attempt is made.
+    counter("failures"),
+    Column("unanswerable", Text),
     # The answer, fixed by the first attempt: later attempts repeat it even if the run has changed.
     Column("ended", Text),
     Column("error", Text),
@@ -607,7 +615,8 @@ waiters = table(
     # When the expiry of its keys in the result backend was last extended; since when its result must be stored again.
     Column("kept_at", TIME, nullable=False, server_default=text("'-infinity'")),
     Column("restore_at", TIME),
-    Index("ix_waiters_unanswered", "sync_id", postgresql_where=text("answered_at IS NULL")),
+    Index("ix_waiters_sync_id", "sync_id"),
+    Index("ix_waiters_due", "wake_at", postgresql_where=text("answered_at IS NULL")),
     Index("ix_waiters_answered_at", "answered_at"),
     Index("ix_waiters_restore_at", "restore_at", postgresql_where=text("restore_at IS NOT NULL")),
     one_of("ended", "success", "failed", "cancelled"),

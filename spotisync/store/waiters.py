@@ -20,6 +20,8 @@ TRIM_SECONDS = 7 * 86_400
 class Waiter:
     """`envelope` is what Celery needs to answer the caller's task; `tries` includes this attempt.
 
+    `failures`: earlier attempts that failed while the broker and the result backend answered.
+
     `status` and `last_error` are the run's at the first attempt. `sync_id` is None if the run was deleted.
     """
 
@@ -31,9 +33,20 @@ class Waiter:
     last_error: str | None
     waited: float
     restore_at: datetime | None = None
+    failures: int = 0
 
 
-_WAITER = """w.task_id, w.sync_id, w.envelope, w.tries, w.ended AS status, w.error AS last_error,
+@dataclass(frozen=True)
+class UnansweredCaller:
+    """A caller that was given up `at` this time."""
+
+    task_id: str
+    sync_id: int | None
+    at: datetime
+    reason: str
+
+
+_WAITER = """w.task_id, w.sync_id, w.envelope, w.tries, w.failures, w.ended AS status, w.error AS last_error,
     CAST(EXTRACT(epoch FROM now() - w.created_at) AS float) AS waited, w.restore_at"""
 
 
@@ -77,8 +90,8 @@ def claim_unanswered(connection: Connection, limit: int = 50) -> list[Waiter]:
                 CASE WHEN w.ended IS NULL THEN r.last_error ELSE w.error END AS error
             FROM waiters w LEFT JOIN sync_history r ON r.id = w.sync_id
             WHERE w.answered_at IS NULL AND w.wake_at <= now() AND (w.ended IS NOT NULL OR r.status = ANY(:over))
-            -- callers that can't be answered must not keep the others waiting
-            ORDER BY w.tries, w.created_at LIMIT :limit FOR UPDATE OF w SKIP LOCKED)
+            -- a failed attempt moves its caller behind the others
+            ORDER BY w.wake_at, w.created_at LIMIT :limit FOR UPDATE OF w SKIP LOCKED)
         UPDATE waiters w SET tries = tries + 1, wake_at = now() + make_interval(secs => {CLAIM_SECONDS}),
             ended = due.ended, error = due.error
         FROM due WHERE w.task_id = due.task_id RETURNING {_WAITER}""",
@@ -91,12 +104,13 @@ def _waiter(row: Any) -> Waiter:
     return Waiter(**{**row, "envelope": json.loads(row["envelope"])})
 
 
-def postpone(connection: Connection, task_id: str) -> None:
-    """Retry the answer later: after 3 s per attempt so far, 60 s at most."""
+def postpone(connection: Connection, task_id: str, seconds: float, *, failed: bool) -> None:
+    """Retry the answer in `seconds`. `failed`: because of this caller, not because a server was away."""
     execute(
         connection,
-        "UPDATE waiters SET wake_at = now() + make_interval(secs => LEAST(60, 3 * tries)) WHERE task_id = :task_id",
-        {"task_id": task_id},
+        """UPDATE waiters SET wake_at = now() + make_interval(secs => :seconds),
+            failures = failures + CAST(:failed AS int) WHERE task_id = :task_id""",
+        {"task_id": task_id, "seconds": seconds, "failed": failed},
     )
 
 
@@ -104,6 +118,25 @@ def mark_answered(connection: Connection, task_id: str) -> None:
     """Also delete the row if the account was removed."""
     execute(connection, "DELETE FROM waiters WHERE task_id = :task_id AND sync_id IS NULL", {"task_id": task_id})
     execute(connection, "UPDATE waiters SET answered_at = now() WHERE task_id = :task_id", {"task_id": task_id})
+
+
+def give_up(connection: Connection, task_id: str, reason: str) -> None:
+    """Record that the caller can't be answered. The row is kept, for `spotisync doctor`, as long as an answered one."""
+    execute(
+        connection,
+        "UPDATE waiters SET answered_at = now(), unanswerable = :reason WHERE task_id = :task_id",
+        {"task_id": task_id, "reason": reason},
+    )
+
+
+def list_given_up(connection: Connection) -> list[UnansweredCaller]:
+    """The callers of the last days that could not be answered, newest first."""
+    rows = execute(
+        connection,
+        """SELECT task_id, sync_id, answered_at AS at, unanswerable AS reason FROM waiters
+        WHERE unanswerable IS NOT NULL ORDER BY answered_at DESC""",
+    )
+    return [UnansweredCaller(**row) for row in rows.mappings()]
 
 
 def detach_account(connection: Connection, account_id: int, error: str) -> None:
@@ -139,7 +172,7 @@ def record_loss(connection: Connection, seconds: float) -> None:
     """
     execute(
         connection,
-        """UPDATE waiters SET restore_at = now() WHERE tries > 0
+        """UPDATE waiters SET restore_at = now() WHERE tries > 0 AND unanswerable IS NULL
         AND (answered_at IS NULL OR answered_at > now() - make_interval(secs => :seconds))""",
         {"seconds": seconds},
     )
@@ -169,7 +202,12 @@ def mark_restored(connection: Connection, waiter: Waiter) -> None:
     )
 
 
-def delete_old(connection: Connection) -> int:
+def delete_old(connection: Connection, rows: int) -> int:
+    """Delete up to `rows` callers that were answered long ago."""
     return execute(
-        connection, f"DELETE FROM waiters WHERE answered_at < now() - make_interval(secs => {TRIM_SECONDS})"
+        connection,
+        f"""DELETE FROM waiters WHERE task_id IN (
+            SELECT task_id FROM waiters WHERE answered_at < now() - make_interval(secs => {TRIM_SECONDS})
+            LIMIT :rows FOR UPDATE SKIP LOCKED)""",
+        {"rows": rows},
     ).rowcount

@@ -20,19 +20,15 @@ class Caller:
 is_known_waiter = in_transaction(waiters.is_known)
 list_waiting_task_ids = in_transaction(waiters.list_task_ids)
 postpone_waiter = in_transaction(waiters.postpone)
+give_up_waiter = in_transaction(waiters.give_up)
+list_given_up = in_transaction(waiters.list_given_up)
 mark_answered = in_transaction(waiters.mark_answered)
 record_result_loss = in_transaction(waiters.record_loss)
 claim_lost_results = in_transaction(waiters.claim_lost_results)
 mark_restored = in_transaction(waiters.mark_restored)
+claim_for_renewal = in_transaction(waiters.claim_for_renewal)
 
 
 @in_transaction
 def claim_waiter(connection: Connection) -> Waiter | None:
     return next(iter(waiters.claim_unanswered(connection, 1)), None)
-
-
-@in_transaction
-def claim_for_renewal(connection: Connection) -> list[tuple[str, dict[str, Any]]]:
-    """Waiters whose keys in the result backend are due for renewal (once an hour). Deletes old answered ones."""
-    waiters.delete_old(connection)
-    return waiters.claim_for_renewal(connection)

@@ -1,10 +1,12 @@
-"""Callers that can't be answered."""
+"""Callers that can't be answered: they wait longer and longer, and are given up in the end."""
 
 from typing import Any
 
 import pytest
+from kombu.exceptions import OperationalError
 
-from spotisync import callers
+from spotisync import callers, result_backend
+from spotisync.errors import SyncFailed
 from spotisync.store.waiters import Waiter
 from spotisync.sync import Context, runs
 from spotisync.sync.callers import Caller
@@ -38,3 +40,69 @@ def test_callers_that_cannot_be_answered_do_not_delay_the_others(
         store.sql("UPDATE waiters SET wake_at = wake_at - interval '10 seconds'")
     assert answered == ["good"]
     assert sweeps <= poisoned // callers.MAX_FAILURES + 1
+
+
+@pytest.fixture
+def poisoned(context: Context, account: Account) -> Store:
+    """A finished run with one caller."""
+    runs.trigger(context, account.name, "full", "task", caller=Caller("bad", {"id": "bad"}))
+    runs.cancel(context, Store(context.database).one("SELECT id FROM sync_history"))
+    return Store(context.database)
+
+
+def fail(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def answer_one(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(callers, "_answer_one", answer_one)
+
+
+def attempt(context: Context, store: Store) -> float:
+    """Answer once; return the seconds until the next attempt."""
+    store.sql("UPDATE waiters SET wake_at = now()")
+    callers.answer(context)
+    return float(store.one("SELECT EXTRACT(epoch FROM wake_at - now()) FROM waiters"))
+
+
+def test_attempts_to_answer_back_off_to_hours_and_end_with_a_failure(
+    context: Context, poisoned: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fail(monkeypatch, ValueError("no serializer \x00"))
+    stored: list[tuple[str, object]] = []
+    monkeypatch.setattr(result_backend, "store_result", lambda waiter, result: stored.append((waiter.task_id, result)))
+    pauses = [attempt(context, poisoned) for _ in range(callers.MAX_ATTEMPTS - 1)]
+    assert [round(each) for each in pauses[:4]] == pytest.approx([3, 6, 12, 24], abs=1)
+    assert pauses[-1] == pytest.approx(4 * 3600, abs=2)
+    assert sum(pauses) > 24 * 3600
+    assert stored == []
+    attempt(context, poisoned)
+    ((task_id, result),) = stored
+    assert task_id == "bad"
+    assert isinstance(result, SyncFailed)
+    assert "its answer can't be sent: ValueError: no serializer" in str(result)
+    assert poisoned.one("SELECT answered_at IS NOT NULL FROM waiters")
+    assert "caller bad of run" in caplog.text
+    assert "is given up after 20 attempts" in caplog.text
+
+
+def test_a_result_that_cannot_be_stored_does_not_prevent_giving_up(
+    context: Context, poisoned: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(monkeypatch, ValueError("no serializer"))
+    monkeypatch.setattr(result_backend, "store_result", lambda *_: 1 / 0)
+    poisoned.sql("UPDATE waiters SET failures = 19")
+    attempt(context, poisoned)
+    assert poisoned.one("SELECT unanswerable FROM waiters") == "ValueError: no serializer"
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_an_outage_is_no_reason_to_give_a_caller_up(
+    wrapped: bool, context: Context, poisoned: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outage = OperationalError("the broker is away")
+    raised = RuntimeError("retry limit exceeded")  # by Celery's Redis backend, from the error of its connection
+    raised.__cause__ = outage
+    fail(monkeypatch, raised if wrapped else outage)
+    poisoned.sql("UPDATE waiters SET tries = 100, failures = 19")
+    assert attempt(context, poisoned) == pytest.approx(60, abs=1)
+    assert poisoned.one("SELECT answered_at IS NULL AND failures = 19 FROM waiters")

@@ -65,7 +65,7 @@ def test_deletes_old_minutes(store: Store) -> None:
     add(store, 1)
     store.sql("UPDATE call_ledger SET minute = minute - interval '3 days 1 minute' WHERE family = 'library'")
     with store.database.begin() as connection:
-        assert call_ledger.trim(connection) == 1
+        assert call_ledger.trim(connection, 10) == 1
     assert store.one("SELECT count(*) FROM call_ledger") == 1
 
 

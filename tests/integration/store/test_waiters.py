@@ -88,6 +88,36 @@ def test_claims_the_longest_waiting_callers_first(store: Store) -> None:
     assert {waiter.task_id for waiter in take(store)} == {"two", "three"}
 
 
+def test_a_failed_attempt_moves_its_caller_behind_the_others(store: Store) -> None:
+    run = store.run(status="success")
+    for task_id in ("one", "two", "three"):
+        add(store, task_id, run.id)
+    assert [waiter.task_id for waiter in take(store, 1)] == ["one"]
+    with store.database.begin() as connection:
+        waiters.postpone(connection, "one", 0, failed=True)
+    assert [waiter.task_id for waiter in take(store, 1)] == ["two"]
+    with store.database.begin() as connection:
+        waiters.postpone(connection, "two", 0, failed=False)
+    assert [(each.task_id, each.failures) for _ in range(3) for each in take(store, 1)] == [
+        ("three", 0),
+        ("one", 1),
+        ("two", 0),
+    ]
+
+
+def test_a_caller_that_is_given_up_is_listed_and_not_claimed_again(store: Store) -> None:
+    run = store.run(status="success")
+    add(store, "one", run.id)
+    take(store)
+    with store.database.begin() as connection:
+        waiters.give_up(connection, "one", "no serializer")
+        (listed,) = waiters.list_given_up(connection)
+    assert (listed.task_id, listed.sync_id, listed.reason) == ("one", run.id, "no serializer")
+    store.sql("UPDATE waiters SET wake_at = now()")
+    lose(store)
+    assert take(store) == restore(store) == []
+
+
 def restore(store: Store) -> list[waiters.Waiter]:
     with store.database.begin() as connection:
         return waiters.claim_lost_results(connection)
@@ -181,5 +211,5 @@ def test_deletes_callers_answered_long_ago(store: Store) -> None:
     store.sql("UPDATE waiters SET answered_at = now() - interval '8 days' WHERE task_id = 'old'")
     store.sql("UPDATE waiters SET answered_at = now() - interval '6 days' WHERE task_id = 'new'")
     with store.database.begin() as connection:
-        assert waiters.delete_old(connection) == 1
+        assert waiters.delete_old(connection, 10) == 1
     assert {task_id for (task_id,) in store.sql("SELECT task_id FROM waiters")} == {"new", "waits"}
