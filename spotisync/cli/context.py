@@ -23,14 +23,17 @@ RunId = Annotated[int, typer.Argument(metavar="ID", help="Number of the run, as 
 @contextmanager
 def open_context(chosen: "Settings | None" = None) -> Iterator["Context"]:
     """Open the database and everything that syncs need. Raises `Misconfigured` without a client ID."""
+    from spotisync import telemetry
     from spotisync.settings import settings
     from spotisync.sync import Context
 
+    telemetry.start(chosen or settings())
     context = Context.from_settings(chosen or settings())
     try:
         yield context
     finally:
         context.close()
+        telemetry.stop()
 
 
 @contextmanager

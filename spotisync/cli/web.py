@@ -19,12 +19,14 @@ def web(*, host: Host = None, port: Port = None) -> None:
     The commands up and demo include this. Set SPOTISYNC_API_TOKEN to listen on
     an address that other machines can reach.
     """
-    from spotisync import logs
+    from spotisync import logs, telemetry
     from spotisync.settings import override
     from spotisync.web.server import serve
 
     options = {"SPOTISYNC_HOST": host, "SPOTISYNC_PORT": port}
     chosen = override({name: str(value) for name, value in options.items() if value is not None})
     logs.configure(chosen)
+    telemetry.start(chosen)
     serve(chosen, lambda url: print_text(f"spotisync listens at {url}. API documentation: {url}/docs"))
+    telemetry.stop()
     print_text("Stopped.")

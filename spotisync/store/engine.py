@@ -2,7 +2,8 @@
 
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event
+import sqlalchemy
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import URL, make_url
 
 CONNECT: Final[dict[str, Any]] = {
@@ -45,7 +46,8 @@ def make_engine(url: str, *, statement_timeout: int | None = None, **options: An
     """`create_engine` with our connection settings. `statement_timeout`: in milliseconds, 0 for none."""
     address, pooled = split_pooler(url)
     pinned = PINNED if statement_timeout is None else {**PINNED, "statement_timeout": str(statement_timeout)}
-    engine = create_engine(address, connect_args=CONNECT, isolation_level="READ COMMITTED", **options)
+    # Not imported by its name, since the instrumentation for traces replaces it in the module.
+    engine = sqlalchemy.create_engine(address, connect_args=CONNECT, isolation_level="READ COMMITTED", **options)
 
     # First, since SQLAlchemy's own listener reads the current schema.
     @event.listens_for(engine, "connect", insert=True)

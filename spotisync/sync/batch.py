@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID, uuid4
 
-from spotisync import logs
+from spotisync import logs, telemetry
 from spotisync.core import backoff, contents, cursors, incremental, isolation, listing, tracks
 from spotisync.core import lookups as lookup_requests
 from spotisync.core.cursors import Contents, Listing, Lookups
@@ -78,6 +78,7 @@ def _run_batch(context: Context, sync_id: int, phase: Phase, seq: int) -> Outcom
         return claimed
     calls = context.recorder.open(sync_id, claimed.run.account_id)
     logs.add_task_fields(account=claimed.run.account)
+    telemetry.set_attributes(cursor=type(claimed.cursor).__name__, family=claimed.events.family)
     with logs.bind(run=sync_id, phase=phase, batch=seq, account=claimed.run.account):
         try:
             return _work(context, claimed, calls)
