@@ -196,13 +196,14 @@ def test_metrics_without_a_database_return_a_problem(asking: Asking, app: Celery
 def test_reads_the_length_of_a_queue_from_the_broker(app: Celery) -> None:
     with app.connection_for_write() as connection, connection.channel() as opened:
         channel: Any = opened
-        channel.client.delete("spotisync.sync", "spotisync.control", "spotisync.playback")
+        channel.client.delete(*(queue.name for queue in celery.conf.task_queues))
         channel.client.rpush("spotisync.sync", "a", "b")
         try:
             assert health.get_queue_lengths(app) == {
                 "spotisync.sync": 2,
                 "spotisync.control": 0,
                 "spotisync.playback": 0,
+                "spotisync.housekeeping": 0,
             }
         finally:
             channel.client.delete("spotisync.sync")
