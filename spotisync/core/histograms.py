@@ -1,7 +1,6 @@
 """Histograms of durations. They are stored as counters, one for each bucket and one for the sum in microseconds.
 
-Integers, because their sum does not depend on the order of the addends: Prometheus takes a sum that falls by the
-smallest fraction for a restart.
+Integers, so that nothing is left when what was written is subtracted.
 """
 
 import math

@@ -30,7 +30,12 @@ def increment(connection: Connection, increments: Mapping[tuple[str, Labels], fl
 
 def read_totals(connection: Connection) -> dict[tuple[str, Labels], float]:
     """Totals by name and labels; one statement, so a concurrent `compact` does not affect them."""
-    rows = execute(connection, "SELECT name, labels, sum(value) AS total FROM tallies GROUP BY name, labels")
+    # Rounded: the last digit of a sum depends on the order of its rows, and Prometheus takes a decrease for a restart.
+    rows = execute(
+        connection,
+        """SELECT name, labels, CAST(round(CAST(sum(value) AS numeric), 3) AS float) AS total FROM tallies
+        GROUP BY name, labels""",
+    )
     return {(row.name, tuple(row.labels)): row.total for row in rows}
 
 

@@ -189,6 +189,15 @@ def test_rollback_trimming_and_folding_change_no_total(store: Store) -> None:
     assert store.one("SELECT count(*) FROM tallies") == 4  # runs, runs_started, and these two
 
 
+def test_a_total_does_not_depend_on_the_order_of_its_rows(database: Database) -> None:
+    """0.1 + 0.2 + 0.3 is more than 0.3 + 0.2 + 0.1 for a computer."""
+    for phase, seconds in (("tracks", (0.1, 0.2, 0.3)), ("albums", (0.3, 0.2, 0.1))):
+        for each in seconds:
+            with database.begin() as connection:
+                counters.increment(connection, {("wait_seconds", (phase,)): each})
+    assert total(database, "wait_seconds") == {("tracks",): 0.6, ("albums",): 0.6}
+
+
 def test_concurrent_counting_and_folding_loses_nothing(database: Database) -> None:
     begin, seen = Barrier(4), list[float]()
 
