@@ -30,6 +30,8 @@ broker_transport_options = {
     "unacked_restore_interval": 10,
     "unacked_restore_throttle": 1,
     **_timeouts,
+    # A quorum queue may leave the request of a consumer unanswered while its node starts. Not for Redis.
+    "read_timeout": 10,
     # Not valid for a unix socket.
     **({} if _settings.broker.startswith("redis+socket") else {"socket_keepalive": True}),
     **({"master_name": _broker_master} if _broker_master else {}),

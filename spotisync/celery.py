@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from celery import Celery
+from celery.bootsteps import StartStopStep
 from celery.signals import (
     after_task_publish,
     beat_init,
@@ -24,10 +25,12 @@ from celery.signals import (
     worker_ready,
     worker_shutting_down,
 )
+from celery.worker.consumer import Tasks
+from kombu import Connection
 
-from spotisync import logs
+from spotisync import logs, telemetry
 from spotisync.settings import bundled_path, settings
-from spotisync.sync import Context
+from spotisync.sync import Context, runs
 
 log = logging.getLogger(__name__)
 PR_SET_PDEATHSIG = 1
@@ -92,6 +95,41 @@ def _touch_heartbeat_file_from_beat(**_: Any) -> None:
     after_task_publish.connect(_touch_heartbeat_file)
 
 
+class PrefetchPerConsumer(StartStopStep):
+    """Limit what each consumer prefetches, not what the channel does: quorum queues and RabbitMQ 4 refuse "global qos".
+
+    RabbitMQ applies a changed limit to new consumers only. They are restarted, so that a worker that holds messages
+    with a countdown gets others meanwhile.
+    """
+
+    requires = (Tasks,)
+
+    def include_if(self, consumer: Any) -> bool:
+        return bool(consumer.app.connection_for_read().transport.driver_type == "amqp")
+
+    def start(self, consumer: Any) -> None:
+        tasks, qos = consumer.task_consumer, consumer.qos
+        if not consumer.connection.qos_semantics_matches_spec:  # RabbitMQ 3, where Celery has limited the channel
+            consumer.connection.default_channel.basic_qos(0, 0, True)  # noqa: FBT003 (of amqp: size, count, global)
+
+        def restart(prefetch_count: int) -> None:
+            tasks.cancel()
+            tasks.qos(prefetch_count=prefetch_count, apply_global=False)
+            tasks.consume()
+
+        tasks.qos(prefetch_count=qos.value, apply_global=False)
+        qos.callback, qos.prev = restart, qos.value
+
+
+app.steps["consumer"].add(PrefetchPerConsumer)
+
+
+def declare_queues(app: Celery, connection: Connection) -> None:
+    """As publishers and workers do first. Raises the broker's own error if it refuses; to Redis it is a write."""
+    for queue in app.amqp.queues.values():
+        queue(connection.default_channel).declare()
+
+
 _watched: set[int] = set()
 
 
@@ -119,6 +157,7 @@ def _note_worker_pid(**_: Any) -> None:
 def _start_child(**_: Any) -> None:
     """Request a sweep: the new child may replace one that was killed during a batch."""
     _exit_with_parent()
+    telemetry.start(settings(), lambda sync_id: runs.join_trace(context(), sync_id))
     try:
         app.send_task("spotisync.sweep", retry=False, ignore_result=True)
     except Exception as error:  # noqa: BLE001 (a child must start; each transport raises its own classes)
@@ -134,8 +173,14 @@ def _exit_with_parent() -> None:
             os._exit(1)
 
 
+@beat_init.connect
+def _start_beat(**_: Any) -> None:
+    telemetry.start(settings())
+
+
 @worker_process_shutdown.connect
 def _close_context(**_: Any) -> None:
+    telemetry.stop()
     if context.cache_info().currsize:
         context().close()
         context.cache_clear()

@@ -185,6 +185,10 @@ class Client:
             result_backend_transport_options={"retry_policy": {"max_retries": 2, "interval_step": 0.5}},
         )
 
+        refused: tuple[Any, ...] = self._app.connection_for_write().channel_errors  # the errors of the server's library
+        # Celery's Redis backend raises RuntimeError when Redis is away.
+        self._errors = (OperationalError, RuntimeError, OSError, *refused)
+
     def __enter__(self) -> Self:
         return self
 
@@ -259,11 +263,7 @@ class Client:
         given = {name: value for name, value in kwargs.items() if value is not None}
         try:
             sent = self._app.send_task(task, kwargs=given, queue=arguments.QUEUES[task], **follow_ups)
-        except (
-            OperationalError,
-            RuntimeError,
-            OSError,
-        ) as error:  # Celery's Redis backend raises RuntimeError when Redis is away
+        except self._errors as error:
             raise Unavailable(
                 f"the broker did not accept {task} ({error}); send it again with the same idempotency key"
             ) from error

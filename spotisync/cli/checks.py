@@ -12,10 +12,13 @@ from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from celery import Celery
+from celery.backends.redis import RedisBackend
+from redis.exceptions import ResponseError
 
+from spotisync import telemetry
 from spotisync.cli.context import open_context, open_database
 from spotisync.cli.exit_codes import FAILED, LOGIN_NEEDED, UNREACHABLE
-from spotisync.core import hints, oauth
+from spotisync.core import broker_errors, hints, oauth
 from spotisync.core.durations import format_duration
 from spotisync.core.oauth import LOGIN
 from spotisync.errors import Fatal, Misconfigured, NeedsLogin, Refused, SpotisyncError, Transient, Unavailable, Wait
@@ -28,15 +31,18 @@ from spotisync.store.cooldowns import Cooldown
 from spotisync.store.database import Database, get_server_time, get_server_version
 from spotisync.store.reply_shapes import DriftAlarm
 from spotisync.store.suitability import Obstacle, find_migration_obstacle, find_obstacle
+from spotisync.store.waiters import UnansweredCaller
 from spotisync.sync import Context, cooldowns
 from spotisync.sync.accounts import check_spotify_answers
+from spotisync.sync.callers import list_given_up
 
 State = Literal["ok", "warning", "failed"]
 
-QUEUES: Final = ("spotisync.sync", "spotisync.control", "spotisync.playback")
+QUEUES: Final = ("spotisync.sync", "spotisync.control", "spotisync.playback", "spotisync.housekeeping")
 # Seconds. Above the first, message expiry and countdowns are wrong; above the second, token expiry is wrong too.
 CLOCK_SKEW_LIMITS: Final = (2.0, 20.0)
 START_WORKER: Final = "start one: spotisync up, or celery -A spotisync worker"
+NO_EVICTION: Final = "set maxmemory-policy to noeviction on that server, or use a server of its own"
 START_BEAT: Final = "start beat: spotisync up, or celery -A spotisync beat"
 
 
@@ -55,6 +61,7 @@ def run_checks(settings: Settings, *, online: bool) -> Iterator[Finding]:
     """Run the checks in order of dependency, and skip those whose prerequisites failed."""
     app, key = check_spotify_app(settings), check_secret_key(settings)
     yield from (app, key)
+    yield from check_telemetry(settings)
     with open_database(settings) as database:
         server, is_current = check_database_server(settings, database)
         yield from server
@@ -72,6 +79,7 @@ def run_checks(settings: Settings, *, online: bool) -> Iterator[Finding]:
                 now = get_server_time(connection)
                 alarms = reply_shapes.list_open(connection, settings.client_id)
             yield from check_drift(alarms)
+            yield from check_callers(list_given_up(context))
             yield from check_limits(cooldowns.list_cooldowns(context), now, settings.zone)
 
 
@@ -103,6 +111,17 @@ def check_secret_key(settings: Settings) -> Finding:
             "secret key", "failed", message, cure or f"set SPOTISYNC_SECRET_KEY to the output of: {GENERATE_KEY}"
         )
     return Finding("secret key", "ok", f"valid, {len(keys)} keys" if len(keys) > 1 else "valid")
+
+
+def check_telemetry(settings: Settings) -> Iterator[Finding]:
+    """Nothing, unless OTEL_* variables ask for traces."""
+    if not telemetry.is_requested(settings):
+        return
+    if problem := telemetry.find_problem(settings):
+        message, _, cure = problem.partition(". ")
+        yield Finding("traces", "warning", message, cure)
+    else:
+        yield Finding("traces", "ok", "sent to OpenTelemetry")
 
 
 # ---- servers --------------------------------------------------------------------------------------------------------
@@ -183,31 +202,54 @@ def _check_celery() -> Iterator[Finding]:
     broker = check_broker(app)
     yield broker
     yield check_result_backend(app)
-    if broker.state == "ok":
+    if broker.state != "failed":
         yield check_workers(get_worker_queues(app, QUEUES), QUEUES)
 
 
 def check_broker(app: Celery) -> Finding:
+    """Check that it accepts what every publisher and worker does first."""
+    from spotisync.celery import declare_queues
+
     connection = app.connection_for_write()
     try:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=3)
+        declare_queues(app, connection)
+        channel: Any = connection.default_channel
+        evicts = find_eviction(channel.client if connection.transport.driver_type == "redis" else None)
     except Exception as error:  # noqa: BLE001 (each transport raises its own types)
-        message = f"{connection.as_uri()} can't be reached ({type(error).__name__})"
-        return Finding("broker", "failed", message, hints.BROKER, UNREACHABLE)
+        message, cure = broker_errors.explain(error, app.conf.broker_url, "SPOTISYNC_BROKER_URL")
+        return Finding("broker", "failed", f"{connection.as_uri()} {message}", cure, UNREACHABLE)
     finally:
         connection.release()
+    if evicts:
+        return Finding("broker", "warning", f"{connection.as_uri()} may delete messages: {evicts}", NO_EVICTION)
     return Finding("broker", "ok", connection.as_uri())
 
 
 def check_result_backend(app: Celery) -> Finding:
     uri = app.backend.as_uri()
+    client = app.backend.client if isinstance(app.backend, RedisBackend) else None
     try:
         app.backend.get_state("spotisync-doctor")
+        if client:
+            client.set("spotisync-doctor", "a write, to see whether it is accepted", ex=60)
+        evicts = find_eviction(client)
     except Exception as error:  # noqa: BLE001 (each backend raises its own types)
-        message = f"{uri} can't be reached ({type(error).__name__})"
-        cure = "check that the server is running and SPOTISYNC_RESULT_BACKEND is correct"
-        return Finding("results", "failed", message, cure, UNREACHABLE)
+        message, cure = broker_errors.explain(error, app.conf.result_backend or "", "SPOTISYNC_RESULT_BACKEND")
+        return Finding("results", "failed", f"{uri} {message}", cure, UNREACHABLE)
+    if evicts:
+        return Finding("results", "warning", f"{uri} may delete results: {evicts}", NO_EVICTION)
     return Finding("results", "ok", uri)
+
+
+def find_eviction(client: Any) -> str | None:
+    """The policy by which this Redis deletes data when its memory is full, if it does and says so."""
+    try:
+        memory = client.info("memory") if client else {}
+    except ResponseError:  # hosts and ACLs may forbid it
+        return None
+    policy = str(memory.get("maxmemory_policy", "noeviction"))
+    return f"maxmemory-policy is {policy}" if memory.get("maxmemory") and policy != "noeviction" else None
 
 
 # ---- workers and beat -----------------------------------------------------------------------------------------------
@@ -371,6 +413,16 @@ def _drift_cure(alarm: DriftAlarm) -> str:
     if alarm.kind == "missing_key" and alarm.endpoint in FROZEN_LISTS:
         cure += ". To apply removals nevertheless: spotisync doctor --accept-drift"
     return cure
+
+
+def check_callers(given_up: Sequence[UnansweredCaller]) -> Iterator[Finding]:
+    """Nothing, unless callers of the last days could not be answered; newest first."""
+    if given_up:
+        last = given_up[0]
+        run = f"run {last.sync_id}" if last.sync_id else "a removed run"
+        message = f"{len(given_up)} not answered in the last week, the last one {last.task_id} of {run} ({last.reason})"
+        cure = "their links and callbacks were not sent: correct what they send, and call them again"
+        yield Finding("callers", "warning", message, cure)
 
 
 def check_limits(found: Sequence[Cooldown], now: datetime, zone: str) -> list[Finding]:

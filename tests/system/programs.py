@@ -127,6 +127,12 @@ class Deployment:
     def stop(self) -> None:
         for program in self.programs:
             program.end()
+        if "foreign" in vars(self):
+            self._close_foreign()
+        self.context.close()
+        self.simulator.stop()
+
+    def _close_foreign(self) -> None:
         gc.collect()  # results unsubscribe when they are collected, so collect them while the broker runs
         backend: Any = self.foreign.backend
         backend.result_consumer.stop()
@@ -134,8 +140,6 @@ class Deployment:
         # The results that a failed test keeps would reconnect to a broker that has gone.
         backend.remove_pending_result = lambda result: result
         self.foreign.close()
-        self.context.close()
-        self.simulator.stop()
 
     def sql(self, statement: str, **values: Any) -> list[Any]:
         with self.context.database.begin() as connection:

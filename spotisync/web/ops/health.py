@@ -15,7 +15,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from spotisync.celery import app as celery
-from spotisync.core import hints
+from spotisync.celery import declare_queues
+from spotisync.core import broker_errors, hints
 from spotisync.errors import Unavailable
 from spotisync.settings import Settings
 from spotisync.status import metrics as gauges
@@ -116,7 +117,7 @@ def run_checks(health: HealthChecks, settings: Settings) -> dict[str, Check]:
     return {
         "database": database,
         "migrations": _check_revisions(revisions, deadline, database),
-        "broker": _wait_for(broker, deadline, hints.BROKER),
+        "broker": _check_broker(broker, deadline, settings.broker),
     }
 
 
@@ -131,6 +132,13 @@ def _wait_for(future: "Future[Any]", deadline: float, hint: str) -> Check:
         # The error's text is omitted: it may contain a URL with a password.
         return {"ok": False, "says": f"can't be reached ({type(error).__name__})", "cure": hint}
     return {"ok": True, "says": "reachable"}
+
+
+def _check_broker(future: "Future[None]", deadline: float, url: str) -> Check:
+    check = _wait_for(future, deadline, hints.BROKER)
+    if future.done() and (error := future.exception()):
+        check["says"], check["cure"] = broker_errors.explain(error, url, "SPOTISYNC_BROKER_URL")
+    return check
 
 
 def _check_revisions(future: "Future[tuple[str | None, str | None]]", deadline: float, database: Check) -> Check:
@@ -164,9 +172,9 @@ def _get_revisions(context: Context) -> tuple[str | None, str | None]:
 
 
 def ping_broker(app: Celery) -> None:
-    """Raises an error of the broker's transport if it does not answer."""
-    with _connect(app) as connection, connection.channel():
-        pass
+    """Raises an error of the broker's transport if it does not answer, or refuses what publishers do first."""
+    with _connect(app) as connection:
+        declare_queues(app, connection)
 
 
 def get_queue_lengths(app: Celery) -> dict[str, int]:

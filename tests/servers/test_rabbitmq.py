@@ -1,0 +1,58 @@
+"""RabbitMQ, whose queues may be quorum queues by default: https://github.com/celery/kombu/issues/2469"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.brokers import RABBITMQ, RabbitMQ
+from tests.servers.scenario import RECOVERY_SECONDS, Scenario
+from tests.system.command_line import Subprocess
+from tests.system.programs import environment
+
+pytestmark = [
+    pytest.mark.servers,
+    pytest.mark.skipif(not RABBITMQ.exists(), reason="rabbitmq-server is not installed"),
+    pytest.mark.xdist_group("rabbitmq"),
+]
+
+
+@pytest.fixture(scope="module")
+def rabbitmq(servers_directory: Path) -> Iterator[RabbitMQ]:
+    directory = servers_directory / "rabbitmq"
+    directory.mkdir()
+    node = RabbitMQ(directory)
+    try:
+        yield node.start().wait_ready()
+    finally:
+        node.stop()
+
+
+@pytest.mark.parametrize("vhost", ["classic", "quorum"])
+def test_syncs_end_with_the_truth(
+    scenario: Callable[..., Scenario], rabbitmq: RabbitMQ, results_url: str, vhost: str
+) -> None:
+    deployed = scenario(rabbitmq.url(vhost), result_backend=results_url)
+    deployed.run()
+    found = {queue[0]: queue[1:] for queue in rabbitmq.list_queues(vhost, "name", "type", "durable", "exclusive")}
+    assert found["spotisync.sync"][0] == vhost
+    # RabbitMQ 4.3 refuses queues that are neither durable nor exclusive.
+    assert [name for name, (_, durable, exclusive) in found.items() if "true" not in (durable, exclusive)] == []
+    doctor = Subprocess(environment(deployed.deployment.settings))("doctor", "--json", "--offline")
+    states = {each["check"]: each["state"] for each in doctor.json["findings"]}
+    assert (states["broker"], states["results"], states["workers"]) == ("ok", "ok", "ok")
+
+
+@pytest.mark.parametrize("vhost", ["classic", "quorum"])
+def test_a_run_continues_soon_after_a_restart_of_the_node(
+    scenario: Callable[..., Scenario], rabbitmq: RabbitMQ, results_url: str, vhost: str
+) -> None:
+    deployed = scenario(rabbitmq.url(vhost), result_backend=results_url)
+    running = deployed.start_full_sync()
+
+    def restart() -> None:
+        rabbitmq.kill()
+        rabbitmq.start().wait_ready()
+
+    assert deployed.measure_recovery(restart) < RECOVERY_SECONDS
+    deployed.finish(running)
