@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -14,6 +14,9 @@ from spotisync.errors import Fatal, Misconfigured, Unavailable
 
 if TYPE_CHECKING:
     from spotisync.settings import Settings
+    from spotisync.stack.archive import Archive
+
+MAX_OTHERS_SHOWN: Final = 10
 
 
 def backup(
@@ -39,26 +42,67 @@ def backup(
 
 def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="File written by backup.")],
+    *,
+    skip_others: Annotated[
+        bool,
+        typer.Option("--skip-others", help="Leave out what is not part of spotisync, such as views of your own."),
+    ] = False,
 ) -> None:
     """Restore a backup into a database without accounts.
 
     To create one, set SPOTISYNC_DATA_DIR to a new directory. Either the whole
-    backup is restored or nothing.
+    backup is restored or nothing. Only rows are read from the file: it can
+    contain no command that is executed.
     """
     from spotisync.settings import settings
     from spotisync.stack import backup as programs
-    from spotisync.store import migrate
+    from spotisync.stack.archive import Archive
 
     chosen = settings()
-    programs.check_backup(chosen, file)
+    archive = Archive(chosen, file)
+    revision = _read_revision(archive)
     with programs.embedded_server(chosen) if chosen.embedded_postgres else nullcontext():
-        _clear_if_empty(chosen)
-        with _progress("restoring") as show:
-            programs.restore(chosen, file, show)
-        migrate.upgrade(chosen.migration_database)
-        names = _list_accounts()
-        print_text(f"Restored accounts: {', '.join(names) or 'none'}.")
+        _restore(chosen, archive, revision, skip_others=skip_others)
+        print_text(f"Restored accounts: {', '.join(_list_accounts(chosen)) or 'none'}.")
         _warn_about_key(chosen)
+
+
+def _read_revision(archive: "Archive") -> str:
+    """Read the revision of the backup. Raises `Fatal` if a newer version of spotisync made it."""
+    from spotisync.store import migrate
+
+    revision = archive.read_revision()
+    if migrate.find_newer_revision(revision):
+        raise Fatal(f"the backup is at revision {revision}, which this version of spotisync does not know: update it")
+    return revision
+
+
+def _restore(chosen: "Settings", archive: "Archive", revision: str, *, skip_others: bool) -> None:
+    """Make the tables by the migrations, as they were when the backup was made; load its rows; migrate them."""
+    from spotisync.stack.archive import list_known_entries
+    from spotisync.store import migrate
+    from spotisync.store import restore as store
+    from spotisync.sync.restore import restore_rows
+
+    _clear_if_empty(chosen)
+    migrate.upgrade(chosen.migration_database, revision)
+    with open_database(chosen, for_migration=True) as database:
+        with database.begin() as connection:
+            sequences = store.list_sequences(connection)
+        others = archive.find_others(list_known_entries(chosen, store.TABLES, sequences))
+        if others and not skip_others:
+            raise Fatal(_describe_others(others))
+        with _progress("restoring") as show, archive.open_rows(store.TABLES, sequences) as items:
+            restore_rows(database, items, show)
+    migrate.upgrade(chosen.migration_database)
+
+
+def _describe_others(others: list[str]) -> str:
+    shown = "; ".join([*others[:MAX_OTHERS_SHOWN], *(["…"] if len(others) > MAX_OTHERS_SHOWN else [])])
+    return (
+        f"the backup contains {len(others):,} entries that are not part of spotisync: {shown}. "
+        "Nothing was restored. To leave them out: spotisync restore --skip-others"
+    )
 
 
 def _key_hint(chosen: "Settings") -> str:
@@ -97,7 +141,7 @@ def _clear_if_empty(chosen: "Settings") -> None:
     if revision is None:
         return
     migrate.upgrade(chosen.migration_database)
-    if names := _list_accounts():
+    if names := _list_accounts(chosen):
         raise Fatal(
             f"this database already contains the library of {', '.join(names)}. Choose an empty one: set "
             "SPOTISYNC_DATA_DIR or SPOTISYNC_DATABASE_URL"
@@ -105,10 +149,10 @@ def _clear_if_empty(chosen: "Settings") -> None:
     migrate.downgrade(chosen.migration_database, "base")
 
 
-def _list_accounts() -> list[str]:
+def _list_accounts(chosen: "Settings") -> list[str]:
     from spotisync.store import accounts
 
-    with open_database() as database, database.begin() as connection:
+    with open_database(chosen) as database, database.begin() as connection:
         return [account.spotify_user_id for account in accounts.list_accounts(connection)]
 
 
@@ -116,7 +160,7 @@ def _warn_about_key(chosen: "Settings") -> None:
     from spotisync.store import accounts
 
     try:
-        with open_database() as database, database.begin() as connection:
+        with open_database(chosen) as database, database.begin() as connection:
             accounts.check_key(connection, accounts.TokenVault(chosen.secret_keys()))
     except Misconfigured:
         print_text(

@@ -37,12 +37,13 @@ def open_context(chosen: "Settings | None" = None) -> Iterator["Context"]:
 
 
 @contextmanager
-def open_database(chosen: "Settings | None" = None) -> Iterator["Database"]:
-    """Open the database alone, for commands that only read."""
+def open_database(chosen: "Settings | None" = None, *, for_migration: bool = False) -> Iterator["Database"]:
+    """Open the database alone, without a client ID. `for_migration`: as the role that owns the tables."""
     from spotisync.settings import settings
     from spotisync.store.database import Database
 
-    database = Database((chosen or settings()).database)
+    found = chosen or settings()
+    database = Database(found.migration_database if for_migration else found.database)
     try:
         yield database
     finally:

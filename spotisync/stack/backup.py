@@ -1,4 +1,4 @@
-"""Backups by pg_dump and pg_restore: every later PostgreSQL version can read the file."""
+"""Backups by pg_dump: every later PostgreSQL version can read the file. `archive.py` reads them."""
 
 import os
 import re
@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from spotisync.errors import Fatal, Misconfigured
 from spotisync.settings import Settings
@@ -19,6 +20,9 @@ from spotisync.store.database import split_password
 TABLE = re.compile(r'table "(?:public\.)?(\w+)"')
 # Called with the name of each table when its rows are processed.
 OnTable = Callable[[str], None]
+ENVIRONMENT: Final = {"PATH": os.defpath, "LC_ALL": "C"}
+# The role that restores the tables owns them.
+PLAIN: Final = ("--no-owner", "--no-privileges")
 
 
 @contextmanager
@@ -36,42 +40,25 @@ def embedded_server(settings: Settings) -> Iterator[None]:
 def dump(settings: Settings, file: Path, on_table: OnTable) -> None:
     """Write all tables, from one snapshot; syncs may run. Replaces `file` only when the new one is complete."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
     try:
-        temporary.touch(0o600)  # before any data is in it
+        temporary.touch(0o600, exist_ok=False)  # before any data is in it
         _run(settings, ["pg_dump", "--format=custom", "--verbose", *PLAIN, f"--file={temporary}"], on_table)
         temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def check_backup(settings: Settings, file: Path) -> None:
-    """Raise `Fatal` unless this is a complete backup made by `dump`."""
-    listed = subprocess.run(
-        [_program(settings, "pg_restore"), "--list", str(file)], capture_output=True, text=True, check=False
-    )
-    if listed.returncode != 0 or " public alembic_version " not in listed.stdout:
-        raise Fatal(f"{file} is not a complete backup made by `spotisync backup`")
+def dump_schema(settings: Settings, file: Path) -> None:
+    """Write the tables without their rows."""
+    _run(settings, ["pg_dump", "--format=custom", "--schema-only", *PLAIN, f"--file={file}"], lambda _: None)
 
 
-def restore(settings: Settings, file: Path, on_table: OnTable) -> None:
-    """Restore everything or nothing, in one transaction. Existing tables of spotisync are replaced."""
-    _run(
-        settings,
-        ["pg_restore", "--clean", "--if-exists", "--single-transaction", "--verbose", *PLAIN],
-        on_table,
-        file,
-    )
-
-
-# The role that restores the tables owns them.
-PLAIN = ("--no-owner", "--no-privileges")
-
-
-def _run(settings: Settings, argv: list[str], on_table: OnTable, *files: Path) -> None:
+def _run(settings: Settings, argv: list[str], on_table: OnTable) -> None:
     address, password = split_password(settings.database)
     # Every user of the machine can read a command line, but not the environment of another user's process.
-    environment = {"PATH": os.defpath, "LC_ALL": "C", **({"PGPASSWORD": password} if password else {})}
-    command = [_program(settings, argv[0]), *argv[1:], f"--dbname={address}", *map(str, files)]
+    environment = {**ENVIRONMENT, **({"PGPASSWORD": password} if password else {})}
+    command = [find_program(settings, argv[0]), *argv[1:], f"--dbname={address}"]
     output = []
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, errors="replace") as process:
         assert process.stderr  # noqa: S101 (it is a pipe)
@@ -83,7 +70,7 @@ def _run(settings: Settings, argv: list[str], on_table: OnTable, *files: Path) -
         raise Fatal(f"PostgreSQL's {argv[0]} failed:\n{''.join(output[-5:]).strip()}")
 
 
-def _program(settings: Settings, name: str) -> str:
+def find_program(settings: Settings, name: str) -> str:
     """Return the program of the embedded PostgreSQL, or else the system's."""
     try:
         return str(postgres_binaries(settings.data_dir, None) / name)
