@@ -9,10 +9,12 @@ from ipaddress import ip_address
 from typing import Final
 
 import uvicorn
+from fastapi import FastAPI
 
 from spotisync.errors import Fatal
 from spotisync.settings import Settings
 from spotisync.web.app import create_app
+from spotisync.web.connections import BACKLOG, WebConnection
 from spotisync.web.live.events import get_broadcast
 
 SHUTDOWN_SECONDS: Final = 5
@@ -23,10 +25,22 @@ def serve(settings: Settings, report_url: Callable[[str], None]) -> None:
     """Serve until a signal arrives. Raises `Misconfigured` if a setting is missing, `Fatal` if the port is taken."""
     app = create_app(settings)
     listener = listen(settings.host, settings.port)
-    # uvicorn's access log would contain query strings, such as the code of a Spotify login; the guard logs paths only.
-    config = uvicorn.Config(
+    server = WebServer(create_config(app), get_broadcast(app).close)
+    report_url(format_url(settings.host, listener.getsockname()[1]) + settings.root_path)
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda *_: None)  # uvicorn raises the signal again after it has stopped
+    # psycopg can't use the default event loop of Windows.
+    with listener, asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(server.serve([listener]))
+
+
+def create_config(app: FastAPI) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
+        http=WebConnection,
+        backlog=BACKLOG,
         log_config=None,
+        # It would contain query strings, such as the code of a Spotify login; the guard logs paths only.
         access_log=False,
         server_header=False,
         proxy_headers=False,  # read by our own middleware, which must see the proxy's address
@@ -34,13 +48,6 @@ def serve(settings: Settings, report_url: Callable[[str], None]) -> None:
         ws="none",
         lifespan="on",
     )
-    server = WebServer(config, get_broadcast(app).close)
-    report_url(format_url(settings.host, listener.getsockname()[1]) + settings.root_path)
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, lambda *_: None)  # uvicorn raises the signal again after it has stopped
-    # psycopg can't use the default event loop of Windows.
-    with listener, asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-        runner.run(server.serve([listener]))
 
 
 class WebServer(uvicorn.Server):

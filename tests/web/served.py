@@ -7,21 +7,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
-import uvicorn
 from fastapi import FastAPI
 
 from spotisync.web.live.events import get_broadcast
-from spotisync.web.server import WebServer, listen
+from spotisync.web.server import WebServer, create_config, listen
 
 
 @contextmanager
 def served(app: FastAPI) -> Iterator[str]:
     """Serve the application and yield its URL. It ends with the block, despite connected viewers."""
     with listen("127.0.0.1", 0) as socket:
-        server = WebServer(
-            uvicorn.Config(app, log_config=None, lifespan="on", ws="none", proxy_headers=False),
-            get_broadcast(app).close,
-        )
+        server = WebServer(create_config(app), get_broadcast(app).close)
         thread = threading.Thread(target=server.run, args=([socket],))
         thread.start()
         try:

@@ -14,7 +14,7 @@ from spotisync.web.paths import get_path
 MAX_CONCURRENT: Final = 8
 """Less than the size of the connection pool, so that a request that waits for its second connection gets it."""
 
-UNLIMITED_PATHS: Final = {"/api/sync/events", "/healthz", "/readyz", "/metrics", "/login"}
+UNLIMITED_PATHS: Final = {"/api/sync/events", "/healthz", "/readyz", "/metrics"}
 
 
 def install(app: FastAPI) -> None:
@@ -35,7 +35,7 @@ class ConcurrencyLimit:
 
 
 def _is_unlimited(path: str) -> bool:
-    """Streams last long, an unauthenticated client may send its login slowly, and health checks must always answer.
+    """Streams last long, and health checks must always answer.
 
     A health check holds one connection at most, and only briefly.
     """

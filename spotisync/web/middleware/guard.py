@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from spotisync.settings import Settings
 from spotisync.web.errors import problem_response, wants_page
 from spotisync.web.middleware import headers
+from spotisync.web.middleware.body import MAX_BODY_BYTES, TOO_LARGE, read_body
 from spotisync.web.middleware.login_attempts import LoginAttempts
 from spotisync.web.paths import format_path, get_path, redirect
 from spotisync.web.security import csrf
@@ -25,7 +26,6 @@ HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[0-9a-z._-]+)(:[0-9]{1,5})?", re.IGN
 SAFE_METHODS: Final = {"GET", "HEAD", "OPTIONS"}
 PUBLIC_PATHS: Final = ("/healthz", "/login", "/accounts/callback")
 """These need no token, nor does anything below /static/."""
-MAX_BODY_BYTES: Final = 1_000_000
 UNKNOWN_HOST: Final = "Unknown host. Add it to SPOTISYNC_ALLOWED_HOSTS (names, separated by commas)."
 CROSS_SITE: Final = "Cross-site requests are refused."
 LOGIN_REQUIRED: Final = (
@@ -34,7 +34,6 @@ LOGIN_REQUIRED: Final = (
 )
 NOT_AUTHENTICATED: Final = "The token differs from SPOTISYNC_API_TOKEN."
 TOO_MANY_ATTEMPTS: Final = "Too many wrong tokens from this address. Try again in {seconds} s."
-TOO_LARGE: Final = "The request is too large. The limit is 1 MB."
 
 
 def install(app: FastAPI, settings: Settings) -> None:
@@ -67,8 +66,18 @@ class Guard:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
+        send = self._add_headers(request, send)
         refusal = next((refusal for check in self._checks if (refusal := check(request))), None)
-        await (refusal or self._app)(scope, _limit_body(receive), self._add_headers(request, send))
+        if refusal:
+            await refusal(scope, receive, send)
+            return
+        try:
+            body = await read_body(receive)
+        except HTTPException as error:
+            await problem_response(request, error.status_code, error.detail, error.headers)(scope, receive, send)
+        else:
+            if body:
+                await self._app(scope, body, send)
 
     def _check_host(self, request: Request) -> Response | None:
         """Refuse names that an attacker has pointed at this address (DNS rebinding)."""
@@ -124,21 +133,6 @@ class Guard:
             await send(message)
 
         return send_with_headers
-
-
-def _limit_body(receive: Receive) -> Receive:
-    """Limit a body that is sent without Content-Length."""
-    length = 0
-
-    async def receive_limited() -> Message:
-        nonlocal length
-        message = await receive()
-        length += len(message.get("body", b""))
-        if length > MAX_BODY_BYTES:
-            raise HTTPException(413, TOO_LARGE)
-        return message
-
-    return receive_limited
 
 
 def _require_login(request: Request) -> Response:
