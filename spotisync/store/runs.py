@@ -57,11 +57,13 @@ class Run:
     last_error: str | None
     account_status: str
     waits: float
+    traceparent: str | None = None
 
 
 _RUN = """SELECT r.id, r.account_id, a.spotify_user_id AS account, r.sync_type, r.trigger, r.status, r.phase, r.seq,
     r.family, r.attempts, r.claim IS NOT NULL AS claimed, r.last_error, a.status AS account_status,
-    CAST(GREATEST(0, COALESCE(EXTRACT(epoch FROM r.not_before - now()), 0)) AS float) AS waits
+    CAST(GREATEST(0, COALESCE(EXTRACT(epoch FROM r.not_before - now()), 0)) AS float) AS waits,
+    r.traceparent
     FROM sync_history r JOIN accounts a ON a.id = r.account_id"""
 
 
@@ -138,6 +140,17 @@ def create(
     _drop_staging_of_older_runs(connection, account_id, sync_type, sync_id)
     events.add_event(connection, sync_id, Event("begun", trigger))
     return int(sync_id)
+
+
+def set_traceparent(connection: Connection, sync_id: int, traceparent: str) -> str:
+    """Store the `traceparent` unless another process was faster. Returns the one that is stored."""
+    stored = execute(
+        connection,
+        """UPDATE sync_history SET traceparent = COALESCE(traceparent, :traceparent) WHERE id = :id
+        RETURNING traceparent""",
+        {"id": sync_id, "traceparent": traceparent},
+    )
+    return str(stored.scalar_one())
 
 
 def _drop_staging_of_older_runs(connection: Connection, account_id: int, sync_type: str, sync_id: int) -> None:

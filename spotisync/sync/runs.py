@@ -1,21 +1,12 @@
 """Trigger, join, cancel, resume, finish and sweep runs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from spotisync import telemetry
 from spotisync.core.states import UNFINISHED, check_move
 from spotisync.errors import Fatal, IllegalMove, NeedsLogin, Unknown
-from spotisync.store import (
-    accounts,
-    call_ledger,
-    calls_saved,
-    counters,
-    history,
-    reply_shapes,
-    runs,
-    schedules,
-    waiters,
-)
+from spotisync.store import accounts, calls_saved, counters, runs, schedules, waiters
 from spotisync.store.database import Connection
 from spotisync.store.runs import Run
 from spotisync.sync.callers import Caller
@@ -77,7 +68,24 @@ def find_or_create(
         return Triggered(run, created=False)
     _check_can_sync(found)
     sync_id = runs.create(connection, found.id, sync_type, by, idempotency_key, task_id)
-    return Triggered(require_run(connection, sync_id), created=True)
+    return Triggered(_begin_trace(connection, require_run(connection, sync_id)), created=True)
+
+
+def _begin_trace(connection: Connection, run: Run) -> Run:
+    begun = telemetry.begin_run(run.id, run.sync_type, run.trigger)
+    return replace(run, traceparent=runs.set_traceparent(connection, run.id, begun)) if begun else run
+
+
+def join_trace(context: Context, sync_id: int) -> str | None:
+    """Return the `traceparent` of a run; begin its trace if the process that created the run sends none."""
+
+    def write(connection: Connection) -> str | None:
+        run = runs.get(connection, sync_id)
+        if run is not None and run.traceparent is None:
+            run = _begin_trace(connection, run)
+        return run.traceparent if run else None
+
+    return context.database.transact(write)
 
 
 def _check_can_sync(account: accounts.Account) -> None:
@@ -159,25 +167,7 @@ def take_due_runs(context: Context, *, scheduled: bool = False) -> list[Run]:
             schedules.record_heartbeat(connection, "sweep")
         candidates = runs.list_accounts_due(connection, client_id)
         counters.compact(connection)
-    if scheduled:
-        _trim_records(context)
-    if scheduled and context.settings.retention_days:
-        trim(context)
     return [run for account_id in candidates if (run := _take_due(context, account_id, client_id))]
-
-
-def _trim_records(context: Context) -> None:
-    """Delete old records of calls and replies, at most once an hour across all processes."""
-    with context.database.begin() as connection:
-        if schedules.claim_hourly(connection, "trim"):
-            call_ledger.trim(connection)
-            reply_shapes.trim(connection)
-
-
-def trim(context: Context) -> int:
-    """Delete history older than the retention period, at most once an hour across all processes."""
-    with context.database.begin() as connection:
-        return history.trim(connection, context.settings.retention_days) if history.claim_hourly_trim(connection) else 0
 
 
 get_run = in_transaction(runs.get)
