@@ -61,6 +61,33 @@ VARIABLES: dict[str, tuple[str, Any, str, Any]] = {
     "log_level": ("SPOTISYNC_LOG_LEVEL", "INFO", "debug", "DEBUG"),
     "log_format": ("SPOTISYNC_LOG_FORMAT", None, "json", "json"),
     "sign_of_life": ("SPOTISYNC_SIGN_OF_LIFE", None, "/srv/alive", Path("/srv/alive")),
+    "otel_sdk_disabled": ("OTEL_SDK_DISABLED", None, "true", "true"),
+    "otel_traces_exporter": ("OTEL_TRACES_EXPORTER", None, "console", "console"),
+    "otel_exporter_otlp_endpoint": ("OTEL_EXPORTER_OTLP_ENDPOINT", None, "http://c:4318", "http://c:4318"),
+    "otel_exporter_otlp_traces_endpoint": (
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        None,
+        "http://c:4318/v1/traces",
+        "http://c:4318/v1/traces",
+    ),
+    "otel_exporter_otlp_protocol": ("OTEL_EXPORTER_OTLP_PROTOCOL", None, "http/protobuf", "http/protobuf"),
+    "otel_exporter_otlp_traces_protocol": (
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+        None,
+        "http/protobuf",
+        "http/protobuf",
+    ),
+    "otel_exporter_otlp_headers": ("OTEL_EXPORTER_OTLP_HEADERS", None, "key=hush", "key=hush"),
+    "otel_service_name": ("OTEL_SERVICE_NAME", None, "mine", "mine"),
+    "otel_resource_attributes": ("OTEL_RESOURCE_ATTRIBUTES", None, "a=b", "a=b"),
+    "otel_traces_sampler": ("OTEL_TRACES_SAMPLER", None, "always_off", "always_off"),
+    "otel_traces_sampler_arg": ("OTEL_TRACES_SAMPLER_ARG", None, "0.1", "0.1"),
+    "otel_python_disabled_instrumentations": (
+        "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS",
+        None,
+        "sqlalchemy",
+        "sqlalchemy",
+    ),
 }
 NUMBERS = [name for name, (_, default, _, _) in VARIABLES.items() if isinstance(default, int) and name != "port"]
 Set = Callable[..., Settings]
@@ -118,7 +145,9 @@ def test_a_wrong_value_names_its_variable_and_is_not_repeated(read_settings: Set
     assert "sw0rdfish" not in str(raised.value) or field == "timezone"
 
 
-@pytest.mark.parametrize("value", ["spotify", "/", "//x", "/a//b", "/a/..", "/a?b", "/a b", "https://x/a", "/ä", "/a\n"])
+@pytest.mark.parametrize(
+    "value", ["spotify", "/", "//x", "/a//b", "/a/..", "/a?b", "/a b", "https://x/a", "/ä", "/a\n"]
+)
 def test_a_root_path_is_a_plain_path(read_settings: Set, value: str) -> None:
     if value == "/":
         assert not read_settings(SPOTISYNC_ROOT_PATH=value).root_path
@@ -496,3 +525,11 @@ def test_flower_has_an_address_for_the_page_unless_it_is_disabled(read_settings:
     assert read_settings(SPOTISYNC_FLOWER_PORT="0").flower_url is None
     with pytest.raises(Misconfigured, match=r"SPOTISYNC_FLOWER_AUTH: .*user:password"):
         read_settings(SPOTISYNC_FLOWER_AUTH="no-colon")
+
+
+@pytest.mark.parametrize(
+    ("history", "runs", "kept"), [("", "", 365), ("0", "0", 0), ("30", "", 30), ("0", "90", 90), ("900", "0", 900)]
+)
+def test_runs_are_kept_for_the_shorter_of_two_periods(read_settings: Set, history: str, runs: str, kept: int) -> None:
+    found = read_settings(SPOTISYNC_RETENTION_DAYS=history, SPOTISYNC_RUN_RETENTION_DAYS=runs)
+    assert found.shortest_run_retention == kept
