@@ -162,15 +162,16 @@ class Client:
     def __init__(self, broker_url: str, result_backend: str | None = None) -> None:
         """`result_backend` defaults to the broker if that is Redis, as in spotisync itself."""
         try:
-            broker_url = urls.parse_broker_url(broker_url)
-            result_backend = urls.parse_result_url(result_backend) if result_backend else None
+            broker = urls.parse_broker_url(broker_url)
+            results = urls.parse_result_url(result_backend) if result_backend else None
         except ValueError as error:
             raise Misconfigured(f"invalid URL of the broker or the result backend: {error}") from None
-        redis = broker_url.startswith(("redis", "rediss", "sentinel"))
+        redis = broker.startswith(("redis", "rediss", "sentinel"))
+        results = results or (broker if redis else None)
         self._app = Celery(
             "spotisync.client",
-            broker=broker_url,
-            backend=result_backend or (broker_url if redis else None),
+            broker=urls.without_sentinel_master(broker),
+            backend=urls.without_sentinel_master(results) if results else None,
             set_as_current=False,
         )
         self._app.conf.update(
@@ -178,13 +179,15 @@ class Client:
             task_serializer="json",
             result_serializer="json",
             # An unreachable broker is reported within seconds.
-            broker_transport_options=_TIMEOUTS if redis else {},
+            broker_transport_options={**(_TIMEOUTS if redis else {}), **_sentinel_options(broker)},
             redis_socket_timeout=10,
             redis_socket_connect_timeout=5,
             task_publish_retry_policy={"max_retries": 3, "interval_start": 0, "interval_step": 0.2},
-            result_backend_transport_options={"retry_policy": {"max_retries": 2, "interval_step": 0.5}},
+            result_backend_transport_options={
+                "retry_policy": {"max_retries": 2, "interval_step": 0.5},
+                **_sentinel_options(results or ""),
+            },
         )
-
         refused: tuple[Any, ...] = self._app.connection_for_write().channel_errors  # the errors of the server's library
         # Celery's Redis backend raises RuntimeError when Redis is away.
         self._errors = (OperationalError, RuntimeError, OSError, *refused)
@@ -268,6 +271,11 @@ class Client:
                 f"the broker did not accept {task} ({error}); send it again with the same idempotency key"
             ) from error
         return Running(sent)
+
+
+def _sentinel_options(url: str) -> dict[str, str]:
+    master = urls.get_sentinel_master(url)
+    return {"master_name": master} if master else {}
 
 
 def _as_list(links: Links) -> "list[Signature[Any]]":

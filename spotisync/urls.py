@@ -155,7 +155,7 @@ def _describe_unknown(name: str) -> str:
 
 def parse_broker_url(url: str) -> str:
     """The broker's URL in the form that Celery, redis-py, `limits` and Flower all read. Several: split by `;`."""
-    return ";".join(_parse_server(each.strip(), BROKER_SCHEMES, BROKER_FORM) for each in url.split(";") if each.strip())
+    return _parse_servers(url, BROKER_SCHEMES, BROKER_FORM)
 
 
 def parse_result_url(url: str) -> str:
@@ -163,8 +163,14 @@ def parse_result_url(url: str) -> str:
         raise ValueError("RabbitMQ keeps no results; use redis://:password@host:6379/0")
     if url.startswith("db+"):
         return url
-    parts = [each.strip() for each in url.split(";") if each.strip()]
-    return ";".join(_parse_server(each, RESULT_SCHEMES, "redis://:password@host:6379/0") for each in parts)
+    return _parse_servers(url, RESULT_SCHEMES, "redis://:password@host:6379/0")
+
+
+def _parse_servers(url: str, others: set[str], form: str) -> str:
+    parsed = ";".join(_parse_server(each.strip(), others, form) for each in url.split(";") if each.strip())
+    if parsed.startswith("sentinel://") and not get_sentinel_master(parsed):
+        raise ValueError("add the name of the master: sentinel://host:26379/0?master_name=mymaster")
+    return parsed
 
 
 def get_sentinel_master(url: str) -> str | None:

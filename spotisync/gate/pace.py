@@ -6,14 +6,16 @@ continuously instead of for one second in thirty.
 """
 
 import logging
+import re
 import time
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from limits import RateLimitItemPerSecond
 from limits.errors import StorageError
-from limits.storage import MemoryStorage, RedisStorage
+from limits.storage import MemoryStorage, RedisSentinelStorage, RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from spotisync.core.requests import Family
@@ -90,11 +92,16 @@ class Pace:
 UNPACED = Pace(None, "", 0)
 
 
-def redis_url(url: str) -> str | None:
+def redis_url(url: str, sentinel_master: str | None = None) -> str | None:
     """Convert Celery's Redis URL to that of `limits`; None if it is no Redis URL."""
     parts = urlsplit(url)
     if parts.scheme in {"redis", "rediss"}:
         return url
+    if parts.scheme == "sentinel":
+        login = "".join(parts.netloc.rpartition("@")[:2])
+        hosts = (urlsplit(each).netloc.rpartition("@")[2] for each in url.split(";"))
+        ports = ",".join(host if re.search(r":\d+$", host) else f"{host}:26379" for host in hosts)
+        return f"redis+sentinel://{login}{ports}/{sentinel_master}"
     if parts.scheme not in {"redis+socket", "socket"}:
         return None
     database = parse_qs(parts.query).get("virtual_host", ["0"])[0]
@@ -102,5 +109,11 @@ def redis_url(url: str) -> str | None:
 
 
 def _limiter(redis_url: str) -> MovingWindowRateLimiter:
-    storage = RedisStorage(redis_url, wrap_exceptions=True, socket_timeout=1, socket_connect_timeout=1)
-    return MovingWindowRateLimiter(storage)
+    timeouts: dict[str, Any] = {"socket_timeout": 1, "socket_connect_timeout": 1}
+    if not redis_url.startswith("redis+sentinel:"):
+        return MovingWindowRateLimiter(RedisStorage(redis_url, wrap_exceptions=True, **timeouts))
+    # As in Celery, the login is that of Redis, not that of Sentinel.
+    own = {"username": None, "password": None, **timeouts}
+    return MovingWindowRateLimiter(
+        RedisSentinelStorage(redis_url, use_replicas=False, sentinel_kwargs=own, wrap_exceptions=True, **timeouts)
+    )

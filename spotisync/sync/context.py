@@ -41,7 +41,7 @@ class Context:
         return cls(
             settings=settings,
             database=database,
-            gate=Gate(database.begin, client_id, Pace(redis_url(settings.backend), client_id, settings.api_rate)),
+            gate=Gate(database.begin, client_id, Pace(_redis_url(settings), client_id, settings.api_rate)),
             spotify=SpotifyClient(settings.spotify_api_url, settings.api_timeout),
             accounts_client=AccountsClient(settings.spotify_accounts_url, client_id, settings.client_secret),
             vault=TokenVault(settings.secret_keys()),
@@ -55,6 +55,10 @@ class Context:
         self.threads.shutdown(wait=False, cancel_futures=True)
         self.shapes.close()
         self.database.close()
+
+
+def _redis_url(settings: Settings) -> str | None:
+    return redis_url(settings.backend, settings.sentinel_masters[1])
 
 
 def in_transaction(work: Callable[Concatenate[Connection, P], T]) -> Callable[Concatenate[Context, P], T]:

@@ -154,3 +154,31 @@ class RedisServer(Process):
                 return bool(client.ping())
         except RedisError:
             return False
+
+
+class Sentinel(Process):
+    """One of those that watch a Redis server under the name `mymaster`. A failover takes two of them."""
+
+    def __init__(self, directory: Path, primary: RedisServer, number: int) -> None:
+        self.port = free_port()
+        self._primary = primary
+        self._config = directory / f"sentinel-{number}.conf"
+        argv = [str(SENTINEL), str(self._config)]
+        super().__init__(ChildSpec(name=f"sentinel-{number}", argv=argv, ready=self.is_watching), directory)
+
+    def prepare(self) -> None:
+        self._config.write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {self._config.parent}\n"
+            f"sentinel monitor mymaster 127.0.0.1 {self._primary.port} 2\n"
+            f"sentinel auth-pass mymaster {PASSWORD}\n"
+            "sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster 4000\n"
+        )
+
+    def is_watching(self, others: int = 0) -> bool:
+        """Whether it knows the primary, its replica and this many other sentinels."""
+        try:
+            with Redis(port=self.port, socket_timeout=2, retry=Retry(NoBackoff(), 0), decode_responses=True) as client:
+                state = client.sentinel_master("mymaster")
+        except RedisError:
+            return False
+        return bool(state["num-slaves"] >= 1 and state["num-other-sentinels"] >= others)

@@ -1,5 +1,6 @@
 """The same story on every server: a full sync, a kill of the worker in its middle, and an incremental after edits."""
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,8 +8,11 @@ from functools import cached_property
 from random import Random
 from typing import Any
 
+import requests
+
 from spotisync.client import Client, Running
 from tests.support.driver import Account
+from tests.support.ports import free_port
 from tests.support.truth import assert_tables_equal_truth
 from tests.support.waiting import wait_until
 from tests.system.programs import Deployment, Program
@@ -81,6 +85,16 @@ class Scenario:
         assert running.get(timeout=60)["status"] == "success"
         self.check_truth()
 
+    def check_flower(self) -> None:
+        """Flower reads the broker by itself to count messages, and through Celery to find workers."""
+        url = f"http://127.0.0.1:{(port := free_port())}/api"
+        environment = {"FLOWER_UNAUTHENTICATED_API": "true", "FLOWER_ADDRESS": "127.0.0.1", "FLOWER_PORT": str(port)}
+        flower = self.deployment._start(
+            "flower", [sys.executable, "-m", "celery", "-A", "spotisync", "flower"], environment
+        )
+        wait_until(lambda: _read(f"{url}/workers?refresh=1"), f"the worker in Flower, see {flower.log}")
+        assert "spotisync.sync" in str(_read(f"{url}/queues/length"))
+
     def check_truth(self) -> None:
         deployment = self.deployment
         truth = deployment.simulator.world.truth(self.account.name)
@@ -93,3 +107,11 @@ class Scenario:
             backend.remove_pending_result = lambda result: result
             self.client.close()
         self.deployment.stop()
+
+
+def _read(url: str) -> Any:
+    """The JSON document, or None while the server does not answer."""
+    try:
+        return requests.get(url, timeout=10).json()
+    except (requests.ConnectionError, requests.JSONDecodeError):
+        return None

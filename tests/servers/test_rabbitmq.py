@@ -33,7 +33,10 @@ def test_syncs_end_with_the_truth(
     scenario: Callable[..., Scenario], rabbitmq: RabbitMQ, results_url: str, vhost: str
 ) -> None:
     deployed = scenario(rabbitmq.url(vhost), result_backend=results_url)
+    for _ in range(5):  # more than a worker prefetches
+        deployed.deployment.foreign.send_task("spotisync.enrich", queue="spotisync.sync", countdown=600)
     deployed.run()
+    deployed.check_flower()
     found = {queue[0]: queue[1:] for queue in rabbitmq.list_queues(vhost, "name", "type", "durable", "exclusive")}
     assert found["spotisync.sync"][0] == vhost
     # RabbitMQ 4.3 refuses queues that are neither durable nor exclusive.

@@ -10,6 +10,7 @@ from celery import Celery, chain, group
 from celery.canvas import Signature
 from hypothesis import given
 from hypothesis import strategies as st
+from redis.exceptions import ReadOnlyError
 
 from spotisync import callers, tasks
 from spotisync import client as published
@@ -153,3 +154,26 @@ def test_reports_an_unreachable_broker_within_seconds() -> None:
 def test_the_types_match_the_documents() -> None:
     assert set(published.Summary.__annotations__) == {*read.SUMMARY, "phases"}
     assert set(published.PhaseSummary.__annotations__) == set(read.PHASE_COLUMNS.split(", "))
+
+
+def test_sentinel_urls_name_their_master() -> None:
+    client = Client("sentinel://a:26379/0;sentinel://b:26379/0?master_name=mine")
+    app = client._app
+    assert app.conf.broker_url == "sentinel://a:26379/0;sentinel://b:26379/0"
+    assert app.conf.broker_transport_options["master_name"] == "mine"
+    assert app.conf.result_backend_transport_options["master_name"] == "mine"
+    client._app.close()
+    with pytest.raises(Misconfigured, match="add the name of the master"):
+        Client("sentinel://a:26379/0")
+
+
+def test_a_server_that_refuses_writes_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client("redis://127.0.0.1:1/0")
+
+    def send_task(*_: Any, **__: Any) -> None:
+        raise ReadOnlyError("You can't write against a read only replica.")
+
+    monkeypatch.setattr(client._app, "send_task", send_task)
+    with pytest.raises(Unavailable, match="read only replica"):
+        client.full_sync()
+    client.close()

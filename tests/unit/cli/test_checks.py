@@ -41,6 +41,14 @@ def test_checks_that_the_spotify_app_is_configured() -> None:
     )
 
 
+def test_reports_why_the_page_would_not_start() -> None:
+    assert list(checks.check_page(settings_with(api_token="sixteen-letters!"))) == []
+    (guessable,) = checks.check_page(settings_with(api_token="x"))
+    assert_finding(guessable, "failed", "SPOTISYNC_API_TOKEN is too short", "python -c")
+    (public,) = checks.check_page(settings_with(host="0.0.0.0"))
+    assert_finding(public, "failed", "SPOTISYNC_HOST is 0.0.0.0", "python -c")
+
+
 @pytest.mark.parametrize("uri", ["https://example.org/cb", "http://127.0.0.1:8420/cb", "http://[::1]/cb"])
 def test_accepts_a_redirect_uri_that_spotify_accepts(uri: str) -> None:
     assert_finding(checks.check_spotify_app(settings_with(redirect_uri=uri)), "ok")
@@ -109,6 +117,22 @@ def test_reports_an_unreachable_broker_and_result_backend() -> None:
         assert "hush" not in found.message
         assert get_exit_code([found]) == 3
     app.close()
+
+
+class Memory:
+    def __init__(self, limit: int, policy: str) -> None:
+        self.state = {"maxmemory": limit, "maxmemory_policy": policy}
+
+    def info(self, section: str) -> dict[str, object]:
+        assert section == "memory"
+        return self.state
+
+
+def test_finds_a_policy_that_evicts_data() -> None:
+    assert checks.find_eviction(Memory(1000, "allkeys-lru")) == "maxmemory-policy is allkeys-lru"
+    assert checks.find_eviction(Memory(1000, "noeviction")) is None
+    assert checks.find_eviction(Memory(0, "allkeys-lru")) is None
+    assert checks.find_eviction(None) is None
 
 
 def test_reports_queues_that_no_worker_serves() -> None:

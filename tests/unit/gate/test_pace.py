@@ -178,3 +178,8 @@ def test_the_shares_add_up_to_the_ceiling(rate: int) -> None:
 )
 def test_the_redis_url_of_a_result_backend(celery: str, ours: str | None) -> None:
     assert redis_url(celery) == ours
+
+
+def test_the_sentinel_url_of_a_result_backend() -> None:
+    celery = "sentinel://:pw@a:26379/0;sentinel://:pw@b/0"
+    assert redis_url(celery, "mine") == "redis+sentinel://:pw@a:26379,b:26379/mine"
