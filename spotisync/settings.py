@@ -34,6 +34,8 @@ from spotisync.errors import Misconfigured
 
 # The path of a Unix socket is at most 107 bytes on Linux and 103 on macOS; `/.s.PGSQL.5432.lock` takes 19.
 MAX_SOCKET_DIR_BYTES = 80
+MIN_TOKEN_LENGTH = 16
+GENERATE_TOKEN = "python -c 'import secrets; print(secrets.token_urlsafe(32))'"  # noqa: S105 (a command)
 GENERATE_KEY = "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
 
 
@@ -77,18 +79,13 @@ def _check_database_url(value: str) -> str:
 
 
 def _check_broker_url(value: str) -> str:
-    _check_master(value, urls.parse_broker_url(value))
+    urls.parse_broker_url(value)
     return value
 
 
 def _check_result_backend(value: str) -> str:
-    _check_master(value, urls.parse_result_url(value))
+    urls.parse_result_url(value)
     return value
-
-
-def _check_master(value: str, parsed: str) -> None:
-    if parsed.startswith("sentinel://") and not urls.get_sentinel_master(value):
-        raise ValueError("add the name of the master: sentinel://host:26379/0?master_name=mymaster")
 
 
 def is_root_path(path: str) -> bool:
@@ -198,6 +195,9 @@ class Settings(BaseSettings):
     otel_resource_attributes: str | None = Field(None, validation_alias="OTEL_RESOURCE_ATTRIBUTES")
     otel_traces_sampler: str | None = Field(None, validation_alias="OTEL_TRACES_SAMPLER")
     otel_traces_sampler_arg: str | None = Field(None, validation_alias="OTEL_TRACES_SAMPLER_ARG")
+    otel_python_disabled_instrumentations: str | None = Field(
+        None, validation_alias="OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -297,12 +297,19 @@ class Settings(BaseSettings):
         return self.timezone or tzlocal.get_localzone_name() or "UTC"
 
     def check_address(self) -> None:
-        """Refuse to listen on a non-loopback address without a token: the API and the page allow everything."""
+        """Refuse to listen on a non-loopback address without a token: the API and the page allow everything.
+
+        A token that can be guessed is refused on any address.
+        """
+        if self.api_token and len(self.api_token) < MIN_TOKEN_LENGTH:
+            raise Misconfigured(
+                f"SPOTISYNC_API_TOKEN is too short: {len(self.api_token)} of at least {MIN_TOKEN_LENGTH} characters. "
+                f"Generate a token: {GENERATE_TOKEN}"
+            )
         if not (self.api_token or is_loopback(self.host)):
             raise Misconfigured(
                 f"SPOTISYNC_HOST is {self.host}, which other machines can reach, but SPOTISYNC_API_TOKEN is not set. "
-                "Generate a token: python -c 'import secrets; print(secrets.token_urlsafe(32))'; "
-                "or set SPOTISYNC_HOST to 127.0.0.1"
+                f"Generate a token: {GENERATE_TOKEN}; or set SPOTISYNC_HOST to 127.0.0.1"
             )
 
     def require_client_id(self) -> str:

@@ -61,6 +61,7 @@ def run_checks(settings: Settings, *, online: bool) -> Iterator[Finding]:
     """Run the checks in order of dependency, and skip those whose prerequisites failed."""
     app, key = check_spotify_app(settings), check_secret_key(settings)
     yield from (app, key)
+    yield from check_page(settings)
     yield from check_telemetry(settings)
     with open_database(settings) as database:
         server, is_current = check_database_server(settings, database)
@@ -111,6 +112,15 @@ def check_secret_key(settings: Settings) -> Finding:
             "secret key", "failed", message, cure or f"set SPOTISYNC_SECRET_KEY to the output of: {GENERATE_KEY}"
         )
     return Finding("secret key", "ok", f"valid, {len(keys)} keys" if len(keys) > 1 else "valid")
+
+
+def check_page(settings: Settings) -> Iterator[Finding]:
+    """Nothing, unless `web` would refuse to start."""
+    try:
+        settings.check_address()
+    except Misconfigured as error:
+        message, _, cure = str(error).partition(". ")
+        yield Finding("page", "failed", message, cure)
 
 
 def check_telemetry(settings: Settings) -> Iterator[Finding]:

@@ -6,9 +6,10 @@ from spotisync.store.database import Connection, execute
 from spotisync.store.schema import metadata
 
 NAME: Final = "spotisync_reader"
-# Task messages of callers, and staging tables.
+# Task messages of callers, staging tables, sessions.
 HIDDEN_TABLES: Final = {
     "waiters", "seen_tracks", "seen_nulls", "null_rows", "excess_rows", "read_rows", "staged_items",
+    "ended_sessions",
 }  # fmt: skip
 # Tokens are encrypted, and hidden nevertheless.
 HIDDEN_COLUMNS: Final = {"accounts": {"refresh_token", "access_token", "refresh_claim", "refresh_claim_until"}}
@@ -55,6 +56,7 @@ def drop(connection: Connection) -> bool:
     """Drop the role; False if it does not exist. Open sessions of the role continue until they disconnect."""
     if not _exists(connection):
         return False
+    execute(connection, f"GRANT {NAME} TO CURRENT_USER")  # otherwise only a superuser may do the next
     execute(connection, f"DROP OWNED BY {NAME}")
     execute(connection, f"DROP ROLE {NAME}")
     return True

@@ -715,3 +715,10 @@ drift_alarms = table(
     one_of("kind", "missing_key", "status", "regime"),
     comment="Changes of Spotify's replies: needed keys that are missing, unknown statuses, changes of the regime",
 )
+
+ended_sessions = table(
+    "ended_sessions",
+    Column("session_id", Text, primary_key=True),
+    Column("ended_at", TIME, nullable=False, server_default=NOW),
+    comment="Sessions of the page that were logged out, until they would have expired",
+)

@@ -98,7 +98,7 @@ def wants_page(request: Request) -> bool:
 
 def install(app: FastAPI) -> None:
     """Turn every error of the application into a problem response."""
-    _add_handler(app, SpotisyncError, _handle_spotisync_error)
+    _add_handler(app, SpotisyncError, respond_to_error)
     _add_handler(app, HTTPException, _handle_http_exception)
     _add_handler(app, RequestValidationError, _handle_validation_error)
     _add_handler(app, Exception, _handle_unexpected_error)
@@ -112,7 +112,7 @@ def get_status(error: SpotisyncError) -> int:
     return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
 
 
-def _handle_spotisync_error(request: Request, error: SpotisyncError) -> Response:
+def respond_to_error(request: Request, error: SpotisyncError) -> Response:
     status = get_status(error)
     seconds = max(1, round(error.seconds)) if isinstance(error, Wait) else RETRY_AFTER_SECONDS
     headers = {"Retry-After": str(seconds)} if status == 503 else None

@@ -18,5 +18,11 @@ TEMPLATES.env.globals.update(view=view, labels=labels)
 def render_page(request: Request, template: str, /, *, status_code: int = 200, **values: Any) -> HTMLResponse:
     """Render a whole page or a fragment of one."""
     scope = request.scope
-    context = {"csrf_token": csrf.create_token(request), "root": get_root(scope), "here": get_path(scope), **values}
+    context = {
+        "csrf_token": csrf.create_token(request),
+        "root": get_root(scope),
+        "here": get_path(scope),
+        "has_login": request.app.state.settings.api_token is not None,
+        **values,
+    }
     return TEMPLATES.TemplateResponse(request, template, context, status_code=status_code)

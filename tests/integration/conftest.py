@@ -21,7 +21,7 @@ def shared_url(postgres: Postgres, template: str) -> str:
 
 EMPTIED = (
     "accounts", "waiters", "playlists", "tracks", "albums", "artists", "rate_limits", "apps", "call_ledger",
-    "reply_shapes", "reply_statuses", "drift_alarms", "heartbeats",
+    "reply_shapes", "reply_statuses", "drift_alarms", "heartbeats", "ended_sessions",
 )  # fmt: skip
 
 

@@ -85,13 +85,23 @@ def test_accepts_the_token(locked: TestClient) -> None:
         )
 
 
-def test_too_many_wrong_tokens_delay_even_the_right_one(locked: TestClient) -> None:
+def test_wrong_tokens_do_not_lock_out_the_right_one(locked: TestClient) -> None:
+    wrong = {"Authorization": "Bearer no"}
     for _ in range(MAX_PER_CLIENT):
-        assert locked.get("/api/sync/status", headers={"Authorization": "Bearer no"}).status_code == 401
-    refused = locked.get("/api/sync/status", headers=BEARER)
+        assert locked.get("/api/sync/status", headers=wrong).status_code == 401
+    refused = locked.get("/api/sync/status", headers=wrong)
     problem(refused, 429)
     assert int(refused.headers["Retry-After"]) > 0
-    assert log_in(locked, TOKEN).status_code == 429, "the login form counts the same attempts"
+    assert log_in(locked, "no").status_code == 429, "the login form counts the same attempts"
+    assert locked.get("/api/sync/status", headers=BEARER).status_code == 200
+    assert log_in(locked, TOKEN).status_code == 303
+
+
+@pytest.mark.parametrize("token", ["x", "fifteen-letters"])
+def test_a_token_that_can_be_guessed_is_refused(make_settings: Callable[..., Settings], token: str) -> None:
+    with pytest.raises(Misconfigured, match=f"too short: {len(token)} of at least 16 characters. Generate") as refused:
+        create_app(make_settings("http://127.0.0.1:1", api_token=token))
+    assert not re.search(rf"\b{token}\b", str(refused.value))
 
 
 def test_without_a_token_the_server_listens_only_on_loopback(make_settings: Callable[..., Settings]) -> None:
@@ -140,6 +150,39 @@ def test_redirects_a_browser_to_the_login_form_and_back(locked: TestClient) -> N
     out = locked.post("/logout", headers={"X-CSRF-Token": csrf})
     assert out.status_code == 303
     assert locked.get("/api/sync/status").status_code == 401
+
+
+def test_a_session_that_was_logged_out_has_ended_in_all_processes(
+    locked: TestClient, make_client: Callable[..., TestClient]
+) -> None:
+    log_in(locked, TOKEN)
+    cookies = dict(locked.cookies)
+    other_process, other_browser = make_client(api_token=TOKEN), make_client(api_token=TOKEN)
+    other_process.cookies.update(cookies)
+    log_in(other_browser, TOKEN)
+    assert other_process.get("/api/sync/status").status_code == 200
+    page = locked.get("/")
+    assert "Log out" in page.text
+    assert locked.post("/logout", data={"csrf": form_token(page)}).headers["Location"] == "/login"
+    locked.cookies.update(cookies)
+    for client in (locked, other_process):
+        for method, path in set(everything(locked.app)):  # type: ignore[arg-type]
+            if path not in EXEMPT:
+                assert client.request(method, path).status_code == 401, (method, path)
+        assert client.get("/login").status_code == 200, "the form is shown again"
+    assert other_browser.get("/api/sync/status").status_code == 200
+    padded = {name: f"{value}!" for name, value in cookies.items()}
+    other_process.cookies.update(padded)
+    assert other_process.get("/api/sync/status").status_code == 401, "another spelling of the same session"
+
+
+def test_a_session_is_not_trusted_while_the_database_is_unreachable(make_client: Callable[..., TestClient]) -> None:
+    client = make_client(api_token=TOKEN, database_url="postgresql://127.0.0.1:1/nothing")
+    client.cookies.set("spotisync_session", client.app.state.cipher.create_session())  # type: ignore[attr-defined]
+    problem(client.get("/openapi.json"), 503)
+    assert client.get("/openapi.json", headers=BEARER).status_code == 503
+    client.cookies.clear()
+    assert client.get("/openapi.json", headers=BEARER).status_code == 200
 
 
 def test_over_https_the_session_cookie_is_secure(make_app: Callable[..., FastAPI]) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import json
+import math
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, Final
@@ -27,6 +29,8 @@ HEARTBEAT_SECONDS: Final = 15
 """Interval of comments that keep the connection open and detect a client that is gone."""
 RETRY_MILLISECONDS: Final = 2000
 """After this time a browser that lost the connection reconnects."""
+MAX_STREAM_SECONDS: Final = 600.0
+"""After this time a stream of a page ends instead of sending an event: the browser reconnects, if still logged in."""
 SEND_TIMEOUT_SECONDS: Final = 30.0
 """A client that does not accept an event for this long is disconnected."""
 EXAMPLE: Final = 'event: status\\ndata: {"sync_id": 12, "account": "alice", "status": "in_progress", …}\\n\\n'
@@ -87,20 +91,22 @@ async def run_broadcast(app: FastAPI) -> AsyncIterator[None]:
             await task
 
 
-async def stream(request: Request, kind: str, account: str | None) -> EventSourceResponse:
-    """Stream events of this kind. An error before the first event is raised."""
+async def stream(
+    request: Request, kind: str, account: str | None, max_seconds: float = math.inf
+) -> EventSourceResponse:
+    """Stream events of this kind, for `max_seconds` at most. An error before the first event is raised."""
     events = get_broadcast(request.app).subscribe(kind, account, get_root(request.scope))
     try:
         first = await anext(events, None)
     except BaseException:
         await events.aclose()
         raise
-    messages = _format_events(first, events)
+    messages = _format_events(first, events, time.monotonic() + max_seconds)
     return EventSourceResponse(messages, ping=HEARTBEAT_SECONDS, sep="\n", send_timeout=SEND_TIMEOUT_SECONDS)
 
 
 async def _format_events(
-    first: BroadcastEvent | None, later: AsyncGenerator[BroadcastEvent]
+    first: BroadcastEvent | None, later: AsyncGenerator[BroadcastEvent], end: float
 ) -> AsyncIterator[ServerSentEvent]:
     """A browser's Last-Event-ID is ignored, since each event has the whole state."""
     async with aclosing(later):
@@ -108,6 +114,8 @@ async def _format_events(
             yield ServerSentEvent(first.data, event=first.kind, retry=RETRY_MILLISECONDS, sep="\n")
         with suppress(Unknown):  # the account has been removed
             async for event in later:
+                if time.monotonic() > end:
+                    return
                 yield ServerSentEvent(event.data, event=event.kind, sep="\n")
 
 
@@ -136,4 +144,4 @@ async def stream_status(request: Request, account: AccountFilter = None) -> Even
 async def stream_page_events(request: Request, kind: str, account: AccountFilter = None) -> EventSourceResponse:
     if not get_broadcast(request.app).has_kind(kind):
         raise Unknown(f"Unknown kind of events {kind!r}.")
-    return await stream(request, kind, account)
+    return await stream(request, kind, account, MAX_STREAM_SECONDS)

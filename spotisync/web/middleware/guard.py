@@ -6,24 +6,29 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import quote, urlsplit
 
+import anyio
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import Response
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from spotisync.errors import SpotisyncError
 from spotisync.settings import Settings
-from spotisync.web.errors import problem_response, wants_page
+from spotisync.sync import Context
+from spotisync.web.errors import problem_response, respond_to_error, wants_page
 from spotisync.web.middleware import headers
 from spotisync.web.middleware.body import MAX_BODY_BYTES, TOO_LARGE, read_body
 from spotisync.web.middleware.login_attempts import LoginAttempts
 from spotisync.web.paths import format_path, get_path, redirect
 from spotisync.web.security import csrf
-from spotisync.web.security.sessions import SESSION_COOKIE, BrowserCipher, is_equal
+from spotisync.web.security.sessions import SESSION_COOKIE, BrowserCipher, is_ended, is_equal
 
 log = logging.getLogger(__name__)
 
 HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[0-9a-z._-]+)(:[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
 SAFE_METHODS: Final = {"GET", "HEAD", "OPTIONS"}
+SESSION_LOOKUPS: Final = 2
+"""How many sessions are looked up at once."""
 PUBLIC_PATHS: Final = ("/healthz", "/login", "/accounts/callback")
 """These need no token, nor does anything below /static/."""
 UNKNOWN_HOST: Final = "Unknown host. Add it to SPOTISYNC_ALLOWED_HOSTS (names, separated by commas)."
@@ -33,7 +38,7 @@ LOGIN_REQUIRED: Final = (
     "in at {login}."
 )
 NOT_AUTHENTICATED: Final = "The token differs from SPOTISYNC_API_TOKEN."
-TOO_MANY_ATTEMPTS: Final = "Too many wrong tokens from this address. Try again in {seconds} s."
+TOO_MANY_ATTEMPTS: Final = "Too many wrong tokens from this address. Send the right one, or try again in {seconds} s."
 
 
 def install(app: FastAPI, settings: Settings) -> None:
@@ -41,25 +46,26 @@ def install(app: FastAPI, settings: Settings) -> None:
     settings.check_address()
     app.state.cipher = BrowserCipher(settings)
     app.state.login_attempts = LoginAttempts()
-    app.add_middleware(Guard, settings=settings, cipher=app.state.cipher, attempts=app.state.login_attempts)
+    app.add_middleware(Guard, context=app.state.context, cipher=app.state.cipher, attempts=app.state.login_attempts)
 
 
 class Guard:
     """Plain ASGI middleware, so that event streams are not buffered."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, cipher: BrowserCipher, attempts: LoginAttempts) -> None:
+    def __init__(self, app: ASGIApp, context: Context, cipher: BrowserCipher, attempts: LoginAttempts) -> None:
         self._app = app
-        self._settings = settings
+        self._context = context
+        self._settings = context.settings
         self._cipher = cipher
         self._attempts = attempts
-        self._hosts = get_allowed_hosts(settings)
+        self._hosts = get_allowed_hosts(context.settings)
+        # Threads and database connections of their own, so that requests that wait for the database don't block these.
+        self._lookups = anyio.CapacityLimiter(SESSION_LOOKUPS)
         self._checks: list[Callable[[Request], Response | None]] = [
             self._check_host,
             self._check_origin,
             self._check_size,
         ]
-        if settings.api_token:
-            self._checks.append(self._check_token)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -67,8 +73,7 @@ class Guard:
             return
         request = Request(scope)
         send = self._add_headers(request, send)
-        refusal = next((refusal for check in self._checks if (refusal := check(request))), None)
-        if refusal:
+        if refusal := await self._check(request):
             await refusal(scope, receive, send)
             return
         try:
@@ -78,6 +83,13 @@ class Guard:
         else:
             if body:
                 await self._app(scope, body, send)
+
+    async def _check(self, request: Request) -> Response | None:
+        """Return the response to a request that is refused."""
+        for check in self._checks:
+            if refusal := check(request):
+                return refusal
+        return await self._check_token(request) if self._settings.api_token else None
 
     def _check_host(self, request: Request) -> Response | None:
         """Refuse names that an attacker has pointed at this address (DNS rebinding)."""
@@ -97,26 +109,30 @@ class Guard:
             return None
         return problem_response(request, 413, TOO_LARGE)
 
-    def _check_token(self, request: Request) -> Response | None:
+    async def _check_token(self, request: Request) -> Response | None:
         path = get_path(request.scope)
         if path in PUBLIC_PATHS or path.startswith("/static/"):
             return None
-        session = request.cookies.get(SESSION_COOKIE)
-        if session and self._cipher.is_session(session):
-            return None
+        session_id = self._cipher.get_session_id(request.cookies.get(SESSION_COOKIE, ""))
+        try:
+            if session_id and not await self._is_ended(session_id):
+                return None
+        except SpotisyncError as error:
+            return respond_to_error(request, error)
         return self._check_bearer(request)
+
+    async def _is_ended(self, session_id: str) -> bool:
+        return await anyio.to_thread.run_sync(is_ended, self._context, session_id, limiter=self._lookups)
 
     def _check_bearer(self, request: Request) -> Response | None:
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return _require_login(request)
-        client = get_client_address(request)
-        if seconds := self._attempts.get_seconds_blocked(client):
-            detail = TOO_MANY_ATTEMPTS.format(seconds=seconds)
-            return problem_response(request, 429, detail, {"Retry-After": str(seconds)})
         if is_equal(given.strip(), self._settings.api_token or ""):
             return None
-        self._attempts.record_failure(client)
+        if seconds := self._attempts.record_failure(get_client_address(request)):
+            detail = TOO_MANY_ATTEMPTS.format(seconds=seconds)
+            return problem_response(request, 429, detail, {"Retry-After": str(seconds)})
         return problem_response(request, 401, NOT_AUTHENTICATED, {"WWW-Authenticate": 'Bearer error="invalid_token"'})
 
     def _add_headers(self, request: Request, send: Send) -> Send:

@@ -1,13 +1,19 @@
-"""Encrypted state that a browser keeps: sessions, form tokens, short-lived cookies. Nothing is stored on the server."""
+"""Encrypted state that a browser keeps: sessions, form tokens, short-lived cookies.
+
+The server stores only which sessions were logged out.
+"""
 
 import base64
 import hashlib
 import hmac
+import secrets
 from typing import Final
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from spotisync.settings import Settings
+from spotisync.store import web_sessions
+from spotisync.sync import Context
 
 SESSION_COOKIE: Final = "spotisync_session"
 SESSION_SECONDS: Final = 14 * 86_400
@@ -36,10 +42,17 @@ class BrowserCipher:
         return text if found == purpose else None
 
     def create_session(self) -> str:
-        return self.encrypt("session", "")
+        return self.encrypt("session", secrets.token_urlsafe(16))
 
-    def is_session(self, cookie: str) -> bool:
-        return self.decrypt("session", cookie, SESSION_SECONDS) is not None
+    def get_session_id(self, cookie: str) -> str | None:
+        """Return None if the cookie is not a session or has expired. The session may have been logged out."""
+        return self.decrypt("session", cookie, SESSION_SECONDS) or None
+
+
+def is_ended(context: Context, session_id: str) -> bool:
+    """Whether the session was logged out, in this process or another one."""
+    with context.database.begin() as connection:
+        return web_sessions.find_end(connection, session_id) is not None
 
 
 def is_equal(one: str, other: str) -> bool:

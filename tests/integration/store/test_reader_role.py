@@ -14,7 +14,16 @@ from tests.system.command_line import InProcess
 from tests.system.programs import environment
 
 # Tables that the role can't read. A new table belongs here or becomes readable.
-HIDDEN = {"waiters", "seen_tracks", "seen_nulls", "null_rows", "excess_rows", "read_rows", "staged_items"}
+HIDDEN = {
+    "waiters",
+    "seen_tracks",
+    "seen_nulls",
+    "null_rows",
+    "excess_rows",
+    "read_rows",
+    "staged_items",
+    "ended_sessions",
+}
 
 
 def test_the_reader_role_reads_tables_but_no_tokens(store: Store, make_settings: Callable[..., Any]) -> None:

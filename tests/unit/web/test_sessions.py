@@ -18,21 +18,21 @@ def cipher(secret_key: str = OLD, api_token: str | None = TOKEN) -> BrowserCiphe
 
 def test_a_session_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     session, now = cipher().create_session(), time.time()
-    assert cipher().is_session(session)
+    assert cipher().get_session_id(session)
     monkeypatch.setattr(time, "time", lambda: now + SESSION_SECONDS + 1)
-    assert not cipher().is_session(session)
+    assert not cipher().get_session_id(session)
 
 
 def test_a_session_ends_with_another_api_token() -> None:
-    assert not cipher(api_token="another").is_session(cipher().create_session())
-    assert not cipher(api_token=None).is_session(cipher().create_session())
+    assert not cipher(api_token="another").get_session_id(cipher().create_session())
+    assert not cipher(api_token=None).get_session_id(cipher().create_session())
 
 
 def test_decrypts_with_any_key_and_encrypts_with_the_first() -> None:
     both = cipher(f"{NEW},{OLD}")
-    assert both.is_session(cipher().create_session())
-    assert cipher(NEW).is_session(both.create_session())
-    assert not cipher(NEW).is_session(cipher().create_session())
+    assert both.get_session_id(cipher().create_session())
+    assert cipher(NEW).get_session_id(both.create_session())
+    assert not cipher(NEW).get_session_id(cipher().create_session())
 
 
 def test_a_token_has_one_purpose() -> None:
