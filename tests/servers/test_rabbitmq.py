@@ -36,7 +36,7 @@ def test_syncs_end_with_the_truth(
     for _ in range(5):  # more than a worker prefetches
         deployed.deployment.foreign.send_task("spotisync.enrich", queue="spotisync.sync", countdown=600)
     deployed.run()
-    deployed.check_flower()
+    deployed.check_flower(counts_messages=False)  # that needs RabbitMQ's management plugin
     found = {queue[0]: queue[1:] for queue in rabbitmq.list_queues(vhost, "name", "type", "durable", "exclusive")}
     assert found["spotisync.sync"][0] == vhost
     # RabbitMQ 4.3 refuses queues that are neither durable nor exclusive.
@@ -51,6 +51,8 @@ def test_a_run_continues_soon_after_a_restart_of_the_node(
     scenario: Callable[..., Scenario], rabbitmq: RabbitMQ, results_url: str, vhost: str
 ) -> None:
     deployed = scenario(rabbitmq.url(vhost), result_backend=results_url)
+    # RabbitMQ 3.10 loses a quorum queue if its node is killed in the moment after its declaration.
+    deployed.finish(deployed.start_full_sync())
     running = deployed.start_full_sync()
 
     def restart() -> None:
