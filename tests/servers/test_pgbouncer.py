@@ -16,6 +16,7 @@ from spotisync.simulator import start
 from spotisync.store import migrate, notify_channel
 from spotisync.sync import Context, accounts
 from tests.integration.store.test_migrate import query
+from tests.servers.scenario import Scenario
 from tests.support.driver import Account, full_sync, incremental_sync
 from tests.support.ports import free_port
 from tests.support.truth import assert_tables_equal_truth
@@ -75,6 +76,13 @@ def test_syncs_end_with_the_truth(
             assert sync(context, account)["status"] == "success"
             assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
     assert context.database.get_claimant().pid is None
+
+
+def test_processes_end_with_the_truth(
+    scenario: Callable[..., Scenario], results_url: str, empty_database_url: str, pooled_url: str
+) -> None:
+    migrate.upgrade(empty_database_url)
+    scenario(results_url, database_url=pooled_url).run()
 
 
 def test_migrations_refuse_the_pooler(empty_database_url: str, pooled_url: str) -> None:
