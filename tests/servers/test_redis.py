@@ -68,7 +68,22 @@ def become_replica(server: RedisServer, tmp_path: Path) -> Callable[[], None]:
     return end
 
 
-@pytest.mark.parametrize(("refuse", "word"), [(refuse_snapshots, "MISCONF"), (become_replica, "read only replica")])
+def fill_memory(server: RedisServer, tmp_path: Path) -> Callable[[], None]:
+    """OOM. Returns what ends it."""
+    with server.client() as client:
+        client.config_set("maxmemory", "1")
+
+    def end() -> None:
+        with server.client() as client:
+            client.config_set("maxmemory", "0")
+
+    return end
+
+
+@pytest.mark.parametrize(
+    ("refuse", "word"),
+    [(refuse_snapshots, "MISCONF"), (become_replica, "read only replica"), (fill_memory, "command not allowed")],
+)
 def test_refused_writes_are_waited_for(
     scenario: Callable[..., Scenario],
     redis_server: RedisServer,

@@ -18,6 +18,7 @@ from sqlalchemy import text
 from spotisync.core.states import OVER
 from spotisync.settings import Settings
 from spotisync.simulator import Server
+from spotisync.stack.process import child_command
 from spotisync.sync import Context, accounts, runs
 from tests.support.driver import Account
 from tests.support.waiting import wait_until
@@ -45,7 +46,7 @@ def children(pid: int) -> list[int]:
 
 @dataclass
 class Program:
-    """One process whose output is kept to investigate failed tests."""
+    """One process whose output is kept to investigate failed tests. It ends with them, even when they are killed."""
 
     argv: list[str]
     env: dict[str, str]
@@ -55,7 +56,11 @@ class Program:
     def __post_init__(self) -> None:
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                self.argv, env=self.env, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+                child_command(self.argv, None),
+                env=self.env,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
 
     def children(self) -> list[int]:
