@@ -50,8 +50,9 @@ def _pieces(settings: Settings) -> Iterator[Piece]:
         yield lambda connection, rows: retention.delete_events(connection, runs, rows)
         yield lambda connection, rows: retention.delete_runs(connection, runs, days, rows)
     if days:
-        for delete in (retention.delete_saved_spans, retention.delete_playlist_spans, retention.delete_versions):
-            yield lambda connection, rows, delete=delete: delete(connection, days, rows)
+        yield lambda connection, rows: retention.delete_saved_spans(connection, days, rows)
+        yield lambda connection, rows: retention.delete_playlist_spans(connection, days, rows)
+        yield lambda connection, rows: retention.delete_versions(connection, days, rows)
 
 
 def _trim_reply_shapes(connection: Connection, _rows: int) -> int:
