@@ -22,7 +22,7 @@ from spotisync.stack.valkey import Valkey
 from spotisync.store import migrate
 from spotisync.sync import Context, accounts
 from tests.support.driver import Account
-from tests.support.servers import start_servers
+from tests.support.servers import as_superuser, start_servers, trust_every_role
 
 hypothesis_settings.register_profile(
     "spotisync", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
@@ -55,8 +55,11 @@ def directory() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def servers(directory: Path) -> Iterator[tuple[Postgres, Valkey]]:
-    with start_servers(directory / "data", directory / "run", QUICK) as both:
-        yield both
+    options = {**QUICK, **trust_every_role(directory)}
+    with start_servers(directory / "data", directory / "run", options) as (postgres, valkey):
+        with psycopg.connect(as_superuser(postgres.url.replace("+psycopg", ""))) as connection:
+            connection.execute("GRANT SET ON PARAMETER deadlock_timeout TO spotisync")
+        yield postgres, valkey
 
 
 @pytest.fixture(scope="session")

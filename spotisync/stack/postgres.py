@@ -14,16 +14,26 @@ from urllib.parse import quote
 import psycopg
 
 from spotisync.errors import Fatal
+from spotisync.stack.authentication import write_rules
 from spotisync.stack.binaries import postgres_binaries, postgres_version
-from spotisync.stack.directories import check_owner, make_private, prepare_data_dir, server_user
+from spotisync.stack.directories import (
+    check_owner,
+    give,
+    make_private,
+    prepare_data_dir,
+    server_user,
+    take_over,
+    user_with_name,
+)
 from spotisync.stack.process import ChildSpec, Process, child_command
+from spotisync.store.owner_role import CONVERT, CREATE, OWNER, SUPERUSER
 
 log = logging.getLogger(__name__)
 
-NAME = "spotisync"
-"""The name of the superuser and of the database."""
 PORT = 5432
 """Part of the socket's file name; no TCP port is open."""
+CONVERTED: Final = "spotisync_converted"
+"""A file in the cluster: the role that the processes connect as is no superuser."""
 
 ENVIRONMENT: Final = {"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath}
 """The server's whole environment: PGPORT, PGOPTIONS etc. are meant for the user's own servers."""
@@ -45,9 +55,9 @@ OPTIONS: Final = {
 
 # PostgreSQL's built-in locale is the same on every machine, regardless of LANG and the system's locales.
 INITDB: Final = (
-    *("--username", NAME, "--encoding", "UTF8"),
+    *("--username", SUPERUSER, "--encoding", "UTF8"),
     *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
-    *("--auth-local", "trust", "--auth-host", "reject", "--no-instructions"),
+    *("--auth-local", "reject", "--auth-host", "reject", "--no-instructions"),
 )
 
 
@@ -56,9 +66,11 @@ class Postgres(Process):
         """`options` are server settings for the command line, for example `{"fsync": "off"}` in tests."""
         self._data_dir = data_dir.absolute()
         self._socket_dir = socket_dir.absolute()
-        self._user = server_user()
-        self._options = {"unix_socket_directories": str(self._socket_dir), **OPTIONS, **(options or {})}
+        self._user = server_user(self._data_dir)
+        self._creator = user_with_name(self._user)
         prepare_data_dir(self._data_dir)
+        rules = write_rules(self._data_dir)
+        self._options = {"unix_socket_directories": str(self._socket_dir), **rules, **OPTIONS, **(options or {})}
         self._binaries = postgres_binaries(self._data_dir, self._user)
         super().__init__(self._child(), self._data_dir)
 
@@ -69,13 +81,13 @@ class Postgres(Process):
     @property
     def url(self) -> str:
         """The URL for SQLAlchemy."""
-        return f"postgresql+psycopg://{NAME}@/{NAME}?host={quote(str(self._socket_dir))}&port={PORT}"
+        return f"postgresql+psycopg://{OWNER}@/{OWNER}?host={quote(str(self._socket_dir))}&port={PORT}"
 
     def ready(self) -> bool:
         if not self.running:
             return False
         try:
-            psycopg.connect(host=str(self._socket_dir), port=PORT, user=NAME, dbname=NAME, connect_timeout=2).close()
+            psycopg.connect(host=str(self._socket_dir), port=PORT, user=OWNER, dbname=OWNER, connect_timeout=2).close()
         except psycopg.OperationalError:
             return False
         return True
@@ -90,8 +102,10 @@ class Postgres(Process):
         if self.cluster.exists():
             check_owner(self.cluster, self._user)
             self._check_version()
+            self._convert()
         else:
             self._create()
+        take_over(self.cluster, self._user)
 
     def _child(self) -> ChildSpec:
         # The full path comes first: the server locates its other files by it.
@@ -115,16 +129,28 @@ class Postgres(Process):
         log.info("creating a PostgreSQL database in %s", self.cluster)
         for half in self._data_dir.glob("postgres.half-*"):
             shutil.rmtree(half)
-        half = make_private(Path(tempfile.mkdtemp(prefix="postgres.half-", dir=self._data_dir)), self._user)
+        half = make_private(Path(tempfile.mkdtemp(prefix="postgres.half-", dir=self._data_dir)), self._creator)
         no_sync = ["--no-sync"] if self._options.get("fsync") == "off" else []
         self._run(["initdb", "-D", half, *INITDB, *no_sync])
-        self._run(
-            ["postgres", "--single", "-D", half, *(["-F"] if no_sync else []), "postgres"], f"CREATE DATABASE {NAME}"
-        )
+        self._run_statements(half, "postgres", CREATE)
         half.rename(self.cluster)
 
+    def _convert(self) -> None:
+        """Take the superuser's rights from the role that the processes connect as, in a cluster of an older version."""
+        if (self.cluster / CONVERTED).exists():
+            return
+        log.info("converting the roles of the PostgreSQL database in %s", self.cluster)
+        if self._user and self._creator:
+            give(self.cluster, self._creator, self._user.uid)
+        self._run_statements(self.cluster, OWNER, CONVERT)
+
+    def _run_statements(self, cluster: Path, database: str, statements: str) -> None:
+        options = ["-F"] if self._options.get("fsync") == "off" else []
+        self._run(["postgres", "--single", "-D", cluster, *options, database], statements)
+        _mark_converted(cluster)
+
     def _run(self, argv: list[str | Path], stdin: str = "") -> None:
-        command = child_command([self._binaries / argv[0], *argv[1:]], self._user)
+        command = child_command([self._binaries / argv[0], *argv[1:]], self._creator)
         done = subprocess.run(
             command,
             input=f"{stdin}\n",
@@ -137,7 +163,8 @@ class Postgres(Process):
             check=False,
         )
         if done.returncode != 0 or "ERROR:" in done.stdout:
-            raise Fatal(f"PostgreSQL's {argv[0]} failed:\n{done.stdout[-2000:]}")
+            said = done.stdout[max(0, done.stdout.find("ERROR:")) :] if "ERROR:" in done.stdout else done.stdout[-1000:]
+            raise Fatal(f"PostgreSQL's {argv[0]} failed:\n{said[:1000]}")
 
     def _check_version(self) -> None:
         created_by = (self.cluster / "PG_VERSION").read_text().strip()
@@ -149,3 +176,7 @@ class Postgres(Process):
                 "library.backup. Then install the new version, move the directory away, and run: spotisync restore "
                 "library.backup"
             )
+
+
+def _mark_converted(cluster: Path) -> None:
+    os.close(os.open(cluster / CONVERTED, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, 0o644))

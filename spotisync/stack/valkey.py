@@ -17,7 +17,7 @@ class Valkey(Process):
     def __init__(self, data_dir: Path, socket_dir: Path) -> None:
         self._files = data_dir.absolute() / "valkey"
         self._socket_dir = socket_dir.absolute()
-        self._user = server_user()
+        self._user = server_user(data_dir.absolute())
         prepare_data_dir(data_dir.absolute())
         super().__init__(self._child(valkey_server(data_dir.absolute(), self._user)), data_dir.absolute())
 

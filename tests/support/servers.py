@@ -11,6 +11,7 @@ from spotisync.stack.directories import lock_data_dir
 from spotisync.stack.postgres import Postgres
 from spotisync.stack.process import stop_all
 from spotisync.stack.valkey import Valkey
+from spotisync.store.owner_role import OWNER, SUPERUSER
 
 INSTALLED = "TEST_POSTGRES"
 """The variable with the directory of another PostgreSQL's programs: the tests run on that one instead."""
@@ -36,9 +37,22 @@ def start_servers(
 @contextmanager
 def _use_programs(directory: Path) -> Iterator[None]:
     # The locale provider "builtin" came with PostgreSQL 17.
-    initdb = ("--username", embedded.NAME, "--encoding", "UTF8", "--locale", "C.UTF-8", "--auth-local", "trust")
+    initdb = ("--username", SUPERUSER, "--encoding", "UTF8", "--locale", "C.UTF-8", "--auth-local", "trust")
     with (
         patch.object(embedded, "postgres_binaries", lambda *_: directory),
         patch.object(embedded, "INITDB", initdb),
     ):
         yield
+
+
+def trust_every_role(directory: Path) -> dict[str, str]:
+    """Options of a server whose roles, also the superuser, need no password: tests play hosted databases on it."""
+    rules = directory / "trust.conf"
+    rules.write_text("local all all trust\n")
+    rules.chmod(0o644)
+    return {"hba_file": str(rules)}
+
+
+def as_superuser(url: str) -> str:
+    """The URL for the superuser of that server."""
+    return url.replace(f"//{OWNER}@", f"//{SUPERUSER}@")

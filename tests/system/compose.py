@@ -134,7 +134,7 @@ class Stack:
 
     @cached_property
     def postgres(self) -> Path:
-        return postgres_binaries(self.place, server_user())
+        return postgres_binaries(self.place, server_user(self.place))
 
     def up(self) -> None:
         for name in self.services:
@@ -217,7 +217,7 @@ class Stack:
 
     def _postgres(self, place: Path, env: Mapping[str, str]) -> list[str]:
         """Create a cluster with the password of the secret, like the image's entry point; return the command."""
-        user = server_user()
+        user = server_user(self.place)
         for path in (self.place, place, place / "data"):
             path.chmod(0o755)
         if user:

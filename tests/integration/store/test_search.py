@@ -16,6 +16,7 @@ from spotisync.store import migrate, schema, search
 from spotisync.store.bulk import upsert
 from spotisync.store.database import Database
 from tests.integration.store.test_migrate import query
+from tests.support.servers import as_superuser
 from tests.support.store import Store
 
 BEGAN = datetime(2020, 1, 1, tzinfo=UTC)
@@ -247,10 +248,12 @@ def test_an_item_contains_all_known_fields(library: Store) -> None:
     with library.database.begin() as connection:
         (album,) = search.search_page(connection, Query.from_parameters({"kind": "albums"})).items
         (album_again,) = search.count_facets(connection, Query.from_parameters({"kind": "albums"})).by["decade"]
-        choices = search.list_playlists(connection, "me")
+        playlist = search.find_playlist(connection, "p")
+        found = [search.find_playlist_by_name(connection, account, "p") for account in ("me", None, "nobody")]
     assert (album.artists, album.label, album.account) == ((search.NamedId("r0", "Sigur Rós"),), "Sub", "me")
     assert album_again == search.Facet("1990", "1990s", 1)
-    assert choices == [search.NamedId("p", "P")]
+    assert playlist == search.NamedId("p", "P")
+    assert found == ["p", "p", None]
 
 
 # ---- unusual queries ------------------------------------------------------------------------------------------------
@@ -297,9 +300,9 @@ def test_an_index_finds_a_part_of_a_name(store: Store, table: str) -> None:
 
 def test_a_server_without_trigrams_finds_the_same(empty_database_url: str) -> None:
     """The user may not create the extension, like on a managed server."""
-    query(empty_database_url, "DROP ROLE IF EXISTS guest")
-    query(empty_database_url, "CREATE ROLE guest LOGIN")
-    query(empty_database_url, "ALTER SCHEMA public OWNER TO guest")
+    query(as_superuser(empty_database_url), "DROP ROLE IF EXISTS guest")
+    query(as_superuser(empty_database_url), "CREATE ROLE guest LOGIN")
+    query(as_superuser(empty_database_url), "ALTER SCHEMA public OWNER TO guest")
     url = empty_database_url.replace("//spotisync@", "//guest@")
     try:
         migrate.upgrade(url)
@@ -312,5 +315,5 @@ def test_a_server_without_trigrams_finds_the_same(empty_database_url: str) -> No
         database.close()
         migrate.downgrade(url, "base")
     finally:
-        query(empty_database_url, "DROP OWNED BY guest CASCADE")
-        query(empty_database_url, "DROP ROLE guest")
+        query(as_superuser(empty_database_url), "DROP OWNED BY guest CASCADE")
+        query(as_superuser(empty_database_url), "DROP ROLE guest")

@@ -13,6 +13,7 @@ from spotisync.settings import Settings
 from spotisync.store import migrate, suitability
 from spotisync.store.database import Database
 from tests.integration.store.test_migrate import query
+from tests.support.servers import as_superuser
 
 Examine = Callable[[str], Finding]
 
@@ -42,10 +43,10 @@ def assert_refused(url: str, examine: Examine, *parts: str) -> None:
 
 @pytest.fixture
 def guest_url(empty_database_url: str) -> Iterator[str]:
-    query(empty_database_url, "CREATE ROLE guest2 LOGIN")
+    query(as_superuser(empty_database_url), "CREATE ROLE guest2 LOGIN")
     yield empty_database_url.replace("//spotisync@", "//guest2@")
-    query(empty_database_url, "DROP OWNED BY guest2 CASCADE")
-    query(empty_database_url, "DROP ROLE guest2")
+    query(as_superuser(empty_database_url), "DROP OWNED BY guest2 CASCADE")
+    query(as_superuser(empty_database_url), "DROP ROLE guest2")
 
 
 def test_a_role_that_may_not_create_is_refused_with_the_grant(

