@@ -15,6 +15,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from spotisync import telemetry
+from spotisync.broker import get_queue_lengths
 from spotisync.celery import app
 from spotisync.core.states import Phase, later_phases
 from spotisync.store.runs import Run
@@ -23,6 +24,8 @@ from spotisync.sync.schedule import PlaybackDue
 log = logging.getLogger(__name__)
 Task: TypeAlias = "celery.Task[Any, Any]"
 QUEUE = "spotisync.sync"
+# More than the runs that proceed at the same time; about 70 MB in Redis.
+MOST_MESSAGES = 20_000
 # Celery converts a transport's own errors to OperationalError only where it retries: not for the event of a sent task,
 # for example. Its Redis backend raises RuntimeError when Redis is away.
 OUTAGES = (OperationalError, OSError, RedisError, AMQPError)
@@ -63,6 +66,14 @@ def publish(run: Run) -> bool:
         log.warning("run %d could not be published (%s); the next sweep publishes it", run.id, error)
         return False
     return True
+
+
+def has_room() -> bool:
+    """Whether the queue may take more messages of due runs. What sweep adds while no worker receives any are copies."""
+    try:
+        return get_queue_lengths(app, QUEUE)[QUEUE] < MOST_MESSAGES
+    except BROKER_ERRORS:
+        return False
 
 
 def dispatch(due: Run | PlaybackDue) -> None:

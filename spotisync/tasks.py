@@ -88,8 +88,10 @@ def sweep(*, scheduled: bool = False) -> None:
 
     `scheduled`: sent by beat, and therefore recorded as beat's heartbeat.
     """
-    for run in runs.take_due_runs(context(), scheduled=scheduled):
-        if not canvas.publish(run):
+    due = runs.take_due_runs(context(), scheduled=scheduled)
+    has_room = bool(due) and canvas.has_room()
+    for run in due:
+        if not (has_room and canvas.publish(run)):
             runs.publish_later(context(), run.id)
     callers.answer(context())
     result_backend.maintain(context())

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from celery.canvas import Signature
 
-from spotisync import canvas
+from spotisync import canvas, tasks
 from spotisync.celery import app
 from spotisync.store.runs import Run
 from spotisync.sync.schedule import PlaybackDue
@@ -32,3 +32,33 @@ def test_results_that_no_caller_reads_are_not_stored(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(app, "send_task", lambda _, **options: sent.append(options))
     canvas.dispatch(PlaybackDue("alice", 60))
     assert sent[0]["ignore_result"] is True
+
+
+def test_a_sweep_adds_no_copies_to_a_long_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a worker, each sweep would add some for ever."""
+    length = canvas.MOST_MESSAGES
+    published: list[int] = []
+    later: list[int] = []
+
+    def publish(run: Run) -> bool:
+        published.append(run.id)
+        return True
+
+    monkeypatch.setattr(tasks, "context", lambda: None)
+    monkeypatch.setattr("spotisync.sync.runs.take_due_runs", lambda *_, **__: [RUN])
+    monkeypatch.setattr("spotisync.sync.runs.publish_later", lambda _, id_: later.append(id_))
+    for rest in ("spotisync.callers.answer", "spotisync.result_backend.maintain"):
+        monkeypatch.setattr(rest, lambda *_: None)
+    monkeypatch.setattr(canvas, "get_queue_lengths", lambda _, name: {name: length})
+    monkeypatch.setattr(canvas, "publish", publish)
+    tasks.sweep()
+    assert (published, later) == ([], [7])
+    length -= 1
+    tasks.sweep()
+    assert (published, later) == ([7], [7])
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_broker_that_is_away_has_no_room(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(canvas, "get_queue_lengths", failing(error))
+    assert not canvas.has_room()

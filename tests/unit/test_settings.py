@@ -158,7 +158,7 @@ def test_a_root_path_is_a_plain_path(read_settings: Set, value: str) -> None:
 
 @pytest.mark.parametrize("value", ["*", "nginx", "10.0.0.1/8", "127.0.0.1,"])
 def test_a_trusted_proxy_is_an_address_or_a_network(read_settings: Set, value: str) -> None:
-    with pytest.raises(Misconfigured, match="SPOTISYNC_TRUSTED_PROXIES: .*use addresses or networks such as 127"):
+    with pytest.raises(Misconfigured, match=r"SPOTISYNC_TRUSTED_PROXIES: .*use addresses or networks such as 127"):
         read_settings(SPOTISYNC_TRUSTED_PROXIES=value)
 
 

@@ -19,6 +19,7 @@ from celery import Celery
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
+from spotisync.broker import get_queue_lengths
 from spotisync.celery import app as celery
 from spotisync.settings import Settings
 from spotisync.stack.valkey import Valkey
@@ -199,7 +200,7 @@ def test_reads_the_length_of_a_queue_from_the_broker(app: Celery) -> None:
         channel.client.delete(*(queue.name for queue in celery.conf.task_queues))
         channel.client.rpush("spotisync.sync", "a", "b")
         try:
-            assert health.get_queue_lengths(app) == {
+            assert get_queue_lengths(app) == {
                 "spotisync.sync": 2,
                 "spotisync.control": 0,
                 "spotisync.playback": 0,

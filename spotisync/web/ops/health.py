@@ -7,15 +7,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from celery import Celery
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
-from kombu import Connection, Queue
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from spotisync.broker import BROKER_SECONDS, get_queue_lengths, ping_broker
 from spotisync.celery import app as celery
-from spotisync.celery import declare_queues
 from spotisync.core import broker_errors, hints
 from spotisync.errors import Unavailable
 from spotisync.settings import Settings
@@ -31,7 +29,6 @@ router = APIRouter(tags=["health"])
 READY_SECONDS: Final = 2.0
 SCRAPE_SECONDS: Final = 5.0
 """Less than Prometheus' default timeout of 10 s."""
-BROKER_SECONDS: Final = 1.5
 Check = dict[str, Any]
 T = TypeVar("T")
 
@@ -166,37 +163,6 @@ def _get_revisions(context: Context) -> tuple[str | None, str | None]:
     with context.database.begin() as connection:
         gauges.limit_statement_time(connection, READY_SECONDS)
         return migrate.get_current_revision(connection), migrate.get_needed_revision()
-
-
-# ---- the broker -----------------------------------------------------------------------------------------------------
-
-
-def ping_broker(app: Celery) -> None:
-    """Raises an error of the broker's transport if it does not answer, or refuses what publishers do first."""
-    with _connect(app) as connection:
-        declare_queues(app, connection)
-
-
-def get_queue_lengths(app: Celery) -> dict[str, int]:
-    """Return the number of messages that no worker has received yet, by queue."""
-    with _connect(app) as connection:
-        return {queue.name: _get_queue_length(connection, queue.name) for queue in app.conf.task_queues}
-
-
-def _connect(app: Celery) -> Connection:
-    options = {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}
-    return app.connection_for_read(connect_timeout=BROKER_SECONDS, transport_options=options)
-
-
-def _get_queue_length(connection: Connection, name: str) -> int:
-    # A missing queue is empty in Redis, and closes the channel in RabbitMQ.
-    missing: tuple[Any, ...] = connection.channel_errors
-    try:
-        with connection.channel() as channel:
-            declared: Any = Queue(name, channel=channel).queue_declare(passive=True)
-            return int(declared.message_count)
-    except missing:
-        return 0
 
 
 # ---- metrics --------------------------------------------------------------------------------------------------------
