@@ -315,16 +315,22 @@ def count_facets(connection: Connection, query: Query) -> Facets:
 # ---- filter choices -------------------------------------------------------------------------------------------------
 
 
-def list_playlists(connection: Connection, account: str | None) -> list[NamedId]:
-    """Playlists of an account, or of all accounts, by name."""
-    rows = execute(
+def find_playlist_by_name(connection: Connection, account: str | None, name: str) -> str | None:
+    """Return the id of a playlist of an account, or of all accounts, regardless of case and accents of its name."""
+    return execute(
         connection,
-        f"""SELECT id, name FROM playlists WHERE id IN (SELECT playlist_id FROM account_playlists
-            WHERE removed_at IS NULL AND (CAST(:account AS text) IS NULL OR account_id = {_ACCOUNT}))
-        ORDER BY plain(name) COLLATE "C", id""",
-        {"account": account},
-    )
-    return [NamedId(*row) for row in rows]
+        f"""SELECT id FROM playlists WHERE plain(btrim(name)) = plain(CAST(:name AS text))
+            AND id IN (SELECT playlist_id FROM account_playlists WHERE removed_at IS NULL
+                AND (CAST(:account AS text) IS NULL OR account_id = {_ACCOUNT}))
+        ORDER BY btrim(name) = :name DESC, id LIMIT 1""",
+        {"account": account, "name": name},
+    ).scalar_one_or_none()
+
+
+def find_playlist(connection: Connection, id_: str) -> NamedId:
+    """Find the name of a playlist to filter by."""
+    name = execute(connection, "SELECT name FROM playlists WHERE id = :id", {"id": id_}).scalar_one_or_none()
+    return NamedId(id_, name)
 
 
 def find_artist(connection: Connection, id_: str) -> NamedId:

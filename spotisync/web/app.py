@@ -17,7 +17,7 @@ from spotisync.web.actions import SyncActions
 from spotisync.web.api import accounts as accounts_api
 from spotisync.web.api import openapi, sync
 from spotisync.web.live import events
-from spotisync.web.middleware import concurrency, guard, proxy
+from spotisync.web.middleware import concurrency, guard, head, proxy
 from spotisync.web.ops import health
 from spotisync.web.pages import accounts, home, library, login, runs
 
@@ -44,6 +44,7 @@ def create_app(
     events.install(app)
     health.install(app)
     home.install(app)
+    head.install(app)
     concurrency.install(app)
     guard.install(app, settings)
     proxy.install(app, settings)

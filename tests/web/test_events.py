@@ -74,6 +74,17 @@ def test_a_viewer_receives_the_status_and_every_change(
         each.close()
 
 
+def test_head_of_a_stream_has_no_body_and_ends(
+    make_app: Callable[..., FastAPI], store: Store, web: httpx.Client
+) -> None:
+    app = make_app()
+    with served(app) as url:
+        for path in (EVENTS, "/events/page"):
+            head = web.head(f"{url}{path}")
+            assert (head.status_code, head.headers["Content-Type"].partition(";")[0]) == (200, "text/event-stream")
+        wait_until(lambda: get_broadcast(app).viewers == 0, "the streams to end")
+
+
 def test_database_reads_do_not_grow_with_the_number_of_viewers(
     make_app: Callable[..., FastAPI], store: Store, web: httpx.Client
 ) -> None:

@@ -293,6 +293,18 @@ def test_other_sites_cannot_read_responses(client: TestClient) -> None:
     assert client.options("/api/sync", headers={"Origin": "https://evil.example"}).status_code == 405
 
 
+def test_every_address_with_get_answers_to_head(client: TestClient) -> None:
+    asked = 0
+    for method, path in sorted(set(everything(client.app))):  # type: ignore[arg-type]
+        if method == "GET" and "events" not in path:
+            got, head = client.get(path), client.head(path)
+            assert (head.status_code, head.text) == (got.status_code, ""), path
+            assert head.headers.get("Content-Type") == got.headers.get("Content-Type"), path
+            asked += 1
+    assert asked > 20
+    assert client.head("/runs").status_code == 405
+
+
 # ---- forms ----------------------------------------------------------------------------------------------------------
 
 

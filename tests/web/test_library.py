@@ -118,7 +118,42 @@ def test_an_active_filter_can_be_removed(client: TestClient) -> None:
     page = client.get("/library", params={"artist": "r1", "genre": "art pop"}).text
     chips = re.findall(r'class="chip" href="([^"]+)"', page)
     assert [unescape(each) for each in chips] == ["/library?account=me&genre=art+pop", "/library?account=me&artist=r1"]
-    assert ">artist</span> Björk" in page
+    assert re.search(">artist</span> <bdi [^>]*>Björk<", page)
+
+
+def test_a_playlist_is_found_by_its_name(client: TestClient, database: Database) -> None:
+    store = Store(database)
+    store.sql(
+        """INSERT INTO playlists (id, name, collaborative, snapshot_id)
+        SELECT 'q' || n, 'Twins ', false, '' FROM generate_series(1, 2) n
+        UNION ALL SELECT 'long', repeat('long ', 100), false, ''
+        UNION ALL SELECT 'z' || n, 'Zither ' || n, false, '' FROM generate_series(1, 1000) n"""
+    )
+    store.sql(
+        """INSERT INTO account_playlists (account_id, playlist_id, position)
+        SELECT a.id, p.id, 1 FROM accounts a, playlists p WHERE p.id <> 'p1'"""
+    )
+    assert client.get("/library").text.count("<option") < 30
+
+    def suggest(text: str) -> list[str]:
+        shown = client.get("/library/playlists", params={"in": text}, headers=PART).text
+        return re.findall('<option value="([^"]*)">', shown)
+
+    def find(name: str) -> str | None:
+        url = client.get("/library", params={"in": name}, headers=PART).headers["HX-Push-Url"]
+        return url.partition("playlist=")[2] or None
+
+    assert (suggest("ZITHER 9")[0], len(suggest("ZITHER 9"))) == ("Zither 9", 21)
+    assert suggest("zither 997") == ["Zither 997"]
+    assert suggest("twins") == ["Twins (q1)", "Twins (q2)"]
+    found = [find(each) for each in (*suggest("twins"), *suggest("long"), "Zither 7", "zither 7 ", "morn")]
+    assert found == ["q1", "q2", "long", "z7", "z7", "p1"]
+    assert [find(each) for each in ("zither", "Nothing (nothing)", "\0")] == [None, None, None]
+    unknown = client.get("/library", params={"in": "zither"}).text
+    assert ("No playlist is called zither." in unknown, names(unknown)) == (True, [])
+    chosen = client.get("/library", params={"in": "mornings", "playlist": "z7"}).text
+    assert names(chosen) == ["Jóga 7"]
+    assert re.search(">playlist</span> <bdi [^>]*>Mornings<", chosen)
 
 
 @pytest.mark.parametrize(
@@ -139,13 +174,15 @@ def test_asks_to_connect_an_account_when_there_is_none(empty: TestClient) -> Non
     assert "Connect your Spotify account" in empty.get("/library").text
 
 
-@pytest.mark.parametrize("path", ["/library", "/library/more", "/library/facets"])
+@pytest.mark.parametrize("path", ["/library", "/library/more", "/library/facets", "/library/playlists"])
 def test_any_query_string_is_answered(client: TestClient, path: str) -> None:
     for asked in (
         "q=%00&account=%00&artist=%ff&playlist=%00",
         f"q={'x' * 10_000}&decade={'9' * 500}",
         "q='%22;--&sort=name&after=W10&kind=albums",
         "kind=nonsense&sort=nonsense&removed=nonsense&decade=-1&after=%F0%9F",
+        "in=%00&playlist=p1",
+        "in=%ED%A0%80%25 (%FF)",
         "q=%ED%A0%80&genre={}&label=%25",
     ):
         assert client.get(f"{path}?{asked}").status_code == 200, asked

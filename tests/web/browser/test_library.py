@@ -50,8 +50,9 @@ def test_shows_more_rows_facets_and_other_kinds(site: Site, browser_page: Page) 
     page = browser_page
     page.goto(f"{site.url}/library")
     items = page.locator("#results .item")
-    page.get_by_role("link", name="Show more").click()
+    page.get_by_role("link", name="Show more").press("Enter")
     expect(items).to_have_count(100)
+    expect(items.nth(50).locator(".name a")).to_be_focused()
     decade = page.locator("#facets section", has_text="Decades").locator("li").first
     count = decade.locator(".numbers").inner_text()
     decade.get_by_role("link").click()
@@ -65,6 +66,21 @@ def test_shows_more_rows_facets_and_other_kinds(site: Site, browser_page: Page) 
         expect(page.locator("#kinds [aria-current]")).to_have_text(kind)
         expect(items.first).to_be_visible()
         assert violations(page) == []
+
+
+def test_a_playlist_is_chosen_by_typing_a_part_of_its_name(site: Site, browser_page: Page) -> None:
+    (name,) = site.deployment.sql("SELECT name FROM playlists ORDER BY id LIMIT 1")[0]
+    page = browser_page
+    page.goto(f"{site.url}/library")
+    field = page.get_by_role("combobox", name="In playlist")
+    field.press_sequentially(name[:4])
+    page.locator("#playlists option").first.wait_for(state="attached")
+    field.fill(page.locator("#playlists option").first.get_attribute("value") or "")
+    expect(page.locator(".chip")).to_contain_text("playlist")
+    expect(field).to_have_value("")
+    assert violations(page) == []
+    page.locator(".chip").click()
+    expect(page.locator(".chip")).to_have_count(0)
 
 
 def test_works_on_a_phone_in_dark_mode_and_without_scripts(site: Site, open_page: Callable[..., Page]) -> None:
