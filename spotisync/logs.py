@@ -11,12 +11,23 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from spotisync.settings import Settings
 
+# Control characters but tab and line feed, and those that change the direction of text: in a name they could move the
+# cursor of a terminal, or make it show another text than there is.
+_CONTROLS: Final = dict.fromkeys(
+    (*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+)
+
 _bound: ContextVar[dict[str, Any]] = ContextVar("bound")
 _task: ContextVar[dict[str, Any] | None] = ContextVar("task", default=None)
+
+
+def remove_controls(text: str) -> str:
+    """Make a text safe for a terminal."""
+    return text.translate(_CONTROLS)
 
 
 def begin_task(task_id: str, fields: Mapping[str, Any]) -> None:
@@ -72,7 +83,7 @@ def _one_line(value: object) -> str:
 
 class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
+        text = remove_controls(super().format(record))
         # Celery's own lines contain the task's id already.
         fields = " ".join(f"{key}={_one_line(value)}" for key, value in _fields(record).items() if key != "task_id")
         return f"{text}  [{fields}]" if fields else text

@@ -6,7 +6,8 @@ from typing import Final
 
 from spotisync.core.hints import MIGRATE, database_hint
 from spotisync.core.oauth import LOGIN
-from spotisync.errors import Misconfigured, NeedsLogin, SpotisyncError, Unavailable
+from spotisync.errors import Misconfigured, NeedsLogin, SpotisyncError, Unavailable, Unknown
+from spotisync.logs import remove_controls
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -15,14 +16,22 @@ UNREACHABLE: Final = 3
 LOGIN_NEEDED: Final = 4
 INTERRUPTED: Final = 130
 
-CODES: Final = ((NeedsLogin, LOGIN_NEEDED), (Misconfigured, WRONG_USAGE), (Unavailable, UNREACHABLE))
+CODES: Final = (
+    (NeedsLogin, LOGIN_NEEDED),
+    (Misconfigured, WRONG_USAGE),
+    (Unknown, WRONG_USAGE),
+    (Unavailable, UNREACHABLE),
+)
 
 
 def report_error(error: Exception) -> int:
     """Print the error on stderr; return the exit code."""
+    lines = [f"spotisync: {_describe(error)}\n"]
     if _is_debugging():
-        traceback.print_exception(error)
-    print(f"spotisync: {_describe(error)}", file=sys.stderr)  # noqa: T201
+        lines = [*traceback.format_exception(error), *lines]
+    sys.stderr.write(remove_controls("".join(lines)))
+    if isinstance(error, Unknown) and LOGIN in str(error):
+        return LOGIN_NEEDED
     return next((code for kind, code in CODES if isinstance(error, kind)), FAILED)
 
 

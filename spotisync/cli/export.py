@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from spotisync.cli.context import Account, AsJson, open_database
-from spotisync.cli.output import print_json, print_text, progress_on_stderr
+from spotisync.cli.output import open_stdout, print_json, print_text, progress_on_stderr
 from spotisync.core.tables import TABLES, Format, Table
 
 STDOUT: Final = Path("-")
@@ -35,17 +35,32 @@ def export(
     removed: Annotated[
         bool, typer.Option("--removed", help="Include removed items, with the time of removal.")
     ] = False,
+    formulas: Annotated[
+        bool,
+        typer.Option(
+            "--formulas",
+            help="Leave CSV cells that begin with =, +, -, @, tab or CR as they are. By default they get an "
+            "apostrophe, since a spreadsheet would run a name as a formula.",
+        ),
+    ] = False,
     json: AsJson = False,
 ) -> None:
-    """Export the library and the plays, one file per table, from one snapshot."""
+    """Export the library and the plays, one file per table, from one snapshot.
+
+    Only you can read the files.
+    """
     from spotisync.sync.export import Export
 
     tables = _parse_tables(only or [*TABLES])
-    if to == STDOUT:
-        _export_to_stdout(account, tables, format_, removed=removed, json=json)
-        return
+    if to == STDOUT and (len(tables) != 1 or json):
+        raise typer.BadParameter("stdout takes exactly one table, without --json: --only saved_tracks", param_hint="-")
     with open_database() as database, _progress(shown=not json) as show:
-        written = Export(database, account, format_, show, removed=removed).to_directory(tables, to)
+        request = Export(database, account, format_, show, removed=removed, formulas=formulas)
+        if to == STDOUT:
+            request.to_stream(tables[0], open_stdout())
+            sys.stdout.flush()
+            return
+        written = request.to_directory(tables, to)
     if json:
         print_json([{"file": str(path), "rows": rows} for path, rows in written.items()])
     else:
@@ -59,16 +74,6 @@ def _parse_tables(names: list[str]) -> list[Table]:
         if name not in TABLES:
             raise typer.BadParameter(f"{name!r} is not one of {', '.join(TABLES)}", param_hint="--only")
     return [table for table in TABLES if table in names]
-
-
-def _export_to_stdout(account: str | None, tables: list[Table], format_: Format, *, removed: bool, json: bool) -> None:
-    from spotisync.sync.export import Export
-
-    if len(tables) != 1 or json:
-        raise typer.BadParameter("stdout takes exactly one table, without --json: --only saved_tracks", param_hint="-")
-    with open_database() as database, _progress(shown=True) as show:
-        Export(database, account, format_, show, removed=removed).to_stream(tables[0], sys.stdout.buffer)
-        sys.stdout.flush()
 
 
 @contextmanager

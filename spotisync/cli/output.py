@@ -3,27 +3,49 @@
 import json
 import logging
 import os
+import re
 import shutil
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-# rich assumes 80 columns on a pipe, and wraps lines there.
+# rich assumes 80 columns on a pipe, and wraps lines there. COLUMNS changes it.
 PIPE_WIDTH: Final = 120
+# Control characters that JSON allows in a text.
+UNESCAPED: Final = re.compile(r"[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+@cache
+def _screen_class() -> "type[Console]":
+    from rich.console import Console
+    from rich.segment import Segment
+
+    from spotisync.logs import remove_controls
+
+    class SafeConsole(Console):
+        """Names are Spotify's: their control characters do not reach the terminal, only those of rich itself."""
+
+        def render(self, renderable: Any, options: Any = None) -> Iterator[Segment]:
+            for text, style, control in super().render(renderable, options):
+                yield Segment(text if control else remove_controls(text), style, control)
+
+    return SafeConsole
 
 
 @cache
 def console(*, stderr: bool = False) -> "Console":
     """The console of a stream. Live bars and text must share one, or they overwrite each other."""
-    from rich.console import Console
-
-    screen = Console(stderr=stderr, highlight=False)
-    return screen if screen.is_terminal else Console(stderr=stderr, highlight=False, width=PIPE_WIDTH)
+    make = _screen_class()
+    screen = make(stderr=stderr, highlight=False)
+    if screen.is_terminal:
+        return screen
+    return make(stderr=stderr, highlight=False, width=shutil.get_terminal_size((PIPE_WIDTH, 0)).columns)
 
 
 def print_text(text: str = "", *, stderr: bool = False, markup: bool = False) -> None:
@@ -42,7 +64,22 @@ def program_name() -> str:
 
 def print_json(value: Any) -> None:
     """Print the JSON document of a `--json` command."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))  # noqa: T201
+    document = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    print(UNESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", document))  # noqa: T201
+
+
+class _SafeOutput:
+    """Writes rows to a terminal, without control characters in them."""
+
+    def write(self, data: bytes) -> None:
+        from spotisync.logs import remove_controls
+
+        sys.stdout.write(remove_controls(data.decode(errors="replace")))
+
+
+def open_stdout() -> "BinaryIO | _SafeOutput":
+    """Stdout for rows: as they are in a file or a pipe, safe on a terminal."""
+    return _SafeOutput() if sys.stdout.isatty() else sys.stdout.buffer
 
 
 def progress_on_stderr(*, shown: bool) -> "Progress":

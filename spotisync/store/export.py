@@ -1,6 +1,7 @@
 """Export of the library: Postgres formats each row (COPY), so memory use does not depend on the library's size.
 
-CSV follows `COPY … CSV`: null is an empty field, an empty text is `""`. Times are ISO 8601 in UTC.
+CSV follows `COPY … CSV`: null is an empty field, an empty text is `""`. Times are ISO 8601 in UTC. A spreadsheet runs a
+cell that begins with one of `FORMULA_STARTS`, so such a text gets an apostrophe, which it does not show.
 """
 
 from collections.abc import Iterator
@@ -57,7 +58,8 @@ _QUERIES: dict[Table, tuple[str, str, str]] = {
         "s.played_at, s.track_id",
     ),
 }
-_TEXT_ARRAY, _TIMESTAMPTZ = 1009, 1184  # type OIDs
+_TEXT, _TEXT_ARRAY, _TIMESTAMPTZ = 25, 1009, 1184  # type OIDs
+FORMULA_STARTS = r"E'=', E'+', E'-', E'@', E'\t', E'\r', E'\n'"
 
 
 def begin_snapshot(connection: Connection) -> None:
@@ -73,13 +75,15 @@ def count_rows(connection: Connection, table: Table, account_id: int, *, removed
 
 
 def iter_rows(
-    connection: Connection, table: Table, format_: Format, account_id: int, *, removed: bool
+    connection: Connection, table: Table, format_: Format, account_id: int, *, removed: bool, formulas: bool = False
 ) -> Iterator[bytes]:
-    """Yield each row as a line; in CSV, a header line first."""
+    """Yield each row as a line; in CSV, a header line first. `formulas`: leave texts that look like one unchanged."""
     cursor = connection.connection.cursor()
     query = _query(table, account_id, removed=removed)
     if format_ == "csv":
-        with cursor.copy(f"COPY ({_csv_query(connection, query)}) TO STDOUT WITH (FORMAT csv, HEADER)") as copy:
+        with cursor.copy(
+            f"COPY ({_csv_query(connection, query, formulas=formulas)}) TO STDOUT WITH (FORMAT csv, HEADER)"
+        ) as copy:
             for line in copy:
                 yield bytes(line)
         return
@@ -99,13 +103,17 @@ def _where(table: Table, account_id: int, *, removed: bool) -> str:
     return f"WHERE s.account_id = {int(account_id)} {saved}"
 
 
-def _csv_query(connection: Connection, query: str) -> str:
+def _csv_query(connection: Connection, query: str, *, formulas: bool) -> str:
     """Convert arrays to text: ids are joined by spaces, which they never contain, names by semicolons."""
     columns: Any = connection.exec_driver_sql(f"SELECT * FROM ({query}) r LIMIT 0").cursor.description
-    return f"SELECT {', '.join(_cell(column.name, column.type_code) for column in columns)} FROM ({query}) r"
+    cells = ", ".join(f"{_cell(each.name, each.type_code, formulas=formulas)} AS {each.name}" for each in columns)
+    return f"SELECT {cells} FROM ({query}) r"
 
 
-def _cell(name: str, type_oid: int) -> str:
-    if type_oid == _TEXT_ARRAY:
-        return f"array_to_string({name}, '{' ' if name.endswith('_ids') else '; '}') AS {name}"
-    return f"to_json({name}) #>> '{{}}' AS {name}" if type_oid == _TIMESTAMPTZ else name
+def _cell(name: str, type_oid: int, *, formulas: bool) -> str:
+    if type_oid == _TIMESTAMPTZ:
+        return f"to_json({name}) #>> '{{}}'"
+    if type_oid not in {_TEXT, _TEXT_ARRAY}:
+        return name
+    text = name if type_oid == _TEXT else f"array_to_string({name}, '{' ' if name.endswith('_ids') else '; '}')"
+    return text if formulas else f"CASE WHEN left({text}, 1) IN ({FORMULA_STARTS}) THEN '''' || {text} ELSE {text} END"

@@ -16,6 +16,7 @@ from spotisync.errors import Fatal
 MAX_FILE_BYTES: Final = 1 << 28  # Spotify starts another file after about 12 MB
 MAX_TOTAL_BYTES: Final = 1 << 31
 MAX_DEPTH: Final = 3  # of zip files within zip files
+NO_FILE: Final = "is no regular file"  # but a pipe, socket or device: reading it may never end
 READ_ERRORS: Final = (ValueError, RecursionError, EOFError, zipfile.BadZipFile, NotImplementedError, OSError)
 
 
@@ -65,7 +66,7 @@ class FileWalk:
                     yield from self._on_disk(path, name)
 
     def _on_disk(self, path: Path, name: str) -> Iterator[Entry]:
-        problem = "is a link" if path.is_symlink() else None if path.is_file() else "is no regular file"
+        problem = "is a link" if path.is_symlink() else None if path.is_file() else NO_FILE
         if is_zip_name(name) and not problem:
             yield from self._in_zip(path, name, f"{name}/", 1)
         else:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from spotisync.core.tables import Format, Table
 from spotisync.errors import Fatal
@@ -17,15 +17,20 @@ ROWS_PER_PROGRESS = 1_000
 Progress = Callable[[Table, int, int], None]
 
 
+class Output(Protocol):
+    def write(self, data: bytes, /) -> object: ...
+
+
 @dataclass(frozen=True)
 class Export:
-    """An export of one account; without a name, of the only account."""
+    """An export of one account; without a name, of the only account. `formulas`: see `store.export.iter_rows`."""
 
     database: Database
     account: str | None
     format_: Format
     progress: Progress
     removed: bool = False
+    formulas: bool = False
 
     def to_directory(self, tables: list[Table], directory: Path) -> dict[Path, int]:
         """Write one file per table; return their numbers of rows. A file is replaced once its new one is complete."""
@@ -38,7 +43,7 @@ class Export:
                     written[path] = self._write(connection, account_id, table, file)
         return written
 
-    def to_stream(self, table: Table, file: BinaryIO) -> int:
+    def to_stream(self, table: Table, file: Output) -> int:
         with self._snapshot() as (connection, account_id):
             return self._write(connection, account_id, table, file)
 
@@ -48,12 +53,14 @@ class Export:
             export.begin_snapshot(connection)
             yield connection, accounts.find_account(connection, self.account).id
 
-    def _write(self, connection: Connection, account_id: int, table: Table, file: BinaryIO) -> int:
+    def _write(self, connection: Connection, account_id: int, table: Table, file: Output) -> int:
         total = export.count_rows(connection, table, account_id, removed=self.removed)
         self.progress(table, 0, total)
         heading = 1 if self.format_ == "csv" else 0
         lines = 0
-        rows = export.iter_rows(connection, table, self.format_, account_id, removed=self.removed)
+        rows = export.iter_rows(
+            connection, table, self.format_, account_id, removed=self.removed, formulas=self.formulas
+        )
         for lines, line in enumerate(rows, 1):
             file.write(line)
             if lines % ROWS_PER_PROGRESS == 0:
@@ -74,7 +81,9 @@ def _open_atomically(path: Path) -> Iterator[BinaryIO]:
     """Write to a temporary file, then rename it: an interrupted export keeps the previous file."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("wb") as file:
+        temporary.unlink(missing_ok=True)
+        # Only its owner may read the library. An existing file is never opened: it could be a link of another user.
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             yield file
         temporary.replace(path)
     except OSError as error:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from spotisync.core import streaming_history
 from spotisync.errors import Fatal
-from spotisync.sync.archives import READ_ERRORS, Entry, FileWalk, is_zip, unreadable
+from spotisync.sync.archives import NO_FILE, READ_ERRORS, Entry, FileWalk, is_zip, unreadable
 from spotisync.sync.json_rows import iter_rows
 
 MAX_FILES: Final = 1_000
@@ -97,4 +97,6 @@ def _select(path: Path, entries: Iterable[Entry]) -> HistoryArchive:
 def _is_history(file: HistoryFile) -> bool:
     """Whether to import a file: by its name, and if people have renamed it, by its first row."""
     name = file.entry.basename
+    if file.entry.problem == NO_FILE:
+        return False
     return streaming_history.is_history_name(name) or (name.casefold().endswith(".json") and file.has_rows())

@@ -110,6 +110,25 @@ def test_distinguishes_unknown_and_empty(synced: Context, tmp_path: Path) -> Non
     assert any(",," in line for line in lines)
 
 
+def test_a_spreadsheet_runs_no_name_as_a_formula(synced: Context, tmp_path: Path) -> None:
+    names = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "plain", "a=1", "'=1"]
+    sql(synced, "DELETE FROM followed_artists")
+    for number, name in enumerate(names):
+        values = f"'f{number}', $name${name}$name$, '', '{{=x}}'"
+        sql(synced, f"INSERT INTO artists (id, name, uri, genres) VALUES ({values})")
+    followed = "SELECT a.id, artists.id FROM accounts a, artists WHERE artists.id ~ '^f[0-9]$'"
+    sql(synced, f"INSERT INTO followed_artists (account_id, artist_id) {followed}")
+    for formulas in (False, True):
+        request = Export(synced.database, None, "csv", silent, formulas=formulas)
+        (path,) = request.to_directory(["followed_artists"], tmp_path)
+        with path.open(newline="") as file:
+            rows = {row["artist_id"]: row for row in csv.DictReader(file)}
+        found = [rows[f"f{number}"]["name"] for number in range(len(names))]
+        assert found == names if formulas else found == [*(f"'{name}" for name in names[:7]), *names[7:]]
+        assert {row["genres"] for row in rows.values()} == {"=x" if formulas else "'=x"}
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_includes_removed_rows_on_request(synced: Context, tmp_path: Path) -> None:
     without, all_ = (exported(synced, tmp_path, removed=removed)["saved_tracks"] for removed in (False, True))
     assert len(all_) == len(without) + 1

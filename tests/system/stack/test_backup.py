@@ -73,6 +73,7 @@ def test_a_backup_can_be_restored(place: Path) -> None:
         done = spotisync(old, "backup", str(file))
         assert done.returncode == 0, done.stderr
         assert "secret.key" in done.stdout
+        assert file.stat().st_mode & 0o777 == 0o600
     running = file.read_bytes()
     assert spotisync(old, "backup", str(file)).returncode == 0
     assert abs(len(file.read_bytes()) - len(running)) < len(running) / 20

@@ -174,7 +174,7 @@ BAD: list[tuple[Callable[[Path], Path], str]] = [
     (many_zips, r"inner\.zip is a zip file in 3 others"),
     (link, f"{NAME} is a link"),
     (pipe, r"x\.zip is no regular file"),
-    (pipe_in_directory, f"{NAME} is no regular file"),
+    (pipe_in_directory, "contains no Streaming_History_Audio"),
     (nothing, "contains no Streaming_History_Audio"),
     (lambda path: zipped(path, {f"endsong_{n}.json": "[]" for n in range(1_001)}), "1,001 history files"),
 ]
@@ -184,6 +184,18 @@ BAD: list[tuple[Callable[[Path], Path], str]] = [
 def test_names_a_wrong_file_and_what_to_do(make: Callable[[Path], Path], words: str, tmp_path: Path) -> None:
     with pytest.raises(Fatal, match=words):
         read(make(tmp_path / "x.zip"))
+
+
+def test_skips_pipes_and_names_them(tmp_path: Path) -> None:
+    path = unpacked(tmp_path / "history", {NAME: ONE})
+    os.mkfifo(path / "Streaming_History_Audio_2020_1.json")
+    os.mkfifo(path / "my_spotify_data.zip")
+    with open_history(path) as archive:
+        assert [file.name for file in archive.files] == [NAME]
+        assert archive.left_out == [
+            "Streaming_History_Audio_2020_1.json (is no regular file)",
+            "my_spotify_data.zip (is no regular file)",
+        ]
 
 
 def test_rejects_a_file_that_expands_beyond_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
