@@ -15,6 +15,7 @@ SLOW = (
 )
 
 
+@pytest.mark.slow
 def add_old_spans(deployment: Deployment) -> None:
     """Ended periods, and a run after them."""
     deployment.sql("INSERT INTO tracks (id, uri) VALUES ('old', 'u')")
@@ -28,8 +29,6 @@ def add_old_spans(deployment: Deployment) -> None:
         FROM accounts, generate_series(1, :rows)""",
         rows=OLD,
     )
-
-
 def test_a_sync_runs_beside_housekeeping_which_survives_a_kill(deploy: Callable[..., Deployment]) -> None:
     deployment = deploy(retention_days=30)
     account = deployment.account()

@@ -87,7 +87,8 @@ def _state(pid: int) -> str:
         return "Z"
 
 
-@pytest.mark.parametrize("data_lost", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("data_lost", [False, True])
 def test_the_worker_survives_a_broker_kill_during_a_batch(
     data_lost: bool, deploy: Deploy, own_valkey: Valkey, own_place: Path
 ) -> None:

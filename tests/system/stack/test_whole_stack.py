@@ -36,6 +36,7 @@ def test_kill_9_leaves_no_process_and_the_next_start_works(place: Path, start: S
     assert "database system is shut down" in (place / "data" / "logs" / "postgres.log").read_text()
 
 
+@pytest.mark.slow
 def test_starts_right_after_kill_9(place: Path, start: Start) -> None:
     """The servers of the killed program are still shutting down; the next start waits for their end."""
     program = start()
@@ -43,8 +44,6 @@ def test_starts_right_after_kill_9(place: Path, start: Start) -> None:
     program.kill()
     program.wait()
     assert pids(start()).keys() == NAMES
-
-
 def test_starts_after_kill_9_during_initdb(place: Path, start: Start) -> None:
     program = start()
     wait_until(lambda: list((place / "data").glob("postgres.half-*/base")), "initdb to start")
@@ -55,6 +54,8 @@ def test_starts_after_kill_9_during_initdb(place: Path, start: Start) -> None:
     assert not list((place / "data").glob("postgres.half-*"))
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 def test_a_second_start_is_rejected_and_harmless(place: Path, start: Start) -> None:
     program = start("bare")
     first = pids(program)
@@ -63,8 +64,6 @@ def test_a_second_start_is_rejected_and_harmless(place: Path, start: Start) -> N
     assert second.returncode == 3
     assert f"already running on {place}/data, as pid {program.pid} since" in output
     assert first["worker"] in processes_of(place)
-
-
 def test_restarts_killed_servers(place: Path, start: Start) -> None:
     program = start()
     before = pids(program)
@@ -74,8 +73,6 @@ def test_restarts_killed_servers(place: Path, start: Start) -> None:
     wait_until(lambda: not any(note.read_text().startswith(f"{pid}\n") for note, pid in notes), "new process ids")
     program.send_signal(signal.SIGTERM)
     assert program.wait(60) == 0
-
-
 def test_ctrl_c_during_the_start_stops_everything(place: Path, start: Start) -> None:
     program = start()
     wait_until((place / "data" / "run" / "postgres.pid").exists, "Postgres to start")

@@ -113,6 +113,7 @@ def test_five_scattered_removals_cost_forty_pages(numbers: set[int], ties: int) 
     assert calls <= 41
 
 
+@pytest.mark.slow
 @given(st.integers(0, 665))
 @settings(max_examples=8)
 def test_finds_a_whole_album_that_was_saved_in_one_minute(number: int) -> None:
