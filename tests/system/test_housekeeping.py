@@ -29,6 +29,8 @@ def add_old_spans(deployment: Deployment) -> None:
         FROM accounts, generate_series(1, :rows)""",
         rows=OLD,
     )
+
+
 def test_a_sync_runs_beside_housekeeping_which_survives_a_kill(deploy: Callable[..., Deployment]) -> None:
     deployment = deploy(retention_days=30)
     account = deployment.account()

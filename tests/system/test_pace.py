@@ -26,6 +26,8 @@ def test_processes_share_a_pace_in_valkey(broker_url: str) -> None:
 @pytest.mark.slow
 def trigger(deployment: Deployment, account: Account) -> None:
     deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue="spotisync.sync")
+
+
 def test_a_run_that_waits_for_its_turn_is_right_and_gets_no_429(deploy: Deploy) -> None:
     deployment = deploy(60, api_rate=120)
     deployment.simulator.control.settings(rate=120, rate_window=30)

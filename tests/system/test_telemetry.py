@@ -43,6 +43,8 @@ def trigger(deployment: Deployment, account: Account, caller: tuple[str, str], *
     headers = {"traceparent": f"00-{'-'.join(caller)}-01"}
     signature = deployment.foreign.signature("spotisync.full_sync", kwargs={"account": account.name})
     signature.apply_async(queue="spotisync.sync", headers=headers, **options)
+
+
 def test_a_run_is_one_trace_through_a_wait_a_kill_and_a_flush(
     deploy: Callable[..., Deployment], collector: Collector, broker: redis.Redis
 ) -> None:

@@ -160,6 +160,8 @@ def test_survives_temporary_faults_of_every_kind(deployment: Deployment) -> None
     assert result.get(timeout=90)["status"] == "success"
     assert all(fault["struck"] == 1 for fault in deployment.simulator.control.faults())
     assert_tables_equal_truth(deployment.context, account, deployment.simulator.world.truth(account.name))
+
+
 def test_drains_deferred_look_ups_after_a_day_long_429(deploy: Deploy) -> None:
     deployment = deploy(200)
     deployment.worker()

@@ -44,6 +44,8 @@ def test_starts_right_after_kill_9(place: Path, start: Start) -> None:
     program.kill()
     program.wait()
     assert pids(start()).keys() == NAMES
+
+
 def test_starts_after_kill_9_during_initdb(place: Path, start: Start) -> None:
     program = start()
     wait_until(lambda: list((place / "data").glob("postgres.half-*/base")), "initdb to start")
@@ -64,6 +66,8 @@ def test_a_second_start_is_rejected_and_harmless(place: Path, start: Start) -> N
     assert second.returncode == 3
     assert f"already running on {place}/data, as pid {program.pid} since" in output
     assert first["worker"] in processes_of(place)
+
+
 def test_restarts_killed_servers(place: Path, start: Start) -> None:
     program = start()
     before = pids(program)
@@ -73,6 +77,8 @@ def test_restarts_killed_servers(place: Path, start: Start) -> None:
     wait_until(lambda: not any(note.read_text().startswith(f"{pid}\n") for note, pid in notes), "new process ids")
     program.send_signal(signal.SIGTERM)
     assert program.wait(60) == 0
+
+
 def test_ctrl_c_during_the_start_stops_everything(place: Path, start: Start) -> None:
     program = start()
     wait_until((place / "data" / "run" / "postgres.pid").exists, "Postgres to start")
