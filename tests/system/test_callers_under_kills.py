@@ -99,11 +99,11 @@ def _ready(others: ForeignService, end: "AsyncResult[Any]") -> bool:
     return end.ready()
 
 
-@pytest.mark.slow
 def _sync_of(end: "AsyncResult[Any]") -> "AsyncResult[Any]":
     return _parent(_parent(end))
 
 
+@pytest.mark.slow
 def test_answers_ten_callers_although_the_answering_process_is_killed(deploy: Deploy, tmp_path: Path) -> None:
     fire(deploy, tmp_path, list(ANSWERING))
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.support.truth import assert_tables_equal_truth
 from tests.support.waiting import wait_until
 from tests.system.programs import Deployment
@@ -15,7 +17,6 @@ SLOW = (
 )
 
 
-@pytest.mark.slow
 def add_old_spans(deployment: Deployment) -> None:
     """Ended periods, and a run after them."""
     deployment.sql("INSERT INTO tracks (id, uri) VALUES ('old', 'u')")
@@ -31,6 +32,7 @@ def add_old_spans(deployment: Deployment) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_sync_runs_beside_housekeeping_which_survives_a_kill(deploy: Callable[..., Deployment]) -> None:
     deployment = deploy(retention_days=30)
     account = deployment.account()

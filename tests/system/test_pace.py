@@ -23,11 +23,11 @@ def test_processes_share_a_pace_in_valkey(broker_url: str) -> None:
     assert Pace(redis_url(broker_url), "another client", rate=2).take_turn("library") == 0.0
 
 
-@pytest.mark.slow
 def trigger(deployment: Deployment, account: Account) -> None:
     deployment.foreign.send_task("spotisync.full_sync", kwargs={"account": account.name}, queue="spotisync.sync")
 
 
+@pytest.mark.slow
 def test_a_run_that_waits_for_its_turn_is_right_and_gets_no_429(deploy: Deploy) -> None:
     deployment = deploy(60, api_rate=120)
     deployment.simulator.control.settings(rate=120, rate_window=30)

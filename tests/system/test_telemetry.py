@@ -38,13 +38,13 @@ def start(deployment: Deployment, url: str) -> Program:
     return deployment.worker(OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_BSP_SCHEDULE_DELAY="50")
 
 
-@pytest.mark.slow
 def trigger(deployment: Deployment, account: Account, caller: tuple[str, str], **options: Any) -> None:
     headers = {"traceparent": f"00-{'-'.join(caller)}-01"}
     signature = deployment.foreign.signature("spotisync.full_sync", kwargs={"account": account.name})
     signature.apply_async(queue="spotisync.sync", headers=headers, **options)
 
 
+@pytest.mark.slow
 def test_a_run_is_one_trace_through_a_wait_a_kill_and_a_flush(
     deploy: Callable[..., Deployment], collector: Collector, broker: redis.Redis
 ) -> None:

@@ -150,7 +150,6 @@ FAULTS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.slow
 @shared
 def test_survives_temporary_faults_of_every_kind(deployment: Deployment) -> None:
     account = deployment.account()
@@ -162,6 +161,7 @@ def test_survives_temporary_faults_of_every_kind(deployment: Deployment) -> None
     assert_tables_equal_truth(deployment.context, account, deployment.simulator.world.truth(account.name))
 
 
+@pytest.mark.slow
 def test_drains_deferred_look_ups_after_a_day_long_429(deploy: Deploy) -> None:
     deployment = deploy(200)
     deployment.worker()

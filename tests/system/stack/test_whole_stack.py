@@ -6,6 +6,8 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.support.waiting import wait_until
 
 from .conftest import Start
@@ -36,7 +38,6 @@ def test_kill_9_leaves_no_process_and_the_next_start_works(place: Path, start: S
     assert "database system is shut down" in (place / "data" / "logs" / "postgres.log").read_text()
 
 
-@pytest.mark.slow
 def test_starts_right_after_kill_9(place: Path, start: Start) -> None:
     """The servers of the killed program are still shutting down; the next start waits for their end."""
     program = start()
@@ -46,6 +47,7 @@ def test_starts_right_after_kill_9(place: Path, start: Start) -> None:
     assert pids(start()).keys() == NAMES
 
 
+@pytest.mark.slow
 def test_starts_after_kill_9_during_initdb(place: Path, start: Start) -> None:
     program = start()
     wait_until(lambda: list((place / "data").glob("postgres.half-*/base")), "initdb to start")
@@ -56,8 +58,6 @@ def test_starts_after_kill_9_during_initdb(place: Path, start: Start) -> None:
     assert not list((place / "data").glob("postgres.half-*"))
 
 
-@pytest.mark.slow
-@pytest.mark.slow
 def test_a_second_start_is_rejected_and_harmless(place: Path, start: Start) -> None:
     program = start("bare")
     first = pids(program)
@@ -68,6 +68,7 @@ def test_a_second_start_is_rejected_and_harmless(place: Path, start: Start) -> N
     assert first["worker"] in processes_of(place)
 
 
+@pytest.mark.slow
 def test_restarts_killed_servers(place: Path, start: Start) -> None:
     program = start()
     before = pids(program)
@@ -79,6 +80,7 @@ def test_restarts_killed_servers(place: Path, start: Start) -> None:
     assert program.wait(60) == 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_during_the_start_stops_everything(place: Path, start: Start) -> None:
     program = start()
     wait_until((place / "data" / "run" / "postgres.pid").exists, "Postgres to start")
