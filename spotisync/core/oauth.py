@@ -150,6 +150,23 @@ def rejected_code_message(message: str, redirect_uri: str) -> str:
     return f"Spotify rejected the code ({message}); a code works once and for a few minutes. To try again: {LOGIN}"
 
 
+APP_BLOCKED = "Spotify refuses all requests of this app"
+
+
+def no_premium_message(message: str) -> str:
+    """Explain a 403 that every account gets. The second sentence of Spotify's message is a part of the cure."""
+    reason = message.partition(". ")[0].rstrip(".")
+    return (
+        f"{APP_BLOCKED}: {reason}; subscribe to Premium with the account that owns the app at {DASHBOARD}, and start a "
+        "sync a few hours later"
+    )
+
+
+def is_app_blocked(last_error: str | None) -> bool:
+    """Whether this is the error of `no_premium_message`, so that every run fails until the cure."""
+    return (last_error or "").startswith(APP_BLOCKED)
+
+
 def unregistered_redirect_message(redirect_uri: str) -> str:
     return f"the settings of your app at {DASHBOARD} must list exactly {redirect_uri}"
 

@@ -59,23 +59,20 @@ def check_api(response: requests.Response, **_: Any) -> None:
         raise Transient(f"Spotify answered {response.status_code}: {message}", response.status_code)
     if response.status_code == 403 and oauth.is_scope_error(message):
         raise NeedsLogin(oauth.missing_scope_message(urlsplit(response.url).path))
-    raise _blocked(response.status_code, message) or Refused(response.status_code, message)
+    raise _blocked(response, message) or Refused(response.status_code, message)
 
 
 # A 403 differs only in its message, which has changed before: only unambiguous ones are matched.
-_PREMIUM = re.compile(r"premium subscription", re.IGNORECASE)
+_PREMIUM = re.compile(r"premium subscription|PREMIUM_REQUIRED", re.IGNORECASE)
 _NOT_LISTED = re.compile(r"user\b.{0,20}\bnot (be )?registered", re.IGNORECASE)
 
 
-def _blocked(status: int, message: str) -> Fatal | None:
+def _blocked(response: requests.Response, message: str) -> Fatal | None:
     """Return the error of a 403 that concerns the whole app or account rather than the requested resource."""
-    if status != 403:
+    if response.status_code != 403:
         return None
-    if _PREMIUM.search(message):
-        return AppBlocked(
-            f"Spotify blocks this app: {message} (the account that owns it at https://developer.spotify.com/dashboard "
-            "needs Premium; then resume the sync)"
-        )
+    if _PREMIUM.search(response.text):
+        return AppBlocked(oauth.no_premium_message(message))
     if _NOT_LISTED.search(message):
         return UserBlocked(
             f"Spotify blocks this account in this app: {message} (the owner of the app can add the account at "

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from spotisync.core.oauth import APP_BLOCKED, is_app_blocked
 from spotisync.core.states import MOVES, UNFINISHED, Status
 from spotisync.status.messages import NO_ACCOUNT, STATUS_LABELS, find_held_removals
 
@@ -20,6 +21,7 @@ def actions(document: Document, newest: dict[str, Document], *, of_run: bool = F
     cancel = next((run["sync_id"] for run in candidates if run["status"] in UNFINISHED), None)
     resume = next((run["sync_id"] for run in candidates if _is_resumable(run, newest)), None)
     inactive = _inactive(document)
+    blocked = f"{APP_BLOCKED}, so it would fail again." if is_app_blocked(document.get("last_error")) else None
     reasons = {
         "full": inactive or _covered(newest.get("full"), UNFINISHED),
         "incremental": inactive
@@ -27,14 +29,14 @@ def actions(document: Document, newest: dict[str, Document], *, of_run: bool = F
         # An incremental sync joins a full sync that is running.
         or _covered(newest.get("full"), ("in_progress",)),
         "cancel": None if cancel else "This run has ended." if of_run else "No run is queued, running or paused.",
-        "resume": inactive if resume else _not_resumable(shown, newest),
+        "resume": (inactive or blocked) if resume else _not_resumable(shown, newest),
         "confirm_removal": inactive if find_held_removals(document) else "No removal has to be confirmed.",
     }
     return {
         "full": reasons["full"] is None,
         "incremental": reasons["incremental"] is None,
         "cancel": cancel,
-        "resume": None if inactive else resume,
+        "resume": None if reasons["resume"] else resume,
         "confirm_removal": reasons["confirm_removal"] is None,
         "why_not": {action: why for action, why in reasons.items() if why},
     }

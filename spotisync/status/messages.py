@@ -11,7 +11,7 @@ from textwrap import shorten
 from typing import Any, Final, Literal
 
 from spotisync.core.durations import format_duration
-from spotisync.core.oauth import LOGIN
+from spotisync.core.oauth import LOGIN, is_app_blocked
 from spotisync.status.times import format_time, parse, seconds_until
 
 Document = dict[str, Any]
@@ -265,6 +265,8 @@ def _success(document: Document) -> str:
 
 
 def _failed(document: Document) -> str:
+    if is_app_blocked(document["last_error"]) and (error := describe_error(document["last_error"])):
+        return _with_progress(document, f"Failed: {error['cause']}")  # what to do is the cure
     return _with_progress(document, f"Failed: {_error(document)}")
 
 
@@ -326,10 +328,19 @@ def what_continues(document: Document) -> str | None:
     others = [f"{capitalize(_name(each))} is {STATUS_LABELS[each['status']]}." for each in document["other_runs"]]
     if wait is None:
         return " ".join(others) or None
-    requests = REQUESTS.get(wait.family or "", "requests of this kind")
-    blocked = "No requests are sent to Spotify until then." if wait.family == "*" else f"Only {requests} are blocked."
+    blocked = _describe_blocked(document, wait)
     plays = ["Plays are still recorded."] if _plays_are_recorded(document) else []
     return " ".join([blocked, *plays, *others])
+
+
+def _describe_blocked(document: Document, wait: WaitState) -> str:
+    if wait.family == "*":
+        return "No requests are sent to Spotify until then."
+    families = [wait.family, *(each["family"] for each in document["blocked"] or [] if each["family"] != wait.family)]
+    if "*" in families:
+        return "Other requests are blocked as well."
+    *first, last = [REQUESTS.get(each or "", "requests of this kind") for each in families]
+    return f"Only {' and '.join(filter(None, (', '.join(first), last)))} are blocked."
 
 
 def _plays_are_recorded(document: Document) -> bool:
@@ -350,6 +361,13 @@ def what_to_do(document: Document) -> str:
     if document["account_status"] == "disabled":
         return f"Enable the account: spotisync accounts enable {document['account']}"
     return TO_DO[get_situation(document)](document)
+
+
+def _fix_or_resume(document: Document) -> str:
+    error = describe_error(document["last_error"])
+    if error and is_app_blocked(document["last_error"]):
+        return end_sentence(error["cure"])
+    return _resume(document)
 
 
 def _resume(document: Document) -> str:
@@ -385,7 +403,7 @@ TO_DO: Final[dict[Situation, Callable[[Document], str]]] = {
     "running": _nothing,
     "finishing": _nothing,
     "success": lambda _: "Nothing.",
-    "failed": _resume,
+    "failed": _fix_or_resume,
     "cancelled": _resume,
 }
 
@@ -411,6 +429,21 @@ def _completion(document: Document) -> str | None:
 def _between(document: Document, eta: dict[str, str]) -> str:
     earliest, latest = (format_time(document, datetime.fromisoformat(eta[each])) for each in ("earliest", "latest"))
     return f"at about {earliest}" if earliest == latest else f"between {earliest} and {latest}"
+
+
+def _unlisted_tracks(document: Document) -> str | None:
+    """Why the amount of a phase that is done is less than its total."""
+    phase = document["phases"].get("tracks")
+    if not phase or document["sync_type"] != "full" or phase["status"] != "success":
+        return None
+    missing = (phase["total_items"] or 0) - phase["items_processed"] - phase["items_deferred"]
+    if missing <= 0:
+        return None
+    rows = "the other row is" if missing == 1 else f"the other {missing:,} rows are"
+    return (
+        f"Spotify counts {phase['total_items']:,} saved tracks and lists {phase['items_processed']:,}: {rows} empty or "
+        "repeated in its replies. Every full sync reads them again."
+    )
 
 
 def _deferred_lookups(document: Document) -> str | None:
@@ -537,6 +570,7 @@ def describe_drift(kind: str, endpoint: str, key: str) -> str:
 
 NOTES: Final[tuple[Callable[[Document], str | None], ...]] = (
     _completion,
+    _unlisted_tracks,
     _deferred_lookups,
     _deferred_lists,
     _held_removals,

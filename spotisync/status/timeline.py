@@ -16,6 +16,7 @@ from spotisync.status.messages import (
     end_sentence,
 )
 from spotisync.store.database import Connection, execute
+from spotisync.store.events import STARTED, STOPPED
 
 Event = dict[str, Any]
 # Reasons for a wait or a deferral that are not Spotify's.
@@ -23,6 +24,11 @@ OWN_REASONS: Final = {
     "pace": "request ceiling (SPOTISYNC_API_RATE)",
     "off": "SPOTISYNC_ENRICHMENT is off",
     "budget": "daily budget used up",
+}
+WOKEN: Final = {
+    "pending": "Account free; started.",
+    STOPPED: "spotisync was stopped; the sync continues after its next start.",
+    STARTED: "spotisync was started again.",
 }
 
 
@@ -52,9 +58,13 @@ def get_totals(connection: Connection, sync_id: int) -> Event:
             count(*) FILTER (WHERE kind = 'retried') AS retried, count(*) FILTER (WHERE kind = 'lost') AS lost,
             count(*) FILTER (WHERE kind = 'resumed') AS resumed
         -- a wait can be ended early (cleared or cancelled) or still be in progress
-        FROM (SELECT *, EXTRACT(epoch FROM lead(at, 1, clock_timestamp()) OVER (ORDER BY id) - at) AS lasted
-            FROM run_events WHERE sync_id = :sync_id) e""",
-        {"sync_id": sync_id},
+        -- and goes on while the processes are stopped
+        FROM (SELECT *, EXTRACT(epoch FROM COALESCE((
+                SELECT n.at FROM run_events n WHERE n.sync_id = e.sync_id AND n.id > e.id
+                AND NOT (n.kind = 'woken' AND n.message IN (:stopped, :started)) ORDER BY n.id LIMIT 1
+            ), clock_timestamp()) - at) AS lasted
+            FROM run_events e WHERE sync_id = :sync_id) e""",
+        {"sync_id": sync_id, "stopped": STOPPED, "started": STARTED},
     ).mappings()
     return describe_totals({k: value if isinstance(value, int) else float(value) for k, value in sums.one().items()})
 
@@ -147,7 +157,7 @@ def _wait(event: Event) -> str:
 
 
 def _resumed_after_wait(event: Event) -> str:
-    return "Account free; started." if event["message"] == "pending" else "Wait over; resumed."
+    return WOKEN.get(event["message"], "Wait over; resumed.")
 
 
 def _retried(event: Event) -> str:

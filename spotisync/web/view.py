@@ -1,5 +1,6 @@
 """View models of a status document: icons, bars, buttons, meters. Pure functions, used by the templates."""
 
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -11,6 +12,18 @@ from spotisync.status import messages, times
 from spotisync.web.labels import BLOCKED_PHASES, KINDS, LISTS, SITUATIONS, STATES
 
 Document = dict[str, Any]
+
+BUTTONS: Final = [
+    (re.compile(rf"\b{command}(?=[\s.,;:)]|$)"), button)
+    for command, button in (
+        (r"spotisync login", "open “Accounts”"),
+        (r"spotisync accounts (enable|list)( [^\s.,;]+)?", "open “Accounts”"),
+        (r"spotisync accounts confirm-removal \S+", "press “Remove …”"),
+        (r"spotisync resume \d+", "press “Resume”"),
+        (r"spotisync sync full( --wait)?( --account \S+)?", "press “Full sync”"),
+        (r"spotisync status( --account \S+)?", "open “Status”"),
+    )
+]
 
 # Percent of a limit from which its meter shows a warning.
 WARNING_PERCENT: Final = 85
@@ -73,7 +86,7 @@ def get_icon(document: Document) -> StateIcon:
 
 def get_headline(document: Document) -> str:
     """The message without the remaining time, which the countdown shows."""
-    message: str = document["message"]
+    message = name_buttons(document["message"])
     if document["waiting_until"]:
         return message.replace(f" ({format_until(document, document['waiting_until'])})", "", 1)
     return message
@@ -113,7 +126,14 @@ def get_run_title(run: Document) -> str:
 def get_to_do(document: Document) -> str | None:
     """Return None if the user need not do anything."""
     to_do: str = document["to_do"]
-    return None if to_do.startswith("Nothing") else to_do
+    return None if to_do.startswith("Nothing") else name_buttons(to_do)
+
+
+def name_buttons(text: str) -> str:
+    """Replace commands by the buttons and pages that do the same."""
+    for command, button in BUTTONS:
+        text = command.sub(button, text)
+    return text
 
 
 # ---- bars -----------------------------------------------------------------------------------------------------------
@@ -320,7 +340,10 @@ def _build_meter(label: str, used: int | None, limit: int | None) -> Meter:
 
 def get_upcoming(document: Document) -> list[Document]:
     """Return the scheduled runs with their labels."""
-    return [{**each, "label": KINDS.get(each["kind"], each["kind"])} for each in document.get("upcoming") or []]
+    return [
+        {**each, "label": KINDS.get(each["kind"], each["kind"]), "words": name_buttons(each["words"])}
+        for each in document.get("upcoming") or []
+    ]
 
 
 def get_freshness(document: Document) -> list[tuple[str, str]]:

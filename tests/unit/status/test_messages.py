@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotisync.cli import formatting as labels
+from spotisync.core import oauth
 from spotisync.status import forecast, messages, times
 from tests.support.documents import AT_WORK, NO_RUN, NOW, PHASES, block, document, phase
 
@@ -181,6 +182,13 @@ def test_says_what_still_runs_and_what_is_safe() -> None:
     other = [{"sync_id": 13, "sync_type": "incremental", "status": "in_progress"}]
     parked = messages.describe(document("rate_limited", blocked=[block("library", TODAY)], other_runs=other))
     assert parked["still_runs"] == "Only library reads are blocked. Run 13 (incremental sync) is running."
+    several = [block("library", TODAY), block("artists", TOMORROW), block("albums", TODAY)]
+    assert (
+        messages.describe(document("rate_limited", blocked=several))["still_runs"]
+        == "Only library reads, artist look-ups and album look-ups are blocked."
+    )
+    shorter = messages.describe(document("rate_limited", blocked=[block("library", TODAY), block("*", SOON)]))
+    assert shorter["still_runs"] == "Other requests are blocked as well."
     assert parked["safe"] == "All items read so far are stored."
     assert (parked["waiting_for"], parked["waiting_until"]) == ("Spotify quota for library reads", TODAY)
     everything = messages.describe(document("rate_limited", blocked=[block("*", TODAY)]))
@@ -189,9 +197,45 @@ def test_says_what_still_runs_and_what_is_safe() -> None:
     assert messages.describe(document(**NO_RUN))["safe"] is None
 
 
+def test_without_premium_there_is_one_sentence_and_its_cure() -> None:
+    error = oauth.no_premium_message(
+        "Active premium subscription required for the owner of the app. When the subscription status changes, it can "
+        "take a few hours before requests are allowed again."
+    )
+    failed = over("failed", last_error=error, phases={name: phase() for name in PHASES})
+    assert messages.headline(failed) == (
+        "Failed: Spotify refuses all requests of this app: Active premium subscription required for the owner of the "
+        "app."
+    )
+    assert messages.what_to_do(failed) == (
+        "Subscribe to Premium with the account that owns the app at https://developer.spotify.com/dashboard, and start "
+        "a sync a few hours later."
+    )
+
+
+def test_says_why_fewer_tracks_are_stored_than_spotify_counts() -> None:
+    def note(**changes: Any) -> list[str]:
+        done = {"status": "success", "total_items": 3503, "items_processed": 3500, **changes}
+        return [each for each in messages.notes(over("success", phases=tracks(**done))) if "Spotify counts" in each]
+
+    (few,) = note()
+    assert few == (
+        "Spotify counts 3,503 saved tracks and lists 3,500: the other 3 rows are empty or repeated in its replies. "
+        "Every full sync reads them again."
+    )
+    assert "the other row is empty" in note(items_processed=3502)[0]
+    assert note(items_processed=3503) == note(items_deferred=3) == note(total_items=None) == []
+    assert note(status="in_progress") == []
+
+
 def test_notes_deferred_look_ups_and_limits_beside_the_run() -> None:
     described = messages.describe(
-        over("success", to_look_up={"artists": 1200, "albums": 0}, blocked=[block("artists", TODAY)])
+        over(
+            "success",
+            to_look_up={"artists": 1200, "albums": 0},
+            blocked=[block("artists", TODAY)],
+            phases=tracks(items_processed=3500),
+        )
     )
     assert described["notes"] == [
         "Look-ups deferred until Spotify allows them: 1,200 artists.",

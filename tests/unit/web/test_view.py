@@ -1,9 +1,11 @@
 """What a page makes of a status document."""
 
+import re
 from typing import Any
 
 import pytest
 
+from spotisync.core import oauth
 from spotisync.core.states import MOVES
 from spotisync.status import actions, messages
 from spotisync.web import labels, view
@@ -40,6 +42,32 @@ def pressed(shown_one: dict[str, Any]) -> list[str]:
 def test_shows_the_buttons_that_the_state_allows(status: str | None, paths: list[str]) -> None:
     assert pressed(shown(**{"status": status, **({} if status else NO_RUN)})) == paths
     assert not pressed(shown("success", account_status="needs_login", account_error=None))
+
+
+def test_a_run_that_must_fail_again_cannot_be_resumed() -> None:
+    blocked = shown("failed", last_error=oauth.no_premium_message("Active premium subscription required"))
+    assert pressed(blocked) == ["/runs incremental", "/runs full"]
+    assert "would fail again" in blocked["can"]["why_not"]["resume"]
+    assert not view.get_run_buttons(blocked)
+    assert (view.get_to_do(blocked) or "").startswith("Subscribe to Premium")
+
+
+def test_the_page_names_buttons_instead_of_commands() -> None:
+    held = {"kind": "removal", "id": "saved_tracks", "name": "saved tracks", "rows": 97, "confirmed": False}
+    upcoming = [{"kind": "full", "words": "paused until the account logs in again (spotisync login)", "note": None}]
+    login = {"account_status": "needs_login", "account_error": "its login has ended"}
+    for made, words in (
+        (shown(**NO_RUN, account=None, account_status=None), "Log in: open “Accounts”"),
+        (shown(**NO_RUN), "Start a full sync: press “Full sync”"),
+        (shown("failed", **login), "Log in again: open “Accounts”; then: press “Resume”"),
+        (shown("cancelled"), "Resume from the last checkpoint: press “Resume”"),
+        (shown("success", account_status="disabled"), "Enable the account: open “Accounts”"),
+        (shown("success", deferred=[held]), "To confirm now: press “Remove …”"),
+        (shown("success", upcoming=upcoming), "logs in again (open “Accounts”)"),
+    ):
+        html = render_status([made])
+        assert words in html
+        assert not re.search("spotisync (login|sync|resume|accounts)", html)
 
 
 def test_a_held_removal_has_the_last_button() -> None:
