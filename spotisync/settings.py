@@ -251,6 +251,11 @@ class Settings(BaseSettings):
         return f"redis+socket://{quote(str(self.socket_dir))}/valkey.sock?virtual_host=0"
 
     @property
+    def embedded_broker(self) -> bool:
+        """Whether the embedded Valkey is the broker or the result backend."""
+        return any(str(self.socket_dir) in url for url in (self.broker, self.backend))
+
+    @property
     def broker(self) -> str:
         if self.broker_url is None:
             return self._embedded_broker
@@ -320,6 +325,14 @@ class Settings(BaseSettings):
             )
         return self.client_id
 
+    def has_secret_key(self) -> bool:
+        """False if `secret_keys` would generate one."""
+        return bool(self.secret_key) or not self.embedded_postgres or self._key_file.exists()
+
+    @property
+    def _key_file(self) -> Path:
+        return self.data_dir / "secret.key"
+
     def secret_keys(self) -> list[str]:
         """Fernet keys: the first encrypts, all decrypt. For the embedded database, one is generated."""
         if self.secret_key:
@@ -329,7 +342,7 @@ class Settings(BaseSettings):
                 "SPOTISYNC_SECRET_KEY is not set. With SPOTISYNC_DATABASE_URL set, it is required to encrypt refresh "
                 f"tokens. Generate a key: {GENERATE_KEY}"
             )
-        return [_read_or_generate_key(self.data_dir / "secret.key")]
+        return [_read_or_generate_key(self._key_file)]
 
 
 def is_loopback(host: str) -> bool:

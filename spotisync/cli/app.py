@@ -1,9 +1,10 @@
 """The command tree."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup, TyperOption
 
 from spotisync.cli import (
     accounts,
@@ -25,14 +26,38 @@ from spotisync.cli import (
 )
 from spotisync.cli.output import show_warnings
 
+Demo = Annotated[bool, typer.Option("--demo", help="Use the library of the running demo. Any command takes it.")]
+
+
+class Root(TyperGroup):
+    """Takes `--demo` also after the command."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        own = args[: args.index("--")] if "--" in args else args
+        rest = [word for word in own if word != "--demo"] + args[len(own) :]
+        return super().parse_args(ctx, ["--demo", *rest] if len(rest) < len(args) else rest)
+
+
 app = typer.Typer(
     name="spotisync",
+    cls=Root,
     help="Keep a complete, current copy of your Spotify library in your own PostgreSQL.",
     epilog="To try it: spotisync demo. The demo needs no Spotify account and no other software.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+DESCRIBE_TYPE: Final = "display_type_rich"
+
+
+def _hide_types_of_flags() -> None:
+    """Newer versions of typer print `<bool>` beside each flag, and have no option to leave it out."""
+    if describe := getattr(TyperOption, DESCRIBE_TYPE, None):
+        setattr(TyperOption, DESCRIBE_TYPE, lambda self, ctx: None if self.is_flag else describe(self, ctx))
+
+
+_hide_types_of_flags()
 PASS_ARGUMENTS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
@@ -50,9 +75,14 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
+    demo: Demo = False,
 ) -> None:
     del version
     show_warnings()
+    if demo:
+        from spotisync.cli.demo.environment import join_running_demo
+
+        join_running_demo()
 
 
 app.command("demo", epilog="Example: spotisync demo")(demo.demo)

@@ -4,7 +4,7 @@ import sys
 import traceback
 from typing import Final
 
-from spotisync.core.hints import MIGRATE, database_hint
+from spotisync.core.hints import MIGRATE
 from spotisync.core.oauth import LOGIN
 from spotisync.errors import Misconfigured, NeedsLogin, SpotisyncError, Unavailable, Unknown
 from spotisync.logs import remove_controls
@@ -39,7 +39,9 @@ def _describe(error: Exception) -> str:
     from spotisync.settings import settings
 
     if isinstance(error, Unavailable) and error.__cause__ is not None:
-        return f"{error}\nHint: {database_hint(embedded=settings().embedded_postgres)}"
+        from spotisync.cli.demo.environment import describe_database_outage
+
+        return f"{error}\nHint: {describe_database_outage(settings())}"
     if isinstance(error, NeedsLogin) and LOGIN not in str(error):
         return f"{error}\nLog in again: {LOGIN}"
     if isinstance(error, SpotisyncError | OSError):

@@ -13,13 +13,14 @@ from spotisync.cli.output import open_stdout, print_json, print_text, progress_o
 from spotisync.core.tables import TABLES, Format, Table
 
 STDOUT: Final = Path("-")
+FORMULAS: Final = (
+    "Leave CSV cells that begin with =, +, -, @, tab or CR as they are. By default they get an apostrophe, since a "
+    "spreadsheet would run a name as a formula."
+)
 
 
 def export(
-    to: Annotated[
-        Path,
-        typer.Argument(metavar="DIRECTORY", help="Target directory, or - for stdout with one --only."),
-    ],
+    to: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="Target directory, or - for stdout with one --only.")],
     *,
     account: Account = None,
     only: Annotated[
@@ -35,14 +36,7 @@ def export(
     removed: Annotated[
         bool, typer.Option("--removed", help="Include removed items, with the time of removal.")
     ] = False,
-    formulas: Annotated[
-        bool,
-        typer.Option(
-            "--formulas",
-            help="Leave CSV cells that begin with =, +, -, @, tab or CR as they are. By default they get an "
-            "apostrophe, since a spreadsheet would run a name as a formula.",
-        ),
-    ] = False,
+    formulas: Annotated[bool, typer.Option("--formulas", help=FORMULAS)] = False,
     json: AsJson = False,
 ) -> None:
     """Export the library and the plays, one file per table, from one snapshot.
@@ -61,6 +55,10 @@ def export(
             sys.stdout.flush()
             return
         written = request.to_directory(tables, to)
+    _report(written, json=json)
+
+
+def _report(written: dict[Path, int], *, json: bool) -> None:
     if json:
         print_json([{"file": str(path), "rows": rows} for path, rows in written.items()])
     else:

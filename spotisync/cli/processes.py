@@ -10,11 +10,15 @@ from signal import SIGKILL
 from typing import Final
 from urllib.parse import urlsplit
 
+from spotisync.cli.context import open_database
 from spotisync.errors import Fatal
 from spotisync.settings import Settings, override
 from spotisync.stack.postgres import Postgres
 from spotisync.stack.process import ChildSpec, Process
+from spotisync.stack.supervisor import Callbacks
 from spotisync.stack.valkey import Valkey
+from spotisync.store import migrate
+from spotisync.sync.processes import record_start, record_stop
 
 log = logging.getLogger(__name__)
 CELERY: Final = (sys.executable, "-m", "celery", "-A", "spotisync")
@@ -25,11 +29,26 @@ PORT_TIMEOUT: Final = 2.0
 def server_processes(settings: Settings) -> list[Process]:
     """The embedded servers, for which no URL is set. Valkey comes first: PostgreSQL may have to create a database."""
     servers: list[Process] = []
-    if any(str(settings.socket_dir) in url for url in (settings.broker, settings.backend)):
+    if settings.embedded_broker:
         servers.append(Valkey(settings.data_dir, settings.socket_dir))
     if settings.embedded_postgres:
         servers.append(Postgres(settings.data_dir, settings.socket_dir))
     return servers
+
+
+def database_step(settings: Settings) -> Callbacks:
+    """Migrate at the start; record start and stop in the timeline of unfinished runs."""
+
+    def start() -> None:
+        migrate.upgrade(settings.migration_database)
+        with open_database(settings) as database:
+            record_start(database)
+
+    def stop() -> None:
+        with open_database(settings) as database:
+            record_stop(database)
+
+    return Callbacks(start, stop)
 
 
 def worker_process(settings: Settings) -> Process:
@@ -117,6 +136,7 @@ def _is_free(port: int) -> bool:
 def _celery(settings: Settings, name: str, *options: str) -> Process:
     # The output goes to a log file, so the default format is text.
     env = {"SPOTISYNC_LOG_FORMAT": settings.log_format or "text"}
-    # A worker finishes or releases its batch before it stops.
-    child = ChildSpec(name=name, argv=[*CELERY, name, "-l", settings.log_level, *options], env=env, stop_grace=20)
+    argv = [*CELERY, name, "-l", settings.log_level, *options]
+    # A worker finishes or releases its batch before it stops. While it fails, the page can still tell that.
+    child = ChildSpec(name=name, argv=argv, env=env, stop_grace=20, vital=False)
     return Process(child, settings.data_dir.absolute())

@@ -3,44 +3,25 @@
 import os
 import shutil
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 
-def psql(
-    context: typer.Context,
-    *,
-    demo: Annotated[bool, typer.Option("--demo", help="Connect to the library of the running demo.")] = False,
-) -> None:
+def psql(context: typer.Context) -> None:
     """Open psql on the library.
 
-    All other arguments are passed to psql.
+    All arguments but --demo are passed to psql.
     """
+    from spotisync.cli.context import open_database
     from spotisync.settings import settings
     from spotisync.store.database import split_password
 
-    _check_reachable(demo=demo)
+    with open_database() as database, database.begin():
+        pass
     address, password = split_password(settings().database)
     # Every user of the machine can read a command line, but not the environment of a process.
     environment = {**os.environ, **({"PGPASSWORD": password} if password else {})}  # noqa: TID251 (passed on unchanged)
     os.execve(_find_psql(), ["psql", f"--dbname={address}", *context.args], environment)  # noqa: S606 (no shell)
-
-
-def _check_reachable(*, demo: bool) -> None:
-    from spotisync.cli.context import open_database
-    from spotisync.cli.demo.environment import use_demo_data_dir
-    from spotisync.errors import Unavailable
-
-    if demo:
-        use_demo_data_dir()
-    try:
-        with open_database() as database, database.begin():
-            pass
-    except Unavailable:
-        if demo:
-            raise Unavailable("the demo is not running; start it: spotisync demo") from None
-        raise
 
 
 def _find_psql() -> Path | str:

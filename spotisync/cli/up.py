@@ -39,11 +39,10 @@ def up() -> None:
 
 def _stages(chosen: "Settings") -> "list[Stage]":
     from spotisync.cli import processes
-    from spotisync.store import migrate
 
     return [
         processes.server_processes(chosen),
-        lambda: migrate.upgrade(chosen.migration_database),
+        processes.database_step(chosen),
         [
             processes.worker_process(chosen),
             processes.beat_process(chosen),

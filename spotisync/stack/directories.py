@@ -142,6 +142,18 @@ def lock_data_dir(data_dir: Path) -> Iterator[None]:
         yield
 
 
+def find_lock_holder(data_dir: Path) -> str | None:
+    """Return the process that has locked the data dir, if any. Creates nothing."""
+    try:
+        with (data_dir / "lock").open(encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return (data_dir / "lock").read_text(encoding="utf-8").strip() or "another process"
+    except OSError:
+        pass
+    return None
+
+
 def _create(path: Path, mode: int) -> None:
     """Create the directory and its parents with this mode, regardless of the umask. Existing ones do not change."""
     if not path.is_dir():

@@ -4,6 +4,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Self
 
 from spotisync.stack.process import Process, stop_all
@@ -14,8 +15,17 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.1
 
-Stage = Sequence[Process] | Callable[[], object]
-"""Processes that start and stop in parallel, or a function to call between two stages (migrations)."""
+
+@dataclass(frozen=True)
+class Callbacks:
+    """Functions to call between two stages, at the start and at the stop. An error of `stop` stops nothing else."""
+
+    start: Callable[[], object]
+    stop: Callable[[], object]
+
+
+Stage = Sequence[Process] | Callbacks | Callable[[], object]
+"""Processes that start and stop in parallel, or what to do between two stages (migrations)."""
 
 
 class Supervisor:
@@ -32,7 +42,7 @@ class Supervisor:
     def __init__(self, stages: Sequence[Stage], policy: RestartPolicy | None = None) -> None:
         self._policy = policy or RestartPolicy()
         self._pending = deque(stages)
-        self._started: list[list[ProcessWatch]] = []
+        self._started: list[list[ProcessWatch] | Callbacks] = []
         self._signals = StopSignals()
 
     def __enter__(self) -> Self:
@@ -83,17 +93,31 @@ class Supervisor:
         """Stop the stages in reverse order, the processes of a stage in parallel. A second Ctrl-C hurries it."""
         self._pending.clear()
         while self._started:
-            watches = self._started.pop()
-            log.info("stopping %s", ", ".join(watch.process.name for watch in watches))
-            stop_all([watch.process for watch in watches], lambda: self._signals.is_hurried)
+            stage = self._started.pop()
+            if isinstance(stage, Callbacks):
+                _call_stop(stage)
+                continue
+            log.info("stopping %s", ", ".join(watch.process.name for watch in stage))
+            stop_all([watch.process for watch in stage], lambda: self._signals.is_hurried)
 
     def _start_stage(self, stage: Stage) -> None:
-        if callable(stage):
+        if isinstance(stage, Callbacks):
+            stage.start()
+            self._started.append(stage)
+        elif callable(stage):
             stage()
-            return
-        self._started.append([ProcessWatch(process, self._policy) for process in stage])
-        for watch in self._started[-1]:
-            watch.start()
+        else:
+            watches = [ProcessWatch(process, self._policy) for process in stage]
+            self._started.append(watches)
+            for watch in watches:
+                watch.start()
 
     def _watches(self) -> list[ProcessWatch]:
-        return [watch for stage in self._started for watch in stage]
+        return [watch for stage in self._started if not isinstance(stage, Callbacks) for watch in stage]
+
+
+def _call_stop(callbacks: Callbacks) -> None:
+    try:
+        callbacks.stop()
+    except Exception as error:  # noqa: BLE001 (the servers must be stopped in any case)
+        log.warning("%s", error)

@@ -6,7 +6,7 @@ that the calls of all events sum up to the run's, except for those of a killed w
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from spotisync.store.database import Connection, execute
 
@@ -35,6 +35,15 @@ _INSERT_WAIT = f"""WITH last AS (SELECT * FROM run_events WHERE sync_id = :sync_
         FROM last WHERE e.id = last.id AND last.kind = 'wait' AND last.phase = :phase AND last.seq = :seq
         AND last.family IS NOT DISTINCT FROM :family RETURNING e.id)
     {_INSERT} WHERE NOT EXISTS (SELECT 1 FROM longer)"""
+# Messages of the kind "woken": `spotisync up` or `demo` stopped and started the processes.
+STOPPED: Final = "stopped"
+STARTED: Final = "started"
+_LAST_EVENTS = """sync_history h JOIN LATERAL (
+        SELECT * FROM run_events WHERE sync_id = h.id ORDER BY id DESC LIMIT 1) e
+    ON h.status IN ('pending', 'in_progress', 'rate_limited')"""
+_INSERT_STACK_EVENT = f"""INSERT INTO run_events (sync_id, kind, message)
+    SELECT h.id, 'woken', :message FROM {_LAST_EVENTS}
+    WHERE NOT (e.kind = 'woken' AND e.message = :message)"""
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,22 @@ def add_event(connection: Connection, sync_id: int, event: Event) -> None:
         execute(connection, _INSERT_WAIT, {**values, "attempt": 1})
     else:
         execute(connection, _INSERT, values)
+
+
+def add_start_of_processes(connection: Connection) -> None:
+    """Add an event to each unfinished run."""
+    execute(connection, _INSERT_STACK_EVENT, {"message": STARTED})
+
+
+def add_stop_of_processes(connection: Connection) -> None:
+    """Add an event to each unfinished run. Starts after which nothing happened are removed: they may be many."""
+    execute(
+        connection,
+        f"""DELETE FROM run_events WHERE id IN (SELECT e.id FROM {_LAST_EVENTS} WHERE e.kind = 'woken'
+            AND e.message = :message AND e.calls IS NULL)""",
+        {"message": STARTED},
+    )
+    execute(connection, _INSERT_STACK_EVENT, {"message": STOPPED})
 
 
 def add_unsuccessful_calls(connection: Connection, sync_id: int, calls: int) -> None:

@@ -94,6 +94,20 @@ def set_latency(home: Path, milliseconds: int) -> None:
     Control(json.loads(log.read_text().splitlines()[0])["url"]).settings(latency_ms=milliseconds)
 
 
+def ask_each_command(home: Path, env: dict[str, str]) -> None:
+    """Each command finds the library of the running demo, and its simulator instead of Spotify."""
+    assert "run 1" in run(home, env, "status", "--demo").out
+    assert [each["sync_id"] for each in run(home, env, "--demo", "history", "--json").json] == [1]
+    assert len(run(home, env, "accounts", "list", "--json", "--demo").json) == 1
+    for words in (["schedule"], ["limits", "list"], ["export", str(home / "out")]):
+        asked = run(home, env, "--demo", *words)
+        assert asked.code == 0, asked.err
+    doctor = run(home, env, "doctor", "--demo", "--json")
+    assert doctor.code == 0, doctor.out
+    without = run(home, {**env, "SPOTISYNC_DATABASE_URL": ""}, "status")
+    assert "spotisync --demo status" in without.err
+
+
 @pytest.mark.slow
 @pytest.mark.xdist_group("demo")
 def test_a_killed_demo_leaves_no_process_and_the_next_one_resumes(home: Path) -> None:
@@ -103,6 +117,7 @@ def test_a_killed_demo_leaves_no_process_and_the_next_one_resumes(home: Path) ->
         set_latency(home, 5_000)  # the run is still in progress when it is killed
         asked = run(home, env, "psql", "--demo", "-At", "-c", "SELECT id, status FROM sync_history")
         assert (asked.code, asked.out) == (0, "1|in_progress\n")
+        ask_each_command(home, env)
         refused = run(home, env, "demo")
         assert refused.code == 1
         assert f"already running on {home}/d/demo, as pid {demo.pid}" in refused.err

@@ -25,6 +25,7 @@ LATENCY_MS: Final = 200
 STILL_RUNNING: Final = """
 Everything keeps running. Web page: [bold]{page}[/]. To query this library, in another terminal:
     [bold]{program} psql --demo[/]
+    [bold]{program} status --demo[/], or any other command
 Ctrl-C stops everything; the next demo starts with an empty library."""
 
 Exit = Annotated[bool, typer.Option("--exit", help="Stop everything when the sync has ended; exit 0 only on success.")]
@@ -54,6 +55,7 @@ def demo(*, exit: Exit = False) -> None:  # noqa: A002 (the option's name)
     chosen = environment.use_simulator(simulator.url)
     with lock_data_dir(chosen.data_dir):
         chosen = environment.use_free_port()
+        environment.publish_environment(chosen)
         environment.reset_library(chosen.data_dir)
         with Supervisor(_stages(chosen, simulator), restarts) as supervisor:
             code = _run_sync_and_report(chosen, simulator, supervisor)
@@ -124,11 +126,10 @@ def _worker_hint(supervisor: "Supervisor") -> tuple[str, ...]:
 
 def _stages(chosen: "Settings", simulator: "Control") -> "list[Stage]":
     from spotisync.cli import processes
-    from spotisync.store import migrate
 
     return [
         [_simulator_process(chosen, simulator), *processes.server_processes(chosen)],
-        lambda: migrate.upgrade(chosen.database),
+        processes.database_step(chosen),
         [processes.worker_process(chosen), processes.beat_process(chosen), processes.web_process(chosen)],
     ]
 

@@ -1,11 +1,16 @@
 """The demo's data directory, and its environment, from which no real library can be reached."""
 
+import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from signal import SIGINT, SIGKILL
 from typing import Final
 
+from spotisync.core import hints
+from spotisync.errors import Unavailable
 from spotisync.settings import Settings, override, settings
+from spotisync.stack.directories import find_lock_holder
 
 # The user's servers, app and keys, which the demo must not use.
 PERSONAL_VARIABLES: Final = (
@@ -19,13 +24,51 @@ PERSONAL_VARIABLES: Final = (
 # Deleted before the next demo: the library, messages and schedule, but not the copied programs and the logs.
 LIBRARY_PATHS: Final = ("postgres", "valkey", "beat-schedule*")
 STOP_SECONDS: Final = 15.0
+ENVIRONMENT: Final = "environment.json"
 
 
 def use_demo_data_dir() -> Settings:
     """Use the demo's data directory and embedded servers in this process and its children."""
-    data_dir = settings().data_dir.absolute() / "demo"
+    data_dir = get_demo_data_dir(settings())
     personal = dict.fromkeys(PERSONAL_VARIABLES, "")
     return override({"SPOTISYNC_DATA_DIR": str(data_dir), "SPOTIPY_CLIENT_ID": "demo", **personal})
+
+
+def get_demo_data_dir(chosen: Settings) -> Path:
+    return chosen.data_dir.absolute() / "demo"
+
+
+def join_running_demo() -> Settings:
+    """Use the environment of the demo that is running. Raises `Unavailable` if none is."""
+    data_dir = get_demo_data_dir(settings())
+    if not find_lock_holder(data_dir):
+        raise Unavailable("the demo is not running; start it: spotisync demo")
+    chosen = use_demo_data_dir()
+    with suppress(FileNotFoundError):  # it is still starting
+        return override(json.loads((data_dir / ENVIRONMENT).read_text()))
+    return chosen
+
+
+def publish_environment(chosen: Settings) -> None:
+    """Write the environment for `join_running_demo`. The caller holds the lock."""
+    variables = {
+        "SPOTISYNC_SPOTIFY_API_URL": chosen.spotify_api_url,
+        "SPOTISYNC_SPOTIFY_ACCOUNTS_URL": chosen.spotify_accounts_url,
+        "SPOTISYNC_API_RATE": "0",
+        "SPOTISYNC_FLOWER_PORT": "0",
+        "SPOTISYNC_HOST": chosen.host,
+        "SPOTISYNC_PORT": str(chosen.port),
+        "SPOTIPY_REDIRECT_URI": chosen.redirect_uri,
+    }
+    (chosen.data_dir / ENVIRONMENT).write_text(json.dumps(variables))
+
+
+def describe_database_outage(chosen: Settings) -> str:
+    """How to fix it; if the demo is running, how to ask that one instead."""
+    hint = hints.database_hint(embedded=chosen.embedded_postgres)
+    if chosen.embedded_postgres and (holder := find_lock_holder(get_demo_data_dir(chosen))):
+        return f"{hint}. The demo is running ({holder}); to use its library, add --demo: spotisync --demo status"
+    return hint
 
 
 def use_simulator(url: str) -> Settings:

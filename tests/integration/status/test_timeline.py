@@ -19,7 +19,7 @@ from spotisync.core.states import OVER, PHASES
 from spotisync.simulator import Server
 from spotisync.store import runs, schedules
 from spotisync.store.runs import Run
-from spotisync.sync import Context
+from spotisync.sync import Context, processes
 from spotisync.sync import runs as lifecycle
 from tests.integration.sync.test_batch_cost import OLD_PLANS, PAGE_COST, CountingDatabase
 from tests.support import driver
@@ -44,6 +44,34 @@ def events(context: Context, sync_id: int) -> list[dict[str, Any]]:
 
 def kinds(context: Context, sync_id: int) -> list[str]:
     return [each["kind"] for each in events(context, sync_id)]
+
+
+def test_the_timeline_shows_stops_and_starts_of_processes(context: Context, account: Account, store: Store) -> None:
+    run = driver.start(context, account)
+    owner = store.one("SELECT account_id FROM sync_history WHERE id = :id", id=run.id)
+    ended = store.run("incremental", account_id=owner, status="success", completed_at="now()")
+    for _ in range(3):
+        processes.record_start(context.database)
+        processes.record_stop(context.database)
+        processes.record_stop(context.database)
+    assert [each["text"] for each in events(context, run.id)][-1].startswith("spotisync was stopped")
+    processes.record_start(context.database)
+    assert kinds(context, run.id) == ["begun", "woken", "woken"]
+    assert events(context, run.id)[-1]["text"] == "spotisync was started again."
+    assert "woken" not in kinds(context, ended.id)
+
+
+def test_a_stop_does_not_end_the_wait_that_is_counted(context: Context, account: Account, store: Store) -> None:
+    run = driver.start(context, account)
+    store.sql(
+        """INSERT INTO run_events (sync_id, kind, family, seconds, message, at)
+        VALUES (:id, 'parked', 'library', 600, 'rate', now() - interval '300 s')""",
+        id=run.id,
+    )
+    processes.record_stop(context.database)
+    store.sql("UPDATE run_events SET at = now() - interval '200 s' WHERE message = 'stopped'")
+    with context.database.begin() as connection:
+        assert 299 < status.get_totals(connection, run.id)["waited"] < 320
 
 
 # ---- events and counters --------------------------------------------------------------------------------------------

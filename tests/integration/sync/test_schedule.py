@@ -426,7 +426,7 @@ def test_the_command_line_shows_the_schedule(make: Make, store: Store) -> None:
     ]
     assert "Pending look-ups: none" in result.out
     assert document[0]["due_at"] == of(store, "due_at", "full").isoformat()
-    assert spotisync("schedule", "--account", "nobody").code == 1
+    assert spotisync("schedule", "--account", "nobody").code == 2
     store.sql("DELETE FROM accounts")
     assert "No account yet" in spotisync("schedule").out
     assert spotisync("schedule", "--json").json == []
