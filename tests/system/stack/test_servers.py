@@ -15,6 +15,7 @@ from sqlalchemy.engine import make_url
 
 from spotisync.errors import Fatal
 from spotisync.settings import Settings
+from spotisync.stack import directories
 from spotisync.stack import postgres as module
 from spotisync.stack.directories import lock_data_dir, server_user
 from spotisync.stack.postgres import Postgres
@@ -272,3 +273,11 @@ def psql_as(uid: int, postgres: Postgres) -> str:
     )
     assert done.returncode != 0
     return done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts servers as another user")
+def test_runs_as_nobody_where_no_other_user_exists(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directories, "_is_mapped", lambda _: False)
+    with start_servers(place / "data", place / "s", QUICK) as (postgres, _):
+        assert postgres.cluster.stat().st_uid == NOBODY.uid
+        assert sql(place, "SELECT 1") == (1,)
