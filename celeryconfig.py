@@ -60,6 +60,7 @@ task_acks_late = True
 task_reject_on_worker_lost = True
 task_track_started = True
 worker_prefetch_multiplier = 1
+worker_consumer = "spotisync.consumer:Consumer"
 # A new child publishes a sweep, which is slow while the broker is frozen; killing the child would not help.
 worker_proc_alive_timeout = 30
 # A batch takes seconds; this limit ends what hangs where no other timeout applies.

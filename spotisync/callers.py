@@ -100,7 +100,7 @@ def _answer_all(context: Context) -> None:
 
 def _postpone_or_give_up(context: Context, waiter: Waiter, error: Exception) -> None:
     failed = not _is_outage(error)
-    if failed and waiter.failures + 1 >= MAX_ATTEMPTS:
+    if isinstance(error, MalformedMessageError) or (failed and waiter.failures + 1 >= MAX_ATTEMPTS):
         return _give_up(context, waiter, error)
     log.warning("caller %s could not be answered; a later sweep tries again", waiter.task_id, exc_info=error)
     longest = LONGEST_PAUSE if failed else LONGEST_OUTAGE_PAUSE
@@ -121,7 +121,7 @@ def _give_up(context: Context, waiter: Waiter, error: Exception) -> None:
         "caller %s of run %s is given up after %d attempts (%s); its links, callbacks and errbacks are not sent",
         waiter.task_id,
         waiter.sync_id,
-        MAX_ATTEMPTS,
+        waiter.failures + 1,
         reason,
     )
     failure = SyncFailed(f"run {waiter.sync_id} ended with {waiter.status}, but its answer can't be sent: {reason}")
@@ -136,13 +136,50 @@ def _answer_one(context: Context, waiter: Waiter) -> None:
     sent_before = waiter.tries > 1 and app.backend.get_state(waiter.task_id) in states.READY_STATES
     result = result_backend.build_result(context, waiter)
     if not sent_before:
-        for follow_up, argument, options in _follow_ups(request, waiter, result):
+        for follow_up, argument, options in _read_follow_ups(request, waiter, result):
             unsent = follow_up if waiter.tries == 1 else find_unsent(follow_up)
             if unsent is not None:
-                with telemetry.within(request.traceparent):
+                with telemetry.within(request.get("traceparent")):
                     unsent.apply_async((argument,), parent_id=waiter.task_id, **options)
     result_backend.store_result(waiter, result)
     result_backend.send_final_event(waiter, result)
+
+
+class MalformedMessageError(Exception):
+    """No attempt can read this field of a caller's message."""
+
+
+def _read_follow_ups(request: Any, waiter: Waiter, result: Result) -> list[tuple[Signature, Any, dict[str, Any]]]:
+    """All of them, so that none is sent if one is malformed."""
+    field = ""
+    try:
+        for field in ("chain", "callbacks", "errbacks"):
+            for follow_up in _check_type(getattr(request, field), list | tuple) or ():
+                check_follow_up(follow_up)
+        return list(_follow_ups(request, waiter, result))
+    except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        raise MalformedMessageError(f"{field} of its message is malformed") from error
+
+
+def check_follow_up(follow_up: Any) -> None:
+    """Raises TypeError, LookupError or AttributeError unless it is a signature, with all its parts."""
+    if not isinstance(follow_up.get("task"), str):
+        raise TypeError("a signature must name a task")
+    _check_type(follow_up.get("args"), list | tuple)
+    _check_type(follow_up.get("kwargs"), dict)
+    _check_type(follow_up.get("options"), dict)
+    if kind := follow_up.get("subtask_type"):
+        Signature.TYPES[kind]  # unknown: a KeyError, as in Celery
+    for part in get_parts(follow_up):
+        check_follow_up(part)
+    if kind == "chord":
+        check_follow_up(follow_up["kwargs"]["body"])
+
+
+def _check_type(value: Any, wanted: Any) -> Any:
+    if value is not None and not isinstance(value, wanted):
+        raise TypeError(f"{type(value).__name__} instead of {wanted}")
+    return value
 
 
 def _follow_ups(request: Any, waiter: Waiter, result: Result) -> Iterator[tuple[Signature, Any, dict[str, Any]]]:
@@ -165,10 +202,17 @@ def assign_task_ids(follow_up: dict[str, Any], seed: str) -> None:
         task_id = follow_up.setdefault("options", {}).setdefault("task_id", str(uuid.uuid5(uuid.NAMESPACE_OID, seed)))
         if follow_up.get("subtask_type") == "chord":  # Celery gives the body the chord's own id
             kwargs["body"].setdefault("options", {}).setdefault("task_id", task_id)
-    if follow_up.get("subtask_type") in {"group", "chord", "chain"}:
-        parts = kwargs.get("tasks") or kwargs.get("header") or []
-        for number, part in enumerate(parts["kwargs"]["tasks"] if isinstance(parts, dict) else parts):
-            assign_task_ids(part, f"{seed}:{number}")
+    for number, part in enumerate(get_parts(follow_up)):
+        assign_task_ids(part, f"{seed}:{number}")
+
+
+def get_parts(follow_up: dict[str, Any]) -> list[dict[str, Any]]:
+    """The members of a group, of a chord's header or of a chain, as they are in a message."""
+    kwargs = follow_up.get("kwargs") or {}
+    if follow_up.get("subtask_type") not in {"group", "chord", "chain"}:
+        return []
+    parts = kwargs.get("tasks") or kwargs.get("header") or []
+    return list(parts["kwargs"]["tasks"] if isinstance(parts, dict) else parts)
 
 
 def find_unsent(follow_up: Signature) -> Signature | None:

@@ -27,14 +27,17 @@ from celery.signals import (
 )
 from celery.worker.consumer import Tasks
 from kombu import Connection
+from kombu.transport import TRANSPORT_ALIASES
 
-from spotisync import logs, telemetry
+from spotisync import logs, rejections, telemetry, transport
 from spotisync.settings import bundled_path, settings
 from spotisync.sync import Context, runs
 
 log = logging.getLogger(__name__)
 PR_SET_PDEATHSIG = 1
+REPORT_SECONDS = 5
 
+TRANSPORT_ALIASES.update(transport.ALIASES)
 
 app = Celery("spotisync", include=["spotisync.tasks"])
 # By its path: a wheel has it in the package, and in a checkout another `celeryconfig` may shadow it.
@@ -142,6 +145,27 @@ def _watch_children(sender: Any, **_: Any) -> None:
     if maintain and hub and id(hub) not in _watched:
         _watched.add(id(hub))
         hub.call_repeatedly(0.5, maintain)
+
+
+_reporting: set[int] = set()
+
+
+@worker_ready.connect
+def _report_rejections(sender: Any, **_: Any) -> None:
+    """Let a child count rejected messages in Postgres: this process must open no connection that children inherit."""
+
+    def report() -> None:
+        if not (rejected := rejections.count.take()):
+            return
+        try:
+            app.send_task("spotisync.sweep", kwargs={"rejected": rejected}, retry=False, ignore_result=True)
+        except Exception as error:  # noqa: BLE001 (each transport raises its own classes)
+            rejections.count.add(rejected)
+            log.warning("%d rejected messages can't be counted now: %s", rejected, error)
+
+    if id(sender.timer) not in _reporting:
+        _reporting.add(id(sender.timer))
+        sender.timer.call_repeatedly(REPORT_SECONDS, report)
 
 
 # The worker's pid, as its children inherit it.

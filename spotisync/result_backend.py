@@ -30,7 +30,7 @@ FOLLOW_UPS = ("chain", "chord", "callbacks")
 
 
 def build_request(waiter: Waiter) -> Any:
-    """A `TaskContext`, which returns None for unknown attributes."""
+    """A `TaskContext`. It lacks headers that Celery does not know and the message does not have."""
     # Celery reads `delivery_info` without checking that it is there.
     return TaskContext({"delivery_info": {}, **waiter.envelope})
 

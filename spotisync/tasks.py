@@ -83,11 +83,14 @@ def enrich(self: Task) -> dict[str, Any]:
 
 
 @app.task(name="spotisync.sweep", ignore_result=True)
-def sweep(*, scheduled: bool = False) -> None:
+def sweep(*, scheduled: bool = False, rejected: int = 0) -> None:
     """Publish due runs, answer callers, and maintain their results in the result backend.
 
-    `scheduled`: sent by beat, and therefore recorded as beat's heartbeat.
+    `scheduled`: sent by beat, and therefore recorded as beat's heartbeat. `rejected`: malformed messages that the
+    worker has removed from the broker since it last sent this.
     """
+    if rejected > 0:
+        runs.record_rejections(context(), rejected)
     due = runs.take_due_runs(context(), scheduled=scheduled)
     has_room = bool(due) and canvas.has_room()
     for run in due:

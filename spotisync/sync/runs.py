@@ -15,6 +15,7 @@ from spotisync.sync.tokens import REMEDY
 
 SyncType = Literal["full", "incremental"]
 Trigger = Literal["beat", "cli", "api", "web", "task"]
+REJECTED = ("rejected_messages", ())
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,17 @@ def take_due_runs(context: Context, *, scheduled: bool = False) -> list[Run]:
         candidates = runs.list_accounts_due(connection, client_id)
         counters.compact(connection)
     return [run for account_id in candidates if (run := _take_due(context, account_id, client_id))]
+
+
+@in_transaction
+def record_rejections(connection: Connection, rejected: int) -> None:
+    """Count malformed messages that a worker has removed from the broker."""
+    counters.increment(connection, {REJECTED: rejected})
+
+
+@in_transaction
+def count_rejections(connection: Connection) -> float:
+    return counters.read_totals(connection).get(REJECTED, 0)
 
 
 get_run = in_transaction(runs.get)

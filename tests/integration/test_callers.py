@@ -106,3 +106,32 @@ def test_an_outage_is_no_reason_to_give_a_caller_up(
     poisoned.sql("UPDATE waiters SET tries = 100, failures = 19")
     assert attempt(context, poisoned) == pytest.approx(60, abs=1)
     assert poisoned.one("SELECT answered_at IS NULL AND failures = 19 FROM waiters")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("chain", 5),
+        ("chain", ["task"]),
+        ("chain", [{"task": "foreign.follow_up"}, {}]),
+        ("errbacks", {"a": 1}),
+        ("errbacks", [{"task": 5}]),
+        ("errbacks", [{"task": "celery.group", "subtask_type": "group", "kwargs": {"tasks": [7]}}]),
+        ("callbacks", [{"task": "celery.chord", "subtask_type": "chord", "kwargs": {"header": []}}]),
+        ("callbacks", [{"task": "foreign.follow_up", "options": 5}]),
+        ("callbacks", [{"task": "foreign.follow_up", "subtask_type": "unknown"}]),
+    ],
+)
+def test_malformed_follow_ups_end_the_caller_at_once(
+    field: str, value: Any, context: Context, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.trigger(context, account.name, "full", "task", caller=Caller("bad", {"id": "bad", field: value}))
+    store = Store(context.database)
+    runs.cancel(context, store.one("SELECT id FROM sync_history"))
+    stored: list[object] = []
+    monkeypatch.setattr(result_backend, "store_result", lambda _, result: stored.append(result))
+    attempt(context, store)
+    (result,) = stored
+    assert isinstance(result, SyncFailed)
+    assert f"{field} of its message is malformed" in str(result)
+    assert store.one("SELECT answered_at IS NOT NULL AND unanswerable LIKE '%malformed%' FROM waiters")

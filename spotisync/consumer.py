@@ -1,0 +1,91 @@
+"""The consumer of a worker. It rejects what is not a task message; Celery's own ends with some of these."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from celery.worker import consumer
+from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, Strict, StringConstraints, TypeAdapter, ValidationError
+
+from spotisync import rejections
+
+# Celery uses them as keys of results, and we as keys of callers.
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Seconds = Annotated[float, Field(ge=0), AllowInfNan(allow_inf_nan=False)]
+
+
+class TaskFields(BaseModel):
+    """The headers of a task message (in Celery's protocol 1: its body) that the worker interprets."""
+
+    model_config = ConfigDict(strict=True)
+
+    id: Identifier
+    task: Identifier
+    root_id: Identifier | None = None
+    parent_id: Identifier | None = None
+    group: Identifier | None = None
+    shadow: str | None = None
+    eta: str | None = None
+    expires: str | None = None
+    retries: Annotated[int, Field(ge=0)] | None = None
+    timelimit: Annotated[tuple[Seconds | None, Seconds | None], Strict(strict=False)] | None = None
+    ignore_result: bool | None = None
+    stamped_headers: list[str] | None = None
+    stamps: dict[str, Any] | None = None
+    traceparent: str | None = None
+
+
+# args, kwargs, and what follows the task. JSON has lists for tuples.
+BODY: TypeAdapter[Any] = TypeAdapter(tuple[list[Any], dict[str, Any], dict[str, Any] | None])
+
+
+def check_message(message: Any) -> None:
+    """Raises ValueError unless it is a task message, of Celery's protocol 1 or 2."""
+    payload = message.payload
+    old = payload if isinstance(payload, dict) else {}
+    TaskFields.model_validate({**old, **message.headers})
+    BODY.validate_python((old.get("args", []), old.get("kwargs", {}), None) if old else payload)
+
+
+def explain(error: Exception) -> str:
+    """Name the wrong fields, without their values."""
+    if not isinstance(error, ValidationError):
+        return type(error).__name__
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in found[:3])
+
+
+class Consumer(consumer.Consumer):
+    connection_errors: tuple[type[Exception], ...]
+    channel_errors: tuple[type[Exception], ...]
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
+        handle = super().create_task_handler(*args, **kwargs)
+        recoverable = (*self.connection_errors, *self.channel_errors)
+
+        def on_message(message: Any) -> None:
+            try:
+                check_message(message)
+            except Exception as error:  # noqa: BLE001 (decoding may raise anything)
+                return self._reject(message, explain(error))
+            try:
+                handle(message)
+            except recoverable as error:
+                if not isinstance(error, KeyError):  # which kombu takes for a lost connection
+                    raise
+                self._reject(message, explain(error))
+            except Exception as error:  # noqa: BLE001 (a field that Celery, but no check, refuses)
+                self._reject(message, explain(error))
+
+        return on_message
+
+    def on_invalid_task(self, _body: Any, message: Any, exc: Exception) -> None:
+        self._reject(message, str(exc)[:200])
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        self._reject(message, type(exc).__name__)
+
+    def _reject(self, message: Any, why: str) -> None:
+        headers = message.headers if isinstance(message.headers, dict) else {}
+        rejections.reject(why, headers.get("id"), rejections.measure(message.body))
+        if not message.acknowledged:
+            message.reject()
