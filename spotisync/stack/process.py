@@ -31,7 +31,7 @@ class ChildSpec:
     `ready_within`: seconds from the first start after which the supervisor gives up on a child that is not ready.
     `stop_signals` are sent one after the other, with `stop_grace` seconds after each; SIGKILL comes last.
     `restart=False`: exit code 0 is success, any other makes the supervisor give up.
-    `vital=False`: instead of giving up, the supervisor warns and continues without this child.
+    `vital=False`: the supervisor never gives up: it restarts this child at growing intervals and keeps the others.
     """
 
     name: str

@@ -12,10 +12,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RestartPolicy:
-    """How to restart a process that ends unexpectedly. Quick failures are those within `quick` seconds of the start."""
+    """How to restart a process that ends unexpectedly. Quick failures are those within `quick` seconds of the start.
+
+    `failures`: the number of quick ones in a row after which the supervisor gives up on a vital process.
+    """
 
     first: float = 0.5
-    longest: float = 10.0
+    longest: float = 300.0
     quick: float = 10.0
     failures: int = 5
 
@@ -27,7 +30,7 @@ class ProcessWatch:
     def __init__(self, process: Process, policy: RestartPolicy) -> None:
         self.process = process
         self.state = "not started"
-        """not started, starting, running, restarting (waiting for its next start) or done (or given up)."""
+        """not started, starting, running, restarting (waiting for its next start) or done."""
         self._policy = policy
         self._failures = 0
         self._was_up = False
@@ -36,7 +39,8 @@ class ProcessWatch:
 
     @property
     def up(self) -> bool:
-        return self.state in ("running", "done")
+        """Whether the next stage may start. It does not wait for a process that is not vital and has failed."""
+        return self.state in ("running", "done") or (not self.process.child.vital and self._failures > 0)
 
     def start(self) -> None:
         self.process.start()
@@ -70,8 +74,8 @@ class ProcessWatch:
         age = time.monotonic() - self._started_at
         quick = age < self._policy.quick and not self.process.should_retry_start()
         self._failures = self._failures + 1 if quick else 1
-        if self._failures >= self._policy.failures:
-            return self._give_up(f"ended {self._failures} times in a row soon after its start")
+        if self._failures == self._policy.failures:
+            self._report_failures()
         delay = self._policy.restart_delay(self._failures)
         log.warning("%s ended (%s); restarting in %.1f s", self.process.name, self.process.exit_reason, delay)
         self.state, self._restart_at = "restarting", time.monotonic() + delay
@@ -82,11 +86,12 @@ class ProcessWatch:
             raise Fatal(self._describe("failed"))
         self.state = "done"
 
-    def _give_up(self, why: str) -> None:
+    def _report_failures(self) -> None:
+        """Raises `Fatal` if the stack is of no use without this process."""
+        text = self._describe(f"ended {self._failures} times in a row soon after its start")
         if self.process.child.vital:
-            raise Fatal(self._describe(why))
-        log.warning("%s", self._describe(why))
-        self.state = "done"
+            raise Fatal(text)
+        log.error("%s", text)
 
     def _describe(self, why: str) -> str:
         return f"{self.process.name} {why} ({self.process.exit_reason}){self.process.quote_log()}"

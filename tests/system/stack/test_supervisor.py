@@ -13,7 +13,7 @@ from spotisync.errors import Fatal
 from spotisync.stack import process
 from spotisync.stack.process import ChildSpec, Process
 from spotisync.stack.restarts import RestartPolicy
-from spotisync.stack.supervisor import Stage, Supervisor
+from spotisync.stack.supervisor import Callbacks, Stage, Supervisor
 from tests.support.waiting import wait_until
 
 from .conftest import Start
@@ -62,16 +62,26 @@ def test_gives_up_after_five_quick_failures(place: Path) -> None:
     assert (place / "starts").read_text() == "go\n" * 5
 
 
-def test_an_optional_child_may_fail(place: Path) -> None:
-    viewer = shell(place, "echo go >>starts; exit 7", "viewer", vital=False)
-    with supervised(place, [viewer, shell(place, "exec sleep 1000")]) as supervisor:
-        supervisor.run_until(lambda: supervisor.states().get("viewer") == "done")
-        assert supervisor.states() == {"viewer": "done", "child": "running"}
-    assert (place / "starts").read_text() == "go\n" * 5
+def test_an_optional_child_may_fail_and_is_started_again(place: Path, caplog: pytest.LogCaptureFixture) -> None:
+    worker = shell(
+        place, "echo go >>starts; echo no such queue; test -e cured && exec sleep 1000; exit 7", "worker", vital=False
+    )
+    starts = place / "starts"
+    with supervised(
+        place, [shell(place, "exec sleep 1000")], [worker], [shell(place, "exec sleep 1000", "page")]
+    ) as supervisor:
+        supervisor.run_until(lambda: starts.exists() and len(starts.read_text().split()) > 6)
+        states = supervisor.states()
+        assert (states["child"], states["page"]) == ("running", "running")
+        assert caplog.text.count("worker ended 5 times in a row soon after its start") == 1
+        assert "no such queue" in caplog.text
+        (place / "cured").touch()
+        supervisor.run_until(lambda: supervisor.states()["worker"] == "running")
 
 
 def test_restart_delays_double_up_to_the_maximum() -> None:
-    assert [RestartPolicy().restart_delay(failures) for failures in range(1, 8)] == [0.5, 1, 2, 4, 8, 10, 10]
+    delays = [RestartPolicy().restart_delay(failures) for failures in range(1, 13)]
+    assert delays == [0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
 
 
 def test_a_long_run_resets_the_failure_count(place: Path) -> None:
@@ -163,3 +173,18 @@ def test_a_second_signal_kills_immediately(place: Path, start: Start) -> None:
     wait_until(lambda: "deaf-worker" in (place / "order").read_text(), "the worker to ignore the signal")
     program.send_signal(signal.SIGINT)
     assert program.wait(60) == 0
+
+
+def test_calls_back_between_the_stages_and_stops_despite_an_error(place: Path) -> None:
+    calls: list[str] = []
+
+    def fail() -> None:
+        calls.append("stop")
+        raise Fatal("the database can't be reached")
+
+    first, second = shell(place, "exec sleep 1000", "first"), shell(place, "exec sleep 1000", "second")
+    with supervised(place, [first], Callbacks(lambda: calls.append("start"), fail), [second]) as supervisor:
+        assert supervisor.start()
+        assert calls == ["start"]
+    assert calls == ["start", "stop"]
+    assert not processes_of(place)
