@@ -1,12 +1,17 @@
 """RabbitMQ, whose queues may be quorum queues by default: https://github.com/celery/kombu/issues/2469"""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from amqp import Message
 
+from spotisync.sync import runs
 from tests.servers.brokers import RABBITMQ, RabbitMQ
 from tests.servers.scenario import RECOVERY_SECONDS, Scenario
+from tests.support import messages
+from tests.support.waiting import wait_until
 from tests.system.command_line import Subprocess
 from tests.system.programs import environment
 
@@ -44,6 +49,29 @@ def test_syncs_end_with_the_truth(
     doctor = Subprocess(environment(deployed.deployment.settings))("doctor", "--json", "--offline")
     states = {each["check"]: each["state"] for each in doctor.json["findings"]}
     assert (states["broker"], states["results"], states["workers"]) == ("ok", "ok", "ok")
+
+
+def test_malformed_messages_are_removed(
+    scenario: Callable[..., Scenario], rabbitmq: RabbitMQ, results_url: str
+) -> None:
+    """Those of the list for Redis that RabbitMQ's protocol can carry."""
+    deployed = scenario(rabbitmq.url("classic"), result_backend=results_url)
+    running = deployed.start_full_sync()
+    sent = 0
+    with deployed.deployment.foreign.connection_for_write() as connection, connection.channel() as channel:
+        for message in messages.poison_of_tasks():
+            channel.basic_publish(
+                Message(
+                    message["body"] if isinstance(message["body"], bytes) else json.dumps(message["body"]),
+                    content_type="application/json", content_encoding="utf-8", application_headers=message["headers"],
+                ),
+                exchange="", routing_key="spotisync.sync",
+            )  # fmt: skip
+            sent += 1
+    deployed.finish(running)
+    wait_until(lambda: deployed.deployment.logs().count("a malformed message") >= sent, "the rejections")
+    assert "Unrecoverable" not in deployed.deployment.logs()
+    wait_until(lambda: runs.count_rejections(deployed.deployment.context) >= sent, "the count of rejections")
 
 
 @pytest.mark.parametrize("vhost", ["classic", "quorum"])

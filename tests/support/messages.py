@@ -94,33 +94,34 @@ def items(tasks: Tasks) -> st.SearchStrategy[bytes]:
     return st.one_of(mutated(tasks), mutated(tasks), mutated(tasks), anything)
 
 
+BODIES: list[Json] = [{"a": 1}, [[], {}], [1, 2, 3, 4], 5, None, [[], {}, 5], b"\xff", b"[" * 50_000]
+HEADERS: dict[str, list[Json]] = {
+    "id": [{}, None, 5, [], "", "a\0b", "x" * 10_000],
+    "task": [{}, None, 5, []],
+    "timelimit": [5, "soon", [1], [-1, "x"], {"a": 1}, [None, None, None]],
+    "retries": ["x", {}],
+    "eta": [5, "soon", {}],
+    "expires": [5, "soon", {}],
+}
+ENVELOPE: dict[tuple[str, ...], list[Json]] = {
+    ("headers",): [None, [], 5, {}],
+    ("properties", "delivery_tag"): [None, {}, [], True],
+    ("properties", "delivery_info"): [None, {}, [], 5],
+    ("properties", "body_encoding"): ["rot13", {}],
+    ("properties",): [None, [], 5, {}],
+    ("content-type",): [5, "application/x-python-serialize", {}],
+    ("content-encoding",): ["rot13", 5],
+}
+NO_ENVELOPE = [b"raw text", b"[1]", b"\xff\xfe", b"null", b"5", b"[" * 50_000, b'{"__type__":"uuid","__value__":5}']
+
+
+def poison_of_tasks() -> list[Json]:
+    """Messages of kombu that are not of a task. Many of them once ended a worker."""
+    changes = {("body",): BODIES, **{("headers", name): values for name, values in HEADERS.items()}}
+    return [change(envelope(), path, value) for path, values in changes.items() for value in values]
+
+
 def poison() -> list[bytes]:
-    """Messages each of which once ended a worker."""
-    bodies: list[Json] = [{"a": 1}, [[], {}], [1, 2, 3, 4], 5, None, [[], {}, 5], b"\xff", b"[" * 50_000]
-    changes: dict[tuple[str, ...], list[Json]] = {
-        ("headers", "id"): [{}, None, 5, [], "", "a\0b", "x" * 10_000],
-        ("headers", "task"): [{}, None, 5, []],
-        ("headers", "timelimit"): [5, "soon", [1], [-1, "x"], {"a": 1}, [None, None, None]],
-        ("headers", "retries"): ["x", {}],
-        ("headers", "eta"): [5, "soon", {}],
-        ("headers", "expires"): [5, "soon", {}],
-        ("headers",): [None, [], 5, {}],
-        ("properties", "delivery_tag"): [None, {}, [], True],
-        ("properties", "delivery_info"): [None, {}, [], 5],
-        ("properties", "body_encoding"): ["rot13", {}],
-        ("properties",): [None, [], 5, {}],
-        ("content-type",): [5, "application/x-python-serialize", {}],
-        ("content-encoding",): ["rot13", 5],
-        ("body",): bodies,
-    }
-    found = [dump(change(envelope(), path, value)) for path, values in changes.items() for value in values]
-    return [
-        *found,
-        b"raw text",
-        b"[1]",
-        b"\xff\xfe",
-        b"null",
-        b"5",
-        b"[" * 50_000,
-        b'{"__type__":"uuid","__value__":5}',
-    ]
+    """All kinds of malformed messages in a list of Redis."""
+    broken = [change(envelope(), path, value) for path, values in ENVELOPE.items() for value in values]
+    return [*map(dump, [*poison_of_tasks(), *broken]), *NO_ENVELOPE]
