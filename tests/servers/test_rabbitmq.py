@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from amqp import Message
@@ -58,7 +59,8 @@ def test_malformed_messages_are_removed(
     deployed = scenario(rabbitmq.url("classic"), result_backend=results_url)
     running = deployed.start_full_sync()
     sent = 0
-    with deployed.deployment.foreign.connection_for_write() as connection, connection.channel() as channel:
+    with deployed.deployment.foreign.connection_for_write() as connection:
+        channel: Any = connection.default_channel
         for message in messages.poison_of_tasks():
             channel.basic_publish(
                 Message(

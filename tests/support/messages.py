@@ -117,7 +117,8 @@ NO_ENVELOPE = [b"raw text", b"[1]", b"\xff\xfe", b"null", b"5", b"[" * 50_000, b
 
 def poison_of_tasks() -> list[Json]:
     """Messages of kombu that are not of a task. Many of them once ended a worker."""
-    changes = {("body",): BODIES, **{("headers", name): values for name, values in HEADERS.items()}}
+    changes: dict[tuple[str, ...], list[Json]] = {("headers", name): values for name, values in HEADERS.items()}
+    changes["body",] = BODIES
     return [change(envelope(), path, value) for path, values in changes.items() for value in values]
 
 
