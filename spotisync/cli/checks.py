@@ -6,7 +6,7 @@ To add a check, add a function and call it in `run_checks`.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
@@ -17,12 +17,14 @@ from redis.exceptions import ResponseError
 
 from spotisync import telemetry
 from spotisync.cli.context import open_context, open_database
+from spotisync.cli.demo.environment import describe_database_outage
 from spotisync.cli.exit_codes import FAILED, LOGIN_NEEDED, UNREACHABLE
 from spotisync.core import broker_errors, hints, oauth
 from spotisync.core.durations import format_duration
 from spotisync.core.oauth import LOGIN
 from spotisync.errors import Fatal, Misconfigured, NeedsLogin, Refused, SpotisyncError, Transient, Unavailable, Wait
 from spotisync.settings import GENERATE_KEY, Settings
+from spotisync.stack.directories import is_shared, server_user
 from spotisync.status.messages import FROZEN_LISTS, SWEEPS, WaitState, describe_cooldown, describe_drift
 from spotisync.store import accounts, apps, migrate, reply_shapes, schedules
 from spotisync.store.accounts import Account, StoredTokens, TokenVault
@@ -35,6 +37,7 @@ from spotisync.store.waiters import UnansweredCaller
 from spotisync.sync import Context, cooldowns
 from spotisync.sync.accounts import check_spotify_answers
 from spotisync.sync.callers import list_given_up
+from spotisync.sync.runs import count_rejections
 
 State = Literal["ok", "warning", "failed"]
 
@@ -61,6 +64,7 @@ def run_checks(settings: Settings, *, online: bool) -> Iterator[Finding]:
     """Run the checks in order of dependency, and skip those whose prerequisites failed."""
     app, key = check_spotify_app(settings), check_secret_key(settings)
     yield from (app, key)
+    yield from check_server_user(settings)
     yield from check_page(settings)
     yield from check_telemetry(settings)
     with open_database(settings) as database:
@@ -81,6 +85,7 @@ def run_checks(settings: Settings, *, online: bool) -> Iterator[Finding]:
                 alarms = reply_shapes.list_open(connection, settings.client_id)
             yield from check_drift(alarms)
             yield from check_callers(list_given_up(context))
+            yield from check_messages(count_rejections(context))
             yield from check_limits(cooldowns.list_cooldowns(context), now, settings.zone)
 
 
@@ -103,6 +108,9 @@ def check_spotify_app(settings: Settings) -> Finding:
 
 
 def check_secret_key(settings: Settings) -> Finding:
+    if not settings.has_secret_key():
+        message = f"{settings.data_dir / 'secret.key'} does not exist yet"
+        return Finding("secret key", "warning", message, "none needed for a new library: the first start generates it")
     try:
         keys = settings.secret_keys()
         TokenVault(keys)
@@ -121,6 +129,13 @@ def check_page(settings: Settings) -> Iterator[Finding]:
     except Misconfigured as error:
         message, _, cure = str(error).partition(". ")
         yield Finding("page", "failed", message, cure)
+
+
+def check_server_user(settings: Settings) -> Iterator[Finding]:
+    """Nothing, unless other processes run as the user of the embedded servers."""
+    if (settings.embedded_postgres or settings.embedded_broker) and is_shared(server_user(settings.data_dir)):
+        message = "started by root, the embedded servers run as `nobody`, whose other processes can reach their data"
+        yield Finding("server user", "warning", message, "start spotisync as a normal user, or use servers of your own")
 
 
 def check_telemetry(settings: Settings) -> Iterator[Finding]:
@@ -145,6 +160,8 @@ def check_database_server(settings: Settings, database: Database) -> tuple[list[
             return get_server_version(connection), find_obstacle(connection)
 
     server = check_database(inspect, embedded=settings.embedded_postgres)
+    if server.code == UNREACHABLE:
+        return [replace(server, cure=describe_database_outage(settings))], False
     if server.state == "failed":
         return [server], False
     with database.begin() as connection:
@@ -433,6 +450,13 @@ def check_callers(given_up: Sequence[UnansweredCaller]) -> Iterator[Finding]:
         message = f"{len(given_up)} not answered in the last week, the last one {last.task_id} of {run} ({last.reason})"
         cure = "their links and callbacks were not sent: correct what they send, and call them again"
         yield Finding("callers", "warning", message, cure)
+
+
+def check_messages(rejected: float) -> Iterator[Finding]:
+    """Nothing, unless workers have ever removed a malformed message. No time is known, so this is no warning."""
+    if rejected:
+        message = f"{rejected:,.0f} malformed messages were removed from the broker; the workers' logs name each"
+        yield Finding("messages", "ok", message)
 
 
 def check_limits(found: Sequence[Cooldown], now: datetime, zone: str) -> list[Finding]:

@@ -1,5 +1,6 @@
 """The command line with real servers: exit codes, messages, JSON documents."""
 
+import fcntl
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -95,9 +96,34 @@ def test_reports_an_embedded_server_that_is_not_running(tmp_path: Path) -> None:
         result = cli(*command)
         assert (result.code, result.out) == (3, "")
         assert "Start it: spotisync up" in result.err
-    result = cli("psql", "--demo")
-    assert result.code == 3
-    assert "start it: spotisync demo" in result.err
+    for words in (["psql", "--demo"], ["--demo", "status"], ["status", "--demo"], ["export", "--demo", "x"]):
+        result = cli(*words)
+        assert result.code == 3
+        assert "start it: spotisync demo" in result.err
+
+
+def test_an_error_names_the_running_demo(tmp_path: Path) -> None:
+    cli = InProcess(bare_environment(SPOTISYNC_DATA_DIR=str(tmp_path), SPOTIPY_CLIENT_ID="some"))
+    (tmp_path / "demo").mkdir()
+    with (tmp_path / "demo" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for command in ("status", "doctor"):
+            result = cli(command)
+            assert result.code == 3
+            assert "spotisync --demo status" in " ".join((result.out + result.err).split())
+        assert "spotisync demo" not in cli("status", "--demo").err
+
+
+def test_doctor_creates_nothing(tmp_path: Path) -> None:
+    cli = InProcess(bare_environment(SPOTISYNC_DATA_DIR=str(tmp_path / "none"), SPOTIPY_CLIENT_ID="some"))
+    assert cli("doctor").code == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_names_no_type_beside_a_flag() -> None:
+    cli = InProcess(bare_environment())
+    for command in ((), ("status",), ("sync", "full"), ("doctor",)):
+        assert "bool" not in cli(*command, "--help").out.lower()
 
 
 def test_reports_an_external_server_that_is_not_running(deployment: Deployment) -> None:
@@ -138,7 +164,7 @@ def test_adds_and_removes_an_account(deployment: Deployment, cli: InProcess) -> 
     assert cli("accounts", "remove", name).code == 1, "the removal was not confirmed"
     assert cli("accounts", "remove", name, "--yes").code == 0
     assert cli("accounts", "list", "--json").json == []
-    assert cli("accounts", "remove", name, "--yes").code == 1
+    assert cli("accounts", "remove", name, "--yes").code == 4, "there is no account"
 
 
 def test_reports_a_token_that_spotify_rejects(cli: InProcess) -> None:
@@ -203,7 +229,7 @@ def test_says_that_no_sync_has_run_yet(cli: InProcess) -> None:
     assert cli("status", "--json").json["status"] is None
     assert cli("history", "--json").json == []
     assert "No account yet" in cli("sync", "full").err
-    assert cli("status", "--account", "nobody").code == 1
+    assert cli("status", "--account", "nobody").code == 4, "there is no account"
 
 
 def test_waits_for_a_sync(deployment: Deployment, cli: InProcess, shell: Subprocess) -> None:
@@ -244,7 +270,7 @@ def test_joins_cancels_and_resumes_a_run_without_a_worker(cli: InProcess, shell:
     assert "resumed" in shell("resume", name).out
     assert "Joined" in shell("resume", name).out
     assert cli("status", "--json").json["status"] == "in_progress"
-    assert cli("cancel", "77").code == 1
+    assert [cli(command, "77").code for command in ("cancel", "resume")] == [2, 2]
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from cryptography.fernet import Fernet
 
 from spotisync.cli import checks
 from spotisync.cli.checks import QUEUES, Finding
@@ -67,6 +68,9 @@ def test_rejects_a_redirect_uri_that_spotify_rejects(uri: str) -> None:
 
 
 def test_checks_the_secret_key(tmp_path: Path) -> None:
+    assert_finding(checks.check_secret_key(settings_with(data_dir=tmp_path)), "warning", "does not exist yet")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "secret.key").write_text(Fernet.generate_key().decode())
     assert_finding(checks.check_secret_key(settings_with(data_dir=tmp_path)), "ok")
     assert_finding(
         checks.check_secret_key(settings_with(database_url="postgresql://x")),
@@ -149,6 +153,12 @@ def test_reports_queues_that_no_worker_serves() -> None:
         "none of w@a consumes spotisync.control",
         "-Q",
     )
+
+
+def test_reports_rejected_messages() -> None:
+    assert list(checks.check_messages(0)) == []
+    (found,) = checks.check_messages(1234)
+    assert (found.state, found.message[:24]) == ("ok", "1,234 malformed messages")
 
 
 def test_reports_callers_that_could_not_be_answered() -> None:
