@@ -17,6 +17,7 @@ from spotisync.errors import Unavailable
 from spotisync.status import Document
 from spotisync.store import notify_channel
 from spotisync.store.database import Database
+from spotisync.web.live import events
 from spotisync.web.live.events import get_broadcast
 from tests.support.store import Store
 from tests.support.waiting import wait_until
@@ -72,6 +73,20 @@ def test_a_viewer_receives_the_status_and_every_change(
     assert viewer.next() == ("", None)
     for each in (viewer, other, everyone):
         each.close()
+
+
+def test_a_stream_of_a_page_ends_so_that_the_login_is_checked_again(
+    make_app: Callable[..., FastAPI], store: Store, web: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "MAX_STREAM_SECONDS", 0.0)
+    with served(make_app()) as url:
+        page, api = Viewer(web, f"{url}/events/page"), Viewer(web, f"{url}{EVENTS}")
+        assert (page.next()[0], api.next()[0]) == ("page", "status")
+        store.run()
+        assert "event: page" not in list(page._lines), "it has ended without another event"
+        assert api.next()[0] == "status"
+        page.close()
+        api.close()
 
 
 def test_head_of_a_stream_has_no_body_and_ends(

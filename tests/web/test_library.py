@@ -150,7 +150,9 @@ def test_a_playlist_is_found_by_its_name(client: TestClient, database: Database)
     assert found == ["q1", "q2", "long", "z7", "z7", "p1"]
     assert [find(each) for each in ("zither", "Nothing (nothing)", "\0")] == [None, None, None]
     unknown = client.get("/library", params={"in": "zither"}).text
-    assert ("No playlist is called zither." in unknown, names(unknown)) == (True, [])
+    assert ("No playlist is called “zither”." in unknown, names(unknown)) == (True, [])
+    assert 'value="zither"' in unknown
+    assert "0 saved tracks" in client.get("/library/facets", params={"in": "zither"}, headers=PART).text
     chosen = client.get("/library", params={"in": "mornings", "playlist": "z7"}).text
     assert names(chosen) == ["Jóga 7"]
     assert re.search(">playlist</span> <bdi [^>]*>Mornings<", chosen)

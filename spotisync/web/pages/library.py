@@ -60,7 +60,7 @@ def show_library(request: Request, connection: ConnectionDep) -> Response:
         response.headers["HX-Push-Url"] = format_path(request, format_library_url(query))
         response.headers["HX-Trigger-After-Swap"] = "searched"
     else:
-        facets = _load_facets(connection, query) if "facets" in request.query_params else {"facets": None}
+        facets = _load_facets(request, connection, query) if "facets" in request.query_params else {"facets": None}
         values = {**results, **facets, **_load_choices(connection, query)}
         response = render_page(request, "library.html", query=query, **values)
     response.headers["Vary"] = "HX-Request"
@@ -76,7 +76,9 @@ def show_more(request: Request, connection: ConnectionDep) -> Response:
 @router.get("/library/facets")
 def show_facets(request: Request, connection: ConnectionDep) -> Response:
     query = _parse_query(request, connection)
-    return render_page(request, "library_facets.html", query=query, is_fragment=True, **_load_facets(connection, query))
+    return render_page(
+        request, "library_facets.html", query=query, is_fragment=True, **_load_facets(request, connection, query)
+    )
 
 
 @router.get("/library/playlists")
@@ -172,6 +174,7 @@ def _load_results(connection: Connection, query: Query, unknown_playlist: str | 
         "chips": _load_chips(connection, query),
         "tabs": _list_tabs(query),
         "has_several_accounts": query.account is None and len(names) > 1,
+        "unknown_playlist": unknown_playlist,
         "empty": None if found.items else _explain_empty(query, names, unknown_playlist),
     }
 
@@ -205,7 +208,7 @@ def _explain_empty(query: Query, names: Sequence[str], unknown_playlist: str | N
     if query.account is not None and query.account not in names:
         return f"Unknown account {query.account}.", "Show all accounts", format_library_url(query, account=None)
     if unknown_playlist is not None:
-        text = f"No playlist is called {unknown_playlist}. Choose one of the names that the field suggests."
+        text = f"No playlist is called “{unknown_playlist}”. Choose one of the names that the field suggests."
         return text, "Show all playlists", format_library_url(Query(account=query.account), kind="playlists")
     if query.after is not None:
         return "End of the list.", "Back to the start", format_library_url(query)
@@ -217,8 +220,9 @@ def _explain_empty(query: Query, names: Sequence[str], unknown_playlist: str | N
     return message, "Clear all filters", format_library_url(Query(kind=query.kind, sort=query.sort))
 
 
-def _load_facets(connection: Connection, query: Query) -> dict[str, Any]:
-    counted = search.count_facets(connection, query)
+def _load_facets(request: Request, connection: Connection, query: Query) -> dict[str, Any]:
+    is_known = _get_unknown_playlist(request, query) is None
+    counted = search.count_facets(connection, query) if is_known else search.Facets(0, {})
     facets = [(FACETS[name], name, counted.by[name]) for name in FACETS if counted.by.get(name)]
     noun = NAMES[query.kind].lower()
     return {"facets": facets, "total": counted.total, "noun": noun if counted.total != 1 else noun.removesuffix("s")}

@@ -5,6 +5,9 @@
 (() => {
   const MAX_STREAMS = 4; // of different addresses; more tabs poll, so that buttons always get a connection
   const RETRY_AFTER = 3000; // milliseconds
+  // A tab that crashes, or is closed abruptly, says nothing: the others repeat from time to time that they are there.
+  const REPEAT_AFTER = 10000;
+  const LOST_AFTER = 30000;
 
   // Calls `deliver(kind, data)` for each event, and with the kinds `open` and `error`. Returns a function that closes it.
   function openStream(url, deliver) {
@@ -70,7 +73,15 @@
   if (!self.document) {
     self.onconnect = ({ ports: [port] }) => {
       const follow = makeSwitch((url) => joinStream(url, port));
-      port.onmessage = ({ data: url }) => follow(url);
+      let current = null;
+      let lost;
+      const set = (url) => {
+        clearTimeout(lost);
+        if (url) lost = setTimeout(set, LOST_AFTER, null);
+        if (url !== current) follow(url);
+        current = url;
+      };
+      port.onmessage = ({ data: url }) => set(url);
     };
     return;
   }
@@ -83,7 +94,12 @@
     if (!window.SharedWorker) return makeSwitch((url) => openStream(url, deliver));
     const { port } = new SharedWorker(script);
     port.onmessage = ({ data: { kind, data } }) => deliver(kind, data);
-    return (url) => port.postMessage(url);
+    let repeating;
+    return (url) => {
+      clearInterval(repeating);
+      if (url) repeating = setInterval(() => port.postMessage(url), REPEAT_AFTER);
+      port.postMessage(url);
+    };
   }
 
   // What htmx needs of an EventSource.

@@ -109,4 +109,4 @@ def test_a_tab_that_leaves_a_page_closes_its_stream(idle_site: Site, browser_pag
             other.close()
             other = browser_page.context.new_page()
     other.close()
-    wait_until(lambda: count_connections(idle_site) == 1, "only the stream of the first tab to be open", 30)
+    wait_until(lambda: count_connections(idle_site) == 1, "only the stream of the first tab to be open")
