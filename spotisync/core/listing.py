@@ -204,15 +204,16 @@ def _is_proved(read: ListRead, evidence: ListEvidence, known_nulls: int) -> bool
 
     A row that moves from behind the reading position to before it is missed, and the row that it pushes into the next
     page is met twice. The distinct rows then fall short of the total, unless the pushed row is a null row, which is
-    counted twice because null rows can't be told apart. The number of null rows must therefore be the known one, or
-    the previous reading must have met the same rows and as many null rows.
+    counted twice because null rows can't be told apart. The number of null rows must therefore be the known one, which
+    the previous reading does not contradict, or the previous reading must have met the same rows and as many null rows.
     """
     if read.total == 0 and evidence.suspects and not evidence.same_as_before:
         return False  # an empty list after one with rows
     adds_up = evidence.met + read.nulls == read.total and not read.skipped
     if read.one_page:
         return adds_up
-    nulls_known = read.nulls == known_nulls or (evidence.same_as_before and read.nulls == read.before)
+    is_known = read.nulls == known_nulls and read.before in {None, read.nulls}
+    nulls_known = is_known or (evidence.same_as_before and read.nulls == read.before)
     return read.steady and adds_up and nulls_known
 
 

@@ -86,7 +86,7 @@ def test_the_schedule_starts_runs_like_every_other_caller() -> None:
     app.loader.import_default_modules()
     scheduled = {entry["task"] for entry in app.conf.beat_schedule.values()}
     assert scheduled <= set(app.tasks)
-    assert scheduled <= {"spotisync.tick", "spotisync.sweep", "spotisync.enrich"}
+    assert scheduled <= {"spotisync.tick", "spotisync.sweep", "spotisync.enrich", "spotisync.housekeeping"}
     assert "schedule.take_due(" in (TESTS.parent / "spotisync/tasks.py").read_text().partition("def tick(")[2]
     for module in ("runs", "schedule"):
         source = (TESTS.parent / f"spotisync/sync/{module}.py").read_text()

@@ -10,16 +10,14 @@ from typing import Any
 import pytest
 import requests
 
-from spotisync.cli.exit_codes import LOGIN_NEEDED
 from spotisync.cli.login import log_in_by_hand, log_in_with_browser
-from spotisync.cli.sync import _exit_code
 from spotisync.core.oauth import LOGIN_LIFETIME, SCOPES
 from spotisync.errors import Fatal, Misconfigured, NeedsLogin, Unavailable
 from spotisync.simulator import Server, start
 from spotisync.store import accounts
 from spotisync.store.accounts import Account
 from spotisync.store.database import Database
-from spotisync.sync import Context, runs
+from spotisync.sync import Context
 from spotisync.sync import accounts as enrol
 from spotisync.sync.tokens import access_token
 from tests.support import driver
@@ -216,7 +214,11 @@ def test_reports_a_port_in_use(context: Context) -> None:
 @pytest.mark.parametrize(
     ("fault", "kind", "words"),
     [
-        ({"status": 403, "body": "text", "message": "Active premium subscription required"}, Fatal, "needs Premium"),
+        (
+            {"status": 403, "body": "text", "message": "Active premium subscription required"},
+            Fatal,
+            "subscribe to Premium",
+        ),
         ({"status": 403, "message": "User not registered in the Developer Dashboard"}, Fatal, "User Management"),
         ({"status": 503, "times": None}, Unavailable, "Spotify can't be reached"),
         ({"status": 429}, Unavailable, "Spotify can't be reached"),
@@ -314,20 +316,19 @@ def test_concurrent_logins_of_one_account_create_one_row(database: Database, sto
 # ---- scopes ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_without_a_required_scope_fails_and_names_it(context: Context, store: Store) -> None:
+def test_lists_without_a_scope_are_deferred_until_the_next_login(context: Context, store: Store) -> None:
     attempt = enrol.begin_login(context, "http://127.0.0.1:9/accounts/callback")
     narrow = re.sub("scope=[^&]+", "scope=user-library-read", attempt.url)
-    added = enrol.complete_login(context, attempt, Browser().consent(narrow))
-    run = driver.start(context, driver.Account(added.spotify_user_id))
-    summary = driver.run_to_end(context, run)
-    assert summary["status"] == "failed"
-    assert "lacks the scope playlist-read-private, needed to read playlists" in summary["last_error"]
-    assert summary["phases"]["tracks"]["status"] == "success"
-    assert _exit_code(context, summary) == LOGIN_NEEDED
+    account = driver.Account(enrol.complete_login(context, attempt, Browser().consent(narrow)).spotify_user_id)
+    summary = driver.full_sync(context, account)
+    assert (summary["status"], summary["items_deferred"]) == ("success", 2)
+    reasons = [row.deferred_reason for row in store.sql("SELECT deferred_reason FROM listings ORDER BY list")]
+    assert "lacks the scope playlist-read-private, needed to read playlists" in str(reasons)
+    assert "lacks the scope user-follow-read, needed to read" in str(reasons)
     assert store.one("SELECT count(*) FROM account_playlists") == 0, "an unknown scope is not missing"
     login(context)
-    runs.resume(context, run.id)
-    assert driver.run_to_end(context, run)["status"] == "success"
+    assert driver.full_sync(context, account)["items_deferred"] == 0
+    assert store.one("SELECT count(*) FROM account_playlists") > 0
 
 
 # ---- expiry ---------------------------------------------------------------------------------------------------------
