@@ -348,6 +348,7 @@ def _backend(deployment: Deployment) -> "redis.Redis":
     return redis.Redis(unix_socket_path=socket, db=int(number))
 
 
+@pytest.mark.slow
 def test_keeps_alive_a_chord_whose_counters_would_expire(deployment: Deployment, others: ForeignService) -> None:
     """Like when a run is parked for longer than results are kept."""
     one, two = deployment.account(), deployment.account(1)

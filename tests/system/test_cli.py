@@ -193,6 +193,7 @@ HOLD = """INSERT INTO listings (account_id, list, held_rows, held_sync_id) SELEC
 CONFIRMED = "SELECT count(*) FROM listings WHERE removal_confirmed"
 
 
+@pytest.mark.slow
 def test_confirms_a_held_removal(deployment: Deployment, cli: InProcess, shell: Subprocess) -> None:
     (name,) = (each["spotify_user_id"] for each in cli("accounts", "list", "--json").json)
     command = ("accounts", "confirm-removal")
@@ -283,6 +284,7 @@ def test_resumes_a_run_and_waits_for_it(deployment: Deployment, cli: InProcess, 
     assert "Completed at" in result.out
 
 
+@pytest.mark.slow
 def test_reports_a_sync_that_fails(deployment: Deployment, shell: Subprocess) -> None:
     deployment.worker()
     deployment.simulator.control.add_fault(kind="status", status=403, path="/v1/me/", times=None)
@@ -292,6 +294,7 @@ def test_reports_a_sync_that_fails(deployment: Deployment, shell: Subprocess) ->
     assert "spotisync resume" in result.out
 
 
+@pytest.mark.slow
 def test_reports_a_sync_that_needs_a_login(deployment: Deployment, shell: Subprocess) -> None:
     deployment.worker()
     deployment.simulator.control.revoke(access=True)
@@ -320,6 +323,7 @@ def test_stores_a_sync_without_a_broker_and_starts_it_later(
     assert cli("status", "--json").json["status"] == "success"
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_the_run_active(deployment: Deployment, cli: InProcess, shell: Subprocess) -> None:
     with shell.start("sync", "full", "--wait") as waiting:
         assert waiting.stdout
@@ -332,6 +336,7 @@ def test_ctrl_c_leaves_the_run_active(deployment: Deployment, cli: InProcess, sh
     wait_until(lambda: cli("status", "--json").json["status"] == "success", "the end of the run")
 
 
+@pytest.mark.slow
 def test_works_with_several_accounts(deployment: Deployment, cli: InProcess, shell: Subprocess) -> None:
     deployment.sql("INSERT INTO accounts (spotify_user_id, status) VALUES ('second', 'active')")
     which = shell("sync", "full")
@@ -346,6 +351,7 @@ def test_works_with_several_accounts(deployment: Deployment, cli: InProcess, she
     assert cli("history", "--account", next(iter(deployment.simulator.world.accounts)), "--json").json == []
 
 
+@pytest.mark.slow
 def test_watches_status_until_ctrl_c(cli: InProcess, shell: Subprocess) -> None:
     shell("sync", "full")
     with shell.start("status", "--watch") as watching:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import pytest
 from sqlalchemy import text
 
 from spotisync.simulator import Server, start
@@ -68,6 +69,7 @@ def test_a_sync_stores_edits_made_since_the_last_one(make_context: Callable[...,
         assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
 
 
+@pytest.mark.slow
 def test_a_library_of_thousands_equals_the_truth_row_by_row(make_context: Callable[..., Context]) -> None:
     """The demo's library, whose rows `make demo` only counts, compared in every column."""
     with start("small") as simulator:

@@ -139,6 +139,7 @@ def test_a_sync_survives_flushall_at_any_time(deploy: Deploy, broker_url: str) -
     check_truth(deployment, account)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [4, pytest.param(20, marks=pytest.mark.chaos)])
 def test_a_sync_survives_a_postgres_outage(seconds: int, deploy: Deploy, own_postgres: Postgres) -> None:
     deployment = deploy(database_url=own_postgres.url)
@@ -188,6 +189,7 @@ def test_a_sync_survives_a_restart_of_beat(deploy: Deploy) -> None:
     check_truth(deployment, account)
 
 
+@pytest.mark.slow
 def test_a_worker_frozen_past_its_lease_writes_nothing(deploy: Deploy) -> None:
     deployment = deploy(lease_seconds=2)
     account = deployment.account()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from celery.result import AsyncResult
 
 from spotisync.celery import app
@@ -24,6 +25,7 @@ def read(deployment: Deployment) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_reads_plays_during_a_sync_and_while_the_library_waits(deploy: Deploy) -> None:
     deployment = deploy(120)
     account, control = deployment.account(), deployment.simulator.control

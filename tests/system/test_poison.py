@@ -103,6 +103,7 @@ def fuzz(deployment: Deployment, examples: int) -> None:
     assert_tables_equal_truth(deployment.context, account, deployment.simulator.world.truth(account.name))
 
 
+@pytest.mark.slow
 def test_random_messages_do_not_disturb_the_work(deploy: Callable[..., Deployment]) -> None:
     fuzz(deploy(60), 150)
 

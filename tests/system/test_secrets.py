@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import pytest
 import redis
 
 from tests.system.programs import Deployment
@@ -9,6 +10,7 @@ from tests.system.programs import Deployment
 Deploy = Callable[..., Deployment]
 
 
+@pytest.mark.slow
 def test_tokens_appear_only_where_they_belong(deploy: Deploy, broker_url: str) -> None:
     deployment = deploy(120, log_level="DEBUG", client_secret="a-very-secret-client-secret")
     control = deployment.simulator.control

@@ -31,6 +31,7 @@ def asked(deployment: Deployment, path: str) -> list[dict[str, Any]]:
     return [each for each in deployment.simulator.control.requests() if each["path"].rstrip("/") == path]
 
 
+@pytest.mark.slow
 def test_looks_up_no_id_twice_although_one_account_has_to_wait(deploy: Deploy) -> None:
     deployment = deploy(
         160, accounts=2, lease_seconds=120, api_timeout=120, artists_batch_size=20, albums_batch_size=20

@@ -73,6 +73,7 @@ def test_a_body_that_ends_early_is_not_processed(
     assert store.sql("SELECT count(*) FROM sync_history")[0][0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", [b"", b"GET / HTTP/1.1\r\n", b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET /"])
 def test_headers_have_a_deadline(
     make_app: Callable[..., FastAPI],
@@ -116,6 +117,7 @@ def test_a_request_that_takes_long_to_answer_is_not_closed(
         assert httpx.get(f"{url}/slow", timeout=30).status_code == 200
 
 
+@pytest.mark.slow
 def test_above_the_limit_the_oldest_incomplete_connection_is_closed(
     make_app: Callable[..., FastAPI],
     monkeypatch: pytest.MonkeyPatch,

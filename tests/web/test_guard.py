@@ -293,6 +293,7 @@ def test_other_sites_cannot_read_responses(client: TestClient) -> None:
     assert client.options("/api/sync", headers={"Origin": "https://evil.example"}).status_code == 405
 
 
+@pytest.mark.slow
 def test_every_address_with_get_answers_to_head(client: TestClient) -> None:
     asked = 0
     for method, path in sorted(set(everything(client.app))):  # type: ignore[arg-type]

@@ -122,6 +122,7 @@ def test_every_link_leads_to_a_page_below_the_path(site: TestClient) -> None:
     assert "/runs/1" in {re.sub(r"\d+", "1", path) for path in paths}
 
 
+@pytest.mark.slow
 def test_no_route_answers_with_an_address_outside(site: TestClient) -> None:
     app = site.app.app  # type: ignore[attr-defined]
     for method, path in [*everything(app), ("GET", "/static/nothing"), ("GET", "/nothing"), ("GET", "/library/")]:

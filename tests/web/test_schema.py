@@ -85,6 +85,7 @@ def _check(operation: Any, cases: int, mode: GenerationMode) -> list[int]:
     return seen
 
 
+@pytest.mark.slow
 def test_a_few_requests_of_each_kind_match_the_schema(app: FastAPI) -> None:
     assert sum(len(check(operation, 8)) for operation in operations(app)) >= 40
 

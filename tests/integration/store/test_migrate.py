@@ -111,6 +111,7 @@ def test_the_retention_horizon_survives_0006_up_and_down(empty_database_url: str
             query(empty_database_url, "SELECT * FROM library_as_of(1, '2023-12-31')")
 
 
+@pytest.mark.slow
 def test_a_locked_table_delays_the_upgrade_but_not_its_other_users(
     empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

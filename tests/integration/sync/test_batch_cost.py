@@ -65,6 +65,7 @@ def counting(database_url: str) -> Iterator[CountingDatabase]:
     made.close()
 
 
+@pytest.mark.slow
 def test_a_batch_reads_as_little_of_a_large_library_as_of_a_small_one(
     make_context: Callable[..., Context], counting: CountingDatabase, store: Store
 ) -> None:

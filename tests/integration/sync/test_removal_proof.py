@@ -161,6 +161,7 @@ def test_contents_do_not_shrink_by_one_reading_that_ends_early(
     assert_tables_equal_truth(context, account, server.world.truth(account.name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sync", [driver.full_sync, driver.incremental_sync])
 @pytest.mark.parametrize("kind", LISTS)
 def test_a_list_that_repeats_its_first_page_loses_no_row(

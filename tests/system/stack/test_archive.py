@@ -187,6 +187,7 @@ def check_mutated_backups(target: Target, directory: Path, examples: int) -> Non
     assert outcomes == {True, False}
 
 
+@pytest.mark.slow
 def test_mutated_backups_touch_nothing_but_our_tables(target: Target, tmp_path: Path) -> None:
     check_mutated_backups(target, tmp_path, 60)
 

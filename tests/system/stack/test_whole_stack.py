@@ -38,6 +38,7 @@ def test_kill_9_leaves_no_process_and_the_next_start_works(place: Path, start: S
     assert "database system is shut down" in (place / "data" / "logs" / "postgres.log").read_text()
 
 
+@pytest.mark.slow
 def test_starts_right_after_kill_9(place: Path, start: Start) -> None:
     """The servers of the killed program are still shutting down; the next start waits for their end."""
     program = start()
