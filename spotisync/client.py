@@ -204,6 +204,8 @@ class Client:
         if hasattr(backend, "client"):
             backend.result_consumer.stop()
             backend.client.connection_pool.disconnect()
+        # A result that its holder drops later would connect again to unsubscribe.
+        backend.remove_pending_result = lambda result: result
         self._app.close()
 
     # ---- triggers ----

@@ -104,9 +104,6 @@ class Scenario:
 
     def stop(self) -> None:
         if "client" in vars(self):
-            # The results that a failed test keeps would reconnect to a broker that has gone.
-            backend: Any = self.client._app.backend
-            backend.remove_pending_result = lambda result: result
             self.client.close()
         self.deployment.stop()
 
