@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from spotisync.stack.binaries import postgres_binaries, valkey_server
-from spotisync.stack.directories import server_user
+from spotisync.stack.directories import server_user, user_with_name
 from spotisync.stack.process import child_command
 from tests.support.ports import free_ports
 from tests.support.waiting import wait_until
@@ -217,7 +217,7 @@ class Stack:
 
     def _postgres(self, place: Path, env: Mapping[str, str]) -> list[str]:
         """Create a cluster with the password of the secret, like the image's entry point; return the command."""
-        user = server_user(self.place)
+        user = user_with_name(server_user(self.place))  # initdb refuses one without a name
         for path in (self.place, place, place / "data"):
             path.chmod(0o755)
         if user:
