@@ -264,6 +264,7 @@ REFUSED: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.slow
 def test_refusals_name_the_command_that_fixes_them(deployment: Deployment, others: ForeignService) -> None:
     one, two = deployment.account(), deployment.account(1)
     refused = [*REFUSED, ("full_sync", (), {"account": two.name}, "enable it: spotisync accounts enable")]
@@ -312,6 +313,7 @@ def test_removing_an_account_answers_callers_and_leaves_nothing(deployment: Depl
     assert [table for table in own if deployment.sql(f"SELECT 1 FROM {table}")] == []
 
 
+@pytest.mark.slow
 def test_stores_results_again_that_the_backend_lost(deployment: Deployment, others: ForeignService) -> None:
     one, two = deployment.account(), deployment.account(1)
     done = chain(others.full_sync(one), others.follow_up("once"), app=deployment.foreign).apply_async()

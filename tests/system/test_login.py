@@ -64,6 +64,7 @@ def test_failed_logins_say_why_and_how_to_continue(env: dict[str, str]) -> None:
     assert InProcess(env)("accounts", "list", "--json").json == []
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_wait(env: dict[str, str]) -> None:
     with Subprocess({**env, "BROWSER": "true %s"}).start("login") as waiting:
         assert waiting.stdout

@@ -150,6 +150,7 @@ FAULTS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @shared
 def test_survives_temporary_faults_of_every_kind(deployment: Deployment) -> None:
     account = deployment.account()

@@ -109,6 +109,7 @@ def site(make_site: Callable[..., TestClient], store: Store) -> TestClient:
 # ---- pages ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_link_leads_to_a_page_below_the_path(site: TestClient) -> None:
     waiting, seen = [f"{ROOT}/", ROOT], set[str]()
     while waiting and len(seen) < 120:

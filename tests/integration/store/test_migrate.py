@@ -65,6 +65,7 @@ def test_an_unreachable_server_raises_unavailable() -> None:
 ODD = ("", "\ufdfa" * 5_000, "x\u0301" * 5_000, "İSTANBUL ß Æ", "\U0010ffff", "a\r\n\t\u2028", "\u0344" * 5_000)
 
 
+@pytest.mark.slow
 def test_a_database_of_the_first_revision_upgrades_and_downgrades(empty_database_url: str) -> None:
     migrate.upgrade(empty_database_url, "0001")
     query(empty_database_url, "INSERT INTO accounts (id, spotify_user_id) OVERRIDING SYSTEM VALUE VALUES (1, 'me')")
@@ -129,6 +130,7 @@ def test_a_locked_table_delays_the_upgrade_but_not_its_other_users(
     migrate.check(empty_database_url)
 
 
+@pytest.mark.slow
 def test_a_table_that_stays_locked_fails_in_words(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     migrate.upgrade(empty_database_url, "0003")
     monkeypatch.setattr(migrate, "LOCK_TRIES", 1)

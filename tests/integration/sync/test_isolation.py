@@ -22,6 +22,7 @@ LISTS = {
 }
 Sync = Callable[[Context, Account], dict[str, Any]]
 SYNCS = [driver.full_sync, driver.incremental_sync]
+BOTH = [driver.full_sync, pytest.param(driver.incremental_sync, marks=pytest.mark.slow)]
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def scheduled(context: Context, account: Account) -> dict[str, Any]:
     return driver.run_to_end(context, runs.trigger(context, account.name, "incremental", "beat").run)
 
 
-@pytest.mark.parametrize("sync", SYNCS)
+@pytest.mark.parametrize("sync", BOTH)
 def test_one_playlist_is_deferred_alone(
     sync: Sync, context: Context, simulator: Server, account: Account, store: Store
 ) -> None:
@@ -59,7 +60,7 @@ def test_one_playlist_is_deferred_alone(
     assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
 
 
-@pytest.mark.parametrize("sync", SYNCS)
+@pytest.mark.parametrize("sync", BOTH)
 @pytest.mark.parametrize("path", LISTS)
 def test_a_list_that_always_fails_does_not_keep_the_others_from_being_read(
     path: str, sync: Sync, context: Context, simulator: Server, account: Account, store: Store

@@ -26,7 +26,7 @@ def longest(simulator: Server) -> str:
         (r"offset=100", {"kind": "empty_list", "times": 1}),
     ],
 )
-@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("known", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_contents_after_a_lie_are_repaired(
     known: bool, query: str, rule: Any, context: Context, simulator: Server, account: Account
 ) -> None:

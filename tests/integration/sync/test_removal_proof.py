@@ -15,6 +15,7 @@ from tests.support.store import Store
 from tests.support.truth import assert_tables_equal_truth
 
 Rule = Callable[[Request, Callable[[Request], Any]], Any]
+SYNCS = [driver.full_sync, pytest.param(driver.incremental_sync, marks=pytest.mark.slow)]
 LISTS = {
     "saved_tracks": "saved_tracks",
     "saved_albums": "saved_albums",
@@ -89,7 +90,7 @@ def live(store: Store, table: str = "saved_tracks") -> int:
     return int(store.one(f"SELECT count(*) FROM {table} WHERE removed_at IS NULL"))
 
 
-@pytest.mark.parametrize("sync", [driver.full_sync, driver.incremental_sync])
+@pytest.mark.parametrize("sync", SYNCS)
 @pytest.mark.parametrize("rows", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(70, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", LISTS)
 def test_a_total_that_is_too_high_stops_nothing(
@@ -162,7 +163,7 @@ def test_contents_do_not_shrink_by_one_reading_that_ends_early(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sync", [driver.full_sync, driver.incremental_sync])
+@pytest.mark.parametrize("sync", SYNCS)
 @pytest.mark.parametrize("kind", LISTS)
 def test_a_list_that_repeats_its_first_page_loses_no_row(
     kind: str, sync: Any, context: Context, server: Server, account: Account, store: Store, rewrite: Any
@@ -195,7 +196,7 @@ def test_a_playlist_that_repeats_its_first_page_is_repaired(
     assert_tables_equal_truth(context, account, server.world.truth(account.name))
 
 
-@pytest.mark.parametrize("calm", [driver.full_sync, driver.incremental_sync])
+@pytest.mark.parametrize("calm", SYNCS)
 @pytest.mark.parametrize("known", [False, True])
 def test_a_removal_behind_the_walk_is_no_excess(
     known: bool, calm: Any, context: Context, server: Server, account: Account, rewrite: Any
@@ -223,7 +224,7 @@ def test_a_removal_behind_the_walk_is_no_excess(
     assert_tables_equal_truth(context, account, world.truth(account.name))
 
 
-@pytest.mark.parametrize("sync", [driver.full_sync, driver.incremental_sync])
+@pytest.mark.parametrize("sync", SYNCS)
 def test_a_removal_of_most_rows_waits_for_the_next_run(
     sync: Any, context: Context, server: Server, account: Account, store: Store
 ) -> None:
@@ -299,7 +300,7 @@ def test_nothing_is_removed_while_replies_lack_a_needed_key(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sync", [driver.full_sync, driver.incremental_sync])
+@pytest.mark.parametrize("sync", SYNCS)
 @pytest.mark.parametrize("kind", LISTS)
 @pytest.mark.parametrize("lie", ["flapping total", "growing total", "row in place of another", "total of one page"])
 def test_a_list_that_contradicts_itself_ends_and_loses_no_row(
@@ -335,7 +336,7 @@ def test_a_list_that_contradicts_itself_ends_and_loses_no_row(
     assert_tables_equal_truth(context, account, server.world.truth(account.name))
 
 
-@pytest.mark.parametrize("sync", [driver.full_sync, driver.incremental_sync])
+@pytest.mark.parametrize("sync", SYNCS)
 def test_null_rows_without_dates_hide_the_tracks_in_their_places(
     sync: Any, context: Context, server: Server, account: Account, store: Store, rewrite: Any
 ) -> None:
@@ -374,7 +375,7 @@ def test_a_held_removal_is_forgotten_once_most_rows_are_listed_again(
     assert driver.full_sync(context, account)["items_removed"] == 0
 
 
-@pytest.mark.parametrize("sync", [driver.full_sync, driver.incremental_sync])
+@pytest.mark.parametrize("sync", SYNCS)
 def test_identical_twins_keep_only_what_is_removed_at_the_same_time(
     sync: Any, context: Context, server: Server, account: Account, store: Store
 ) -> None:

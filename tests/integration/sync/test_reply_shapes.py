@@ -62,6 +62,7 @@ def notes(context: Context, account: Account) -> str:
     return " ".join(document["notes"])
 
 
+@pytest.mark.slow
 def test_a_healthy_library_raises_no_alarm(context: Context, simulator: Server, account: Account, store: Store) -> None:
     for _ in range(10):
         simulator.world.random_edit()
