@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
 
@@ -99,4 +100,5 @@ def test_changes_are_polled(pooled_url: str, monkeypatch: pytest.MonkeyPatch) ->
             for _ in range(3):
                 await asyncio.wait_for(anext(changes), 5)
 
-    asyncio.run(hear())
+    with ThreadPoolExecutor() as other:  # the browser's library keeps an event loop in the main thread
+        other.submit(asyncio.run, hear()).result()
