@@ -1,12 +1,18 @@
 """The consumer of a worker. It rejects what is not a task message; Celery's own ends with some of these."""
 
+import logging
 from collections.abc import Callable
+from traceback import walk_tb
 from typing import Annotated, Any
 
+from celery.exceptions import WorkerShutdown
+from celery.platforms import EX_FAILURE
 from celery.worker import consumer
 from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, Strict, StringConstraints, TypeAdapter, ValidationError
 
 from spotisync import rejections
+
+log = logging.getLogger(__name__)
 
 # Celery uses them as keys of results, and we as keys of callers.
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -54,6 +60,11 @@ def explain(error: Exception) -> str:
     return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in found[:3])
 
 
+def is_from_pool(error: Exception) -> bool:
+    """Whether the task was well-formed, and could not be given to a process."""
+    return any(frame.f_code.co_name == "execute_using_pool" for frame, _ in walk_tb(error.__traceback__))
+
+
 class Consumer(consumer.Consumer):
     connection_errors: tuple[type[Exception], ...]
     channel_errors: tuple[type[Exception], ...]
@@ -73,8 +84,11 @@ class Consumer(consumer.Consumer):
                 if not isinstance(error, KeyError):  # which kombu takes for a lost connection
                     raise
                 self._reject(message, explain(error))
-            except Exception as error:  # noqa: BLE001 (a field that Celery, but no check, refuses)
-                self._reject(message, explain(error))
+            except Exception as error:
+                if is_from_pool(error):  # the message is good: it returns to the broker when this worker ends
+                    log.exception("the pool takes no tasks, so this worker ends")
+                    raise WorkerShutdown(EX_FAILURE) from error
+                self._reject(message, explain(error))  # a field that Celery, but no check, refuses
 
         return on_message
 

@@ -23,7 +23,7 @@ class RestartPolicy:
     failures: int = 5
 
     def restart_delay(self, failures: int) -> float:
-        return min(self.longest, self.first * 2.0 ** (failures - 1))
+        return min(self.longest, self.first * 2.0 ** min(failures - 1, 64))  # a float overflows after 1,024 failures
 
 
 class ProcessWatch:

@@ -82,6 +82,7 @@ def test_an_optional_child_may_fail_and_is_started_again(place: Path, caplog: py
 def test_restart_delays_double_up_to_the_maximum() -> None:
     delays = [RestartPolicy().restart_delay(failures) for failures in range(1, 13)]
     assert delays == [0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+    assert RestartPolicy().restart_delay(10_000) == 300, "after a month"
 
 
 def test_a_long_run_resets_the_failure_count(place: Path) -> None:
