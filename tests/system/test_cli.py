@@ -233,6 +233,7 @@ def test_says_that_no_sync_has_run_yet(cli: InProcess) -> None:
     assert cli("status", "--account", "nobody").code == 4, "there is no account"
 
 
+@pytest.mark.slow
 def test_waits_for_a_sync(deployment: Deployment, cli: InProcess, shell: Subprocess) -> None:
     deployment.worker()
     result = shell("sync", "full", "--wait", "--json")

@@ -117,6 +117,7 @@ def _past(moment: float, deployment: Deployment) -> bool:
     return time.monotonic() > moment or over(deployment)
 
 
+@pytest.mark.slow
 def test_a_sync_survives_flushall_at_any_time(deploy: Deploy, broker_url: str) -> None:
     deployment = deploy()
     account = deployment.account()

@@ -146,6 +146,7 @@ def test_prints_the_address_for_a_browser(host: str, shown: str) -> None:
     assert format_url(host, 8) == shown
 
 
+@pytest.mark.slow
 def test_the_printed_address_contains_the_root_path(
     start: Callable[..., Web], make_settings: Callable[..., Settings]
 ) -> None:

@@ -51,6 +51,7 @@ def counted(store: Store) -> list[Any]:
     return [store.one(f"SELECT COALESCE(sum(hashtext(t::text)), 0) + count(*) FROM {table} t") for table in tables]
 
 
+@pytest.mark.slow
 def test_as_of_queries_equal_the_truth_of_five_earlier_runs(
     context: Context, simulator: Server, account: Account, store: Store
 ) -> None:

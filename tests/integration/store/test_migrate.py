@@ -42,6 +42,7 @@ def test_upgrading_an_up_to_date_database_keeps_every_row(database_url: str) -> 
     assert query(database_url, "SELECT spotify_user_id FROM accounts") == [("user01",)]
 
 
+@pytest.mark.slow
 def test_concurrent_upgrades_all_succeed(empty_database_url: str) -> None:
     with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as pool:
         for upgrading in [pool.submit(migrate.upgrade, empty_database_url) for _ in range(3)]:

@@ -179,6 +179,7 @@ def test_the_status_says_what_is_deferred_and_why(context: Context, simulator: S
     assert any("Contents that could not be read" in note and "502" in note for note in document["notes"])
 
 
+@pytest.mark.slow
 def test_an_incremental_reads_the_head_although_a_page_always_fails(
     make_context: Callable[..., Context], store: Store
 ) -> None:

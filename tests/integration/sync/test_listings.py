@@ -72,7 +72,8 @@ def incremental(context: Context, account: Account, server: Server) -> Counter[s
 
 
 @pytest.mark.usefixtures("_small_pages")
-@pytest.mark.parametrize("regime", ["full", pytest.param("restricted", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("regime", ["full", "restricted"])
 def test_full_and_incremental_runs_store_what_spotify_lists(make_context: Callable[..., Context], regime: Any) -> None:
     with start("tiny", seed=7, regime=regime) as server:
         context = make_context(server, enrichment="always")

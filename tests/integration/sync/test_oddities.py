@@ -34,6 +34,7 @@ def lone_tracks(simulator: Server) -> list[str]:
 # ---- null rows ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", [False, True])
 def test_a_track_hidden_by_a_null_row_stays_until_that_row_disappears(
     context: Context, simulator: Server, account: Account, whole: bool

@@ -1,6 +1,7 @@
 """Which trace and which parent the spans of runs and tasks get, and that no collector stops anything."""
 
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -15,6 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from spotisync.errors import Unavailable
 from spotisync.telemetry.sdk import STOP_SECONDS, OncePerMinute, Tracing
+from tests.support.waiting import wait_until
 
 CALLER, RUN = "0af7651916cd43dd8448eb211c80319c", "5bf92f3577b34da6a3ce929d0e0e4736"
 TRACEPARENT, OF_RUN = f"00-{CALLER}-b7ad6b7169203331-01", f"00-{RUN}-00f067aa0ba902b7-01"
@@ -132,7 +134,8 @@ def refusing() -> int:
 @pytest.mark.parametrize("kind", ["silent", "refusing"])
 def test_a_broken_collector_costs_no_time(kind: str, request: Any, caplog: pytest.LogCaptureFixture) -> None:
     url = f"http://127.0.0.1:{request.getfixturevalue(kind)}/v1/traces"
-    tracing = Tracing([OTLPSpanExporter(url, timeout=1)])
+    others, exporter = set(threading.enumerate()), OTLPSpanExporter(url, timeout=1)
+    tracing = Tracing([exporter])
     tracer = tracing.provider.get_tracer("test")
     began = time.monotonic()
     for number in range(3000):  # more than the queue holds
@@ -141,6 +144,9 @@ def test_a_broken_collector_costs_no_time(kind: str, request: Any, caplog: pytes
     began = time.monotonic()
     tracing.stop()
     assert time.monotonic() - began < STOP_SECONDS + 1
+    # Threads that still send would use `random` during other tests, which Hypothesis reports.
+    exporter.shutdown()  # type: ignore[no-untyped-call]
+    wait_until(lambda: set(threading.enumerate()) <= others, "the end of the exporter's threads")
 
 
 def test_the_log_of_failed_attempts_is_limited() -> None:
