@@ -179,6 +179,7 @@ def test_an_idempotency_key_always_returns_the_same_run(deployment: Deployment) 
     assert deployment.scalar("SELECT count(*) FROM sync_history") == 2
 
 
+@pytest.mark.slow
 def test_a_sync_works_in_every_canvas(deployment: Deployment, others: ForeignService) -> None:
     one, two = deployment.account(), deployment.account(1)
     deployment.simulator.control.add_fault(kind="hold", path="/v1/me/tracks", times=2)
@@ -287,6 +288,7 @@ def test_refusals_name_the_command_that_fixes_them(deployment: Deployment, other
         again.get(timeout=60)
 
 
+@pytest.mark.slow
 def test_removing_an_account_answers_callers_and_leaves_nothing(deployment: Deployment, others: ForeignService) -> None:
     account = deployment.account()
     control = deployment.simulator.control

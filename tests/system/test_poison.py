@@ -52,6 +52,7 @@ def assert_never_restarted(worker: Program) -> None:
         assert sign not in log
 
 
+@pytest.mark.slow
 def test_what_once_ended_a_worker_is_removed_and_counted(deploy: Callable[..., Deployment]) -> None:
     deployment = deploy(120)
     account, worker = deployment.account(), deployment.worker()

@@ -191,6 +191,7 @@ def test_stores_a_rotated_refresh_token_and_uses_it_next(make_context: Callable[
         assert len(set(stored)) == 3
 
 
+@pytest.mark.slow
 def test_four_processes_refresh_rotating_tokens_once_and_lose_none(
     make_context: Callable[..., Context], store: Store
 ) -> None:

@@ -211,6 +211,7 @@ def old(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OldPostgres]:
     postgres.stop()
 
 
+@pytest.mark.slow
 def test_a_database_of_an_older_version_is_converted(place: Path, old: OldPostgres) -> None:
     migrate.upgrade(old.url)
     sql(place, "CREATE TABLE mine AS SELECT 'björk' AS name")
