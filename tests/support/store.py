@@ -1,5 +1,7 @@
 """Statements that many tests execute, and runs in any state."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +18,19 @@ from tests.support.waiting import wait_until
 CLIENT = "simulated"
 GONE = Claimant(1, datetime(2020, 1, 1, tzinfo=UTC))
 LEASE = 120
+
+
+class _UndoneError(Exception):
+    pass
+
+
+@contextmanager
+def analyzed(database: Database, *tables: str) -> Iterator[Connection]:
+    """A transaction with statistics of these tables. It is rolled back: later tests use the same database."""
+    with suppress(_UndoneError), database.begin() as connection:
+        connection.execute(text(f"ANALYZE {', '.join(tables)}"))
+        yield connection
+        raise _UndoneError
 
 
 @dataclass

@@ -10,6 +10,7 @@ from spotisync.sync import Context
 from spotisync.sync.enrich import enrich
 from tests.integration.sync.test_regimes import looked_up, sql, truth
 from tests.support.driver import Account, full_sync, incremental_sync
+from tests.support.store import analyzed
 from tests.support.truth import assert_tables_equal_truth
 
 LATER = "UPDATE apps SET refreshed_at = refreshed_at - interval '30 minutes 1 second'"
@@ -188,8 +189,7 @@ def test_finds_stale_rows_by_an_index(context: Context, account: Account) -> Non
         """INSERT INTO artists (id, uri, enrichment, enriched_at)
         SELECT g::text, '', 'full', now() FROM generate_series(1, 20000) g""",
     )
-    with context.database.begin() as connection:
-        connection.execute(text("ANALYZE artists"))
+    with analyzed(context.database, "artists") as connection:
         plan = connection.execute(
             text(f"EXPLAIN SELECT EXISTS (SELECT 1 FROM artists WHERE {catalogue.STALE})"), {"days": 180}
         )
