@@ -140,6 +140,8 @@ class Settings(BaseSettings):
     spotify_api_url: BaseUrl = "https://api.spotify.com/v1"
     spotify_accounts_url: BaseUrl = "https://accounts.spotify.com"
     secret_key: str | None = Field(None, repr=False)
+    # Whose app this is: Spotify counts quotas by developer account.
+    developer: str | None = None
 
     host: str = "127.0.0.1"
     port: int = Field(8420, ge=0, le=65535)
@@ -163,12 +165,20 @@ class Settings(BaseSettings):
     albums_batch_size: PositiveInt = 100
     playlists_batch_size: PositiveInt = 50
     api_concurrency: PositiveInt = 4
-    api_rate: NonNegativeInt = 90
+    # Requests per 30 s. `auto`: learned.
+    api_rate: NonNegativeInt | Literal["auto"] = 90
     api_timeout: PositiveInt = 30
 
     enrichment: Literal["auto", "always", "off"] = "auto"
     enrichment_budget: PositiveInt = 500
     refresh_days: NonNegativeInt = 180
+
+    # Calls per rolling 24 hours of each family, for the developer account of SPOTIPY_CLIENT_ID; None: learned.
+    budget_library: PositiveInt | None = None
+    budget_playlists: PositiveInt | None = None
+    budget_artists: PositiveInt | None = None
+    budget_albums: PositiveInt | None = None
+    budget_player: PositiveInt | None = None
 
     retention_days: NonNegativeInt = 0
     run_retention_days: NonNegativeInt = 365

@@ -22,7 +22,7 @@ def calls_document(connection: Connection, settings: Settings, common: Document)
     `window` is therefore an estimate: of the previous minute it takes a proportional share. `budget` is null where it
     is unknown: in the full regime Spotify has a quota but does not publish it.
     """
-    ceiling = settings.api_rate or None
+    ceiling = None if settings.api_rate == "auto" else settings.api_rate or None
     if settings.client_id is None:
         return {"window": {"seconds": WINDOW, "used": None, "ceiling": ceiling}, "day": {}, "saved": None}
     rows = execute(connection, _USAGE, {"client_id": settings.client_id}).all()

@@ -12,7 +12,9 @@ HIDDEN_TABLES: Final = {
     "ended_sessions",
 }  # fmt: skip
 # Tokens are encrypted, and hidden nevertheless.
-HIDDEN_COLUMNS: Final = {"accounts": {"refresh_token", "access_token", "refresh_claim", "refresh_claim_until"}}
+HIDDEN_COLUMNS: Final = {
+    "accounts": {"refresh_token", "access_token", "client_secret", "refresh_claim", "refresh_claim_until"}
+}
 SETTINGS: Final = {
     "default_transaction_read_only": "on",
     "statement_timeout": "60s",

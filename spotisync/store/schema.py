@@ -41,6 +41,7 @@ metadata = MetaData(
 
 TIME = DateTime(timezone=True)
 NOW = text("now()")
+LIMITED_FAMILIES = ("library", "playlists", "artists", "albums", "player", "*")
 UNFINISHED = text("status IN ('pending', 'in_progress', 'rate_limited')")
 
 
@@ -81,6 +82,11 @@ accounts = table(
     Column("access_token", Text),
     Column("access_token_expires_at", TIME),
     Column("scope", Text),
+    # the account's own app; null: SPOTIPY_CLIENT_ID. The secret is encrypted; null: PKCE
+    Column("client_id", Text),
+    Column("client_secret", Text),
+    # the owner of that app; null: the app counts as its own developer account
+    Column("developer", Text),
     Column("authorised_at", TIME),
     Column("last_error", Text),
     Column("created_at", TIME, nullable=False, server_default=NOW),
@@ -491,6 +497,7 @@ run_events = table(
 
 rate_limits = table(
     "rate_limits",
+    # the developer account: its client id unless SPOTISYNC_DEVELOPER names it
     Column("client_id", Text, primary_key=True),
     Column("family", Text, primary_key=True),
     Column("blocked_until", TIME, nullable=False),
@@ -499,8 +506,9 @@ rate_limits = table(
     Column("updated_at", TIME, nullable=False, server_default=NOW),
     # private: consecutive 429s without Retry-After
     counter("strikes"),
-    one_of("family", "library", "playlists", "artists", "albums", "player", "*"),
-    one_of("reason", "rate", "quota"),
+    one_of("family", *LIMITED_FAMILIES),
+    # manual: `spotisync limits set`
+    one_of("reason", "rate", "quota", "manual"),
 )
 
 apps = table(
@@ -523,6 +531,7 @@ apps = table(
 
 call_ledger = table(
     "call_ledger",
+    # the developer account, as in `rate_limits`
     Column("client_id", Text, primary_key=True),
     Column("family", Text, primary_key=True),
     Column("minute", TIME, primary_key=True),
@@ -531,6 +540,37 @@ call_ledger = table(
     # Look-ups are recorded before they are sent and corrected later, so a row may be negative.
     Column("calls", Integer, nullable=False),
     comment="Web API requests sent, by minute; budgets per 24 hours are computed from it",
+)
+budgets = table(
+    "budgets",
+    Column("developer", Text, primary_key=True),
+    Column("family", Text, primary_key=True),
+    # calls of the 24 hours before the last 429 for a quota; the current estimate is computed from it
+    Column("estimate", Integer, nullable=False),
+    Column("refused_at", TIME, nullable=False),
+    one_of("family", *LIMITED_FAMILIES),
+    comment="Calls per 24 hours that Spotify's last refusal for a quota allowed, by developer account and family",
+)
+paces = table(
+    "paces",
+    Column("developer", Text, primary_key=True),
+    Column("rate", Float, nullable=False),
+    Column("failed_rate", Float),
+    Column("changed_at", TIME, nullable=False, server_default=NOW),
+    comment="The learned pace of each developer account, in requests per 30 seconds",
+)
+rhythms = table(
+    "rhythms",
+    account_id(primary_key=True),
+    # bit h: plays or changes are usual in this hour of the day, UTC
+    Column("busy_hours", Integer, nullable=False),
+    # of the fastest ten plays in a row
+    Column("seconds_per_play", Float),
+    # the last play or change
+    Column("active_at", TIME),
+    Column("known_since", TIME, nullable=False),
+    Column("updated_at", TIME, nullable=False, server_default=NOW),
+    comment="When each account listens and edits, from its own plays and changes; schedules are adapted to it",
 )
 
 # Written by triggers on the counted tables and by `counters`. No key, since rows are only inserted and summed.

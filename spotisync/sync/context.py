@@ -41,7 +41,11 @@ class Context:
         return cls(
             settings=settings,
             database=database,
-            gate=Gate(database.begin, client_id, Pace(_redis_url(settings), client_id, settings.api_rate)),
+            gate=Gate(
+                database.begin,
+                client_id,
+                Pace(_redis_url(settings), client_id, 90 if settings.api_rate == "auto" else settings.api_rate),
+            ),
             spotify=SpotifyClient(settings.spotify_api_url, settings.api_timeout),
             accounts_client=AccountsClient(settings.spotify_accounts_url, client_id, settings.client_secret),
             vault=TokenVault(settings.secret_keys()),

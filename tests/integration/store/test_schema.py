@@ -8,7 +8,7 @@ from tests.support.store import Store
 # name:type, with a `?` if the column may be null. The columns before the bar are the key.
 TABLES = {
     "accounts": """id:bigint | spotify_user_id:text spotify_account_id:text? display_name:text status:text
-        authorised_at:time created_at:time updated_at:time""",
+        client_id:text? authorised_at:time created_at:time updated_at:time""",
     "artists": """id:text | name:text uri:text genres:text[]? popularity:int? followers:int? image_url:text?
         enrichment:text enriched_at:time?""",
     "albums": """id:text | name:text uri:text album_type:text release_date:text? release_date_precision:text?
@@ -56,7 +56,7 @@ WORDS = {
     "sync_history.status": "pending in_progress rate_limited success failed cancelled",
     "sync_state.status": "pending in_progress rate_limited success failed cancelled",
     "sync_state.entity_type": "tracks artists albums playlists",
-    "rate_limits.reason": "rate quota",
+    "rate_limits.reason": "rate quota manual",
 }
 
 
