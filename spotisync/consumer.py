@@ -1,16 +1,20 @@
-"""The consumer of a worker. It rejects what is not a task message; Celery's own ends with some of these."""
+"""The consumer of a worker. It rejects what is not a task message, and messages with an eta that are too many."""
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from traceback import walk_tb
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from celery.exceptions import WorkerShutdown
 from celery.platforms import EX_FAILURE
+from celery.utils.time import maybe_iso8601, maybe_make_aware
 from celery.worker import consumer
 from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, Strict, StringConstraints, TypeAdapter, ValidationError
 
 from spotisync import rejections
+from spotisync.held_messages import EtaLimit
+from spotisync.settings import settings
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +48,16 @@ class TaskFields(BaseModel):
 BODY: TypeAdapter[Any] = TypeAdapter(tuple[list[Any], dict[str, Any], dict[str, Any] | None])
 
 
-def check_message(message: Any) -> None:
+TOO_MANY = "this worker holds as many messages with an eta as it may"
+
+
+def check_message(message: Any) -> TaskFields:
     """Raises ValueError unless it is a task message, of Celery's protocol 1 or 2."""
     payload = message.payload
     old = payload if isinstance(payload, dict) else {}
-    TaskFields.model_validate({**old, **message.headers})
+    fields = TaskFields.model_validate({**old, **message.headers})
     BODY.validate_python((old.get("args", []), old.get("kwargs", {}), None) if old else payload)
+    return fields
 
 
 def explain(error: Exception) -> str:
@@ -66,31 +74,56 @@ def is_from_pool(error: Exception) -> bool:
 
 
 class Consumer(consumer.Consumer):
+    app: Any
+    qos: Any
     connection_errors: tuple[type[Exception], ...]
     channel_errors: tuple[type[Exception], ...]
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         handle = super().create_task_handler(*args, **kwargs)
-        recoverable = (*self.connection_errors, *self.channel_errors)
+        limit = EtaLimit(settings().max_countdown)
 
         def on_message(message: Any) -> None:
             try:
-                check_message(message)
+                fields = check_message(message)
             except Exception as error:  # noqa: BLE001 (decoding may raise anything)
                 return self._reject(message, explain(error))
-            try:
-                handle(message)
-            except recoverable as error:
-                if not isinstance(error, KeyError):  # which kombu takes for a lost connection
-                    raise
-                self._reject(message, explain(error))
-            except Exception as error:
-                if is_from_pool(error):  # the message is good: it returns to the broker when this worker ends
-                    log.exception("the pool takes no tasks, so this worker ends")
-                    raise WorkerShutdown(EX_FAILURE) from error
-                self._reject(message, explain(error))  # a field that Celery, but no check, refuses
+            if not fields.eta:
+                return self._handle(handle, message)
+            return self._handle_with_eta(handle, message, limit, fields.eta)
 
         return on_message
+
+    def _handle(self, handle: Callable[[Any], None], message: Any) -> None:
+        try:
+            handle(message)
+        except (*self.connection_errors, *self.channel_errors) as error:
+            if not isinstance(error, KeyError):  # which kombu takes for a lost connection
+                raise
+            self._reject(message, explain(error))
+        except Exception as error:
+            if is_from_pool(error):  # the message is good: it returns to the broker when this worker ends
+                log.exception("the pool takes no tasks, so this worker ends")
+                raise WorkerShutdown(EX_FAILURE) from error
+            self._reject(message, explain(error))  # a field that Celery, but no check, refuses
+
+    def _handle_with_eta(self, handle: Callable[[Any], None], message: Any, limit: EtaLimit, text: str) -> None:
+        """Handle it unless the worker holds too many. None is returned to the broker, which would send it again."""
+        try:
+            eta = maybe_make_aware(cast("datetime", maybe_iso8601(text)), self.app.timezone).timestamp()
+        except (ValueError, OverflowError):
+            return self._handle(handle, message)  # Celery rejects it
+        tag, size = str(message.delivery_tag), len(message.body)
+        if tag in limit:  # Redis delivers again what is held for longer than the visibility timeout
+            return None
+        kind = limit.choose(eta)
+        if not kind.has_room(size):
+            return self._reject(message, TOO_MANY, "surplus")
+        before = self.qos.value
+        self._handle(handle, message)
+        if self.qos.value > before:  # it was neither rejected nor found to be revoked or expired
+            kind.add(tag, eta, size)
+        return None
 
     def on_invalid_task(self, _body: Any, message: Any, exc: Exception) -> None:
         self._reject(message, str(exc)[:200])
@@ -98,8 +131,8 @@ class Consumer(consumer.Consumer):
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         self._reject(message, type(exc).__name__)
 
-    def _reject(self, message: Any, why: str) -> None:
+    def _reject(self, message: Any, why: str, kind: str = "malformed") -> None:
         headers = message.headers if isinstance(message.headers, dict) else {}
-        rejections.reject(why, headers.get("id"), rejections.measure(message.body))
+        rejections.reject(why, headers.get("id"), rejections.measure(message.body), kind)
         if not message.acknowledged:
             message.reject()

@@ -1,4 +1,4 @@
-"""Messages that a worker removes from the broker because they are not task messages: each is logged and counted."""
+"""Messages that a worker removes from the broker, as malformed or as too many to hold: each is logged and counted."""
 
 import logging
 from typing import Any
@@ -23,12 +23,12 @@ class RejectionCount:
 count = RejectionCount()
 
 
-def reject(why: object, task_id: object, size: int | None) -> None:
+def reject(why: object, task_id: object, size: int | None, kind: str = "malformed") -> None:
     """Record a removed message. Its content is not logged: it may be long, and it is not trusted."""
     count.add(1)
     reason = why if isinstance(why, str) else f"{type(why).__name__}: {why!s:.200}"
     length = "of unknown size" if size is None else f"of {size} bytes"
-    log.error("a malformed message %s was removed from the broker (id %.80r): %r", length, task_id, reason)
+    log.error("a %s message %s was removed from the broker (id %.80r): %r", kind, length, task_id, reason)
 
 
 def measure(body: Any) -> int | None:

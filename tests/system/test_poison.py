@@ -1,6 +1,8 @@
 """Malformed messages in the broker: a worker removes and counts them, and does the work between them."""
 
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,3 +115,60 @@ def test_random_messages_do_not_disturb_the_work(deploy: Callable[..., Deploymen
 @pytest.mark.timeout(1800)
 def test_five_thousand_random_messages_do_not_disturb_the_work(deploy: Callable[..., Deployment]) -> None:
     fuzz(deploy(60), 5_000)
+
+
+def timed(seconds: float, task: str = "spotisync.sweep", **kwargs: Any) -> bytes:
+    message = messages.envelope(task, kwargs)
+    message["headers"]["eta"] = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+    return messages.dump(message)
+
+
+def resident_megabytes(worker: Program) -> float:
+    return int(Path(f"/proc/{worker.process.pid}/statm").read_text().split()[1]) * 4096 / 2**20
+
+
+@pytest.mark.slow
+def test_messages_for_later_fill_no_memory_and_block_no_work(deploy: Callable[..., Deployment]) -> None:
+    """A trigger in two hours is kept; of thousands of others, as many as have room."""
+    deployment = deploy(60, max_countdown=30)
+    account, worker = deployment.account(), deployment.worker()
+    in_two_hours = deployment.foreign.send_task(
+        "spotisync.full_sync", kwargs={"account": account.name}, queue=QUEUE, countdown=7_200
+    )
+    wait_until(lambda: is_consumed(deployment), "the first message")
+
+    def flood(seconds: float, count: int) -> float:
+        push(deployment, [timed(seconds + number) for number in range(count)])
+        wait_until(lambda: is_consumed(deployment), "an empty queue", 120)
+        assert sync(deployment, account).get(timeout=60)["status"] == "success"
+        return resident_megabytes(worker)
+
+    flood(4_000, 1_500)
+    full = flood(1e8, 1_500)
+    assert flood(1e9, 4_000) - full < 8
+    soon = deployment.foreign.send_task(
+        "spotisync.full_sync", kwargs={"account": account.name}, queue=QUEUE, countdown=2
+    )
+    assert soon.get(timeout=60)["status"] == "success"
+    with broker(deployment) as client:
+        wait_until(lambda: client.hlen("unacked") == 2_000, "no other message that the worker holds")
+        assert sum(in_two_hours.id.encode() in each for each in client.hvals("unacked")) == 1
+    assert worker.log.read_text().count("a surplus message") == 5_001
+    wait_until(lambda: runs.count_rejections(deployment.context) == 5_001, "the count of surplus messages", 30)
+    assert_never_restarted(worker)
+
+
+@pytest.mark.slow
+def test_a_message_delivered_again_is_held_once(deploy: Callable[..., Deployment]) -> None:
+    """Redis delivers what is not acknowledged within the visibility timeout again, with the same tag."""
+    deployment = deploy(60)
+    account, worker = deployment.account(), deployment.worker()
+    later = timed(5, "spotisync.full_sync", account=account.name)
+    push(deployment, [later] * 20)
+    wait_until(lambda: is_consumed(deployment), "an empty queue")
+    finished = "SELECT count(*) FROM sync_history WHERE status = 'success'"
+    wait_until(lambda: deployment.scalar(finished) == 1, "the run")
+    assert worker.log.read_text().count("Task spotisync.full_sync[") == 2  # received, and done
+    with broker(deployment) as client:
+        wait_until(lambda: not client.hlen("unacked"), "no message that a worker holds")
+    assert_never_restarted(worker)
