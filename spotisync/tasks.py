@@ -86,8 +86,8 @@ def enrich(self: Task) -> dict[str, Any]:
 def sweep(*, scheduled: bool = False, rejected: int = 0) -> None:
     """Publish due runs, answer callers, and maintain their results in the result backend.
 
-    `scheduled`: sent by beat, and therefore recorded as beat's heartbeat. `rejected`: malformed messages that the
-    worker has removed from the broker since it last sent this.
+    `scheduled`: sent by beat, and therefore recorded as beat's heartbeat. `rejected`: messages that the worker has
+    removed from the broker since it last sent this.
     """
     if rejected > 0:
         runs.record_rejections(context(), rejected)

@@ -453,9 +453,11 @@ def check_callers(given_up: Sequence[UnansweredCaller]) -> Iterator[Finding]:
 
 
 def check_messages(rejected: float) -> Iterator[Finding]:
-    """Nothing, unless workers have ever removed a malformed message. No time is known, so this is no warning."""
+    """Nothing, unless workers have ever removed a message. No time is known, so this is no warning."""
     if rejected:
-        message = f"{rejected:,.0f} malformed messages were removed from the broker; the workers' logs name each"
+        message = (
+            f"{rejected:,.0f} malformed or surplus messages were removed from the broker; the workers' logs name each"
+        )
         yield Finding("messages", "ok", message)
 
 

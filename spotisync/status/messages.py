@@ -28,6 +28,8 @@ PATIENCE: Final = 10.0
 RECENT_READS: Final = 3
 # The sweeps count as stopped when this many are overdue.
 SWEEPS: Final = 4
+# Seconds for which removed messages are mentioned.
+REJECTIONS_SHOWN: Final = 86_400.0
 
 DOING: Final = {
     "tracks": "Reading saved tracks",
@@ -556,6 +558,17 @@ def _drift(document: Document) -> str | None:
     return f"{' '.join(alarms)} What to do: spotisync doctor" if alarms else None
 
 
+def describe_rejections(document: Document) -> str | None:
+    """For a day after the last one."""
+    rejected = document.get("rejected_messages")
+    if not rejected or -seconds_until(document, last := datetime.fromisoformat(rejected["last_at"])) > REJECTIONS_SHOWN:
+        return None
+    return (
+        f"Workers have removed {count_of(rejected['count'], 'malformed or surplus message')} from the broker, the last "
+        f"at {format_time(document, last)}; the workers' logs name each."
+    )
+
+
 def describe_drift(kind: str, endpoint: str, key: str) -> str:
     """As in: Replies of saved tracks no longer have items[].track.id."""
     replies = endpoint.replace("_", " ")
@@ -576,6 +589,7 @@ NOTES: Final[tuple[Callable[[Document], str | None], ...]] = (
     _held_removals,
     _deferred_playlists,
     _drift,
+    describe_rejections,
     _cooldowns,
     _stopped_sweeps,
     _gaps,

@@ -8,7 +8,7 @@ from sqlalchemy import RowMapping
 from spotisync.core.states import UNFINISHED
 from spotisync.settings import Settings
 from spotisync.status import actions, changes, forecast, freshness, messages, times, upcoming, usage
-from spotisync.store import accounts, cooldowns, plays, reply_shapes, schedules
+from spotisync.store import accounts, cooldowns, counters, plays, reply_shapes, schedules
 from spotisync.store.accounts import Account
 from spotisync.store.database import Connection, execute
 from spotisync.store.runs import CLAIMANT_GONE
@@ -107,6 +107,7 @@ def _common(connection: Connection, settings: Settings) -> Document:
         "time_zone": settings.zone,
         "blocked": None if blocks is None else [_block(each) for each in blocks],
         "drift": _drift(connection, settings),
+        "rejected_messages": _rejected_messages(connection),
         "schedule": {"last_sweep": swept.isoformat() if swept else None, "sweep_interval": settings.sweep_interval},
         "playback_interval": settings.playback_interval,
     }
@@ -152,6 +153,14 @@ def _drift(connection: Connection, settings: Settings) -> list[Document]:
         {"kind": each.kind, "endpoint": each.endpoint, "key": each.key, "since": each.since.isoformat()}
         for each in alarms
     ]
+
+
+def _rejected_messages(connection: Connection) -> Document | None:
+    """Messages that workers have removed from the broker: the number since the database was created, and the last."""
+    last = schedules.get_last_heartbeat(connection, "rejection")
+    if last is None:
+        return None
+    return {"count": int(counters.read_totals(connection)[counters.REJECTED]), "last_at": last.isoformat()}
 
 
 def _of_account(connection: Connection, account: Account, common: Document) -> Document:

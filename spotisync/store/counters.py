@@ -5,6 +5,7 @@ transactions never wait for each other; a total is the sum of its rows, and `com
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 from spotisync.core.histograms import Labels
 from spotisync.store.bulk import dumps
@@ -12,6 +13,7 @@ from spotisync.store.database import Connection, execute
 
 # Arbitrary, but unique to this lock.
 ADVISORY_LOCK = 7_364_920
+REJECTED: Final[tuple[str, Labels]] = ("rejected_messages", ())
 # Summing up to this many rows takes about a millisecond.
 MAX_ROWS = 2_000
 

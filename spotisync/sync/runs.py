@@ -15,7 +15,6 @@ from spotisync.sync.tokens import REMEDY
 
 SyncType = Literal["full", "incremental"]
 Trigger = Literal["beat", "cli", "api", "web", "task"]
-REJECTED = ("rejected_messages", ())
 
 
 @dataclass(frozen=True)
@@ -162,24 +161,25 @@ def take_due_runs(context: Context, *, scheduled: bool = False) -> list[Run]:
 
     One transaction per account, so that a locked account does not delay the others.
     """
-    client_id = context.settings.require_client_id()
+    developer = context.default_app.developer
     with context.database.begin() as connection:
         if scheduled:
             schedules.record_heartbeat(connection, "sweep")
-        candidates = runs.list_accounts_due(connection, client_id)
+        candidates = runs.list_accounts_due(connection, developer)
         counters.compact(connection)
-    return [run for account_id in candidates if (run := _take_due(context, account_id, client_id))]
+    return [run for account_id in candidates if (run := _take_due(context, account_id, developer))]
 
 
 @in_transaction
 def record_rejections(connection: Connection, rejected: int) -> None:
-    """Count malformed messages that a worker has removed from the broker."""
-    counters.increment(connection, {REJECTED: rejected})
+    """Count messages that a worker has removed from the broker."""
+    counters.increment(connection, {counters.REJECTED: rejected})
+    schedules.record_heartbeat(connection, "rejection")
 
 
 @in_transaction
 def count_rejections(connection: Connection) -> float:
-    return counters.read_totals(connection).get(REJECTED, 0)
+    return counters.read_totals(connection).get(counters.REJECTED, 0)
 
 
 get_run = in_transaction(runs.get)

@@ -110,6 +110,9 @@ def get_announcement(document: Document) -> str:
     return get_headline(document)
 
 
+describe_rejections = messages.describe_rejections
+
+
 def is_over(run: Document) -> bool:
     return run["status"] in OVER
 

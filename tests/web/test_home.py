@@ -5,7 +5,7 @@ from html import unescape
 
 from sqlalchemy import text
 
-from spotisync.store import runs
+from spotisync.store import counters, runs, schedules
 from tests.support.store import Store
 from tests.web.conftest import TestClient
 
@@ -94,3 +94,15 @@ def test_a_held_removal_has_a_button_until_it_is_confirmed(client: TestClient, s
     again = client.post("/accounts/confirm-removal?account=me", data=form, headers=HTMX)
     assert again.text.startswith('<div id="notice" role="status" hx-swap-oob="innerHTML">')
     assert store.one("SELECT count(*) FROM sync_history WHERE sync_type = 'incremental'") == 1
+
+
+def test_mentions_removed_messages_for_one_account_and_for_several(client: TestClient, store: Store) -> None:
+    note = "Workers have removed 5 malformed or surplus messages from the broker"
+    assert note not in client.get("/", headers=PAGE).text
+    with store.database.begin() as connection:
+        counters.increment(connection, {counters.REJECTED: 5})
+        schedules.record_heartbeat(connection, "rejection")
+    assert note in client.get("/", headers=PAGE).text
+    assert client.get("/api/sync/status").json()["rejected_messages"]["count"] == 5
+    store.account("other")
+    assert client.get("/", headers=PAGE).text.count(note) == 1

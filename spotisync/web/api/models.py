@@ -121,6 +121,7 @@ EXAMPLE_STATUS: Final[dict[str, Any]] = {
     "to_do": "Nothing.",
     "notes": [],
     "deferred": [],
+    "rejected_messages": None,
     "as_of": NOW,
     "time_zone": "UTC",
 }
@@ -162,6 +163,11 @@ class Deferred(ExtensibleModel):
     confirmed: bool = Field(description="A removal that the next sync applies")
 
 
+class RejectedMessages(ExtensibleModel):
+    count: Count
+    last_at: datetime
+
+
 class StatusMessages(ExtensibleModel):
     """Messages that describe the state."""
 
@@ -176,6 +182,9 @@ class StatusMessages(ExtensibleModel):
     time_zone: str
     eta: Eta | None
     deferred: list[Deferred] = Field(description="What the last run could not read or prove")
+    rejected_messages: RejectedMessages | None = Field(
+        description="Malformed or surplus messages that workers have removed from the broker"
+    )
 
 
 class RunStatus(RunModel, StatusMessages):

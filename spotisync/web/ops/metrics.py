@@ -51,7 +51,7 @@ COUNTERS: Final = (
     CounterMetric("batches", "Committed batches: rows, counters and checkpoint.", {"phase": PHASES}),
     CounterMetric("retries", "Batches retried after an error.", {"phase": PHASES}),
     CounterMetric("lost_batches", "Batches taken over from a worker that was lost or too slow.", {"phase": PHASES}),
-    CounterMetric("rejected_messages", "Malformed messages that workers have removed from the broker.", {}),
+    CounterMetric("rejected_messages", "Malformed or surplus messages that workers have removed from the broker.", {}),
     CounterMetric(
         "items",
         "Library items that runs have processed, added, updated or removed.",

@@ -12,7 +12,7 @@ from spotisync.cli import checks
 from spotisync.errors import Fatal
 from spotisync.settings import Settings
 from spotisync.simulator import Server
-from spotisync.store import accounts, runs, schedules
+from spotisync.store import accounts, counters, runs, schedules
 from spotisync.store.accounts import TokenVault
 from spotisync.store.database import Database
 from spotisync.store.runs import Run
@@ -67,6 +67,18 @@ def test_status_without_runs_without_accounts_and_for_several(store: Store, get_
         get_status("nobody")
     store.sql("DELETE FROM accounts")
     assert get_status()["message"] == "No account yet."
+
+
+def test_removed_messages_are_counted_whether_or_not_a_run_waits(store: Store, get_status: Callable[..., Any]) -> None:
+    assert get_status()["rejected_messages"] is None
+    for number in (3, 4):
+        with store.database.begin() as connection:
+            counters.increment(connection, {counters.REJECTED: number})
+            schedules.record_heartbeat(connection, "rejection")
+    assert get_status()["rejected_messages"]["count"] == 7
+    assert "removed 7 malformed or surplus messages" in get_status()["notes"][0]
+    store.set(store.run().id, status="success", completed_at="now()")
+    assert "removed 7 malformed or surplus messages" in " ".join(get_status()["notes"])
 
 
 def test_every_document_has_the_same_keys(store: Store, get_status: Callable[..., Any]) -> None:

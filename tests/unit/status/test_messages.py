@@ -164,6 +164,15 @@ def test_the_tables_cover_every_situation() -> None:
     assert set(messages.MESSAGES) == set(messages.TO_DO) == set(get_args(messages.Situation))
 
 
+def test_notes_removed_messages_for_a_day_in_any_situation() -> None:
+    for name, made, _, _ in TABLE:
+        removed = messages.notes({**made, "rejected_messages": {"count": 1234, "last_at": OLD}})
+        note = "Workers have removed 1,234 malformed or surplus messages from the broker, the last at 09:40;"
+        assert sum(note in each for each in removed) == 1, name
+    for rejected in (None, {"count": 1234, "last_at": "2026-11-22T08:40:00+00:00"}):
+        assert not [note for note in messages.notes(document(rejected_messages=rejected)) if "removed" in note]
+
+
 def test_notes_changes_of_spotifys_replies() -> None:
     drift = [
         {"kind": "missing_key", "endpoint": "saved_albums", "key": "items[].album", "since": SOON},
