@@ -29,6 +29,8 @@ Steer it while it runs (spotisync.simulator.Control does the same from Python):
        localhost:8080/_sim/faults
   curl -s -d '{"kind": "phantom_total", "path": "/v1/me/tracks", "times": null}' localhost:8080/_sim/faults
   curl -s -d '{"op": "like"}' localhost:8080/_sim/edit
+  curl -s -d '{"kind": "regular", "account": "user01"}' localhost:8080/_sim/rhythm
+  curl -s -d '{"clock_offset": 604800}' localhost:8080/_sim/settings
   curl -s -d '{"rate": 100, "quota": {"artists": 600}}' localhost:8080/_sim/settings
   curl -s localhost:8080/_sim/truth?account=user01
 """

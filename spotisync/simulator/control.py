@@ -42,6 +42,13 @@ class Control:
     def edit(self, op: str, account: str | None = None, **args: Any) -> dict[str, Any]:
         return self._object("POST", "edit", {"op": op, "account": account, **args})
 
+    def start_rhythm(self, kind: str, account: str | None = None, *, seed: int = 1, since: float | None = None) -> None:
+        """Let an account play and edit by one of `rhythms.KINDS`, from now or `since` (epoch seconds) on.
+
+        Moving `clock_offset` forward then simulates the time between.
+        """
+        self._object("POST", "rhythm", {"kind": kind, "account": account, "seed": seed, "since": since})
+
     def truth(self, account: str | None = None, **options: Any) -> dict[str, Any]:
         return self._object("GET", "truth", query=options | ({} if account is None else {"account": account}))
 

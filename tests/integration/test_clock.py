@@ -107,7 +107,7 @@ def test_the_defaults_of_our_tables_move(timed_store: Store) -> None:
     assert [row for row in defaults if "pg_catalog" in row[2]] == []
 
 
-def test_no_statement_asks_for_the_time_in_a_way_that_can_not_be_moved(timed_store: Store) -> None:
+def test_no_statement_asks_for_a_time_that_does_not_move(timed_store: Store) -> None:
     package = Path(spotisync.__file__).parent
     migrations = package.parent / "migrations"
     unmoved = re.compile(r"\b(current_(timestamp|date|time)|localtime(stamp)?|pg_catalog\.now|timeofday)\b|'now'::")
@@ -120,7 +120,7 @@ def test_no_statement_asks_for_the_time_in_a_way_that_can_not_be_moved(timed_sto
     assert pinned == [], "a function with a search_path of its own would keep the real time"
 
 
-def test_an_access_token_ends_in_the_database_and_at_the_simulator_together(
+def test_access_tokens_expire_here_and_at_the_simulator_together(
     timed_context: TimedContext, timed_account: Account
 ) -> None:
     """A run a day later asks for a new token before Spotify refuses the old one."""

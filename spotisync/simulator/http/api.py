@@ -50,6 +50,7 @@ class Api:
         """Answer under the lock of the world, so that no edit can interfere. `told`: lies that change the reply."""
         family = match[0].family if match else "other"
         with self._world.lock:
+            self._world.catch_up()
             if refused := self.limits.admit(family, self._world.now()):
                 return refused
             access = self._authenticate(request)

@@ -25,6 +25,7 @@ class ControlApi:
             ("GET", "held"): lambda _: app.held_requests.as_dicts(),
             ("POST", "release"): lambda body: {"released": app.held_requests.release(body.get("hold"))},
             ("POST", "edit"): self._edit,
+            ("POST", "rhythm"): self._start_rhythm,
             ("GET", "truth"): self._truth,
             ("GET", "requests"): self._requests,
             ("GET", "counters"): lambda _: app.request_log.counters(),
@@ -58,6 +59,11 @@ class ControlApi:
 
     def _edit(self, body: Mapping[str, Any]) -> Any:
         return self._app.world.edit(**body)
+
+    def _start_rhythm(self, body: Mapping[str, Any]) -> dict[str, bool]:
+        """Take `account`, `kind` (of `rhythms.KINDS`), `seed` and `since`."""
+        self._app.world.start_rhythm(**body)
+        return {"ok": True}
 
     def _truth(self, body: Mapping[str, Any]) -> dict[str, Any]:
         return self._app.world.truth(body.get("account"), regime=body.get("regime", self._app.settings.regime))

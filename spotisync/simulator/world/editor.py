@@ -33,15 +33,20 @@ ODDITIES = ("hide_track", "show_track", "withdraw", "drift", "hide_playlist", "s
 
 
 def edit(
-    world: WorldState, op: str, account: str | None = None, rng: Random | None = None, **args: Any
+    world: WorldState,
+    op: str,
+    account: str | None = None,
+    rng: Random | None = None,
+    moment: float | None = None,
+    **args: Any,
 ) -> dict[str, Any]:
-    """Make one of `EDITS`, or a "random" one, and return what it changed."""
+    """Make one of `EDITS`, or a "random" one, and return what it changed. `moment`: when, by default now."""
     if op == "random":
         return random_edit(world, rng, account, **args)
     if op not in EDITS:
         raise LookupError(f"no edit {op!r}; the edits are {', '.join(EDITS)}")
     with world.lock:
-        done = EDITS[op](EditContext(world, world.library(account), rng or world.rng), **args)
+        done = EDITS[op](EditContext(world, world.library(account), rng or world.rng, moment), **args)
     return {"op": op, **done}
 
 

@@ -16,15 +16,16 @@ EditResult = dict[str, Any]
 
 
 class EditContext:
-    """What an edit works on: the world, one library, and the random generator for choices."""
+    """What an edit works on: the world, one library, the random generator for choices, and when (default: now)."""
 
-    def __init__(self, world: WorldState, library: Library, rng: Random) -> None:
+    def __init__(self, world: WorldState, library: Library, rng: Random, moment: float | None = None) -> None:
         self.world, self.library, self.rng = world, library, rng
         self.catalogue = world.catalogue
+        self.moment = world.now() if moment is None else moment
 
     @property
     def now(self) -> int:
-        return int(self.world.now())
+        return int(self.moment)
 
     def find(self, kind: str, id_: str) -> int:
         number = self.catalogue.find(kind, id_)
@@ -198,6 +199,6 @@ def play(
 ) -> EditResult:
     """Add a play that ended now, or at `at_ms`. `ms_played`: how much of the track was heard, by default all of it."""
     number = context.saved_track(None) if track is None else context.find("track", track)
-    at = int(context.world.now() * 1000) if at_ms is None else at_ms
+    at = int(context.moment * 1000) if at_ms is None else at_ms
     insort(context.library.plays, PlayedTrack(at, number, None, ms_played), key=lambda each: each.played_at)
     return {"track_id": context.id("track", number), "played_at": iso_ms(at)}

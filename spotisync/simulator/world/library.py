@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import islice
 from typing import NamedTuple
 
 NO_TRACK = -1
@@ -135,8 +136,8 @@ class Library:
 
     def visible_plays(self) -> list[PlayedTrack]:
         """List the plays that "recently played" reports, oldest first."""
-        plays = [play for play in self.plays if play.ms_played is None or play.ms_played > MIN_RECENT_MS]
-        return plays[-RECENT_PLAYS:]
+        newest = (play for play in reversed(self.plays) if play.ms_played is None or play.ms_played > MIN_RECENT_MS)
+        return list(islice(newest, RECENT_PLAYS))[::-1]
 
     def access(self, playlist: Playlist, *, restricted: bool) -> str:
         """Return whether this account may read the playlist's rows: "ok", "forbidden" or "not_found"."""

@@ -131,10 +131,10 @@ def _rows(context: EditContext, tracks: Sequence[str] | None, count: int) -> lis
 
 
 def _mark_changed(context: EditContext, target: Playlist) -> EditResult:
-    target.mark_changed(context.world.now(), context.world.snapshot_lag)
+    target.mark_changed(context.moment, context.world.snapshot_lag)
     return _result(context, target)
 
 
 def _result(context: EditContext, target: Playlist) -> EditResult:
-    snapshot = target.snapshot_id(context.world.now() + context.world.snapshot_lag)
+    snapshot = target.snapshot_id(context.moment + context.world.snapshot_lag)
     return {"playlist_id": target.id, "snapshot_id": snapshot, "total_items": len(target.rows)}
