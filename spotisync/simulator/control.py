@@ -56,6 +56,7 @@ class Control:
         return self._list("GET", "requests", query={} if last is None else {"last": last})
 
     def counters(self) -> dict[str, Any]:
+        """Count finished requests by family and status, and those `limited` by client id, family and limit."""
         return self._object("GET", "counters")
 
     def reset_log(self) -> None:
@@ -73,9 +74,11 @@ class Control:
         """End the account's consents ("revoked" or "expired"), with `access` also its access tokens."""
         return int(self._object("POST", "revoke", {"account": account, "how": how, "access": access})["ended"])
 
-    def token(self, account: str | None = None, life: float | None = None) -> dict[str, Any]:
-        """Return a new access token and the valid refresh token."""
-        return self._object("POST", "token", {"account": account, "life": life})
+    def token(
+        self, account: str | None = None, life: float | None = None, client_id: str | None = None
+    ) -> dict[str, Any]:
+        """Return a new access token, as if that client had requested it, and the valid refresh token."""
+        return self._object("POST", "token", {"account": account, "life": life, "client_id": client_id})
 
     def _object(self, method: str, call: str, body: Any = None, query: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = self._call(method, call, body, query)

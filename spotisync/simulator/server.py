@@ -90,8 +90,8 @@ class Server:
             raise LookupError("all of this account's refresh tokens have ended")
         return token
 
-    def access_token(self, account: str | None = None, life: float | None = None) -> str:
-        return self.app.logins.access_token(self.world.library(account).id, life)
+    def access_token(self, account: str | None = None, life: float | None = None, client_id: str | None = None) -> str:
+        return self.app.logins.access_token(self.world.library(account).id, life, client_id)
 
     def _run(self) -> None:
         try:

@@ -11,11 +11,17 @@ class SimulatorSettings:
 
     regime: str = "full"  # or "restricted"
     latency_ms: float = 0.0  # mean; each reply takes between half and one and a half of it
-    rate: int = 0  # requests per rolling window; 0: no limit
+    rate: int = 0  # requests per rolling window and app; 0: no limit
+    client_rate: dict[str, int] = field(default_factory=dict)  # instead of `rate`, per client id
     rate_window: float = 30.0
     rate_retry_after: bool = True  # real 429s sometimes lack the header
     rate_body: str = "json"  # or "text"
-    quota: dict[str, int] = field(default_factory=dict)  # requests per family and `quota_window`
+    quota: dict[str, int] = field(default_factory=dict)  # requests per developer, family and `quota_window`
+    developer_quota: dict[str, dict[str, int]] = field(
+        default_factory=dict
+    )  # instead of `quota`, where it has a family
+    developers: dict[str, str] = field(default_factory=dict)  # by client id; by default each is a developer of its own
+    banned: dict[str, float] = field(default_factory=dict)  # until when (epoch) all requests of a developer are refused
     quota_window: float = 86_400.0
     # The quota is the developer's: calls of their other apps spend it, which this app can't see (July 2026 quota post).
     quota_used_elsewhere: dict[str, int] = field(default_factory=dict)  # per family

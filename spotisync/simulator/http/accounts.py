@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from aiohttp import web
 
-from spotisync.simulator.http.logins import Logins
+from spotisync.simulator.http.logins import Logins, find_client
 from spotisync.simulator.http.request import Refusal, Reply
 from spotisync.simulator.settings import SimulatorSettings
 from spotisync.simulator.world.world import World
@@ -22,8 +22,7 @@ class AccountsApi:
     async def answer(self, request: web.BaseRequest) -> Reply:
         match request.method, request.path.rstrip("/"):
             case "POST", "/api/token":
-                form = dict(parse_qsl(await request.text(), keep_blank_values=True))
-                return self._logins.token(form, request.headers.get("Authorization"))
+                return self._logins.token(await _read_form(request), request.headers.get("Authorization"))
             case "GET", "/authorize":
                 return self._authorize(dict(request.query), request.cookies.get(COOKIE, ""))
         return Reply(404, "Not found", content_type="text/plain")
@@ -71,6 +70,17 @@ class AccountsApi:
             f"<h1>{escape(query['client_id'])} asks for</h1><ul>{scopes}</ul>{people}"
             f'<p><a id="cancel" href="{_link(query, CANCEL)}">Cancel</a></p></html>'
         )
+
+
+async def find_caller(request: web.BaseRequest) -> str | None:
+    """Return the client id of a request for a token or a login."""
+    if request.method == "POST":
+        return find_client(await _read_form(request), request.headers.get("Authorization"))[0] or None
+    return request.query.get("client_id")
+
+
+async def _read_form(request: web.BaseRequest) -> dict[str, str]:
+    return dict(parse_qsl(await request.text(), keep_blank_values=True))
 
 
 def _link(query: Mapping[str, str], answer: str) -> str:

@@ -51,7 +51,8 @@ class Api:
         family = match[0].family if match else "other"
         with self._world.lock:
             self._world.catch_up()
-            if refused := self.limits.admit(family, self._world.now()):
+            known = self.access(request)
+            if refused := self.limits.admit(family, self._world.now(), known.client_id if known else None):
                 return refused
             access = self._authenticate(request)
             self._check_app(access)

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from spotisync.simulator.http import routes
-from spotisync.simulator.http.accounts import AccountsApi
+from spotisync.simulator.http.accounts import AccountsApi, find_caller
 from spotisync.simulator.http.api import Api
 from spotisync.simulator.http.faults import Fault, Faults
 from spotisync.simulator.http.logins import Logins
@@ -48,7 +48,7 @@ class App:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path.rstrip("/")
         match = routes.find(path)
-        entry = self._entry(request, match)
+        entry = await self._entry(request, match)
         self.request_log.begin(entry)
         try:
             await self._latency()
@@ -56,15 +56,16 @@ class App:
         finally:
             self.request_log.end(entry)
 
-    def _entry(self, request: web.BaseRequest, match: routes.RouteMatch | None) -> LoggedRequest:
-        access = self.api.access(request)
+    async def _entry(self, request: web.BaseRequest, match: routes.RouteMatch | None) -> LoggedRequest:
+        access, is_api = self.api.access(request), request.path.startswith("/v1")
         return LoggedRequest(
             time=self.world.now(),
             method=request.method,
             path=request.path,
             query=request.query_string,
             account=access.grant.account if access else None,
-            family=match[0].family if match else "other" if request.path.startswith("/v1") else "accounts",
+            family=match[0].family if match else "other" if is_api else "accounts",
+            client_id=(access.client_id if access else None) if is_api else await find_caller(request),
         )
 
     async def _latency(self) -> None:
@@ -72,7 +73,7 @@ class App:
             await asyncio.sleep(self.settings.latency_ms / 1000 * self._jitter.uniform(0.5, 1.5))
 
     async def _respond(self, request: web.BaseRequest, entry: LoggedRequest, answer: Answer) -> web.StreamResponse:
-        fault = self.faults.trigger(entry.method, entry.target, entry.family, entry.account)
+        fault = self.faults.trigger(entry.method, entry.target, entry.family, entry.account, entry.client_id)
         if fault is None:
             reply = await answer()
         else:
@@ -80,7 +81,7 @@ class App:
             if fault.kind in ("reset", "hang"):
                 return await self._no_reply(request, fault)
             reply = await self._faulty_reply(entry, fault, answer)
-        entry.status = reply.status
+        entry.status, entry.limit = reply.status, reply.limit
         return await send_half(request, reply) if fault is not None and fault.kind == "cut" else response(reply)
 
     async def _no_reply(self, request: web.BaseRequest, fault: Fault) -> web.StreamResponse:
@@ -120,7 +121,7 @@ class App:
     def _lies(self, entry: LoggedRequest) -> list[Fault]:
         if entry.method != "GET":
             return []
-        told = self.faults.trigger_lies(entry.target, entry.family, entry.account)
+        told = self.faults.trigger_lies(entry.target, entry.family, entry.account, entry.client_id)
         for lie in told:
             entry.add_fault(lie.label)
         return told

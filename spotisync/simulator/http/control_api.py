@@ -97,5 +97,5 @@ class ControlApi:
     def _token(self, body: Mapping[str, Any]) -> dict[str, str | None]:
         """Return a new access token and the valid refresh token, without the token endpoint."""
         account = self._app.world.library(body.get("account")).id
-        token = self._app.logins.access_token(account, body.get("life"))
+        token = self._app.logins.access_token(account, body.get("life"), body.get("client_id"))
         return {"access_token": token, "refresh_token": self._app.logins.refresh_token(account)}

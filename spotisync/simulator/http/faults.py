@@ -34,8 +34,9 @@ MESSAGES |= {429: "API rate limit exceeded", 500: "Server error.", 502: "Bad gat
 class Fault:
     """One rule.
 
-    It matches requests by method, path (a regular expression, searched in path and query), family and account. It
-    lets the first `after` of them pass, then applies to `times` of them (None: no limit), each with `probability`.
+    It matches requests by method, path (a regular expression, searched in path and query), family, account and
+    client id. It lets the first `after` of them pass, then applies to `times` of them (None: no limit), each with
+    `probability`.
 
     kind     effect
     status   an error `status` with `body`, `message` and Retry-After (`retry_after`: seconds, or any text;
@@ -62,6 +63,7 @@ class Fault:
     path: str | None = None
     family: str | None = None
     account: str | None = None
+    client_id: str | None = None
     after: int = 0
     times: int | None = 1
     probability: float = 1.0
@@ -102,9 +104,11 @@ class Fault:
             )
         return cls(**values)
 
-    def trigger(self, method: str, target: str, family: str, account: str | None) -> bool:
+    def trigger(
+        self, method: str, target: str, family: str, account: str | None = None, client_id: str | None = None
+    ) -> bool:
         """Count the request if it matches, and return whether the fault applies to it."""
-        if not self._matches(method, target, family, account):
+        if not self._matches(method, target, family, account, client_id):
             return False
         self.matched += 1
         if self.matched <= self.after or (self.times is not None and self.applied >= self.times):
@@ -114,11 +118,12 @@ class Fault:
         self.applied += 1
         return True
 
-    def _matches(self, method: str, target: str, family: str, account: str | None) -> bool:
+    def _matches(self, method: str, target: str, family: str, account: str | None, client_id: str | None) -> bool:
         return (
             self.method in (None, method)
             and self.family in (None, family)
             and self.account in (None, account)
+            and self.client_id in (None, client_id)
             and (self.path is None or re.search(self.path, target) is not None)
         )
 
@@ -186,11 +191,16 @@ class Faults:
         self._rules = [] if id_ is None else [rule for rule in self._rules if rule.id != id_]
         return before - len(self._rules)
 
-    def trigger(self, method: str, target: str, family: str, account: str | None) -> Fault | None:
+    def trigger(
+        self, method: str, target: str, family: str, account: str | None = None, client_id: str | None = None
+    ) -> Fault | None:
         """Return the fault that applies, if any. `target`: path and query."""
         rules = (rule for rule in self._rules if not rule.is_lie)
-        return next((rule for rule in rules if rule.trigger(method, target, family, account)), None)
+        return next((rule for rule in rules if rule.trigger(method, target, family, account, client_id)), None)
 
-    def trigger_lies(self, target: str, family: str, account: str | None) -> list[Fault]:
+    def trigger_lies(
+        self, target: str, family: str, account: str | None = None, client_id: str | None = None
+    ) -> list[Fault]:
         """Return every lie that applies to a GET request, in the order of the rules."""
-        return [rule for rule in self._rules if rule.is_lie and rule.trigger("GET", target, family, account)]
+        lies = (rule for rule in self._rules if rule.is_lie)
+        return [lie for lie in lies if lie.trigger("GET", target, family, account, client_id)]

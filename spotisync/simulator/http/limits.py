@@ -1,6 +1,6 @@
-"""Spotify's two limits: a rolling window over all requests, and a quota per family and day."""
+"""Spotify's limits: a rolling window per app, a quota per developer, family and day, and bans of developers."""
 
-from collections import deque
+from collections import defaultdict, deque
 from math import ceil
 
 from spotisync.simulator.http.request import Reply, error
@@ -12,43 +12,50 @@ class Limits:
 
     def __init__(self, settings: SimulatorSettings) -> None:
         self._settings = settings
-        self._window: deque[float] = deque()
-        self._used: dict[str, deque[float]] = {}
-        self._cooldowns: dict[str, tuple[float, float]] = {}  # limit: its end, and the Retry-After that it began with
+        self._windows: defaultdict[str, deque[float]] = defaultdict(deque)  # by client id
+        self._used: defaultdict[tuple[str, str], deque[float]] = defaultdict(deque)  # by developer and family
+        # By client id or developer, and limit: its end, and the Retry-After that it began with.
+        self._cooldowns: dict[tuple[str, str], tuple[float, float]] = {}
 
     def reset(self) -> None:
-        self._window.clear()
+        self._windows.clear()
         self._used.clear()
         self._cooldowns.clear()
 
-    def admit(self, family: str, now: float) -> Reply | None:
-        """Count this request, or return the 429 that refuses it."""
-        if wait := self._prolonged(family, self._quota_wait(family, now), now):
-            return _quota_exceeded(wait)
-        if wait := self._prolonged("rate", self._rate_wait(now), now):
+    def admit(self, family: str, now: float, client_id: str | None = None) -> Reply | None:
+        """Count this request of a client, or return the 429 that refuses it. None: a client of its own."""
+        client = client_id or ""
+        developer = self._settings.developers.get(client, client)
+        if (wait := self._settings.banned.get(developer, 0) - now) > 0:
+            return _quota_exceeded(wait, "ban")
+        if wait := self._prolonged((developer, family), self._quota_wait(developer, family, now), now):
+            return _quota_exceeded(wait, "quota")
+        if wait := self._prolonged((client, "rate"), self._rate_wait(client, now), now):
             return self._rate_exceeded(wait)
-        self._used[family].append(now)
-        self._window.append(now)
+        self._used[developer, family].append(now)
+        self._windows[client].append(now)
         return None
 
-    def _quota_wait(self, family: str, now: float) -> float:
-        """Return the seconds until the quota of the family allows a request."""
+    def _quota_wait(self, developer: str, family: str, now: float) -> float:
+        """Return the seconds until the developer's quota of the family allows a request."""
         settings = self._settings
-        used = self._used.setdefault(family, deque())
+        used = self._used[developer, family]
         _drop(used, now - settings.quota_window)
-        quota = settings.quota.get(family)
+        quota = settings.developer_quota.get(developer, {}).get(family, settings.quota.get(family))
         if quota is None or len(used) + settings.quota_used_elsewhere.get(family, 0) < quota:
             return 0
         return used[0] + settings.quota_window - now if used else settings.quota_window
 
-    def _rate_wait(self, now: float) -> float:
+    def _rate_wait(self, client: str, now: float) -> float:
         settings = self._settings
-        _drop(self._window, now - settings.rate_window)
-        if not settings.rate or len(self._window) < settings.rate:
+        window = self._windows[client]
+        _drop(window, now - settings.rate_window)
+        rate = settings.client_rate.get(client, settings.rate)
+        if not rate or len(window) < rate:
             return 0
-        return self._window[0] + settings.rate_window - now
+        return window[0] + settings.rate_window - now
 
-    def _prolonged(self, limit: str, wait: float, now: float) -> float:
+    def _prolonged(self, limit: tuple[str, str], wait: float, now: float) -> float:
         """Return how long the limit refuses requests: with `cooldown_restarts`, all of its Retry-After again."""
         if not self._settings.cooldown_restarts:
             return wait
@@ -62,8 +69,8 @@ class Limits:
     def _rate_exceeded(self, wait: float) -> Reply:
         headers = {"Retry-After": str(max(1, ceil(wait)))} if self._settings.rate_retry_after else {}
         if self._settings.rate_body == "text":
-            return Reply(429, "Too many requests", headers, "text/plain")
-        return error(429, "API rate limit exceeded", headers)
+            return Reply(429, "Too many requests", headers, "text/plain", "rate")
+        return error(429, "API rate limit exceeded", headers)._replace(limit="rate")
 
 
 def _drop(times: deque[float], before: float) -> None:
@@ -71,5 +78,6 @@ def _drop(times: deque[float], before: float) -> None:
         times.popleft()
 
 
-def _quota_exceeded(wait: float) -> Reply:
-    return error(429, "Too many requests", {"Retry-After": str(max(1, ceil(wait)))}, reason="QUOTA_EXCEEDED")
+def _quota_exceeded(wait: float, limit: str) -> Reply:
+    headers = {"Retry-After": str(max(1, ceil(wait)))}
+    return error(429, "Too many requests", headers, reason="QUOTA_EXCEEDED")._replace(limit=limit)

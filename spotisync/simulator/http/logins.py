@@ -26,8 +26,11 @@ class Grant:
 
 @dataclass
 class AccessToken:
+    """`client_id`: the client that requested it, which the grant of a first refresh token does not name."""
+
     grant: Grant
     until: float
+    client_id: str | None = None
 
 
 @dataclass
@@ -49,15 +52,15 @@ class Logins:
         self._codes: dict[str, AuthorizationCode] = {}
         self._codes_made = 0
 
-    def grant_access(self, grant: Grant, life: float | None = None) -> str:
+    def grant_access(self, grant: Grant, life: float | None = None, client: str | None = None) -> str:
         token = "BQ" + token_urlsafe(60)
         life = self._settings.token_life if life is None else life
-        self._access[token] = AccessToken(grant, self._world.now() + life)
+        self._access[token] = AccessToken(grant, self._world.now() + life, client)
         return token
 
-    def access_token(self, account: str, life: float | None = None) -> str:
+    def access_token(self, account: str, life: float | None = None, client: str | None = None) -> str:
         """Issue an access token without the token endpoint."""
-        return self.grant_access(Grant(account, self._world.now()), life)
+        return self.grant_access(Grant(account, self._world.now(), client), life, client)
 
     def access(self, token: str) -> AccessToken | None:
         return self._access.get(token)
@@ -110,8 +113,7 @@ class Logins:
         raise _refusal("unsupported_grant_type", "grant_type parameter is missing or not supported")
 
     def _identify_client(self, form: Mapping[str, str], authorization: str | None) -> str:
-        """Return the client: from Basic authentication, or from a client_id alone (PKCE)."""
-        client, secret = _basic(authorization) if authorization else (form.get("client_id", ""), None)
+        client, secret = find_client(form, authorization)
         if not client or self._settings.client_id not in ("", client):
             raise _refusal("invalid_client", "Invalid client")
         if secret is not None and self._settings.client_secret not in ("", secret):
@@ -123,7 +125,7 @@ class Logins:
         if not token:
             raise _refusal("invalid_request", "refresh_token must be supplied")
         grant = self._valid_grant(token, client)
-        return self._answer(grant, self._rotate(token, grant))
+        return self._answer(grant, client, self._rotate(token, grant))
 
     def _valid_grant(self, token: str, client: str) -> Grant:
         grant = self._grants.get(token)
@@ -159,11 +161,11 @@ class Logins:
             raise _refusal("invalid_grant", "Invalid redirect URI")
         if code.challenge is not None and _challenge(form.get("code_verifier", ""), code.method) != code.challenge:
             raise _refusal("invalid_grant", "code_verifier was incorrect")
-        return self._answer(code.grant, self._new_refresh_token(code.grant))
+        return self._answer(code.grant, client, self._new_refresh_token(code.grant))
 
-    def _answer(self, grant: Grant, refresh_token: str | None) -> dict[str, Any]:
+    def _answer(self, grant: Grant, client: str, refresh_token: str | None) -> dict[str, Any]:
         answer: dict[str, Any] = {
-            "access_token": self.grant_access(grant),
+            "access_token": self.grant_access(grant, client=client),
             "token_type": "Bearer",
             "expires_in": int(self._settings.token_life),
             "scope": SCOPES if grant.scope is None else grant.scope,
@@ -183,6 +185,11 @@ def first_refresh_token(world: World, account: str) -> str:
 
 def _refusal(kind: str, description: str) -> Refusal:
     return Refusal(Reply(400, dumps({"error": kind, "error_description": description})))
+
+
+def find_client(form: Mapping[str, str], authorization: str | None) -> tuple[str, str | None]:
+    """Return the client and its secret: from Basic authentication, or from a client_id alone (PKCE)."""
+    return _basic(authorization) if authorization else (form.get("client_id", ""), None)
 
 
 def _basic(authorization: str) -> tuple[str, str]:

@@ -15,6 +15,7 @@ class Reply(NamedTuple):
     body: str
     headers: Mapping[str, str] = {}
     content_type: str = "application/json"
+    limit: str | None = None  # of a 429: "rate", "quota" or "ban"
 
 
 class Refusal(Exception):

@@ -12,7 +12,11 @@ MAX_ENTRIES = 200_000
 
 @dataclass(slots=True)
 class LoggedRequest:
-    """One request. `status` is 0 while it runs and if it ended without a reply; `fault`: the rules that applied."""
+    """One request.
+
+    `status` is 0 while it runs and if it ended without a reply; `fault`: the rules that applied; `limit`: which one
+    refused it with a 429 ("rate", "quota" or "ban"; None if a fault did).
+    """
 
     time: float
     method: str
@@ -22,6 +26,8 @@ class LoggedRequest:
     family: str
     status: int = 0
     fault: str | None = None
+    client_id: str | None = None
+    limit: str | None = None
 
     @property
     def target(self) -> str:
@@ -35,6 +41,7 @@ class RequestLog:
     def __init__(self, file: Path | None = None) -> None:
         self._entries: deque[LoggedRequest] = deque(maxlen=MAX_ENTRIES)
         self._counts: Counter[tuple[str, int]] = Counter()
+        self._refused: Counter[tuple[str, str, str]] = Counter()
         self._file: TextIO | None = file.open("a", buffering=1) if file else None
 
     def begin(self, entry: LoggedRequest) -> None:
@@ -42,12 +49,15 @@ class RequestLog:
 
     def end(self, entry: LoggedRequest) -> None:
         self._counts[entry.family, entry.status] += 1
+        if entry.limit:
+            self._refused[entry.client_id or "", entry.family, entry.limit] += 1
         if self._file:
             self._file.write(json.dumps(asdict(entry)) + "\n")
 
     def reset(self) -> None:
         self._entries.clear()
         self._counts.clear()
+        self._refused.clear()
 
     def close(self) -> None:
         if self._file:
@@ -58,12 +68,23 @@ class RequestLog:
         return [asdict(entry) for entry in (entries if last is None else entries[-last:])]
 
     def counters(self) -> dict[str, Any]:
-        """Count finished requests by family and status."""
+        """Count finished requests by family and status, and those `limited` by client id, family and limit."""
         families: dict[str, dict[str, int]] = {}
         for (family, status), count in self._counts.items():
             families.setdefault(family, {})[str(status)] = count
         totals = {family: sum(statuses.values()) for family, statuses in families.items()}
-        return {"total": sum(totals.values()), "families": totals, "statuses": families}
+        return {
+            "total": sum(totals.values()),
+            "families": totals,
+            "statuses": families,
+            "limited": self._count_limited(),
+        }
+
+    def _count_limited(self) -> dict[str, dict[str, dict[str, int]]]:
+        clients: dict[str, dict[str, dict[str, int]]] = {}
+        for (client, family, limit), count in self._refused.items():
+            clients.setdefault(client, {}).setdefault(family, {})[limit] = count
+        return clients
 
 
 @dataclass

@@ -188,3 +188,15 @@ def test_rejects_a_wrong_rule_with_a_message(server: Server) -> None:
         server.control.add_fault(colour="red")
     with pytest.raises(ValueError, match="kind must be one of status, cut"):
         server.control.add_fault(kind="flood")
+
+
+def test_a_fault_can_be_limited_to_one_client(server: Server) -> None:
+    """As a ban of one app for a day that also concerns its requests for tokens."""
+    server.control.add_fault(status=429, body="quota", retry_after=86_400, times=None, client_id="banned")
+    for client, status in (("banned", 429), ("other", 200), (None, 200)):
+        with Reader(server.url, server.access_token(client_id=client)) as reader:
+            assert reader.get("/me").status_code == status
+    form = {"grant_type": "refresh_token", "refresh_token": server.refresh_token()}
+    for client, status in (("banned", 429), ("other", 200)):
+        reply = requests.post(f"{server.url}/api/token", data=form | {"client_id": client}, timeout=60)
+        assert reply.status_code == status

@@ -8,6 +8,8 @@ from spotisync.simulator.settings import SimulatorSettings
 
 from .reader import Reader
 
+DAY = 86_400
+
 
 def test_the_rate_window_rolls() -> None:
     limits = Limits(SimulatorSettings(rate=3, rate_window=30))
@@ -94,3 +96,67 @@ def test_latency_delays_concurrent_replies_in_parallel(server: Server, reader: R
     began = time.monotonic()
     assert reader.get("/me").status_code == 200
     assert time.monotonic() - began >= 0.05
+
+
+def statuses(server: Server, client_id: str, path: str, requests: int) -> list[int]:
+    with Reader(server.url, server.access_token(client_id=client_id)) as reader:
+        return [reader.get(path).status_code for _ in range(requests)]
+
+
+def test_each_app_has_a_rate_window_of_its_own(server: Server) -> None:
+    server.control.settings(rate=2, client_rate={"slow": 1}, developers={"one": "dev", "two": "dev"})
+    assert statuses(server, "one", "/me", 3) == [200, 200, 429]
+    assert statuses(server, "two", "/me", 3) == [200, 200, 429]
+    assert statuses(server, "slow", "/me", 2) == [200, 429]
+
+
+def test_the_apps_of_a_developer_share_the_quota_of_a_family(server: Server) -> None:
+    server.control.settings(quota={"library": 3}, developers={"one": "dev", "two": "dev"})
+    assert statuses(server, "one", "/me/tracks", 2) == [200, 200]
+    assert statuses(server, "two", "/me/albums", 2) == [200, 429]
+    assert statuses(server, "one", "/me/tracks", 1) == [429]
+    assert statuses(server, "two", "/me/playlists", 1) == [200], "another family"
+    assert statuses(server, "three", "/me/tracks", 4) == [200, 200, 200, 429], "a developer of its own"
+
+
+def test_a_developer_can_have_another_quota(server: Server) -> None:
+    server.control.settings(
+        quota={"library": 1, "me": 2}, developer_quota={"dev": {"library": 2}}, developers={"a": "dev"}
+    )
+    assert statuses(server, "a", "/me/tracks", 3) == [200, 200, 429]
+    assert statuses(server, "a", "/me", 3) == [200, 200, 429]
+    assert statuses(server, "b", "/me/tracks", 2) == [200, 429]
+
+
+def test_a_banned_developer_waits_for_every_family_until_its_end(server: Server) -> None:
+    server.control.settings(banned={"dev": server.world.now() + DAY}, developers={"one": "dev", "two": "dev"})
+    for client in ("one", "two"):
+        assert statuses(server, client, "/me", 1) == statuses(server, client, "/me/tracks", 1) == [429]
+    assert statuses(server, "three", "/me", 1) == [200]
+    with Reader(server.url, server.access_token(client_id="one", life=2 * DAY)) as reader:
+        server.control.settings(clock_offset=DAY - 600)
+        reply = reader.get("/me")
+        assert 500 < int(reply.headers["Retry-After"]) <= 600
+        assert reply.json()["error"]["reason"] == "QUOTA_EXCEEDED"
+        server.control.settings(clock_offset=DAY + 1)
+        assert reader.get("/me").status_code == 200
+
+
+def test_counts_what_each_limit_refused_by_client_and_family(server: Server) -> None:
+    server.control.settings(rate=3, quota={"library": 1})
+    assert statuses(server, "one", "/me/tracks", 3) == [200, 429, 429]
+    assert statuses(server, "one", "/me", 3) == [200, 200, 429]
+    server.control.settings(banned={"two": server.world.now() + DAY})
+    assert statuses(server, "two", "/me", 1) == [429]
+    limited = {"one": {"library": {"quota": 2}, "me": {"rate": 1}}, "two": {"me": {"ban": 1}}}
+    assert server.control.counters()["limited"] == limited
+    limits = [each["limit"] for each in server.control.requests() if each["client_id"] == "one"]
+    assert limits == [None, "quota", "quota", None, None, "rate"]
+    server.control.reset_log()
+    assert server.control.counters()["limited"] == {}
+
+
+def test_a_prolonged_cooldown_leaves_other_developers_alone(server: Server) -> None:
+    server.control.settings(quota={"me": 1}, quota_window=60, cooldown_restarts=True)
+    assert statuses(server, "one", "/me", 2) == [200, 429]
+    assert statuses(server, "two", "/me", 1) == [200]

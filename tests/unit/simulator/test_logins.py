@@ -247,3 +247,20 @@ def test_the_token_endpoint_can_fail(server: Server) -> None:
     server.control.add_fault(family="accounts", status=503)
     assert refresh(server, server.refresh_token()).status_code == 503
     assert refresh(server, server.refresh_token()).status_code == 200
+
+
+def test_requests_are_counted_for_the_client_that_asked_for_the_token(server: Server) -> None:
+    """Also if any client may use the refresh token, and with Basic authentication."""
+    first = token(server, grant_type="refresh_token", refresh_token=server.refresh_token(), client_id="one").json()
+    basic = base64.b64encode(b"two:secret").decode()
+    form = {"grant_type": "refresh_token", "refresh_token": server.refresh_token()}
+    headers = {"Authorization": f"Basic {basic}"}
+    second = requests.post(f"{server.url}/api/token", data=form, headers=headers, timeout=60).json()
+    code = sent_back(authorize(server, client_id="three"))["code"]
+    third = token(server, grant_type="authorization_code", code=code, redirect_uri=REDIRECT, client_id="three").json()
+    for answer in (first, second, third):
+        assert user(server, answer["access_token"]) == "user01"
+    logged = [(each["path"], each["client_id"]) for each in server.control.requests()]
+    assert [client for path, client in logged if path == "/api/token"] == ["one", "two", "three"]
+    assert [client for path, client in logged if path == "/authorize"] == ["three"]
+    assert [client for path, client in logged if path == "/v1/me"] == ["one", "two", "three"]
