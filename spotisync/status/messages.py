@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from spotisync.core.durations import format_duration
 from spotisync.core.oauth import LOGIN, is_app_blocked
+from spotisync.core.states import OVER
 from spotisync.status.times import format_time, parse, seconds_until
 
 Document = dict[str, Any]
@@ -522,14 +523,17 @@ def _cooldowns(document: Document) -> str | None:
 
 
 def _stopped_sweeps(document: Document) -> str | None:
-    """For a run that needs a sweep to continue."""
-    needs_sweep = get_situation(document) in {"pending", "paused", "due", "worker_lost"}
-    if not needs_sweep or not _sweeps_have_stopped(document):
+    """For a run that needs a sweep to continue, and while there is none: schedules and triggers need one, too."""
+    situation = get_situation(document)
+    needs_sweep = situation in {"pending", "paused", "due", "worker_lost"}
+    if not (needs_sweep or situation in {"no_run", *OVER}) or not _sweeps_have_stopped(document):
         return None
     swept = parse(document["schedule"]["last_sweep"])
     stopped = (
         f"No sweep has run for {format_duration(-seconds_until(document, swept))}" if swept else "No sweep has run yet"
     )
+    if not needs_sweep:
+        return f"{stopped}; no sync starts until beat and a worker run. What is wrong: spotisync doctor"
     return f"{stopped}; the run can't continue until beat and a worker run."
 
 

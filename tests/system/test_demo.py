@@ -187,3 +187,45 @@ def test_up_runs_with_a_real_account(home: Path) -> None:
             read_until(up, "Stopped.")
             assert up.wait(60) == 0
     assert not processes_of(home)
+
+
+@pytest.mark.slow
+def test_up_keeps_servers_and_page_while_only_the_worker_fails(home: Path) -> None:
+    """Again and again, until the cause is gone."""
+    broken = home / "broken"
+    broken.touch()
+    # Python imports it at each start.
+    (home / "sitecustomize.py").write_text(
+        f"import os, sys\nif 'worker' in sys.orig_argv and os.path.exists({str(broken)!r}):\n    os._exit(7)\n"
+    )
+    with start("tiny", seed=3) as spotify:
+        env = environment(
+            home,
+            PYTHONPATH=str(home),
+            **{
+                **dict.fromkeys(demo_place.PERSONAL_VARIABLES, ""),
+                "SPOTISYNC_SPOTIFY_API_URL": spotify.api_url,
+                "SPOTISYNC_SPOTIFY_ACCOUNTS_URL": spotify.url,
+            },
+        )
+        with launch(home, env, "up") as up:
+            page = re.search(r"spotisync is up: (http://\S+)\.", read_until(up, "No account yet"))
+            assert page
+            run(home, env, "accounts", "add", "--refresh-token-stdin", stdin=spotify.refresh_token())
+            read_until(up, "worker ended 5 times in a row")
+            postgres = set((home / "d" / "postgres").glob("postmaster.pid"))
+            assert postgres
+            assert "No sweep has run yet; no sync starts until beat and a worker run" in httpx.get(page[1]).text
+            started = run(home, env, "sync", "full", "--json")
+            assert started.code == 0, started.err
+            wait_until(lambda: "Waiting for a worker: none has taken" in httpx.get(page[1]).text, "the page to say so")
+            read_until(up, "worker ended")
+            assert httpx.get(f"{page[1]}/healthz").status_code == 200
+            broken.unlink()
+            status = f"{page[1]}/api/sync/status"
+            wait_until(lambda: httpx.get(status).json()["status"] == "success", "the run", 90)
+            up.send_signal(signal.SIGTERM)
+            read_until(up, "Stopped.")
+            assert up.wait(60) == 0
+            assert "web ended" not in (home / "d" / "logs" / "web.log").read_text()
+    assert not processes_of(home)

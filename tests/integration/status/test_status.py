@@ -150,7 +150,7 @@ def test_counts_deferred_look_ups_down(store: Store, get_status: Callable[..., A
     store.sql("DELETE FROM artists WHERE id <> 'a1'")
     assert get_status()["to_look_up"] == {"artists": 1}
     store.sql("DELETE FROM artists")
-    assert get_status()["notes"] == []
+    assert not [note for note in get_status()["notes"] if "deferred" in note]
 
 
 def test_says_that_an_account_has_to_log_in(store: Store, get_status: Callable[..., Any]) -> None:
@@ -257,10 +257,10 @@ def test_makes_one_request_to_spotify_per_account(
     simulator.control.add_fault(kind="status", status=403, path="/v1/me", times=1)
     assert (asked().state, asked().state) == ("failed", "ok")
     store.block("*")
-    context.gate._read_at = float("-inf")
+    context.default_app.gate._read_at = float("-inf")
     assert (asked().state, simulator.control.requests()) == ("warning", [])
     store.sql("DELETE FROM rate_limits")
-    context.gate._read_at = float("-inf")
+    context.default_app.gate._read_at = float("-inf")
     simulator.control.revoke(access=True)
     assert (asked().state, asked().code) == ("failed", 4)
 

@@ -264,6 +264,9 @@ def test_warns_when_no_scheduler_would_end_the_wait(swept: str | None, text: str
     assert text in described["notes"][0]
     assert "celery -A spotisync beat" in described["to_do"]
     assert messages.describe(document(schedule=schedule))["notes"] == [], "a running run needs no sweep"
+    for ended in (over("success"), over("failed"), document(**NO_RUN)):
+        notes = " ".join(messages.notes({**ended, "schedule": schedule}))
+        assert "no sync starts until beat and a worker run" in notes
 
 
 def test_says_when_the_run_will_be_complete() -> None:
