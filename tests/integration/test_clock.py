@@ -14,6 +14,7 @@ import spotisync
 from spotisync.sync import accounts, playback
 from tests.support.clock import FUNCTIONS, Clock, TimedContext
 from tests.support.driver import Account, full_sync
+from tests.support.plays import assert_plays_are_true
 from tests.support.store import Store
 from tests.support.truth import assert_tables_equal_truth
 
@@ -139,10 +140,25 @@ def test_access_tokens_expire_here_and_at_the_simulator_together(
 
 
 def test_a_cooldown_ends_when_the_clock_has_moved_past_it(timed_context: TimedContext, timed_store: Store) -> None:
-    gate = timed_context.context.gate
+    gate = timed_context.context.default_app.gate
     gate.record_429("library", "3600", quota=True)
     assert gate.find_block("library")
     timed_context.clock.advance(3_599 - NEAR.seconds)
     assert gate.find_block("library", fresh=True)
     timed_context.clock.advance(2 * NEAR.seconds)
     assert gate.find_block("library", fresh=True) is None
+
+
+def test_two_days_of_listening_are_in_the_tables(timed_context: TimedContext, timed_account: Account) -> None:
+    """The shop plays about seventeen tracks an hour, so fifty can't scroll by between two reads."""
+    context, control = timed_context.context, timed_context.simulator.control
+    control.start_rhythm("all_day", timed_account.name)
+    for _ in range(2 * 24):
+        timed_context.clock.advance(DAY / 24)
+        playback.track_plays(context)
+    truth = control.truth(timed_account.name)
+    assert len(truth["plays"]) > 500
+    assert_plays_are_true(context.database, timed_account, truth["plays"])
+    limited = [each for each in control.requests() if each["status"] == 429]
+    assert limited == []
+    assert {each["client_id"] for each in control.requests()} == {"simulated"}
