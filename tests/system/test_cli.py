@@ -286,6 +286,18 @@ def test_resumes_a_run_and_waits_for_it(deployment: Deployment, cli: InProcess, 
 
 
 @pytest.mark.slow
+def test_without_premium_the_cure_is_said_once_and_never_to_resume(deployment: Deployment, shell: Subprocess) -> None:
+    deployment.worker()
+    deployment.simulator.control.settings(premium=False)
+    synced = shell("sync", "full", "--wait")
+    assert synced.code == 1
+    for said in (synced.out + synced.err, shell("status").out):
+        assert said.count("Spotify refuses all requests of this app") == 1, said
+        assert " ".join(said.split()).count("subscribe to Premium with the account that owns the app") == 1, said
+        assert "esume" not in said
+
+
+@pytest.mark.slow
 def test_reports_a_sync_that_fails(deployment: Deployment, shell: Subprocess) -> None:
     deployment.worker()
     deployment.simulator.control.add_fault(kind="status", status=403, path="/v1/me/", times=None)

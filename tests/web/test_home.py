@@ -5,6 +5,7 @@ from html import unescape
 
 from sqlalchemy import text
 
+from spotisync.core import oauth
 from spotisync.store import counters, runs, schedules
 from tests.support.store import Store
 from tests.web.conftest import TestClient
@@ -106,3 +107,19 @@ def test_mentions_removed_messages_for_one_account_and_for_several(client: TestC
     assert client.get("/api/sync/status").json()["rejected_messages"]["count"] == 5
     store.account("other")
     assert client.get("/", headers=PAGE).text.count(note) == 1
+
+
+def test_without_premium_pages_say_the_cure_once_and_offer_no_resume(client: TestClient, store: Store) -> None:
+    message = "Active premium subscription required for the owner of the app. It can take a few hours."
+    run = store.run()
+    store.set(run.id, status="failed", completed_at="now()")
+    store.sql("UPDATE sync_history SET last_error = :error", error=oauth.no_premium_message(message))
+    for page in ("/", f"/runs/{run.id}"):
+        visible = re.sub(r'<p class="unseen".*?</p>', "", client.get(page, headers=PAGE).text)  # for screen readers
+        visible = re.sub(r"<details.*?</details>", "", visible, flags=re.DOTALL)  # the error to be copied
+        found = unescape(re.sub(r"<[^>]+>", " ", visible))
+        main = found[: found.index("History")] if "History" in found else found
+        assert main.count("Subscribe to Premium with the account that owns the app") == 1, page
+        assert main.count("Spotify refuses all requests of this app: Active premium subscription required") == 1, page
+        assert "Resume" not in found, page
+        assert "spotisync resume" not in found, page
