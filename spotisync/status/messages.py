@@ -473,7 +473,7 @@ def _describe_list(deferred: Document) -> str:
     return f"{name}: {reason}"
 
 
-def _held_removals(document: Document) -> str | None:
+def describe_removals(document: Document) -> str | None:
     """Removals of most rows of a list, which need a confirmation."""
     confirmed = [each for each in _find_deferred(document, "removal") if each["confirmed"]]
     held = find_held_removals(document)
@@ -590,7 +590,7 @@ NOTES: Final[tuple[Callable[[Document], str | None], ...]] = (
     _unlisted_tracks,
     _deferred_lookups,
     _deferred_lists,
-    _held_removals,
+    describe_removals,
     _deferred_playlists,
     _drift,
     describe_rejections,

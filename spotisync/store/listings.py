@@ -376,6 +376,18 @@ def clear_held(connection: Connection, account_id: int, name: AnyList) -> None:
     )
 
 
+def list_held(connection: Connection) -> dict[int, dict[str, int]]:
+    """Rows of the removals that wait for a confirmation, by account id and list."""
+    found: dict[int, dict[str, int]] = {}
+    for row in execute(
+        connection,
+        """SELECT account_id, list, held_rows FROM listings WHERE held_rows IS NOT NULL AND NOT removal_confirmed
+        ORDER BY list""",
+    ):
+        found.setdefault(row.account_id, {})[row.list] = row.held_rows
+    return found
+
+
 def confirm_removals(connection: Connection, account_id: int) -> dict[str, int]:
     """Confirm the held removals of the account: the next run applies them. Returns the number of rows by list."""
     found = execute(

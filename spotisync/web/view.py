@@ -110,7 +110,7 @@ def get_announcement(document: Document) -> str:
     return get_headline(document)
 
 
-describe_rejections = messages.describe_rejections
+describe_rejections, describe_removals = messages.describe_rejections, messages.describe_removals
 
 
 def is_over(run: Document) -> bool:
@@ -256,12 +256,15 @@ def get_buttons(document: Document) -> list[Button]:
     ]
     if found:
         found[0] = replace(found[0], style="" if can["cancel"] else "primary")
-    return [*found, *([_build_removal_button(document)] if can["confirm_removal"] else [])]
+    return [*found, *get_removal_buttons(document)]
 
 
-def _build_removal_button(document: Document) -> Button:
+def get_removal_buttons(document: Document) -> list[Button]:
+    """One button if removals are held, else none."""
+    if not document["can"]["confirm_removal"]:
+        return []
     rows = messages.list_rows(messages.find_held_removals(document))
-    return Button(f"Remove {rows}", "/accounts/confirm-removal", "removed", style="danger")
+    return [Button(f"Remove {rows}", "/accounts/confirm-removal", "removed", style="danger")]
 
 
 def get_run_buttons(document: Document) -> list[Button]:

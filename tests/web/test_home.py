@@ -97,6 +97,24 @@ def test_a_held_removal_has_a_button_until_it_is_confirmed(client: TestClient, s
     assert store.one("SELECT count(*) FROM sync_history WHERE sync_type = 'incremental'") == 1
 
 
+def test_held_removals_are_on_the_pages_of_all_accounts(client: TestClient, store: Store) -> None:
+    store.account("other")
+    words, button = "Spotify no longer lists 97 saved tracks, most of them at once.", "Remove 97 saved tracks"
+    store.run(status="success", completed_at="now()")
+    for page in ("/", "/accounts"):
+        assert words not in client.get(page, headers=PAGE).text
+    store.hold_removal()
+    for page in ("/", "/accounts"):
+        found = client.get(page, headers=PAGE).text
+        assert (found.count(words), found.count(f"{button}</button>")) == (1, 1), page
+        assert 'action="/accounts/confirm-removal?account=me"' in found, page
+    assert "accounts confirm-removal" not in client.get("/", headers=PAGE).text
+    form = {"csrf": find_form_token(client), "account": "me"}
+    assert client.post("/accounts/confirm-removal?account=me", data=form, headers=PAGE).status_code == 200
+    assert "The removal of 97 saved tracks is confirmed." in client.get("/", headers=PAGE).text
+    assert button not in client.get("/accounts", headers=PAGE).text
+
+
 def test_mentions_removed_messages_for_one_account_and_for_several(client: TestClient, store: Store) -> None:
     note = "Workers have removed 5 malformed or surplus messages from the broker"
     assert note not in client.get("/", headers=PAGE).text

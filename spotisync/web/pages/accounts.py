@@ -9,7 +9,8 @@ from fastapi.responses import RedirectResponse, Response
 from spotisync.core import oauth
 from spotisync.errors import Fatal, Unavailable
 from spotisync.spotify import LoginAttempt
-from spotisync.store import accounts
+from spotisync.status.messages import list_rows
+from spotisync.store import accounts, listings
 from spotisync.store.accounts import Account
 from spotisync.store.database import Connection
 from spotisync.sync import Context
@@ -36,6 +37,8 @@ AccountField = Annotated[str, Form(max_length=200)]
 class AccountView:
     account: Account
     login: oauth.LoginState
+    held: dict[str, int]
+    """Rows by list, of removals that wait for a confirmation."""
 
     @property
     def badge(self) -> tuple[str, str, str]:
@@ -50,6 +53,11 @@ class AccountView:
     @property
     def missing_permissions(self) -> list[str]:
         return [oauth.SCOPES[scope] for scope in self.login.missing]
+
+    @property
+    def held_rows(self) -> str:
+        """As in: 97 saved tracks and 30 playlists."""
+        return list_rows([{"name": name.replace("_", " "), "rows": rows} for name, rows in self.held.items()])
 
     @property
     def warning(self) -> str | None:
@@ -79,8 +87,12 @@ def _find_redirect_target(request: Request, context: Context) -> RedirectTarget:
 
 def _load_accounts(connection: Connection) -> list[AccountView]:
     logins = {each.account: each for each in accounts.list_login_states(connection)}
-    found = accounts.list_accounts(connection)
-    return [AccountView(each, logins[each.spotify_user_id]) for each in found if each.spotify_user_id in logins]
+    held = listings.list_held(connection)
+    return [
+        AccountView(each, logins[each.spotify_user_id], held.get(each.id, {}))
+        for each in accounts.list_accounts(connection)
+        if each.spotify_user_id in logins
+    ]
 
 
 # ---- login with Spotify ---------------------------------------------------------------------------------------------
