@@ -5,7 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from spotisync.core.states import OVER
-from spotisync.status.messages import STATUS_LABELS
+from spotisync.status.messages import STATUS_LABELS, get_expected
 from spotisync.status.times import format_day, format_time
 
 Document = dict[str, Any]
@@ -48,17 +48,18 @@ def format_state(document: Document, phase: Document) -> str:
     return STATUS_LABELS[phase["status"]]
 
 
-def format_amount(phase: Document) -> str:
-    """`1,200 / 2,500`, without the total while it is unknown."""
-    done, total = phase["items_processed"], phase["total_items"]
+def format_amount(document: Document, name: str) -> str:
+    """`1,200 / 2,500`, without the total while it is unknown and when the phase is done."""
+    phase, total = document["phases"][name], get_expected(document, name)
+    done = phase["items_processed"]
     if phase["status"] == "pending" and not done:
         return ""
-    return f"{done:,} / {total:,}" if total is not None else f"{done:,}"
+    return f"{done:,}" if total is None or phase["status"] == "success" else f"{done:,} / {total:,}"
 
 
 def format_line(document: Document) -> str:
     """The document on one line, for output that is not a terminal."""
-    phases = [f"{name} {format_amount(phase)}" for name, phase in document["phases"].items() if format_amount(phase)]
+    phases = [f"{name} {amount}" for name in document["phases"] if (amount := format_amount(document, name))]
     return " · ".join([*phases, document["message"], *(format_footnotes(document) if is_finished(document) else [])])
 
 

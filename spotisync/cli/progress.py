@@ -15,7 +15,7 @@ from rich.text import Text
 from spotisync.cli import formatting
 from spotisync.cli.formatting import Document
 from spotisync.cli.polling import Observation
-from spotisync.status.messages import STATUS_LABELS
+from spotisync.status.messages import STATUS_LABELS, get_expected
 
 LINE_INTERVAL: Final = 2.0
 MAX_WIDTH: Final = 100
@@ -62,9 +62,9 @@ class ProgressBars:
         table.columns[-2].min_width = 15 if has_bars else None
         for name, phase in self._document["phases"].items():
             style = STYLES.get(phase["status"], "")
-            amount = Text(formatting.format_amount(phase), style)
+            amount = Text(formatting.format_amount(self._document, name), style)
             state = Text(self._format_state(phase, options.max_width), style)
-            table.add_row(Text(name, style), *([_bar(phase)] if has_bars else []), amount, state)
+            table.add_row(Text(name, style), *([_bar(self._document, name)] if has_bars else []), amount, state)
         yield Padding(table, (0, 0, 0, 1), expand=has_bars)
 
     def _format_state(self, phase: Document, width: int) -> str:
@@ -73,10 +73,13 @@ class ProgressBars:
         return formatting.format_state(self._document, phase)
 
 
-def _bar(phase: Document) -> ProgressBar:
+def _bar(document: Document, name: str) -> ProgressBar:
     """The bar pulses while the total is unknown."""
-    pulse = phase["percent_complete"] is None and phase["status"] == "in_progress"
-    return ProgressBar(total=None if pulse else 100, completed=phase["percent_complete"] or 0, pulse=pulse)
+    phase = document["phases"][name]
+    percent = None if get_expected(document, name) is None else phase["percent_complete"]
+    pulse = percent is None and phase["status"] == "in_progress"
+    completed = 100 if phase["status"] == "success" else percent or 0
+    return ProgressBar(total=None if pulse else 100, completed=completed, pulse=pulse)
 
 
 def draw_run(

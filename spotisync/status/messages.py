@@ -174,12 +174,23 @@ def _with_progress(document: Document, sentence: str) -> str:
     phase = _current(document)
     if not phase or not phase["items_processed"]:
         return sentence
-    return f"{sentence} {_amount(phase)} {document['current_phase']} stored."
+    return f"{sentence} {_amount(document, phase)} {document['current_phase']} stored."
 
 
-def _amount(phase: Document) -> str:
-    done, total = phase["items_processed"], phase["total_items"]
+def _amount(document: Document, phase: Document) -> str:
+    done, total = phase["items_processed"], get_expected(document, document["current_phase"])
     return f"{done:,} of {total:,}" if total is not None and total >= done else f"{done:,}"
+
+
+def get_expected(document: Document, name: str) -> int | None:
+    """The number of items that a phase will have read at its end, if known.
+
+    An incremental sync reads the newest saved tracks and a few others, not the total that Spotify counts.
+    """
+    if name == "tracks" and document["sync_type"] == "incremental":
+        return None
+    total: int | None = document["phases"][name]["total_items"]
+    return total
 
 
 def _pending(document: Document) -> str:
@@ -250,7 +261,7 @@ def _worker_lost(document: Document) -> str:
 
 def _running(document: Document) -> str:
     phase = _current(document)
-    amount = f": {_amount(phase)}" if phase and phase["items_processed"] else ""
+    amount = f": {_amount(document, phase)}" if phase and phase["items_processed"] else ""
     return f"{DOING[document['current_phase']]}{amount}; {_calls(document)} so far."
 
 

@@ -175,12 +175,13 @@ def _build_bar(document: Document, label: str, phase: Document) -> Bar:
     is_started = phase["status"] in {"in_progress", "rate_limited"}
     details = (_format_rate(phase), _format_deferred(phase), _format_eta(document, phase), _get_error(phase))
     blocked = BLOCKED_PHASES.get(messages.get_situation(document)) if is_started else None
-    percent = 100.0 if phase["status"] == "success" else phase["percent_complete"]
+    expected = messages.get_expected(document, label)
+    percent = 100.0 if phase["status"] == "success" else phase["percent_complete"] if expected is not None else None
     return Bar(
         label.capitalize(),
         "rate_limited" if blocked else phase["status"],
         blocked or _get_state(phase),
-        _format_amount(phase),
+        _format_amount(phase, expected),
         None if percent is None else min(100.0, float(percent)),
         " · ".join(filter(None, details)),
     )
@@ -192,9 +193,9 @@ def _get_state(phase: Document) -> str:
     return STATES[phase["status"]]
 
 
-def _format_amount(phase: Document) -> str:
+def _format_amount(phase: Document, total: int | None) -> str:
     """`1,247 of 3,500`."""
-    done, total = phase["items_processed"], phase["total_items"]
+    done = phase["items_processed"]
     if phase["status"] == "pending" and not done:
         return ""
     if total is None or phase["status"] == "success":

@@ -27,9 +27,8 @@ from spotisync.simulator import Server, start
 from spotisync.store.database import Database
 from spotisync.store.runs import Run
 from spotisync.sync import Context, accounts, runs
+from spotisync.sync.apps import Apps
 from spotisync.sync.batch import run_batch
-from spotisync.sync.calls import CallRecorder
-from spotisync.sync.reply_shapes import ShapeRecorder
 from tests.support import driver
 from tests.support.driver import Account
 from tests.support.truth import assert_tables_equal_truth
@@ -101,9 +100,9 @@ class Worker:
         database = PausingDatabase(configured.database, self.pauses)
         made = Context.from_settings(configured)
         made.database.close()
-        gate = Gate(Database.begin.__get__(database), "simulated")
-        recorder, shapes = CallRecorder(database, "simulated"), ShapeRecorder(database, "simulated")
-        self.context = replace(made, database=database, gate=gate, recorder=recorder, shapes=shapes)
+        apps = Apps(configured, database, made.vault)
+        apps.default = replace(apps.default, gate=Gate(Database.begin.__get__(database), "simulated"))
+        self.context = replace(made, database=database, apps=apps)
         self._client_get = made.spotify.get
         made.spotify.get = self._get  # type: ignore[method-assign]
         self.message: Message | None = None

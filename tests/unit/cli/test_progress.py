@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from spotisync.cli import polling, progress
+from spotisync.cli import formatting, polling, progress
 from spotisync.cli.polling import Observation
 from spotisync.errors import Unavailable
 from spotisync.status import messages
-from tests.support.documents import AT_WORK, NO_RUN, PHASES, block, document
+from tests.support.documents import AT_WORK, NO_RUN, PHASES, block, document, phase
 
 BEGUN = datetime(2024, 11, 22, 20, 0, tzinfo=UTC)
 STATES: dict[str, dict[str, Any]] = {
@@ -93,6 +93,17 @@ def test_eighty_columns_fit_deferred_lookups_calls_and_the_error() -> None:
     assert all(word in line for word in ("failed", "12m 34s", "123,456", "12,345", "403: Active"))
 
 
+def test_an_incremental_sync_is_not_compared_with_the_whole_library() -> None:
+    tracks = phase(status="in_progress", items_processed=52, total_items=3503, percent_complete=1)
+    phases = {**document()["phases"], "tracks": tracks}
+    running = described(document(sync_type="incremental", worker=AT_WORK, phases=phases))
+    ended = {**phases, "tracks": {**tracks, "status": "success"}}
+    done = described(document("success", sync_type="incremental", completed_at="2026-11-23T08:52:00Z", phases=ended))
+    for each in (running, done):
+        assert "3,503" not in " ".join(drawn(progress.render_run(each), 100)) + formatting.format_line(each)
+        assert formatting.format_line(each).startswith("tracks 52 · ")
+
+
 # ---- live -----------------------------------------------------------------------------------------------------------
 
 
@@ -117,7 +128,7 @@ def test_a_pipe_gets_a_line_only_when_something_changed(monkeypatch: pytest.Monk
         "tracks 1,247 / 3,500 · Reading saved tra",
         "No connection to the database for 1 s; s",
         "tracks 1,247 / 3,500 · Reading saved tra",
-        "tracks 1,247 / 3,500 · Completed at 09:5",
+        "tracks 1,247 · Completed at 09:52:00: 1,",
     ]
 
 

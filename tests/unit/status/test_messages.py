@@ -342,8 +342,8 @@ def test_describes_any_document(of: dict[str, Any], earlier: dict[str, float]) -
     ]:
         assert sentence
         assert not re.search(r"None|\bnull\b|\{|\.\.|  |^ | $", sentence), sentence
-    for each in described["phases"].values():
-        assert "None" not in labels.format_state(described, each) + labels.format_amount(each)
+    for name, each in described["phases"].items():
+        assert "None" not in labels.format_state(described, each) + labels.format_amount(described, name)
 
 
 @given(DOCUMENTS)

@@ -105,6 +105,9 @@ def test_a_bar_shows_only_what_is_known() -> None:
     assert artists.amount == "120 (100 expected)"
     assert (albums.valuetext, albums.is_indeterminate) == ("7, running", True)
     assert (playlists.valuetext, playlists.width) == ("queued", 0)
+    some = {**phases, "tracks": phase(status="in_progress", items_processed=52, total_items=3503, percent_complete=1)}
+    tracks = view.get_bars(shown(phases=some, sync_type="incremental"))[0]
+    assert (tracks.valuetext, tracks.is_indeterminate) == ("52, running", True)
 
 
 def test_escapes_text_from_other_people() -> None:
