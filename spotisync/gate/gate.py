@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from spotisync.core import backoff
+from spotisync.core.pace import Turn
 from spotisync.core.requests import Family, LimitedFamily
 from spotisync.errors import Unavailable, Wait
 from spotisync.gate.pace import UNPACED, Pace
@@ -18,8 +19,8 @@ from spotisync.store.cooldowns import Cooldown
 
 # Seconds. Cooldowns are also changed by other processes and in SQL, so the cache is short.
 CACHE_SECONDS = 0.5
-# Seconds. A request that would wait longer for its turn frees the worker's slot; its batch is retried later.
-PATIENCE = 2.0
+# Seconds without turns after a 429: until then, every process has read its cooldown.
+PAUSE_SECONDS = 2 * CACHE_SECONDS
 # Seconds between attempts to store what Postgres could not.
 STORE_AGAIN_SECONDS = 0.5
 
@@ -28,17 +29,25 @@ Begin = Callable[[], AbstractContextManager[Any]]
 
 
 @dataclass(frozen=True)
-class Unsaved429:
-    """A 429 that arrived while Postgres was away, at this `monotonic()` time. Its cooldown is that of a first 429."""
+class Arrived429:
+    """A 429 that arrived at this `monotonic()` time. While Postgres is away, its cooldown is that of a first 429.
+
+    `sent`: that of the turn that it refused; 0 if it took no turn.
+    """
 
     family: LimitedFamily
     header: str | None
     quota: bool
+    sent: int
     at: float
 
     @property
     def age(self) -> float:
         return time.monotonic() - self.at
+
+    @property
+    def is_rate(self) -> bool:
+        return self.compute_cooldown().reason == "rate"
 
     def compute_cooldown(self) -> Cooldown:
         new = backoff.cooldown(
@@ -49,34 +58,40 @@ class Unsaved429:
 
 
 class Gate:
-    """One per process. `begin` opens a transaction."""
+    """One per process and developer account. `begin` opens a transaction."""
 
-    def __init__(self, begin: Begin, client_id: str, pace: Pace = UNPACED) -> None:
+    def __init__(self, begin: Begin, developer: str, pace: Pace = UNPACED) -> None:
         self._begin = begin
-        self._client_id = client_id
+        self._developer = developer
         self._pace = pace
         self._lock = threading.Lock()
         self._read_at = float("-inf")
         self._blocks: list[Cooldown] = []
-        self._unsaved: list[Unsaved429] = []
+        self._unsaved: list[Arrived429] = []
         self._unsaved_lock = threading.Lock()
 
-    def enter(self, family: Family) -> None:
+    def enter(self, family: Family) -> int:
         """Block until a request of the family may be sent; send it at once. Raises `Wait` if that takes too long.
 
-        The cooldown is checked again after each wait for a turn, and after the turn itself, for which a slow Redis may
-        take seconds: one may have been recorded meanwhile.
+        Returns what `record_429` has to know.
         """
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            self.check_cooldown(family)
-            seconds = self._pace.take_turn(family)
-            if not seconds:
-                self.check_cooldown(family)
-                return
-            if time.monotonic() + seconds > deadline:
-                raise Wait(family, datetime.now(UTC) + timedelta(seconds=seconds), "pace", seconds)
-            time.sleep(seconds)
+        return self.await_turn(family, self.take_turn(family))
+
+    def take_turn(self, family: Family) -> Turn:
+        """Take the next turn. Raises `Wait` if it is too far away or requests of the family are blocked."""
+        self.check_cooldown(family)
+        turn = self._pace.take_turn(family)
+        if not turn.sent:
+            raise Wait(family, datetime.now(UTC) + timedelta(seconds=turn.seconds), "pace", turn.seconds)
+        return turn
+
+    def await_turn(self, family: Family, turn: Turn) -> int:
+        """Block until the turn begins. The cooldown is checked again, since one may have been recorded meanwhile."""
+        if turn.seconds:
+            time.sleep(turn.seconds)
+            time.sleep(self._pace.find_pause())
+        self.check_cooldown(family)
+        return turn.sent
 
     def check_cooldown(self, family: LimitedFamily) -> None:
         """Raise `Wait` if requests of the family are blocked."""
@@ -91,17 +106,21 @@ class Gate:
             if fresh or time.monotonic() - self._read_at > CACHE_SECONDS:
                 started = time.monotonic()
                 with self._begin() as connection:
-                    self._blocks = cooldowns.list_active(connection, self._client_id)
+                    self._blocks = cooldowns.list_active(connection, self._developer)
                 self._read_at = started
             age = time.monotonic() - self._read_at
             return _find_longest(self._blocks, family, age)
 
-    def record_429(self, family: LimitedFamily, header: str | None, *, quota: bool) -> Wait:
+    def record_429(self, family: LimitedFamily, header: str | None, *, quota: bool, sent: int = 0) -> Wait:
         """Commit the cooldown of a 429; an existing one is extended, never shortened. Returns the `Wait` to raise.
+
+        `sent`: returned by `enter`; 0 for a request that did not enter. The rate is learned from the others.
 
         While Postgres is away, this process keeps the cooldown and commits it as soon as Postgres answers.
         """
-        arrived = Unsaved429(family, _as_seconds(header), quota, time.monotonic())
+        arrived = Arrived429(family, _as_seconds(header), quota, sent, time.monotonic())
+        if arrived.is_rate:
+            self._pace.pause(PAUSE_SECONDS)
         try:
             until, reason = self._store(arrived)
         except Unavailable as error:
@@ -111,16 +130,18 @@ class Gate:
             until, reason = cooldown.until, cooldown.reason
         return Wait(family, until, reason)
 
-    def _store(self, arrived: Unsaved429) -> tuple[datetime, str]:
+    def _store(self, arrived: Arrived429) -> tuple[datetime, str]:
         with self._begin() as connection:
             stored = cooldowns.record(
-                connection, self._client_id, arrived.family, arrived.header, quota=arrived.quota, age=arrived.age
+                connection, self._developer, arrived.family, arrived.header, quota=arrived.quota, age=arrived.age
             )
+            if arrived.sent and arrived.is_rate:
+                self._pace.learn_429(connection, arrived.sent)
         with self._lock:
             self._read_at = float("-inf")
         return stored
 
-    def _keep(self, arrived: Unsaved429) -> None:
+    def _keep(self, arrived: Arrived429) -> None:
         """A thread stores it, since this process may send no further request."""
         with self._unsaved_lock:
             self._unsaved.append(arrived)

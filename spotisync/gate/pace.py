@@ -1,119 +1,139 @@
-"""The pace: a limit on the requests that all workers together send in any 30 s. It is in Redis and may be lost.
+"""The pace: a limit on the requests that all workers together send in any 30 s. The log of turns may be lost.
 
-Spotify counts requests in a rolling window of 30 s, does not publish its limit, and answers 429 above it. Two windows
-are used here: the long one enforces the limit; the short one spreads the requests, so that a sync advances
-continuously instead of for one second in thirty.
+Spotify counts requests in a rolling window of 30 s, does not publish its limit, and answers 429 above it.
 """
 
 import logging
-import re
+import threading
 import time
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
 
-from limits import RateLimitItemPerSecond
-from limits.errors import StorageError
-from limits.storage import MemoryStorage, RedisSentinelStorage, RedisStorage
-from limits.strategies import MovingWindowRateLimiter
+from redis import RedisError
 
+from spotisync.core.pace import LearnedRate, Turn, TurnLog, allow, reserve
 from spotisync.core.requests import Family
+from spotisync.gate.shared_log import SharedLog
+from spotisync.store import paces
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 # Seconds; one more than Spotify's window, because the time from here to Spotify varies.
-WINDOW = 31
-# Seconds. A short window allows a fifth more than its even share, so that unused turns can be made up for.
-SHORT_WINDOW = 2
+WINDOW = 31.0
+# Seconds. A request that would wait longer for its turn frees the worker's slot; its batch is retried later. Playback
+# waits longer, so that a sync that has taken all turns of the next seconds does not keep it from the one after them.
+PATIENCE = 2.0
+PLAYER_PATIENCE = 4.0
 # After an error, Redis is not asked again for this long.
 AWAY_SECONDS = 5.0
-# One request in sixty is reserved for playback, which must not wait behind a sync.
-PLAYBACK_SHARE = 60
-
-
-@dataclass(frozen=True)
-class RateShare:
-    """A part of the limit with its own windows; shares do not count each other's requests."""
-
-    name: str
-    windows: tuple[RateLimitItemPerSecond, ...]
-
-    @classmethod
-    def of(cls, name: str, requests: int, window: int) -> "RateShare":
-        burst = -(-requests * SHORT_WINDOW * 6 // (window * 5))
-        short = RateLimitItemPerSecond(burst, SHORT_WINDOW)
-        long = RateLimitItemPerSecond(requests, window)
-        return cls(name, (short, long) if burst < requests else (long,))
+# Seconds for which what playback needs is not read again.
+RESERVE_SECONDS = 60.0
+# Seconds. The turns taken before do not show any more whether the pace is used.
+STALE_SECONDS = 5.0
 
 
 class Pace:
-    """Shared by all processes of one client id. `rate`: requests per 30 s, 0 for no limit.
+    """Shared by all processes of one developer account. `rate`: requests per 30 s, 0 for no limit, `auto`: learned.
 
     Without Redis, or while it is away, each process applies the limit on its own; a 429 that results is handled as
-    usual.
+    usual. `is_default`: the developer account is that of the accounts without an app of their own.
     """
 
-    def __init__(self, redis_url: str | None, client_id: str, rate: int, window: int = WINDOW) -> None:
-        playback = max(1, rate // PLAYBACK_SHARE) if rate > 1 else 0
-        self._client_id = client_id
-        self._sync = RateShare.of("sync", rate - playback, window) if rate else None
-        self._playback = RateShare.of("kept", playback, window) if playback else self._sync
-        self._shared = _limiter(redis_url) if redis_url and rate else None
+    def __init__(
+        self,
+        redis_url: str | None,
+        developer: str,
+        rate: int | Literal["auto"],
+        window: float | None = None,
+        *,
+        is_default: bool = True,
+    ) -> None:
+        self._developer = developer
+        self._is_default = is_default
+        self.is_learned = rate == "auto"
+        self.rate = int(LearnedRate().rate) if rate == "auto" else rate
+        self._window = window or WINDOW
+        self._reserved = 1
+        self._reserved_until = float("-inf")
+        self._shared = SharedLog(redis_url, developer) if redis_url and self.rate else None
+        self._local = TurnLog()
+        self._lock = threading.Lock()
         self._away_until = float("-inf")
+        self._sent, self._sent_at = 0, float("-inf")
 
-    @cached_property
-    def _local(self) -> MovingWindowRateLimiter:
-        return MovingWindowRateLimiter(MemoryStorage())  # on first use, because it starts a thread
+    def take_turn(self, family: Family) -> Turn:
+        """Take the next free turn, which may begin in a moment, or none if it is too far away. Turns keep their order.
 
-    def take_turn(self, family: Family) -> float:
-        """Take a turn. Returns 0.0 if the request may be sent now, else the seconds after which to try again."""
-        share = self._playback if family == "player" else self._sync
-        if share is None:
-            return 0.0
-        if self._shared and time.monotonic() > self._away_until:
-            try:
-                return self._take(self._shared, share)
-            except StorageError as error:
-                self._away_until = time.monotonic() + AWAY_SECONDS
-                log.warning("Redis does not answer (%s); pacing in this process only", type(error.__cause__).__name__)
-        return self._take(self._local, share)
+        A sync leaves what playback needs; playback may use all turns.
+        """
+        if not self.rate:
+            return Turn(0.0, 1)
+        is_player = family == "player"
+        allowed = allow(self.rate, 0 if is_player else self._reserved, self._window)
+        patience = PLAYER_PATIENCE if is_player else PATIENCE
+        shared = self._ask(lambda shared: shared.take(allowed, patience))
+        turn = shared or self._take_locally(lambda local: local.take(allowed, patience, time.monotonic()))
+        if turn.sent:
+            self._sent, self._sent_at = turn.sent, time.monotonic()
+        return turn
 
-    def _take(self, limiter: MovingWindowRateLimiter, share: RateShare) -> float:
-        """Test both windows before counting in either: a turn that one refuses must not count in the other."""
-        key = (self._client_id, share.name)
-        for take in (limiter.test, limiter.hit):
-            for window in share.windows:
-                if not take(window, *key):
-                    return max(0.01, limiter.get_window_stats(window, *key).reset_time - time.time())
-        return 0.0
+    def pause(self, seconds: float) -> None:
+        """Give no turn for so long, in any process."""
+        self._ask(lambda shared: shared.pause(seconds))
+        self._local.paused_until = time.monotonic() + seconds
+
+    def find_pause(self) -> float:
+        """The remaining seconds of a pause."""
+        local = max(0.0, self._local.paused_until - time.monotonic())
+        return max(local, self._ask(lambda shared: shared.find_pause()) or 0.0)
+
+    def refresh(self, connection: Any) -> None:
+        """Read what other processes have learned, and raise the rate if it is due."""
+        if not self.rate:
+            return
+        if time.monotonic() > self._reserved_until:
+            reads = paces.count_planned_reads(connection, self._developer, is_default=self._is_default)
+            self._reserved = reserve(reads, self._window)
+            self._reserved_until = time.monotonic() + RESERVE_SECONDS
+        if self.is_learned:
+            self._use(self._raise_rate(connection))
+
+    def learn_429(self, connection: Any, sent: int) -> None:
+        """Lower the learned rate after a 429. `sent`: that of the turn that was refused."""
+        if self.is_learned:
+            known, seconds = paces.read(connection, self._developer, lock=True)
+            fallen = known.fall(sent, seconds, self._window)
+            if fallen != known:
+                paces.replace(connection, self._developer, known, fallen)
+                log.warning("429 after %s requests in 30 s; the rate is now %.0f", sent, fallen.rate)
+            self._use(fallen)
+
+    def _raise_rate(self, connection: Any) -> LearnedRate:
+        known, seconds = paces.read(connection, self._developer)
+        sent = self._sent if time.monotonic() - self._sent_at < STALE_SECONDS else 0
+        risen = known.rise(sent, seconds, self._window)
+        if risen == known:
+            return known
+        return risen if paces.replace(connection, self._developer, known, risen) else known
+
+    def _use(self, learned: LearnedRate) -> None:
+        self.rate = int(learned.rate)
+
+    def _ask(self, question: Callable[[SharedLog], T]) -> T | None:
+        """None while Redis is away."""
+        if self._shared is None or time.monotonic() <= self._away_until:
+            return None
+        try:
+            return question(self._shared)
+        except RedisError as error:
+            self._away_until = time.monotonic() + AWAY_SECONDS
+            log.warning("Redis does not answer (%s); pacing in this process only", type(error).__name__)
+            return None
+
+    def _take_locally(self, take: Callable[[TurnLog], Turn]) -> Turn:
+        with self._lock:
+            return take(self._local)
 
 
 UNPACED = Pace(None, "", 0)
-
-
-def redis_url(url: str, sentinel_master: str | None = None) -> str | None:
-    """Convert Celery's Redis URL to that of `limits`; None if it is no Redis URL."""
-    parts = urlsplit(url)
-    if parts.scheme in {"redis", "rediss"}:
-        return url
-    if parts.scheme == "sentinel":
-        login = "".join(parts.netloc.rpartition("@")[:2])
-        hosts = (urlsplit(each).netloc.rpartition("@")[2] for each in url.split(";"))
-        ports = ",".join(host if re.search(r":\d+$", host) else f"{host}:26379" for host in hosts)
-        return f"redis+sentinel://{login}{ports}/{sentinel_master}"
-    if parts.scheme not in {"redis+socket", "socket"}:
-        return None
-    database = parse_qs(parts.query).get("virtual_host", ["0"])[0]
-    return f"redis+unix://{parts.netloc}{parts.path}?db={database}"
-
-
-def _limiter(redis_url: str) -> MovingWindowRateLimiter:
-    timeouts: dict[str, Any] = {"socket_timeout": 1, "socket_connect_timeout": 1}
-    if not redis_url.startswith("redis+sentinel:"):
-        return MovingWindowRateLimiter(RedisStorage(redis_url, wrap_exceptions=True, **timeouts))
-    # As in Celery, the login is that of Redis, not that of Sentinel.
-    own = {"username": None, "password": None, **timeouts}
-    return MovingWindowRateLimiter(
-        RedisSentinelStorage(redis_url, use_replicas=False, sentinel_kwargs=own, wrap_exceptions=True, **timeouts)
-    )

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from spotisync.core.pace import Turn
 from spotisync.core.requests import Family, Request
 from spotisync.errors import Unavailable, Wait
 from spotisync.gate import Gate
@@ -191,12 +192,12 @@ class SlowPace(Pace):
         self.other = Gate(store.database.begin, CLIENT)
         self.turns = 0
 
-    def take_turn(self, _: Family) -> float:
+    def take_turn(self, _: Family) -> Turn:
         self.turns += 1
         if self.turns == 2:
             self.other.record_429("library", "3600", quota=True)
             time.sleep(CACHE_SECONDS + 0.1)
-        return 0.0
+        return Turn(0.0, 1)
 
 
 def test_a_cooldown_recorded_while_a_turn_was_taken_blocks_the_request(store: Store) -> None:
@@ -243,12 +244,12 @@ def test_a_429_that_arrives_while_postgres_is_away_is_kept_and_stored(
             driver.step(context, run)
         sent = len(simulator.control.requests())
         with pytest.raises(Wait) as waiting:
-            context.gate.enter("library")
+            context.default_app.gate.enter("library")
         assert waiting.value.until > datetime.now(UTC) + timedelta(seconds=590)
         own_postgres.start().wait_ready()
         wait_until(lambda: store.sql("SELECT 1 FROM rate_limits"), "the cooldown to be stored")
         assert 550 < seconds(store, "library") <= 600
-        wait_until(lambda: not context.gate._unsaved, "the process to forget it")
+        wait_until(lambda: not context.default_app.gate._unsaved, "the process to forget it")
         driver.step(context, run)
         assert len(simulator.control.requests()) == sent
         assert driver.get_run(context, run).status == "rate_limited"

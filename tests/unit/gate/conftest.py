@@ -9,7 +9,7 @@ import pytest
 
 @dataclass
 class Clock:
-    """What `time.time` and `time.monotonic` return, in the code under test, in `limits` and in fakeredis."""
+    """What `time.time` and `time.monotonic` return, in the code under test and in fakeredis."""
 
     now: float = 1_800_000_000.0
 
