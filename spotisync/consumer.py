@@ -10,7 +10,7 @@ from celery.exceptions import WorkerShutdown
 from celery.platforms import EX_FAILURE
 from celery.utils.time import maybe_iso8601, maybe_make_aware
 from celery.worker import consumer
-from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, Strict, StringConstraints, TypeAdapter, ValidationError
+from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, Strict, StringConstraints, TypeAdapter
 
 from spotisync import rejections
 from spotisync.held_messages import EtaLimit
@@ -60,24 +60,21 @@ def check_message(message: Any) -> TaskFields:
     return fields
 
 
-def explain(error: Exception) -> str:
-    """Name the wrong fields, without their values."""
-    if not isinstance(error, ValidationError):
-        return type(error).__name__
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in found[:3])
-
-
 def is_from_pool(error: Exception) -> bool:
     """Whether the task was well-formed, and could not be given to a process."""
     return any(frame.f_code.co_name == "execute_using_pool" for frame, _ in walk_tb(error.__traceback__))
 
 
 class Consumer(consumer.Consumer):
+    """Without gossip and mingle, which no feature needs: they believe what any sender says of other workers."""
+
     app: Any
     qos: Any
     connection_errors: tuple[type[Exception], ...]
     channel_errors: tuple[type[Exception], ...]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "without_gossip": True, "without_mingle": True})
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         handle = super().create_task_handler(*args, **kwargs)
@@ -87,7 +84,7 @@ class Consumer(consumer.Consumer):
             try:
                 fields = check_message(message)
             except Exception as error:  # noqa: BLE001 (decoding may raise anything)
-                return self._reject(message, explain(error))
+                return self._reject(message, rejections.explain(error))
             if not fields.eta:
                 return self._handle(handle, message)
             return self._handle_with_eta(handle, message, limit, fields.eta)
@@ -100,12 +97,12 @@ class Consumer(consumer.Consumer):
         except (*self.connection_errors, *self.channel_errors) as error:
             if not isinstance(error, KeyError):  # which kombu takes for a lost connection
                 raise
-            self._reject(message, explain(error))
+            self._reject(message, rejections.explain(error))
         except Exception as error:
             if is_from_pool(error):  # the message is good: it returns to the broker when this worker ends
                 log.exception("the pool takes no tasks, so this worker ends")
                 raise WorkerShutdown(EX_FAILURE) from error
-            self._reject(message, explain(error))  # a field that Celery, but no check, refuses
+            self._reject(message, rejections.explain(error))  # a field that Celery, but no check, refuses
 
     def _handle_with_eta(self, handle: Callable[[Any], None], message: Any, limit: EtaLimit, text: str) -> None:
         """Handle it unless the worker holds too many. None is returned to the broker, which would send it again."""

@@ -40,6 +40,14 @@ class Misconfigured(Fatal):
     """A setting is missing or invalid; the message names the variable."""
 
 
+class AppRejected(Fatal):
+    """Spotify's accounts service rejects the client id or the secret. `reason`: its own words."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Spotify rejects this app ({reason}); check SPOTIPY_CLIENT_ID and SPOTIPY_CLIENT_SECRET")
+        self.reason = reason
+
+
 class AppBlocked(Fatal):
     """403 for every request of the app and every account: the app's owner has no Premium."""
 

@@ -191,6 +191,7 @@ def _body(settings: Settings, connection: Connection, condition: Condition) -> s
 
 
 def _drift_body(settings: Settings, connection: Connection, key: str) -> str:
-    alarms = reply_shapes.list_open(connection, settings.require_client_id())
+    client_ids = accounts.list_client_ids(connection, settings.require_client_id())
+    alarms = reply_shapes.list_open(connection, client_ids)
     sentences = [describe_drift(each.kind, each.endpoint, each.key) for each in alarms if each.notice_key == key]
     return "\n".join([*sentences, "What to do: spotisync doctor"])

@@ -3,6 +3,8 @@
 import logging
 from typing import Any
 
+from pydantic import ValidationError
+
 log = logging.getLogger(__name__)
 
 
@@ -29,6 +31,14 @@ def reject(why: object, task_id: object, size: int | None, kind: str = "malforme
     reason = why if isinstance(why, str) else f"{type(why).__name__}: {why!s:.200}"
     length = "of unknown size" if size is None else f"of {size} bytes"
     log.error("a %s message %s was removed from the broker (id %.80r): %r", kind, length, task_id, reason)
+
+
+def explain(error: Exception) -> str:
+    """Name the wrong fields, without their values."""
+    if not isinstance(error, ValidationError):
+        return type(error).__name__
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in found[:3])
 
 
 def measure(body: Any) -> int | None:

@@ -154,7 +154,7 @@ def _describe_unknown(name: str) -> str:
 
 
 def parse_broker_url(url: str) -> str:
-    """The broker's URL in the form that Celery, redis-py, `limits` and Flower all read. Several: split by `;`."""
+    """The broker's URL in the form that Celery, redis-py and Flower all read. Several: split by `;`."""
     return _parse_servers(url, BROKER_SCHEMES, BROKER_FORM)
 
 

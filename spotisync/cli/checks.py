@@ -20,6 +20,7 @@ from spotisync.cli.context import open_context, open_database
 from spotisync.cli.demo.environment import describe_database_outage
 from spotisync.cli.exit_codes import FAILED, LOGIN_NEEDED, UNREACHABLE
 from spotisync.core import broker_errors, hints, oauth
+from spotisync.core.apps import get_default_app
 from spotisync.core.durations import format_duration
 from spotisync.core.oauth import LOGIN
 from spotisync.errors import Fatal, Misconfigured, NeedsLogin, Refused, SpotisyncError, Transient, Unavailable, Wait
@@ -82,7 +83,7 @@ def run_checks(settings: Settings, *, online: bool) -> Iterator[Finding]:
             yield _check_backlog(context)
             with context.database.begin() as connection:
                 now = get_server_time(connection)
-                alarms = reply_shapes.list_open(connection, settings.client_id)
+                alarms = reply_shapes.list_open(connection, accounts.list_client_ids(connection, settings.client_id))
             yield from check_drift(alarms)
             yield from check_callers(list_given_up(context))
             yield from check_messages(count_rejections(context))
@@ -403,10 +404,10 @@ def _explain_refusal(check: str, error: SpotisyncError) -> Finding:
 
 def _check_backlog(context: Context) -> Finding:
     settings = context.settings
-    client_id = settings.require_client_id()
+    app = get_default_app(settings)
     with context.database.begin() as connection:
-        regime = apps.get_regime(connection, client_id)
-        forecasts = apps.forecast_lookups(connection, client_id, settings.enrichment, settings.enrichment_budget)
+        regime = apps.get_regime(connection, app.client_id)
+        forecasts = apps.forecast_lookups(connection, app, settings.enrichment, settings.enrichment_budget)
     return check_lookups(regime, forecasts, settings.zone)
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 def schedule(*, account: OneAccount = None, json: AsJson = False) -> None:
     """Show the next and the last run of each scheduled sync."""
+    from spotisync.core.apps import find_default_app
     from spotisync.settings import settings
     from spotisync.status import upcoming
     from spotisync.sync import schedule
@@ -21,7 +22,8 @@ def schedule(*, account: OneAccount = None, json: AsJson = False) -> None:
     with open_database() as database:
         rows = schedule.list_schedule(database, settings(), account)
         with database.begin() as connection:
-            look_ups = upcoming.lookup_forecast(connection, settings(), datetime.now(UTC)) if rows else []
+            app = find_default_app(settings())
+            look_ups = upcoming.lookup_forecast(connection, settings(), app, datetime.now(UTC)) if rows else []
     if json:
         return print_json([*rows, *({"account": None, **each} for each in look_ups)])
     for name, entries in groupby(rows, lambda row: row["account"]):

@@ -143,6 +143,25 @@ def _parse_query(url: str) -> dict[str, str]:
 # ---- refusals -------------------------------------------------------------------------------------------------------
 
 
+def rejected_app_message(reason: str, client_id: str, account: str | None = None) -> str:
+    """Explain why the token endpoint rejects an account's own app (`invalid_client`)."""
+    whose = f"the app {client_id} of {account}" if account else f"the app {client_id}"
+    again = f"{LOGIN} --account {account}" if account else LOGIN
+    return (
+        f"Spotify rejects {whose} ({reason}); compare its client ID and secret with those at {DASHBOARD}, and log in "
+        f"with them: {again} --client-id {client_id}"
+    )
+
+
+def other_app_message(account: str, client_id: str | None) -> str:
+    """Explain why a login by another app than the account's was not stored."""
+    uses = f"the app {client_id}" if client_id else "the app of SPOTIPY_CLIENT_ID"
+    return (
+        f"{account} uses {uses}, and this login is by another; nothing was stored. To keep its app: "
+        f"{LOGIN} --account {account}; to change it, give the new one with --client-id or --default-app"
+    )
+
+
 def rejected_code_message(message: str, redirect_uri: str) -> str:
     """Explain why the token endpoint rejected a code (`invalid_grant`)."""
     if "redirect" in message.lower():

@@ -15,7 +15,8 @@ from urllib.parse import urlencode
 import requests
 
 from spotisync.core import oauth
-from spotisync.errors import Fatal, NeedsLogin, Refused, Transient
+from spotisync.core.apps import App
+from spotisync.errors import AppRejected, NeedsLogin, Refused, Transient
 from spotisync.spotify import http
 
 
@@ -37,6 +38,10 @@ class LoginAttempt:
     redirect_uri: str
     state: str = field(repr=False)
     verifier: str | None = field(repr=False)
+    # The account's own app; None: the default one.
+    app: App | None = None
+    # Whether an account that uses another app may be moved to this one.
+    changes_app: bool = False
 
 
 class AccountsClient:
@@ -91,9 +96,7 @@ class AccountsClient:
             with http.translate_connection_errors():
                 return parse(self._post(form, timeout))
         except Refused as refused:
-            raise Fatal(
-                f"Spotify rejects this app ({refused.message}); check SPOTIPY_CLIENT_ID and SPOTIPY_CLIENT_SECRET"
-            ) from None
+            raise AppRejected(refused.message) from None
         except (KeyError, TypeError, ValueError):
             raise Transient("Spotify's token endpoint sent an unreadable reply") from None
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from spotisync.core.histograms import Labels
+from spotisync.store.accounts import DEVELOPER
 from spotisync.store.database import Connection, execute
 from spotisync.store.runs import DUE_SINCE, UNCLAIMED
 
@@ -17,7 +18,7 @@ Values = dict[Labels, float]
 
 @dataclass(frozen=True)
 class Gauge:
-    """`sql` returns one row per set of labels, the value last. It may use the app's client id, :client_id."""
+    """`sql` returns one row per set of labels, the value last. It may use :developer, that of the default app."""
 
     name: str
     help: str
@@ -51,10 +52,11 @@ GAUGES: Final = (
     ),
     Gauge(
         "blocked_seconds",
-        "Seconds left of Spotify's cooldown, by family of requests; *: all requests; 0: no cooldown.",
+        "Seconds left of Spotify's longest cooldown of an app in use, by family of requests; *: all; 0: no cooldown.",
         ("family",),
-        """SELECT f.family, COALESCE((SELECT GREATEST(0, EXTRACT(epoch FROM l.blocked_until - clock_timestamp()))
-            FROM rate_limits l WHERE l.client_id = :client_id AND l.family = f.family), 0)
+        f"""SELECT f.family, COALESCE((SELECT GREATEST(0, EXTRACT(epoch FROM max(l.blocked_until) - clock_timestamp()))
+            FROM rate_limits l WHERE l.family = f.family AND (l.client_id = :developer
+                OR l.client_id IN (SELECT {DEVELOPER} FROM accounts a WHERE a.status <> 'disabled'))), 0)
         FROM unnest(ARRAY['library', 'playlists', 'artists', 'albums', 'player', '*']) f(family)""",
     ),
     Gauge(
@@ -100,8 +102,8 @@ GAUGES: Final = (
 )
 
 
-def read_gauge(connection: Connection, gauge: Gauge, client_id: str) -> Values:
-    rows = execute(connection, gauge.sql, {"client_id": client_id} if ":client_id" in gauge.sql else {})
+def read_gauge(connection: Connection, gauge: Gauge, developer: str) -> Values:
+    rows = execute(connection, gauge.sql, {"developer": developer} if ":developer" in gauge.sql else {})
     return {tuple(str(label) for label in labels): float(value) for *labels, value in rows}
 
 

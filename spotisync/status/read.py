@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
+from spotisync.core.apps import App, find_default_app
 from spotisync.core.states import UNFINISHED
 from spotisync.settings import Settings
 from spotisync.status import actions, changes, forecast, freshness, messages, times, upcoming, usage
@@ -51,13 +52,16 @@ Document = dict[str, Any]
 def documents(connection: Connection, settings: Settings, account: str | None = None) -> list[Document]:
     """One document for this account or for each account; one without account if there is none."""
     chosen = [accounts.find_account(connection, account)] if account else accounts.list_accounts(connection)
+    default = find_default_app(settings)
     common = _common(connection, settings)
     if not chosen:
         no_account = dict.fromkeys(("display_name", "account_status", "account_error", "playback"))
         no_activity: Document = {"upcoming": [], "changes": [], "read_at": {}, "newest": {}}
-        return [_finish({**NO_RUN, **common, **no_activity, **no_account})]
+        return [_finish({**NO_RUN, **_of_app(connection, settings, default, common), **no_activity, **no_account})]
     activity = _activity(connection, settings, chosen, common)
-    return [_of_account(connection, each, {**common, **activity[each.id]}) for each in chosen]
+    used = {account.id: account.find_app(default) for account in chosen}
+    of_app = {app: _of_app(connection, settings, app, common) for app in set(used.values())}
+    return [_of_account(connection, each, {**of_app[used[each.id]], **activity[each.id]}) for each in chosen]
 
 
 def run(connection: Connection, settings: Settings, sync_id: int) -> Document | None:
@@ -66,7 +70,8 @@ def run(connection: Connection, settings: Settings, sync_id: int) -> Document | 
     if row is None:
         return None
     account = accounts.find_account(connection, row["account"])
-    common = _common(connection, settings)
+    app = account.find_app(find_default_app(settings))
+    common = _of_app(connection, settings, app, _common(connection, settings))
     activity = _activity(connection, settings, [account], common)[account.id]
     return _of_run(connection, account, _plain(row), {**common, **activity}, alone=True)
 
@@ -98,20 +103,27 @@ def summary(connection: Connection, sync_id: int) -> Document:
 
 
 def _common(connection: Connection, settings: Settings) -> Document:
-    """The keys that are the same for all accounts. `blocked` is null while the app's client id is unknown."""
+    """The keys that are the same for all accounts."""
     now = execute(connection, "SELECT clock_timestamp()").scalar_one()
-    blocks = cooldowns.list_active(connection, settings.client_id) if settings.client_id else None
     swept = schedules.get_last_heartbeat(connection, "sweep")
-    common = {
+    return {
         "as_of": now.isoformat(),
         "time_zone": settings.zone,
-        "blocked": None if blocks is None else [_block(each) for each in blocks],
-        "drift": _drift(connection, settings),
         "rejected_messages": _rejected_messages(connection),
         "schedule": {"last_sweep": swept.isoformat() if swept else None, "sweep_interval": settings.sweep_interval},
         "playback_interval": settings.playback_interval,
     }
-    return {**common, "calls": usage.calls_document(connection, settings, common)}
+
+
+def _of_app(connection: Connection, settings: Settings, app: App | None, common: Document) -> Document:
+    """The common keys and those of an app. `blocked` is null while no app is known."""
+    blocks = cooldowns.list_active(connection, app.developer) if app else None
+    found = {
+        **common,
+        "blocked": None if blocks is None else [_block(each) for each in blocks],
+        "drift": _drift(connection, app),
+    }
+    return {**found, "calls": usage.calls_document(connection, settings, app, found)}
 
 
 def _activity(
@@ -146,9 +158,9 @@ def _block(block: cooldowns.Cooldown) -> Document:
     }
 
 
-def _drift(connection: Connection, settings: Settings) -> list[Document]:
+def _drift(connection: Connection, app: App | None) -> list[Document]:
     """Open alarms: changes of Spotify's replies to this app."""
-    alarms = reply_shapes.list_open(connection, settings.client_id) if settings.client_id else []
+    alarms = reply_shapes.list_open(connection, [app.client_id]) if app else []
     return [
         {"kind": each.kind, "endpoint": each.endpoint, "key": each.key, "since": each.since.isoformat()}
         for each in alarms

@@ -6,9 +6,11 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from spotisync.core import schedule
+from spotisync.core.apps import App, AppOwner, find_default_app
 from spotisync.core.durations import format_duration
 from spotisync.settings import Settings
-from spotisync.store import apps, schedules
+from spotisync.store import schedules
+from spotisync.store.apps import forecast_lookups
 
 Document = dict[str, Any]
 # Seconds after which due work counts as overdue: beat or the workers seem to be stopped.
@@ -25,19 +27,26 @@ def list_upcoming(
     """The next time of each kind of work and the pending look-ups, by account; of all accounts if `account` is None."""
     rules = schedule.schedule_rules(settings)
     rows = schedules.list_entries(connection, account)
+    default = find_default_app(settings)
     known = {(row["account"], row["kind"]): row for row in rows}
     by_account = {row["account"]: row for row in rows}
-    lookups = lookup_forecast(connection, settings, now) if by_account else []
+    apps = {name: _find_app(default, row) for name, row in by_account.items()}
+    lookups = {app: lookup_forecast(connection, settings, app, now) for app in set(apps.values())}
     return {
         name: [
             *(
                 _entry(schedule.schedule_document(row, kind, rules.get(kind), known.get((name, kind))), settings.zone)
                 for kind in schedule.VARIABLES
             ),
-            *lookups,
+            *lookups[apps[name]],
         ]
         for name, row in by_account.items()
     }
+
+
+def _find_app(default: App | None, row: Document) -> App | None:
+    owner = AppOwner(own_client_id=row["own_client_id"], own_developer=row["own_developer"])
+    return owner.find_app(default)
 
 
 def _entry(row: Document, zone: str) -> Document:
@@ -78,15 +87,15 @@ def _frequency(row: Document) -> str:
 # ---- pending look-ups -----------------------------------------------------------------------------------------------
 
 
-def lookup_forecast(connection: Connection, settings: Settings, now: datetime) -> list[Document]:
-    """Pending look-ups of all accounts together; empty while the app's client id is unknown.
+def lookup_forecast(connection: Connection, settings: Settings, app: App | None, now: datetime) -> list[Document]:
+    """Pending look-ups of all accounts together, as if this app made them; empty while no app is known.
 
     They run while no sync runs and calls are left; `at` is when the last one is expected, if a budget is known.
     """
-    if settings.client_id is None:
+    if app is None:
         return []
     on = settings.enrichment != "off"
-    families = apps.forecast_lookups(connection, settings.client_id, settings.enrichment, settings.enrichment_budget)
+    families = forecast_lookups(connection, app, settings.enrichment, settings.enrichment_budget)
     left = [f"{one.pending:,} {one.family}" for one in families if one.pending]
     ends = [one.done_at for one in families if one.done_at and one.budget]
     entry: Document = {"kind": "enrich", "on": on, "at": None, "note": None}

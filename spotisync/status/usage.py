@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any, Final
 
+from spotisync.core.apps import App
 from spotisync.settings import Settings
 from spotisync.status import times
 from spotisync.status.messages import REQUESTS
@@ -16,17 +17,17 @@ FAMILIES: Final = ("library", "playlists", "artists", "albums", "player")
 WINDOW: Final = 30
 
 
-def calls_document(connection: Connection, settings: Settings, common: Document) -> Document:
-    """Requests sent, as the ledger counts them: per minute, written when the batch that sent them ends.
+def calls_document(connection: Connection, settings: Settings, app: App | None, common: Document) -> Document:
+    """Requests of the app's developer, as the ledger counts them: per minute, written when their batch ends.
 
     `window` is therefore an estimate: of the previous minute it takes a proportional share. `budget` is null where it
     is unknown: in the full regime Spotify has a quota but does not publish it.
     """
     ceiling = None if settings.api_rate == "auto" else settings.api_rate or None
-    if settings.client_id is None:
+    if app is None:
         return {"window": {"seconds": WINDOW, "used": None, "ceiling": ceiling}, "day": {}, "saved": None}
-    rows = execute(connection, _USAGE, {"client_id": settings.client_id}).all()
-    restricted = apps.get_regime(connection, settings.client_id) == "restricted"
+    rows = execute(connection, _USAGE, {"developer": app.developer}).all()
+    restricted = apps.get_regime(connection, app.client_id) == "restricted"
     used = {row.family: int(row.day) for row in rows}
     recent = sum(estimate_in_window(row.elapsed, int(row.now), int(row.before)) for row in rows)
     budget = settings.enrichment_budget if restricted else None
@@ -46,7 +47,7 @@ _USAGE = f"""SELECT family, sum(calls) AS day, COALESCE(sum(calls) FILTER (WHERE
     CAST(EXTRACT(epoch FROM now() - m.this) AS float) AS elapsed
     FROM call_ledger, (SELECT date_trunc('minute', now()) AS this,
         date_trunc('minute', now() - interval '1 minute') AS last OFFSET 0) m
-    WHERE client_id = :client_id AND minute > now() - {DAY} GROUP BY family, m.this"""
+    WHERE client_id = :developer AND minute > now() - {DAY} GROUP BY family, m.this"""
 
 
 def estimate_in_window(elapsed: float, now: int, before: int) -> float:

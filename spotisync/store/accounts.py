@@ -8,6 +8,7 @@ from uuid import UUID
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from spotisync.core import oauth
+from spotisync.core.apps import AppOwner
 from spotisync.errors import Fatal, Misconfigured, Unknown
 from spotisync.store import schema
 from spotisync.store.database import Connection, execute
@@ -18,8 +19,14 @@ REFRESH_SECONDS = 30
 MARGIN_SECONDS = 30
 
 
+# Columns of AppOwner.
+OWN_APP = "a.client_id AS own_client_id, a.client_secret AS own_client_secret, a.developer AS own_developer"
+# The developer account by whom Spotify counts the requests of account `a`. Bind that of the default app as :developer.
+DEVELOPER = "COALESCE(a.developer, a.client_id, :developer)"
+
+
 @dataclass(frozen=True)
-class Account:
+class Account(AppOwner):
     id: int
     spotify_user_id: str
     spotify_account_id: str | None
@@ -30,8 +37,8 @@ class Account:
     created_at: datetime
 
 
-_ACCOUNT = """SELECT id, spotify_user_id, spotify_account_id, display_name, status, authorised_at, last_error,
-    created_at FROM accounts"""
+_ACCOUNT = f"""SELECT id, spotify_user_id, spotify_account_id, display_name, status, authorised_at, last_error,
+    created_at, {OWN_APP} FROM accounts a"""
 
 
 class TokenVault:
@@ -61,6 +68,12 @@ def list_accounts(connection: Connection, *, active: bool = False) -> list[Accou
     where = "WHERE status = 'active'" if active else ""
     rows = execute(connection, f"{_ACCOUNT} {where} ORDER BY id").mappings()
     return [Account(**row) for row in rows]
+
+
+def list_client_ids(connection: Connection, default: str) -> list[str]:
+    """The default app, and the apps of accounts."""
+    own = {each.own_client_id for each in list_accounts(connection)}
+    return [default, *sorted(id_ for id_ in own if id_ and id_ != default)]
 
 
 def find_account(connection: Connection, name: str | None) -> Account:
@@ -100,6 +113,9 @@ def is_profile_of(account: Account, profile: dict[str, Any]) -> bool:
 def upsert(connection: Connection, profile: dict[str, Any], tokens: dict[str, Any]) -> int:
     """Insert an account, or store a new login of a known one, with its encrypted tokens. Synced rows stay.
 
+    `tokens` names the app that they were issued to: `client_id`, `client_secret` (encrypted) and `developer`, each None
+    for the default app.
+
     Raises `Fatal` if stored accounts match the profile only in part.
     """
     # Concurrent logins of one account must make one row. The lock blocks neither readers nor writes to other tables.
@@ -107,6 +123,11 @@ def upsert(connection: Connection, profile: dict[str, Any], tokens: dict[str, An
     id_ = _find_id(connection, profile)
     statement = _INSERT if id_ is None else _UPDATE
     return int(execute(connection, statement, {**profile, **tokens, "id": id_}).scalar_one())
+
+
+def find_profile(connection: Connection, profile: dict[str, Any]) -> Account | None:
+    """The stored account of this profile."""
+    return next((each for each in list_accounts(connection) if is_profile_of(each, profile)), None)
 
 
 def _find_id(connection: Connection, profile: dict[str, Any]) -> int | None:
@@ -128,22 +149,25 @@ def _find_id(connection: Connection, profile: dict[str, Any]) -> int | None:
 
 
 _INSERT = """INSERT INTO accounts (spotify_user_id, spotify_account_id, display_name, refresh_token, access_token,
-        access_token_expires_at, scope, authorised_at)
+        access_token_expires_at, scope, authorised_at, client_id, client_secret, developer)
     VALUES (:spotify_user_id, :spotify_account_id, :display_name, :refresh_token, :access_token,
-        now() + make_interval(secs => :expires_in), :scope, COALESCE(:authorised_at, now()))
+        now() + make_interval(secs => :expires_in), :scope, COALESCE(:authorised_at, now()),
+        :client_id, :client_secret, :developer)
     RETURNING id"""
 _UPDATE = """UPDATE accounts SET spotify_user_id = :spotify_user_id, display_name = :display_name, status = 'active',
         spotify_account_id = COALESCE(:spotify_account_id, spotify_account_id), refresh_token = :refresh_token,
         access_token = :access_token, access_token_expires_at = now() + make_interval(secs => :expires_in),
         scope = :scope, authorised_at = COALESCE(:authorised_at, now()), last_error = NULL, refresh_claim = NULL,
-        refresh_claim_until = NULL, updated_at = now()
+        refresh_claim_until = NULL, updated_at = now(), client_id = :client_id, client_secret = :client_secret,
+        developer = :developer
     WHERE id = :id RETURNING id"""
 
 
 @dataclass(frozen=True)
-class StoredTokens:
-    """Tokens, encrypted as stored. `fresh`: the access token does not expire soon."""
+class StoredTokens(AppOwner):
+    """Tokens, encrypted as stored, and the app they were issued to. `fresh`: the access token does not expire soon."""
 
+    account: str
     status: str
     refresh_token: str | None
     access_token: str | None
@@ -154,10 +178,10 @@ class StoredTokens:
 def get_tokens(connection: Connection, account_id: int) -> StoredTokens:
     found = execute(
         connection,
-        f"""SELECT status, refresh_token, access_token, last_error, COALESCE(access_token_expires_at >
+        f"""SELECT spotify_user_id AS account, status, refresh_token, access_token, last_error, COALESCE(access_token_expires_at >
             now() + make_interval(secs => LEAST({MARGIN_SECONDS}, EXTRACT(epoch FROM
-                access_token_expires_at - updated_at) / 10)), false) AS fresh
-        FROM accounts WHERE id = :id""",
+                access_token_expires_at - updated_at) / 10)), false) AS fresh, {OWN_APP}
+        FROM accounts a WHERE id = :id""",
         {"id": account_id},
     ).mappings()
     return StoredTokens(**found.one())

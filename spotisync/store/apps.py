@@ -1,15 +1,19 @@
 """The Spotify app: its regime, its backlog of look-ups, and the claim on draining that backlog."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from spotisync.core.apps import App
 from spotisync.core.cursors import Entity
 from spotisync.core.regimes import Enrichment, KnownRegime, LookupMode, Regime, days_until_done, lookup_mode
 from spotisync.store import call_ledger, catalogue, playlists, reply_shapes
 from spotisync.store.database import Claimant, Connection, execute
 
 ENTITIES: tuple[Entity, ...] = ("artists", "albums")
+# An arbitrary number that no other lock in this database uses.
+ADVISORY_LOCK = 7_364_922
 
 
 def get_regime(connection: Connection, client_id: str) -> Regime | None:
@@ -54,10 +58,13 @@ def _get_known_regime(connection: Connection, client_id: str) -> KnownRegime:
     return KnownRegime(**row.mappings().one())
 
 
-def lock_lookup_budget(connection: Connection, client_id: str, family: Entity, budget: int) -> int:
+def lock_lookup_budget(connection: Connection, developer: str, family: Entity, budget: int) -> int:
     """Lock the budget until the transaction ends, so that it is not overspent; return the look-ups left in it."""
-    execute(connection, "SELECT 1 FROM apps WHERE client_id = :id FOR NO KEY UPDATE", {"id": client_id})
-    return max(0, budget - call_ledger.count_last_day(connection, client_id, family))
+    # An advisory lock, since the developer's apps share the budget and no row stands for all of them.
+    execute(
+        connection, f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK}, hashtext(:developer))", {"developer": developer}
+    )
+    return max(0, budget - call_ledger.count_last_day(connection, developer, family))
 
 
 # ---- backlog --------------------------------------------------------------------------------------------------------
@@ -65,7 +72,7 @@ def lock_lookup_budget(connection: Connection, client_id: str, family: Entity, b
 
 @dataclass(frozen=True)
 class Backlog:
-    """Which catalogue tables have pending look-ups. `idle`: no run is in progress."""
+    """Which catalogue tables have pending look-ups. `idle`: no run of these accounts is in progress."""
 
     regime: Regime | None
     idle: bool
@@ -81,9 +88,13 @@ class Backlog:
         return [entity for entity in ENTITIES if entity in open_.get(by, self.stubs)]
 
 
-def get_backlog(connection: Connection, client_id: str, refresh_days: int = 0) -> Backlog:
-    """Read the backlog in one cheap query, since it is nearly always empty."""
-    row = execute(connection, _BACKLOG, {"id": client_id, "days": refresh_days}).mappings().one()
+def get_backlog(connection: Connection, app: App, account_ids: Collection[int], refresh_days: int = 0) -> Backlog:
+    """Read the backlog in one cheap query, since it is nearly always empty.
+
+    `account_ids`: the accounts of the app's developer, whose runs come first.
+    """
+    bound = {"id": app.client_id, "developer": app.developer, "accounts": list(account_ids), "days": refresh_days}
+    row = execute(connection, _BACKLOG, bound).mappings().one()
 
     def entities_with(state: str) -> frozenset[Entity]:
         return frozenset(entity for entity in ENTITIES if row[f"{entity}_{state}"])
@@ -102,14 +113,15 @@ def _backlog_columns(entity: Entity) -> str:
 
 # A refresh of stale rows is never urgent: at most every 30 minutes, not within a day of a quota 429, and not while a
 # run is unfinished.
-_CALLS_TO_SPARE = """NOT EXISTS (SELECT 1 FROM sync_history WHERE status IN ('pending', 'in_progress', 'rate_limited'))
+_CALLS_TO_SPARE = """NOT EXISTS (SELECT 1 FROM sync_history
+        WHERE status IN ('pending', 'in_progress', 'rate_limited') AND account_id = ANY(:accounts))
     AND NOT EXISTS (SELECT 1 FROM apps WHERE client_id = :id AND refreshed_at > now() - interval '30 minutes')
-    AND NOT EXISTS (SELECT 1 FROM rate_limits WHERE client_id = :id AND reason = 'quota'
+    AND NOT EXISTS (SELECT 1 FROM rate_limits WHERE client_id = :developer AND reason = 'quota'
         AND blocked_until > now() - interval '24 hours')"""
 
 
 _BACKLOG = f"""SELECT (SELECT regime FROM apps WHERE client_id = :id) AS regime,
-    NOT EXISTS (SELECT 1 FROM sync_history WHERE status = 'in_progress') AS idle,
+    NOT EXISTS (SELECT 1 FROM sync_history WHERE status = 'in_progress' AND account_id = ANY(:accounts)) AS idle,
     {", ".join(_backlog_columns(entity) for entity in ENTITIES)}"""
 
 
@@ -129,18 +141,17 @@ class BacklogForecast:
     done_at: datetime | None
 
 
-def forecast_lookups(
-    connection: Connection, client_id: str, enrichment: Enrichment, budget: int
-) -> list[BacklogForecast]:
-    by = lookup_mode(enrichment, get_regime(connection, client_id))
-    return [_forecast(connection, client_id, entity, by, budget) for entity in ENTITIES]
+def forecast_lookups(connection: Connection, app: App, enrichment: Enrichment, budget: int) -> list[BacklogForecast]:
+    """As if this app alone looked them up."""
+    by = lookup_mode(enrichment, get_regime(connection, app.client_id))
+    return [_forecast(connection, app.developer, entity, by, budget) for entity in ENTITIES]
 
 
-def _forecast(connection: Connection, client_id: str, entity: Entity, by: LookupMode, budget: int) -> BacklogForecast:
+def _forecast(connection: Connection, developer: str, entity: Entity, by: LookupMode, budget: int) -> BacklogForecast:
     pending = execute(connection, _count_pending(entity, by)).scalar_one()
-    used = call_ledger.count_last_day(connection, client_id, entity)
+    used = call_ledger.count_last_day(connection, developer, entity)
     days = days_until_done(pending, budget, used) if by == "singly" else 0
-    done_at = execute(connection, _DONE_AT, {"id": client_id, "family": entity, "days": days}).scalar_one()
+    done_at = execute(connection, _DONE_AT, {"developer": developer, "family": entity, "days": days}).scalar_one()
     return BacklogForecast(
         family=entity,
         way=by,
@@ -165,7 +176,7 @@ _PENDING: dict[LookupMode, tuple[str, ...]] = {
 }
 # Not before the last cooldown ends.
 _DONE_AT = """SELECT GREATEST(now() + make_interval(days => :days), (SELECT max(blocked_until) FROM rate_limits
-    WHERE client_id = :id AND family IN (:family, '*')))"""
+    WHERE client_id = :developer AND family IN (:family, '*')))"""
 
 
 # ---- claim ----------------------------------------------------------------------------------------------------------

@@ -1,4 +1,7 @@
-"""Web API requests by app, family, minute and account; budgets are computed from them."""
+"""Web API requests by developer account, family, minute and account; budgets are computed from them.
+
+The developer account is in the column `client_id`.
+"""
 
 from collections.abc import Mapping
 
@@ -10,10 +13,10 @@ DAY = "interval '24 hours 1 minute'"
 KEPT = "interval '3 days'"
 
 
-def record_calls(connection: Connection, client_id: str, account_id: int, calls: Mapping[Family, int]) -> None:
+def record_calls(connection: Connection, developer: str, account_id: int, calls: Mapping[Family, int]) -> None:
     """Add requests. Call it last in a transaction: all workers contend for the row of the current minute."""
     rows = [
-        {"client_id": client_id, "family": family, "account_id": account_id, "calls": number}
+        {"client_id": developer, "family": family, "account_id": account_id, "calls": number}
         for family, number in sorted(calls.items())
         if number
     ]
@@ -27,9 +30,9 @@ def record_calls(connection: Connection, client_id: str, account_id: int, calls:
         )
 
 
-def count_last_day(connection: Connection, client_id: str, family: str) -> int:
+def count_last_day(connection: Connection, developer: str, family: str) -> int:
     """Count the requests of a family in the last 24 hours."""
-    found = execute(connection, _USED, {"client_id": client_id, "family": family})
+    found = execute(connection, _USED, {"client_id": developer, "family": family})
     return int(found.scalar_one())
 
 

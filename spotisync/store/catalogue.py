@@ -49,9 +49,10 @@ def claim_stubs(connection: Connection, entity: Entity, sync_id: int, limit: int
     )
 
 
-# A claim is valid until it expires or its run is no longer in progress. Run id 0 stands for the backlog (enrich).
+# A claim is valid until it expires or its run is no longer in progress. A run id below 1 stands for the backlog of an
+# app (enrich).
 _UNCLAIMED = """(lookup_until IS NULL OR lookup_until <= now() OR lookup_sync_id = :sync_id
-    OR lookup_sync_id <> 0
+    OR lookup_sync_id > 0
     AND lookup_sync_id NOT IN (SELECT r.id FROM sync_history r WHERE r.status = 'in_progress'))"""
 _PENDING = f"enrichment = 'stub' AND lookup_attempts < {MOST_ATTEMPTS}"
 _CLAIMABLE = f"{_PENDING} AND {_UNCLAIMED}"

@@ -1,4 +1,7 @@
-"""Cooldowns: families that Spotify blocks, per client id. Stored in `rate_limits`, timed by Postgres' clock."""
+"""Cooldowns: families that Spotify blocks, by developer account, which is in the column `client_id` of `rate_limits`.
+
+Timed by Postgres' clock.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,27 +19,27 @@ class Cooldown:
     seconds: float
 
 
-def list_active(connection: Any, client_id: str) -> list[Cooldown]:
+def list_active(connection: Any, developer: str) -> list[Cooldown]:
     rows = connection.exec_driver_sql(
         """SELECT family, blocked_until, reason, EXTRACT(epoch FROM blocked_until - clock_timestamp())
         FROM rate_limits WHERE client_id = %s AND blocked_until > clock_timestamp()""",
-        (client_id,),
+        (developer,),
     )
     return [Cooldown(family, until, reason, float(seconds)) for family, until, reason, seconds in rows]
 
 
-def clear(connection: Any, client_id: str, family: str | None) -> list[str]:
+def clear(connection: Any, developer: str, family: str | None) -> list[str]:
     """Delete the cooldown of a family (None: of all) at the operator's request; return those still blocked."""
     rows = connection.exec_driver_sql(
         """DELETE FROM rate_limits WHERE client_id = %s AND family = COALESCE(%s, family)
         RETURNING family, blocked_until > clock_timestamp()""",
-        (client_id, family),
+        (developer, family),
     )
     return sorted(family for family, blocked in rows if blocked)
 
 
 def record(
-    connection: Any, client_id: str, family: LimitedFamily, header: str | None, *, quota: bool, age: float = 0.0
+    connection: Any, developer: str, family: LimitedFamily, header: str | None, *, quota: bool, age: float = 0.0
 ) -> tuple[datetime, str]:
     """Store the cooldown of a 429 that arrived `age` seconds ago; return its end and its reason."""
     # Several requests in flight can hit one limit: those after the first get its guess, without another doubling.
@@ -44,7 +47,7 @@ def record(
         """SELECT clock_timestamp(), COALESCE((SELECT
                 max(strikes - (strikes > 0 AND blocked_until > clock_timestamp())::int) FROM rate_limits
             WHERE client_id = %s AND family IN (%s, '*') AND blocked_until > now() - interval '10 minutes'), 0)""",
-        (client_id, family),
+        (developer, family),
     ).one()
     cooldown = backoff.cooldown(family, backoff.parse_retry_after(header, now), quota=quota, strikes=strikes)
     guessed = cooldown.retry_after is None
@@ -59,7 +62,7 @@ def record(
                 ELSE excluded.strikes END ELSE 0 END
         RETURNING blocked_until, reason""",
         (
-            client_id,
+            developer,
             cooldown.family,
             cooldown.seconds - age,
             cooldown.reason,

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from spotisync.core.apps import App
 from spotisync.store.database import Connection, execute
 from spotisync.store.reply_shapes import IS_OPEN, NOTICE_KEY
-from spotisync.store.runs import DUE_SINCE, UNCLAIMED
+from spotisync.store.runs import DUE_SINCE, LIMITS_OF_RUN, UNCLAIMED
 
 Kind = Literal["failed", "needs_login", "login_ends", "waiting", "stuck", "over", "drift"]
 # An arbitrary number that no other lock in this database uses.
@@ -66,22 +67,22 @@ _NEEDS_LOGIN = f"""SELECT 'needs_login:' || a.id || ':' || {_AUTHORISED}, 'needs
 _LOGIN_ENDS = f"""SELECT 'login_ends:' || a.id || ':' || {_AUTHORISED} || ':'
     || CASE WHEN a.authorised_at < now() - interval '177 days' THEN 3 ELSE 30 END, 'login_ends', a.id, NULL, false
     FROM accounts a WHERE a.status = 'active' AND a.authorised_at < now() - interval '150 days'"""
-_WAITING = """SELECT 'waiting:' || r.id || ':' || r.phase || ':' || r.seq, 'waiting', r.account_id, r.id, false
+_WAITING = f"""SELECT 'waiting:' || r.id || ':' || r.phase || ':' || r.seq, 'waiting', r.account_id, r.id, false
     FROM sync_history r WHERE r.status = 'rate_limited'
-    AND (SELECT max(l.blocked_until) FROM rate_limits l WHERE l.client_id = :client_id AND l.blocked_until > now()
-        AND l.family IN (r.family, '*'))
+    AND (SELECT max(l.blocked_until) FROM {LIMITS_OF_RUN} AND l.blocked_until > now())
     > (SELECT max(s.updated_at) FROM sync_state s WHERE s.sync_id = r.id) + make_interval(secs => :after)"""
 _STUCK = f"""SELECT 'stuck:' || r.id || ':' || r.phase || ':' || r.seq, 'stuck', r.account_id, r.id, false
     FROM sync_history r WHERE r.status IN ('pending', 'in_progress', 'rate_limited') AND {UNCLAIMED}
     AND {DUE_SINCE} < now() - make_interval(secs => :stuck)"""
 
 # Of the whole app; stored with its first account.
-_DRIFT = f"""SELECT {NOTICE_KEY}, 'drift', (SELECT min(a.id) FROM accounts a WHERE a.status <> 'disabled'), NULL, false
-    FROM drift_alarms d WHERE d.client_id = :client_id AND {IS_OPEN}"""
+_DRIFT = f"""SELECT {NOTICE_KEY}, 'drift', min(a.id), NULL, false
+    FROM drift_alarms d JOIN accounts a ON COALESCE(a.client_id, :client_id) = d.client_id AND a.status <> 'disabled'
+    WHERE {IS_OPEN} GROUP BY d.client_id, d.endpoint, d.key"""
 
 
-def find_new(connection: Connection, client_id: str, after: float, stuck: float) -> list[Condition]:
-    """Conditions that have no notification yet."""
+def find_new(connection: Connection, default: App, after: float, stuck: float) -> list[Condition]:
+    """Conditions that have no notification yet. `default`: the default app."""
     conditions = " UNION ALL ".join(
         f"({sql})" for sql in (_FAILED, _NEEDS_LOGIN, _LOGIN_ENDS, _WAITING, _STUCK, _DRIFT)
     )
@@ -89,7 +90,7 @@ def find_new(connection: Connection, client_id: str, after: float, stuck: float)
         connection,
         f"""SELECT f.*, a.spotify_user_id AS account FROM ({conditions}) f JOIN accounts a ON a.id = f.account_id
         WHERE NOT EXISTS (SELECT 1 FROM notices n WHERE n.key = f.key) ORDER BY f.key""",
-        {"client_id": client_id, "after": after, "stuck": stuck},
+        {"client_id": default.client_id, "developer": default.developer, "after": after, "stuck": stuck},
     )
     return [Condition(**row) for row in rows.mappings()]
 

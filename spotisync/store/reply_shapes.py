@@ -117,12 +117,12 @@ def open_regime_alarm(connection: Connection, client_id: str, old: Regime, new: 
     _open(connection, client_id, "*", "regime", f"{old} to {new}")
 
 
-def list_open(connection: Connection, client_id: str) -> list[DriftAlarm]:
+def list_open(connection: Connection, client_ids: Collection[str]) -> list[DriftAlarm]:
     rows = execute(
         connection,
         f"""SELECT kind, endpoint, key, since, {NOTICE_KEY} AS notice_key FROM drift_alarms d
-        WHERE client_id = :client_id AND {IS_OPEN} ORDER BY kind, endpoint, key""",
-        {"client_id": client_id},
+        WHERE client_id = ANY(:client_ids) AND {IS_OPEN} ORDER BY kind, endpoint, key""",
+        {"client_ids": list(client_ids)},
     )
     return [DriftAlarm(**row) for row in rows.mappings()]
 
@@ -138,15 +138,15 @@ def is_frozen(connection: Connection, client_id: str, name: str) -> bool:
     return bool(found.scalar_one())
 
 
-def accept(connection: Connection, client_id: str) -> int:
+def accept(connection: Connection, client_ids: Collection[str]) -> int:
     """Record that a person accepts the replies as they are: open alarms are no longer reported and freeze nothing.
 
     A key that returns and goes missing again is another alarm.
     """
     accepted = execute(
         connection,
-        f"UPDATE drift_alarms d SET accepted_at = now() WHERE client_id = :client_id AND {IS_OPEN}",
-        {"client_id": client_id},
+        f"UPDATE drift_alarms d SET accepted_at = now() WHERE client_id = ANY(:client_ids) AND {IS_OPEN}",
+        {"client_ids": list(client_ids)},
     )
     return accepted.rowcount
 

@@ -9,8 +9,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from spotisync.core.apps import AppOwner
 from spotisync.core.states import PHASES, UNFINISHED, Phase, Status, allowed_sources
 from spotisync.store import events, history
+from spotisync.store.accounts import DEVELOPER, OWN_APP
 from spotisync.store.bulk import dumps
 from spotisync.store.database import Claimant, Connection, execute
 from spotisync.store.events import Event
@@ -23,24 +25,25 @@ CLAIMANT_GONE = """(r.claim_pid IS NOT NULL AND NOT EXISTS (
     SELECT 1 FROM pg_stat_activity a WHERE a.pid = r.claim_pid AND a.backend_start = r.claim_started))"""
 ACCOUNT_FREE = """NOT EXISTS (SELECT 1 FROM sync_history o
     WHERE o.account_id = r.account_id AND o.status = 'in_progress' AND o.id <> r.id)"""
-# Bind the client id as :client_id. Postgres' clock decides; nothing is cached.
-BLOCKED = """EXISTS (SELECT 1 FROM rate_limits l WHERE l.client_id = :client_id
-    AND l.family IN (r.family, '*') AND l.blocked_until > now())"""
+# Cooldowns that apply to the next batch: those of the account's developer. Bind that of the default app as :developer.
+LIMITS_OF_RUN = f"""rate_limits l WHERE l.family IN (r.family, '*')
+    AND l.client_id = (SELECT {DEVELOPER} FROM accounts a WHERE a.id = r.account_id)"""
+# Postgres' clock decides; nothing is cached.
+BLOCKED = f"EXISTS (SELECT 1 FROM {LIMITS_OF_RUN} AND l.blocked_until > now())"
 # The next batch may run now, and no worker has claimed it.
 UNCLAIMED = f"""(r.status = 'in_progress' AND (r.claim IS NULL OR {CLAIMANT_GONE})
         AND (r.not_before IS NULL OR r.not_before <= now())
     OR r.status = 'rate_limited' AND NOT {BLOCKED}
     OR r.status = 'pending' AND {ACCOUNT_FREE})"""
 # When the batch became due: at the last progress of its run, or at the end of its last wait.
-DUE_SINCE = """GREATEST(r.started_at, r.not_before,
+DUE_SINCE = f"""GREATEST(r.started_at, r.not_before,
     (SELECT max(s.updated_at) FROM sync_state s WHERE s.sync_id = r.id),
     (SELECT max(s.rate_limit_reset_at) FROM sync_state s WHERE s.sync_id = r.id AND s.rate_limit_reset_at <= now()),
-    (SELECT max(l.blocked_until) FROM rate_limits l WHERE l.client_id = :client_id AND l.family IN (r.family, '*')
-        AND l.blocked_until <= now()))"""
+    (SELECT max(l.blocked_until) FROM {LIMITS_OF_RUN} AND l.blocked_until <= now()))"""
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(AppOwner):
     """A row of `sync_history`. `waits`: seconds until the released batch may be claimed again."""
 
     id: int
@@ -60,10 +63,10 @@ class Run:
     traceparent: str | None = None
 
 
-_RUN = """SELECT r.id, r.account_id, a.spotify_user_id AS account, r.sync_type, r.trigger, r.status, r.phase, r.seq,
+_RUN = f"""SELECT r.id, r.account_id, a.spotify_user_id AS account, r.sync_type, r.trigger, r.status, r.phase, r.seq,
     r.family, r.attempts, r.claim IS NOT NULL AS claimed, r.last_error, a.status AS account_status,
     CAST(GREATEST(0, COALESCE(EXTRACT(epoch FROM r.not_before - now()), 0)) AS float) AS waits,
-    r.traceparent
+    r.traceparent, {OWN_APP}
     FROM sync_history r JOIN accounts a ON a.id = r.account_id"""
 
 
@@ -515,17 +518,20 @@ _UNTIL_NEXT_COPY = f"""CASE WHEN b.status = 'in_progress' AND b.claim IS NULL
     THEN GREATEST(:stall, LEAST(3600, EXTRACT(epoch FROM now() - {DUE_SINCE}) / 4)) ELSE :stall END"""
 
 
-def list_accounts_due(connection: Connection, client_id: str) -> list[int]:
-    """Accounts that may have a run to publish; `take_due` decides, in one transaction for each."""
+def list_accounts_due(connection: Connection, developer: str) -> list[int]:
+    """Accounts that may have a run to publish; `take_due` decides, in one transaction for each.
+
+    `developer`: of the default app.
+    """
     found = execute(
         connection,
         f"SELECT DISTINCT r.account_id FROM sync_history r WHERE {_DUE} ORDER BY 1",
-        {"client_id": client_id},
+        {"developer": developer},
     )
     return list(found.scalars())
 
 
-def take_due(connection: Connection, account_id: int, client_id: str) -> Run | None:
+def take_due(connection: Connection, account_id: int, developer: str) -> Run | None:
     """Take the account's run to publish: one in progress first, then full before incremental.
 
     Locks the account first, as `find` does, so that no trigger starts another of its runs in the meantime. While
@@ -545,7 +551,7 @@ def take_due(connection: Connection, account_id: int, client_id: str) -> Run | N
             not_before = NULL, wake_at = now() + make_interval(secs => CAST({_UNTIL_NEXT_COPY} AS float))
         FROM before b WHERE r.id = b.id
         RETURNING r.id, r.phase, r.seq, r.attempts, b.status AS was, b.claim IS NOT NULL AS lost""",
-        {"account_id": account_id, "client_id": client_id, "stall": _stall_seconds(connection)},
+        {"account_id": account_id, "developer": developer, "stall": _stall_seconds(connection)},
     ).one_or_none()
     if taken is None:
         return None

@@ -1,11 +1,13 @@
 """Add, authorise, check, disable and remove accounts."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from spotisync.core import oauth
-from spotisync.errors import Fatal, NeedsLogin, Refused, Transient, Unavailable, Wait
+from spotisync.core.apps import App
+from spotisync.errors import AppRejected, Fatal, NeedsLogin, Refused, Transient, Unavailable, Wait
 from spotisync.spotify import LoginAttempt, TokenGrant
 from spotisync.spotify.http import Throttled, Unauthorised
 from spotisync.store import accounts, runs, waiters
@@ -16,21 +18,44 @@ from spotisync.sync.tokens import access_token
 Profile = dict[str, Any]
 
 
-def add(context: Context, refresh_token: str, authorised_at: datetime | None) -> accounts.Account:
-    """Refresh the token, read its profile, and store both. Raises NeedsLogin if Spotify rejects the token."""
-    grant, profile = _fetch_profile(context, lambda: context.accounts_client.refresh(refresh_token))
-    return _store(context, profile, grant, refresh_token, authorised_at)
+@dataclass(frozen=True)
+class AppChoice:
+    """The app that a person has chosen for an account; `app` None: the default one."""
+
+    app: App | None = None
 
 
-def begin_login(context: Context, redirect_uri: str, only: str | None = None) -> LoginAttempt:
+def add(
+    context: Context, refresh_token: str, authorised_at: datetime | None, choice: AppChoice | None = None
+) -> accounts.Account:
+    """Refresh the token, read its profile, and store both. Raises NeedsLogin if Spotify rejects the token.
+
+    The token must have been issued to the chosen app, without a choice to the default one.
+    """
+    app = choice.app if choice else None
+    client = context.apps.make_client(app)
+    grant, profile = _fetch_profile(context, app, lambda: client.refresh(refresh_token))
+    login = Login(profile, grant, refresh_token, app, changes_app=choice is not None, authorised_at=authorised_at)
+    return _store(context, login)
+
+
+def begin_login(
+    context: Context, redirect_uri: str, only: str | None = None, choice: AppChoice | None = None
+) -> LoginAttempt:
     """Start a login: the user opens its `url`; the address that Spotify redirects to goes into `complete_login`.
 
-    Raises `Fatal` if there is no account `only`.
+    Without a choice, by the app of the account `only`, else of the only account, else by the default app. Raises
+    `Fatal` if there is no account `only`.
     """
-    if only is not None:
-        with context.database.begin() as connection:
-            accounts.find_account(connection, only)
-    return context.accounts_client.begin(redirect_uri)
+    app = choice.app if choice else _find_app_in_use(context, only)
+    attempt = context.apps.make_client(app).begin(redirect_uri)
+    return replace(attempt, app=app, changes_app=choice is not None)
+
+
+def _find_app_in_use(context: Context, only: str | None) -> App | None:
+    with context.database.begin() as connection:
+        found = [accounts.find_account(connection, only)] if only is not None else accounts.list_accounts(connection)
+    return found[0].get_own_app(context.vault.decrypt) if len(found) == 1 else None
 
 
 def complete_login(context: Context, attempt: LoginAttempt, url: str, only: str | None = None) -> accounts.Account:
@@ -41,35 +66,54 @@ def complete_login(context: Context, attempt: LoginAttempt, url: str, only: str 
     if not oauth.has_state(url, attempt.state):
         raise NeedsLogin(f"this address belongs to no login in progress; start a new one: {oauth.LOGIN}")
     code = oauth.extract_code(url)
-    grant, profile = _fetch_profile(context, lambda: context.accounts_client.exchange(attempt, code))
-    return _store(context, profile, grant, grant.refresh_token or "", None, only)
+    client = context.apps.make_client(attempt.app)
+    grant, profile = _fetch_profile(context, attempt.app, lambda: client.exchange(attempt, code))
+    login = Login(profile, grant, grant.refresh_token or "", attempt.app, changes_app=attempt.changes_app, only=only)
+    return _store(context, login)
 
 
-def _fetch_profile(context: Context, get_grant: Callable[[], TokenGrant]) -> tuple[TokenGrant, Profile]:
-    """Return the tokens and the profile that they belong to."""
+def _fetch_profile(
+    context: Context, app: App | None, get_grant: Callable[[], TokenGrant]
+) -> tuple[TokenGrant, Profile]:
+    """Return the tokens, issued to this app, and the profile that they belong to."""
     try:
         grant = get_grant()
         return grant, context.spotify.get_profile(grant.access_token)
     except (Transient, Throttled, Unauthorised) as error:
         raise Unavailable(f"Spotify can't be reached: {error}") from None
+    except AppRejected as error:
+        if app is None:
+            raise
+        raise Fatal(oauth.rejected_app_message(error.reason, app.client_id)) from None
     except Refused as refused:
         raise Fatal(oauth.rejected_profile_message(refused.message)) from None
 
 
-def _store(
-    context: Context,
-    profile: Profile,
-    grant: TokenGrant,
-    refresh_token: str,
-    authorised_at: datetime | None,
-    only: str | None = None,
-) -> accounts.Account:
+@dataclass(frozen=True)
+class Login:
+    """A login to store. `only`: the account that it must be of."""
+
+    profile: Profile
+    grant: TokenGrant
+    refresh_token: str = field(repr=False)
+    app: App | None
+    changes_app: bool
+    only: str | None = None
+    authorised_at: datetime | None = None
+
+
+def _store(context: Context, login: Login) -> accounts.Account:
+    profile, grant, app, only = login.profile, login.grant, login.app, login.only
+    secret = app.client_secret if app else None
     tokens = {
-        "refresh_token": context.vault.encrypt(grant.refresh_token or refresh_token),
+        "client_id": app.client_id if app else None,
+        "client_secret": context.vault.encrypt(secret) if secret else None,
+        "developer": app.developer if app and app.developer != app.client_id else None,
+        "refresh_token": context.vault.encrypt(grant.refresh_token or login.refresh_token),
         "access_token": context.vault.encrypt(grant.access_token),
         "expires_in": grant.expires_in,
         "scope": grant.scope,
-        "authorised_at": authorised_at,
+        "authorised_at": login.authorised_at,
     }
     owner = {
         "spotify_user_id": profile["id"],
@@ -82,6 +126,9 @@ def _store(
             raise Fatal(
                 f"logged in as {profile['id']}, not {only}; nothing was stored. Log in as {only}: {oauth.LOGIN}"
             )
+        known = accounts.find_profile(connection, owner)
+        if known and not login.changes_app and known.own_client_id != tokens["client_id"]:
+            raise Fatal(oauth.other_app_message(known.spotify_user_id, known.own_client_id))
         accounts.upsert(connection, owner, tokens)
         return accounts.find_account(connection, profile["id"])
 
@@ -144,7 +191,7 @@ list_accounts = in_transaction(accounts.list_accounts)
 
 def check_spotify_answers(context: Context, account: accounts.Account) -> None:
     """Read the account's profile: one call. Raises NeedsLogin, Fatal, Refused, Transient, or Wait during a cooldown."""
-    if block := context.gate.find_block("*"):
+    if block := context.apps.get(account).gate.find_block("*"):
         raise Wait("*", block.until, block.reason)
     token = access_token(context, account.id)
     try:

@@ -26,6 +26,7 @@ from spotisync.store.database import Connection
 from spotisync.store.runs import Checkpoint, Run
 from spotisync.sync import lookups
 from spotisync.sync.accounts import disabled_message
+from spotisync.sync.apps import SpotifyApp
 from spotisync.sync.batch_events import BatchEvents
 from spotisync.sync.calls import BatchCalls
 from spotisync.sync.commit import ClaimedBatch, Committed, commit
@@ -76,7 +77,7 @@ def _run_batch(context: Context, sync_id: int, phase: Phase, seq: int) -> Outcom
     claimed = _claim(context, sync_id, phase, seq)
     if not isinstance(claimed, ClaimedBatch):
         return claimed
-    calls = context.recorder.open(sync_id, claimed.run.account_id)
+    calls = claimed.app.recorder.open(sync_id, claimed.run.account_id)
     logs.add_task_fields(account=claimed.run.account)
     telemetry.set_attributes(cursor=type(claimed.cursor).__name__, family=claimed.events.family)
     with logs.bind(run=sync_id, phase=phase, batch=seq, account=claimed.run.account):
@@ -90,7 +91,7 @@ def _run_batch(context: Context, sync_id: int, phase: Phase, seq: int) -> Outcom
             log.exception("batch failed")
             return _retry_later(context, claimed, calls, f"{type(error).__name__} (see the worker's log)")
         finally:
-            context.recorder.close(calls)
+            claimed.app.recorder.close(calls)
 
 
 # ---- 1 claim --------------------------------------------------------------------------------------------------------
@@ -125,11 +126,11 @@ def _read_cursor(
         cursor = cursors.load(run.phase, at.cursor, run.sync_type)
     except cursors.UnreadableCursor as error:
         cursor, unreadable = cursors.first_cursor(run.phase, run.sync_type), error
-    client_id = context.settings.require_client_id()
-    claimed = ClaimedBatch(client_id, run, token, at, cursor, BatchEvents(run, cursor.family, attempts, since))
+    events = BatchEvents(run, cursor.family, attempts, since)
+    claimed = ClaimedBatch(context.apps.get(run), run, token, at, cursor, events)
     if attempts > MOST_ATTEMPTS:
         killed = f"this batch has killed its worker {MOST_ATTEMPTS} times"
-        return _fail(context, claimed, BatchCalls(run.id), killed)
+        return _fail(claimed, BatchCalls(run.id), killed)
     return _leave_to_other_version(context, claimed, unreadable) if unreadable else claimed
 
 
@@ -196,17 +197,17 @@ def _fold(plan: BatchPlan, fetched: Fetched) -> Step:
 
 def _commit(context: Context, batch: ClaimedBatch, calls: BatchCalls, step: Step) -> Outcome:
     if isinstance(step, DeferralStep) and step.failed and _is_all_unread(context, batch):
-        return _fail(context, batch, calls, f"{step.reason}; no list of the library can be read")
+        return _fail(batch, calls, f"{step.reason}; no list of the library can be read")
     run, unwritten = batch.run, calls.get_unwritten()
 
     def write(connection: Connection) -> Committed:
         if step.regime:
-            _record_regime(connection, context, step.regime)
+            _record_regime(connection, batch.app, step.regime)
         done = commit(connection, batch, step, api_calls=unwritten.sent)
         items, deferred = done.written.counts.processed, done.written.deferred
         batch.events.record_commit(connection, step, items=items, deferred=deferred, calls=unwritten.sent)
         timed = unwritten.plus(BATCH_SECONDS.observe(batch.events.get_seconds(), run.phase))
-        context.recorder.write(connection, calls, timed, run=False)
+        batch.app.recorder.write(connection, calls, timed, run=False)
         return done
 
     done = context.database.transact(write)
@@ -216,8 +217,8 @@ def _commit(context: Context, batch: ClaimedBatch, calls: BatchCalls, step: Step
     return PhaseEnded(result) if done.phase != run.phase else More(done.phase, done.seq, result, run.account)
 
 
-def _record_regime(connection: Connection, context: Context, regime: Regime) -> None:
-    if apps.record_regime(connection, context.settings.require_client_id(), regime):
+def _record_regime(connection: Connection, app: SpotifyApp, regime: Regime) -> None:
+    if apps.record_regime(connection, app.client_id, regime):
         log.info("this app has the %s Spotify API", regime)
 
 
@@ -244,18 +245,19 @@ def _plan(context: Context, batch: ClaimedBatch, calls: BatchCalls) -> BatchPlan
         case Incremental() as cursor:
             return _plan_incremental(context, batch.run, cursor)
         case Listing() as cursor:
-            return _plan_listing(context, batch.run, cursor)
+            return _plan_listing(context, batch, cursor)
         case Lookups() as cursor:
-            return _plan_lookups(context, batch.run, cursor, calls)
+            return _plan_lookups(context, batch, cursor, calls)
         case Contents() as cursor:
             return _plan_contents(context, batch.run, cursor)
 
 
-def _plan_listing(context: Context, run: Run, cursor: Listing) -> BatchPlan:
+def _plan_listing(context: Context, batch: ClaimedBatch, cursor: Listing) -> BatchPlan:
+    run = batch.run
     if cursor == Listing(cursor.name):
         with context.database.begin() as connection:
             deferral = listings.find_deferral(connection, run.account_id, cursor.name, unread=True)
-            regime = apps.get_regime(connection, context.settings.require_client_id())
+            regime = apps.get_regime(connection, batch.app.client_id)
         if run.trigger == "beat" and deferral is not None:
             return _plan_step(DeferralStep(reason=deferral, known=True))
         cursor = replace(cursor, regime=regime)
@@ -274,19 +276,19 @@ def _plan_incremental(context: Context, run: Run, cursor: Incremental) -> BatchP
     return BatchPlan(tracks.plan_incremental(step), partial(tracks.fold_incremental, cursor, step, library))
 
 
-def _plan_lookups(context: Context, run: Run, cursor: Lookups, calls: BatchCalls) -> BatchPlan:
+def _plan_lookups(context: Context, batch: ClaimedBatch, cursor: Lookups, calls: BatchCalls) -> BatchPlan:
     """Long waits, a spent budget and `ENRICHMENT=off` defer look-ups: no run waits for them."""
-    entity = cursor.entity
-    regime, mode = lookups.get_lookup_mode(context)
+    entity, app = cursor.entity, batch.app
+    regime, mode = lookups.get_lookup_mode(context, app)
     if mode == "partial":
         return _plan_step(LookupStep(cursor=cursor, entity=entity, settled=True))
     if mode == "off":
         return _plan_step(DeferralStep(reason="off"))
-    block = context.gate.find_block(entity, fresh=True)  # a cooldown that has just ended must not defer the phase
+    block = app.gate.find_block(entity, fresh=True)  # a cooldown that has just ended must not defer the phase
     if block and block.seconds > context.settings.max_countdown:
         return _plan_step(DeferralStep(reason=block.reason))
-    context.gate.check_cooldown(entity)
-    requests = lookups.plan_lookups(context, entity, run.id, mode, regime, calls)
+    app.gate.check_cooldown(entity)
+    requests = lookups.plan_lookups(context, app, entity, batch.run.id, (regime, mode), calls)
     if requests is None:
         return _plan_step(DeferralStep(reason="budget"))
     if not requests:
@@ -326,14 +328,14 @@ def _handle_error(context: Context, batch: ClaimedBatch, calls: BatchCalls, erro
         case Wait():
             return _wait(context, batch, calls, error)
         case Fatal():
-            return _fail(context, batch, calls, str(error))
+            return _fail(batch, calls, str(error))
         case _:  # Transient
             return _retry_later(context, batch, calls, str(error))
 
 
 def _wait(context: Context, batch: ClaimedBatch, calls: BatchCalls, wait: Wait) -> Outcome:
     """Wait, park the run or defer the look-ups. None of these counts as a failure."""
-    block = context.gate.find_block(wait.family)
+    block = batch.app.gate.find_block(wait.family)
     # Without a cooldown in the table, the wait comes from this app's own request pace.
     is_pace = block is None and wait.reason == "pace"
     seconds = block.seconds if block else wait.seconds if is_pace else 0.0
@@ -344,7 +346,7 @@ def _wait(context: Context, batch: ClaimedBatch, calls: BatchCalls, wait: Wait) 
         reason = wait.reason if is_lookup else str(wait)
         return _commit(context, batch, calls, DeferralStep(reason=reason))
     parked = choice == "park"
-    with context.recorder.transaction(calls) as connection:
+    with batch.app.recorder.transaction(calls) as connection:
         reset_at = None if is_pace else wait.until
         released = runs.release(connection, batch.run, batch.token, seconds, reset_at=reset_at, park=parked)
         if released is not None:
@@ -375,7 +377,7 @@ def _wait_for_others(context: Context, batch: ClaimedBatch, reason: str) -> Outc
 
 def _hand_back(context: Context, batch: ClaimedBatch, calls: BatchCalls, reason: str) -> Outcome:
     """Leave the batch to another worker. This counts neither as a failure nor as an attempt."""
-    with context.recorder.transaction(calls) as connection:
+    with batch.app.recorder.transaction(calls) as connection:
         released = runs.release(connection, batch.run, batch.token, 0)
     if released is None:
         return _stale(reason)
@@ -388,8 +390,8 @@ def _retry_later(context: Context, batch: ClaimedBatch, calls: BatchCalls, error
     """Retry the batch with backoff, a limited number of times since the last advance."""
     seconds = backoff.backoff_seconds(batch.at.failures + 1, random.random())  # noqa: S311
     if batch.at.failures + 1 >= MOST_FAILURES:
-        return _fail(context, batch, calls, f"{error}; {MOST_FAILURES} tries in a row failed")
-    with context.recorder.transaction(calls) as connection:
+        return _fail(batch, calls, f"{error}; {MOST_FAILURES} tries in a row failed")
+    with batch.app.recorder.transaction(calls) as connection:
         failures = runs.release(connection, batch.run, batch.token, seconds, error=error)
         if failures is not None:
             batch.events.record_release(connection, "retried", seconds, error)
@@ -429,8 +431,8 @@ def _release_stubs(context: Context, batch: ClaimedBatch) -> None:
         context.database.transact(release)
 
 
-def _fail(context: Context, batch: ClaimedBatch, calls: BatchCalls, error: str) -> Outcome:
-    with context.recorder.transaction(calls) as connection:
+def _fail(batch: ClaimedBatch, calls: BatchCalls, error: str) -> Outcome:
+    with batch.app.recorder.transaction(calls) as connection:
         ended = runs.end(connection, batch.run.id, "failed", error=error, token=batch.token)
     if not ended:
         return _stale(error)

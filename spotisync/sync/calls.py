@@ -127,11 +127,12 @@ class BatchCalls:
 
 
 class CallRecorder:
-    """One per process. Keeps the counts of the last batches, since their requests may end after them."""
+    """One per app. Keeps the counts of the last batches, since their requests may end after them."""
 
-    def __init__(self, database: Database, client_id: str) -> None:
+    def __init__(self, database: Database, client_id: str, developer: str) -> None:
         self._database = database
         self._client_id = client_id
+        self._developer = developer
         self._calls: deque[BatchCalls] = deque(maxlen=32)
 
     def open(self, sync_id: int | None, account_id: int) -> BatchCalls:
@@ -154,7 +155,7 @@ class CallRecorder:
             runs.add_unsuccessful_calls(connection, calls.sync_id, unwritten.sent)
         counters.increment(connection, unwritten.totals)
         reply_shapes.record_statuses(connection, self._client_id, unwritten.statuses)
-        call_ledger.record_calls(connection, self._client_id, calls.account_id, unwritten.ledger)
+        call_ledger.record_calls(connection, self._developer, calls.account_id, unwritten.ledger)
 
     def _write_pending(self, calls: BatchCalls) -> None:
         unwritten = calls.get_unwritten()

@@ -23,6 +23,7 @@ from spotisync.core.walk import TracksWalk
 from spotisync.store import catalogue, history, listings, playlists, reply_shapes, runs, saved_tracks
 from spotisync.store.database import Connection
 from spotisync.store.runs import Checkpoint, Counts, Run
+from spotisync.sync.apps import SpotifyApp
 from spotisync.sync.batch_events import BatchEvents
 from spotisync.sync.fetch import ClaimLost
 
@@ -35,7 +36,7 @@ ENTITIES: tuple[Entity, ...] = ("artists", "albums")
 class ClaimedBatch:
     """A batch claimed by this worker: `token` fences its commit, `at` is the checkpoint that `cursor` was read from."""
 
-    client_id: str
+    app: SpotifyApp
     run: Run
     token: UUID
     at: Checkpoint
@@ -232,7 +233,7 @@ def _hold(connection: Connection, batch: ClaimedBatch, name: listings.AnyList, r
     Returns whether it is held.
     """
     run = batch.run
-    if rows and reply_shapes.is_frozen(connection, batch.client_id, name):
+    if rows and reply_shapes.is_frozen(connection, batch.app.client_id, name):
         reason = f"replies lack a key that spotisync needs, so {rows:,} rows are kept that they do not contain"
         listings.defer(connection, run.account_id, run.id, name, rows, reason)
         return True

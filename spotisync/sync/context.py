@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
-from spotisync.gate import Gate, Pace
-from spotisync.gate.pace import redis_url
 from spotisync.settings import Settings
-from spotisync.spotify import AccountsClient, SpotifyClient
+from spotisync.spotify import SpotifyClient
+from spotisync.store import accounts
 from spotisync.store.accounts import TokenVault
 from spotisync.store.database import Connection, Database
-from spotisync.sync.calls import CallRecorder
-from spotisync.sync.reply_shapes import ShapeRecorder
+from spotisync.sync.apps import Apps, SpotifyApp
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,13 +21,10 @@ T = TypeVar("T")
 class Context:
     settings: Settings
     database: Database
-    gate: Gate
     spotify: SpotifyClient
-    accounts_client: AccountsClient
     vault: TokenVault
+    apps: Apps
     threads: ThreadPoolExecutor
-    recorder: CallRecorder
-    shapes: ShapeRecorder
     stopping: Callable[[], bool]
     """Whether this process was asked to stop. Long operations check it and release their work."""
 
@@ -37,32 +32,33 @@ class Context:
     def from_settings(cls, settings: Settings, stopping: Callable[[], bool] = lambda: False) -> Self:
         """Raises `Misconfigured` if the client id or the secret key is missing."""
         database = Database(settings.database, settings.stall_seconds)
-        client_id = settings.require_client_id()
+        settings.require_client_id()
+        vault = TokenVault(settings.secret_keys())
         return cls(
             settings=settings,
             database=database,
-            gate=Gate(
-                database.begin,
-                client_id,
-                Pace(_redis_url(settings), client_id, 90 if settings.api_rate == "auto" else settings.api_rate),
-            ),
             spotify=SpotifyClient(settings.spotify_api_url, settings.api_timeout),
-            accounts_client=AccountsClient(settings.spotify_accounts_url, client_id, settings.client_secret),
-            vault=TokenVault(settings.secret_keys()),
+            vault=vault,
+            apps=Apps(settings, database, vault),
             threads=ThreadPoolExecutor(settings.api_concurrency, thread_name_prefix="spotify"),
-            recorder=CallRecorder(database, client_id),
-            shapes=ShapeRecorder(database, client_id),
             stopping=stopping,
         )
 
+    @property
+    def default_app(self) -> SpotifyApp:
+        """The app of the settings, which accounts without an app of their own use."""
+        return self.apps.default
+
+    def get_app(self, account_id: int) -> SpotifyApp:
+        """The app that the account uses. Rows with the account's columns need no query: see `Apps.get`."""
+        with self.database.begin() as connection:
+            owner = accounts.get_tokens(connection, account_id)
+        return self.apps.get(owner)
+
     def close(self) -> None:
         self.threads.shutdown(wait=False, cancel_futures=True)
-        self.shapes.close()
+        self.apps.close()
         self.database.close()
-
-
-def _redis_url(settings: Settings) -> str | None:
-    return redis_url(settings.backend, settings.sentinel_masters[1])
 
 
 def in_transaction(work: Callable[Concatenate[Connection, P], T]) -> Callable[Concatenate[Context, P], T]:

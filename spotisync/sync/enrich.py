@@ -18,9 +18,11 @@ from spotisync.core.requests import Request
 from spotisync.core.steps import Answer, DeferralStep, LookupStep
 from spotisync.errors import AppBlocked, Fatal, Stopping, Transient, Wait
 from spotisync.store import accounts, apps, catalogue
+from spotisync.store.accounts import Account
 from spotisync.store.apps import Backlog
 from spotisync.store.database import Connection
 from spotisync.sync import lookups
+from spotisync.sync.apps import SpotifyApp
 from spotisync.sync.calls import BatchCalls
 from spotisync.sync.commit import save_lookups
 from spotisync.sync.context import Context
@@ -28,8 +30,6 @@ from spotisync.sync.fetch import PROBE, ClaimLost, fetch
 from spotisync.sync.tokens import AccountAccess
 
 log = logging.getLogger(__name__)
-
-NO_RUN = 0
 
 
 @dataclass(frozen=True)
@@ -48,44 +48,93 @@ ALL_REFUSED = EnrichOutcome(pause_seconds=900)
 
 
 @dataclass(frozen=True)
-class BacklogClaim:
-    """The exclusive claim on the backlog of one kind. `refresh`: stale rows instead of stubs."""
+class Drain:
+    """An app, its accounts, and all accounts of its developer.
 
+    `owner` stands for the id of a run in the claims of stubs: below 1, and another one for each app.
+    """
+
+    app: SpotifyApp
+    account_ids: list[int]
+    developer_ids: list[int]
+    owner: int = 0
+
+
+@dataclass(frozen=True)
+class BacklogClaim:
+    """An app's exclusive claim on the backlog of one kind. `refresh`: stale rows instead of stubs."""
+
+    drain: Drain
     entity: Entity
     mode: LookupMode
     regime: Regime | None
     token: UUID
     refresh: bool = False
 
+    @property
+    def app(self) -> SpotifyApp:
+        return self.drain.app
+
+    @property
+    def owner(self) -> int:
+        return self.drain.owner
+
 
 def enrich(context: Context) -> EnrichOutcome:
-    """Look up one batch if look-ups are pending, no run is in progress and no cooldown is active."""
+    """Look up one batch with each app if look-ups are pending, none of its runs is in progress and it may send calls.
+
+    The catalogue is shared, so each app shortens the backlog of all.
+    """
     if context.settings.enrichment == "off":
         return NOTHING_DONE
-    client_id = context.settings.require_client_id()
     with context.database.begin() as connection:
-        backlog = apps.get_backlog(connection, client_id, context.settings.refresh_days)
+        active = accounts.list_accounts(connection, active=True)
+    done = [_enrich_with(context, drain) for drain in _group_by_app(context, active)]
+    return next((each for each in done if each.more), next((each for each in done if each.looked_up), done[0]))
+
+
+def _group_by_app(context: Context, active: list[Account]) -> list[Drain]:
+    """Without accounts, the default app alone."""
+    by_app: dict[str, list[int]] = {}
+    by_developer: dict[str, list[int]] = {}
+    found: dict[str, SpotifyApp] = {}
+    for account in active:
+        app = context.apps.get(account)
+        found[app.client_id] = app
+        by_app.setdefault(app.client_id, []).append(account.id)
+        by_developer.setdefault(app.developer, []).append(account.id)
+    owners = {id_: 0 if id_ == context.default_app.client_id else -min(ids) for id_, ids in by_app.items()}
+    drains = [Drain(app, by_app[id_], by_developer[app.developer], owners[id_]) for id_, app in found.items()]
+    return drains or [Drain(context.default_app, [], [])]
+
+
+def _enrich_with(context: Context, drain: Drain) -> EnrichOutcome:
+    app = drain.app
+    with context.database.begin() as connection:
+        backlog = apps.get_backlog(connection, app.identity, drain.developer_ids, context.settings.refresh_days)
     mode = regimes.lookup_mode(context.settings.enrichment, backlog.regime)
     due = backlog.entities_due(mode) if backlog.idle else []
     if due and mode == "partial":
         return _mark_partial(context, due)
-    due = [entity for entity in due if context.gate.find_block(entity) is None]
+    due = [entity for entity in due if app.gate.find_block(entity) is None]
     for entity in due:
-        done = _work_claimed(context, BacklogClaim(entity, mode, backlog.regime, uuid4()))
+        done = _work_claimed(context, BacklogClaim(drain, entity, mode, backlog.regime, uuid4()))
         if done is not None:
             return done
-    return NOTHING_DONE if due else _refresh_stale(context, backlog, mode)
+    return NOTHING_DONE if due else _refresh_stale(context, drain, backlog, mode)
 
 
-def _refresh_stale(context: Context, backlog: Backlog, mode: LookupMode) -> EnrichOutcome:
+def _refresh_stale(context: Context, drain: Drain, backlog: Backlog, mode: LookupMode) -> EnrichOutcome:
     """Refresh the rows looked up longest ago with one call. Runs only when no look-up is due.
 
     Only in the full regime: a restricted app would spend a call on each row for little new data.
     """
-    free = [entity for entity in apps.ENTITIES if entity in backlog.stale and context.gate.find_block(entity) is None]
+    gate = drain.app.gate
+    free = [entity for entity in apps.ENTITIES if entity in backlog.stale and gate.find_block(entity) is None]
     if not (free and backlog.idle and backlog.regime == "full"):
         return NOTHING_DONE
-    return _work_claimed(context, BacklogClaim(free[0], mode, backlog.regime, uuid4(), refresh=True)) or NOTHING_DONE
+    claim = BacklogClaim(drain, free[0], mode, backlog.regime, uuid4(), refresh=True)
+    return _work_claimed(context, claim) or NOTHING_DONE
 
 
 def _mark_partial(context: Context, due: list[Entity]) -> EnrichOutcome:
@@ -99,29 +148,28 @@ def _mark_partial(context: Context, due: list[Entity]) -> EnrichOutcome:
 def _work_claimed(context: Context, claim: BacklogClaim) -> EnrichOutcome | None:
     """Claim the backlog and look up a batch. None: the budget of this family is spent."""
     claimant = context.database.get_claimant()
-    client_id, lease = context.settings.require_client_id(), context.settings.lease_seconds
+    client_id, lease = claim.app.client_id, context.settings.lease_seconds
     with context.database.begin() as connection:
         if not apps.claim_backlog(connection, client_id, claim.token, claimant, lease):
             return NOTHING_DONE
-        active = accounts.list_accounts(connection, active=True)
     done: EnrichOutcome | None = NOTHING_DONE
     try:
-        done = _try_accounts(context, claim, [account.id for account in active])
+        done = _try_accounts(context, claim)
         return done
     finally:
         with context.database.begin() as connection:
             apps.release_backlog(connection, client_id, claim.token, done.pause_seconds if done else 0)
 
 
-def _try_accounts(context: Context, claim: BacklogClaim, account_ids: list[int]) -> EnrichOutcome | None:
-    """Look up a batch with the token of the first account that works: the catalogue is shared by all accounts."""
-    for account_id in account_ids:
-        calls = context.recorder.open(None, account_id)
+def _try_accounts(context: Context, claim: BacklogClaim) -> EnrichOutcome | None:
+    """Look up a batch with the token of the app's first account that works: all accounts share the catalogue."""
+    for account_id in claim.drain.account_ids:
+        calls = claim.app.recorder.open(None, account_id)
         try:
             requests = _plan(context, claim, calls)
             return None if requests is None else _look_up(context, claim, account_id, requests, calls)
         except Stopping:
-            context.database.transact(lambda connection: catalogue.release_stubs(connection, claim.entity, NO_RUN))
+            context.database.transact(lambda connection: catalogue.release_stubs(connection, claim.entity, claim.owner))
             return NOTHING_DONE
         except (Wait, Transient, ClaimLost) as error:
             log.info("look-ups of %s continue later: %s", claim.entity, error)
@@ -131,20 +179,21 @@ def _try_accounts(context: Context, claim: BacklogClaim, account_ids: list[int])
             if isinstance(error, AppBlocked):
                 break
         finally:
-            context.recorder.close(calls)
+            claim.app.recorder.close(calls)
     return ALL_REFUSED
 
 
 def _plan(context: Context, claim: BacklogClaim, calls: BatchCalls) -> tuple[Request, ...] | None:
     if claim.refresh:
-        return lookups.plan_refresh(context, claim.entity)
-    return lookups.plan_lookups(context, claim.entity, NO_RUN, claim.mode, claim.regime, calls)
+        return lookups.plan_refresh(context, claim.app, claim.entity)
+    known = claim.regime, claim.mode
+    return lookups.plan_lookups(context, claim.app, claim.entity, claim.owner, known, calls)
 
 
 def _look_up(
     context: Context, claim: BacklogClaim, account_id: int, requests: tuple[Request, ...], calls: BatchCalls
 ) -> EnrichOutcome:
-    client_id, lease = context.settings.require_client_id(), context.settings.lease_seconds
+    client_id, lease = claim.app.client_id, context.settings.lease_seconds
 
     def renew() -> bool:
         with context.database.begin() as connection:
@@ -165,7 +214,7 @@ def _look_up(
         if not apps.renew_backlog_claim(connection, client_id, claim.token, lease):
             raise ClaimLost("another worker has claimed the backlog")
         enriched = _write(connection, client_id, claim, step)
-        context.recorder.write(connection, calls, unwritten)
+        claim.app.recorder.write(connection, calls, unwritten)
         return enriched
 
     enriched = context.database.transact(write)

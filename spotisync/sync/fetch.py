@@ -6,13 +6,15 @@ from concurrent.futures import Future, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field
 
+from spotisync.core.pace import Turn
 from spotisync.core.requests import Request
 from spotisync.core.steps import Answer
 from spotisync.errors import NeedsLogin, Refused, SpotisyncError, Stopping, Transient, Unavailable
+from spotisync.gate import BatchTurns
 from spotisync.spotify.http import Throttled, Unauthorised
 from spotisync.sync.calls import BatchCalls
 from spotisync.sync.context import Context
-from spotisync.sync.tokens import AccountAccess
+from spotisync.sync.tokens import AccountAccess, IssuedToken
 
 # Shows whether Spotify answers at all.
 PROBE = Request("profile")
@@ -42,9 +44,11 @@ def fetch(
 
     A shutdown is an error like any other: earlier answers are kept, and pending ones are not awaited.
     """
+    turns = BatchTurns()
     # Each request runs in a copy of the logging context, so that its log lines name the run.
     futures = [
-        context.threads.submit(copy_context().run, _fetch_one, context, access, request, calls) for request in requests
+        context.threads.submit(copy_context().run, _fetch_in_turn, context, access, request, calls, turns, number)
+        for number, request in enumerate(requests)
     ]
     answers: list[Answer] = []
     lease = _Lease(renew, context.stopping, context.settings.lease_seconds / 3)
@@ -85,31 +89,43 @@ class _Lease:
                 raise Stopping
 
 
-def _fetch_one(context: Context, access: AccountAccess, request: Request, calls: BatchCalls) -> Answer:
-    token = access.token()
+def _fetch_in_turn(
+    context: Context, access: AccountAccess, request: Request, calls: BatchCalls, turns: BatchTurns, number: int
+) -> Answer:
+    with turns.ending_with_error():
+        issued = access.token()
+        turn = turns.take(number, issued.app.gate, request.family)
+        return _fetch_one(context, access, request, calls, issued, turn)
+
+
+def _fetch_one(
+    context: Context, access: AccountAccess, request: Request, calls: BatchCalls, issued: IssuedToken, turn: Turn
+) -> Answer:
     try:
-        return _send(context, token, request, calls)
+        return _send(context, issued, request, calls, turn)
     except Unauthorised:
+        issued = access.token(rejected=issued.value)
         try:
-            return _send(context, access.token(rejected=token), request, calls)
+            return _send(context, issued, request, calls, issued.app.gate.take_turn(request.family))
         except Unauthorised as error:
             raise Transient(f"{error}, with a new token") from None
 
 
-def _send(context: Context, token: str, request: Request, calls: BatchCalls) -> Answer:
-    context.gate.enter(request.family)
+def _send(context: Context, issued: IssuedToken, request: Request, calls: BatchCalls, turn: Turn) -> Answer:
+    app = issued.app
+    sent = app.gate.await_turn(request.family, turn)
     if context.stopping():  # entering the gate can take time, and the answer is no longer awaited
         raise Stopping
     try:
         with calls.track_request(request):
-            body = context.spotify.get(request, token)
+            body = context.spotify.get(request, issued.value)
     except Throttled as error:
-        raise context.gate.record_429(request.family, error.retry_after, quota=error.quota) from None
+        raise app.gate.record_429(request.family, error.retry_after, quota=error.quota, sent=sent) from None
     except NeedsLogin as error:
         if request.kind not in SCOPE_OPTIONAL:
             raise
         return Answer(request, refused=Refused(403, str(error)))
     except Refused as error:
         return Answer(request, refused=error)
-    context.shapes.record(request.kind, body)
+    app.shapes.record(request.kind, body)
     return Answer(request, body)

@@ -18,9 +18,9 @@ def record_new(context: Context, describe: Describe) -> None:
     with context.database.begin() as connection:
         if not notifications.try_lock(connection):
             return
-        client_id, after = context.settings.require_client_id(), context.settings.notify_after
+        default, after = context.default_app.identity, context.settings.notify_after
         resolved = notifications.close_resolved(connection)
-        for condition in [*resolved, *notifications.find_new(connection, client_id, after, STUCK_SECONDS)]:
+        for condition in [*resolved, *notifications.find_new(connection, default, after, STUCK_SECONDS)]:
             notifications.add(connection, condition, *describe(connection, condition))
 
 

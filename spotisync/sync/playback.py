@@ -87,11 +87,12 @@ _finish = in_transaction(stored.finish_read)
 
 def _fetch_and_store(context: Context, account: Account, token: UUID) -> PlaybackRead:
     renew = partial(_renew, context, account.id, token)
-    calls = context.recorder.open(None, account.id)
+    app = context.apps.get(account)
+    calls = app.recorder.open(None, account.id)
     try:
         fetched = fetch(context, AccountAccess(context, account.id), [Request("recently_played")], calls, renew)
     finally:
-        context.recorder.close(calls)
+        app.recorder.close(calls)
     if fetched.error:
         raise fetched.error
     page = parse.recently_played(fetched.answers[0].body)

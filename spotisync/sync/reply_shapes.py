@@ -24,7 +24,7 @@ ALARMS_SECONDS = 60
 
 
 class ShapeRecorder:
-    """One per process. Remembers what is stored: a reply with nothing new costs no statement."""
+    """One per app. Remembers what is stored: a reply with nothing new costs no statement."""
 
     def __init__(self, database: Database, client_id: str) -> None:
         self._database = database

@@ -73,7 +73,7 @@ def expire_waits(context: Context, run: Run) -> None:
             text("UPDATE sync_history SET wake_at = now(), not_before = NULL WHERE id = :id AND wake_at IS NOT NULL"),
             {"id": run.id},
         )
-    context.gate._read_at = float("-inf")
+    context.default_app.gate._read_at = float("-inf")
 
 
 def summary(context: Context, run: Run) -> dict[str, Any]:

@@ -191,7 +191,7 @@ def _read_metrics(context: Context, queues: SingleFlight[dict[str, int]]) -> met
     lengths = _wait_for_lengths(queues.start())
     with context.database.begin() as connection:
         gauges.limit_statement_time(connection, SCRAPE_SECONDS)
-        return metrics.read(connection, context.settings.require_client_id(), lengths)
+        return metrics.read(connection, context.default_app.developer, lengths)
 
 
 def _wait_for_lengths(future: "Future[dict[str, int]]") -> dict[str, int] | None:

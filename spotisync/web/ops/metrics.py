@@ -86,7 +86,7 @@ class Scrape(Collector):
         return self.metrics
 
 
-def read(connection: Connection, client_id: str, queues: Mapping[str, int] | None) -> Scrape:
+def read(connection: Connection, developer: str, queues: Mapping[str, int] | None) -> Scrape:
     """`queues`: number of waiting messages by queue; None while the broker does not answer."""
     totals = counters.read_totals(connection)
     metrics: list[Metric] = [
@@ -94,7 +94,7 @@ def read(connection: Connection, client_id: str, queues: Mapping[str, int] | Non
     ]
     metrics.extend(_counter(counted, totals) for counted in COUNTERS)
     metrics.extend(_histogram(histogram, totals) for histogram in (BATCH_SECONDS, REQUEST_SECONDS))
-    metrics.extend(_gauge(gauge, gauges.read_gauge(connection, gauge, client_id)) for gauge in gauges.GAUGES)
+    metrics.extend(_gauge(gauge, gauges.read_gauge(connection, gauge, developer)) for gauge in gauges.GAUGES)
     if queues is not None:
         metrics.append(_gauge(QUEUES, {(name,): length for name, length in queues.items()}))
     return Scrape(metrics)

@@ -221,7 +221,7 @@ def test_an_incremental_says_what_it_deferred(context: Context, account: Account
     while driver.get_run(context, run).phase == "tracks":
         driver.step(context, run)
     store.block("playlists")
-    context.gate._read_at = float("-inf")
+    context.default_app.gate._read_at = float("-inf")
     while (due := driver.get_run(context, run)).phase != "finish":
         driver.step(context, due)
     lifecycle.finish(context, run.id)

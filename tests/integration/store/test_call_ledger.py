@@ -70,7 +70,7 @@ def test_deletes_old_minutes(store: Store) -> None:
 
 
 def test_calls_that_could_not_be_written_go_with_a_later_batch(failing: FailingDatabase, store: Store) -> None:
-    book, run = CallRecorder(failing, CLIENT), store.run()
+    book, run = CallRecorder(failing, CLIENT, CLIENT), store.run()
     lost = book.open(run.id, store.account_id)
     lost.count("artists")
     failing.away = True
@@ -86,7 +86,7 @@ def test_calls_that_could_not_be_written_go_with_a_later_batch(failing: FailingD
 
 
 def test_counts_calls_of_a_deleted_run(store: Store) -> None:
-    book, run = CallRecorder(store.database, CLIENT), store.run()
+    book, run = CallRecorder(store.database, CLIENT, CLIENT), store.run()
     calls = book.open(run.id, store.account_id)
     calls.count("library")
     store.sql("DELETE FROM accounts")

@@ -92,7 +92,7 @@ def _counts(request: dict[str, object]) -> bool:
 
 
 def test_counts_the_outcome_of_each_request(context: Context, account: Account) -> None:
-    calls = context.recorder.open(None, 0)
+    calls = context.default_app.recorder.open(None, 0)
     errors: tuple[Exception | None, ...] = (
         None,
         Throttled("3", quota=False),
@@ -107,7 +107,7 @@ def test_counts_the_outcome_of_each_request(context: Context, account: Account) 
             if error:
                 raise error
     for _ in range(2):  # written counts are not written twice
-        context.recorder.close(calls)
+        context.default_app.recorder.close(calls)
     became = {"2xx": 1, "429": 1, "4xx": 2, "5xx": 1, "error": 2}
     assert total(context.database, "api_calls") == {("library", each): n for each, n in became.items()}
     assert sum(total(context.database, "request_seconds_bucket").values()) == 7
@@ -115,14 +115,14 @@ def test_counts_the_outcome_of_each_request(context: Context, account: Account) 
 
 
 def test_writes_all_counters_of_a_batch_in_one_statement(context: Context, account: Account) -> None:
-    calls = context.recorder.open(None, 0)
+    calls = context.default_app.recorder.open(None, 0)
     for kind in ("saved_tracks", "playlists", "saved_albums"):
         with calls.track_request(Request(kind)):
             pass
     statements = list[str]()
     with context.database.begin() as connection:
         event.listen(connection, "before_cursor_execute", lambda *values: statements.append(values[2]))
-        context.recorder.write(connection, calls, calls.get_unwritten())
+        context.default_app.recorder.write(connection, calls, calls.get_unwritten())
     assert len([each for each in statements if "tallies" in each]) == 1
     assert len(total(context.database, "request_seconds_bucket")) > 1
 

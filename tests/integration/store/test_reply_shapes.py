@@ -30,7 +30,7 @@ def frozen(store: Store, client_id: str = CLIENT, name: str = "saved_tracks") ->
 
 def notices(store: Store) -> list[str]:
     with store.database.begin() as connection:
-        return [each.notice_key for each in reply_shapes.list_open(connection, CLIENT)]
+        return [each.notice_key for each in reply_shapes.list_open(connection, [CLIENT])]
 
 
 def test_only_a_key_seen_before_can_be_missing(store: Store) -> None:
@@ -87,6 +87,6 @@ def test_deletes_old_records_and_ends_alarms_that_nothing_repeats(store: Store) 
     store.sql("UPDATE drift_alarms SET last_seen_at = last_seen_at - interval '8 days' WHERE kind <> 'status'")
     with store.database.begin() as connection:
         reply_shapes.trim(connection)
-        assert [each.kind for each in reply_shapes.list_open(connection, CLIENT)] == ["missing_key", "status"]
+        assert [each.kind for each in reply_shapes.list_open(connection, [CLIENT])] == ["missing_key", "status"]
     assert [row.key for row in store.sql("SELECT key FROM reply_shapes")] == [KEY]
     assert store.one("SELECT count(*) FROM reply_statuses") == 1

@@ -122,13 +122,13 @@ def test_removing_an_account_deletes_the_playlists_that_only_it_had(
 def test_requests_no_token_for_a_removed_account(context: Context, account: Account, store: Store) -> None:
     """The account is removed between the claim and the first request."""
     run = driver.start(context, account)
-    plan = context.gate.check_cooldown
+    plan = context.default_app.gate.check_cooldown
 
     def gone(*_: Any) -> None:
-        context.gate.check_cooldown = plan  # type: ignore[method-assign]
+        context.default_app.gate.check_cooldown = plan  # type: ignore[method-assign]
         accounts.remove(context, account.name)
 
-    context.gate.check_cooldown = gone  # type: ignore[method-assign, assignment]
+    context.default_app.gate.check_cooldown = gone  # type: ignore[method-assign, assignment]
     assert isinstance(driver.step(context, run), Stale)
     assert store.sql("SELECT 1 FROM saved_tracks") == []
 

@@ -117,7 +117,7 @@ def expire(store: Store) -> None:
 
 def test_does_not_refresh_a_valid_token(context: Context, simulator: Server, enrolled: int) -> None:
     access = AccountAccess(context, enrolled)
-    assert access.token() == access.token() == AccountAccess(context, enrolled).token()
+    assert access.token().value == access.token().value == AccountAccess(context, enrolled).token().value
     assert refreshes(simulator) == 0
 
 
@@ -128,7 +128,7 @@ def test_eight_threads_with_one_expired_token_refresh_once(
     simulator.control.add_fault(kind="delay", seconds=0.2, path=REFRESHES, times=None)
     processes = [make_context(simulator) for _ in range(4)]
     with ThreadPoolExecutor(8) as threads:
-        tokens = list(threads.map(lambda n: AccountAccess(processes[n % 4], enrolled).token(), range(8)))
+        tokens = list(threads.map(lambda n: AccountAccess(processes[n % 4], enrolled).token().value, range(8)))
     assert len(set(tokens)) == 1
     assert refreshes(simulator) == 1
     assert processes[0].spotify.get_profile(tokens[0])
@@ -141,7 +141,7 @@ def test_eight_threads_with_one_rejected_token_refresh_once(
     simulator.control.add_fault(kind="delay", seconds=0.2, path=REFRESHES, times=None)
     processes = [make_context(simulator) for _ in range(4)]
     with ThreadPoolExecutor(8) as threads:
-        tokens = list(threads.map(lambda n: AccountAccess(processes[n % 4], enrolled).token(rejected), range(8)))
+        tokens = list(threads.map(lambda n: AccountAccess(processes[n % 4], enrolled).token(rejected).value, range(8)))
     assert set(tokens) != {rejected}
     assert len(set(tokens)) == 1
     assert refreshes(simulator) == 1
@@ -204,7 +204,7 @@ def test_four_processes_refresh_rotating_tokens_once_and_lose_none(
         def read(context: Context) -> int:
             access, good = AccountAccess(context, added.id), 0
             while len(grants) < enough and time.monotonic() < began + 60:
-                token = access.token()
+                token = access.token().value
                 try:
                     good += bool(context.spotify.get_profile(token))
                 except Unauthorised:  # the reply of the refresh was lost
@@ -252,7 +252,7 @@ def test_a_late_rotated_token_undoes_the_refusal_of_the_old_one(
 ) -> None:
     simulator.control.settings(refresh_reply="rotate")
     used = store.one("SELECT refresh_token FROM accounts WHERE id = :id", id=enrolled)
-    grant = context.accounts_client.refresh(context.vault.decrypt(used))
+    grant = context.default_app.accounts_client.refresh(context.vault.decrypt(used))
     expire(store)
     with pytest.raises(NeedsLogin):
         access_token(context, enrolled)

@@ -256,7 +256,7 @@ def spent(simulator: Server) -> dict[str, int]:
 def forecast(context: Context) -> dict[str, apps.BacklogForecast]:
     with context.database.begin() as connection:
         found = apps.forecast_lookups(
-            connection, "simulated", context.settings.enrichment, context.settings.enrichment_budget
+            connection, context.default_app.identity, context.settings.enrichment, context.settings.enrichment_budget
         )
     return {each.family: each for each in found}
 
@@ -371,7 +371,7 @@ def test_looks_nothing_up_while_its_family_is_blocked(context: Context, simulato
     waits = forecast(context)["artists"].done_at
     assert waits == sql(context, "SELECT blocked_until FROM rate_limits")[0][0]
     sql(context, "UPDATE rate_limits SET blocked_until = now()")
-    context.gate._read_at = float("-inf")
+    context.default_app.gate._read_at = float("-inf")
     while enrich(context).more:
         pass
     assert_tables_equal_truth(context, backlog, truth(simulator, backlog))

@@ -44,7 +44,7 @@ def change_replies(context: Context, kind: str, change: Change, monkeypatch: pyt
 
 def alarms(context: Context) -> list[DriftAlarm]:
     with context.database.begin() as connection:
-        return reply_shapes.list_open(connection, CLIENT)
+        return reply_shapes.list_open(connection, [CLIENT])
 
 
 def keys(context: Context) -> list[tuple[str, str]]:
@@ -102,13 +102,13 @@ def test_a_list_is_frozen_before_its_last_page_is_committed(
     driver.full_sync(context, account)
     change_replies(context, "playlists", rename("id", "identifier"), monkeypatch)
     found: list[bool] = []
-    real = context.recorder.write
+    real = context.default_app.recorder.write
 
     def write(*args: Any, **options: Any) -> None:
         found.append(is_frozen(context, "playlists"))
         real(*args, **options)
 
-    monkeypatch.setattr(context.recorder, "write", write)
+    monkeypatch.setattr(context.default_app.recorder, "write", write)
     driver.full_sync(context, account)
     assert keys(context) == [("playlists", "items[].id")]
     assert found[-1]
@@ -146,7 +146,7 @@ def test_another_process_ends_an_alarm(
         change_replies(context, "saved_tracks", rename("added_at", "saved_at"), patch)
         driver.full_sync(context, account)
     assert keys(context) == [("saved_tracks", "items[].added_at")]
-    monkeypatch.setattr(other.shapes, "_read_at", float("-inf"))  # as if a minute had passed
+    monkeypatch.setattr(other.default_app.shapes, "_read_at", float("-inf"))  # as if a minute had passed
     driver.full_sync(other, account)
     assert alarms(context) == []
 

@@ -151,7 +151,7 @@ def test_deferred_look_ups_include_those_of_another_run(context: Context, simula
     take_all(context, two)
     store.block("artists", 86_400)
     store.block("albums", 86_400)
-    context.gate._read_at = float("-inf")
+    context.default_app.gate._read_at = float("-inf")
     simulator.control.reset_log()
     (summary,) = in_turn(context, one)
     assert summary["status"] == "success"
