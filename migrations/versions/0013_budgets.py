@@ -19,6 +19,7 @@ def upgrade() -> None:
     for name in ("client_id", "client_secret", "developer"):
         op.add_column("accounts", sa.Column(name, sa.Text()))
     _allow_reasons("rate", "quota", "manual")
+    op.add_column("sync_history", sa.Column("asked", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.create_table(
         "budgets",
         sa.Column("developer", sa.Text(), nullable=False),
@@ -61,6 +62,7 @@ def downgrade() -> None:
     _allow_reasons("rate", "quota")
     for name in ("rhythms", "paces", "budgets"):
         op.drop_table(name)
+    op.drop_column("sync_history", "asked")
     for name in ("developer", "client_secret", "client_id"):
         op.drop_column("accounts", name)
 

@@ -1,11 +1,12 @@
-"""Due times of scheduled work: by cron or interval, spread over accounts, stretched when few calls are left.
+"""Due times of scheduled work: by cron or interval, spread over accounts.
 
 The times of a rule are a fixed set for each account, so that all processes compute the same next time, even after
 downtime.
 """
 
+import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
@@ -19,10 +20,10 @@ Kind = Literal["full", "incremental", "playback"]
 
 # Accounts are spread over this many seconds after the time of a cron expression.
 CRON_SPREAD: Final = 600
-# Seconds: an interval is never stretched beyond a day.
-LONGEST: Final = 86_400
-# After a quota 429 the budget is known to be used up, but not by how many calls it was exceeded.
-AFTER_A_QUOTA: Final = 4
+# Steps in an interval at which a longer one can end.
+FINER: Final = 10
+# Seconds: six hours.
+LONGEST: Final = 21_600
 # The variable that sets the frequency or turns the kind off.
 VARIABLES: Final[Mapping[Kind, str]] = {
     "full": "SPOTISYNC_FULL_SYNC_SCHEDULE",
@@ -74,11 +75,16 @@ def position_in_interval(account_id: int) -> float:
     return found
 
 
-def next_time(rule: Rule, after: datetime, account_id: int, factor: int = 1) -> datetime:
-    """The rule's next time for the account after `after`; missed times are not made up."""
+def next_time(
+    rule: Rule, after: datetime, account_id: int, wait: Callable[[datetime], float] | None = None
+) -> datetime:
+    """The rule's next time for the account after `after`; missed times are not made up.
+
+    `wait`: the interval in seconds, which can depend on the time at which it ends and is not shortened by it.
+    """
     if isinstance(rule, Cron):
         return _by_cron(rule, after, timedelta(seconds=int(CRON_SPREAD * position_in_interval(account_id))))
-    return _by_interval(stretched_interval(rule, factor), after, position_in_interval(account_id))
+    return _by_interval(rule.seconds, after, position_in_interval(account_id), wait or (lambda _: rule.seconds))
 
 
 def _by_cron(rule: Cron, after: datetime, offset: timedelta) -> datetime:
@@ -88,55 +94,40 @@ def _by_cron(rule: Cron, after: datetime, offset: timedelta) -> datetime:
     return next(time for time in times if time > after)
 
 
-def _by_interval(step: int, after: datetime, position: float) -> datetime:
-    """On a fixed grid, so that times don't drift; at least half a step after `after`, in case the last one was late."""
+def _by_interval(step: int, after: datetime, position: float, wait: Callable[[datetime], float]) -> datetime:
+    """On a fixed grid, so that times don't drift; at least half a step after `after`, in case the last one was late.
+
+    The grid of lengthened intervals is finer, and its last time within the interval is taken. What depends on the hour
+    begins for each account at its own position, so that they don't all begin at once.
+    """
     first = int(step * position)
     steps = math.floor((after.timestamp() + step / 2 - first) / step) + 1
-    return datetime.fromtimestamp(first + steps * step, UTC)
+    usual = datetime.fromtimestamp(first + steps * step, UTC)
+    shift, fine = timedelta(seconds=first), timedelta(seconds=step / FINER)
+
+    def get_interval(time: datetime) -> float:
+        return min(wait(time - shift), longest(step))
+
+    if get_interval(usual) <= step:
+        return usual
+    times = (usual + fine * number for number in itertools.count())
+    return next(time for time in times if time - after + fine > timedelta(seconds=get_interval(time)))
 
 
-# ---- budgets --------------------------------------------------------------------------------------------------------
+def longest(usual: float) -> float:
+    """Seconds: no interval is lengthened beyond this."""
+    return max(usual, LONGEST)
 
 
-@dataclass(frozen=True)
-class FamilyUsage:
-    """Requests of one family in the last 24 hours, and its budget for them, if known."""
-
-    used: int
-    budget: int | None
+# ---- limits ---------------------------------------------------------------------------------------------------------
 
 
-def budget_left(families: Iterable[FamilyUsage]) -> float | None:
-    """The share, 0..1, of the budget left in the scarcest family. None: no budget is known."""
-    shares = [
-        max(0.0, 1 - each.used / each.budget) if each.budget else 0.0 for each in families if each.budget is not None
-    ]
-    return min(shares, default=None)
-
-
-def stretch_factor(left: float | None, *, quota_met: bool) -> int:
-    """The factor of the interval: doubled with each halving of the budget left below a quarter, up to 8.
-
-    Without a known budget it depends on `quota_met`: a 429 for a quota within the last day.
-    """
-    if left is None:
-        return AFTER_A_QUOTA if quota_met else 1
-    return next((factor for factor, share in ((1, 1 / 4), (2, 1 / 8), (4, 1 / 16)) if left >= share), 8)
-
-
-def stretched_interval(rule: Every, factor: int) -> int:
-    return max(rule.seconds, min(LONGEST, rule.seconds * factor))
-
-
-def unblocked_at(blocks: Mapping[str, datetime]) -> datetime | None:
-    """When one of an incremental sync's families becomes unblocked. None: one is free now.
+def unblocked_at(blocks: Mapping[str, datetime], families: Iterable[str]) -> datetime | None:
+    """When one of these families becomes unblocked. None: one is free now.
 
     `blocks`: the end of the cooldown of each blocked family; `*` stands for all families.
     """
-    ends = [
-        max((blocks[name] for name in (family, "*") if name in blocks), default=None)
-        for family in ("library", "playlists")
-    ]
+    ends = [max((blocks[name] for name in (family, "*") if name in blocks), default=None) for family in families]
     return None if None in ends else min(end for end in ends if end)
 
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from spotisync.core.apps import AppOwner
 from spotisync.core.schedule import Kind
+from spotisync.store.accounts import OWN_APP
 from spotisync.store.database import Connection, execute
 
 # The minimum time between two writes of one heartbeat.
@@ -22,7 +24,7 @@ class UnplannedEntry:
 
 
 @dataclass(frozen=True)
-class DueEntry:
+class DueEntry(AppOwner):
     """A schedule whose due time has passed."""
 
     account_id: int
@@ -68,7 +70,7 @@ def list_due(connection: Connection) -> list[DueEntry]:
     """Due entries, full syncs first: a full sync covers an incremental one."""
     rows = execute(
         connection,
-        """SELECT s.account_id, a.spotify_user_id AS account, s.kind, s.due_at, now() AS now
+        f"""SELECT s.account_id, a.spotify_user_id AS account, s.kind, s.due_at, now() AS now, {OWN_APP}
         FROM schedules s JOIN accounts a ON a.id = s.account_id
         WHERE s.due_at <= now() AND a.status = 'active' ORDER BY s.kind <> 'full', s.due_at, s.account_id""",
     )
@@ -82,7 +84,7 @@ def lock_due(connection: Connection, wanted: DueEntry) -> DueEntry | None:
     """
     found = execute(
         connection,
-        """SELECT s.account_id, a.spotify_user_id AS account, s.kind, s.due_at, now() AS now
+        f"""SELECT s.account_id, a.spotify_user_id AS account, s.kind, s.due_at, now() AS now, {OWN_APP}
         FROM schedules s JOIN accounts a ON a.id = s.account_id
         WHERE s.account_id = :account_id AND s.kind = :kind AND s.due_at = :due_at AND s.due_at <= now()
             AND a.status = 'active' FOR NO KEY UPDATE OF a, s SKIP LOCKED""",
@@ -129,23 +131,13 @@ def mark_deferred(connection: Connection, taken: DueEntry, rule: str, due_at: da
     )
 
 
-def has_recent_quota_429(connection: Connection, client_id: str) -> bool:
-    """Whether a quota 429 within 24 hours blocked what an incremental sync reads."""
-    found = execute(
-        connection,
-        """SELECT EXISTS (SELECT 1 FROM rate_limits WHERE client_id = :client_id AND reason = 'quota'
-            AND family IN ('library', 'playlists', '*') AND blocked_until > now() - interval '24 hours')""",
-        {"client_id": client_id},
-    )
-    return bool(found.scalar_one())
-
-
 def list_entries(connection: Connection, account: str | None) -> list[dict[str, Any]]:
     """Every account with its schedules, if any, and the status of the last scheduled run."""
     rows = execute(
         connection,
         """SELECT a.spotify_user_id AS account, a.status AS account_status, s.kind, s.due_at, s.last_at,
-            s.stretched_to, s.note, s.sync_id, r.status AS last_status, now() AS now
+            s.stretched_to, s.note, s.sync_id, r.status AS last_status, now() AS now,
+            a.client_id AS own_client_id, a.developer AS own_developer
         FROM accounts a LEFT JOIN schedules s ON s.account_id = a.id
         LEFT JOIN sync_history r ON r.id = s.sync_id
         WHERE CAST(:account AS text) IS NULL OR a.spotify_user_id = :account ORDER BY a.id""",

@@ -400,7 +400,9 @@ sync_history = table(
     counter("api_calls"),
     Column("calls_saved", Integer),
     Column("last_error", Text),
-    # private: the next batch, and the endpoint family that it counts against
+    # private: a person or another service asked for the run, when it began or later
+    Column("asked", Boolean, nullable=False, server_default=text("false")),
+    # ... the next batch, and the endpoint family that it counts against
     Column("phase", Text, nullable=False, server_default="tracks"),
     Column("seq", Integer, nullable=False, server_default="0"),
     Column("family", Text, nullable=False, server_default="library"),

@@ -6,19 +6,19 @@ lost or duplicate messages and outages of beat therefore do not matter.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from functools import partial
 from typing import Any
 
 from spotisync.core import schedule
-from spotisync.core.durations import format_duration
-from spotisync.core.schedule import Every, FamilyUsage, Kind, Rule
+from spotisync.core.schedule import Every, Kind, Rule
 from spotisync.settings import Settings
-from spotisync.store import accounts, apps, call_ledger, cooldowns, runs, schedules
+from spotisync.store import accounts, runs, schedules
 from spotisync.store.database import Connection, Database
 from spotisync.store.runs import Run
 from spotisync.store.schedules import DueEntry
 from spotisync.sync.context import Context
+from spotisync.sync.intervals import IntervalPlan, plan_interval
 from spotisync.sync.runs import require_run
 
 
@@ -56,20 +56,22 @@ def _take(
     if taken is None:
         return None
     rule = rules[taken.kind]
-    factor = _get_factor(context, connection) if taken.kind == "incremental" else 1
-    next_at = schedule.next_time(rule, taken.now, taken.account_id, factor)
-    if isinstance(rule, Every) and taken.kind == "playback":
-        schedules.mark_done(connection, taken, str(rule), next_at)
-        return PlaybackDue(taken.account, rule.seconds)
-    if taken.kind == "incremental" and (unblocked := _get_unblocked_at(context, connection)):
-        deferred_to = schedule.deferred_time(unblocked, next_at, taken.account_id)
-        until = schedule.format_clock(unblocked, taken.now, context.settings.zone)
-        schedules.mark_deferred(connection, taken, str(rule), deferred_to, f"deferred until {until}: Spotify limit")
+    if isinstance(rule, Every):
+        plan = plan_interval(context, connection, taken, rule)
+    else:
+        plan = IntervalPlan(schedule.next_time(rule, taken.now, taken.account_id))
+    if plan.deferred_to:
+        schedules.mark_deferred(connection, taken, str(rule), plan.deferred_to, plan.note or "")
         return None
+    if isinstance(rule, Every) and taken.kind == "playback":
+        schedules.mark_done(connection, taken, str(rule), plan.next_at, stretched_to=plan.stretched_to, note=plan.note)
+        return PlaybackDue(taken.account, rule.seconds)
     run, created = _join_or_create(connection, taken)
-    stretched_to = schedule.stretched_interval(rule, factor) if isinstance(rule, Every) and factor > 1 else None
-    note = _describe(rule, stretched_to, None if created else run)
-    schedules.mark_done(connection, taken, str(rule), next_at, sync_id=run.id, stretched_to=stretched_to, note=note)
+    joined = None if created else f"joined run {run.id}, which had not ended"
+    note = "; ".join(filter(None, (joined, plan.note))) or None
+    schedules.mark_done(
+        connection, taken, str(rule), plan.next_at, sync_id=run.id, stretched_to=plan.stretched_to, note=note
+    )
     return run if created else None
 
 
@@ -80,34 +82,6 @@ def _join_or_create(connection: Connection, taken: DueEntry) -> tuple[Run, bool]
         return found, False
     sync_id = runs.create(connection, taken.account_id, taken.kind, "beat", key, None)
     return require_run(connection, sync_id), True
-
-
-def _get_factor(context: Context, connection: Connection) -> int:
-    """A daily budget is known only for restricted apps, and roughly: some hundred calls of each family."""
-    client_id = context.settings.require_client_id()
-    restricted = apps.get_regime(connection, client_id) == "restricted"
-    budget = context.settings.enrichment_budget if restricted else None
-    usage = [
-        FamilyUsage(call_ledger.count_last_day(connection, client_id, family), budget)
-        for family in ("library", "playlists")
-    ]
-    return schedule.stretch_factor(
-        schedule.budget_left(usage), quota_met=schedules.has_recent_quota_429(connection, client_id)
-    )
-
-
-def _get_unblocked_at(context: Context, connection: Connection) -> datetime | None:
-    blocks = cooldowns.list_active(connection, context.settings.require_client_id())
-    return schedule.unblocked_at({block.family: block.until for block in blocks})
-
-
-def _describe(rule: Rule, stretched_to: int | None, joined: Run | None) -> str | None:
-    """Explain what differs from the rule."""
-    notes = [f"joined run {joined.id}, which had not ended"] if joined else []
-    if isinstance(rule, Every) and stretched_to and stretched_to > rule.seconds:
-        usual = format_duration(rule.seconds)
-        notes.append(f"every {format_duration(stretched_to)} instead of {usual}: few calls left today")
-    return "; ".join(notes) or None
 
 
 def list_schedule(database: Database, settings: Settings, account: str | None) -> list[dict[str, Any]]:

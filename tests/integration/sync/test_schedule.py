@@ -343,36 +343,105 @@ def test_a_full_sync_starts_during_a_limit_and_parks(make: Make, store: Store) -
     assert len(tick(context)) == 1
 
 
+def spend(store: Store, family: str, calls: int, hours: float = 1) -> None:
+    store.sql(
+        """INSERT INTO call_ledger (client_id, family, minute, account_id, calls)
+        VALUES ('simulated', :family, date_trunc('minute', now() - make_interval(secs => :seconds)), 0, :calls)""",
+        family=family,
+        calls=calls,
+        seconds=hours * 3600,
+    )
+
+
+def learn(store: Store, family: str, estimate: int) -> None:
+    store.sql("INSERT INTO budgets VALUES ('simulated', :family, :estimate, now())", family=family, estimate=estimate)
+
+
 @pytest.mark.parametrize(
-    ("family", "reason", "ended", "stretched"),
+    ("family", "spent", "learned", "stretched"),
     [
-        ("library", "quota", "1 hour", True),
-        ("playlists", "quota", "23 hours", True),
-        ("library", "quota", "25 hours", False),
-        ("library", "rate", "1 hour", False),
-        ("artists", "quota", "1 hour", False),
+        ("library", 400, None, None),
+        ("library", 525, None, 3600),  # of the assumed 600
+        ("library", 5_000, None, None),  # which are no limit then
+        ("playlists", 262, 300, 3600),
+        ("player", 590, 600, None),
     ],
 )
-def test_a_quota_stretches_the_interval_and_the_status_says_so(
-    family: str, reason: str, ended: str, stretched: bool, often: Context, store: Store
+def test_few_calls_left_stretch_the_interval_and_the_schedule_says_so(
+    family: str, spent: int, learned: int | None, stretched: int | None, often: Context, store: Store
 ) -> None:
-    store.block(family)
-    store.sql(
-        "UPDATE rate_limits SET reason = :reason, blocked_until = now() - CAST(:ended AS interval)",
-        reason=reason,
-        ended=ended,
-    )
+    spend(store, family, spent)
+    if learned:
+        learn(store, family, learned)
     due(store)
     assert len(tick(often)) == 1
-    assert of(store, "stretched_to") == (7200 if stretched else None)
-    expected = "every 2 h instead of 30 min: few calls left today" if stretched else None
-    assert of(store, "note") == expected
-    assert seconds(store) > (3590 if stretched else 890)
-    store.sql("DELETE FROM rate_limits")
+    assert (
+        of(store, "stretched_to") == pytest.approx(stretched, rel=0.05) if stretched else not of(store, "stretched_to")
+    )
+    ceiling = learned or 600
+    spent_words = f"{spent:,} of about {ceiling} {family} calls of 24 h are spent"
+    assert (of(store, "note") or "").endswith(spent_words if stretched else "")
+    assert seconds(store) > (2690 if stretched else 890)
+    store.sql("DELETE FROM call_ledger")
     over(store)
     due(store)
     tick(often)
     assert of(store, "stretched_to") is None
+
+
+def test_a_spent_budget_defers_a_run_until_calls_are_free_again(often: Context, store: Store) -> None:
+    for family in ("library", "playlists"):
+        learn(store, family, 100)
+        spend(store, family, 30, hours=23.5)
+        spend(store, family, 65)
+    due(store)
+    assert tick(often) == []
+    assert "deferred until" in of(store, "note")
+    assert "calls of 24 h are spent" in of(store, "note")
+    assert 1680 < seconds(store) <= 1920
+    store.sql("UPDATE call_ledger SET minute = minute - interval '40 minutes'")
+    due(store)
+    assert len(tick(often)) == 1
+
+
+def play(store: Store, hours_ago: float) -> None:
+    store.sql(
+        """INSERT INTO tracks (id, name, uri, duration_ms, explicit, disc_number, track_number)
+        VALUES ('played', '', '', 200000, false, 1, 1) ON CONFLICT DO NOTHING"""
+    )
+    store.sql(
+        """INSERT INTO play_history (account_id, played_at, track_id, source)
+        VALUES (:id, now() - make_interval(secs => :seconds), 'played', 'recent')""",
+        id=store.account_id,
+        seconds=hours_ago * 3600,
+    )
+
+
+def test_an_idle_account_is_synced_every_three_hours(often: Context, store: Store) -> None:
+    store.sql("INSERT INTO rhythms VALUES (:id, 0, NULL, NULL, now() - interval '9 days')", id=store.account_id)
+    due(store)
+    tick(often)
+    assert of(store, "stretched_to") == 10_800
+    assert of(store, "note") == "every 3 h instead of 30 min: nothing is usually played or changed at that time"
+    assert 9_800 < seconds(store) <= 11_800
+
+
+def test_the_next_sync_is_due_when_the_usual_hours_begin(often: Context, store: Store) -> None:
+    store.sql("INSERT INTO rhythms VALUES (:id, 0, NULL, NULL, now() - interval '9 days')", id=store.account_id)
+    for day in range(1, 8):
+        play(store, 24 * day - 3)  # in three hours from now, so the hour before begins in one to two hours
+    due(store)
+    tick(often)
+    assert 900 < seconds(store) <= 2 * 3600 + 900
+
+
+def test_after_a_play_the_account_is_busy(often: Context, store: Store) -> None:
+    store.sql("INSERT INTO rhythms VALUES (:id, 0, NULL, NULL, now() - interval '9 days')", id=store.account_id)
+    play(store, 1)
+    due(store)
+    tick(often)
+    assert of(store, "stretched_to") is None
+    assert seconds(store) <= 2700
 
 
 # ---- output ---------------------------------------------------------------------------------------------------------

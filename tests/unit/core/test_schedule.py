@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from spotisync.core import schedule
-from spotisync.core.schedule import Cron, Every, FamilyUsage, Rule
+from spotisync.core.schedule import Cron, Every, Rule
 
 # Zones that change by an hour, by half an hour, at midnight, backwards in winter, never; and one with a skipped day.
 ZONES = (
@@ -164,16 +164,13 @@ def test_sunday_at_four_uses_the_configured_time_zone() -> None:
 # ---- intervals ------------------------------------------------------------------------------------------------------
 
 
-@given(st.integers(1, 200_000), moments, st.integers(1, 60), st.sampled_from((1, 2, 4, 8)))
-def test_an_interval_has_fixed_steps_and_never_fires_too_early(
-    seconds: int, now: datetime, account_id: int, factor: int
-) -> None:
-    rule = Every(seconds)
-    step = timedelta(seconds=schedule.stretched_interval(rule, factor))
-    found = schedule.next_time(rule, now, account_id, factor)
-    assert step / 2 < found - now <= step * 1.5
-    assert schedule.next_time(rule, found, account_id, factor) == found + step
-    assert schedule.next_time(rule, found + step * 0.4, account_id, factor) == found + step
+@given(st.integers(1, 200_000), moments, st.integers(1, 60))
+def test_an_interval_has_fixed_steps_and_never_fires_too_early(seconds: int, now: datetime, account_id: int) -> None:
+    rule, step = Every(seconds), timedelta(seconds=seconds)
+    found = schedule.next_time(rule, now, account_id)
+    assert step / 2 <= found - now <= step * 1.5
+    assert schedule.next_time(rule, found, account_id) == found + step
+    assert schedule.next_time(rule, found + step * 0.4, account_id) == found + step
 
 
 @given(st.integers(60, 86_400), moments, st.integers(1, 500))
@@ -206,43 +203,30 @@ def test_the_first_account_fires_exactly_when_the_expression_says() -> None:
     assert [schedule.position_in_interval(id_) for id_ in (1, 2, 3, 4, 5)] == [0, 1 / 2, 1 / 4, 3 / 4, 1 / 8]
 
 
-# ---- budgets --------------------------------------------------------------------------------------------------------
+# ---- lengthened intervals --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("spent", "left"),
-    [
-        ([], None),
-        ([FamilyUsage(900, None)], None),
-        ([FamilyUsage(0, 500), FamilyUsage(400, 500)], 0.2),
-        ([FamilyUsage(400, None), FamilyUsage(100, 400)], 0.75),
-        ([FamilyUsage(700, 500)], 0.0),
-        ([FamilyUsage(0, 0)], 0.0),
-    ],
-)
-def test_the_remaining_budget_is_that_of_the_scarcest_family(spent: list[FamilyUsage], left: float | None) -> None:
-    found = schedule.budget_left(spent)
-    assert found is None if left is None else found == pytest.approx(left)
+@given(st.integers(1, 200_000), moments, st.integers(1, 60), st.floats(1, 20))
+def test_a_lengthened_interval_is_kept_to_a_tenth(seconds: int, now: datetime, account_id: int, factor: float) -> None:
+    rule = Every(seconds)
+    found = schedule.next_time(rule, now, account_id, lambda _: factor * seconds)
+    wanted = min(factor * seconds, schedule.longest(seconds))
+    if wanted <= seconds:
+        assert found == schedule.next_time(rule, now, account_id)
+    else:
+        assert wanted - seconds / 10 < (found - now).total_seconds() <= max(wanted, 1.5 * seconds)
 
 
-@pytest.mark.parametrize(
-    ("left", "factor"), [(1.0, 1), (0.25, 1), (0.24, 2), (0.125, 2), (0.1, 4), (0.0625, 4), (0.06, 8), (0.0, 8)]
-)
-@pytest.mark.parametrize("quota_met", [True, False])
-def test_the_interval_grows_as_the_budget_shrinks(left: float, factor: int, quota_met: bool) -> None:
-    assert schedule.stretch_factor(left, quota_met=quota_met) == factor
+def test_an_interval_ends_early_when_its_hour_asks_for_a_shorter_one() -> None:
+    """At night every three hours, from six o'clock on every half hour; the second account 15 minutes later."""
+    now = datetime(2025, 3, 1, 5, 0, 1, tzinfo=UTC)
 
+    def wait(at: datetime) -> float:
+        return 1800 if at.hour >= 6 else 10_800
 
-def test_without_a_budget_a_recent_quota_stretches_the_interval() -> None:
-    assert schedule.stretch_factor(None, quota_met=False) == 1
-    assert schedule.stretch_factor(None, quota_met=True) == schedule.AFTER_A_QUOTA
-
-
-@given(st.integers(1, 1_000_000), st.sampled_from((1, 2, 4, 8)))
-def test_an_interval_is_never_shortened_or_stretched_beyond_a_day(seconds: int, factor: int) -> None:
-    found = schedule.stretched_interval(Every(seconds), factor)
-    assert seconds <= found <= max(seconds, schedule.LONGEST)
-    assert factor > 1 or found == seconds
+    found = [schedule.next_time(Every(1800), now, account_id, wait) for account_id in (1, 2)]
+    assert found == [datetime(2025, 3, 1, 6, minute, tzinfo=UTC) for minute in (0, 15)]
+    assert schedule.next_time(Every(1800), now, 1, lambda _: 10_800) == datetime(2025, 3, 1, 8, tzinfo=UTC)
 
 
 # ---- limits ---------------------------------------------------------------------------------------------------------
@@ -265,7 +249,7 @@ AT = {minutes: NOON + timedelta(minutes=minutes) for minutes in (2, 5, 9)}
     ],
 )
 def test_an_incremental_waits_while_all_its_families_are_blocked(blocks: dict[str, int], free: int | None) -> None:
-    found = schedule.unblocked_at({family: AT[minutes] for family, minutes in blocks.items()})
+    found = schedule.unblocked_at({family: AT[minutes] for family, minutes in blocks.items()}, ("library", "playlists"))
     assert found == (AT[free] if free else None)
 
 

@@ -1,0 +1,79 @@
+"""Budgets of developer accounts: what was spent in 24 hours, and what Spotify's refusals have taught."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import get_args
+
+from spotisync.core import budget
+from spotisync.core.budget import FamilyBudget
+from spotisync.core.requests import Family
+from spotisync.store.call_ledger import DAY, count_last_day
+from spotisync.store.database import Connection, execute
+
+FAMILIES: tuple[Family, ...] = get_args(Family)
+# The developer account of an account's app; bind the default one as :default_developer.
+DEVELOPER_OF = "COALESCE(a.developer, a.client_id, :default_developer)"
+
+
+@dataclass(frozen=True)
+class Developer:
+    """A developer account. `default`: the one of SPOTIPY_CLIENT_ID. `known`: budgets that the operator has set."""
+
+    name: str
+    default: str
+    known: Mapping[str, int]
+
+
+def read_budgets(connection: Connection, developer: Developer) -> dict[str, FamilyBudget]:
+    """The budget of each family."""
+    found = execute(connection, _BUDGETS, {"developer": developer.name, "default_developer": developer.default}).all()
+    rows = {row.family: row for row in found}
+    return {family: _budget(family, rows.get(family), developer) for family in FAMILIES}
+
+
+def _budget(family: str, row: object, developer: Developer) -> FamilyBudget:
+    spent, estimate, age, accounts = (getattr(row, name, None) for name in ("spent", "estimate", "age", "accounts"))
+    learned = budget.grow_estimate(estimate, age) if estimate is not None and age is not None else None
+    ceiling = budget.find_ceiling(developer.known.get(family), learned, spent or 0, accounts or 0)
+    return FamilyBudget(family, spent or 0, ceiling)
+
+
+_BUDGETS = f"""SELECT f.family, GREATEST(0, CAST(COALESCE(l.spent, 0) AS bigint)) AS spent, b.estimate,
+        now() - b.refused_at AS age,
+        (SELECT count(*) FROM accounts a WHERE {DEVELOPER_OF} = :developer AND a.status = 'active') AS accounts
+    FROM unnest(CAST('{{{",".join(FAMILIES)}}}' AS text[])) AS f(family)
+        LEFT JOIN (SELECT family, sum(calls) AS spent FROM call_ledger
+            WHERE client_id = :developer AND minute > now() - {DAY} GROUP BY family) l ON l.family = f.family
+        LEFT JOIN budgets b ON b.developer = :developer AND b.family = f.family"""
+
+
+def find_free_time(connection: Connection, developer: str, family: str, excess: int) -> datetime | None:
+    """When `excess` calls of the family will be older than a day; None: fewer were spent."""
+    rows = execute(
+        connection,
+        f"""SELECT minute, sum(calls) FROM call_ledger WHERE client_id = :developer AND family = :family
+            AND minute > now() - {DAY} GROUP BY minute ORDER BY minute""",
+        {"developer": developer, "family": family},
+    )
+    return budget.find_free_time(((minute, int(calls)) for minute, calls in rows), excess)
+
+
+def record_refusal(connection: Connection, developer: str, family: str) -> None:
+    """Learn from a 429 for the quota: the family's ceiling is what was spent in the 24 hours before."""
+    row = execute(
+        connection,
+        """SELECT estimate, now() - refused_at AS age FROM budgets
+        WHERE developer = :developer AND family = :family FOR UPDATE""",
+        {"developer": developer, "family": family},
+    ).one_or_none()
+    current = budget.grow_estimate(row.estimate, row.age) if row else None
+    estimate = budget.lower_estimate(count_last_day(connection, developer, family), current)
+    execute(
+        connection,
+        """INSERT INTO budgets AS b (developer, family, estimate, refused_at)
+        VALUES (:developer, :family, :estimate, now())
+        ON CONFLICT (developer, family) DO UPDATE SET refused_at = excluded.refused_at,
+            estimate = LEAST(b.estimate, excluded.estimate)""",
+        {"developer": developer, "family": family, "estimate": estimate},
+    )

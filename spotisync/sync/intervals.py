@@ -1,0 +1,111 @@
+"""When an account's interval work is due next: by its rhythm, its developer account's budget, and Spotify's limits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from spotisync.core import budget, rhythm, schedule
+from spotisync.core.budget import FamilyBudget, Purpose
+from spotisync.core.durations import format_duration
+from spotisync.core.rhythm import Rhythm
+from spotisync.core.schedule import Every
+from spotisync.store import budgets, cooldowns, rhythms
+from spotisync.store.budgets import Developer
+from spotisync.store.database import Connection
+from spotisync.store.schedules import DueEntry
+from spotisync.sync.context import Context
+
+# What each kind of work reads; it can start if one of its families is free.
+FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {"incremental": ("library", "playlists"), "playback": ("player",)}
+PURPOSES: Final[Mapping[str, Purpose]] = {"incremental": "incremental", "playback": "playback"}
+
+
+@dataclass(frozen=True)
+class IntervalPlan:
+    """The next time. `deferred_to`: it can't be done now, and is tried again then. `stretched_to`: seconds."""
+
+    next_at: datetime
+    stretched_to: int | None = None
+    note: str | None = None
+    deferred_to: datetime | None = None
+
+
+@dataclass(frozen=True)
+class AdaptedInterval:
+    """The interval of one kind of work of one account."""
+
+    kind: str
+    usual: int
+    rhythm: Rhythm | None
+    now: datetime
+    factor: float
+
+    def get_seconds(self, at: datetime) -> float:
+        """The interval that ends at this time."""
+        if self.kind == "incremental":
+            return self.factor * rhythm.sync_interval(self.usual, self.rhythm, at)
+        seconds = rhythm.read_interval(self.usual, self.rhythm, self.now)
+        return max(seconds, min(self.factor * seconds, rhythm.longest_read_interval(self.usual, self.rhythm)))
+
+
+def plan_interval(context: Context, connection: Connection, taken: DueEntry, rule: Every) -> IntervalPlan:
+    developer = _get_developer(context)
+    families = FAMILIES[taken.kind]
+    found = budgets.read_budgets(connection, developer)
+    scarcest = budget.find_scarcest(found[family] for family in families)
+    factor = budget.stretch_factor(scarcest.left if scarcest else None)
+    interval = AdaptedInterval(taken.kind, rule.seconds, _get_rhythm(connection, taken), taken.now, factor)
+    next_at = schedule.next_time(rule, taken.now, taken.account_id, interval.get_seconds)
+    if blocked := _find_blocked(connection, developer, taken, found):
+        free, why = blocked
+        until = schedule.format_clock(free, taken.now, context.settings.zone)
+        deferred_to = schedule.deferred_time(free, next_at, taken.account_id)
+        return IntervalPlan(next_at, note=f"deferred until {until}: {why}", deferred_to=deferred_to)
+    seconds = int(interval.get_seconds(next_at))
+    if seconds <= rule.seconds:
+        return IntervalPlan(next_at)
+    return IntervalPlan(next_at, seconds, _describe(seconds, rule.seconds, scarcest if factor > 1 else None))
+
+
+def _describe(seconds: int, usual: int, scarcest: FamilyBudget | None) -> str:
+    instead = f"every {format_duration(seconds)} instead of {format_duration(usual)}"
+    if scarcest is None or scarcest.ceiling is None:
+        return f"{instead}: nothing is usually played or changed at that time"
+    return f"{instead}: {describe_spent(scarcest)}"
+
+
+def describe_spent(spent: FamilyBudget) -> str:
+    assert spent.ceiling is not None  # noqa: S101 (for mypy: callers have a ceiling)
+    about = "" if spent.ceiling.source == "set" else "about "
+    return f"{spent.spent:,} of {about}{spent.ceiling.calls:,} {spent.family} calls of 24 h are spent"
+
+
+def _get_rhythm(connection: Connection, taken: DueEntry) -> Rhythm | None:
+    """Reads of plays keep it up to date; without them, syncs do."""
+    known = rhythms.get_rhythm(connection, taken.account_id)
+    return known if known and taken.kind == "playback" else rhythms.update_rhythm(connection, taken.account_id)
+
+
+def _find_blocked(
+    connection: Connection,
+    developer: Developer,
+    taken: DueEntry,
+    found: Mapping[str, FamilyBudget],
+) -> tuple[datetime, str] | None:
+    """Until when every family of this work is blocked or spent, and why. None: one is free now."""
+    families, purpose = FAMILIES[taken.kind], PURPOSES[taken.kind]
+    ends = {block.family: block.until for block in cooldowns.list_active(connection, developer.name)}
+    why = "Spotify limit"
+    for family in families:
+        if excess := found[family].find_excess(purpose, 1):
+            free = budgets.find_free_time(connection, developer.name, family, excess)
+            if free and free > ends.get(family, taken.now):
+                ends[family], why = free, describe_spent(found[family])
+    unblocked = schedule.unblocked_at(ends, families)
+    return (unblocked, why) if unblocked else None
+
+
+def _get_developer(context: Context) -> Developer:
+    client_id = context.settings.require_client_id()
+    return Developer(client_id, client_id, {})
