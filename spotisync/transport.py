@@ -45,6 +45,18 @@ class GuardedReads:
             rejections.reject(error, None, rejections.measure(text))
             return True
 
+    def _receive_one(self, client: Any) -> Any:
+        """As above, for broadcasts. Kombu handles some errors of JSON itself."""
+        try:
+            return super()._receive_one(client)  # type: ignore[misc]
+        except Empty:
+            raise
+        except Exception as error:
+            if is_outage(error):
+                raise
+            rejections.reject(error, None, None)
+            return True
+
 
 class GuardedDelivery:
     """Of a transport: deliver messages from queues and from broadcasts."""

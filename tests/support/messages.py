@@ -126,3 +126,46 @@ def poison() -> list[bytes]:
     """All kinds of malformed messages in a list of Redis."""
     broken = [change(envelope(), path, value) for path, values in ENVELOPE.items() for value in values]
     return [*map(dump, [*poison_of_tasks(), *broken]), *NO_ENVELOPE]
+
+
+REPLY: Json = {"exchange": "spotisync.sync", "routing_key": "spotisync.sync"}
+# Commands of Celery's remote control. The first ones are malformed, the others would change or occupy a worker.
+COMMANDS: list[Json] = [
+    5, None, [], {}, {"method": 5}, {"method": "no such command"}, {"method": "ping", "arguments": 5},
+    {"method": "ping", "destination": 5}, {"method": "ping", "reply_to": 5}, {"method": "ping", "reply_to": {}},
+    {"method": "ping", "reply_to": {"exchange": 5, "routing_key": []}}, {"method": "ping", "ticket": {}},
+    {"method": "ping", "pattern": "(", "matcher": "pcre"},
+    {"method": "ping", "pattern": "((.+)+)+$", "matcher": "pcre"},
+    {"method": "add_consumer", "arguments": {"queue": {}}},
+    {"method": "cancel_consumer", "arguments": {"queue": "spotisync.sync"}},
+    {"method": "rate_limit", "arguments": {"task_name": "spotisync.batch", "rate_limit": "1/h"}},
+    {"method": "time_limit", "arguments": {"task_name": "spotisync.batch", "soft": "x", "hard": {}}},
+    {"method": "pool_shrink", "arguments": {"n": 2}}, {"method": "pool_restart"}, {"method": "shutdown"},
+    {"method": "hello", "arguments": {"from_node": "x", "revoked": {"a": {}}}},
+    {"method": "autoscale", "arguments": {"max": "a", "min": None}}, {"method": "memdump"},
+    {"method": "election", "arguments": {"id": 1, "topic": 2, "action": 3}}, {"method": "disable_events"},
+]  # fmt: skip
+# Well-formed. Errors in their arguments are those of Celery to answer.
+QUESTIONS: list[Json] = [
+    {"method": "ping", "reply_to": REPLY, "ticket": "x"},
+    {"method": "query_task", "arguments": {"ids": 5}},
+    {"method": "conf", "arguments": {"nothing": 1}},
+]
+
+
+def broadcast(body: Json, headers: Json = None) -> bytes:
+    """A message of a fanout exchange, as kombu publishes it."""
+    message = envelope()
+    message["properties"]["delivery_info"] = {"exchange": "celery.pidbox", "routing_key": ""}
+    return dump({**message, "body": body, "headers": {} if headers is None else headers})
+
+
+def control_poison() -> list[bytes]:
+    """Commands that a worker must not obey."""
+    clocks: list[Json] = ["soon", {}, -1, 2**70]
+    return [
+        *(broadcast(command) for command in COMMANDS),
+        *(broadcast(body) for body in BODIES),
+        *(broadcast({"method": "ping"}, {"clock": clock}) for clock in clocks),
+        *NO_ENVELOPE,
+    ]
