@@ -40,9 +40,14 @@ class Allowance:
 
 
 def allow(rate: int, reserved: int, window: float) -> Allowance:
-    """`reserved`: turns of each window that are left to others, at most half of them."""
+    """What a sync may use. `reserved`: turns of each window that are left to playback, at most half of them."""
     limit = rate - min(reserved, rate // 2)
     return Allowance(limit, window, ceil(limit / BURST_SHARE), window / (CATCH_UP * limit))
+
+
+def allow_playback(rate: int, window: float) -> Allowance:
+    """All turns, and without a gap: they are few."""
+    return Allowance(rate, window, rate, 0.0)
 
 
 def reserve(reads_per_second: float, window: float) -> int:

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from redis import RedisError
 
-from spotisync.core.pace import LearnedRate, Turn, TurnLog, allow, reserve
+from spotisync.core.pace import LearnedRate, Turn, TurnLog, allow, allow_playback, reserve
 from spotisync.core.requests import Family
 from spotisync.gate.shared_log import SharedLog
 from spotisync.store import paces
@@ -70,7 +70,8 @@ class Pace:
         if not self.rate:
             return Turn(0.0, 1)
         is_player = family == "player"
-        allowed = allow(self.rate, 0 if is_player else self._reserved, self._window)
+        rate, window = self.rate, self._window
+        allowed = allow_playback(rate, window) if is_player else allow(rate, self._reserved, window)
         patience = PLAYER_PATIENCE if is_player else PATIENCE
         shared = self._ask(lambda shared: shared.take(allowed, patience))
         turn = shared or self._take_locally(lambda local: local.take(allowed, patience, time.monotonic()))

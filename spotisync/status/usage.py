@@ -4,10 +4,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from spotisync.core.apps import App
+from spotisync.core.pace import LearnedRate
 from spotisync.settings import Settings
 from spotisync.status import times
 from spotisync.status.messages import REQUESTS
-from spotisync.store import apps
+from spotisync.store import apps, paces
 from spotisync.store.call_ledger import DAY
 from spotisync.store.database import Connection, execute
 
@@ -23,22 +24,28 @@ def calls_document(connection: Connection, settings: Settings, app: App | None, 
     `window` is therefore an estimate: of the previous minute it takes a proportional share. `budget` is null where it
     is unknown: in the full regime Spotify has a quota but does not publish it.
     """
-    ceiling = None if settings.api_rate == "auto" else settings.api_rate or None
     if app is None:
-        return {"window": {"seconds": WINDOW, "used": None, "ceiling": ceiling}, "day": {}, "saved": None}
+        return {"window": _window(settings.api_rate), "day": {}, "saved": None}
     rows = execute(connection, _USAGE, {"developer": app.developer}).all()
     restricted = apps.get_regime(connection, app.client_id) == "restricted"
     used = {row.family: int(row.day) for row in rows}
     recent = sum(estimate_in_window(row.elapsed, int(row.now), int(row.before)) for row in rows)
     budget = settings.enrichment_budget if restricted else None
     return {
-        "window": {"seconds": WINDOW, "used": round(recent), "ceiling": ceiling},
+        "window": {**_window(settings.api_rate, paces.find(connection, app.developer)), "used": round(recent)},
         "day": {
             family: _family_usage(common, family, max(0, used.get(family, 0)), None if family == "player" else budget)
             for family in FAMILIES
         },
         "saved": None,
     }
+
+
+def _window(rate: int | str, learned: LearnedRate | None = None) -> Document:
+    """`ceiling` is null where there is none. `learned`: Spotify's 429s change it."""
+    is_learned = rate == "auto"
+    ceiling = (int(learned.rate) if learned else None) if is_learned else rate or None
+    return {"seconds": WINDOW, "used": None, "ceiling": ceiling, "learned": is_learned}
 
 
 # OFFSET 0 keeps the two minutes from being computed again for every row of the day, which took most of the time.

@@ -1,10 +1,13 @@
 """The pace: a ceiling that is kept by all workers together, and used."""
 
+import time
 from collections.abc import Callable
 
 import pytest
 
-from spotisync.gate.pace import Pace, redis_url
+from spotisync.core.pace import Turn
+from spotisync.gate import Pace
+from spotisync.gate.shared_log import redis_url
 from tests.support.driver import Account
 from tests.support.truth import assert_tables_equal_truth
 from tests.support.waiting import wait_until
@@ -14,13 +17,25 @@ Deploy = Callable[..., Deployment]
 
 
 def test_processes_share_a_pace_in_valkey(broker_url: str) -> None:
-    """The windows themselves are tested in `tests/unit/gate/test_pace.py`, on fakeredis."""
+    """The turns themselves are tested in `tests/unit/gate/test_pace.py`, on fakeredis."""
     one, two = (Pace(redis_url(broker_url), "shared", rate=2) for _ in range(2))
-    assert one.take_turn("library") == 0.0
-    assert two.take_turn("artists") > 0
-    assert two.take_turn("player") == 0.0, "playback has a share of its own"
-    assert one.take_turn("player") > 0
-    assert Pace(redis_url(broker_url), "another client", rate=2).take_turn("library") == 0.0
+    assert one.take_turn("library").sent
+    assert not two.take_turn("artists").sent
+    assert two.take_turn("player").sent == 2, "playback has a reserve"
+    assert not one.take_turn("player").sent
+    assert Pace(redis_url(broker_url), "another developer", rate=2).take_turn("library").sent
+
+
+def test_the_clock_of_a_process_does_not_matter(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    late, early = (Pace(redis_url(broker_url), "clocks", rate=5) for _ in range(2))
+    real = time.time
+    taken = []
+    for hours, pace in ((-1, late), (1, early), (-1, late), (1, early)):
+        monkeypatch.setattr(time, "time", lambda hours=hours: real() + hours * 3600)
+        taken.append(pace.take_turn("library"))
+    assert taken[0] == Turn(0.0, 1)
+    assert taken[1].seconds == pytest.approx(31 / 1.2 / 4, abs=0.5)
+    assert not any(each.sent for each in taken[1:])
 
 
 def trigger(deployment: Deployment, account: Account) -> None:

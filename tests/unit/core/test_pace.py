@@ -17,6 +17,7 @@ from spotisync.core.pace import (
     LearnedRate,
     TurnLog,
     allow,
+    allow_playback,
     reserve,
 )
 
@@ -29,7 +30,7 @@ def ask(log: TurnLog, asked: list[tuple[float, bool]], rate: int, patience: floa
     now, given_turns = 1_000.0, []
     for pause, is_player in asked:
         now += pause
-        turn = log.take(allow(rate, 0 if is_player else 1, WINDOW), patience, now)
+        turn = log.take(allow_playback(rate, WINDOW) if is_player else allow(rate, 1, WINDOW), patience, now)
         if turn.sent:
             given_turns.append((now + turn.seconds, is_player))
             assert turn.sent == len(log.turns)
@@ -69,7 +70,7 @@ def test_a_sync_leaves_the_reserve_to_playback(rate: int, reserved: int) -> None
         taken += bool(turn.sent)
         now += turn.seconds + 1e-6
     assert taken == rate - min(reserved, rate // 2)
-    assert log.take(allow(rate, 0, WINDOW), 0.0, now + WINDOW / rate).sent
+    assert log.take(allow_playback(rate, WINDOW), 0.0, now).sent
 
 
 def test_a_turn_beyond_the_patience_is_not_taken() -> None:
