@@ -44,7 +44,7 @@ class Headers(BaseModel):
     clock: Annotated[int, Field(ge=0, lt=2**53)] | None = None
 
 
-class Node(pidbox.Node):  # type: ignore[misc]
+class Node(pidbox.Node):
     def handle_message(self, body: Any, message: Any = None) -> Any:
         try:
             Command.model_validate(body)
@@ -55,7 +55,7 @@ class Node(pidbox.Node):  # type: ignore[misc]
         return super().handle_message(body, message)
 
 
-class Mailbox(pidbox.Mailbox):  # type: ignore[misc]
+class Mailbox(pidbox.Mailbox):
     node_cls = Node
 
 

@@ -172,3 +172,28 @@ def test_a_message_delivered_again_is_held_once(deploy: Callable[..., Deployment
     with broker(deployment) as client:
         wait_until(lambda: not client.hlen("unacked"), "no message that a worker holds")
     assert_never_restarted(worker)
+
+
+@pytest.mark.slow
+def test_remote_control_answers_questions_and_obeys_nothing(deploy: Callable[..., Deployment]) -> None:
+    deployment = deploy(60)
+    account, worker = deployment.account(), deployment.worker()
+    poison = [*messages.control_poison(), *map(messages.broadcast, messages.QUESTIONS)]
+    channel = f"/{deployment.settings.broker.rpartition('=')[2]}.celery.pidbox"
+    with broker(deployment) as client:
+        heard = [client.publish(channel, each) for each in poison]
+    assert set(heard) == {1}
+    undecodable = 3  # of which kombu itself tells in the log
+    expected = len(messages.control_poison()) - undecodable - TOLERATED
+    wait_until(lambda: count_removed(worker) >= expected, "the log of rejections")
+    assert sync(deployment, account).get(timeout=60)["status"] == "success"
+    control = deployment.foreign.control
+    (queues,) = (control.inspect(timeout=5).active_queues() or {}).values()
+    assert len(queues) == 4
+    control.broadcast("shutdown")
+    assert len(control.ping(timeout=2) or []) == 1
+    assert_never_restarted(worker)
+
+
+def count_removed(worker: Program) -> int:
+    return worker.log.read_text().count("was removed from the broker")

@@ -57,3 +57,11 @@ def test_a_lost_connection_is_no_fault_of_the_message(message: Message, monkeypa
     with pytest.raises(ConnectionResetError):
         receive(message, handle, monkeypatch)
     assert not message.rejected
+
+
+def test_no_worker_listens_to_gossip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its messages are believed, and remembered without a bound."""
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(celerys.Consumer, "__init__", lambda _, *__, **kwargs: given.update(kwargs))
+    Consumer(None, without_gossip=False)
+    assert given == {"without_gossip": True, "without_mingle": True}
