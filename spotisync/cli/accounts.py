@@ -8,6 +8,7 @@ import typer
 
 from spotisync.cli.context import AsJson, open_context, open_database
 from spotisync.cli.output import console, print_json, print_text
+from spotisync.cli.own_app import ClientId, DefaultApp, Developer, SecretStdin, check_options, choose_app
 from spotisync.core.oauth import LOGIN
 
 if TYPE_CHECKING:
@@ -51,23 +52,30 @@ def add(
             "months later."
         ),
     ] = None,
+    client_id: ClientId = None,
+    client_secret_stdin: SecretStdin = False,
+    developer: Developer = None,
+    default_app: DefaultApp = False,
 ) -> None:
     """Add an account by its refresh token, or replace the token of an existing one.
 
-    The token must have been issued to your Spotify app. Tokens are stored
-    encrypted.
+    The token must have been issued to your Spotify app, or to that of
+    --client-id. With --client-secret-stdin, its secret is the second line of
+    stdin. Both are stored encrypted.
     """
     if not refresh_token_stdin:
         raise typer.BadParameter(
             f"pass the refresh token on stdin, with --refresh-token-stdin. To log in with a browser: {LOGIN}"
         )
     when = _parse_time(authorised_at) if authorised_at else None
-    token = _read_token()
+    check_options(client_id, developer, secret_stdin=client_secret_stdin, default_app=default_app)
+    token = _read_token(one_line=client_secret_stdin)
 
     from spotisync.sync import accounts
 
     with open_context() as context:
-        account = accounts.add(context, token, when)
+        choice = choose_app(context, client_id, developer, secret_stdin=client_secret_stdin, default_app=default_app)
+        account = accounts.add(context, token, when, choice)
     print_text(f"Added {account.spotify_user_id}. Sync its library: spotisync sync full --wait")
 
 
@@ -167,11 +175,12 @@ def _set_status(name: str, status: str) -> None:
     print_text(f"{account.spotify_user_id} is {account.status}.")
 
 
-def _read_token() -> str:
-    """Read the token from stdin; on a terminal, prompt for it without echo."""
+def _read_token(*, one_line: bool = False) -> str:
+    """Read the token from stdin; on a terminal, prompt for it without echo. `one_line`: leave the rest of stdin."""
     from getpass import getpass
 
-    token = (getpass("Refresh token: ") if sys.stdin.isatty() else sys.stdin.read()).strip()
+    read = sys.stdin.readline if one_line else sys.stdin.read
+    token = (getpass("Refresh token: ") if sys.stdin.isatty() else read()).strip()
     if not token or len(token.split()) > 1:
         raise typer.BadParameter("expected one refresh token on stdin, without whitespace")
     return token
@@ -194,6 +203,8 @@ def _as_dict(account: "Account", login: "LoginState") -> dict[str, Any]:
         "spotify_account_id": account.spotify_account_id,
         "display_name": account.display_name,
         "status": account.status,
+        "client_id": account.own_client_id,
+        "developer": account.own_developer,
         "authorised_at": account.authorised_at.isoformat() if account.authorised_at else None,
         "expires_at": login.expires_at.isoformat() if login.expires_at else None,
         "missing_scopes": list(login.missing),
@@ -212,6 +223,10 @@ def _print_table(rows: "list[tuple[Account, LoginState]]") -> None:
         cells = account.spotify_user_id, account.display_name or "", account.status
         table.add_row(*map(Text, (*cells, _format_day(account.authorised_at), _format_day(login.expires_at))))
     console().print(table)
+    for account, _ in rows:
+        if account.own_client_id:
+            owner = f" of {account.own_developer}" if account.own_developer else ""
+            print_text(f"{account.spotify_user_id} uses the app {account.own_client_id}{owner}.")
     for account, login in rows:
         if login.warning:
             print_text(login.warning)

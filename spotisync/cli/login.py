@@ -10,13 +10,16 @@ import typer
 from spotisync.cli.context import open_context
 from spotisync.cli.exit_codes import INTERRUPTED
 from spotisync.cli.output import console, print_text
+from spotisync.cli.own_app import ClientId, DefaultApp, Developer, SecretStdin, choose_app
 from spotisync.core import oauth
 from spotisync.errors import Misconfigured, NeedsLogin
 
 if TYPE_CHECKING:
     from spotisync.cli.loopback import LoopbackServer
+    from spotisync.spotify import LoginAttempt
     from spotisync.store.accounts import Account
     from spotisync.sync import Context
+    from spotisync.sync.accounts import AppChoice
 
 BROWSER_TIMEOUT = 300
 POLL_INTERVAL = 0.5
@@ -37,23 +40,35 @@ Timeout = Annotated[int, typer.Option(min=1, help="Seconds to wait for the brows
 
 
 def login(
-    *, no_browser: NoBrowser = False, port: Port = None, account: Only = None, timeout: Timeout = BROWSER_TIMEOUT
+    *,
+    no_browser: NoBrowser = False,
+    port: Port = None,
+    account: Only = None,
+    timeout: Timeout = BROWSER_TIMEOUT,
+    client_id: ClientId = None,
+    client_secret_stdin: SecretStdin = False,
+    developer: Developer = None,
+    default_app: DefaultApp = False,
 ) -> None:
     """Authorise a Spotify account in the browser.
 
     The account can be new, or one whose login has expired. spotisync requests
     read access only. Logging in again keeps all synced data.
+
+    With --client-id, the account gets an app of its own, with quotas and rate
+    limits of its own; later logins with --account keep it.
     """
     from spotisync.sync import accounts
 
     with open_context() as context:
         # Before the user is asked anything: this fails if the database can't be reached.
         known = accounts.list_accounts(context)
+        choice = choose_app(context, client_id, developer, secret_stdin=client_secret_stdin, default_app=default_app)
         try:
             added = (
-                log_in_by_hand(context, port, account)
+                log_in_by_hand(context, port, account, choice=choice)
                 if no_browser
-                else log_in_with_browser(context, port, account, timeout)
+                else log_in_with_browser(context, port, account, timeout, choice=choice)
             )
         except KeyboardInterrupt:
             print_text("Login cancelled; nothing was changed.", stderr=True)
@@ -70,9 +85,11 @@ def log_in_with_browser(
     only: str | None,
     seconds: float,
     open_browser: Callable[[str], object] = webbrowser.open,
+    choice: "AppChoice | None" = None,
 ) -> "Account":
     """Open Spotify's consent page, and wait for the redirect to this machine."""
     from spotisync.cli.loopback import LoopbackServer, PageHoldsPort
+    from spotisync.sync import accounts
 
     redirect = oauth.parse_redirect_uri(context.settings.redirect_uri)
     if not redirect.is_loopback:
@@ -81,22 +98,24 @@ def log_in_with_browser(
         )
     try:
         with LoopbackServer(redirect, port) as server:
-            return _log_in_on_loopback(context, server, redirect.with_port(server.port), only, seconds, open_browser)
+            attempt = accounts.begin_login(context, redirect.with_port(server.port), only, choice)
+            return _log_in_on_loopback(context, server, attempt, only, seconds, open_browser)
     except PageHoldsPort as page:
+        if choice:
+            raise Misconfigured(_explain_page(page.url)) from None
         return _log_in_on_page(context, page.url, only, seconds, open_browser)
 
 
 def _log_in_on_loopback(
     context: "Context",
     server: "LoopbackServer",
-    redirect_uri: str,
+    attempt: "LoginAttempt",
     only: str | None,
     seconds: float,
     open_browser: Callable[[str], object],
 ) -> "Account":
     from spotisync.sync import accounts
 
-    attempt = accounts.begin_login(context, redirect_uri, only)
     server.state = attempt.state
     print_text("Answer Spotify in your browser. If no browser opens, open this URL on this machine:\n")
     _print_url(attempt.url)
@@ -104,7 +123,7 @@ def _log_in_on_loopback(
     open_browser(attempt.url)
     url = server.wait_for_redirect(seconds)
     if url is None:
-        raise NeedsLogin(_explain_timeout(attempt.redirect_uri, seconds))
+        raise NeedsLogin(_explain_timeout(attempt, seconds))
     return accounts.complete_login(context, attempt, url, only)
 
 
@@ -129,13 +148,17 @@ def _log_in_on_page(
 
 
 def log_in_by_hand(
-    context: "Context", port: int | None, only: str | None, ask: Callable[[str], str] = input
+    context: "Context",
+    port: int | None,
+    only: str | None,
+    ask: Callable[[str], str] = input,
+    choice: "AppChoice | None" = None,
 ) -> "Account":
     """Print the URL for any browser, and read the URL that it was redirected to."""
     from spotisync.sync import accounts
 
     redirect = oauth.parse_redirect_uri(context.settings.redirect_uri)
-    attempt = accounts.begin_login(context, redirect.with_port(port), only)
+    attempt = accounts.begin_login(context, redirect.with_port(port), only, choice)
     print_text("Open this URL in any browser, and answer Spotify there:\n")
     _print_url(attempt.url)
     print_text("The browser is then redirected to a page that can't be loaded. Copy the full URL of that page.")
@@ -151,9 +174,17 @@ def _print_url(url: str) -> None:
     console().print(f"{url}\n", markup=False, soft_wrap=True)
 
 
-def _explain_timeout(redirect_uri: str, seconds: float) -> str:
+def _explain_page(url: str) -> str:
+    return (
+        f"the spotisync web page already listens on the redirect port. Enter the app there: {url}; or: "
+        f"{oauth.LOGIN} --no-browser with the same options"
+    )
+
+
+def _explain_timeout(attempt: "LoginAttempt", seconds: float) -> str:
+    whose = f"{attempt.app.client_id} must be your" if attempt.app else "SPOTIPY_CLIENT_ID must be the"
     return (
         f"no redirect from Spotify within {seconds:.0f} seconds. If the browser shows INVALID_CLIENT, "
-        f"{oauth.unregistered_redirect_message(redirect_uri)}, and SPOTIPY_CLIENT_ID must be the app's client ID. "
+        f"{oauth.unregistered_redirect_message(attempt.redirect_uri)}, and {whose} app's client ID. "
         f"Then: {oauth.LOGIN}"
     )

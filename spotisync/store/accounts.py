@@ -178,9 +178,9 @@ class StoredTokens(AppOwner):
 def get_tokens(connection: Connection, account_id: int) -> StoredTokens:
     found = execute(
         connection,
-        f"""SELECT spotify_user_id AS account, status, refresh_token, access_token, last_error, COALESCE(access_token_expires_at >
-            now() + make_interval(secs => LEAST({MARGIN_SECONDS}, EXTRACT(epoch FROM
-                access_token_expires_at - updated_at) / 10)), false) AS fresh, {OWN_APP}
+        f"""SELECT spotify_user_id AS account, status, refresh_token, access_token, last_error, {OWN_APP},
+            COALESCE(access_token_expires_at > now() + make_interval(secs => LEAST({MARGIN_SECONDS}, EXTRACT(epoch FROM
+                access_token_expires_at - updated_at) / 10)), false) AS fresh
         FROM accounts a WHERE id = :id""",
         {"id": account_id},
     ).mappings()

@@ -17,7 +17,7 @@ from spotisync.web import create_app
 COMMANDS = {
     "demo": "--exit",
     "up": "",
-    "login": "--account --no-browser --port --timeout",
+    "login": "--account --client-id --client-secret-stdin --default-app --developer --no-browser --port --timeout",
     "status": "--account --json --watch",
     "history": "--account --json --limit",
     "cancel": "",
@@ -34,7 +34,7 @@ COMMANDS = {
     "simulator": "",
     "accounts": "",
     "accounts list": "--json",
-    "accounts add": "--authorised-at --refresh-token-stdin",
+    "accounts add": "--authorised-at --client-id --client-secret-stdin --default-app --developer --refresh-token-stdin",
     "accounts enable": "",
     "accounts disable": "",
     "accounts remove": "--yes",

@@ -1,12 +1,14 @@
 """The accounts page: connect, log in again, enable, disable, disconnect."""
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Form, Query, Request
+from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from spotisync.core import oauth
+from spotisync.core.apps import App
 from spotisync.errors import Fatal, Unavailable
 from spotisync.spotify import LoginAttempt
 from spotisync.status.messages import list_rows
@@ -15,6 +17,7 @@ from spotisync.store.accounts import Account
 from spotisync.store.database import Connection
 from spotisync.sync import Context
 from spotisync.sync import accounts as sync_accounts
+from spotisync.sync.accounts import AppChoice
 from spotisync.web.actions import ActionsDep, SyncActions, as_sentence
 from spotisync.web.dependencies import ConnectionDep, ContextDep
 from spotisync.web.pages.redirect_uri import CALLBACK, RedirectTarget, find_redirect_target
@@ -29,6 +32,7 @@ router = APIRouter(include_in_schema=False)
 LOGIN_COOKIE: Final = EncryptedCookie("spotisync_login", CALLBACK, 900)
 NOTICE_COOKIE: Final = EncryptedCookie("spotisync_notice", "/accounts", 120)
 NO_LOGIN: Final = "This browser has not started a login in the last 15 minutes. Start again with the button below."
+LOGIN_COMMAND: Final = re.compile(rf"{oauth.LOGIN}( --(account|client-id) [^\s;,]+)*")
 MAX_NOTICE_LENGTH: Final = 900
 AccountField = Annotated[str, Form(max_length=200)]
 
@@ -72,6 +76,7 @@ def show_accounts(request: Request, connection: ConnectionDep, context: ContextD
         "accounts.html",
         accounts=_load_accounts(connection),
         target=_find_redirect_target(request, context),
+        dashboard=oauth.DASHBOARD,
         notice=notice.get("text"),
         level=notice.get("level"),
         connected=notice.get("connected"),
@@ -104,18 +109,45 @@ def redirect_to_list(request: Request) -> Response:
     return redirect(request, "/accounts")
 
 
+def choose_app(
+    context: ContextDep,
+    client_id: AccountField = "",
+    client_secret: AccountField = "",
+    developer: AccountField = "",
+    default_app: AccountField = "",
+) -> AppChoice | None:
+    """The app that the form names; None: it names none."""
+    if default_app:
+        return AppChoice()
+    if not client_id.strip():
+        return None
+    return AppChoice(context.apps.name_app(client_id.strip(), client_secret.strip() or None, developer.strip() or None))
+
+
 @router.post("/accounts/connect", dependencies=[RequireCsrfToken])
-def connect(request: Request, context: ContextDep, only: AccountField = "") -> Response:
+def connect(
+    request: Request,
+    context: ContextDep,
+    choice: Annotated[AppChoice | None, Depends(choose_app)],
+    only: AccountField = "",
+) -> Response:
     """`only`: the account that has to log in again; the login of another account is refused."""
     target = _find_redirect_target(request, context)
     if target.uri is None:
         return redirect(request, "/accounts")
     try:
-        attempt = sync_accounts.begin_login(context, target.uri, only or None)
+        attempt = sync_accounts.begin_login(context, target.uri, only or None, choice)
     except Fatal as error:
         return _redirect_with_error(request, error)
     response = RedirectResponse(attempt.url, 303)
-    login = {"state": attempt.state, "verifier": attempt.verifier, "uri": target.uri, "only": only or None}
+    login = {
+        "state": attempt.state,
+        "verifier": attempt.verifier,
+        "uri": target.uri,
+        "only": only or None,
+        "app": vars(attempt.app) if attempt.app else None,
+        "changes_app": attempt.changes_app,
+    }
     LOGIN_COOKIE.set(request, response, login)
     return response
 
@@ -127,7 +159,8 @@ def callback(request: Request, context: ContextDep) -> Response:
     if login is None:
         response = _redirect_with_notice(request, NO_LOGIN)
     else:
-        attempt = LoginAttempt("", login["uri"], login["state"], login["verifier"])
+        app = App(**login["app"]) if login["app"] else None
+        attempt = LoginAttempt("", login["uri"], login["state"], login["verifier"], app, login["changes_app"])
         response = _complete_login(request, context, attempt, login["only"])
         LOGIN_COOKIE.delete(request, response)
     response.headers["Referrer-Policy"] = "no-referrer"
@@ -213,4 +246,4 @@ def _redirect_with_notice(request: Request, text: str, level: str = "bad", **mor
 
 def _point_to_button(text: str) -> str:
     """Replace the login command in a message by the button of this page."""
-    return text.replace(oauth.LOGIN, "use the button below")
+    return LOGIN_COMMAND.sub("use the button below", text)

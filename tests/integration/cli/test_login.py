@@ -272,7 +272,8 @@ def test_a_new_login_reactivates_the_account_and_keeps_its_data(
 
 
 def stored(database: Database, user: str, account: str | None, name: str = "somebody") -> int:
-    sealed = {"refresh_token": "r", "access_token": "a", "expires_in": 9, "scope": None, "authorised_at": None}
+    sealed = {"refresh_token": "r", "access_token": "a", "expires_in": 9}
+    sealed |= dict.fromkeys(("scope", "authorised_at", "client_id", "client_secret", "developer"))
     profile = {"spotify_user_id": user, "spotify_account_id": account, "display_name": name}
     with database.begin() as connection:
         return accounts.upsert(connection, profile, sealed)

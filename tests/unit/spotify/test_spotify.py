@@ -22,6 +22,7 @@ from spotisync.core.oauth import SCOPES
 from spotisync.core.requests import Request
 from spotisync.errors import (
     AppBlocked,
+    AppRejected,
     Fatal,
     NeedsLogin,
     Refused,
@@ -417,7 +418,9 @@ def test_a_wrong_redirect_uri_at_the_token_endpoint_says_what_to_list(login: Acc
 def test_a_wrong_client_at_a_login_is_fatal_and_names_the_variables() -> None:
     with start("tiny", client_id="me", client_secret="hush") as server:
         attempt = AccountsClient(server.url, "me", "wrong").begin("http://127.0.0.1/cb")
-        error_of(lambda: AccountsClient(server.url, "me", "wrong").exchange(attempt, agree(attempt)["code"]), Fatal)
+        error_of(
+            lambda: AccountsClient(server.url, "me", "wrong").exchange(attempt, agree(attempt)["code"]), AppRejected
+        )
 
 
 @pytest.mark.parametrize("rule", [{"status": 503}, {"kind": "reset"}, {"kind": "garbage"}])
