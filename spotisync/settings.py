@@ -232,6 +232,12 @@ class Settings(BaseSettings):
         return {name: value for name, value in values.items() if value != "" or name == "full_sync_schedule"}
 
     @property
+    def budgets(self) -> dict[str, int]:
+        """Calls per 24 hours, of the families for which the operator has set them."""
+        families = ("library", "playlists", "artists", "albums", "player")
+        return {family: calls for family in families if (calls := getattr(self, f"budget_{family}")) is not None}
+
+    @property
     def embedded_postgres(self) -> bool:
         return self.database_url is None
 

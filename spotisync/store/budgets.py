@@ -2,18 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import get_args
+from datetime import datetime, timedelta
+from typing import Any, get_args
 
 from spotisync.core import budget
 from spotisync.core.budget import FamilyBudget
 from spotisync.core.requests import Family
+from spotisync.store.accounts import DEVELOPER
 from spotisync.store.call_ledger import DAY, count_last_day
 from spotisync.store.database import Connection, execute
 
 FAMILIES: tuple[Family, ...] = get_args(Family)
-# The developer account of an account's app; bind the default one as :default_developer.
-DEVELOPER_OF = "COALESCE(a.developer, a.client_id, :default_developer)"
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Developer:
 
 def read_budgets(connection: Connection, developer: Developer) -> dict[str, FamilyBudget]:
     """The budget of each family."""
-    found = execute(connection, _BUDGETS, {"developer": developer.name, "default_developer": developer.default}).all()
+    found = execute(connection, _BUDGETS, {"wanted": developer.name, "developer": developer.default}).all()
     rows = {row.family: row for row in found}
     return {family: _budget(family, rows.get(family), developer) for family in FAMILIES}
 
@@ -41,32 +40,51 @@ def _budget(family: str, row: object, developer: Developer) -> FamilyBudget:
 
 _BUDGETS = f"""SELECT f.family, GREATEST(0, CAST(COALESCE(l.spent, 0) AS bigint)) AS spent, b.estimate,
         now() - b.refused_at AS age,
-        (SELECT count(*) FROM accounts a WHERE {DEVELOPER_OF} = :developer AND a.status = 'active') AS accounts
+        (SELECT count(*) FROM accounts a WHERE {DEVELOPER} = :wanted AND a.status = 'active') AS accounts
     FROM unnest(CAST('{{{",".join(FAMILIES)}}}' AS text[])) AS f(family)
         LEFT JOIN (SELECT family, sum(calls) AS spent FROM call_ledger
-            WHERE client_id = :developer AND minute > now() - {DAY} GROUP BY family) l ON l.family = f.family
-        LEFT JOIN budgets b ON b.developer = :developer AND b.family = f.family"""
+            WHERE client_id = :wanted AND minute > now() - {DAY} GROUP BY family) l ON l.family = f.family
+        LEFT JOIN budgets b ON b.developer = :wanted AND b.family = f.family"""
 
 
-def find_free_time(connection: Connection, developer: str, family: str, excess: int) -> datetime | None:
-    """When `excess` calls of the family will be older than a day; None: fewer were spent."""
+def read_limit(connection: Connection, developer: Developer, family: str) -> FamilyBudget | None:
+    """The budget of one family, or None if no ceiling is known: calls need not be counted then."""
+    row = _get_estimate(connection, developer.name, family)
+    learned = budget.grow_estimate(row.estimate, row.age) if row else None
+    if learned is None and family not in developer.known:
+        return None
+    spent = count_last_day(connection, developer.name, family)
+    return FamilyBudget(family, spent, budget.find_ceiling(developer.known.get(family), learned, spent, 0))
+
+
+def _get_estimate(connection: Connection, developer: str, family: str, *, lock: bool = False) -> Any:
+    return execute(
+        connection,
+        f"""SELECT estimate, now() - refused_at AS age FROM budgets
+        WHERE developer = :developer AND family = :family {"FOR UPDATE" if lock else ""}""",
+        {"developer": developer, "family": family},
+    ).one_or_none()
+
+
+def find_free_time(
+    connection: Connection, developer: str, family: str, excess: int, shortest: timedelta = timedelta()
+) -> tuple[datetime, float]:
+    """When `excess` calls of the family will be older than a day, and in how many seconds: at least `shortest`."""
     rows = execute(
         connection,
         f"""SELECT minute, sum(calls) FROM call_ledger WHERE client_id = :developer AND family = :family
             AND minute > now() - {DAY} GROUP BY minute ORDER BY minute""",
         {"developer": developer, "family": family},
     )
-    return budget.find_free_time(((minute, int(calls)) for minute, calls in rows), excess)
+    free = budget.find_free_time(((minute, int(calls)) for minute, calls in rows), excess)
+    now: datetime = execute(connection, "SELECT now()").scalar_one()
+    until = max(free or now + budget.DAY, now + shortest)
+    return until, (until - now).total_seconds()
 
 
 def record_refusal(connection: Connection, developer: str, family: str) -> None:
     """Learn from a 429 for the quota: the family's ceiling is what was spent in the 24 hours before."""
-    row = execute(
-        connection,
-        """SELECT estimate, now() - refused_at AS age FROM budgets
-        WHERE developer = :developer AND family = :family FOR UPDATE""",
-        {"developer": developer, "family": family},
-    ).one_or_none()
+    row = _get_estimate(connection, developer, family, lock=True)
     current = budget.grow_estimate(row.estimate, row.age) if row else None
     estimate = budget.lower_estimate(count_last_day(connection, developer, family), current)
     execute(

@@ -9,6 +9,7 @@ from typing import Any
 
 from spotisync.core import backoff
 from spotisync.core.requests import LimitedFamily
+from spotisync.store import budgets
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class Cooldown:
     until: datetime
     reason: str
     seconds: float
+    # None: that of the default app
+    developer: str | None = None
 
 
 def list_active(connection: Any, developer: str) -> list[Cooldown]:
@@ -71,4 +74,6 @@ def record(
             guessed,
         ),
     ).one()
+    if cooldown.reason == "quota":
+        budgets.record_refusal(connection, developer, cooldown.family)
     return row[0], row[1]

@@ -30,10 +30,13 @@ LIMITS_OF_RUN = f"""rate_limits l WHERE l.family IN (r.family, '*')
     AND l.client_id = (SELECT {DEVELOPER} FROM accounts a WHERE a.id = r.account_id)"""
 # Postgres' clock decides; nothing is cached.
 BLOCKED = f"EXISTS (SELECT 1 FROM {LIMITS_OF_RUN} AND l.blocked_until > now())"
+# A cooldown may be cleared before its end; a wait for the budget ends at its time.
+PARKED_UNTIL_NOW = f"""(r.status = 'rate_limited' AND NOT {BLOCKED}
+    AND (r.not_before IS NULL OR r.not_before <= now()))"""
 # The next batch may run now, and no worker has claimed it.
 UNCLAIMED = f"""(r.status = 'in_progress' AND (r.claim IS NULL OR {CLAIMANT_GONE})
         AND (r.not_before IS NULL OR r.not_before <= now())
-    OR r.status = 'rate_limited' AND NOT {BLOCKED}
+    OR {PARKED_UNTIL_NOW}
     OR r.status = 'pending' AND {ACCOUNT_FREE})"""
 # When the batch became due: at the last progress of its run, or at the end of its last wait.
 DUE_SINCE = f"""GREATEST(r.started_at, r.not_before,
@@ -44,7 +47,10 @@ DUE_SINCE = f"""GREATEST(r.started_at, r.not_before,
 
 @dataclass(frozen=True)
 class Run(AppOwner):
-    """A row of `sync_history`. `waits`: seconds until the released batch may be claimed again."""
+    """A row of `sync_history`. `waits`: seconds until the released batch may be claimed again.
+
+    `asked`: a person or another service asked for it, not the schedule alone.
+    """
 
     id: int
     account_id: int
@@ -60,13 +66,14 @@ class Run(AppOwner):
     last_error: str | None
     account_status: str
     waits: float
+    asked: bool = False
     traceparent: str | None = None
 
 
 _RUN = f"""SELECT r.id, r.account_id, a.spotify_user_id AS account, r.sync_type, r.trigger, r.status, r.phase, r.seq,
     r.family, r.attempts, r.claim IS NOT NULL AS claimed, r.last_error, a.status AS account_status,
     CAST(GREATEST(0, COALESCE(EXTRACT(epoch FROM r.not_before - now()), 0)) AS float) AS waits,
-    r.traceparent, {OWN_APP}
+    r.asked, r.traceparent, {OWN_APP}
     FROM sync_history r JOIN accounts a ON a.id = r.account_id"""
 
 
@@ -120,10 +127,10 @@ def create(
     sync_id = execute(
         connection,
         """INSERT INTO sync_history AS r
-            (account_id, sync_type, status, trigger, idempotency_key, task_id, wake_at)
+            (account_id, sync_type, status, trigger, asked, idempotency_key, task_id, wake_at)
         SELECT :account_id, :sync_type, CASE WHEN EXISTS (SELECT 1 FROM sync_history o
                 WHERE o.account_id = :account_id AND o.status = 'in_progress')
-            THEN 'pending' ELSE 'in_progress' END, :trigger, :key, :task_id,
+            THEN 'pending' ELSE 'in_progress' END, :trigger, :trigger <> 'beat', :key, :task_id,
             now() + make_interval(secs => :stall)
         RETURNING id""",
         {
@@ -143,6 +150,17 @@ def create(
     _drop_staging_of_older_runs(connection, account_id, sync_type, sync_id)
     events.add_event(connection, sync_id, Event("begun", trigger))
     return int(sync_id)
+
+
+def mark_asked(connection: Connection, sync_id: int) -> None:
+    """A person or another service has joined the run, so it waits for no budget."""
+    execute(
+        connection,
+        """UPDATE sync_history SET asked = true,
+            not_before = CASE WHEN status = 'rate_limited' THEN NULL ELSE not_before END
+        WHERE id = :id AND NOT asked""",
+        {"id": sync_id},
+    )
 
 
 def set_traceparent(connection: Connection, sync_id: int, traceparent: str) -> str:
@@ -396,9 +414,12 @@ def release(
     *,
     reset_at: datetime | None = None,
     park: bool = False,
+    fixed: bool = False,
     error: str | None = None,
 ) -> int | None:
     """Release the claim and make the batch wait `seconds`; with `park`, until its family's cooldown ends.
+
+    `fixed`: the end of a parked run's wait is no cooldown's.
 
     Until then every copy of the batch's message is refused. With `error`, the release counts as a failure.
     Returns the number of failures since the last advance; None if the claim was lost.
@@ -409,9 +430,9 @@ def release(
         """UPDATE sync_history SET claim = NULL, claim_pid = NULL, claim_started = NULL, attempts = 0,
             status = CASE WHEN :park THEN 'rate_limited' ELSE status END, last_error = :error,
             wake_at = now() + make_interval(secs => :seconds + :stall * (NOT :park)::int),
-            not_before = CASE WHEN NOT :park THEN now() + make_interval(secs => :seconds) END
+            not_before = CASE WHEN :fixed OR NOT :park THEN now() + make_interval(secs => :seconds) END
         WHERE id = :id AND claim = :token AND status = 'in_progress' RETURNING id""",
-        {**bound, "seconds": seconds, "token": token, "stall": _stall_seconds(connection)},
+        {**bound, "fixed": fixed, "seconds": seconds, "token": token, "stall": _stall_seconds(connection)},
     ).one_or_none()
     if released is None:
         return None
@@ -468,6 +489,7 @@ def reopen(connection: Connection, sync_id: int) -> bool:
         connection,
         f"""UPDATE sync_history r SET status = CASE WHEN {ACCOUNT_FREE} THEN 'in_progress' ELSE 'pending' END,
             completed_at = NULL, cancel_requested_at = NULL, last_error = NULL, attempts = 0, not_before = NULL,
+            asked = true,
             wake_at = now() + make_interval(secs => :stall)
         WHERE r.id = :id AND r.status IN ('failed', 'cancelled') AND NOT EXISTS (SELECT 1 FROM sync_history n
             WHERE n.account_id = r.account_id AND n.sync_type = r.sync_type AND n.id > r.id) RETURNING r.id""",
@@ -508,7 +530,7 @@ def set_due_now(connection: Connection, sync_id: int) -> None:
 # The run's `wake_at` has passed, its claimant is gone, or its cooldown has ended.
 _DUE = f"""r.status IN ('pending', 'in_progress', 'rate_limited') AND {ACCOUNT_FREE} AND (
     r.status = 'in_progress' AND (r.wake_at <= now() OR {CLAIMANT_GONE})
-    OR r.status = 'rate_limited' AND NOT {BLOCKED}
+    OR {PARKED_UNTIL_NOW}
     OR r.status = 'pending')"""
 
 

@@ -28,10 +28,12 @@ from spotisync.sync import lookups
 from spotisync.sync.accounts import disabled_message
 from spotisync.sync.apps import SpotifyApp
 from spotisync.sync.batch_events import BatchEvents
+from spotisync.sync.budgets import get_purpose, select_affordable
 from spotisync.sync.calls import BatchCalls
 from spotisync.sync.commit import ClaimedBatch, Committed, commit
 from spotisync.sync.context import Context
 from spotisync.sync.fetch import PROBE, ClaimLost, Fetched, fetch
+from spotisync.sync.lookups import LookupTerms
 from spotisync.sync.tokens import REMEDY, AccountAccess
 
 log = logging.getLogger(__name__)
@@ -166,6 +168,8 @@ def _work(context: Context, batch: ClaimedBatch, calls: BatchCalls) -> Outcome:
         return _wait_for_others(context, batch, str(error))
     # After a failure one at a time, to find out which one fails.
     requests = plan.requests[:1] if batch.at.failures else plan.requests
+    if not isinstance(batch.cursor, Lookups):  # whose budget is charged when they are planned
+        requests = select_affordable(context, batch.app, get_purpose(batch.run), requests)
     try:
         return _commit(context, batch, calls, _fold(plan, _fetch(context, batch, requests, calls)))
     except Transient as error:
@@ -288,7 +292,8 @@ def _plan_lookups(context: Context, batch: ClaimedBatch, cursor: Lookups, calls:
     if block and block.seconds > context.settings.max_countdown:
         return _plan_step(DeferralStep(reason=block.reason))
     app.gate.check_cooldown(entity)
-    requests = lookups.plan_lookups(context, app, entity, batch.run.id, (regime, mode), calls)
+    terms = LookupTerms(batch.run.id, regime, mode, get_purpose(batch.run, is_lookup=True))
+    requests = lookups.plan_lookups(context, app, entity, terms, calls)
     if requests is None:
         return _plan_step(DeferralStep(reason="budget"))
     if not requests:
@@ -336,9 +341,9 @@ def _handle_error(context: Context, batch: ClaimedBatch, calls: BatchCalls, erro
 def _wait(context: Context, batch: ClaimedBatch, calls: BatchCalls, wait: Wait) -> Outcome:
     """Wait, park the run or defer the look-ups. None of these counts as a failure."""
     block = batch.app.gate.find_block(wait.family)
-    # Without a cooldown in the table, the wait comes from this app's own request pace.
-    is_pace = block is None and wait.reason == "pace"
-    seconds = block.seconds if block else wait.seconds if is_pace else 0.0
+    # Without a cooldown in the table, the wait is our own: for the pace or the budget.
+    is_pace, is_budget = (block is None and wait.reason == reason for reason in ("pace", "budget"))
+    seconds = block.seconds if block else wait.seconds if is_pace or is_budget else 0.0
     is_lookup = isinstance(batch.cursor, Lookups)
     longest, sync_type = context.settings.max_countdown, batch.run.sync_type
     choice = backoff.choose_wait(seconds, longest, is_lookup=is_lookup, sync_type=sync_type)
@@ -348,11 +353,16 @@ def _wait(context: Context, batch: ClaimedBatch, calls: BatchCalls, wait: Wait) 
     parked = choice == "park"
     with batch.app.recorder.transaction(calls) as connection:
         reset_at = None if is_pace else wait.until
-        released = runs.release(connection, batch.run, batch.token, seconds, reset_at=reset_at, park=parked)
+        released = runs.release(
+            connection, batch.run, batch.token, seconds, reset_at=reset_at, park=parked, fixed=is_budget
+        )
         if released is not None:
             batch.events.record_release(connection, "parked" if parked else "wait", seconds, wait.reason, wait.family)
     result = BatchResult(
-        has_more=True, rate_limited=not is_pace, rate_limit_reset_at=wait.until.isoformat(), error_message=str(wait)
+        has_more=True,
+        rate_limited=not (is_pace or is_budget),
+        rate_limit_reset_at=wait.until.isoformat(),
+        error_message=str(wait),
     )
     if released is None:
         return Stale(orphaned=False, result=result)

@@ -27,6 +27,7 @@ from spotisync.sync.calls import BatchCalls
 from spotisync.sync.commit import save_lookups
 from spotisync.sync.context import Context
 from spotisync.sync.fetch import PROBE, ClaimLost, fetch
+from spotisync.sync.lookups import LookupTerms
 from spotisync.sync.tokens import AccountAccess
 
 log = logging.getLogger(__name__)
@@ -186,8 +187,8 @@ def _try_accounts(context: Context, claim: BacklogClaim) -> EnrichOutcome | None
 def _plan(context: Context, claim: BacklogClaim, calls: BatchCalls) -> tuple[Request, ...] | None:
     if claim.refresh:
         return lookups.plan_refresh(context, claim.app, claim.entity)
-    known = claim.regime, claim.mode
-    return lookups.plan_lookups(context, claim.app, claim.entity, claim.owner, known, calls)
+    terms = LookupTerms(claim.owner, claim.regime, claim.mode, "look-ups")
+    return lookups.plan_lookups(context, claim.app, claim.entity, terms, calls)
 
 
 def _look_up(

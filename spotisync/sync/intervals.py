@@ -14,6 +14,7 @@ from spotisync.store import budgets, cooldowns, rhythms
 from spotisync.store.budgets import Developer
 from spotisync.store.database import Connection
 from spotisync.store.schedules import DueEntry
+from spotisync.sync.budgets import get_developer
 from spotisync.sync.context import Context
 
 # What each kind of work reads; it can start if one of its families is free.
@@ -50,7 +51,7 @@ class AdaptedInterval:
 
 
 def plan_interval(context: Context, connection: Connection, taken: DueEntry, rule: Every) -> IntervalPlan:
-    developer = _get_developer(context)
+    developer = get_developer(context, context.apps.get(taken))
     families = FAMILIES[taken.kind]
     found = budgets.read_budgets(connection, developer)
     scarcest = budget.find_scarcest(found[family] for family in families)
@@ -99,13 +100,8 @@ def _find_blocked(
     why = "Spotify limit"
     for family in families:
         if excess := found[family].find_excess(purpose, 1):
-            free = budgets.find_free_time(connection, developer.name, family, excess)
-            if free and free > ends.get(family, taken.now):
+            free, _ = budgets.find_free_time(connection, developer.name, family, excess)
+            if free > ends.get(family, taken.now):
                 ends[family], why = free, describe_spent(found[family])
     unblocked = schedule.unblocked_at(ends, families)
     return (unblocked, why) if unblocked else None
-
-
-def _get_developer(context: Context) -> Developer:
-    client_id = context.settings.require_client_id()
-    return Developer(client_id, client_id, {})

@@ -1,12 +1,16 @@
 """Plan look-ups of artists and albums, for the batches of runs and for the backlog."""
 
+from dataclasses import dataclass
+
 from spotisync.core import lookups, regimes
+from spotisync.core.budget import Purpose
 from spotisync.core.cursors import Entity
 from spotisync.core.regimes import LookupMode, Regime
 from spotisync.core.requests import IDS_PER_CALL, Request
 from spotisync.store import apps, call_ledger, catalogue
 from spotisync.store.database import Connection
 from spotisync.sync.apps import SpotifyApp
+from spotisync.sync.budgets import count_affordable, get_developer
 from spotisync.sync.calls import BatchCalls
 from spotisync.sync.context import Context
 
@@ -18,54 +22,68 @@ def get_lookup_mode(context: Context, app: SpotifyApp) -> tuple[Regime | None, L
     return regime, regimes.lookup_mode(context.settings.enrichment, regime)
 
 
+@dataclass(frozen=True)
+class LookupTerms:
+    """How ids are looked up, and from which part of the budget. `owner`: of the claims, a run or an app's backlog."""
+
+    owner: int
+    regime: Regime | None
+    mode: LookupMode
+    purpose: Purpose
+
+
 def plan_lookups(
-    context: Context,
-    app: SpotifyApp,
-    entity: Entity,
-    sync_id: int,
-    known: tuple[Regime | None, LookupMode],
-    calls: BatchCalls,
+    context: Context, app: SpotifyApp, entity: Entity, terms: LookupTerms, calls: BatchCalls
 ) -> tuple[Request, ...] | None:
     """Claim stubs and plan their requests: many ids per call, or one within the budget. None: the budget is spent."""
-    regime, mode = known
-    if mode == "singly":
-        return _plan_singly(context, app, entity, sync_id, calls)
+    if terms.mode == "singly":
+        return _plan_singly(context, app, entity, terms, calls)
     # While the regime is unknown, the call may be refused, so only one is sent.
-    size = _batch_size(context, entity) if regime else IDS_PER_CALL[entity]
+    most = -(-_batch_size(context, entity) // IDS_PER_CALL[entity]) if terms.regime else 1
+    developer = get_developer(context, app)
 
-    def claim(connection: Connection) -> tuple[list[str], set[str]]:
+    def claim(connection: Connection) -> tuple[list[str], set[str]] | None:
         catalogue.reopen_partial(connection, entity)
-        ids = catalogue.claim_stubs(connection, entity, sync_id, size, context.settings.lease_seconds)
+        affordable = count_affordable(connection, developer, entity, terms.purpose, most)
+        if not affordable:
+            return None
+        size = min(_batch_size(context, entity), affordable * IDS_PER_CALL[entity])
+        ids = catalogue.claim_stubs(connection, entity, terms.owner, size, context.settings.lease_seconds)
         return ids, catalogue.find_missed(connection, entity, ids)
 
-    return lookups.plan_batched(entity, *context.database.transact(claim))
+    claimed = context.database.transact(claim)
+    return None if claimed is None else lookups.plan_batched(entity, *claimed)
 
 
-def plan_refresh(context: Context, app: SpotifyApp, entity: Entity) -> tuple[Request, ...]:
-    """Plan one call for the rows looked up longest ago."""
-    settings = context.settings
+def plan_refresh(context: Context, app: SpotifyApp, entity: Entity) -> tuple[Request, ...] | None:
+    """Plan one call for the rows looked up longest ago. None: the budget is spent."""
+    settings, developer = context.settings, get_developer(context, app)
 
-    def claim(connection: Connection) -> list[str]:
+    def claim(connection: Connection) -> list[str] | None:
+        if not count_affordable(connection, developer, entity, "refresh", 1):
+            return None
         apps.record_refresh(connection, app.client_id)
         limit = IDS_PER_CALL[entity]
         return catalogue.claim_stale(connection, entity, settings.refresh_days, limit, settings.lease_seconds)
 
-    return lookups.plan_batched(entity, context.database.transact(claim))
+    ids = context.database.transact(claim)
+    return None if ids is None else lookups.plan_batched(entity, ids)
 
 
 def _plan_singly(
-    context: Context, app: SpotifyApp, entity: Entity, sync_id: int, calls: BatchCalls
+    context: Context, app: SpotifyApp, entity: Entity, terms: LookupTerms, calls: BatchCalls
 ) -> tuple[Request, ...] | None:
     """Charge the budget when the stubs are claimed, so that no failure afterwards can overspend it."""
-    settings = context.settings
+    settings, developer = context.settings, get_developer(context, app)
 
     def claim(connection: Connection) -> list[str] | None:
         catalogue.reopen_partial(connection, entity, looked_up=False)
-        budget = apps.lock_lookup_budget(connection, app.developer, entity, settings.enrichment_budget)
-        if not budget:
+        left = apps.lock_lookup_budget(connection, app.developer, entity, settings.enrichment_budget)
+        limit = min(left, _batch_size(context, entity))
+        limit = count_affordable(connection, developer, entity, terms.purpose, limit)
+        if not limit:
             return None
-        limit = min(budget, _batch_size(context, entity))
-        ids = catalogue.claim_stubs(connection, entity, sync_id, limit, settings.lease_seconds)
+        ids = catalogue.claim_stubs(connection, entity, terms.owner, limit, settings.lease_seconds)
         call_ledger.record_calls(connection, app.developer, calls.account_id, {entity: len(ids)})
         return ids
 

@@ -11,7 +11,7 @@ from spotisync.core import parse, plays
 from spotisync.core.plays import PlayGap, RecentPage
 from spotisync.core.requests import Request
 from spotisync.errors import SpotisyncError, Stopping, Unavailable
-from spotisync.store import accounts, catalogue
+from spotisync.store import accounts, catalogue, rhythms
 from spotisync.store import plays as stored
 from spotisync.store.accounts import Account
 from spotisync.store.database import Connection
@@ -112,4 +112,6 @@ def _store(connection: Connection, account_id: int, token: UUID, page: RecentPag
     if gap:
         stored.record_gap(connection, account_id, gap)
     stored.finish_read(connection, account_id, token, None)
+    if merged.added:
+        rhythms.update_rhythm(connection, account_id)
     return len(merged.added), gap

@@ -65,6 +65,8 @@ def find_or_create(
     found = accounts.find_account(connection, account)
     run = runs.find(connection, found.id, sync_type, idempotency_key)
     if run is not None:
+        if by != "beat":
+            runs.mark_asked(connection, run.id)
         return Triggered(run, created=False)
     _check_can_sync(found)
     sync_id = runs.create(connection, found.id, sync_type, by, idempotency_key, task_id)
