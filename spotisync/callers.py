@@ -27,7 +27,11 @@ from spotisync.sync.callers import Caller
 from spotisync.sync.runs import Triggered
 
 log = logging.getLogger(__name__)
-MAX_FAILURES = 3  # per call of `answer`
+# Per call of `answer`. A server that is away may cost seconds each time, a caller in trouble milliseconds.
+MAX_OUTAGES = 3
+MAX_FAILURES = 200
+# Redis' answer where a key of this caller, such as that of its chord, holds what Celery has not written.
+WRONG_TYPE = "WRONGTYPE"
 # A caller whose answer fails is tried again after 3 s, 6 s, 12 s … 4 h, in all for more than a day.
 MAX_ATTEMPTS = 20
 LONGEST_PAUSE = 4 * 3600
@@ -86,14 +90,14 @@ def answer(context: Context) -> None:
 
 def _answer_all(context: Context) -> None:
     """Each waiter is claimed by one process at a time."""
-    failures = 0
-    # After a few failures the result backend or the broker is likely away, and each attempt may take seconds.
-    while failures < MAX_FAILURES and (waiter := callers.claim_waiter(context)):
+    outages = failures = 0
+    while outages < MAX_OUTAGES and failures < MAX_FAILURES and (waiter := callers.claim_waiter(context)):
         try:
             _answer_one(context, waiter)
         except Exception as error:  # noqa: BLE001 (a foreign message or the result backend may raise anything)
             _postpone_or_give_up(context, waiter, error)
             failures += 1
+            outages += _is_outage(error)
         else:
             callers.mark_answered(context, waiter.task_id)
 
@@ -111,6 +115,8 @@ def _postpone_or_give_up(context: Context, waiter: Waiter, error: Exception) -> 
 
 def _is_outage(error: Exception) -> bool:
     """Whether a server was away. Celery's Redis backend raises a RuntimeError from the error of its connection."""
+    if WRONG_TYPE in str(error):
+        return False
     return any(isinstance(each, (Unavailable, *OUTAGES)) for each in (error, error.__cause__))
 
 
