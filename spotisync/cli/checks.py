@@ -330,6 +330,8 @@ def _check_each_account(context: Context, *, online: bool) -> Iterator[Finding]:
     for account in found:
         if account.status == "disabled":
             continue
+        if account.own_client_id:
+            yield check_own_app(account, context.vault)
         token = check_token(account, tokens[account.id], context.vault, now)
         yield token
         if scopes := check_scopes(account, granted[account.id]):
@@ -342,6 +344,19 @@ def check_accounts(found: Sequence[Account]) -> Finding:
     if not found:
         return Finding("accounts", "warning", "no account yet", f"log in: {LOGIN}")
     return Finding("accounts", "ok", ", ".join(f"{each.spotify_user_id} ({each.status})" for each in found))
+
+
+def check_own_app(account: Account, vault: TokenVault) -> Finding:
+    """Check that the account's own app can be used. Whether Spotify accepts it, its token shows."""
+    check = f"Spotify app of {account.spotify_user_id}"
+    try:
+        app = account.get_own_app(vault.decrypt)
+    except Misconfigured:
+        again = f"{LOGIN} --account {account.spotify_user_id} --client-id {account.own_client_id}"
+        message = "its secret is encrypted with a key that is not in SPOTISYNC_SECRET_KEY"
+        return Finding(check, "failed", message, f"add that key to SPOTISYNC_SECRET_KEY; if it is lost: {again}")
+    secret = "with a secret" if app and app.client_secret else "without a secret (PKCE)"
+    return Finding(check, "ok", f"client ID {account.own_client_id}, {secret}")
 
 
 def check_token(account: Account, stored: StoredTokens, vault: TokenVault, now: datetime) -> Finding:
@@ -468,6 +483,11 @@ def check_limits(found: Sequence[Cooldown], now: datetime, zone: str) -> list[Fi
     document = {"as_of": now.isoformat(), "time_zone": zone}
     cure = "none needed; it expires. If Spotify has lifted it already: spotisync limits clear"
     return [
-        Finding("limits", "warning", describe_cooldown(document, WaitState(each.until, each.family, each.reason)), cure)
+        Finding(
+            f"limits of {each.developer}" if each.developer else "limits",
+            "warning",
+            describe_cooldown(document, WaitState(each.until, each.family, each.reason)),
+            cure if each.developer is None else f"{cure} --account NAME",
+        )
         for each in found
     ]

@@ -27,7 +27,7 @@ def list_(*, json: AsJson = False) -> None:
     if json:
         return print_json([_as_dict(each) for each in found])
     for each in found:
-        requests = capitalize(REQUESTS[each.family])
+        requests = capitalize(REQUESTS[each.family]) + (f" of {each.developer}" if each.developer else "")
         print_text(f"{requests} blocked until {each.until.astimezone():%Y-%m-%d %H:%M:%S}: {REASONS[each.reason]}.")
     if not found:
         print_text("No cooldowns.")
@@ -40,6 +40,10 @@ def clear(
         Family | None,
         typer.Argument(help="Clear only this family; * is the cooldown of all requests."),
     ] = None,
+    account: Annotated[
+        str | None,
+        typer.Option("--account", help="Clear those of this account's own app instead of the default one's."),
+    ] = None,
 ) -> None:
     """Clear cooldowns.
 
@@ -49,7 +53,7 @@ def clear(
     from spotisync.sync import cooldowns
 
     with open_context() as context:
-        cleared = cooldowns.clear(context, family)
+        cleared = cooldowns.clear(context, family, account)
     print_text(
         f"Cleared: {', '.join(cleared)}. Waiting runs resume within seconds." if cleared else "No cooldowns to clear."
     )
@@ -61,4 +65,5 @@ def _as_dict(cooldown: "Cooldown") -> dict[str, Any]:
         "blocked_until": cooldown.until.isoformat(),
         "reason": cooldown.reason,
         "seconds": round(cooldown.seconds, 1),
+        "developer": cooldown.developer,
     }

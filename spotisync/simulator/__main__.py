@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from spotisync.simulator.http.app import App
+from spotisync.simulator.http.app import SimulatorApp
 from spotisync.simulator.server import serve
 from spotisync.simulator.settings import SimulatorSettings
 from spotisync.simulator.world.state import PRESETS
@@ -55,10 +55,10 @@ def main() -> None:
     )
     library = options.tracks or options.library
     world = World(library, seed=options.seed, accounts=options.accounts, quirks=not options.no_quirks)
-    asyncio.run(_run(App(world, settings, options.log), options.host, options.port, warm=options.warm))
+    asyncio.run(_run(SimulatorApp(world, settings, options.log), options.host, options.port, warm=options.warm))
 
 
-async def _run(app: App, host: str, port: int, *, warm: bool) -> None:
+async def _run(app: SimulatorApp, host: str, port: int, *, warm: bool) -> None:
     end = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, end.set)

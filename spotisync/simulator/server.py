@@ -9,13 +9,13 @@ from typing import Any, Self
 from aiohttp import web
 
 from spotisync.simulator.control import Control
-from spotisync.simulator.http.app import App, response
+from spotisync.simulator.http.app import SimulatorApp, response
 from spotisync.simulator.http.control_api import ControlApi
 from spotisync.simulator.settings import SimulatorSettings
 from spotisync.simulator.world.world import World
 
 
-async def serve(app: App, host: str, port: int) -> web.ServerRunner:
+async def serve(app: SimulatorApp, host: str, port: int) -> web.ServerRunner:
     """Start listening, at the URL in `app.url`. The caller cleans the runner up."""
     control = ControlApi(app)
 
@@ -44,7 +44,7 @@ class Server:
         log: Path | None = None,
     ) -> None:
         self.world, self.settings = world, settings or SimulatorSettings()
-        self.app = App(world, self.settings, log)
+        self.app = SimulatorApp(world, self.settings, log)
         self._host, self._port = host, port
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop

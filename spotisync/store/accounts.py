@@ -76,6 +76,16 @@ def list_client_ids(connection: Connection, default: str) -> list[str]:
     return [default, *sorted(id_ for id_ in own if id_ and id_ != default)]
 
 
+def list_developers(connection: Connection, default: str) -> list[str]:
+    """The developer accounts of the default app and of the apps of accounts that are not disabled."""
+    found = execute(
+        connection,
+        f"SELECT DISTINCT {DEVELOPER} FROM accounts a WHERE status <> 'disabled' ORDER BY 1",
+        {"developer": default},
+    )
+    return [default, *(each for each in found.scalars() if each != default)]
+
+
 def find_account(connection: Connection, name: str | None) -> Account:
     """Find an account by Spotify user id or `account_id`; without a name, the only account.
 

@@ -44,7 +44,7 @@ COMMANDS = {
     "sync incremental": "--account --idempotency-key --json --wait",
     "limits": "",
     "limits list": "--json",
-    "limits clear": "",
+    "limits clear": "--account",
     "db": "",
     "db upgrade": "",
     "db downgrade": "",

@@ -158,6 +158,31 @@ def test_explains_errors_and_how_to_fix_them(client: TestClient, simulator: Serv
     assert statuses(rows) == {}
 
 
+def test_connects_an_account_by_an_app_of_its_own(
+    client: TestClient, simulator: Server, rows: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    simulator.control.settings(client_id="", client_secret="its-secret-value")
+    app = {"client_id": " own-app ", "client_secret": "its-secret-value", "developer": "bob"}
+    assert client.post("/accounts/connect", data=app).status_code == 403, "the form needs its token"
+    began = submit(client, "/accounts/connect", **app)
+    assert "client_id=own-app&" in began.headers["Location"]
+    assert "its-secret-value" not in str(began.headers)
+    assert message(client, client.get(Browser("user02").consent(began.headers["Location"]))).endswith("is connected.")
+    stored = rows.sql("SELECT client_id, developer, client_secret LIKE '%its-secret%' FROM accounts")
+    assert stored == [("own-app", "bob", False)]
+    page = client.get("/accounts").text
+    assert ("own-app" in page, "its-secret-value" in page) == (True, False)
+    assert connect(client, "user02", only="user02").endswith("is connected.")
+    assert rows.one("SELECT client_id FROM accounts") == "own-app"
+    simulator.control.settings(client_secret="another")
+    assert "rejects the app own-app (invalid_client" in connect(client, "user02", only="user02")
+    simulator.control.settings(client_secret="")
+    assert connect(client, "user02", default_app="yes").endswith("is connected.")
+    assert rows.sql("SELECT client_id, client_secret, developer FROM accounts") == [(None, None, None)]
+    assert "its-secret-value" not in caplog.text
+
+
 def test_ignores_an_invalid_cookie(client: TestClient) -> None:
     for value in ("", "x" * 3000, "gAAAAA"):
         answered = client.get("/accounts/callback?code=x&state=y", headers={"Cookie": f"spotisync_login={value}"})

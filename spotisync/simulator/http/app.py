@@ -25,7 +25,7 @@ Answer = Callable[[], Awaitable[Reply]]
 _log = logging.getLogger(__name__)
 
 
-class App:
+class SimulatorApp:
     """Spotify for one world: the Web API and the accounts service, with faults."""
 
     def __init__(self, world: World, settings: SimulatorSettings, log: Path | None = None) -> None:

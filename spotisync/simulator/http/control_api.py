@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from spotisync.simulator.http.app import App
+from spotisync.simulator.http.app import SimulatorApp
 from spotisync.simulator.http.faults import Fault
 from spotisync.simulator.http.request import Reply
 from spotisync.simulator.http.text import dumps
@@ -15,7 +15,7 @@ WORLD_SETTINGS = ("clock_offset", "snapshot_lag", "play_shift", "play_starts")
 
 
 class ControlApi:
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: SimulatorApp) -> None:
         self._app = app
         self._calls: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
             ("GET", "info"): lambda _: app.info(),

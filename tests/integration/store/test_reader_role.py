@@ -41,6 +41,7 @@ def test_the_reader_role_reads_tables_but_no_tokens(store: Store, make_settings:
             reader.rollback()
             for refused in (
                 "SELECT refresh_token FROM accounts",
+                "SELECT client_secret FROM accounts",
                 "SELECT * FROM waiters",
                 "DELETE FROM saved_tracks",
                 "SET TRANSACTION READ WRITE; UPDATE artists SET name = ''",

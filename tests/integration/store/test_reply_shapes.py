@@ -59,7 +59,7 @@ def test_a_person_accepts_the_replies_as_they_are(store: Store) -> None:
     record(store, KEY)
     miss(store, KEY)
     with store.database.begin() as connection:
-        assert reply_shapes.accept(connection, CLIENT) == 1
+        assert reply_shapes.accept(connection, [CLIENT]) == 1
         assert reply_shapes.list_missing(connection, CLIENT) == {("saved_tracks", KEY)}
     assert (frozen(store), notices(store), miss(store, KEY)) == (False, [], [])
     meet(store, KEY)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from spotisync.simulator import Control, Server, SimulatorSettings, World
-from spotisync.simulator.http.app import App
+from spotisync.simulator.http.app import SimulatorApp
 
 from .reader import Reader
 
@@ -80,4 +80,4 @@ def test_writes_the_log_to_a_file(tmp_path: Path) -> None:
 
 
 def test_an_app_works_without_a_server() -> None:
-    assert App(World("tiny"), SimulatorSettings()).info()["accounts"][0]["id"] == "user01"
+    assert SimulatorApp(World("tiny"), SimulatorSettings()).info()["accounts"][0]["id"] == "user01"
