@@ -90,7 +90,10 @@ def enrich(context: Context) -> EnrichOutcome:
         return NOTHING_DONE
     with context.database.begin() as connection:
         active = accounts.list_accounts(connection, active=True)
-    done = [_enrich_with(context, drain) for drain in _group_by_app(context, active)]
+    states = [_read_state(context, drain) for drain in _group_by_app(context, active)]
+    # While another app can look stubs up, they are not settled by one that would not.
+    able = [state for state in states if state.mode != "partial"]
+    done = [_enrich_with(context, state) for state in able or states]
     return next((each for each in done if each.more), next((each for each in done if each.looked_up), done[0]))
 
 
@@ -109,11 +112,25 @@ def _group_by_app(context: Context, active: list[Account]) -> list[Drain]:
     return drains or [Drain(context.default_app, [], [])]
 
 
-def _enrich_with(context: Context, drain: Drain) -> EnrichOutcome:
-    app = drain.app
+@dataclass(frozen=True)
+class AppBacklog:
+    """The backlog as one app sees it."""
+
+    drain: Drain
+    backlog: Backlog
+    mode: LookupMode
+
+
+def _read_state(context: Context, drain: Drain) -> AppBacklog:
     with context.database.begin() as connection:
-        backlog = apps.get_backlog(connection, app.identity, drain.developer_ids, context.settings.refresh_days)
-    mode = regimes.lookup_mode(context.settings.enrichment, backlog.regime)
+        identity, days = drain.app.identity, context.settings.refresh_days
+        backlog = apps.get_backlog(connection, identity, drain.developer_ids, days)
+    return AppBacklog(drain, backlog, regimes.lookup_mode(context.settings.enrichment, backlog.regime))
+
+
+def _enrich_with(context: Context, state: AppBacklog) -> EnrichOutcome:
+    drain, backlog, mode = state.drain, state.backlog, state.mode
+    app = drain.app
     due = backlog.entities_due(mode) if backlog.idle else []
     if due and mode == "partial":
         return _mark_partial(context, due)

@@ -11,6 +11,7 @@ from spotisync.errors import AppRejected, Fatal, NeedsLogin, SpotisyncError, Sto
 from spotisync.spotify import TokenGrant
 from spotisync.spotify.http import Throttled
 from spotisync.store import accounts
+from spotisync.store.accounts import StoredTokens
 from spotisync.sync.apps import SpotifyApp
 from spotisync.sync.context import Context, in_transaction
 
@@ -83,7 +84,7 @@ def _read_stored(
     with context.database.begin() as connection:
         stored = accounts.get_tokens(connection, account_id)
         if stored.refresh_token is None or stored.status == "needs_login":
-            raise NeedsLogin(f"{stored.last_error or 'the account has no refresh token'}; {REMEDY}")
+            raise NeedsLogin(f"{stored.last_error or 'the account has no refresh token'}; {_get_remedy(stored)}")
         app = context.apps.get(stored)
         if not stored.fresh or stored.access_token is None:
             return app, None
@@ -93,6 +94,11 @@ def _read_stored(
         if claim:
             accounts.end_refresh(connection, account_id, claim)
         return app, token
+
+
+def _get_remedy(stored: StoredTokens) -> str:
+    """A login without the account's name might be by another app."""
+    return f"{REMEDY} --account {stored.account}" if stored.own_client_id else REMEDY
 
 
 def _refresh(context: Context, account_id: int, claim: UUID) -> IssuedToken:
@@ -106,7 +112,7 @@ def _refresh(context: Context, account_id: int, claim: UUID) -> IssuedToken:
         with context.database.begin() as connection:
             if not accounts.mark_needs_login(connection, account_id, used, str(error)):
                 raise Transient("another worker has replaced the refresh token meanwhile") from None
-        raise NeedsLogin(f"{error}; {REMEDY}") from None
+        raise NeedsLogin(f"{error}; {_get_remedy(stored)}") from None
     except SpotisyncError as error:
         _end_refresh(context, account_id, claim)
         if isinstance(error, AppRejected) and stored.own_client_id:

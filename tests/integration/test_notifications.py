@@ -139,7 +139,7 @@ def test_does_not_notify_of_changes_that_a_person_accepted(store: Store, context
         reply_shapes.open_alarms(connection, CLIENT, "saved_tracks", ["total"])
     notifications.send_due(context)
     with store.database.begin() as connection:
-        reply_shapes.accept(connection, CLIENT)
+        reply_shapes.accept(connection, [CLIENT])
     notifications.send_due(context)
     assert hook.titles == ["Spotify's API has changed"]
 

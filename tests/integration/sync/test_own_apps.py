@@ -11,6 +11,7 @@ from spotisync.core.apps import App
 from spotisync.core.outcomes import More, Parked
 from spotisync.errors import Fatal, NeedsLogin
 from spotisync.simulator import Server, start
+from spotisync.store import notifications
 from spotisync.store.accounts import Account as StoredAccount
 from spotisync.store.runs import Run
 from spotisync.sync import Context, accounts, runs
@@ -206,3 +207,33 @@ def test_the_backlog_is_drained_by_the_app_that_may_send_calls(
     assert store.one("SELECT count(*) FROM artists WHERE enrichment = 'stub'") == 0
     assert calls(simulator, "simulated") == []
     assert calls(simulator, OWN)
+
+
+def test_a_restricted_app_settles_no_stub_that_another_can_look_up(context: Context, store: Store) -> None:
+    driver.full_sync(context, ONE)
+    store.sql("UPDATE artists SET enrichment = 'stub', enriched_at = NULL")
+    for client_id, regime in (("simulated", "restricted"), (OWN, "full")):
+        store.sql(
+            """INSERT INTO apps (client_id, regime, regime_since) VALUES (:id, :regime, now())
+            ON CONFLICT (client_id) DO UPDATE SET regime = excluded.regime""",
+            id=client_id,
+            regime=regime,
+        )
+    while enrich(context).more:
+        pass
+    assert store.one("SELECT count(*) FROM artists WHERE enrichment IN ('stub', 'partial')") == 0
+
+
+def test_only_the_parked_account_of_a_banned_app_is_notified(context: Context, store: Store) -> None:
+    for account in (ONE, TWO):
+        run = driver.start(context, account)
+        to_commit(context, run)
+        store.sql("UPDATE sync_history SET status = 'rate_limited' WHERE id = :id", id=run.id)
+    store.sql(
+        """INSERT INTO rate_limits (client_id, family, blocked_until, reason)
+        VALUES (:id, '*', now() + interval '1 day', 'quota')""",
+        id=OWN,
+    )
+    with store.database.begin() as connection:
+        found = notifications.find_new(connection, context.default_app.identity, 3600, 900)
+    assert [(each.kind, each.account) for each in found] == [("waiting", "user02")]
