@@ -106,6 +106,7 @@ class Gate:
             if fresh or time.monotonic() - self._read_at > CACHE_SECONDS:
                 started = time.monotonic()
                 with self._begin() as connection:
+                    self._pace.refresh(connection)
                     self._blocks = cooldowns.list_active(connection, self._developer)
                 self._read_at = started
             age = time.monotonic() - self._read_at

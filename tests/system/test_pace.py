@@ -75,3 +75,49 @@ def test_four_workers_and_accounts_use_nearly_all_of_the_rate(deploy: Deploy) ->
     used = (len(times) - 1) / (max(times) - min(times)) * 30
     print(f"{len(times)} requests in {max(times) - min(times):.1f} s: {used:.1f} of 90 in 30 s")
     assert used >= 81
+
+
+WINDOWS = 6
+IDLE = """SELECT spotify_user_id FROM accounts a WHERE NOT EXISTS (SELECT 1 FROM sync_history h
+    WHERE h.account_id = a.id AND h.status NOT IN ('success', 'failed', 'cancelled'))"""
+
+
+def learn_rate(deployment: Deployment, rate: int, window: float, learning: float) -> tuple[list[int], float]:
+    """Let four workers sync four accounts again and again, with a rate that they have to learn.
+
+    Returns the 429s of each window after the time of learning, and the part of the rate that was used in them.
+    """
+    control = deployment.simulator.control
+    control.settings(rate=rate, rate_window=window, latency_ms=40)
+    accounts = {each.name: each for each in map(deployment.account, deployment.simulator.world.accounts)}
+    deployment.beat()
+    for _ in range(4):
+        deployment.worker("tests.system.quick_pace", concurrency=1, QUICK_WINDOW=str(window * 31 / 30))
+    begin = time.time() + learning
+
+    def is_over() -> bool:
+        for (name,) in deployment.sql(IDLE):
+            trigger(deployment, accounts[name])
+        return time.time() > begin + WINDOWS * window
+
+    wait_until(is_over, "the windows to pass", seconds=learning + (WINDOWS + 2) * window)
+    replies = [each for each in control.requests() if each["path"].startswith("/v1/") and each["time"] >= begin]
+    numbers = [(int((each["time"] - begin) / window), each["status"] == 429) for each in replies]
+    refused = [numbers.count((number, True)) for number in range(WINDOWS)]
+    return refused, sum(numbers.count((number, False)) for number in range(WINDOWS)) / (rate * WINDOWS)
+
+
+@pytest.mark.parametrize("rate", [40, 120])
+@pytest.mark.parametrize(
+    ("window", "learning"),
+    [
+        pytest.param(10, 50, marks=pytest.mark.slow),
+        pytest.param(30, 120, marks=[pytest.mark.chaos, pytest.mark.timeout(500)]),
+    ],
+)
+def test_four_workers_learn_an_unknown_rate(deploy: Deploy, window: float, learning: float, rate: int) -> None:
+    deployment = deploy(6_000, accounts=4, api_rate="auto")
+    refused, used = learn_rate(deployment, rate, window, learning)
+    print(f"{rate} in {window} s: 429s by window {refused}, {used:.0%} of the rate used")
+    assert max(refused) <= 1
+    assert used >= 0.85
