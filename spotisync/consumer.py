@@ -44,8 +44,21 @@ class TaskFields(BaseModel):
     traceparent: str | None = None
 
 
+# Celery takes each element of what it is given for a task to send: each letter of a string, for example.
+Signatures = Annotated[list[dict[str, Any]], Field(max_length=1_000)]
+
+
+class FollowUps(BaseModel):
+    """What Celery sends after a task. A malformed chain or chord is an error of that task."""
+
+    model_config = ConfigDict(strict=True)
+
+    callbacks: Signatures | None = None
+    errbacks: Signatures | None = None
+
+
 # args, kwargs, and what follows the task. JSON has lists for tuples.
-BODY: TypeAdapter[Any] = TypeAdapter(tuple[list[Any], dict[str, Any], dict[str, Any] | None])
+BODY: TypeAdapter[Any] = TypeAdapter(tuple[list[Any], dict[str, Any], FollowUps | None])
 
 
 TOO_MANY = "this worker holds as many messages with an eta as it may"
@@ -56,7 +69,7 @@ def check_message(message: Any) -> TaskFields:
     payload = message.payload
     old = payload if isinstance(payload, dict) else {}
     fields = TaskFields.model_validate({**old, **message.headers})
-    BODY.validate_python((old.get("args", []), old.get("kwargs", {}), None) if old else payload)
+    BODY.validate_python((old.get("args", []), old.get("kwargs", {}), old) if old else payload)
     return fields
 
 

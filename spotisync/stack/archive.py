@@ -32,6 +32,8 @@ class Archive:
     def __init__(self, settings: Settings, file: Path) -> None:
         """Raises `Fatal` unless this is a complete backup made by `spotisync backup`."""
         self._settings, self._file = settings, file.absolute()
+        if not file.is_file():  # reading a FIFO would wait for its writer
+            raise _refusal(file, "it is no regular file")
         self._entries = _list_entries(settings, self._file)
         rows = [entry for _, entry in self._entries if entry.startswith("TABLE DATA ")]
         if not any(_is_among(entry, {_rows_of(REVISION)}) for entry in rows) or len(set(rows)) < len(rows):

@@ -15,6 +15,7 @@ from spotisync.sync.tokens import REMEDY
 
 SyncType = Literal["full", "incremental"]
 Trigger = Literal["beat", "cli", "api", "web", "task"]
+MAX_REJECTIONS = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,9 @@ def take_due_runs(context: Context, *, scheduled: bool = False) -> list[Run]:
 
 @in_transaction
 def record_rejections(connection: Connection, rejected: int) -> None:
-    """Count messages that a worker has removed from the broker."""
+    """Count messages that a worker has removed from the broker, unless the number is impossible in one report."""
+    if not 0 < rejected <= MAX_REJECTIONS:
+        return
     counters.increment(connection, {counters.REJECTED: rejected})
     schedules.record_heartbeat(connection, "rejection")
 

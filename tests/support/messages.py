@@ -94,6 +94,8 @@ def items(tasks: Tasks) -> st.SearchStrategy[bytes]:
     return st.one_of(mutated(tasks), mutated(tasks), mutated(tasks), anything)
 
 
+# Each once was a task to send for every element.
+FOLLOW_UPS: list[Json] = ["x" * 20_000, {"a": 1}, ["x"] * 20_000, [{"task": "x"}] * 20_000, 5]
 BODIES: list[Json] = [{"a": 1}, [[], {}], [1, 2, 3, 4], 5, None, [[], {}, 5], b"\xff", b"[" * 50_000]
 HEADERS: dict[str, list[Json]] = {
     "id": [{}, None, 5, [], "", "a\0b", "x" * 10_000],
@@ -118,7 +120,7 @@ NO_ENVELOPE = [b"raw text", b"[1]", b"\xff\xfe", b"null", b"5", b"[" * 50_000, b
 def poison_of_tasks() -> list[Json]:
     """Messages of kombu that are not of a task. Many of them once ended a worker."""
     changes: dict[tuple[str, ...], list[Json]] = {("headers", name): values for name, values in HEADERS.items()}
-    changes["body",] = BODIES
+    changes["body",] = [*BODIES, *([[], {}, {name: each}] for name in ("callbacks", "errbacks") for each in FOLLOW_UPS)]
     return [change(envelope(), path, value) for path, values in changes.items() for value in values]
 
 

@@ -73,6 +73,16 @@ def test_what_once_ended_a_worker_is_removed_and_counted(deploy: Callable[..., D
     assert_never_restarted(worker)
 
 
+@pytest.mark.slow
+def test_a_false_report_of_rejections_is_not_counted(deploy: Callable[..., Deployment]) -> None:
+    deployment = deploy(60)
+    worker = deployment.worker()
+    reports = [2**31, 1e308, float("inf"), -1, "x", 3]
+    push(deployment, [messages.dump(messages.envelope("spotisync.sweep", {"rejected": each})) for each in reports])
+    wait_until(lambda: runs.count_rejections(deployment.context) == 3, "the plausible report")
+    assert_never_restarted(worker)
+
+
 def fuzz(deployment: Deployment, examples: int) -> None:
     """Mix random messages with syncs, one after the other."""
     account, worker = deployment.account(), deployment.worker()

@@ -98,6 +98,9 @@ def test_a_file_that_is_no_backup_changes_nothing(place: Path) -> None:
     done = spotisync(place / "new", "restore", str(half))
     assert done.returncode == 1
     assert "is not a complete backup" in done.stderr
+    os.mkfifo(place / "fifo")
+    waits = spotisync(place / "new", "restore", str(place / "fifo"))
+    assert "it is no regular file" in waits.stderr
     assert not (place / "new").exists()
     nothing = spotisync(place / "none", "backup", str(place / "file"))
     assert nothing.returncode == 1
