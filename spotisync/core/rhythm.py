@@ -10,7 +10,7 @@ from typing import Final
 
 REMEMBERED: Final = 50
 # A new account counts as busy for this long.
-UNKNOWN: Final = timedelta(days=3)
+UNKNOWN: Final = timedelta(days=1)
 # After the last play or change an account counts as busy for this long.
 BUSY_AFTER: Final = timedelta(hours=2)
 # A play that ended this recently: the account is listening now.

@@ -131,6 +131,29 @@ def mark_deferred(connection: Connection, taken: DueEntry, rule: str, due_at: da
     )
 
 
+def find_planned(connection: Connection, account_id: int, kind: Kind) -> DueEntry | None:
+    """The entry of an active account, due in the future; `now` is the time at which it was last done."""
+    found = execute(
+        connection,
+        f"""SELECT s.account_id, a.spotify_user_id AS account, s.kind, s.due_at, s.last_at AS now, {OWN_APP}
+        FROM schedules s JOIN accounts a ON a.id = s.account_id WHERE s.account_id = :account_id AND s.kind = :kind
+            AND s.due_at > now() AND s.last_at IS NOT NULL AND a.status = 'active'""",
+        {"account_id": account_id, "kind": kind},
+    )
+    row = found.mappings().one_or_none()
+    return DueEntry(**row) if row else None
+
+
+def hasten(connection: Connection, planned: DueEntry, due_at: datetime) -> None:
+    """Move a due time forward; no effect if it was done meanwhile."""
+    execute(
+        connection,
+        """UPDATE schedules SET due_at = :due_at, stretched_to = NULL, note = NULL
+        WHERE account_id = :account_id AND kind = :kind AND due_at = :planned""",
+        {"due_at": due_at, "account_id": planned.account_id, "kind": planned.kind, "planned": planned.due_at},
+    )
+
+
 def list_entries(connection: Connection, account: str | None) -> list[dict[str, Any]]:
     """Every account with its schedules, if any, and the status of the last scheduled run."""
     rows = execute(

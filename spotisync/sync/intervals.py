@@ -10,7 +10,7 @@ from spotisync.core.budget import FamilyBudget, Purpose
 from spotisync.core.durations import format_duration
 from spotisync.core.rhythm import Rhythm
 from spotisync.core.schedule import Every
-from spotisync.store import budgets, cooldowns, rhythms
+from spotisync.store import budgets, cooldowns, rhythms, schedules
 from spotisync.store.budgets import Developer
 from spotisync.store.database import Connection
 from spotisync.store.schedules import DueEntry
@@ -52,11 +52,9 @@ class AdaptedInterval:
 
 def plan_interval(context: Context, connection: Connection, taken: DueEntry, rule: Every) -> IntervalPlan:
     developer = get_developer(context, context.apps.get(taken))
-    families = FAMILIES[taken.kind]
     found = budgets.read_budgets(connection, developer)
-    scarcest = budget.find_scarcest(found[family] for family in families)
-    factor = budget.stretch_factor(scarcest.left if scarcest else None)
-    interval = AdaptedInterval(taken.kind, rule.seconds, _get_rhythm(connection, taken), taken.now, factor)
+    scarcest = budget.find_scarcest(found[family] for family in FAMILIES[taken.kind])
+    interval = AdaptedInterval(taken.kind, rule.seconds, _get_rhythm(connection, taken), taken.now, _stretch(scarcest))
     next_at = schedule.next_time(rule, taken.now, taken.account_id, interval.get_seconds)
     if blocked := _find_blocked(connection, developer, taken, found):
         free, why = blocked
@@ -66,7 +64,27 @@ def plan_interval(context: Context, connection: Connection, taken: DueEntry, rul
     seconds = int(interval.get_seconds(next_at))
     if seconds <= rule.seconds:
         return IntervalPlan(next_at)
-    return IntervalPlan(next_at, seconds, _describe(seconds, rule.seconds, scarcest if factor > 1 else None))
+    return IntervalPlan(next_at, seconds, _describe(seconds, rule.seconds, scarcest if interval.factor > 1 else None))
+
+
+def hasten_sync(context: Context, account_id: int) -> None:
+    """Sync an account that was quiet soon: it has just been listened with, which is when libraries change."""
+    rule = schedule.schedule_rules(context.settings).get("incremental")
+    with context.database.begin() as connection:
+        planned = schedules.find_planned(connection, account_id, "incremental")
+        if planned is None or not isinstance(rule, Every):
+            return
+        found = budgets.read_budgets(connection, get_developer(context, context.apps.get(planned)))
+        factor = _stretch(budget.find_scarcest(found[family] for family in FAMILIES["incremental"]))
+        known = rhythms.get_rhythm(connection, account_id)
+        interval = AdaptedInterval("incremental", rule.seconds, known, planned.now, factor)
+        due_at = schedule.next_time(rule, planned.now, account_id, interval.get_seconds)
+        if due_at < planned.due_at:
+            schedules.hasten(connection, planned, due_at)
+
+
+def _stretch(scarcest: FamilyBudget | None) -> float:
+    return budget.stretch_factor(scarcest.left if scarcest else None)
 
 
 def _describe(seconds: int, usual: int, scarcest: FamilyBudget | None) -> str:

@@ -17,6 +17,7 @@ from spotisync.store.accounts import Account
 from spotisync.store.database import Connection
 from spotisync.sync.context import Context, in_transaction
 from spotisync.sync.fetch import fetch
+from spotisync.sync.intervals import hasten_sync
 from spotisync.sync.tokens import AccountAccess
 
 log = logging.getLogger(__name__)
@@ -98,6 +99,8 @@ def _fetch_and_store(context: Context, account: Account, token: UUID) -> Playbac
     page = parse.recently_played(fetched.answers[0].body)
     added, gap = context.database.transact(lambda connection: _store(connection, account.id, token, page))
     log.info("%d new plays", added)
+    if added:
+        hasten_sync(context, account.id)
     if gap:
         log.warning("plays between %s and %s may be missing; Spotify's extended export has them", gap.since, gap.until)
     return PlaybackRead(account.spotify_user_id, added, gap)

@@ -33,8 +33,8 @@ def test_usual_hours_and_the_hour_before_are_busy() -> None:
 def test_an_account_is_busy_after_activity_and_while_it_is_new() -> None:
     assert evening(0, LATER - timedelta(minutes=119)).is_busy(LATER)
     assert not evening(0, LATER - timedelta(minutes=121)).is_busy(LATER)
-    assert evening(0).is_busy(KNOWN + timedelta(hours=71))
-    assert not evening(0).is_busy(KNOWN + timedelta(hours=72))
+    assert evening(0).is_busy(KNOWN + timedelta(hours=23))
+    assert not evening(0).is_busy(KNOWN + timedelta(hours=24))
 
 
 def test_the_default_intervals() -> None:
