@@ -360,8 +360,8 @@ def check_own_app(account: Account, vault: TokenVault) -> Finding:
 
 
 def check_token(account: Account, stored: StoredTokens, vault: TokenVault, now: datetime) -> Finding:
-    check = f"token of {account.spotify_user_id}"
-    login = f"log in again: {LOGIN}"
+    check, own_app = f"token of {account.spotify_user_id}", account.own_client_id is not None
+    login = f"log in again: {LOGIN}" + (f" --account {account.spotify_user_id}" if own_app else "")
     if account.status == "needs_login" or stored.refresh_token is None:
         message = f"login needed: {account.last_error or 'no refresh token is stored'}"
         return Finding(check, "failed", message, login, LOGIN_NEEDED)
@@ -371,7 +371,7 @@ def check_token(account: Account, stored: StoredTokens, vault: TokenVault, now: 
         cure = f"add that key to SPOTISYNC_SECRET_KEY; if it is lost, {login}"
         return Finding(check, "failed", "encrypted with a key that is not in SPOTISYNC_SECRET_KEY", cure)
     login_state = oauth.get_login_state(
-        account.spotify_user_id, account.status, account.authorised_at, None, account.last_error, now
+        account.spotify_user_id, account.status, account.authorised_at, None, account.last_error, now, own_app=own_app
     )
     if login_state.warning:
         message, _, cure = login_state.warning.partition("; ")

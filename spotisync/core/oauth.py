@@ -225,8 +225,16 @@ class LoginState:
 
 
 def get_login_state(
-    account: str, status: str, authorised_at: datetime | None, scope: str | None, last_error: str | None, now: datetime
+    account: str,
+    status: str,
+    authorised_at: datetime | None,
+    scope: str | None,
+    last_error: str | None,
+    now: datetime,
+    *,
+    own_app: bool = False,
 ) -> LoginState:
+    """`own_app`: a login without the account's name might be by another app."""
     missing = find_missing_scopes(scope)
     warnings = (
         [_ended_warning(account, last_error)]
@@ -237,7 +245,8 @@ def get_login_state(
         names = ", ".join(f"{each} ({SCOPES[each]})" for each in missing)
         warnings.append(f"The login of {account} lacks {names}; log in again: {LOGIN}")
     expires_at = authorised_at + LOGIN_LIFETIME if authorised_at else None
-    return LoginState(account, status, expires_at, missing, "\n".join(filter(None, warnings)) or None)
+    warning = "\n".join(filter(None, warnings)).replace(LOGIN, f"{LOGIN} --account {account}" if own_app else LOGIN)
+    return LoginState(account, status, expires_at, missing, warning or None)
 
 
 def _ended_warning(account: str, reason: str | None) -> str:

@@ -107,7 +107,8 @@ def list_login_states(connection: Connection) -> list[oauth.LoginState]:
     """The state of each account's login, by the database's clock: expiry, missing scopes, the fix."""
     rows = execute(
         connection,
-        """SELECT spotify_user_id AS account, status, authorised_at, scope, last_error, now() AS now
+        """SELECT spotify_user_id AS account, status, authorised_at, scope, last_error, now() AS now,
+            client_id IS NOT NULL AS own_app
         FROM accounts ORDER BY id""",
     ).mappings()
     return [oauth.get_login_state(**row) for row in rows]
@@ -198,8 +199,10 @@ def get_tokens(connection: Connection, account_id: int) -> StoredTokens:
 
 
 def check_key(connection: Connection, vault: TokenVault) -> None:
-    """Raise `Misconfigured` if these keys can't decrypt a stored refresh token."""
-    for (encrypted,) in execute(connection, "SELECT refresh_token FROM accounts WHERE refresh_token IS NOT NULL"):
+    """Raise `Misconfigured` if these keys can't decrypt a stored refresh token or client secret."""
+    stored = """SELECT refresh_token FROM accounts WHERE refresh_token IS NOT NULL
+        UNION ALL SELECT client_secret FROM accounts WHERE client_secret IS NOT NULL"""
+    for (encrypted,) in execute(connection, stored):
         vault.decrypt(encrypted)
 
 

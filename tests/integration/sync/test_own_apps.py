@@ -13,8 +13,9 @@ from spotisync.errors import Fatal, NeedsLogin
 from spotisync.simulator import Server, start
 from spotisync.store import notifications
 from spotisync.store.accounts import Account as StoredAccount
+from spotisync.store.accounts import list_login_states
 from spotisync.store.runs import Run
-from spotisync.sync import Context, accounts, runs
+from spotisync.sync import Context, accounts, cooldowns, runs
 from spotisync.sync.accounts import AppChoice
 from spotisync.sync.enrich import enrich
 from spotisync.sync.tokens import access_token
@@ -237,3 +238,28 @@ def test_only_the_parked_account_of_a_banned_app_is_notified(context: Context, s
     with store.database.begin() as connection:
         found = notifications.find_new(connection, context.default_app.identity, 3600, 900)
     assert [(each.kind, each.account) for each in found] == [("waiting", "user02")]
+
+
+def test_lists_and_clears_the_limits_of_each_developer(context: Context, store: Store) -> None:
+    for developer, family in (("simulated", "library"), (OWN, "artists"), ("unused", "albums")):
+        store.sql(
+            """INSERT INTO rate_limits (client_id, family, blocked_until, reason)
+            VALUES (:id, :family, now() + interval '1 day', 'quota')""",
+            id=developer,
+            family=family,
+        )
+    found = [(each.family, each.developer) for each in cooldowns.list_cooldowns(context)]
+    assert found == [("library", None), ("artists", OWN)]
+    assert cooldowns.clear(context, None, "user02") == ["artists"]
+    assert cooldowns.clear(context, None) == ["library"]
+
+
+def test_warnings_about_the_login_of_an_own_app_name_the_account(context: Context, store: Store) -> None:
+    store.sql("UPDATE accounts SET status = 'needs_login', last_error = 'ended' WHERE refresh_token IS NOT NULL")
+    with store.database.begin() as connection:
+        warnings = {each.account: each.warning or "" for each in list_login_states(connection)}
+    assert warnings["user01"].endswith("log in again: spotisync login")
+    assert warnings["user02"].endswith("log in again: spotisync login --account user02")
+    account_id = store.one("SELECT id FROM accounts WHERE client_id IS NOT NULL")
+    with pytest.raises(NeedsLogin, match="spotisync login --account user02"):
+        access_token(context, account_id)
