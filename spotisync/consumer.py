@@ -10,7 +10,7 @@ from celery.exceptions import WorkerShutdown
 from celery.platforms import EX_FAILURE
 from celery.utils.time import maybe_iso8601, maybe_make_aware
 from celery.worker import consumer
-from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, Strict, StringConstraints, TypeAdapter
+from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict, Field, Strict, StringConstraints, TypeAdapter
 
 from spotisync import rejections
 from spotisync.held_messages import EtaLimit
@@ -23,13 +23,20 @@ Identifier = Annotated[str, StringConstraints(min_length=1, max_length=255, patt
 Seconds = Annotated[float, Field(ge=0), AllowInfNan(allow_inf_nan=False)]
 
 
+def check_name(name: str) -> str:
+    """Only one of Celery's own tasks is part of canvases. `celery.chord_unlock`, for example, may repeat forever."""
+    if name.startswith("celery.") and name != "celery.accumulate":
+        raise ValueError("a task of Celery itself")
+    return name
+
+
 class TaskFields(BaseModel):
     """The headers of a task message (in Celery's protocol 1: its body) that the worker interprets."""
 
     model_config = ConfigDict(strict=True)
 
     id: Identifier
-    task: Identifier
+    task: Annotated[Identifier, AfterValidator(check_name)]
     root_id: Identifier | None = None
     parent_id: Identifier | None = None
     group: Identifier | None = None

@@ -99,7 +99,7 @@ FOLLOW_UPS: list[Json] = ["x" * 20_000, {"a": 1}, ["x"] * 20_000, [{"task": "x"}
 BODIES: list[Json] = [{"a": 1}, [[], {}], [1, 2, 3, 4], 5, None, [[], {}, 5], b"\xff", b"[" * 50_000]
 HEADERS: dict[str, list[Json]] = {
     "id": [{}, None, 5, [], "", "a\0b", "x" * 10_000],
-    "task": [{}, None, 5, []],
+    "task": [{}, None, 5, [], "celery.chord_unlock", "celery.map"],
     "timelimit": [5, "soon", [1], [-1, "x"], {"a": 1}, [None, None, None]],
     "retries": ["x", {}],
     "eta": [5, "soon", {}],
