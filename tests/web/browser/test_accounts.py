@@ -44,3 +44,20 @@ def test_a_denied_login_is_explained_on_a_phone(make_site: Callable[..., Site], 
     page.locator("#cancel").click()
     expect(page.get_by_text("access to this account was denied")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
+
+
+def test_connects_an_account_by_an_app_of_its_own(
+    make_site: Callable[..., Site], open_page: Callable[..., Page]
+) -> None:
+    site, page = make_site("tiny", work=False, accounts=2), open_page(size=PHONE)
+    page.goto(f"{site.url}/accounts")
+    page.get_by_text("Use another Spotify app").click()
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
+    page.get_by_label("Client ID").fill("own-app")
+    page.get_by_label("Client secret").fill("its-secret-value")
+    page.get_by_label("Owner").fill("bob")
+    page.get_by_role("button", name="Connect with this app").click()
+    page.locator("#user02").click()
+    expect(page.get_by_text("is connected.")).to_be_visible()
+    expect(page.get_by_text("own-app of bob")).to_be_visible()
