@@ -326,13 +326,17 @@ def get_meters(document: Document) -> list[Meter]:
     return [
         *([Meter("Last run" if is_over(document) else "This run", f"{sent:,}")] if sent else []),
         *([Meter("Calls saved in this run", f"{saved:,}")] if saved else []),
-        *([_build_meter(f"Last {window['seconds']} s", window["used"], window["ceiling"])] if window else []),
+        *([_build_meter(_name_window(window), window["used"], window["ceiling"])] if window else []),
         *(
             _build_meter(f"{messages.REQUESTS.get(family, family)} in 24 h".capitalize(), each["used"], each["budget"])
             for family, each in calls.get("day", {}).items()
             if each["used"] or each["budget"]
         ),
     ]
+
+
+def _name_window(window: Document) -> str:
+    return f"Last {window['seconds']} s{' (learned limit)' if window.get('learned') else ''}"
 
 
 def _build_meter(label: str, used: int | None, limit: int | None) -> Meter:
