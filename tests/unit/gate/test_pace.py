@@ -192,3 +192,24 @@ def test_the_redis_url_of_a_result_backend(celery: str, ours: str | None) -> Non
 def test_the_sentinel_url_of_a_result_backend() -> None:
     celery = "sentinel://:pw@a:26379/0;sentinel://:pw@b/0"
     assert redis_url(celery, "mine") == "redis+sentinel://:pw@a:26379,b:26379/mine"
+
+
+def test_the_login_of_a_sentinel_url_is_that_of_redis() -> None:
+    log = SharedLog("redis+sentinel://user:p%40ss@a:26379,b:26380/mine", "any")
+    pool = log._client.connection_pool
+    assert (pool.service_name, pool.connection_kwargs["username"], pool.connection_kwargs["password"]) == (
+        "mine",
+        "user",
+        "p@ss",
+    )
+    kwargs = [each.connection_pool.connection_kwargs for each in pool.sentinel_manager.sentinels]
+    assert [(each["host"], each["port"], each.get("password")) for each in kwargs] == [
+        ("a", 26379, None),
+        ("b", 26380, None),
+    ]
+
+
+def test_a_socket_url_leads_to_the_socket_and_its_database() -> None:
+    log = SharedLog(redis_url("redis+socket:///run/valkey.sock?virtual_host=4") or "", "any")
+    kwargs = log._client.connection_pool.connection_kwargs
+    assert (kwargs["path"], kwargs["db"]) == ("/run/valkey.sock", 4)
