@@ -53,6 +53,11 @@ def check_arguments(task: Task, _task_id: str, args: Sequence[Any], kwargs: Mapp
     arguments.check(str(task.name), args, kwargs)
 
 
+def check_batch_arguments(task: Task, _task_id: str, _args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """As above, for the tasks that only this app publishes."""
+    arguments.check_batch(str(task.name), kwargs)
+
+
 def receive(task: Task, context: Context, trigger: Callable[[Caller], Triggered]) -> NoReturn:
     """Record the caller, start or join the run, and end the task with Ignore; `answer` stores the result later."""
     caller = Caller(str(task.request.id), envelope(task.request))

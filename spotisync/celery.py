@@ -39,7 +39,7 @@ REPORT_SECONDS = 5
 
 TRANSPORT_ALIASES.update(transport.ALIASES)
 
-app = Celery("spotisync", include=["spotisync.tasks"], control="spotisync.remote_control:Control")
+app = Celery("spotisync", include=["spotisync.tasks"], control="spotisync.remote_control:RemoteControl")
 # By its path: a wheel has it in the package, and in a checkout another `celeryconfig` may shadow it.
 app.config_from_object(runpy.run_path(str(bundled_path("celeryconfig.py"))))
 

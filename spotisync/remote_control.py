@@ -59,5 +59,5 @@ class Mailbox(pidbox.Mailbox):
     node_cls = Node
 
 
-class Control(control.Control):
+class RemoteControl(control.Control):
     Mailbox = Mailbox

@@ -3,7 +3,7 @@
 from typing import Any
 
 from spotisync import callers, canvas, notifications, result_backend, workflow
-from spotisync.callers import check_arguments
+from spotisync.callers import check_arguments, check_batch_arguments
 from spotisync.canvas import Task
 from spotisync.celery import app, context
 from spotisync.core.states import Phase
@@ -56,14 +56,14 @@ def cancel_sync(self: Task, *, sync_id: int) -> dict[str, Any]:
         return {"sync_id": run.id, "status": run.status}
 
 
-@app.task(bind=True, name="spotisync.batch", max_retries=None)
+@app.task(bind=True, name="spotisync.batch", max_retries=None, before_start=check_batch_arguments)
 def batch(self: Task, *, sync_id: int, phase: Phase, seq: int) -> dict[str, Any]:
     """Run one batch of a phase. The message names the batch; its state is in Postgres."""
     with workflow.retry_when_unavailable(self):
         return workflow.publish_next(self, context(), sync_id, run_batch(context(), sync_id, phase, seq))
 
 
-@app.task(bind=True, name="spotisync.finish", max_retries=None)
+@app.task(bind=True, name="spotisync.finish", max_retries=None, before_start=check_batch_arguments)
 def finish(self: Task, *, sync_id: int) -> dict[str, Any]:
     """Finish the run and answer its callers: the last link of the chain."""
     with workflow.retry_when_unavailable(self):

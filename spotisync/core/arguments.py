@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from spotisync.core.states import PHASES
 from spotisync.errors import Fatal
 
 LONGEST_TEXT = 255  # fits into a Postgres index in any script
 LARGEST_NUMBER = 2**63 - 1
+LARGEST_SEQ = 2**31 - 1
 QUEUES: Mapping[str, str] = {
     "spotisync.full_sync": "spotisync.sync",
     "spotisync.incremental_sync": "spotisync.sync",
@@ -39,6 +41,17 @@ def check(task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
     _check_names(task, kwargs)
     for name, value in kwargs.items():
         _check_value(f"{name} of {task}", name, value)
+
+
+def check_batch(task: str, kwargs: Mapping[str, Any]) -> None:
+    """Raise `Fatal` unless these name a batch, or the run to finish. Postgres' error would be retried forever."""
+    for name, value in kwargs.items():
+        if name == "sync_id":
+            _check_value(f"{name} of {task}", name, value)
+        elif name == "phase" and value not in PHASES:
+            raise Fatal(f"phase of {task} must be one of {', '.join(PHASES)}, not {_shorten(value)}")
+        elif name == "seq" and not (type(value) is int and 0 <= value <= LARGEST_SEQ):
+            raise Fatal(f"seq of {task} must be the number of a batch, not {_shorten(value)}")
 
 
 def _check_names(task: str, kwargs: Mapping[str, Any]) -> None:

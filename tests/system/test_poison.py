@@ -191,6 +191,7 @@ def test_remote_control_answers_questions_and_obeys_nothing(deploy: Callable[...
     poison = [*messages.control_poison(), *map(messages.broadcast, messages.QUESTIONS)]
     channel = f"/{deployment.settings.broker.rpartition('=')[2]}.celery.pidbox"
     with broker(deployment) as client:
+        wait_until(lambda: client.publish(channel, messages.broadcast({"method": "clock"})), "a worker that listens")
         heard = [client.publish(channel, each) for each in poison]
     assert set(heard) == {1}
     undecodable = 3  # of which kombu itself tells in the log
@@ -207,3 +208,22 @@ def test_remote_control_answers_questions_and_obeys_nothing(deploy: Callable[...
 
 def count_removed(worker: Program) -> int:
     return worker.log.read_text().count("was removed from the broker")
+
+
+@pytest.mark.slow
+def test_wrong_arguments_of_a_batch_are_not_retried(deploy: Callable[..., Deployment]) -> None:
+    deployment = deploy(60)
+    account, worker = deployment.account(), deployment.worker()
+    good: dict[str, Any] = {"sync_id": 1, "phase": "tracks", "seq": 0}
+    wrong: dict[str, list[Any]] = {
+        "sync_id": ["x", [], {"a": 1}, None, 1.5, 2**70], "phase": [1.5, [], "x", "a\0b"], "seq": ["x", -1, 2**31, {}],
+    }  # fmt: skip
+    changed = [{**good, name: value} for name, values in wrong.items() for value in values]
+    push(deployment, [messages.dump(messages.envelope("spotisync.batch", each)) for each in changed])
+    push(deployment, [messages.dump(messages.envelope("spotisync.finish", {"sync_id": each})) for each in wrong["seq"]])
+    sync(deployment, account).get(timeout=60)
+    wait_until(lambda: is_consumed(deployment), "an empty queue")
+    with broker(deployment) as client:
+        wait_until(lambda: not client.hlen("unacked"), "no message that is to be retried")
+    assert "retrying spotisync" not in worker.log.read_text()
+    assert_never_restarted(worker)
