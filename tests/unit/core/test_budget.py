@@ -23,9 +23,7 @@ def test_a_refusal_never_raises_the_estimate(spent: int, current: int | None) ->
 
 
 @given(st.integers(50, 100_000), st.integers(0, 60), st.integers(0, 86_399))
-def test_an_estimate_is_held_for_a_week_and_grows_by_a_tenth_a_day_afterwards(
-    estimate: int, days: int, seconds: int
-) -> None:
+def test_an_estimate_is_held_for_a_week_and_then_grows(estimate: int, days: int, seconds: int) -> None:
     found = budget.grow_estimate(estimate, timedelta(days=days, seconds=seconds))
     assert found == int(estimate * 1.1 ** max(0, days - 7))
 

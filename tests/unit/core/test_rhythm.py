@@ -56,13 +56,13 @@ def test_intervals_are_never_shorter_than_the_setting(found: Rhythm, at: datetim
 
 
 @given(rhythms, moments)
-def test_no_fifty_plays_at_the_fastest_known_pace_fit_between_two_reads(found: Rhythm, now: datetime) -> None:
+def test_fifty_plays_at_the_known_pace_take_longer_than_an_interval(found: Rhythm, now: datetime) -> None:
     """Faster than one play in 30 s, they are not listed."""
     assume(found.seconds_per_play)
     assert rhythm.read_interval(USUAL_READ, found, now) <= 50 * (found.seconds_per_play or 0)
 
 
 @given(rhythms, moments)
-def test_no_fifty_plays_at_any_pace_fit_between_two_reads_of_an_active_account(found: Rhythm, now: datetime) -> None:
+def test_an_active_account_is_read_before_fifty_plays_end(found: Rhythm, now: datetime) -> None:
     assume(not found.is_idle(now))
     assert rhythm.read_interval(USUAL_READ, found, now) <= 50 * 30
