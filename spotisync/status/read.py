@@ -172,7 +172,7 @@ def _rejected_messages(connection: Connection) -> Document | None:
     last = schedules.get_last_heartbeat(connection, "rejection")
     if last is None:
         return None
-    return {"count": int(counters.read_totals(connection)[counters.REJECTED]), "last_at": last.isoformat()}
+    return {"count": int(counters.read_totals(connection).get(counters.REJECTED, 0)), "last_at": last.isoformat()}
 
 
 def _of_account(connection: Connection, account: Account, common: Document) -> Document:
