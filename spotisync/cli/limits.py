@@ -1,4 +1,4 @@
-"""`spotisync limits`: the cooldowns that Spotify has imposed."""
+"""`spotisync limits`: the cooldowns that Spotify has imposed, or a person has set."""
 
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -10,10 +10,14 @@ from spotisync.cli.output import print_json, print_text
 if TYPE_CHECKING:
     from spotisync.store.cooldowns import Cooldown
 
-app = typer.Typer(help="List and clear cooldowns: requests that Spotify has blocked for a time.", no_args_is_help=True)
+app = typer.Typer(help="List, set and clear cooldowns: requests that are blocked for a time.", no_args_is_help=True)
 
 Family = Literal["library", "playlists", "artists", "albums", "player", "*"]
-REASONS: Final = {"rate": "Spotify rate limit", "quota": "Spotify quota used up"}
+REASONS: Final = {
+    "rate": "Spotify rate limit",
+    "quota": "Spotify quota used up",
+    "manual": "by hand, with spotisync limits set",
+}
 
 
 @app.command("list", epilog="Example: spotisync limits list")
@@ -32,6 +36,36 @@ def list_(*, json: AsJson = False) -> None:
     if not found:
         print_text("No cooldowns.")
     return None
+
+
+@app.command("set", epilog="Example: spotisync limits set library --for 2h")
+def set_(
+    family: Annotated[Family, typer.Argument(help="The requests to block; * blocks all.")],
+    *,
+    duration: Annotated[str, typer.Option("--for", help="For how long: 30m, 2h or 1d; at most 24 hours.")],
+    account: Annotated[
+        str | None,
+        typer.Option("--account", help="Block those of this account's own app instead of the default one's."),
+    ] = None,
+) -> None:
+    """Block requests for a time.
+
+    Runs that need them pause and continue afterwards. A cooldown that ends
+    later is kept. To end it before: spotisync limits clear.
+    """
+    from spotisync.core.durations import parse_duration
+    from spotisync.status.messages import REQUESTS, capitalize
+    from spotisync.sync import cooldowns
+
+    try:
+        seconds = parse_duration(duration)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--for") from None
+    with open_context() as context:
+        until, reason = cooldowns.block(context, family, seconds, account)
+    kept = "" if reason == "manual" else ", as before"
+    requests = capitalize(REQUESTS[family])
+    print_text(f"{requests} blocked until {until.astimezone():%Y-%m-%d %H:%M:%S}{kept}: {REASONS[reason]}.")
 
 
 @app.command(epilog="Example: spotisync limits clear artists")

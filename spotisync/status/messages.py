@@ -122,15 +122,22 @@ def _situation_in_progress(document: Document) -> Situation:
 
 
 def get_wait(document: Document) -> WaitState | None:
-    """The cooldown that blocks this run: of its family, or of all requests."""
+    """What this run waits for: the cooldown of its family or of all requests, or its budget."""
     if document["status"] not in {"in_progress", "rate_limited"} or document["worker"]["has_it"]:
         return None
     reset = parse((_current(document) or {}).get("rate_limit_reset_at"))
     retry_after = WaitState(reset) if reset and seconds_until(document, reset) > 0 else None
-    blocked = _longest_cooldown(document)
+    blocked, own = _longest_cooldown(document), _wait_for_budget(document)
+    if own:
+        return max((own, blocked), key=lambda wait: wait.until) if blocked else own
     if document["status"] == "rate_limited" and document["blocked"] is not None:
         return blocked  # the cooldown decides: it may have been cleared since Spotify sent its Retry-After
     return blocked if retry_after and blocked else retry_after
+
+
+def _wait_for_budget(document: Document) -> WaitState | None:
+    until = parse(document.get("budget_until"))
+    return WaitState(until, document["family"], "budget") if until and seconds_until(document, until) > 0 else None
 
 
 def _longest_cooldown(document: Document) -> WaitState | None:
@@ -203,7 +210,8 @@ def _at_next_sweep(document: Document) -> str:
 
 
 def _due(document: Document) -> str:
-    return _with_progress(document, f"Rate limit expired; resumes {_at_next_sweep(document)}.")
+    over = "Older calls have left the daily budget" if document.get("budget_until") else "Rate limit expired"
+    return _with_progress(document, f"{over}; resumes {_at_next_sweep(document)}.")
 
 
 def _paused(document: Document) -> str:
@@ -224,19 +232,36 @@ def _until(document: Document, wait: WaitState) -> str:
 def describe_cooldown(document: Document, wait: WaitState) -> str:
     """As in: Artist look-ups blocked until 03:42 (2 h): Spotify quota used up."""
     requests = REQUESTS.get(wait.family or "", str(wait.family))
-    reason = "Spotify quota used up" if wait.reason == "quota" else describe_wait_reason(wait)
+    reason = describe_block_reason(wait)
     left = format_duration(seconds_until(document, wait.until))
     return f"{capitalize(requests)} blocked until {format_time(document, wait.until)} ({left}): {reason}"
 
 
+def describe_block_reason(wait: WaitState) -> str:
+    """Why requests are blocked, beside their name."""
+    match wait.reason:
+        case "quota":
+            return "Spotify quota used up"
+        case "manual":
+            return "by hand (to end it: spotisync limits clear)"
+    return describe_wait_reason(wait)
+
+
 def describe_wait_reason(wait: WaitState) -> str:
-    """`rate`: Spotify's rolling 30 s window; `quota`: its longer limit on one family of requests."""
+    """`rate`: Spotify's rolling 30 s window; `quota`: its longer limit on one family of requests.
+
+    `manual`: set by a person; `budget`: our own, so that Spotify's quota is not reached.
+    """
     requests = REQUESTS.get(wait.family or "", wait.family)
     match wait.reason:
         case "quota":
             return f"Spotify quota for {requests}"
         case "rate":
             return "Spotify rate limit"
+        case "manual":
+            return f"{requests} blocked by hand (to end it: spotisync limits clear)"
+        case "budget":
+            return f"the daily budget for {requests} is spent; older calls leave it by then (spotisync budget)"
         case None:
             return "Spotify answered 429 (too many requests)"
     return f"{wait.reason} for {requests}"
@@ -348,6 +373,8 @@ def what_continues(document: Document) -> str | None:
 
 
 def _describe_blocked(document: Document, wait: WaitState) -> str:
+    if wait.reason == "budget":
+        return "Only scheduled syncs wait for it."
     if wait.family == "*":
         return "No requests are sent to Spotify until then."
     families = [wait.family, *(each["family"] for each in document["blocked"] or [] if each["family"] != wait.family)]
@@ -400,7 +427,11 @@ def _start_beat_if_stopped(document: Document) -> str:
     return f"Start beat and a worker: {START}" if _sweeps_have_stopped(document) else _nothing(document)
 
 
-def _nothing(_: Document) -> str:
+def _nothing(document: Document) -> str:
+    wait = get_wait(document) if document["sync_id"] else None
+    if wait and wait.reason == "budget":
+        start = f"spotisync sync {document['sync_type']} --account {document['account']}"
+        return f"Nothing; the run continues automatically. To spend the reserve now: {start}"
     return "Nothing; the run continues automatically."
 
 

@@ -27,7 +27,12 @@ IS_UNFINISHED = "status IN ('pending', 'in_progress', 'rate_limited')"
 FROM = "FROM sync_history r JOIN accounts a ON a.id = r.account_id"
 RUN = f"SELECT {RUN_COLUMNS} {FROM}"
 # A claim records the database session that took it: while the session lives, so does the worker's process.
-LIVE_RUN = f"""SELECT {RUN_COLUMNS}, r.family, r.claim IS NOT NULL AS claimed, NOT {CLAIMANT_GONE} AS alive,
+# The end of a wait for the budget. Other waits than this one have no end of their own while the run is paused.
+BUDGET_UNTIL = """CASE r.status WHEN 'rate_limited' THEN r.not_before WHEN 'in_progress' THEN (
+    SELECT r.not_before FROM (SELECT message FROM run_events WHERE sync_id = r.id AND kind <> 'woken'
+        ORDER BY id DESC LIMIT 1) e WHERE e.message = 'budget' AND r.not_before > now()) END AS budget_until"""
+LIVE_RUN = f"""SELECT {RUN_COLUMNS}, r.family, {BUDGET_UNTIL},
+    r.claim IS NOT NULL AS claimed, NOT {CLAIMANT_GONE} AS alive,
     GREATEST(r.started_at, (SELECT max(s.updated_at) FROM sync_state s WHERE s.sync_id = r.id)) AS last_advance
     {FROM}"""
 SUMMARY = (
@@ -37,7 +42,7 @@ SUMMARY = (
 )  # fmt: skip
 # The keys of a run in the document of an account that has never been synced.
 NO_RUN: dict[str, Any] = {
-    **dict.fromkeys((*SUMMARY, "trigger", "current_phase", "current_batch", "family", "eta")),
+    **dict.fromkeys((*SUMMARY, "trigger", "current_phase", "current_batch", "family", "budget_until", "eta")),
     "phases": {},
     "worker": None,
     "to_look_up": {},

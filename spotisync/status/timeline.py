@@ -24,6 +24,7 @@ OWN_REASONS: Final = {
     "pace": "request ceiling (SPOTISYNC_API_RATE)",
     "off": "SPOTISYNC_ENRICHMENT is off",
     "budget": "daily budget used up",
+    "manual": "requests blocked by hand (spotisync limits set)",
 }
 WOKEN: Final = {
     "pending": "Account free; started.",
@@ -151,8 +152,8 @@ def _items(event: Event) -> str:
 
 def _wait(event: Event) -> str:
     waits = event["attempt"] or 1
-    is_spotify = event["message"] in {"rate", "quota"}
-    length = format_duration(event["seconds"]) if is_spotify else _seconds(event["seconds"])
+    is_long = event["message"] in {"rate", "quota", "manual", "budget"}
+    length = format_duration(event["seconds"]) if is_long else _seconds(event["seconds"])
     return f"{f'{waits} waits, {length} in total' if waits > 1 else f'Wait of {length}'}: {_reason(event)}."
 
 

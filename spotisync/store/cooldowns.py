@@ -41,6 +41,21 @@ def clear(connection: Any, developer: str, family: str | None) -> list[str]:
     return sorted(family for family, blocked in rows if blocked)
 
 
+def block(connection: Any, developer: str, family: LimitedFamily, seconds: int) -> tuple[datetime, str]:
+    """Block a family at the operator's request; a longer cooldown is kept. Returns its end and its reason."""
+    row = connection.exec_driver_sql(
+        """INSERT INTO rate_limits AS l (client_id, family, blocked_until, reason, updated_at)
+        VALUES (%s, %s, clock_timestamp() + make_interval(secs => %s), 'manual', clock_timestamp())
+        ON CONFLICT (client_id, family) DO UPDATE SET
+            blocked_until = GREATEST(l.blocked_until, excluded.blocked_until),
+            reason = CASE WHEN excluded.blocked_until > l.blocked_until THEN excluded.reason ELSE l.reason END,
+            updated_at = excluded.updated_at
+        RETURNING blocked_until, reason""",
+        (developer, family, seconds),
+    ).one()
+    return row[0], row[1]
+
+
 def record(
     connection: Any, developer: str, family: LimitedFamily, header: str | None, *, quota: bool, age: float = 0.0
 ) -> tuple[datetime, str]:

@@ -244,7 +244,7 @@ def _result(done: Committed) -> BatchResult:
 def _plan(context: Context, batch: ClaimedBatch, calls: BatchCalls) -> BatchPlan:
     match batch.cursor:
         case TracksWalk() as cursor:
-            requests = tracks.plan_walk(cursor, context.settings.tracks_batch_size)
+            requests = tracks.plan_walk(cursor, context.settings.get_batch_size("tracks", batch.factor))
             return BatchPlan(requests, partial(tracks.fold_walk, cursor))
         case Incremental() as cursor:
             return _plan_incremental(context, batch.run, cursor)
@@ -253,7 +253,7 @@ def _plan(context: Context, batch: ClaimedBatch, calls: BatchCalls) -> BatchPlan
         case Lookups() as cursor:
             return _plan_lookups(context, batch, cursor, calls)
         case Contents() as cursor:
-            return _plan_contents(context, batch.run, cursor)
+            return _plan_contents(context, batch, cursor)
 
 
 def _plan_listing(context: Context, batch: ClaimedBatch, cursor: Listing) -> BatchPlan:
@@ -292,7 +292,7 @@ def _plan_lookups(context: Context, batch: ClaimedBatch, cursor: Lookups, calls:
     if block and block.seconds > context.settings.max_countdown:
         return _plan_step(DeferralStep(reason=block.reason))
     app.gate.check_cooldown(entity)
-    terms = LookupTerms(batch.run.id, regime, mode, get_purpose(batch.run, is_lookup=True))
+    terms = LookupTerms(batch.run.id, regime, mode, get_purpose(batch.run, is_lookup=True), batch.factor)
     requests = lookups.plan_lookups(context, app, entity, terms, calls)
     if requests is None:
         return _plan_step(DeferralStep(reason="budget"))
@@ -312,11 +312,12 @@ def _check_no_stub_is_left(context: Context, cursor: Lookups) -> None:
             raise NothingClaimable(f"other runs are looking up the remaining {cursor.entity}")
 
 
-def _plan_contents(context: Context, run: Run, cursor: Contents) -> BatchPlan:
-    first, limit = cursor.progress.playlist_id if cursor.progress else None, context.settings.playlists_batch_size
+def _plan_contents(context: Context, batch: ClaimedBatch, cursor: Contents) -> BatchPlan:
+    run, first = batch.run, cursor.progress.playlist_id if cursor.progress else None
+    limit = context.settings.get_batch_size("playlists", batch.factor)
     with context.database.begin() as connection:
         wanted = playlists.find_wanted(connection, run.account_id, run.id, first, limit)
-    plan = contents.plan(cursor, wanted)
+    plan = contents.plan(cursor, wanted, contents.CALLS_PER_BATCH * batch.factor)
     return BatchPlan(plan.requests, partial(contents.fold, plan))
 
 
@@ -352,7 +353,7 @@ def _wait(context: Context, batch: ClaimedBatch, calls: BatchCalls, wait: Wait) 
         return _commit(context, batch, calls, DeferralStep(reason=reason))
     parked = choice == "park"
     with batch.app.recorder.transaction(calls) as connection:
-        reset_at = None if is_pace else wait.until
+        reset_at = None if is_pace or is_budget else wait.until
         released = runs.release(
             connection, batch.run, batch.token, seconds, reset_at=reset_at, park=parked, fixed=is_budget
         )

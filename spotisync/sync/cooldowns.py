@@ -1,7 +1,9 @@
-"""List and clear cooldowns."""
+"""List, set and clear cooldowns."""
 
 from dataclasses import replace
+from datetime import datetime
 
+from spotisync.core.requests import LimitedFamily
 from spotisync.store import accounts, cooldowns
 from spotisync.store.cooldowns import Cooldown
 from spotisync.sync.context import Context
@@ -19,6 +21,16 @@ def list_cooldowns(context: Context) -> list[Cooldown]:
         for developer, blocks in found.items()
         for cooldown in blocks
     ]
+
+
+def block(context: Context, family: LimitedFamily, seconds: int, account: str | None = None) -> tuple[datetime, str]:
+    """Block a family at a person's request; return the end of its cooldown, which may be a longer one, and its reason.
+
+    It is that of the app of this account, else of the default app. Raises `Unknown` if there is no such account.
+    """
+    with context.database.begin() as connection:
+        app = context.apps.get(accounts.find_account(connection, account)) if account else context.default_app
+        return cooldowns.block(connection, app.developer, family, seconds)
 
 
 def clear(context: Context, family: str | None, account: str | None = None) -> list[str]:

@@ -114,8 +114,10 @@ def _find_blocked(
 ) -> tuple[datetime, str] | None:
     """Until when every family of this work is blocked or spent, and why. None: one is free now."""
     families, purpose = FAMILIES[taken.kind], PURPOSES[taken.kind]
-    ends = {block.family: block.until for block in cooldowns.list_active(connection, developer.name)}
-    why = "Spotify limit"
+    blocks = cooldowns.list_active(connection, developer.name)
+    ends = {block.family: block.until for block in blocks}
+    by_hand = all(block.reason == "manual" for block in blocks if block.family in {*families, "*"})
+    why = "blocked by hand" if by_hand else "Spotify limit"
     for family in families:
         if excess := found[family].find_excess(purpose, 1):
             free, _ = budgets.find_free_time(connection, developer.name, family, excess)

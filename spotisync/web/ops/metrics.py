@@ -25,6 +25,7 @@ from spotisync.store.database import Connection
 PREFIX: Final = "spotisync_"
 TYPES: Final = ("full", "incremental")
 FAMILIES: Final = get_args(Family)
+WAIT_REASONS: Final = ("rate", "quota", "pace", "budget", "manual")
 OUTCOMES: Final = ("2xx", "4xx", "429", "5xx", "error")
 
 
@@ -65,13 +66,13 @@ COUNTERS: Final = (
     ),
     CounterMetric(
         "waits",
-        "Batches delayed by a limit; quota and rate: set by Spotify, pace: SPOTISYNC_API_RATE.",
-        {"family": FAMILIES, "reason": ("rate", "quota", "pace")},
+        "Batches delayed by a limit; quota, rate: set by Spotify, pace, budget: by spotisync, manual: by a person.",
+        {"family": FAMILIES, "reason": WAIT_REASONS},
     ),
     CounterMetric(
         "wait_seconds",
         "Total delay of these batches.",
-        {"family": FAMILIES, "reason": ("rate", "quota", "pace")},
+        {"family": FAMILIES, "reason": WAIT_REASONS},
     ),
 )
 

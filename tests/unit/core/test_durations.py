@@ -2,7 +2,7 @@
 
 import pytest
 
-from spotisync.core.durations import format_duration
+from spotisync.core.durations import format_duration, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -16,3 +16,17 @@ from spotisync.core.durations import format_duration
 )  # fmt: skip
 def test_formats_a_duration(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("1d", 86_400), (" 24 h ", 86_400)]
+)
+def test_parses_durations_of_up_to_a_day(text: str, seconds: int) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "2", "h", "-1h", "2 weeks", "1h30m", "٣h", "0m", "25h", "2d", "86401s", "1e3s"])
+def test_other_durations_are_refused_with_their_text(text: str) -> None:
+    with pytest.raises(ValueError, match="is not") as caught:
+        parse_duration(text)
+    assert repr(text) in str(caught.value)

@@ -65,9 +65,33 @@ TABLE: list[tuple[messages.Situation, dict[str, Any], str, str]] = [
     ),
     (
         "paused",
-        document("rate_limited", blocked=[block("library", TODAY, "budget")]),
-        "Paused until 13:02 (3 h 12 min): budget for library reads.",
+        document("rate_limited", budget_until=TODAY),
+        "Paused until 13:02 (3 h 12 min): the daily budget for library reads is spent; older calls leave it by then (",
+        "Nothing; the run continues automatically. To spend the reserve now: spotisync sync full --account alice",
+    ),
+    (
+        "paused",
+        document("rate_limited", budget_until=TODAY, blocked=[block("*", TOMORROW, "rate")]),
+        "Paused until 24 Nov 09:00 (23 h 10 min): Spotify rate limit.",
+        "Nothing; the run continues automatically.",
+    ),
+    (
+        "waiting",
+        document("in_progress", budget_until=TODAY),
+        "Waiting until 13:02 (3 h 12 min): the daily budget for library reads is spent;",
+        "Nothing; the run continues automatically. To spend the reserve now:",
+    ),
+    (
+        "due",
+        document("rate_limited", budget_until="2026-11-23T08:49:00+00:00"),
+        "Older calls have left the daily budget; resumes at the next sweep (every 10 s). 1,247 of",
         "Nothing",
+    ),
+    (
+        "paused",
+        document("rate_limited", blocked=[block("library", TODAY, "manual")]),
+        "Paused until 13:02 (3 h 12 min): library reads blocked by hand (to end it: spotisync limits clear). 1,247 of",
+        "Nothing; the run continues automatically.",
     ),
     (
         "due",
@@ -319,7 +343,8 @@ DOCUMENTS = st.builds(
     as_of=MOMENTS,
     time_zone=st.sampled_from(["UTC", "Asia/Kathmandu", "America/New_York", "Europe/Amsterdam"]),
     blocked=st.none()
-    | st.lists(st.builds(block, FAMILIES, MOMENTS, st.sampled_from(["rate", "quota", "budget"])), max_size=3),
+    | st.lists(st.builds(block, FAMILIES, MOMENTS, st.sampled_from(["rate", "quota", "manual"])), max_size=3),
+    budget_until=st.none() | MOMENTS,
     schedule=st.fixed_dictionaries({"last_sweep": st.none() | MOMENTS, "sweep_interval": st.integers(1, 60)}),
 )
 

@@ -42,6 +42,11 @@ def event(kind: str, message: str | None = None, **changes: Any) -> dict[str, An
         (event("wait", "pace", attempt=5), "5 waits, 1.2 s in total: request ceiling (SPOTISYNC_API_RATE)."),
         (event("wait", "other runs look them up"), "Wait of 1.2 s: other runs look them up."),
         (event("parked", "quota", seconds=7200.0), "Paused for 2 h: Spotify quota for library reads."),
+        (event("parked", "budget", seconds=7200.0), "Paused for 2 h: daily budget used up."),
+        (
+            event("parked", "manual", seconds=7200.0),
+            "Paused for 2 h: requests blocked by hand (spotisync limits set).",
+        ),
         (event("woken", "rate_limited"), "Wait over; resumed."),
         (event("woken", "pending"), "Account free; started."),
         (
