@@ -9,6 +9,7 @@ from typer.core import TyperGroup, TyperOption
 from spotisync.cli import (
     accounts,
     backup,
+    budget,
     db,
     demo,
     doctor,
@@ -94,6 +95,7 @@ app.command("status", epilog="Example: spotisync status --watch")(status.status)
 app.command("history", epilog="Example: spotisync history --limit 5")(status.history)
 app.command("cancel", epilog="Example: spotisync cancel 12")(sync.cancel)
 app.command("resume", epilog="Example: spotisync resume 12 --wait")(sync.resume)
+app.command("budget", epilog="Example: spotisync budget --account alice")(budget.budget)
 app.add_typer(limits.app, name="limits")
 app.command("web", epilog="Example: spotisync web --port 8421")(web.web)
 app.command("notify", epilog="Example: spotisync notify --test")(notify.notify)

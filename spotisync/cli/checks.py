@@ -27,7 +27,7 @@ from spotisync.errors import Fatal, Misconfigured, NeedsLogin, Refused, Spotisyn
 from spotisync.settings import GENERATE_KEY, Settings
 from spotisync.stack.directories import is_shared, server_user
 from spotisync.status.messages import FROZEN_LISTS, SWEEPS, WaitState, describe_cooldown, describe_drift
-from spotisync.store import accounts, apps, migrate, reply_shapes, schedules
+from spotisync.store import accounts, apps, budgets, migrate, reply_shapes, schedules
 from spotisync.store.accounts import Account, StoredTokens, TokenVault
 from spotisync.store.apps import BacklogForecast
 from spotisync.store.cooldowns import Cooldown
@@ -422,7 +422,8 @@ def _check_backlog(context: Context) -> Finding:
     app = get_default_app(settings)
     with context.database.begin() as connection:
         regime = apps.get_regime(connection, app.client_id)
-        forecasts = apps.forecast_lookups(connection, app, settings.enrichment, settings.enrichment_budget)
+        allowances = budgets.list_lookup_allowances(connection, budgets.find_developer(settings, app))
+        forecasts = apps.forecast_lookups(connection, app, settings.enrichment, settings.enrichment_budget, allowances)
     return check_lookups(regime, forecasts, settings.zone)
 
 
@@ -481,13 +482,16 @@ def check_limits(found: Sequence[Cooldown], now: datetime, zone: str) -> list[Fi
     if not found:
         return [Finding("limits", "ok", "no cooldown")]
     document = {"as_of": now.isoformat(), "time_zone": zone}
-    cure = "none needed; it expires. If Spotify has lifted it already: spotisync limits clear"
+    cure = "none needed; it expires. {}: spotisync limits clear{}"
     return [
         Finding(
             f"limits of {each.developer}" if each.developer else "limits",
             "warning",
             describe_cooldown(document, WaitState(each.until, each.family, each.reason)),
-            cure if each.developer is None else f"{cure} --account NAME",
+            cure.format(
+                "To end it before" if each.reason == "manual" else "If Spotify has lifted it already",
+                " --account NAME" if each.developer else "",
+            ),
         )
         for each in found
     ]

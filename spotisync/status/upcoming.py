@@ -9,7 +9,7 @@ from spotisync.core import schedule
 from spotisync.core.apps import App, AppOwner, find_default_app
 from spotisync.core.durations import format_duration
 from spotisync.settings import Settings
-from spotisync.store import schedules
+from spotisync.store import budgets, schedules
 from spotisync.store.apps import forecast_lookups
 
 Document = dict[str, Any]
@@ -95,7 +95,8 @@ def lookup_forecast(connection: Connection, settings: Settings, app: App | None,
     if app is None:
         return []
     on = settings.enrichment != "off"
-    families = forecast_lookups(connection, app, settings.enrichment, settings.enrichment_budget)
+    allowances = budgets.list_lookup_allowances(connection, budgets.find_developer(settings, app))
+    families = forecast_lookups(connection, app, settings.enrichment, settings.enrichment_budget, allowances)
     left = [f"{one.pending:,} {one.family}" for one in families if one.pending]
     ends = [one.done_at for one in families if one.done_at and one.budget]
     entry: Document = {"kind": "enrich", "on": on, "at": None, "note": None}

@@ -1,6 +1,6 @@
 """The Spotify app: its regime, its backlog of look-ups, and the claim on draining that backlog."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -8,6 +8,7 @@ from uuid import UUID
 from spotisync.core.apps import App
 from spotisync.core.cursors import Entity
 from spotisync.core.regimes import Enrichment, KnownRegime, LookupMode, Regime, days_until_done, lookup_mode
+from spotisync.core.requests import IDS_PER_CALL
 from spotisync.store import call_ledger, catalogue, playlists, reply_shapes
 from spotisync.store.database import Claimant, Connection, execute
 
@@ -129,8 +130,8 @@ _BACKLOG = f"""SELECT (SELECT regime FROM apps WHERE client_id = :id) AS regime,
 class BacklogForecast:
     """Pending look-ups of one family, the calls it used in the last 24 hours, and the forecast of its end.
 
-    `budget` is None without a budget: in the full regime one call takes many ids. `done_at` is None if nothing is
-    pending or look-ups are off.
+    `budget`: calls in 24 hours; None without a limit. In the full regime one call takes many ids. `done_at` is None if
+    nothing is pending or look-ups are off.
     """
 
     family: Entity
@@ -141,22 +142,37 @@ class BacklogForecast:
     done_at: datetime | None
 
 
-def forecast_lookups(connection: Connection, app: App, enrichment: Enrichment, budget: int) -> list[BacklogForecast]:
-    """As if this app alone looked them up."""
+def forecast_lookups(
+    connection: Connection, app: App, enrichment: Enrichment, budget: int, allowances: Mapping[str, int] | None = None
+) -> list[BacklogForecast]:
+    """As if this app alone looked them up.
+
+    `budget`: of single look-ups, SPOTISYNC_ENRICHMENT_BUDGET. `allowances`: calls that look-ups may spend in 24 hours,
+    of the families with a ceiling.
+    """
     by = lookup_mode(enrichment, get_regime(connection, app.client_id))
-    return [_forecast(connection, app.developer, entity, by, budget) for entity in ENTITIES]
+    single = [budget] if by == "singly" else []
+    most = {entity: min([*single, *_pick(allowances, entity)], default=None) for entity in ENTITIES}
+    return [_forecast(connection, app.developer, entity, by, most[entity]) for entity in ENTITIES]
 
 
-def _forecast(connection: Connection, developer: str, entity: Entity, by: LookupMode, budget: int) -> BacklogForecast:
+def _pick(allowances: Mapping[str, int] | None, entity: Entity) -> list[int]:
+    return [allowances[entity]] if allowances and entity in allowances else []
+
+
+def _forecast(
+    connection: Connection, developer: str, entity: Entity, by: LookupMode, most: int | None
+) -> BacklogForecast:
     pending = execute(connection, _count_pending(entity, by)).scalar_one()
     used = call_ledger.count_last_day(connection, developer, entity)
-    days = days_until_done(pending, budget, used) if by == "singly" else 0
+    calls = pending if by == "singly" else -(-pending // IDS_PER_CALL[entity])
+    days = days_until_done(calls, most, used) if most else 0
     done_at = execute(connection, _DONE_AT, {"developer": developer, "family": entity, "days": days}).scalar_one()
     return BacklogForecast(
         family=entity,
         way=by,
         pending=pending,
-        budget=budget if by == "singly" else None,
+        budget=most,
         used=used,
         done_at=done_at if pending and by in {"together", "singly"} else None,
     )

@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any, get_args
 
 from spotisync.core import budget
+from spotisync.core.apps import App, find_default_app
 from spotisync.core.budget import FamilyBudget
 from spotisync.core.requests import Family
+from spotisync.settings import Settings
 from spotisync.store.accounts import DEVELOPER
 from spotisync.store.call_ledger import DAY, count_last_day
 from spotisync.store.database import Connection, execute
@@ -29,6 +31,22 @@ def read_budgets(connection: Connection, developer: Developer) -> dict[str, Fami
     found = execute(connection, _BUDGETS, {"wanted": developer.name, "developer": developer.default}).all()
     rows = {row.family: row for row in found}
     return {family: _budget(family, rows.get(family), developer) for family in FAMILIES}
+
+
+def find_developer(settings: Settings, app: App) -> Developer:
+    """The operator's budgets are those of the default app's developer account."""
+    default = find_default_app(settings)
+    is_default = default is not None and app.developer == default.developer
+    return Developer(app.developer, default.developer if default else "", settings.budgets if is_default else {})
+
+
+def list_lookup_allowances(connection: Connection, developer: Developer) -> dict[str, int]:
+    """The calls that look-ups may spend in 24 hours, of the families with a ceiling that is enforced."""
+    return {
+        family: found.ceiling.get_allowance("look-ups")
+        for family, found in read_budgets(connection, developer).items()
+        if found.ceiling and found.ceiling.source != "assumed"
+    }
 
 
 def _budget(family: str, row: object, developer: Developer) -> FamilyBudget:

@@ -396,6 +396,43 @@ def test_lists_and_clears_cooldowns(deployment: Deployment, cli: InProcess) -> N
     assert "No cooldowns to clear" in cli("limits", "clear", "*").out
 
 
+def test_blocks_a_family_by_hand(deployment: Deployment, cli: InProcess) -> None:
+    account = deployment.account()
+    assert "Library reads blocked until" in cli("limits", "set", "library", "--for", "2h").out
+    (found,) = cli("limits", "list", "--json").json
+    assert (found["family"], found["reason"], round(found["seconds"], -2)) == ("library", "manual", 7200)
+    assert "by hand, with spotisync limits set" in cli("limits", "list").out
+    assert "blocked until" in cli("limits", "set", "library", "--for", "30m").out
+    assert round(cli("limits", "list", "--json").json[0]["seconds"], -2) == 7200
+    assert "by hand (to end it: spotisync limits clear)" in " ".join(cli("status").out.split())
+    for wrong, words in (("2 weeks", "not a duration"), ("25h", "24 hours")):
+        refused = cli("limits", "set", "library", "--for", wrong)
+        assert refused.code == 2
+        assert words in " ".join(refused.err.replace("│", " ").split())
+    deployment.sql("UPDATE rate_limits SET reason = 'quota'")
+    assert ", as before: Spotify quota used up" in cli("limits", "set", "library", "--for", "1m").out
+    assert cli("limits", "set", "player", "--for", "1d", "--account", "nobody").code == 2
+    deployment.sql("UPDATE accounts SET client_id = 'theirs'")
+    assert cli("limits", "set", "player", "--for", "1d", "--account", account.name).code == 0
+    assert deployment.sql("SELECT client_id FROM rate_limits WHERE family = 'player'") == [("theirs",)]
+
+
+def test_shows_the_budget(deployment: Deployment, cli: InProcess) -> None:
+    account = deployment.account()
+    deployment.sql(
+        "INSERT INTO call_ledger SELECT 'simulated', 'library', date_trunc('minute', now()), id, 312 FROM accounts"
+    )
+    found = cli("budget", "--json").json
+    library = next(each for each in found["developers"][0]["families"] if each["family"] == "library")
+    assert (library["spent"], library["ceiling"], library["source"]) == (312, 600, "assumed")
+    words = cli("budget", "--account", account.name).out
+    assert "312 of an assumed 600 calls spent in 24 h" in " ".join(words.split())
+    assert words.isascii()
+    assert cli("budget", "--account", "nobody").code == 2
+    help_ = " ".join(cli("budget", "--help").out.replace("│", " ").split())
+    assert all(word in help_ for word in ("learned:", "assumed:", "reserved"))
+
+
 @pytest.mark.slow
 def test_says_why_a_parked_run_waits(deployment: Deployment, cli: InProcess, shell: Subprocess) -> None:
     deployment.worker()
