@@ -7,8 +7,8 @@ from typing import Final
 
 # A quarter of the rate may be sent at once after a pause; the rest is spread.
 BURST_SHARE: Final = 4
-# Spread requests are sent a fifth faster than evenly, so that unused turns can be made up for.
-CATCH_UP: Final = 1.2
+# Spread requests are sent by half faster than evenly, so that unused turns can be made up for.
+CATCH_UP: Final = 1.5
 # The clock of the server went back if the log is this many seconds ahead of it: no turn is given so early.
 FUTURE: Final = 10.0
 

@@ -13,7 +13,7 @@ from spotisync.core import backoff
 from spotisync.core.pace import Turn
 from spotisync.core.requests import Family, LimitedFamily
 from spotisync.errors import Unavailable, Wait
-from spotisync.gate.pace import UNPACED, Pace
+from spotisync.gate.pace import PATIENCE, UNPACED, Pace
 from spotisync.store import cooldowns
 from spotisync.store.cooldowns import Cooldown
 
@@ -82,7 +82,9 @@ class Gate:
         self.check_cooldown(family)
         turn = self._pace.take_turn(family)
         if not turn.sent:
-            raise Wait(family, datetime.now(UTC) + timedelta(seconds=turn.seconds), "pace", turn.seconds)
+            # Turns are taken ahead, so the batch returns before this one begins, or it would pass unused.
+            seconds = max(0.1, turn.seconds - PATIENCE / 2)
+            raise Wait(family, datetime.now(UTC) + timedelta(seconds=seconds), "pace", seconds)
         return turn
 
     def await_turn(self, family: Family, turn: Turn) -> int:

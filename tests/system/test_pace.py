@@ -34,7 +34,7 @@ def test_the_clock_of_a_process_does_not_matter(broker_url: str, monkeypatch: py
         monkeypatch.setattr(time, "time", lambda hours=hours: real() + hours * 3600)
         taken.append(pace.take_turn("library"))
     assert taken[0] == Turn(0.0, 1)
-    assert taken[1].seconds == pytest.approx(31 / 1.2 / 4, abs=0.5)
+    assert taken[1].seconds == pytest.approx(31 / 1.5 / 4, abs=0.5)
     assert not any(each.sent for each in taken[1:])
 
 

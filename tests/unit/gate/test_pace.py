@@ -53,7 +53,7 @@ def test_processes_share_one_limit_and_use_it(clock: Clock) -> None:
     taken = take_turns(clock, [(pace, "library") for pace in paces], 3 * WINDOW)
     assert most_in(taken, WINDOW) == RATE - 1
     assert len(taken) >= 3 * (RATE - 1)
-    assert most_in(taken[RATE:], 1) <= 1.2 * RATE / WINDOW + 1, "the requests are spread"
+    assert most_in(taken[RATE:], 1) <= 1.5 * RATE / WINDOW + 1, "the requests are spread"
 
 
 @pytest.mark.usefixtures("server")
