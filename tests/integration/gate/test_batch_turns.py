@@ -30,7 +30,7 @@ def test_a_sync_with_a_pace_makes_no_more_calls(
     make_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pace, "PATIENCE", 0.05)
-    unpaced, paced = count_calls(make_context, 0), count_calls(make_context, 20)
+    unpaced, paced = count_calls(make_context, 0), count_calls(make_context, 10)
     assert unpaced[1] == 0
     assert paced[1] >= 3, "batches have waited"
     assert paced[0] <= unpaced[0]
