@@ -14,6 +14,16 @@ from spotisync.spotify import http
 warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"spotipy\.client")
 
 
+class Endpoints(spotipy.Spotify):  # type: ignore[misc]
+    """spotipy's endpoints over a lighter call: spotipy formats each body for a debug line, logged or not."""
+
+    def _internal_call(self, method: str, url: str, _payload: Any, params: dict[str, Any]) -> Any:
+        headers = {**self._auth_headers(), "Content-Type": "application/json"}
+        timeout = self.requests_timeout
+        response = self._session.request(method, self.prefix + url, params=params, headers=headers, timeout=timeout)
+        return http.read_json(response)
+
+
 class SpotifyClient:
     """One per process. Each thread has its own session, which stays open between batches."""
 
@@ -60,9 +70,9 @@ class SpotifyClient:
     def _spotify(self, access_token: str) -> spotipy.Spotify:
         spotify: spotipy.Spotify | None = getattr(self._threads, "spotify", None)
         if spotify is None:
-            spotify = spotipy.Spotify(
-                auth=access_token, requests_session=http.make_session(http.check_api), requests_timeout=self._timeout
-            )
+            session = http.make_session(http.check_api)
+            http.read_environment_once(session, self._prefix)
+            spotify = Endpoints(auth=access_token, requests_session=session, requests_timeout=self._timeout)
             spotify.prefix = self._prefix
             self._threads.spotify = spotify
         spotify.set_auth(access_token)
@@ -76,7 +86,6 @@ class SpotifyClient:
         except spotipy.SpotifyException as error:
             # spotipy itself raises it for an id with invalid characters. Errors of Spotify come from the response hook.
             raise Refused(error.http_status, error.msg) from None
-        if body is None:
-            # spotipy returns None for a 204, and for a 200 whose body is not JSON.
+        if body is None:  # a 204, or a 200 whose body is not JSON
             raise Transient("Spotify sent an empty or broken body")
         return body
