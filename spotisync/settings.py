@@ -231,6 +231,12 @@ class Settings(BaseSettings):
         """Treat empty values as unset, except the schedule, which an empty value switches off."""
         return {name: value for name, value in values.items() if value != "" or name == "full_sync_schedule"}
 
+    def get_batch_size(self, phase: Literal["tracks", "artists", "albums", "playlists"], factor: int) -> int:
+        """Items of a batch. `factor`: how many times the usual ones, unless the operator has set their number."""
+        name = f"{phase}_batch_size"
+        size: int = getattr(self, name)
+        return size if name in self.model_fields_set else size * factor
+
     @property
     def budgets(self) -> dict[str, int]:
         """Calls per 24 hours, of the families for which the operator has set them."""

@@ -12,7 +12,7 @@ from spotisync.core.requests import PAGE, Request
 from spotisync.core.rows import CatalogueRows, PlaylistItemRow
 from spotisync.core.steps import Access, Answer, ContentsStep
 
-# Pages per batch: one or two seconds of work, so that a lost worker costs little and a shutdown is quick.
+# Pages of a batch of the usual size.
 CALLS_PER_BATCH = 8
 
 
@@ -34,13 +34,13 @@ class ContentsPlan:
     empty: tuple[PlaylistProgress, ...]
 
 
-def plan(cursor: Contents, wanted: Sequence[WantedPlaylist]) -> ContentsPlan:
-    """Pages of whole playlists, in order, up to a batch's worth. A playlist listed as empty costs no call."""
+def plan(cursor: Contents, wanted: Sequence[WantedPlaylist], most: int = CALLS_PER_BATCH) -> ContentsPlan:
+    """At most `most` pages of whole playlists, in order. A playlist listed as empty costs no call."""
     requests: list[Request] = []
     progress: dict[str, PlaylistProgress] = {}
     empty: list[PlaylistProgress] = []
     for each in wanted:
-        if len(requests) >= CALLS_PER_BATCH:
+        if len(requests) >= most:
             break
         at = _progress_of(cursor, each)
         progress[each.playlist_id] = at
@@ -50,9 +50,9 @@ def plan(cursor: Contents, wanted: Sequence[WantedPlaylist]) -> ContentsPlan:
         end = max(at.position + 1, at.total or 1)
         requests += [
             Request("playlist_items", offset=offset, playlist_id=each.playlist_id)
-            for offset in itertools.islice(range(at.position, end, PAGE), CALLS_PER_BATCH)
+            for offset in itertools.islice(range(at.position, end, PAGE), most)
         ]
-    return ContentsPlan(tuple(requests[:CALLS_PER_BATCH]), progress, tuple(empty))
+    return ContentsPlan(tuple(requests[:most]), progress, tuple(empty))
 
 
 def _progress_of(cursor: Contents, wanted: WantedPlaylist) -> PlaylistProgress:

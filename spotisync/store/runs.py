@@ -190,13 +190,17 @@ def _drop_staging_of_older_runs(connection: Connection, account_id: int, sync_ty
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The position and progress of one phase of a run. `failures`: since the last advance."""
+    """The position and progress of one phase of a run. `failures`: since the last advance.
+
+    `batch_factor`: the size of the next batch, as a multiple of the usual one.
+    """
 
     cursor: dict[str, Any] | None
     current_offset: int
     total_items: int | None
     items_processed: int
     failures: int
+    batch_factor: int = 1
 
 
 _CLAIM = f"""WITH before AS (SELECT r.id, r.claim FROM sync_history r
@@ -256,7 +260,7 @@ def _record_lost_claim(connection: Connection, sync_id: int, phase: str, seq: in
 def get_checkpoint(connection: Connection, sync_id: int, phase: Phase) -> Checkpoint:
     found = execute(
         connection,
-        """SELECT cursor, current_offset, total_items, items_processed, failures FROM sync_state
+        """SELECT cursor, current_offset, total_items, items_processed, failures, batch_factor FROM sync_state
         WHERE sync_id = :id AND entity_type = :phase""",
         {"id": sync_id, "phase": phase},
     )
@@ -336,6 +340,7 @@ def save_checkpoint(
     total: int | None,
     deferred: int,
     over: bool,
+    batch_factor: int = 1,
 ) -> None:
     """The cursor after a batch. `percent_complete` never falls, and is null while the total is unknown."""
     execute(
@@ -343,7 +348,7 @@ def save_checkpoint(
         """UPDATE sync_state SET cursor = CAST(:cursor AS jsonb), current_offset = :offset,
             total_items = COALESCE(:total, total_items), batches = batches + 1, failures = 0, last_error = NULL,
             rate_limit_reset_at = NULL,
-            items_deferred = :deferred, updated_at = now(),
+            items_deferred = :deferred, batch_factor = :batch_factor, updated_at = now(),
             -- `updated_at` is the last advance or claim; time without a worker is not working time.
             busy_seconds = busy_seconds + LEAST(300, EXTRACT(epoch FROM now() - updated_at)),
             status = CASE WHEN :over THEN 'success' ELSE 'in_progress' END,
@@ -358,6 +363,7 @@ def save_checkpoint(
             "total": total,
             "deferred": deferred,
             "over": over,
+            "batch_factor": batch_factor,
             "id": run.id,
             "phase": run.phase,
         },
@@ -440,7 +446,8 @@ def release(
         connection,
         """UPDATE sync_state SET status = CASE WHEN :park THEN 'rate_limited' ELSE status END,
             rate_limit_reset_at = :reset_at, last_error = :error, updated_at = now(),
-            failures = failures + (CAST(:error AS text) IS NOT NULL)::int
+            failures = failures + (CAST(:error AS text) IS NOT NULL)::int,
+            batch_factor = CASE WHEN CAST(:error AS text) IS NULL THEN batch_factor ELSE 1 END
         WHERE sync_id = :id AND entity_type = :phase RETURNING failures""",
         {**bound, "reset_at": reset_at, "phase": run.phase},
     )

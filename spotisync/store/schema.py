@@ -459,6 +459,8 @@ sync_state = table(
     Column("percent_complete", Float),
     # private: working time without waits; the ETA is computed from it
     Column("busy_seconds", Float, nullable=False, server_default="0"),
+    # ... and the size of the next batch, as a multiple of the usual one
+    Column("batch_factor", Integer, nullable=False, server_default="1"),
     UniqueConstraint("sync_id", "entity_type"),
     one_of("entity_type", "tracks", "artists", "albums", "playlists"),
     one_of("status", "pending", "in_progress", "rate_limited", "success", "failed", "cancelled"),

@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from spotisync.core import cursors, listing, tracks
+from spotisync.core import batch_size, cursors, listing, tracks
 from spotisync.core.cursors import Contents, Cursor, Entity, Listing, Lookups, PlaylistProgress
 from spotisync.core.incremental import Incremental
 from spotisync.core.requests import Family
@@ -42,6 +42,15 @@ class ClaimedBatch:
     at: Checkpoint
     cursor: Cursor
     events: BatchEvents
+
+    @property
+    def factor(self) -> int:
+        """The size of this batch, as a multiple of the usual one: small again after a worker was lost."""
+        return self.at.batch_factor if self.events.attempt == 1 else 1
+
+    def get_next_factor(self) -> int:
+        undisturbed = self.events.attempt == 1 and not self.at.failures
+        return batch_size.next_factor(self.factor, self.events.get_seconds(), undisturbed=undisturbed)
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,7 @@ def commit(connection: Connection, batch: ClaimedBatch, step: Step, *, api_calls
         total=written.total,
         deferred=deferred + _count_deferred_rows(connection, run, run.phase),
         over=over,
+        batch_factor=batch.get_next_factor(),
     )
     phase = next_phase(run.phase) if over else run.phase
     seq = 0 if over else run.seq + 1

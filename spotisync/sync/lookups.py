@@ -24,12 +24,16 @@ def get_lookup_mode(context: Context, app: SpotifyApp) -> tuple[Regime | None, L
 
 @dataclass(frozen=True)
 class LookupTerms:
-    """How ids are looked up, and from which part of the budget. `owner`: of the claims, a run or an app's backlog."""
+    """How ids are looked up, and from which part of the budget. `owner`: of the claims, a run or an app's backlog.
+
+    `factor`: the size of the batch, as a multiple of the usual one.
+    """
 
     owner: int
     regime: Regime | None
     mode: LookupMode
     purpose: Purpose
+    factor: int = 1
 
 
 def plan_lookups(
@@ -39,7 +43,8 @@ def plan_lookups(
     if terms.mode == "singly":
         return _plan_singly(context, app, entity, terms, calls)
     # While the regime is unknown, the call may be refused, so only one is sent.
-    most = -(-_batch_size(context, entity) // IDS_PER_CALL[entity]) if terms.regime else 1
+    batch_size = context.settings.get_batch_size(entity, terms.factor)
+    most = -(-batch_size // IDS_PER_CALL[entity]) if terms.regime else 1
     developer = get_developer(context, app)
 
     def claim(connection: Connection) -> tuple[list[str], set[str]] | None:
@@ -47,7 +52,7 @@ def plan_lookups(
         affordable = count_affordable(connection, developer, entity, terms.purpose, most)
         if not affordable:
             return None
-        size = min(_batch_size(context, entity), affordable * IDS_PER_CALL[entity])
+        size = min(batch_size, affordable * IDS_PER_CALL[entity])
         ids = catalogue.claim_stubs(connection, entity, terms.owner, size, context.settings.lease_seconds)
         return ids, catalogue.find_missed(connection, entity, ids)
 
@@ -79,7 +84,7 @@ def _plan_singly(
     def claim(connection: Connection) -> list[str] | None:
         catalogue.reopen_partial(connection, entity, looked_up=False)
         left = apps.lock_lookup_budget(connection, app.developer, entity, settings.enrichment_budget)
-        limit = min(left, _batch_size(context, entity))
+        limit = min(left, settings.get_batch_size(entity, terms.factor))
         limit = count_affordable(connection, developer, entity, terms.purpose, limit)
         if not limit:
             return None
@@ -92,7 +97,3 @@ def _plan_singly(
         return None
     calls.mark_reserved(entity, len(ids))
     return lookups.plan_single(entity, ids)
-
-
-def _batch_size(context: Context, entity: Entity) -> int:
-    return context.settings.artists_batch_size if entity == "artists" else context.settings.albums_batch_size
