@@ -26,6 +26,9 @@ Key = Annotated[
 def full(*, account: Account = None, idempotency_key: Key = None, wait: Wait = False, json: AsJson = False) -> None:
     """Read the whole library.
 
+    Prints what it is expected to cost in Spotify calls. It may also spend the
+    calls that scheduled syncs leave: spotisync budget.
+
     If a full sync of the account is unfinished, this command joins it.
     """
     _sync("full", account, idempotency_key, wait=wait, json=json)
@@ -44,10 +47,15 @@ def incremental(
 
 
 def _sync(sync_type: "SyncType", account: str | None, key: str | None, *, wait: bool, json: bool) -> None:
+    from spotisync.status import call_costs
     from spotisync.sync import runs
 
     with open_context() as context:
+        with context.database.begin() as connection:
+            cost = call_costs.describe_cost(connection, context.settings, account, sync_type)
         triggered = runs.trigger(context, account, sync_type, "cli", idempotency_key=key)
+        if triggered.created and not json:
+            print_text(cost)
         publish(triggered, json=json)
         _report(context, triggered, wait=wait, json=json, action="started")
 

@@ -1,12 +1,13 @@
 """Start, resume and cancel runs. The API and the forms of the pages both use this."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
 from spotisync.errors import Fatal, IllegalMove
+from spotisync.status import call_costs
 from spotisync.store.runs import Run
 from spotisync.sync import Context, removals, runs
 from spotisync.sync.runs import SyncType, Trigger
@@ -20,11 +21,15 @@ NOT_PUBLISHED: Final = (
 
 @dataclass(frozen=True)
 class ActionResult:
-    """The run; whether this request started it (false: it was already unfinished); a note for the user."""
+    """The run; whether this request started it (false: it was already unfinished); a note for the user.
+
+    `cost`: what a started sync is expected to cost.
+    """
 
     run: Run
     started: bool
     note: str | None = None
+    cost: str | None = None
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,10 @@ class SyncActions:
     request_sweep: Callable[[], None]
 
     def start(self, account: str | None, sync_type: SyncType, by: Trigger, key: str | None = None) -> ActionResult:
-        return self._publish(runs.trigger(self.context, account, sync_type, by, idempotency_key=key))
+        with self.context.database.begin() as connection:
+            cost = call_costs.describe_cost(connection, self.context.settings, account, sync_type)
+        result = self._publish(runs.trigger(self.context, account, sync_type, by, idempotency_key=key))
+        return replace(result, cost=cost) if result.started else result
 
     def resume(self, sync_id: int) -> ActionResult:
         return self._publish(runs.resume(self.context, sync_id))
@@ -65,14 +73,17 @@ ActionsDep = Annotated[SyncActions, Depends(_get_actions)]
 # ---- form handlers: they return what the page has to tell the user, if anything --------------------------------------
 
 
-def start_from_form(actions: SyncActions, account: str | None, sync_type: SyncType) -> str | None:
+def start_from_form(
+    actions: SyncActions, account: str | None, sync_type: SyncType, *, with_cost: bool = False
+) -> str | None:
     try:
         result = actions.start(account, sync_type, "web")
     except Fatal as error:
         return as_sentence(error)
     run = result.run
+    told = " ".join(filter(None, (result.cost if with_cost else None, result.note))) or None
     return (
-        result.note
+        told
         if result.started
         else f"Already covered by run {run.id} ({KINDS[run.sync_type].lower()}, {STATES[run.status]})."
     )

@@ -252,6 +252,8 @@ def test_waits_for_a_sync(deployment: Deployment, cli: InProcess, shell: Subproc
     again = shell("sync", "full", "--wait")
     assert again.code == 0
     assert "started" in again.out
+    assert "Expected cost: about " in again.out.splitlines()[0]
+    assert "of about 600 left today)" in again.out.splitlines()[0]
     assert "Completed at" in again.out
 
 

@@ -60,6 +60,7 @@ def test_starts_joins_and_finds_a_sync_by_its_key(client: TestClient, broker: Br
     run = begun.json()
     assert (begun.status_code, begun.headers["Location"]) == (202, f"/api/sync/{run['sync_id']}")
     assert (run["trigger"], run["status"], broker.published) == ("api", "in_progress", [run["sync_id"]])
+    assert run["notes"][-1] == "Expected cost: unknown before the first sync."
     joined = client.post("/api/sync", json={"sync_type": "incremental"})
     assert (joined.status_code, joined.json()["sync_id"]) == (200, run["sync_id"]), (
         "a full sync includes everything an incremental reads"

@@ -141,3 +141,13 @@ def test_without_premium_pages_say_the_cure_once_and_offer_no_resume(client: Tes
         assert main.count("Spotify refuses all requests of this app: Active premium subscription required") == 1, page
         assert "Resume" not in found, page
         assert "spotisync resume" not in found, page
+
+
+def test_a_button_tells_what_its_sync_costs(client: TestClient, store: Store) -> None:
+    run = store.run("full", status="success", completed_at="now()")
+    store.sql("INSERT INTO run_events (sync_id, kind, family, calls) VALUES (:id, 'batch', 'library', 71)", id=run.id)
+    form = {"csrf": find_form_token(client), "sync_type": "full"}
+    begun = client.post("/runs?account=me", data=form, headers=HTMX)
+    assert "Expected cost: about 71 library calls (600 of about 600 left today)." in begun.text
+    again = client.post("/runs?account=me", data=form, headers=HTMX)
+    assert "Expected cost" not in again.text

@@ -127,7 +127,8 @@ def start(
 ) -> Response:
     """Starts a run, or returns the unfinished run of this type. An incremental sync also joins a running full sync.
 
-    If the broker can't be reached, the run is stored and starts later; `notes` says so. 409: the account must log in
+    `notes` has the number of calls that the sync is expected to cost, and how many are left in 24 hours. If the broker
+    can't be reached, the run is stored and starts later; `notes` says so. 409: the account must log in
     again or is disabled, or there are several accounts and none is given.
     """
     result = actions.start(body.account, body.sync_type, "api", idempotency_key)
@@ -150,10 +151,9 @@ def resume(request: Request, sync_id: RunId, actions: ActionsDep) -> Response:
 
 
 def respond(request: Request, context: Context, result: ActionResult, code: int) -> Response:
-    """Return the run's document, with the note if there is one."""
+    """Return the run's document; its notes have also the expected cost and the note for the user."""
     document = _get_document(context, result.run.id)
-    if result.note:
-        document = {**document, "notes": [*document["notes"], result.note]}
+    document["notes"] = [*document["notes"], *filter(None, (result.cost, result.note))]
     return JSONResponse(document, code, {**NO_CACHE, "Location": format_path(request, f"/api/sync/{result.run.id}")})
 
 

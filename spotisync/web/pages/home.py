@@ -81,7 +81,8 @@ def start(
     sync_type: Annotated[SyncType, Form()],
     account: AccountName = None,
 ) -> Response:
-    notice = start_from_form(actions, account or None, sync_type)
+    # Without JavaScript a notice would replace the redirect, and a reload would start another sync.
+    notice = start_from_form(actions, account or None, sync_type, with_cost="HX-Request" in request.headers)
     return respond_to_action(request, connection, context, account, notice)
 
 
