@@ -99,9 +99,14 @@ def find_free_time(minutes: Iterable[tuple[datetime, int]], excess: int) -> date
     return None
 
 
+# The part of a ceiling that can be spent before intervals become longer.
+PLENTY: Final = 3 / 4
+
+
 def stretch_factor(left: float | None) -> float:
     """The factor of intervals: 1 while a quarter of the scarcest ceiling is left, then inversely to what is left."""
-    return 1.0 if left is None or left >= 1 / 4 else min(8.0, 1 / (4 * left)) if left else 8.0
+    scarce = 1 - PLENTY
+    return 1.0 if left is None or left >= scarce else min(8.0, scarce / left) if left else 8.0
 
 
 def find_scarcest(budgets: Iterable[FamilyBudget]) -> FamilyBudget | None:

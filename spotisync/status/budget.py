@@ -31,10 +31,14 @@ from spotisync.store.call_ledger import DAY
 from spotisync.store.database import Connection, execute
 
 Document = dict[str, Any]
-LABELS: Final = {
-    "library": "Library", "playlists": "Playlists", "artists": "Artist look-ups", "albums": "Album look-ups",
+# In the order in which they are shown.
+LABELS: Final[Mapping[str, str]] = {
+    "library": "Library",
+    "playlists": "Playlists",
     "player": "Plays",
-}  # fmt: skip
+    "artists": "Artist look-ups",
+    "albums": "Album look-ups",
+}
 # The scheduled work that spends most of each family, and its name.
 SCHEDULED: Final[Mapping[str, tuple[Purpose, str]]] = {
     "library": ("incremental", "scheduled syncs"),
@@ -95,8 +99,9 @@ class DeveloperUsage:
             learned = budget.grow_estimate(estimate, now - refused_at)
         return FamilyBudget(family, spent, budget.find_ceiling(self.known.get(family), learned, spent, self.accounts))
 
-    def find_block(self, family: str) -> tuple[datetime, str] | None:
-        return max((self.blocked[name] for name in (family, "*") if name in self.blocked), default=None)
+    def find_block(self, family: str) -> tuple[datetime, str, str] | None:
+        """The end of its cooldown, the reason, and the blocked family: this one or all."""
+        return max(((*self.blocked[name], name) for name in (family, "*") if name in self.blocked), default=None)
 
 
 def _read_usage(
@@ -189,7 +194,7 @@ def _developer(usage: DeveloperUsage, now: datetime, zone: str) -> Document:
         "developer": usage.name,
         "is_default": usage.is_default,
         "accounts": usage.accounts,
-        "families": [_family(usage, family, coming.get(family, [0] * HOURS), now, zone) for family in FAMILIES],
+        "families": [_family(usage, family, coming.get(family, [0] * HOURS), now, zone) for family in LABELS],
     }
 
 
@@ -211,6 +216,7 @@ def _family(usage: DeveloperUsage, family: str, wanted: Sequence[int], now: date
         "reserved": ceiling.calls - allowance if ceiling and allowance is not None else None,
         "blocked_until": block[0].isoformat() if block else None,
         "blocked_reason": block[1] if block else None,
+        "blocked_family": block[2] if block else None,
         "free_at": _iso(usage.free_at.get(family)),
         "past": [max(0, calls) for calls in past],
         "coming": coming,
@@ -239,7 +245,8 @@ def _parts(found: Document, now: datetime, zone: str) -> Iterable[str]:
     yield _spent(found, now, zone)
     scheduled, allowance = SCHEDULED[found["family"]][1], f"{found['allowance']:,}" if found["reserved"] else "all"
     if found["source"] == "assumed":
-        yield f"the more, the less often {scheduled} run"
+        slow = f"{scheduled} become less frequent beyond {int(found['ceiling'] * budget.PLENTY):,}"
+        yield slow if scheduled != "look-ups" else "an assumed ceiling stops nothing"
     elif found["source"]:
         yield f"{scheduled} may use {allowance}"
     if found["blocked_until"]:

@@ -15,11 +15,12 @@ from spotisync.sync import Context
 from spotisync.web import errors
 from spotisync.web.actions import SyncActions
 from spotisync.web.api import accounts as accounts_api
+from spotisync.web.api import budget as budget_api
 from spotisync.web.api import openapi, sync
 from spotisync.web.live import events
 from spotisync.web.middleware import concurrency, guard, head, proxy
 from spotisync.web.ops import health
-from spotisync.web.pages import accounts, home, library, login, runs
+from spotisync.web.pages import accounts, budget, home, library, login, runs
 
 STATIC = Path(__file__).parent / "static"
 # Used only where OpenTelemetry is set up. What is polled, or open for hours, is not traced.
@@ -51,7 +52,20 @@ def create_app(
     errors.install(app)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     # Events come before the API, whose /api/sync/{sync_id} would match /api/sync/events.
-    for module in (events, sync, accounts_api, health, home, runs, library, accounts, login, openapi):
+    for module in (
+        events,
+        sync,
+        accounts_api,
+        budget_api,
+        health,
+        home,
+        runs,
+        library,
+        budget,
+        accounts,
+        login,
+        openapi,
+    ):
         app.include_router(module.router)
     openapi.describe(app, settings)
     return app

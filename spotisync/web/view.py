@@ -22,6 +22,7 @@ BUTTONS: Final = [
         (r"spotisync resume \d+", "press “Resume”"),
         (r"spotisync sync full( --wait)?( --account \S+)?", "press “Full sync”"),
         (r"spotisync status( --account \S+)?", "open “Status”"),
+        (r"spotisync (budget|limits clear)", "open “Budget”"),
     )
 ]
 
@@ -98,7 +99,7 @@ def get_announcement(document: Document) -> str:
         case "running":
             return f"{messages.DOING[document['current_phase']]}."
         case "paused" | "waiting":
-            return f"Waiting for Spotify until {format_time(document, document['waiting_until'])}."
+            return f"Waiting until {format_time(document, document['waiting_until'])}: {document['waiting_for']}."
         case "retrying":
             return "Retrying after an error."
         case "worker_lost":

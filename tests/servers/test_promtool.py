@@ -10,6 +10,7 @@ import yaml
 from prometheus_client.exposition import generate_latest
 
 from spotisync.store import migrate
+from spotisync.store.budgets import Developer
 from spotisync.store.database import Database
 from spotisync.web.ops import metrics
 from tests.system.compose import ROOT
@@ -46,6 +47,6 @@ def test_the_exposed_metrics_follow_prometheus_conventions(empty_database_url: s
     migrate.upgrade(empty_database_url)
     database = Database(empty_database_url)
     with database.begin() as connection:
-        scrape = metrics.read(connection, "simulated", {"spotisync.sync": 3})
+        scrape = metrics.read(connection, Developer("simulated", "simulated", {"library": 300}), {"spotisync.sync": 3})
     database.close()
     promtool("check", "metrics", typed=generate_latest(scrape))

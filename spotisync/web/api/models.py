@@ -225,3 +225,80 @@ class StartRequest(BaseModel):
 
 
 StatusDocument = RunStatus | NeverSynced
+
+
+# ---- budgets --------------------------------------------------------------------------------------------------------
+
+Hours = Annotated[list[Count], Field(min_length=24, max_length=24)]
+EXAMPLE_FAMILY: Final[dict[str, Any]] = {
+    "family": "library",
+    "label": "Library",
+    "spent": 312,
+    "ceiling": 600,
+    "source": "learned",
+    "learned_at": "2026-11-20T03:10:00+00:00",
+    "allowance": 540,
+    "reserved": 60,
+    "blocked_until": None,
+    "blocked_reason": None,
+    "free_at": None,
+    "past": [13] * 24,
+    "coming": [12] * 24,
+    "expected": 288,
+    "short_at": None,
+    "words": "Library: 312 of about 600 calls spent in 24 h (learned on 20 Nov); scheduled syncs may use 540; about "
+    "288 expected by tomorrow 08:50.",
+}
+
+
+class FamilyState(ExtensibleModel):
+    """The calls of one family of requests."""
+
+    family: Literal["library", "playlists", "artists", "albums", "player"]
+    label: str
+    spent: Count = Field(description="In the last 24 hours")
+    ceiling: Count | None = Field(description="Null while none is known")
+    source: Literal["set", "learned", "assumed"] | None = Field(
+        description="set: SPOTISYNC_BUDGET_*; learned: from Spotify's last refusal; assumed: stops nothing"
+    )
+    learned_at: datetime | None = Field(description="When Spotify refused")
+    allowance: Count | None = Field(description="What scheduled work may spend")
+    reserved: Count | None = Field(description="What it leaves for people and plays")
+    blocked_until: datetime | None
+    blocked_reason: Literal["rate", "quota", "manual"] | None
+    free_at: datetime | None = Field(description="When scheduled work may spend again; null if it may now")
+    past: Hours = Field(description="Calls of each of the last 24 hours, oldest first")
+    coming: Hours = Field(description="Expected calls of each of the next 24 hours")
+    expected: Count
+    short_at: datetime | None = Field(description="From when on some scheduled work is expected to wait")
+    words: str
+
+
+class DeveloperState(ExtensibleModel):
+    developer: str
+    is_default: bool = Field(description="The owner of the app of SPOTIPY_CLIENT_ID")
+    accounts: Count = Field(description="Active accounts that use its apps")
+    families: list[FamilyState]
+
+
+class BudgetDocument(ExtensibleModel):
+    """Budgets of developer accounts, by whom Spotify counts calls."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "example": {
+                "as_of": NOW,
+                "time_zone": "UTC",
+                "developers": [
+                    {"developer": "client id", "is_default": True, "accounts": 1, "families": [EXAMPLE_FAMILY]}
+                ],
+                "lookups": [],
+            }
+        },
+    )
+
+    as_of: datetime
+    time_zone: str
+    developers: list[DeveloperState]
+    lookups: list[dict[str, Any]] = Field(description="Pending look-ups, and when they are expected to be done")

@@ -21,6 +21,7 @@ from spotisync.status import metrics as gauges
 from spotisync.store import migrate
 from spotisync.store.database import get_server_version
 from spotisync.sync import Context
+from spotisync.sync.budgets import get_developer
 from spotisync.web.dependencies import ContextDep
 from spotisync.web.errors import problem_responses
 from spotisync.web.ops import metrics
@@ -191,7 +192,7 @@ def _read_metrics(context: Context, queues: SingleFlight[dict[str, int]]) -> met
     lengths = _wait_for_lengths(queues.start())
     with context.database.begin() as connection:
         gauges.limit_statement_time(connection, SCRAPE_SECONDS)
-        return metrics.read(connection, context.default_app.developer, lengths)
+        return metrics.read(connection, get_developer(context, context.default_app), lengths)
 
 
 def _wait_for_lengths(future: "Future[dict[str, int]]") -> dict[str, int] | None:

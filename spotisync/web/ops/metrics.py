@@ -1,6 +1,6 @@
 """Prometheus metrics, read from the tables at each scrape and therefore independent of the number of processes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import product
@@ -15,11 +15,13 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from spotisync.core.budget import FamilyBudget
 from spotisync.core.histograms import BATCH_SECONDS, REQUEST_SECONDS, Histogram, Labels, Totals
 from spotisync.core.requests import Family
 from spotisync.core.states import OVER, PHASES
 from spotisync.status import metrics as gauges
-from spotisync.store import counters
+from spotisync.store import budgets, counters
+from spotisync.store.budgets import Developer
 from spotisync.store.database import Connection
 
 PREFIX: Final = "spotisync_"
@@ -87,15 +89,16 @@ class Scrape(Collector):
         return self.metrics
 
 
-def read(connection: Connection, developer: str, queues: Mapping[str, int] | None) -> Scrape:
-    """`queues`: number of waiting messages by queue; None while the broker does not answer."""
+def read(connection: Connection, developer: Developer, queues: Mapping[str, int] | None) -> Scrape:
+    """`developer`: of the default app. `queues`: waiting messages by queue; None while the broker does not answer."""
     totals = counters.read_totals(connection)
     metrics: list[Metric] = [
         InfoMetricFamily(PREFIX + "build", "Version of spotisync.", {"version": version("spotisync")})
     ]
     metrics.extend(_counter(counted, totals) for counted in COUNTERS)
     metrics.extend(_histogram(histogram, totals) for histogram in (BATCH_SECONDS, REQUEST_SECONDS))
-    metrics.extend(_gauge(gauge, gauges.read_gauge(connection, gauge, developer)) for gauge in gauges.GAUGES)
+    metrics.extend(_gauge(gauge, gauges.read_gauge(connection, gauge, developer.name)) for gauge in gauges.GAUGES)
+    metrics.extend(_budgets(budgets.read_budgets(connection, developer).values()))
     if queues is not None:
         metrics.append(_gauge(QUEUES, {(name,): length for name, length in queues.items()}))
     return Scrape(metrics)
@@ -107,6 +110,25 @@ QUEUES: Final = gauges.Gauge(
     ("queue",),
     "",
 )
+
+
+SPENT: Final = gauges.Gauge(
+    "budget_spent", "Web API requests of the last 24 hours, of the default app's developer account.", ("family",), ""
+)
+CEILING: Final = gauges.Gauge(
+    "budget_ceiling",
+    "Requests that Spotify's quota is taken to allow in 24 hours; absent: unknown. source: set, learned or assumed.",
+    ("family", "source"),
+    "",
+)
+
+
+def _budgets(found: Collection[FamilyBudget]) -> list[Metric]:
+    spent: dict[Labels, float] = {(each.family,): float(each.spent) for each in found}
+    known: dict[Labels, float] = {
+        (each.family, each.ceiling.source): float(each.ceiling.calls) for each in found if each.ceiling
+    }
+    return [_gauge(SPENT, spent), _gauge(CEILING, known)]
 
 
 def _counter(counted: CounterMetric, totals: Totals) -> Metric:

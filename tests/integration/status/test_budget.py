@@ -71,7 +71,10 @@ def test_without_refusals_600_calls_are_assumed(read: Read, store: Store) -> Non
     spend(store, "library", 312)
     found = family(read(), "library")
     assert (found["spent"], found["ceiling"], found["source"], found["allowance"]) == (312, 600, "assumed", 540)
-    assert "312 of an assumed 600 calls spent in 24 h" in found["words"]
+    assert (
+        "312 of an assumed 600 calls spent in 24 h; scheduled syncs become less frequent beyond 450" in found["words"]
+    )
+    assert "an assumed ceiling stops nothing" in family(read(), "artists")["words"]
 
 
 def test_a_learned_ceiling_has_the_date_of_its_refusal(read: Read, store: Store) -> None:

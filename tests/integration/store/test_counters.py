@@ -12,6 +12,7 @@ from spotisync.errors import Refused, SpotisyncError, Transient
 from spotisync.simulator import Server
 from spotisync.spotify.http import Throttled, Unauthorised
 from spotisync.store import counters, events, migrate, runs
+from spotisync.store.budgets import Developer
 from spotisync.store.database import Database
 from spotisync.store.events import Event
 from spotisync.sync import Context
@@ -35,7 +36,7 @@ def total(database: Database, name: str) -> dict[tuple[str, ...], float]:
 def exposed(database: Database) -> dict[tuple[str, ...], float]:
     """Return the name and label values of each sample that is not zero."""
     with database.begin() as connection:
-        reading = metrics.read(connection, "simulated", {"spotisync.sync": 3})
+        reading = metrics.read(connection, Developer("simulated", "simulated", {"library": 300}), {"spotisync.sync": 3})
     return {
         (sample.name, *sample.labels.values()): sample.value
         for metric in reading.collect()
@@ -302,3 +303,16 @@ def test_totals_include_runs_from_before_counting_began(empty_database_url: str)
         ("spotisync_batches_total", "tracks"): 3,
         ("spotisync_items_total", "tracks", "added"): 7,
     }
+
+
+def test_exposes_spent_calls_and_ceilings(store: Store) -> None:
+    store.sql(
+        "INSERT INTO call_ledger VALUES ('simulated', 'player', date_trunc('minute', now()), :id, 7)",
+        id=store.account_id,
+    )
+    store.sql("INSERT INTO budgets VALUES ('simulated', 'playlists', 450, now())")
+    found = exposed(store.database)
+    assert found["spotisync_budget_spent", "player"] == 7
+    assert found["spotisync_budget_ceiling", "library", "set"] == 300
+    assert found["spotisync_budget_ceiling", "playlists", "learned"] == 450
+    assert found["spotisync_budget_ceiling", "player", "assumed"] == 600
