@@ -38,11 +38,15 @@ def text(value: Any) -> str | None:
     """A string that Postgres accepts, without NUL and lone surrogates."""
     if not isinstance(value, str):
         return None
+    if value.isascii() and "\x00" not in value:
+        return value
     return value.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def number(value: Any) -> int | None:
     """A whole number; Spotify sends some as floats (`followers.total: 33920.0`)."""
+    if type(value) is int and -INT4_MAX <= value <= INT4_MAX:
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= INT4_MAX:
         return None
     return int(value)
@@ -76,8 +80,12 @@ def first_day(release_date: str | None) -> date | None:
 
 def largest_image(images: Any) -> str | None:
     """The URL of the widest image. Playlist covers have no sizes; then the first one."""
-    usable = [image for image in _objects(images) if text(image.get("url"))]
-    return text(max(usable, key=lambda image: number(image.get("width")) or 0)["url"]) if usable else None
+    largest, widest = None, 0
+    for image in _objects(images):
+        url, width = text(image.get("url")), number(image.get("width")) or 0
+        if url and (largest is None or width > widest):
+            largest, widest = url, width
+    return largest
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:
@@ -260,19 +268,19 @@ def _page(body: Any) -> tuple[list[Any], int]:
 def saved_tracks(body: Any, offset: int) -> SavedTracksPage:
     items, total = _page(body)
     catalogue = CatalogueRows()
-    rows = tuple(_saved_track(_object(item), catalogue) for item in items)
+    dates = tuple(moment(_object(item).get("added_at")) or EPOCH for item in items)
+    rows = tuple(_saved_track(_object(item), at, catalogue) for item, at in zip(items, dates, strict=True))
     nulls = tuple(
-        NullRow(_added_at(_object(item)), total - position)
-        for position, (item, row) in enumerate(zip(items, rows, strict=True), start=offset)
+        NullRow(at, total - position)
+        for position, (at, row) in enumerate(zip(dates, rows, strict=True), start=offset)
         if row is None
     )
-    dates = tuple(_added_at(_object(item)) for item in items)
     return SavedTracksPage(offset, len(items), total, catalogue, _has_next(body), rows, dates, nulls)
 
 
-def _saved_track(item: dict[str, Any], into: CatalogueRows) -> SavedTrackRow | None:
+def _saved_track(item: dict[str, Any], at: datetime, into: CatalogueRows) -> SavedTrackRow | None:
     row = track(_object(item.get("track")), into)
-    return SavedTrackRow(row.id, _added_at(item)) if row else None
+    return SavedTrackRow(row.id, at) if row else None
 
 
 def _added_at(item: dict[str, Any]) -> datetime:

@@ -111,7 +111,7 @@ Row = TypeVar("Row", ArtistRow, AlbumRow, TrackRow)
 
 def _merge(newer: Row, older: Row | None) -> Row:
     """The newer row, with its unknown fields filled from the older one."""
-    if older is None:
+    if older is None or newer == older:
         return newer
     return replace(older, **{name: value for name, value in vars(newer).items() if value is not None})
 

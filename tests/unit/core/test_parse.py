@@ -475,6 +475,22 @@ def test_any_reply_is_unreadable_or_yields_rows_that_can_be_stored(body: Any) ->
         assert all(moment.tzinfo is UTC and moment >= EPOCH for moment in moments(found))
 
 
+@given(st.text(st.characters()))  # lone surrogates too
+def test_a_text_is_what_remains_without_nul_and_lone_surrogates(value: str) -> None:
+    assert parse.text(value) == value.replace("\x00", "").encode("utf-8", "replace").decode()
+
+
+IMAGES = st.lists(st.fixed_dictionaries({}, optional={"url": STRINGS | st.none(), "width": LEAVES}) | LEAVES)
+
+
+@given(IMAGES)
+def test_the_largest_image_is_the_first_of_the_widest(images: list[Any]) -> None:
+    usable = [image for image in images if isinstance(image, dict) and parse.text(image.get("url"))]
+    widths = [parse.number(image.get("width")) or 0 for image in usable]
+    expected = parse.text(usable[widths.index(max(widths))]["url"]) if usable else None
+    assert parse.largest_image(images) == expected
+
+
 @given(JSON)
 def test_yields_one_row_for_each_row_sent(item: Any) -> None:
     for read in PAGES:
