@@ -76,7 +76,8 @@ class Transient(SpotisyncError):
 class Wait(SpotisyncError):
     """Requests of `family` must wait until `until` (UTC, by the database's clock), in `seconds` from now.
 
-    `reason`: `rate` or `quota` if Spotify said so, `pace` if our own ceiling is reached.
+    `reason`: `rate` or `quota` if Spotify said so, `manual` if a person did, `pace` or `budget` if our own ceiling is
+    reached.
     """
 
     def __init__(self, family: str, until: datetime, reason: str, seconds: float = 0.0) -> None:
