@@ -131,7 +131,7 @@ def poison() -> list[bytes]:
 
 
 REPLY: Json = {"exchange": "spotisync.sync", "routing_key": "spotisync.sync"}
-# Commands of Celery's remote control. The first ones are malformed, the others would change or occupy a worker.
+# Malformed commands of Celery's remote control, and those that no worker needs.
 COMMANDS: list[Json] = [
     5, None, [], {}, {"method": 5}, {"method": "no such command"}, {"method": "ping", "arguments": 5},
     {"method": "ping", "destination": 5}, {"method": "ping", "reply_to": 5}, {"method": "ping", "reply_to": {}},
@@ -139,13 +139,14 @@ COMMANDS: list[Json] = [
     {"method": "ping", "pattern": "(", "matcher": "pcre"},
     {"method": "ping", "pattern": "((.+)+)+$", "matcher": "pcre"},
     {"method": "add_consumer", "arguments": {"queue": {}}},
-    {"method": "cancel_consumer", "arguments": {"queue": "spotisync.sync"}},
-    {"method": "rate_limit", "arguments": {"task_name": "spotisync.batch", "rate_limit": "1/h"}},
+    {"method": "cancel_consumer", "arguments": {"queue": 5}}, {"method": "revoke", "arguments": {"task_id": {}}},
+    {"method": "rate_limit", "arguments": {"task_name": "spotisync.batch", "rate_limit": "x"}},
     {"method": "time_limit", "arguments": {"task_name": "spotisync.batch", "soft": "x", "hard": {}}},
-    {"method": "pool_shrink", "arguments": {"n": 2}}, {"method": "pool_restart"}, {"method": "shutdown"},
+    {"method": "pool_shrink", "arguments": {"n": 10**9}}, {"method": "pool_restart"},
+    {"method": "shutdown", "arguments": {"a": 1}},
     {"method": "hello", "arguments": {"from_node": "x", "revoked": {"a": {}}}},
     {"method": "autoscale", "arguments": {"max": "a", "min": None}}, {"method": "memdump"},
-    {"method": "election", "arguments": {"id": 1, "topic": 2, "action": 3}}, {"method": "disable_events"},
+    {"method": "election", "arguments": {"id": 1, "topic": 2, "action": 3}},
 ]  # fmt: skip
 # Well-formed. Errors in their arguments are those of Celery to answer.
 QUESTIONS: list[Json] = [

@@ -185,7 +185,7 @@ def test_a_message_delivered_again_is_held_once(deploy: Callable[..., Deployment
 
 
 @pytest.mark.slow
-def test_remote_control_answers_questions_and_obeys_nothing(deploy: Callable[..., Deployment]) -> None:
+def test_remote_control_survives_malformed_commands(deploy: Callable[..., Deployment]) -> None:
     deployment = deploy(60)
     account, worker = deployment.account(), deployment.worker()
     poison = [*messages.control_poison(), *map(messages.broadcast, messages.QUESTIONS)]
@@ -201,9 +201,13 @@ def test_remote_control_answers_questions_and_obeys_nothing(deploy: Callable[...
     control = deployment.foreign.control
     (queues,) = (control.inspect(timeout=5).active_queues() or {}).values()
     assert len(queues) == 4
-    control.broadcast("shutdown")
     assert len(control.ping(timeout=2) or []) == 1
     assert_never_restarted(worker)
+    (answer,) = control.rate_limit("spotisync.tell", "5/m", reply=True, timeout=5) or [{}]
+    assert next(iter(answer.values())) == {"ok": "new rate limit set successfully"}
+    control.revoke("no such task")
+    control.shutdown()
+    wait_until(lambda: worker.process.poll() is not None, "the worker to stop as it was told")
 
 
 def count_removed(worker: Program) -> int:
