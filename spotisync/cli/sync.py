@@ -54,7 +54,7 @@ def _sync(sync_type: "SyncType", account: str | None, key: str | None, *, wait: 
         with context.database.begin() as connection:
             cost = call_costs.describe_cost(connection, context.settings, account, sync_type)
         triggered = runs.trigger(context, account, sync_type, "cli", idempotency_key=key)
-        if triggered.created and not json:
+        if (triggered.created or triggered.spends_reserve) and not json:
             print_text(cost)
         publish(triggered, json=json)
         _report(context, triggered, wait=wait, json=json, action="started")
@@ -118,6 +118,8 @@ def describe(triggered: "Triggered", action: str) -> str:
     if triggered.created:
         kind = "a full sync" if run.sync_type == "full" else f"an {run.sync_type} sync"
         return f"Run {run.id}, {kind} of {run.account}: {action}."
+    if triggered.spends_reserve:
+        return f"Joined run {run.id} of {run.account}: it continues within seconds, with the reserve of the budget."
     return f"Joined run {run.id} of {run.account}: {STATUS_LABELS[run.status]}."
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from spotisync.core.oauth import APP_BLOCKED, is_app_blocked
 from spotisync.core.states import MOVES, UNFINISHED, Status
-from spotisync.status.messages import NO_ACCOUNT, STATUS_LABELS, find_held_removals
+from spotisync.status.messages import NO_ACCOUNT, STATUS_LABELS, find_budget_wait, find_held_removals
 
 Document = dict[str, Any]
 
@@ -22,8 +22,10 @@ def actions(document: Document, newest: dict[str, Document], *, of_run: bool = F
     resume = next((run["sync_id"] for run in candidates if _is_resumable(run, newest)), None)
     inactive = _inactive(document)
     blocked = f"{APP_BLOCKED}, so it would fail again." if is_app_blocked(document.get("last_error")) else None
+    # What a person asks for waits for no budget: it joins the run and ends its wait.
+    waits_for_budget = document["status"] == "rate_limited" and find_budget_wait(document)
     reasons = {
-        "full": inactive or _covered(newest.get("full"), UNFINISHED),
+        "full": inactive or (None if waits_for_budget else _covered(newest.get("full"), UNFINISHED)),
         "incremental": inactive
         or _covered(newest.get("incremental"), UNFINISHED)
         # An incremental sync joins a full sync that is running.

@@ -127,7 +127,7 @@ def get_wait(document: Document) -> WaitState | None:
         return None
     reset = parse((_current(document) or {}).get("rate_limit_reset_at"))
     retry_after = WaitState(reset) if reset and seconds_until(document, reset) > 0 else None
-    blocked, own = _longest_cooldown(document), _wait_for_budget(document)
+    blocked, own = _longest_cooldown(document), find_budget_wait(document)
     if own:
         return max((own, blocked), key=lambda wait: wait.until) if blocked else own
     if document["status"] == "rate_limited" and document["blocked"] is not None:
@@ -135,7 +135,8 @@ def get_wait(document: Document) -> WaitState | None:
     return blocked if retry_after and blocked else retry_after
 
 
-def _wait_for_budget(document: Document) -> WaitState | None:
+def find_budget_wait(document: Document) -> WaitState | None:
+    """The wait of a scheduled run until older calls have left the budget."""
     until = parse(document.get("budget_until"))
     return WaitState(until, document["family"], "budget") if until and seconds_until(document, until) > 0 else None
 

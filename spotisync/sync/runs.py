@@ -20,10 +20,16 @@ MAX_REJECTIONS = 10_000_000
 
 @dataclass(frozen=True)
 class Triggered:
-    """The run that a trigger made or joined."""
+    """The run that a trigger made or joined, as it was before that."""
 
     run: Run
     created: bool
+
+    @property
+    def spends_reserve(self) -> bool:
+        """Whether it has ended a scheduled run's wait for its budget."""
+        run = self.run
+        return not self.created and run.status == "rate_limited" and not run.asked and run.waits > 0
 
 
 def trigger(

@@ -17,6 +17,7 @@ NOT_PUBLISHED: Final = (
     "The broker can't be reached. The run is stored and starts automatically within a minute after the broker is back, "
     "if the scheduler and a worker run. Check with: spotisync doctor"
 )
+SPENDS_RESERVE: Final = "Run {} continues within seconds, with the reserve of the budget."
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,11 @@ class SyncActions:
     def start(self, account: str | None, sync_type: SyncType, by: Trigger, key: str | None = None) -> ActionResult:
         with self.context.database.begin() as connection:
             cost = call_costs.describe_cost(connection, self.context.settings, account, sync_type)
-        result = self._publish(runs.trigger(self.context, account, sync_type, by, idempotency_key=key))
+        triggered = runs.trigger(self.context, account, sync_type, by, idempotency_key=key)
+        result = self._publish(triggered)
+        if triggered.spends_reserve:
+            self.request_sweep()
+            return replace(result, cost=cost, note=SPENDS_RESERVE.format(triggered.run.id))
         return replace(result, cost=cost) if result.started else result
 
     def resume(self, sync_id: int) -> ActionResult:
@@ -84,7 +89,7 @@ def start_from_form(
     told = " ".join(filter(None, (result.cost if with_cost else None, result.note))) or None
     return (
         told
-        if result.started
+        if result.started or result.cost
         else f"Already covered by run {run.id} ({KINDS[run.sync_type].lower()}, {STATES[run.status]})."
     )
 

@@ -254,11 +254,15 @@ def get_buttons(document: Document) -> list[Button]:
         *([_build_resume_button(can["resume"], document)] if can["resume"] else []),
         # The first sync of an account is always a full one.
         *([INCREMENTAL] if can["incremental"] and document["sync_id"] else []),
-        *([FULL] if can["full"] else []),
+        *([replace(FULL, label=_label_full(document))] if can["full"] else []),
     ]
     if found:
         found[0] = replace(found[0], style="" if can["cancel"] else "primary")
     return [*found, *get_removal_buttons(document)]
+
+
+def _label_full(document: Document) -> str:
+    return "Continue with the reserve" if document["status"] == "rate_limited" else FULL.label
 
 
 def get_removal_buttons(document: Document) -> list[Button]:
@@ -331,7 +335,7 @@ def get_meters(document: Document) -> list[Meter]:
         *(
             _build_meter(f"{messages.REQUESTS.get(family, family)} in 24 h".capitalize(), each["used"], each["budget"])
             for family, each in calls.get("day", {}).items()
-            if each["used"] or each["budget"]
+            if each["used"] or (each["budget"] and each.get("source") != "assumed")
         ),
     ]
 

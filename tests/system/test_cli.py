@@ -419,6 +419,18 @@ def test_blocks_a_family_by_hand(deployment: Deployment, cli: InProcess) -> None
     assert deployment.sql("SELECT client_id FROM rate_limits WHERE family = 'player'") == [("theirs",)]
 
 
+@pytest.mark.slow
+def test_a_sync_ends_a_wait_for_the_budget(deployment: Deployment, shell: Subprocess) -> None:
+    deployment.account()
+    assert "Expected cost: unknown before the first sync." in shell("sync", "full").out
+    deployment.sql(
+        "UPDATE sync_history SET status = 'rate_limited', asked = false, not_before = now() + interval '2 hours'"
+    )
+    assert "continues within seconds, with the reserve of the budget" in shell("sync", "full").out
+    assert deployment.sql("SELECT asked, not_before FROM sync_history") == [(True, None)]
+    assert "with the reserve" not in shell("sync", "full").out
+
+
 def test_shows_the_budget(deployment: Deployment, cli: InProcess) -> None:
     account = deployment.account()
     deployment.sql(

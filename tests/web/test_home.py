@@ -151,3 +151,16 @@ def test_a_button_tells_what_its_sync_costs(client: TestClient, store: Store) ->
     assert "Expected cost: about 71 library calls (600 of about 600 left today)." in begun.text
     again = client.post("/runs?account=me", data=form, headers=HTMX)
     assert "Expected cost" not in again.text
+
+
+def test_a_run_that_waits_for_its_budget_continues_with_the_reserve(client: TestClient, store: Store) -> None:
+    run = store.run("full", status="rate_limited", family="library")
+    store.sql("UPDATE sync_history SET asked = false, not_before = now() + interval '2 hours'")
+    page = unescape(client.get("/?account=me", headers=PAGE).text)
+    assert "the daily budget for library reads is spent; older calls leave it by then (open “Budget”)" in page
+    assert "Continue with the reserve</button>" in page
+    form = {"csrf": find_form_token(client), "sync_type": "full"}
+    joined = client.post("/runs?account=me", data=form, headers=HTMX).text
+    assert f"Run {run.id} continues within seconds, with the reserve of the budget." in unescape(joined)
+    assert store.sql("SELECT asked, not_before FROM sync_history") == [(True, None)]
+    assert "Continue with the reserve" not in client.get("/?account=me", headers=PAGE).text
