@@ -8,17 +8,22 @@ all differing intervals have been read.
 
 Rows that Spotify counts but that have no stored row (null rows, the older one of twins) are also expected, as entries
 without an id.
+
+A comparison needs the expected rows only around the pages that were read (`find_spans`), and the number of the others.
 """
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import pairwise
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate, pairwise
 from math import ceil, log2
 
 from spotisync.core.requests import PAGE
+
+MINUTE = timedelta(minutes=1)
+EARLIEST, LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -78,26 +83,82 @@ class Interval:
         return self.last - self.first == self.end - self.start
 
 
-class Expected:
-    """The stored rows in Spotify's order."""
+@dataclass(frozen=True)
+class Span:
+    """A period: from `start`, before `end`."""
 
-    def __init__(self, entries: Iterable[ListRow]) -> None:
+    start: datetime
+    end: datetime
+
+
+class Expected:
+    """The stored rows in Spotify's order.
+
+    `counted`: how many rows are between two spans of `find_spans`, and the minute of one of them. They are not in
+    `entries`, except for some without an id, which are not counted then.
+    """
+
+    def __init__(self, entries: Iterable[ListRow], counted: Iterable[tuple[datetime, int]] = ()) -> None:
         self.entries = sorted(entries, key=lambda entry: entry.minute, reverse=True)
         # bisect needs ascending values, and ages grow along the list.
-        self._ages = [-entry.minute.timestamp() for entry in self.entries]
+        self._ages = [_age(entry.minute) for entry in self.entries]
+        between = sorted(counted, reverse=True)
+        self._ages_between = [_age(minute) for minute, _ in between]
+        self._rows_between = [0, *accumulate(rows for _, rows in between)]
+        self._ranks = [
+            place + self._rows_between[bisect_left(self._ages_between, age)] for place, age in enumerate(self._ages)
+        ]
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return len(self.entries) + self._rows_between[-1]
 
     @property
     def excess(self) -> tuple[ListRow, ...]:
         return tuple(entry for entry in self.entries if entry.track_id is None)
 
     def count_newer_than(self, minute: datetime) -> int:
-        return bisect_left(self._ages, -minute.timestamp())
+        """`minute` must be in a span, as it is for rows that were read."""
+        age = _age(minute)
+        return bisect_left(self._ages, age) + self._rows_between[bisect_left(self._ages_between, age)]
 
     def count_not_older_than(self, minute: datetime) -> int:
-        return bisect_right(self._ages, -minute.timestamp())
+        """`minute` must be in a span."""
+        age = _age(minute)
+        return bisect_right(self._ages, age) + self._rows_between[bisect_right(self._ages_between, age)]
+
+    def list_between(self, start: int, end: int) -> Sequence[ListRow]:
+        """List the rows `start`..`end`, all of which must be in a span."""
+        first = bisect_left(self._ranks, start)
+        last = bisect_left(self._ranks, end)
+        assert last - first == end - start, "rows are compared that were only counted"  # noqa: S101
+        return self.entries[first:last]
+
+
+def find_spans(read: Mapping[int, ListRow], total: int) -> list[Span]:
+    """Find the periods whose expected rows are compared one by one, in order of time and apart from each other.
+
+    They reach from the first to the last row of pages that adjoin, or to the end of the list.
+    """
+    if not total:
+        return [Span(EARLIEST, LATEST)]
+    found: list[Span] = []
+    for span in sorted(_spans_of_pages(read, total), key=lambda span: span.start):
+        if found and span.start <= found[-1].end:
+            found[-1] = Span(found[-1].start, max(found[-1].end, span.end))
+        else:
+            found.append(span)
+    return found
+
+
+def _spans_of_pages(read: Mapping[int, ListRow], total: int) -> Iterator[Span]:
+    places = sorted(read)
+    breaks = [at for at, (before, after) in enumerate(pairwise(places), start=1) if after > before + 1]
+    for first, end in pairwise([0, *breaks, len(places)] if places else ()):
+        minutes = [read[place].minute for place in places[first:end]]
+        yield Span(
+            EARLIEST if places[end - 1] >= total - 1 else min(minutes),
+            LATEST if places[first] == 0 else max(minutes) + MINUTE,
+        )
 
 
 def find_differences(expected: Expected, read: Mapping[int, ListRow], total: int) -> Compared | Probe | FullRead:
@@ -158,9 +219,9 @@ def _choose_probe(interval: Interval, read: Mapping[int, ListRow]) -> int:
 
 
 def _gaps(interval: Interval, read: Mapping[int, ListRow]) -> list[tuple[int, int]]:
-    unread = [place for place in range(interval.first, interval.last) if place not in read]
-    breaks = [at for at, (before, after) in enumerate(pairwise(unread), start=1) if after - before > 1]
-    return [(unread[a], unread[b - 1] + 1) for a, b in pairwise([0, *breaks, len(unread)])]
+    places = sorted(place for place in read if interval.first <= place < interval.last)
+    edges = pairwise([interval.first - 1, *places, interval.last])
+    return [(before + 1, after) for before, after in edges if after > before + 1]
 
 
 def _compare(expected: Expected, read: Mapping[int, ListRow], intervals: Sequence[Interval]) -> Compared:
@@ -168,7 +229,7 @@ def _compare(expected: Expected, read: Mapping[int, ListRow], intervals: Sequenc
     surplus: dict[str, ListRow] = {}
     excess = Counter(expected.excess)
     for each in intervals:
-        wanted = expected.entries[each.start : each.end]
+        wanted = expected.list_between(each.start, each.end)
         listed = [read[place] for place in range(each.first, each.last)]
         excess.subtract(entry for entry in wanted if entry.track_id is None)
         missing |= {entry.track_id for entry in wanted if entry.track_id} - {entry.track_id for entry in listed}
@@ -180,8 +241,9 @@ def _compare(expected: Expected, read: Mapping[int, ListRow], intervals: Sequenc
                 surplus |= {entry.track_id: entry} if entry.track_id else {}
     redated = {id_: entry for id_, entry in surplus.items() if id_ in missing}
     excess.subtract(ListRow(entry.minute, None) for entry in redated.values())
-    return Compared(frozenset(missing - set(redated)), frozenset(redated), tuple(sorted(excess.elements(), key=_age)))
+    rows = sorted(excess.elements(), key=lambda entry: entry.minute, reverse=True)
+    return Compared(frozenset(missing - set(redated)), frozenset(redated), tuple(rows))
 
 
-def _age(entry: ListRow) -> float:
-    return -entry.minute.timestamp()
+def _age(minute: datetime) -> float:
+    return -minute.timestamp()

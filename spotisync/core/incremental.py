@@ -6,7 +6,7 @@ the head differs at the end, the pages show different states of the list, and th
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import ClassVar, Literal
@@ -60,8 +60,9 @@ class PlacedRow:
 class KnownLibrary:
     """The stored state: expected rows, rows read in this search, and the offset of the patrol.
 
-    `walked`: a walk was proved, and every row has a date; `walk_deferred`: more than the head has to wait. `hidden`:
-    stored rows that null rows may hide, with their minutes; `expected` contains the null rows instead.
+    `expected` is needed only after the head has been read. `walked`: a walk was proved, and every row has a date;
+    `walk_deferred`: more than the head has to wait. `hidden`: stored rows that null rows may hide, with their minutes;
+    `expected` contains the null rows instead.
     """
 
     expected: Expected
@@ -163,10 +164,18 @@ def _plan_end(cursor: Incremental, library: KnownLibrary, found: Compared) -> Pl
     return Conclude(found)
 
 
-def fold(cursor: Incremental, step: ReadPages, pages: Sequence[SavedTracksPage], library: KnownLibrary) -> PagesRead:
-    """Fold the pages into the cursor. A changed total, or a row that differs from the one read before, restarts."""
+def fold(
+    cursor: Incremental,
+    step: ReadPages,
+    pages: Sequence[SavedTracksPage],
+    library: KnownLibrary,
+    stored: Collection[str],
+) -> PagesRead:
+    """Fold the pages into the cursor. A changed total, or a row that differs from the one read before, restarts.
+
+    `stored`: those tracks of the pages that are stored and not hidden.
+    """
     rows = _place_rows(pages, library.read)
-    stored = {entry.track_id for entry in library.expected.entries}
     grew = cursor.grew or any(row.track_id not in stored for row in rows if row.track_id)
     if not _are_consistent(cursor, pages, rows, library):
         return _restart(cursor, grew=grew)

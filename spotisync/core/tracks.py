@@ -3,7 +3,7 @@
 A batch may get only some of its answers; `fold_*` takes the contiguous prefix and returns the next cursor.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -109,8 +109,13 @@ def plan_incremental(step: Plan) -> tuple[Request, ...]:
 
 
 def fold_incremental(
-    cursor: Incremental, step: Plan, library: KnownLibrary, answers: Sequence[Answer]
+    cursor: Incremental,
+    step: Plan,
+    library: KnownLibrary,
+    find_stored: Callable[[Collection[str]], Collection[str]],
+    answers: Sequence[Answer],
 ) -> IncrementalStep | DeferralStep:
+    """`find_stored` returns those of the ids that are stored and not hidden."""
     if isinstance(step, Rewalk):
         return IncrementalStep(cursor=TracksWalk(), restart=True)
     if isinstance(step, Stop):
@@ -120,7 +125,8 @@ def fold_incremental(
     if answers[0].refused:
         return DeferralStep(reason=str(answers[0].refused), failed=True)
     pages = _read_pages(answers)
-    after = incremental.fold(cursor, step, pages, library)
+    stored = find_stored([row.track_id for page in pages for row in page.rows if row])
+    after = incremental.fold(cursor, step, pages, library, stored)
     if after.found:
         return _conclude(cursor, after.found, library)
     return IncrementalStep(

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from spotisync.core.bisection import Expected, ListRow
+from spotisync.core.bisection import Expected, ListRow, Span, find_spans
 from spotisync.core.incremental import KnownLibrary, LibraryChanges, PlacedRow, truncate_to_minute
 from spotisync.core.null_rows import NullCount, SuspectRow, dates_with_new_nulls
 from spotisync.core.parse import EPOCH
@@ -241,28 +241,80 @@ def _record_excess(connection: Connection, account_id: int, sync_id: int, nulls:
 # ---- incremental reads ----------------------------------------------------------------------------------------------
 
 
-def load_library(connection: Connection, account_id: int, sync_id: int) -> KnownLibrary:
-    """Load the state that an incremental read compares with, including every saved row of the account."""
-    walked, patrol = execute(
-        connection, "SELECT walked_total IS NOT NULL, patrol_offset FROM accounts WHERE id = :id", {"id": account_id}
+def load_library(connection: Connection, account_id: int, sync_id: int, total: int | None) -> KnownLibrary:
+    """Load the state that an incremental read compares with: stored rows around the pages read, and counts.
+
+    `total`: of Spotify's list; None before the first page, and then nothing is to be compared yet.
+    """
+    read = _load_read_rows(connection, sync_id)
+    account = execute(
+        connection,
+        """SELECT a.walked_total IS NOT NULL AND NOT EXISTS (SELECT 1 FROM saved_tracks s
+                WHERE s.account_id = a.id AND s.removed_at IS NULL AND s.added_at <= :epoch) AS walked,
+            (SELECT max(s.added_at) FROM saved_tracks s WHERE s.account_id = a.id AND s.removed_at IS NULL) AS newest,
+            a.patrol_offset
+        FROM accounts a WHERE a.id = :id""",
+        {"id": account_id, "epoch": EPOCH},
     ).one()
     deferral = listings.find_deferral(connection, account_id, "saved_tracks")
-    saved = execute(
-        connection,
-        """SELECT track_id, added_at, hidden_since IS NOT NULL AS hidden FROM saved_tracks
-        WHERE account_id = :id AND removed_at IS NULL""",
-        {"id": account_id},
-    ).all()
-    rows = [ListRow(truncate_to_minute(row.added_at), row.track_id) for row in saved if not row.hidden]
     return KnownLibrary(
-        expected=Expected([*rows, *_load_excess(connection, account_id)]),
-        read=_load_read_rows(connection, sync_id),
-        patrol=patrol,
-        walked=walked and all(row.added_at > EPOCH for row in saved),
+        expected=Expected([]) if total is None else _load_expected(connection, account_id, find_spans(read, total)),
+        read=read,
+        patrol=account.patrol_offset,
+        walked=account.walked,
         walk_deferred=deferral is not None,
-        newest=max((row.added_at for row in saved), default=None),
-        hidden={row.track_id: truncate_to_minute(row.added_at) for row in saved if row.hidden},
+        newest=account.newest,
+        hidden=_load_hidden(connection, account_id),
     )
+
+
+def _load_expected(connection: Connection, account_id: int, spans: Sequence[Span]) -> Expected:
+    """Load the rows in the spans and count the others, in one statement: both show the same moment."""
+    rows = execute(
+        connection,
+        f"""SELECT s.added_at, s.track_id, 1 AS rows
+        FROM unnest(CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[])) AS span(start, until)
+        JOIN saved_tracks s ON {_VISIBLE} AND s.added_at >= span.start AND s.added_at < span.until
+        UNION ALL
+        SELECT max(s.added_at), NULL, count(*) FROM saved_tracks s
+        WHERE {_VISIBLE} AND width_bucket(s.added_at, CAST(:bounds AS timestamptz[])) % 2 = 0
+        GROUP BY width_bucket(s.added_at, CAST(:bounds AS timestamptz[]))""",
+        {
+            "account_id": account_id,
+            "starts": [span.start for span in spans],
+            "ends": [span.end for span in spans],
+            "bounds": [bound for span in spans for bound in (span.start, span.end)],
+        },
+    ).all()
+    return Expected(
+        [ListRow(truncate_to_minute(row.added_at), row.track_id) for row in rows if row.track_id is not None]
+        + _load_excess(connection, account_id),
+        [(truncate_to_minute(row.added_at), row.rows) for row in rows if row.track_id is None],
+    )
+
+
+# Stored rows that Spotify's list should contain.
+_VISIBLE = "s.account_id = :account_id AND s.removed_at IS NULL AND s.hidden_since IS NULL"
+
+
+def find_stored(connection: Connection, account_id: int, ids: Collection[str]) -> set[str]:
+    """Return those of the tracks that are saved as far as we know, without those that a null row may hide."""
+    found = execute(
+        connection,
+        f"SELECT s.track_id FROM saved_tracks s WHERE {_VISIBLE} AND s.track_id = ANY(:ids)",
+        {"account_id": account_id, "ids": list(ids)},
+    )
+    return set(found.scalars())
+
+
+def _load_hidden(connection: Connection, account_id: int) -> dict[str, datetime]:
+    found = execute(
+        connection,
+        """SELECT track_id, added_at FROM saved_tracks
+        WHERE account_id = :id AND removed_at IS NULL AND hidden_since IS NOT NULL""",
+        {"id": account_id},
+    )
+    return {row.track_id: truncate_to_minute(row.added_at) for row in found}
 
 
 def _load_excess(connection: Connection, account_id: int) -> list[ListRow]:

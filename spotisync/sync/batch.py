@@ -3,7 +3,7 @@
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID, uuid4
@@ -271,13 +271,19 @@ def _plan_listing(context: Context, batch: ClaimedBatch, cursor: Listing) -> Bat
 def _plan_incremental(context: Context, run: Run, cursor: Incremental) -> BatchPlan:
     with context.database.begin() as connection:
         deferral = listings.find_deferral(connection, run.account_id, "saved_tracks", unread=True)
-        library = saved_tracks.load_library(connection, run.account_id, run.id)
+        library = saved_tracks.load_library(connection, run.account_id, run.id, cursor.total)
     if deferral is not None and run.trigger == "beat" and cursor == Incremental():
         return _plan_step(DeferralStep(reason=deferral, known=True))
     if run.trigger != "beat":
         library = replace(library, walk_deferred=False)
     step = incremental.plan(cursor, library)
-    return BatchPlan(tracks.plan_incremental(step), partial(tracks.fold_incremental, cursor, step, library))
+
+    def find_stored(ids: Collection[str]) -> Collection[str]:
+        with context.database.begin() as connection:
+            return saved_tracks.find_stored(connection, run.account_id, ids)
+
+    fold = partial(tracks.fold_incremental, cursor, step, library, find_stored)
+    return BatchPlan(tracks.plan_incremental(step), fold)
 
 
 def _plan_lookups(context: Context, batch: ClaimedBatch, cursor: Lookups, calls: BatchCalls) -> BatchPlan:

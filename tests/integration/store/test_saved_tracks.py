@@ -4,9 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from spotisync.core.bisection import Expected, ListRow
+from spotisync.core.incremental import PlacedRow, truncate_to_minute
 from spotisync.core.parse import EPOCH
 from spotisync.core.rows import SavedTrackRow
 from spotisync.store import saved_tracks
+from tests.support.expected import around_pages
 from tests.support.store import Store
 
 
@@ -113,3 +116,37 @@ def test_a_row_without_a_date_keeps_the_stored_date(store: Store) -> None:
         saved_tracks.save_tracks(connection, store.account_id, [SavedTrackRow("t1", known)])
         assert saved_tracks.save_tracks(connection, store.account_id, [SavedTrackRow("t1", EPOCH)]) == (set(), set())
     assert store.one("SELECT added_at FROM saved_tracks") == known
+
+
+def test_loads_rows_around_the_pages_read_and_counts_the_others(store: Store) -> None:
+    store.sql("INSERT INTO tracks (id, uri) SELECT 't' || n, '' FROM generate_series(0, 399) n")
+    # Four rows a minute; some hidden, some removed.
+    store.sql(
+        f"""INSERT INTO saved_tracks (account_id, track_id, added_at, removed_at, hidden_since)
+        SELECT {store.account_id}, 't' || n, '2026-01-01Z'::timestamptz - n * interval '15 seconds',
+            CASE WHEN n % 7 = 0 THEN now() END, CASE WHEN n % 50 = 3 THEN now() END FROM generate_series(0, 399) n"""
+    )
+    store.sql(f"INSERT INTO excess_rows VALUES ({store.account_id}, '2025-12-31T23:30Z', 2)")
+    stored = [
+        ListRow(truncate_to_minute(at), id_)
+        for id_, at in store.sql(
+            "SELECT track_id, added_at FROM saved_tracks WHERE removed_at IS NULL AND hidden_since IS NULL"
+        )
+    ]
+    excess = [ListRow(datetime(2025, 12, 31, 23, 30, tzinfo=UTC), None)] * 2
+    listed = Expected(stored + excess).entries
+    run, total = store.run(), len(listed)
+    for places in ((0, 50), (120, 150), (130, 170), (total - 20, total)):
+        rows = [PlacedRow(place, listed[place].track_id, listed[place].minute) for place in range(*places)]
+        with store.database.begin() as connection:
+            saved_tracks.save_read_rows(connection, run.id, store.account_id, rows)
+            library = saved_tracks.load_library(connection, store.account_id, run.id, total)
+        wanted = around_pages(stored + excess, library.read, total)
+        assert set(library.expected.entries) == set(wanted.entries)
+        assert len(library.expected) == total
+        for row in library.read.values():
+            assert library.expected.count_newer_than(row.minute) == wanted.count_newer_than(row.minute)
+            assert library.expected.count_not_older_than(row.minute) == wanted.count_not_older_than(row.minute)
+    assert len(library.hidden) == store.one(
+        "SELECT count(*) FROM saved_tracks WHERE removed_at IS NULL AND hidden_since IS NOT NULL"
+    )

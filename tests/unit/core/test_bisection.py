@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from spotisync.core.bisection import Compared, Expected, FullRead, ListRow, Probe, find_differences
 from spotisync.core.requests import PAGE
+from tests.support.expected import around_pages
 
 BEGAN = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -36,9 +37,9 @@ class Search:
             if track and self.stored.get(track, -1) < minute:
                 self.stored[track] = minute
 
-    def expected(self) -> Expected:
+    def expected(self) -> list[ListRow]:
         rows = [entry(minute, track) for track, minute in self.stored.items()]
-        return Expected(rows + [entry(minute, None) for minute in self.excess])
+        return rows + [entry(minute, None) for minute in self.excess]
 
     def head(self) -> None:
         """Read the head like an incremental: from the top until rows older than the newest known one."""
@@ -51,7 +52,9 @@ class Search:
     def run(self) -> Compared | FullRead:
         self.head()
         while True:
-            step = find_differences(self.expected(), self.read, len(self.there))
+            expected, total = self.expected(), len(self.there)
+            step = find_differences(around_pages(expected, self.read, total), self.read, total)
+            assert step == find_differences(Expected(expected), self.read, total), "the other rows need only be counted"
             if not isinstance(step, Probe):
                 return step
             assert step.offsets
@@ -211,3 +214,12 @@ def test_the_count_reveals_a_row_inserted_with_an_old_date(
     if isinstance(found, Compared):
         assert searched.stored == now
         assert not found.missing
+
+
+def test_rows_that_were_only_counted_are_never_compared() -> None:
+    expected = Expected([entry(9, "a"), entry(0, "b")], [(entry(5, None).minute, 3)])
+    assert len(expected) == 5
+    assert expected.count_newer_than(entry(0, None).minute) == 4
+    assert expected.list_between(4, 5) == [entry(0, "b")]
+    with pytest.raises(AssertionError, match="only counted"):
+        expected.list_between(0, 2)

@@ -17,6 +17,7 @@ from spotisync.core.incremental import Conclude, Incremental, KnownLibrary, Read
 from spotisync.core.parse import SavedTracksPage
 from spotisync.core.requests import PAGE
 from spotisync.core.rows import SavedTrackRow
+from tests.support.expected import around_pages
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -73,7 +74,7 @@ class Store:
     def sync(self, spotify: Spotify) -> None:
         cursor, read = Incremental(newest=max(self.saved.values(), default=None)), dict[int, ListRow]()
         while True:
-            library = KnownLibrary(self._expected(), read, self.patrol)
+            library = KnownLibrary(self._expected(read, cursor.total), read, self.patrol)
             step = incremental.plan(cursor, library)
             match step:
                 case Conclude(found):
@@ -84,7 +85,7 @@ class Store:
                     return
                 case ReadPages(offsets):
                     pages = [spotify.page(offset) for offset in offsets]
-                    after = incremental.fold(cursor, step, pages, library)
+                    after = incremental.fold(cursor, step, pages, library, set(self.saved))
                     read = {} if after.restart else read
                     cursor = after.cursor
                     if after.found:
@@ -95,9 +96,9 @@ class Store:
                         if row.track_id and self.saved.get(row.track_id, START - timedelta(9_999)) < row.added_at:
                             self.saved[row.track_id] = row.added_at
 
-    def _expected(self) -> Expected:
+    def _expected(self, read: dict[int, ListRow], total: int | None) -> Expected:
         rows = [ListRow(truncate_to_minute(date), track) for track, date in self.saved.items()]
-        return Expected(rows + [ListRow(date, None) for date in self.excess])
+        return around_pages(rows + [ListRow(date, None) for date in self.excess], read, total or 0)
 
     def _conclude(self, found: Compared, cursor: Incremental, library: KnownLibrary) -> None:
         for track in found.missing:
