@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from spotisync.core import budget, schedule
 from spotisync.core.apps import App, find_default_app
-from spotisync.core.budget import SHARES, FamilyBudget, Purpose
+from spotisync.core.budget import SHARES, Ceiling, FamilyBudget, Purpose
 from spotisync.core.call_forecast import (
     HOUR,
     HOURS,
@@ -18,13 +18,14 @@ from spotisync.core.call_forecast import (
     fit_calls,
     forecast_calls,
 )
+from spotisync.core.regimes import lookup_mode
 from spotisync.core.rhythm import Rhythm
 from spotisync.settings import Settings
 from spotisync.status import upcoming
 from spotisync.status.call_costs import list_costs
 from spotisync.status.messages import WaitState, count_of, describe_block_reason
 from spotisync.status.times import format_day
-from spotisync.store import accounts
+from spotisync.store import accounts, apps
 from spotisync.store.accounts import DEVELOPER
 from spotisync.store.budgets import FAMILIES
 from spotisync.store.call_ledger import DAY
@@ -79,11 +80,15 @@ def _find_names(connection: Connection, app: App | None, default: App | None) ->
 
 @dataclass
 class DeveloperUsage:
-    """Rows of one developer account. `hours`: calls by family, the oldest hour first."""
+    """Rows of one developer account. `hours`: calls by family, the oldest hour first.
+
+    `single_lookups`: SPOTISYNC_ENRICHMENT_BUDGET, for the developer of an app whose look-ups take one id per call.
+    """
 
     name: str
     is_default: bool
     known: Mapping[str, int]
+    single_lookups: int | None = None
     accounts: int = 0
     hours: dict[str, list[int]] = field(default_factory=lambda: {family: [0] * HOURS for family in FAMILIES})
     learned: dict[str, tuple[int, datetime]] = field(default_factory=dict)
@@ -98,6 +103,13 @@ class DeveloperUsage:
             estimate, refused_at = self.learned[family]
             learned = budget.grow_estimate(estimate, now - refused_at)
         return FamilyBudget(family, spent, budget.find_ceiling(self.known.get(family), learned, spent, self.accounts))
+
+    def find_allowance(self, family: str, ceiling: Ceiling | None) -> int | None:
+        """What the scheduled work of a family may spend."""
+        purpose = SCHEDULED[family][0]
+        own = self.single_lookups if purpose == "look-ups" else None
+        share = ceiling.get_allowance(purpose) if ceiling else None
+        return min((each for each in (own, share) if each is not None), default=None)
 
     def find_block(self, family: str) -> tuple[datetime, str, str] | None:
         """The end of its cooldown, the reason, and the blocked family: this one or all."""
@@ -120,9 +132,16 @@ def _read_usage(
                 developer.learned[row.family] = (int(row.number), row.at)
             case _:
                 developer.blocked[row.family] = (row.at, row.kind)
+    if default in found and _looks_up_singly(connection, settings):
+        found[default].single_lookups = settings.enrichment_budget
     _read_work(connection, settings, found, bound)
     _find_free_times(connection, found, now)
     return list(found.values())
+
+
+def _looks_up_singly(connection: Connection, settings: Settings) -> bool:
+    regime = apps.get_regime(connection, settings.require_client_id())
+    return lookup_mode(settings.enrichment, regime) == "singly"
 
 
 _HOURS = f"""SELECT client_id AS developer, family, sum(calls) AS calls,
@@ -200,8 +219,8 @@ def _developer(usage: DeveloperUsage, now: datetime, zone: str) -> Document:
 
 def _family(usage: DeveloperUsage, family: str, wanted: Sequence[int], now: datetime, zone: str) -> Document:
     spent, block, past = usage.get_budget(family, now), usage.find_block(family), usage.hours[family]
-    ceiling, (purpose, _) = spent.ceiling, SCHEDULED[family]
-    allowance = ceiling.get_allowance(purpose) if ceiling else None
+    ceiling = spent.ceiling
+    allowance = usage.find_allowance(family, ceiling)
     is_enforced = ceiling is not None and ceiling.source != "assumed"
     coming, short = fit_calls(allowance, past, wanted) if is_enforced and allowance else (list(wanted), None)
     found: Document = {
@@ -212,6 +231,7 @@ def _family(usage: DeveloperUsage, family: str, wanted: Sequence[int], now: date
         "source": ceiling.source if ceiling else None,
         "learned_at": usage.learned[family][1].isoformat() if ceiling and ceiling.source == "learned" else None,
         "allowance": allowance,
+        "single_lookups": usage.single_lookups if SCHEDULED[family][0] == "look-ups" else None,
         "allowances": {each: ceiling.get_allowance(each) for each in SHARES} if ceiling else {},
         "reserved": ceiling.calls - allowance if ceiling and allowance is not None else None,
         "blocked_until": block[0].isoformat() if block else None,
@@ -243,12 +263,9 @@ def _parts(found: Document, now: datetime, zone: str) -> Iterable[str]:
         return schedule.format_clock(datetime.fromisoformat(iso), now, zone)
 
     yield _spent(found, now, zone)
-    scheduled, allowance = SCHEDULED[found["family"]][1], f"{found['allowance']:,}" if found["reserved"] else "all"
-    if found["source"] == "assumed":
-        slow = f"{scheduled} become less frequent beyond {int(found['ceiling'] * budget.PLENTY):,}"
-        yield slow if scheduled != "look-ups" else "an assumed ceiling stops nothing"
-    elif found["source"]:
-        yield f"{scheduled} may use {allowance}"
+    scheduled = SCHEDULED[found["family"]][1]
+    if allowed := _describe_allowance(found, scheduled):
+        yield allowed
     if found["blocked_until"]:
         reason = describe_block_reason(WaitState(now, found["family"], found["blocked_reason"]))
         yield f"blocked until {clock(found['blocked_until'])}: {reason}"
@@ -258,6 +275,16 @@ def _parts(found: Document, now: datetime, zone: str) -> Iterable[str]:
     yield f"{expected} expected by {_tomorrow(now, zone)}"
     if found["short_at"] and not found["free_at"]:
         yield f"from about {clock(found['short_at'])} on, some have to wait"
+
+
+def _describe_allowance(found: Document, scheduled: str) -> str | None:
+    if found["source"] == "assumed" and not found["single_lookups"]:
+        slow = f"{scheduled} become less frequent beyond {int(found['ceiling'] * budget.PLENTY):,}"
+        return slow if scheduled != "look-ups" else "an assumed ceiling stops nothing"
+    if found["allowance"] is None:
+        return None
+    calls = f"{found['allowance']:,}" if found["reserved"] != 0 else "all"
+    return f"{scheduled} may use {calls}"
 
 
 def _spent(found: Document, now: datetime, zone: str) -> str:

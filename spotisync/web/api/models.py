@@ -239,8 +239,10 @@ EXAMPLE_FAMILY: Final[dict[str, Any]] = {
     "learned_at": "2026-11-20T03:10:00+00:00",
     "allowance": 540,
     "reserved": 60,
+    "single_lookups": None,
     "blocked_until": None,
     "blocked_reason": None,
+    "blocked_family": None,
     "free_at": None,
     "past": [13] * 24,
     "coming": [12] * 24,
@@ -265,7 +267,9 @@ class FamilyState(ExtensibleModel):
     allowance: Count | None = Field(description="What scheduled work may spend")
     reserved: Count | None = Field(description="What it leaves for people and plays")
     blocked_until: datetime | None
+    single_lookups: Count | None = Field(description="SPOTISYNC_ENRICHMENT_BUDGET, where it limits look-ups")
     blocked_reason: Literal["rate", "quota", "manual"] | None
+    blocked_family: str | None = Field(description="This family, or * if all requests are blocked")
     free_at: datetime | None = Field(description="When scheduled work may spend again; null if it may now")
     past: Hours = Field(description="Calls of each of the last 24 hours, oldest first")
     coming: Hours = Field(description="Expected calls of each of the next 24 hours")

@@ -241,6 +241,8 @@ def test_the_backlog_is_done_within_the_ceiling(read: Read, store: Store) -> Non
         return (datetime.fromisoformat(entry["at"]) - datetime.fromisoformat(found["as_of"])).days
 
     assert days() == 1
+    assert "; look-ups may use 420;" in family(read(**changes), "artists")["words"]
+    assert "; look-ups may use 300;" in family(read(**{**changes, "enrichment_budget": 300}), "artists")["words"]
     learn(store, "artists", 200)
     assert days() == 7
 
