@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, CursorResult, text
@@ -118,7 +119,11 @@ def execute(
     connection: Connection, sql: str, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
 ) -> CursorResult[*tuple[Any, ...]]:
     """Run a statement with parameters such as `:name`; with a sequence of values, once for each."""
-    return connection.execute(text(sql), values)
+    return connection.execute(_parse(sql), values)
+
+
+# SQLAlchemy searches a text for its parameters each time, which takes as long as sending it.
+_parse = lru_cache(maxsize=2048)(text)
 
 
 def _read_claimant(connection: Connection) -> Claimant:
