@@ -1,6 +1,7 @@
 """The Celery app (`celery -A spotisync worker`) and the context of each worker process."""
 
 import ctypes
+import gc
 import logging
 import mmap
 import os
@@ -36,6 +37,8 @@ from spotisync.sync import Context, runs
 log = logging.getLogger(__name__)
 PR_SET_PDEATHSIG = 1
 REPORT_SECONDS = 5
+# Containers allocated between two collections; a page of saved tracks has about a thousand.
+GC_THRESHOLD = 10_000
 
 TRANSPORT_ALIASES.update(transport.ALIASES)
 
@@ -181,11 +184,22 @@ def _note_worker_pid(**_: Any) -> None:
 def _start_child(**_: Any) -> None:
     """Request a sweep: the new child may replace one that was killed during a batch."""
     _exit_with_parent()
+    _tune_garbage_collection()
     telemetry.start(settings(), lambda sync_id: runs.join_trace(context(), sync_id))
     try:
         app.send_task("spotisync.sweep", retry=False, ignore_result=True)
     except Exception as error:  # noqa: BLE001 (a child must start; each transport raises its own classes)
         log.warning("spotisync.sweep could not be published (%s); beat publishes it at its next interval", error)
+
+
+def _tune_garbage_collection() -> None:
+    """Spend no time of a batch on the objects of the modules.
+
+    A reply consists of thousands of containers. Their allocation starts collections, a full one of which takes 65 ms
+    with the 116,000 objects of the modules, and finds nothing.
+    """
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
 
 
 def _exit_with_parent() -> None:

@@ -1,5 +1,6 @@
 """A child of the worker's pool."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -27,6 +28,14 @@ def test_a_child_of_the_worker_starts() -> None:
     assert exit_code_of_child(worker._exit_with_parent) == 0
 
 
+def test_a_child_collects_no_garbage_among_the_modules() -> None:
+    def child() -> None:
+        worker._tune_garbage_collection()
+        os._exit(0 if gc.get_freeze_count() > 10_000 and len(gc.get_objects()) < 1_000 else 1)
+
+    assert exit_code_of_child(child) == 0
+
+
 def test_a_child_whose_worker_is_gone_exits() -> None:
     def orphan() -> None:
         """The child of this process is not the worker; its own child is."""
@@ -40,5 +49,6 @@ def test_a_child_starts_while_the_transport_raises_its_own_errors(monkeypatch: p
         raise ConnectionResetError("broken pipe")
 
     monkeypatch.setattr(worker, "_exit_with_parent", lambda: None)
+    monkeypatch.setattr(worker, "_tune_garbage_collection", lambda: None)
     monkeypatch.setattr(worker.app, "send_task", send_task)
     worker._start_child()
