@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
+import orjson
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import JSON
@@ -18,11 +19,16 @@ Key = tuple[Any, ...]
 
 
 def dumps(rows: Any) -> str:
-    """Serialise rows as one JSON parameter."""
-    return json.dumps(rows, default=_to_json, ensure_ascii=False)
+    """Serialise rows as one JSON parameter. What orjson rejects, such as integers beyond 64 bits, is left to json."""
+    try:
+        return orjson.dumps(rows, default=_to_json, option=orjson.OPT_PASSTHROUGH_DATACLASS).decode()
+    except orjson.JSONEncodeError:
+        return json.dumps(rows, default=_to_json, ensure_ascii=False)
 
 
-def _to_json(value: Any) -> str:
+def _to_json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
     if isinstance(value, date):  # datetimes too
         return value.isoformat()
     if isinstance(value, UUID):
@@ -48,7 +54,7 @@ def upsert(
     statement = _statement(table, tuple(rows[0]), keep_unknown=keep_unknown, also=also)
     inserted: set[Key] = set()
     updated: set[Key] = set()
-    for *key, new in execute(connection, statement, {"rows": dumps([dict(row) for row in rows])}):
+    for *key, new in execute(connection, statement, {"rows": dumps(rows)}):
         (inserted if new else updated).add(tuple(key))
     return inserted, updated
 
