@@ -50,11 +50,6 @@ def allow_playback(rate: int, window: float) -> Allowance:
     return Allowance(rate, window, rate, 0.0)
 
 
-def reserve(reads_per_second: float, window: float) -> int:
-    """The turns of each window that playback needs: twice as many as it plans, because reads come in clusters."""
-    return max(1, ceil(2 * window * reads_per_second))
-
-
 @dataclass(frozen=True)
 class Turn:
     """A turn that begins in `seconds`. `sent`: the turns of the window that ends with it; 0 if it was not given."""

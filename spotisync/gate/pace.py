@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from redis import RedisError
 
-from spotisync.core.pace import LearnedRate, Turn, TurnLog, allow, allow_playback, reserve
+from spotisync.core.pace import LearnedRate, Turn, TurnLog, allow, allow_playback
 from spotisync.core.requests import Family
 from spotisync.gate.shared_log import SharedLog
 from spotisync.store import paces
@@ -72,7 +72,8 @@ class Pace:
         is_player = family == "player"
         rate, window = self.rate, self._window
         allowed = allow_playback(rate, window) if is_player else allow(rate, self._reserved, window)
-        patience = PLAYER_PATIENCE if is_player else PATIENCE
+        # At a low rate a worker waits for a few turns, too, or turns would pass while messages are on their way.
+        patience = PLAYER_PATIENCE if is_player else PATIENCE * min(2.0, max(1.0, 2 * window / allowed.limit))
         shared = self._ask(lambda shared: shared.take(allowed, patience))
         turn = shared or self._take_locally(lambda local: local.take(allowed, patience, time.monotonic()))
         if turn.sent:
@@ -94,8 +95,8 @@ class Pace:
         if not self.rate:
             return
         if time.monotonic() > self._reserved_until:
-            reads = paces.count_planned_reads(connection, self._developer, is_default=self._is_default)
-            self._reserved = reserve(reads, self._window)
+            within = self._window + RESERVE_SECONDS
+            self._reserved = paces.count_due_reads(connection, self._developer, within, is_default=self._is_default)
             self._reserved_until = time.monotonic() + RESERVE_SECONDS
         if self.is_learned:
             self._use(self._raise_rate(connection))

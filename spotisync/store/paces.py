@@ -37,13 +37,15 @@ def replace(connection: Any, developer: str, old: LearnedRate, new: LearnedRate)
     return bool(done.rowcount)
 
 
-def count_planned_reads(connection: Any, developer: str, *, is_default: bool) -> float:
-    """Playback reads per second of the active accounts of the developer; `is_default`: and of those without an app."""
+def count_due_reads(connection: Any, developer: str, seconds: float, *, is_default: bool) -> int:
+    """Reads of plays that are due within `seconds`, of the active accounts of the developer.
+
+    `is_default`: also of those without an app of their own.
+    """
     found = connection.exec_driver_sql(
-        """SELECT COALESCE(sum(1 / GREATEST(60, EXTRACT(epoch FROM s.due_at - s.last_at))), 0)
-        FROM schedules s JOIN accounts a ON a.id = s.account_id
-        WHERE s.kind = 'playback' AND a.status = 'active' AND s.due_at > s.last_at
+        """SELECT count(*) FROM schedules s JOIN accounts a ON a.id = s.account_id
+        WHERE s.kind = 'playback' AND a.status = 'active' AND s.due_at <= now() + make_interval(secs => %s)
             AND (COALESCE(a.developer, a.client_id) = %s OR %s AND a.client_id IS NULL)""",
-        (developer, is_default),
+        (seconds, developer, is_default),
     )
-    return float(found.scalar_one())
+    return int(found.scalar_one())

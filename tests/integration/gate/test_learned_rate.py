@@ -74,20 +74,20 @@ def test_only_one_of_two_processes_changes_what_both_have_read(store: Store) -> 
         assert not paces.replace(connection, CLIENT, known, LearnedRate(60))
 
 
-@pytest.mark.parametrize(("minutes", "reads"), [(10, 1 / 600), (120, 1 / 7200)])
-def test_playback_needs_what_its_schedules_plan(store: Store, minutes: int, reads: float) -> None:
+@pytest.mark.parametrize(("seconds", "reads"), [(-30, 1), (80, 1), (100, 0)])
+def test_playback_needs_a_turn_for_each_read_that_is_due(store: Store, seconds: int, reads: int) -> None:
     store.sql(
         """INSERT INTO schedules (account_id, kind, due_at, last_at, rule)
-        VALUES (:id, 'playback', now() + make_interval(mins => :minutes), now(), 'every')""",
+        VALUES (:id, 'playback', now() + make_interval(secs => :seconds), now(), 'every')""",
         id=store.account_id,
-        minutes=minutes,
+        seconds=seconds,
     )
     with store.database.begin() as connection:
-        found = [paces.count_planned_reads(connection, CLIENT, is_default=each) for each in (True, False)]
-        assert found == [pytest.approx(reads), 0]
+        found = [paces.count_due_reads(connection, CLIENT, 91, is_default=each) for each in (True, False)]
+        assert found == [reads, 0]
     store.sql("UPDATE accounts SET client_id = :client", client=CLIENT)
     with store.database.begin() as connection:
-        assert paces.count_planned_reads(connection, CLIENT, is_default=False) == pytest.approx(reads)
+        assert paces.count_due_reads(connection, CLIENT, 91, is_default=False) == reads
 
 
 @pytest.mark.parametrize(("rate", "ceiling", "learned"), [(90, 90, False), (0, None, False), ("auto", 34, True)])

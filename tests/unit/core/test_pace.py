@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +17,6 @@ from spotisync.core.pace import (
     TurnLog,
     allow,
     allow_playback,
-    reserve,
 )
 
 WINDOW = 31.0
@@ -85,11 +83,6 @@ def test_a_clock_that_goes_back_does_not_stop_the_pace() -> None:
     log, allowed = TurnLog(), allow(4, 0, WINDOW)
     log.take(allowed, 0.0, 5_000.0)
     assert log.take(allowed, 0.0, 5_000.0 - FUTURE - 1).sent == 1
-
-
-@pytest.mark.parametrize(("reads", "turns"), [(0, 1), (1 / 600, 1), (5 / 150, 3), (100 / 600, 11)])
-def test_the_reserve_is_twice_what_playback_plans(reads: float, turns: int) -> None:
-    assert reserve(reads, WINDOW) == turns
 
 
 # ---- the learned rate -----------------------------------------------------------------------------------------------

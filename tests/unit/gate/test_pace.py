@@ -162,7 +162,7 @@ def test_a_redis_that_lost_its_data_counts_anew(clock: Clock, server: fakeredis.
     assert not pace.take_turn("library").sent
     fakeredis.FakeStrictRedis(server=server).flushall()
     assert pace.take_turn("library").sent
-    clock.now += WINDOW - PATIENCE - 1
+    clock.now += WINDOW - 2 * PATIENCE - 1
     assert not pace.take_turn("library").sent
 
 
