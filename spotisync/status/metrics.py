@@ -55,7 +55,7 @@ GAUGES: Final = (
         "Seconds left of Spotify's longest cooldown of an app in use, by family of requests; *: all; 0: no cooldown.",
         ("family",),
         f"""SELECT f.family, COALESCE((SELECT GREATEST(0, EXTRACT(epoch FROM max(l.blocked_until) - clock_timestamp()))
-            FROM rate_limits l WHERE l.family = f.family AND (l.client_id = :developer
+            FROM rate_limits l WHERE l.family = f.family AND l.reason <> 'manual' AND (l.client_id = :developer
                 OR l.client_id IN (SELECT {DEVELOPER} FROM accounts a WHERE a.status <> 'disabled'))), 0)
         FROM unnest(ARRAY['library', 'playlists', 'artists', 'albums', 'player', '*']) f(family)""",
     ),

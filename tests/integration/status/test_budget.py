@@ -247,6 +247,19 @@ def test_the_backlog_is_done_within_the_ceiling(read: Read, store: Store) -> Non
     assert days() == 7
 
 
+def test_look_ups_of_many_ids_respect_the_ceiling_too(read: Read, store: Store) -> None:
+    store.sql("INSERT INTO artists (id, name, uri) SELECT 'artist' || n, 'x', 'u' FROM generate_series(1, 1000) n")
+    (entry,) = read()["lookups"]
+    assert (entry["at"], entry["words"]) == (None, "1,000 artists; run when no sync is running and Spotify allows it")
+    learn(store, "artists", 50, days_ago=2)
+    spend(store, "artists", 34)
+    found = read()
+    (entry,) = found["lookups"]
+    # 20 calls, of which one is left today.
+    assert (datetime.fromisoformat(entry["at"]) - datetime.fromisoformat(found["as_of"])).days == 1
+    assert "within the daily budget" in entry["words"]
+
+
 # ---- what a sync costs ----------------------------------------------------------------------------------------------
 
 

@@ -240,6 +240,8 @@ def test_exposes_the_age_of_a_due_batch_that_no_worker_takes(store: Store) -> No
     assert ("spotisync_queue_age_seconds",) not in found
     assert found["spotisync_runs_unfinished", "full", "rate_limited"] == 1
     assert 590 < found["spotisync_blocked_seconds", "library"] <= 600
+    store.sql("UPDATE rate_limits SET reason = 'manual'")
+    assert ("spotisync_blocked_seconds", "library") not in exposed(store.database)
 
 
 def test_exposes_no_age_of_a_disabled_account(store: Store) -> None:
