@@ -82,7 +82,7 @@ def _read_keys(body: Any) -> tuple[set[str], set[str]]:
     places: set[str] = set()
     # A 200 with an error in its body says nothing about the shape of replies.
     level = {"": [body]} if isinstance(body, dict) and "error" not in body else {}
-    for _ in range(DEPTH):
+    for depth in range(1, DEPTH + 1):
         places |= level.keys()
         below: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for place, objects in level.items():
@@ -90,7 +90,8 @@ def _read_keys(body: Any) -> tuple[set[str], set[str]]:
                 if FIELD.fullmatch(name):
                     key = f"{place}.{name}" if place else name
                     keys.add(key)
-                    _descend(key, [each[name] for each in objects if name in each], below)
+                    if depth < DEPTH:
+                        _descend(key, [each[name] for each in objects if name in each], below)
         level = dict(below)
     return keys, places
 
