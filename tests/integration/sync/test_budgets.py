@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from spotisync import status
 from spotisync.core.outcomes import More, Parked, PhaseEnded
 from spotisync.simulator import Server, start
+from spotisync.status import budget
 from spotisync.store import budgets
 from spotisync.store.runs import Run
 from spotisync.sync import Context, accounts, runs
@@ -114,6 +116,13 @@ def test_a_scheduled_full_sync_waits_for_older_calls_to_leave_the_day(
     assert timed_store.sql("SELECT * FROM rate_limits") == []  # Spotify has refused nothing
     event = timed_store.sql("SELECT kind, family, message FROM run_events ORDER BY id DESC LIMIT 1")[0]
     assert tuple(event) == ("parked", LIBRARY, "budget")
+    with timed.context.database.begin() as connection:
+        document = status.run(connection, timed.context.settings, run.id)
+        shown = budget.read_document(connection, timed.context.settings)["developers"][0]["families"][0]
+    assert document
+    assert "the daily budget for library reads is spent; older calls leave it by then" in document["message"]
+    assert "Spotify" not in document["message"]
+    assert (shown["spent"], shown["allowance"], shown["ceiling"]) == (40, 45, 50)
     timed.clock.advance(23 * 3600)
     assert runs.take_due_runs(timed.context) == []
     assert isinstance(run_batch(timed.context, run.id, parked.phase, parked.seq).result.success, bool)
