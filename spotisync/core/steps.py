@@ -1,19 +1,27 @@
 """Results of a batch, as data for `sync.commit`: one type for each kind of work."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from functools import cached_property
+from typing import Any, Final, Literal, TypeVar
 
 from spotisync.core import parse
 from spotisync.core.cursors import Cursor, Entity, PlaylistProgress
 from spotisync.core.incremental import LibraryChanges, PlacedRow
 from spotisync.core.regimes import Regime
-from spotisync.core.requests import Request
+from spotisync.core.requests import Kind, Request
 from spotisync.core.rows import CatalogueRows, ListingRow, NullRow, PlaylistItemRow, PlaylistRow, SavedTrackRow
 from spotisync.errors import Refused
 
 T = TypeVar("T")
 Access = Literal["synced", "forbidden", "not_found"]  # what an account may read
+
+
+# The replies that take long to parse.
+PAGES: Final[Mapping[Kind, Callable[[Any, int], Any]]] = {
+    "saved_tracks": parse.saved_tracks,
+    "playlist_items": parse.playlist_items,
+}
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,26 @@ class Answer:
     request: Request
     body: Any = None
     refused: Refused | None = None
+
+    @cached_property
+    def page(self) -> Any:
+        """The reply to a request for a page of tracks, parsed once. Raises `Unreadable`."""
+        return PAGES[self.request.kind](self.body, self.request.offset)
+
+    def parse_early(self) -> "Answer":
+        """Parse a page before its batch is complete, and drop its reply, which takes ten times the memory.
+
+        What is wrong with it shows when it is used.
+        """
+        if self.refused or self.request.kind not in PAGES:
+            return self
+        try:
+            page = self.page
+        except Exception:  # noqa: BLE001 (it is raised again by whoever uses the page)
+            return self
+        parsed = Answer(self.request)
+        vars(parsed)["page"] = page
+        return parsed
 
 
 def read_prefix(answers: Sequence[Answer], read: Callable[[Answer], T]) -> list[T]:

@@ -1,6 +1,7 @@
 """Send the requests of one batch concurrently, each through the gate, and return the contiguous prefix of answers."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from contextvars import copy_context
@@ -46,21 +47,23 @@ def fetch(
     """
     turns = BatchTurns()
     # Each request runs in a copy of the logging context, so that its log lines name the run.
-    futures = [
+    pending = deque(
         context.threads.submit(copy_context().run, _fetch_in_turn, context, access, request, calls, turns, number)
         for number, request in enumerate(requests)
-    ]
+    )
     answers: list[Answer] = []
     lease = _Lease(renew, context.stopping, context.settings.lease_seconds / 3)
     try:
-        for future in futures:
-            answers.append(lease.await_result(future))  # noqa: PERF401 (a prefix is kept)
+        while pending:
+            answer = lease.await_result(pending[0])
+            pending.popleft()
+            answers.append(answer.parse_early())  # while the next ones are on their way
     except (ClaimLost, Unavailable):
         raise
     except SpotisyncError as error:
         return Fetched(answers, error)
     finally:
-        for future in futures:
+        for future in pending:
             future.cancel()
         if context.stopping():
             access.wait_for_refresh()
