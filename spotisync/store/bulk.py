@@ -54,7 +54,7 @@ def upsert(
     statement = _statement(table, tuple(rows[0]), keep_unknown=keep_unknown, also=also)
     inserted: set[Key] = set()
     updated: set[Key] = set()
-    for *key, new in execute(connection, statement, {"rows": dumps(rows)}):
+    for *key, new in execute(connection, statement, {"rows": dumps(rows)}).all():
         (inserted if new else updated).add(tuple(key))
     return inserted, updated
 

@@ -130,7 +130,8 @@ def test_transactions_that_write_in_opposite_order_both_succeed(store: Store) ->
     for thread in threads:
         thread.join()
     assert sorted(done) == ["a", "b"]
-    assert sorted(tries.values()) == [1, 2], "no deadlock happened"
+    # Postgres may end both transactions if both look for a deadlock at once.
+    assert max(tries.values()) > 1, "no deadlock happened"
     assert len({name for (name,) in store.sql("SELECT name FROM artists")}) == 1
 
 
