@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from spotisync.core.plays import Play, RecentPage
@@ -25,6 +26,8 @@ T = TypeVar("T")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST_OF = {4: "-01-01", 7: "-01", 10: ""}
 INT4_MAX = 2**31 - 1
+# The fields of an artist that contain numbers.
+NUMBERS_OF_ARTIST = frozenset({"popularity", "followers", "images"})
 
 
 class Unreadable(Transient):
@@ -68,6 +71,7 @@ def moment(value: Any) -> datetime | None:
     return moment if moment >= EPOCH else None
 
 
+@lru_cache(1024)
 def first_day(release_date: str | None) -> date | None:
     """The first day of `2007`, `2007-03` or `2007-03-14`; None for other values (Spotify does send `0000`)."""
     if release_date is None or not re.fullmatch(r"\d{4}(-\d\d){0,2}", release_date):
@@ -171,10 +175,23 @@ def track(found: dict[str, Any], into: CatalogueRows) -> TrackRow | None:
 def _artists(found: dict[str, Any], into: CatalogueRows) -> tuple[str, ...] | None:
     if not isinstance(found.get("artists"), list):
         return None
-    rows = [row for row in map(artist, _objects(found["artists"])) if row]
+    rows = [row for each in _objects(found["artists"]) if (row := _embedded_artist(each, into))]
     for row in rows:
         into.add_artist(row)
-    return tuple(row.id for row in rows)
+    return tuple([row.id for row in rows])
+
+
+def _embedded_artist(found: dict[str, Any], into: CatalogueRows) -> ArtistRow | None:
+    """Parse an artist of an album or track, once for all equal objects of a page."""
+    id_ = found.get("id")
+    sent, row = into.embedded_artists.get(id_, (None, None)) if isinstance(id_, str) else (None, None)
+    if sent == found:
+        return row
+    row = artist(found)
+    # In Python, True equals 1, which would be read differently.
+    if row and NUMBERS_OF_ARTIST.isdisjoint(found):
+        into.embedded_artists[found["id"]] = (found, row)
+    return row
 
 
 # ---- replies --------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 
 @dataclass(frozen=True)
@@ -118,11 +118,17 @@ def _merge(newer: Row, older: Row | None) -> Row:
 
 @dataclass
 class CatalogueRows:
-    """Artists, albums and tracks from replies, one merged row per id."""
+    """Artists, albums and tracks from replies, one merged row per id.
+
+    `embedded_artists`: objects that albums and tracks contained, as Spotify sent them, and the rows parsed from them.
+    """
 
     artists: dict[str, ArtistRow] = field(default_factory=dict)
     albums: dict[str, AlbumRow] = field(default_factory=dict)
     tracks: dict[str, TrackRow] = field(default_factory=dict)
+    embedded_artists: dict[str, tuple[dict[str, Any], ArtistRow]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     def add_artist(self, artist: ArtistRow) -> None:
         self.artists[artist.id] = _merge(artist, self.artists.get(artist.id))

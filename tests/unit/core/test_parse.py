@@ -1,8 +1,10 @@
 """Every known oddity of Spotify's replies, and arbitrary JSON."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime
+from itertools import product
 from typing import Any
 
 import pytest
@@ -443,7 +445,8 @@ def strings(value: Any) -> Iterator[str]:
         yield value
     elif is_dataclass(value):
         for each in fields(value):
-            yield from strings(getattr(value, each.name))
+            if each.compare:  # other fields contain what Spotify sent
+                yield from strings(getattr(value, each.name))
     elif isinstance(value, dict):
         yield from strings([*value, *value.values()])
     elif isinstance(value, list | tuple | frozenset):
@@ -489,6 +492,41 @@ def test_the_largest_image_is_the_first_of_the_widest(images: list[Any]) -> None
     widths = [parse.number(image.get("width")) or 0 for image in usable]
     expected = parse.text(usable[widths.index(max(widths))]["url"]) if usable else None
     assert parse.largest_image(images) == expected
+
+
+# In Python, True equals 1.
+ARTISTS = [
+    {"id": "a", **changes}
+    for odd in (True, 1, None, "a\x00")
+    for changes in (
+        {"name": odd},
+        {"genres": [odd]},
+        {"popularity": odd},
+        {"followers": {"total": odd}},
+        {"images": [{"url": "first", "width": 0}, {"url": "second", "width": odd}]},
+    )
+]
+
+
+def check_is_parsed_alone(artists: list[Any]) -> None:
+    found, plain = CatalogueRows(), CatalogueRows()
+    track = parse.track({**TRACK, "album": None, "artists": artists}, found)
+    rows = [row for each in artists if isinstance(each, dict) and (row := parse.artist(each))]
+    for row in rows:
+        plain.add_artist(row)
+    assert track
+    assert track.artist_ids == tuple(row.id for row in rows)
+    assert found.artists == plain.artists
+
+
+def test_an_artist_that_is_sent_again_is_parsed_as_if_alone() -> None:
+    for first, second in product(ARTISTS, ARTISTS):
+        check_is_parsed_alone([first, second, first])
+
+
+@given(st.lists(JSON, max_size=3))
+def test_any_artist_that_is_sent_again_is_parsed_as_if_alone(artists: list[Any]) -> None:
+    check_is_parsed_alone([*artists, *deepcopy(artists)])
 
 
 @given(JSON)
