@@ -199,29 +199,46 @@ def reopen_partial(connection: Connection, entity: Entity, *, looked_up: bool = 
     ).rowcount
 
 
-def rank_stubs(connection: Connection, *, reset_attempts: bool = True) -> None:
-    """Count how many saved tracks each stub has, so that the most saved are looked up first.
+def rank_stubs(connection: Connection) -> None:
+    """Count how many saved tracks each stub has, so that the most saved are looked up first. Reads them all.
 
-    `reset_attempts`: set failed attempts to 0. A walk may retry ids without an answer; an hourly incremental may not.
+    It also sets failed attempts to 0: ids without an answer are retried after a full walk.
     """
-    for entity, counted in _SAVES.items():
+    for entity, (saves, _) in _SAVES.items():
         execute(
             connection,
-            f"""UPDATE {entity} e SET saves = c.saves,
-                lookup_attempts = CASE WHEN :reset_attempts THEN 0 ELSE e.lookup_attempts END FROM ({counted}) c
-            WHERE e.id = c.id AND e.enrichment = 'stub'
-            AND (e.saves <> c.saves OR :reset_attempts AND e.lookup_attempts > 0)""",
-            {"reset_attempts": reset_attempts},
+            f"""UPDATE {entity} e SET saves = c.saves, lookup_attempts = 0 FROM (
+                SELECT e.id, count(s.track_id) AS saves FROM {entity} e
+                LEFT JOIN ({saves}) s ON s.id = e.id WHERE e.enrichment = 'stub' GROUP BY e.id) c
+            WHERE e.id = c.id AND e.enrichment = 'stub' AND (e.saves <> c.saves OR e.lookup_attempts > 0)""",
         )
 
 
-_SAVES: dict[Entity, str] = {
-    "artists": """SELECT a.id, count(s.track_id) AS saves FROM artists a
-        LEFT JOIN track_artists t ON t.artist_id = a.id
-        LEFT JOIN saved_tracks s ON s.track_id = t.track_id AND s.removed_at IS NULL
-        WHERE a.enrichment = 'stub' GROUP BY a.id""",
-    "albums": """SELECT b.id, count(s.track_id) AS saves FROM albums b
-        LEFT JOIN tracks t ON t.album_id = b.id
-        LEFT JOIN saved_tracks s ON s.track_id = t.id AND s.removed_at IS NULL
-        WHERE b.enrichment = 'stub' GROUP BY b.id""",
+def rank_stubs_of(connection: Connection, tracks: Collection[str]) -> None:
+    """Count again for the stubs of these tracks, which are saved or no longer saved."""
+    if not tracks:
+        return
+    for entity, (saves, of_tracks) in _SAVES.items():
+        execute(
+            connection,
+            f"""UPDATE {entity} e SET saves = c.saves FROM (
+                SELECT e.id, (SELECT count(*) FROM ({saves}) s WHERE s.id = e.id) AS saves FROM {entity} e
+                WHERE e.id = ANY(ARRAY({of_tracks})) AND e.enrichment = 'stub' ORDER BY e.id FOR NO KEY UPDATE) c
+            WHERE e.id = c.id AND e.saves <> c.saves""",
+            {"tracks": sorted(tracks)},
+        )
+
+
+# Saved tracks by artist or album, and the artists or albums of tracks.
+_SAVES: dict[Entity, tuple[str, str]] = {
+    "artists": (
+        """SELECT t.artist_id AS id, s.track_id FROM track_artists t
+        JOIN saved_tracks s ON s.track_id = t.track_id AND s.removed_at IS NULL""",
+        "SELECT artist_id FROM track_artists WHERE track_id = ANY(:tracks)",
+    ),
+    "albums": (
+        """SELECT t.album_id AS id, s.track_id FROM tracks t
+        JOIN saved_tracks s ON s.track_id = t.id AND s.removed_at IS NULL""",
+        "SELECT album_id FROM tracks WHERE id = ANY(:tracks)",
+    ),
 }

@@ -272,6 +272,7 @@ def _write_incremental(connection: Connection, batch: ClaimedBatch, step: Increm
     if step.restart:
         saved_tracks.clear_read_rows(connection, run.id)
     saved_tracks.save_read_rows(connection, run.id, run.account_id, step.read)
+    catalogue.rank_stubs_of(connection, added)
     updated |= changed & {row.track_id for row in step.saved}
     removed = _end_incremental(connection, batch, step)
     counts = Counts(len(step.read), len(added), len(updated - added), removed)
@@ -285,13 +286,14 @@ def _end_incremental(connection: Connection, batch: ClaimedBatch, step: Incremen
         return 0
     if step.patrol is not None:
         saved_tracks.save_patrol_offset(connection, run.account_id, step.patrol)
-    rows, stored = len(step.changes.removed), saved_tracks.count_saved(connection, run.account_id)
+    rows = len(step.changes.removed)
+    stored = saved_tracks.count_saved(connection, run.account_id) if rows else 0  # counting reads every row
     if _hold(connection, batch, "saved_tracks", rows, stored):
         saved_tracks.clear_read_rows(connection, run.id)
         return 0
     listings.defer(connection, run.account_id, run.id, "saved_tracks", len(step.changes.hidden))
     removed = saved_tracks.apply_changes(connection, run.account_id, run.id, step.changes)
-    catalogue.rank_stubs(connection, reset_attempts=False)
+    catalogue.rank_stubs_of(connection, step.changes.removed)
     return removed
 
 

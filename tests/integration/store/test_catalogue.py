@@ -182,6 +182,27 @@ def test_ranks_stubs_by_their_number_of_saved_tracks(store: Store) -> None:
         catalogue.rank_stubs(connection)
     assert store.sql("SELECT id, saves FROM artists ORDER BY id") == [("a1", 1), ("a2", 2)]
     assert store.sql("SELECT id, saves FROM albums ORDER BY id") == [("ba1", 1), ("ba2", 2)]
+    store.sql("UPDATE saved_tracks SET removed_at = CASE WHEN track_id <> 't4' THEN now() END")
+    with store.database.begin() as connection:
+        catalogue.rank_stubs_of(connection, ["t4", "t1"])
+    assert store.sql("SELECT id, saves FROM artists ORDER BY id") == [("a1", 1), ("a2", 0)]
+    assert store.sql("SELECT id, saves FROM albums ORDER BY id") == [("ba1", 1), ("ba2", 0)]
+
+
+def test_ranks_only_the_stubs_of_the_tracks_that_changed(store: Store) -> None:
+    met = CatalogueRows()
+    for id_ in ("a1", "a2", "a3"):
+        met.add_artist(ArtistRow(id_, id_, id_))
+        met.add_track(TrackRow(f"t{id_}", id_, id_, artist_ids=(id_,)))
+    with store.database.begin() as connection:
+        catalogue.save_rows(connection, met)
+        catalogue.record_misses(connection, "artists", ["a1"])
+        catalogue.mark_enriched(connection, "artists", ["a3"], [])
+    store.sql("INSERT INTO saved_tracks SELECT :a, id, now() FROM tracks", a=store.account_id)
+    with store.database.begin() as connection:
+        catalogue.rank_stubs_of(connection, ["ta1", "ta3"])
+    found = store.sql("SELECT id, saves, lookup_attempts FROM artists ORDER BY id")
+    assert found == [("a1", 1, 1), ("a2", 0, 0), ("a3", 0, 0)]
 
 
 def test_a_sighting_without_artists_keeps_the_stored_ones(store: Store) -> None:
