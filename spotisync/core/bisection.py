@@ -94,7 +94,7 @@ class Span:
 class Expected:
     """The stored rows in Spotify's order.
 
-    `counted`: how many rows are between two spans of `find_spans`, and the minute of one of them. They are not in
+    `counted`: how many rows are between two spans of `find_spans`, and a time between them. These rows are not in
     `entries`, except for some without an id, which are not counted then.
     """
 

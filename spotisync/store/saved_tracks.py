@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from spotisync.core.bisection import Expected, ListRow, Span, find_spans
+from spotisync.core.bisection import EARLIEST, LATEST, Expected, ListRow, Span, find_spans
 from spotisync.core.incremental import KnownLibrary, LibraryChanges, PlacedRow, truncate_to_minute
 from spotisync.core.null_rows import NullCount, SuspectRow, dates_with_new_nulls
 from spotisync.core.parse import EPOCH
@@ -249,22 +249,21 @@ def load_library(connection: Connection, account_id: int, sync_id: int, total: i
     read = _load_read_rows(connection, sync_id)
     account = execute(
         connection,
-        """SELECT a.walked_total IS NOT NULL AND NOT EXISTS (SELECT 1 FROM saved_tracks s
-                WHERE s.account_id = a.id AND s.removed_at IS NULL AND s.added_at <= :epoch) AS walked,
-            (SELECT max(s.added_at) FROM saved_tracks s WHERE s.account_id = a.id AND s.removed_at IS NULL) AS newest,
-            a.patrol_offset
+        """SELECT a.walked_total IS NOT NULL AS walked, a.patrol_offset,
+            (SELECT min(s.added_at) FROM saved_tracks s WHERE s.account_id = a.id AND s.removed_at IS NULL) AS oldest,
+            (SELECT max(s.added_at) FROM saved_tracks s WHERE s.account_id = a.id AND s.removed_at IS NULL) AS newest
         FROM accounts a WHERE a.id = :id""",
-        {"id": account_id, "epoch": EPOCH},
+        {"id": account_id},
     ).one()
     deferral = listings.find_deferral(connection, account_id, "saved_tracks")
     return KnownLibrary(
         expected=Expected([]) if total is None else _load_expected(connection, account_id, find_spans(read, total)),
         read=read,
         patrol=account.patrol_offset,
-        walked=account.walked,
+        walked=account.walked and (account.oldest is None or account.oldest > EPOCH),
         walk_deferred=deferral is not None,
         newest=account.newest,
-        hidden=_load_hidden(connection, account_id),
+        hidden={} if total is None else _load_hidden(connection, account_id),
     )
 
 
@@ -276,20 +275,22 @@ def _load_expected(connection: Connection, account_id: int, spans: Sequence[Span
         FROM unnest(CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[])) AS span(start, until)
         JOIN saved_tracks s ON {_VISIBLE} AND s.added_at >= span.start AND s.added_at < span.until
         UNION ALL
-        SELECT max(s.added_at), NULL, count(*) FROM saved_tracks s
-        WHERE {_VISIBLE} AND width_bucket(s.added_at, CAST(:bounds AS timestamptz[])) % 2 = 0
-        GROUP BY width_bucket(s.added_at, CAST(:bounds AS timestamptz[]))""",
+        SELECT gap.start, NULL, (SELECT count(*) FROM saved_tracks s
+            WHERE {_VISIBLE} AND s.added_at >= gap.start AND s.added_at < gap.until)
+        FROM unnest(CAST(:gap_starts AS timestamptz[]), CAST(:gap_ends AS timestamptz[])) AS gap(start, until)""",
         {
             "account_id": account_id,
             "starts": [span.start for span in spans],
             "ends": [span.end for span in spans],
-            "bounds": [bound for span in spans for bound in (span.start, span.end)],
+            # What is before, between and after the spans.
+            "gap_starts": [EARLIEST, *(span.end for span in spans)],
+            "gap_ends": [*(span.start for span in spans), LATEST],
         },
     ).all()
     return Expected(
         [ListRow(truncate_to_minute(row.added_at), row.track_id) for row in rows if row.track_id is not None]
         + _load_excess(connection, account_id),
-        [(truncate_to_minute(row.added_at), row.rows) for row in rows if row.track_id is None],
+        [(row.added_at, row.rows) for row in rows if row.track_id is None],
     )
 
 
