@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from tests.support.servers import start_servers
 TEMPLATE = "template_spotisync"
 # As `spotisync up` starts it, but with one more task for comparison.
 WORKER = ("-m", "celery", "-A", "benchmarks.hops", "worker", "-c", "2", "--without-mingle", "--without-gossip")
+NODE = "worker{number}@benchmark"
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,10 @@ class Environment:
 
     settings: Settings
 
-    def create_database(self, name: str = "spotisync") -> str:
+    def create_database(self, name: str = "spotisync", template: str = TEMPLATE) -> str:
         """Create an empty database, replacing one of the same name. Returns its URL."""
         self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.url(name)
 
     def url(self, database: str) -> str:
@@ -60,11 +61,19 @@ class Environment:
             yield Control(url)
 
     @contextmanager
-    def worker(self) -> Iterator[None]:
-        """Run a worker with two child processes."""
-        process = Process(ChildSpec(name="worker", argv=(sys.executable, *WORKER)), self.settings.data_dir)
+    def worker(self, number: int = 1) -> Iterator[None]:
+        """Run a worker with two child processes; its node is called `NODE`, with this number."""
+        argv = (sys.executable, *WORKER, "-n", NODE.format(number=number))
+        process = Process(ChildSpec(name=f"worker{number}", argv=argv), self.settings.data_dir)
         with _running(process):
             wait_until(lambda: " ready." in process.tail(), "the worker", 60)
+            yield
+
+    @contextmanager
+    def workers(self, count: int) -> Iterator[None]:
+        with ExitStack() as stack:
+            for number in range(count):
+                stack.enter_context(self.worker(number + 1))
             yield
 
 
@@ -145,7 +154,7 @@ def start_sync(context: Context, account: str) -> Run:
 
 def wait_for_success(context: Context, run: Run) -> None:
     """Wait for the end of the run. Raises RuntimeError if it did not succeed."""
-    ended = wait_until(lambda: _find_ended(context, run), f"the end of run {run.id}", 600, interval=0.02)
+    ended = wait_until(lambda: _find_ended(context, run), f"the end of run {run.id}", 7200, interval=0.1)
     if ended.status != "success":
         raise RuntimeError(f"run {run.id} {ended.status}: {ended.last_error}")
 
@@ -153,6 +162,12 @@ def wait_for_success(context: Context, run: Run) -> None:
 def _find_ended(context: Context, run: Run) -> Run | None:
     found = runs.get_run(context, run.id)
     return found if found and found.status in OVER else None
+
+
+def count_calls(control: Control) -> int:
+    """Count the calls of the Web API since the last `reset_log`."""
+    families = control.counters()["families"]
+    return sum(count for family, count in families.items() if family != "accounts")
 
 
 def wait_until(condition: Callable[[], Any], what: str, seconds: float, interval: float = 0.01) -> Any:

@@ -1,14 +1,16 @@
-"""The production app with one more task, which does nothing but send itself again: `celery -A benchmarks.hops`."""
+"""The production app, timed, with one more task, which only sends itself again: `celery -A benchmarks.hops`."""
 
 import time
 from typing import Any
 
+from benchmarks import timing
 from spotisync.celery import app
 
 __all__ = ["app"]
 NAME = "benchmarks.hop"
 LIST = "benchmarks.hops"
 _backend: Any = app.backend
+timing.install()
 
 
 @app.task(name=NAME)

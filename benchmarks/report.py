@@ -23,13 +23,17 @@ NOTE = "Small sizes and few repetitions: this shows that everything works, not h
 
 @dataclass(frozen=True)
 class Measurement:
-    """Samples of one quantity. `unit` is s, ms, MB, x (a ratio), or what was counted."""
+    """Samples of one quantity. `unit` is s, ms, MB, x (a ratio), or what was counted.
+
+    A section whose measurements have a `column` is shown as a table of medians.
+    """
 
     section: str
     what: str
     unit: str
     samples: tuple[float, ...]
     remark: str = ""
+    column: str = ""
 
     @property
     def p99(self) -> float | None:
@@ -39,6 +43,7 @@ class Measurement:
         return {
             "section": self.section,
             "what": self.what,
+            "column": self.column,
             "unit": self.unit,
             "n": len(self.samples),
             "min": min(self.samples),
@@ -95,17 +100,36 @@ def _write_page(file: int) -> None:
 
 def show(measurements: Sequence[Measurement], machine: str, *, quick: bool) -> None:
     console = Console(width=WIDTH, highlight=False)
-    for section, rows in groupby(measurements, lambda each: each.section):
-        console.print(_table(section, rows))
+    for section, group in groupby(measurements, lambda each: each.section):
+        rows = list(group)
+        console.print(_medians(section, rows) if rows[0].column else _table(section, rows))
         console.print()
     console.print(machine, style="dim")
     if quick:
         console.print(NOTE, style="yellow")
 
 
-def _table(section: str, rows: Iterable[Measurement]) -> Table:
+def _empty_table(section: str) -> Table:
     table = Table(title=section, title_style="bold", title_justify="left", box=None, header_style="dim")
     table.padding = (0, 1, 0, 0)
+    return table
+
+
+def _medians(section: str, rows: Sequence[Measurement]) -> Table:
+    table, columns = _empty_table(section), list(dict.fromkeys(row.column for row in rows))
+    table.add_column("", min_width=29, no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", width=10)
+    table.add_column("", style="dim")
+    for what in dict.fromkeys(row.what for row in rows):
+        found = {row.column: row for row in rows if row.what == what}
+        numbers = [_number(median(found[name].samples), found[name].unit) if name in found else "" for name in columns]
+        table.add_row(what, *numbers, next(iter(found.values())).remark)
+    return table
+
+
+def _table(section: str, rows: Iterable[Measurement]) -> Table:
+    table = _empty_table(section)
     table.add_column("", width=29)
     table.add_column("", width=5)
     for name, width in (("n", 4), ("min", 7), ("median", 7), ("p99", 7), ("max", 7)):

@@ -1,0 +1,169 @@
+"""The parts of a batch and of a run, computed from the spans that the workers recorded."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report import Measurement
+from benchmarks.timing import Span, files
+
+PHASES = ("tracks", "artists", "albums", "playlists")
+PARTS = {
+    "message": "publishing until claim",
+    "to worker": "of it: in the broker",
+    "to child": "of it: in the worker",
+    "start": "of it: in the child",
+    "claim": "a transaction",
+    "plan": "what to request",
+    "HTTP wait": "a reply pending",
+    "client": "rest of the fetch",
+    "parse": "JSON to rows",
+    "write": "Python of the commit",
+    "SQL": "of the commit",
+    "COMMIT": "of the commit",
+    "publish": "after the commit",
+}
+INSIDE_MESSAGE = ("to worker", "to child", "start")
+PER_TRACKS = 200
+STATEMENTS_SHOWN = 15
+LABEL = 60  # characters of a statement
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch: milliseconds by part, milliseconds by statement, and items processed."""
+
+    run: int
+    phase: str
+    seq: int
+    items: int
+    parts: dict[str, float]
+    statements: dict[str, list[float]]
+    spans: list[Span]
+
+    @property
+    def own(self) -> float:
+        """All but the wait for Spotify."""
+        return sum(ms for part, ms in self.parts.items() if part != "HTTP wait" and part not in INSIDE_MESSAGE)
+
+
+@dataclass(frozen=True)
+class Trace:
+    batches: list[Batch]
+    peak_rss_mb: float
+
+    def of_runs(self, runs: Iterable[int]) -> list[Batch]:
+        wanted = set(runs)
+        return [each for each in self.batches if each.run in wanted]
+
+
+def read(data_dir: Path) -> Trace:
+    """Read what all workers of this data dir have recorded so far, and forget it."""
+    events: list[dict[str, Any]] = []
+    for path in files(data_dir):
+        events += map(json.loads, path.read_text().splitlines())
+        path.unlink()
+    received = {each["received"]: each["at"] for each in events if "received" in each}
+    tasks = [each for each in events if "task" in each]
+    published = {span[1]: span[2] for task in tasks for span in task["spans"] if span[0] == "publish"}
+    batches = [_batch(task, published, received) for task in tasks if task["task"] == "spotisync.batch"]
+    done = sorted((each for each in batches if each), key=lambda each: each.spans[0][2])
+    return Trace(done, max((task["rss_mb"] or 0 for task in tasks), default=0))
+
+
+def _batch(task: dict[str, Any], published: dict[str, float], received: dict[str, float]) -> Batch | None:
+    """None for a batch that did not get to its commit."""
+    spans = task["spans"]
+    stages = {span[1]: span for span in spans if span[0] == "stage"}
+    if "commit" not in stages:
+        return None
+    begun, claimed = spans[0][2], stages["claim"][2]
+    sent, arrived = published.get(task["id"]), received.get(task["id"])
+    fetch, writing = stages.get("fetch"), stages["commit"]
+    waited = union(spans, "http")
+    inside = [span for span in spans if span[2] >= writing[2] and span[3] <= writing[3]]
+    sql, commits = _total(inside, "sql"), _total(inside, "commit")
+    publishing = [span[2] for span in spans if span[0] == "publish" and span[2] >= writing[3]]
+    parts = {
+        "message": claimed - sent if sent else 0.0,
+        "to worker": arrived - sent if sent and arrived else 0.0,
+        "to child": begun - arrived if arrived else 0.0,
+        "start": claimed - begun,
+        "claim": _length(stages["claim"]),
+        "plan": _length(stages["plan"]),
+        "HTTP wait": waited,
+        "client": max(0.0, _length(fetch) - waited) if fetch else 0.0,
+        "parse": _length(stages["fold"]) if "fold" in stages else 0.0,
+        "write": _length(writing) - sql - commits,
+        "SQL": sql,
+        "COMMIT": commits,
+        "publish": min(publishing) - writing[3] if publishing else 0.0,
+    }
+    kwargs = task["kwargs"]
+    milliseconds = {part: seconds * 1000 for part, seconds in parts.items()}
+    return Batch(
+        kwargs["sync_id"], kwargs["phase"], kwargs["seq"], task["items"], milliseconds, _statements(spans), spans
+    )
+
+
+def _length(span: Span) -> float:
+    return float(span[3] - span[2])
+
+
+def _total(spans: Iterable[Span], kind: str) -> float:
+    return sum(_length(span) for span in spans if span[0] == kind)
+
+
+def _statements(spans: Iterable[Span]) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = defaultdict(list)
+    for span in spans:
+        if span[0] in {"sql", "commit"}:
+            found[span[1]].append(_length(span) * 1000)
+    return dict(found)
+
+
+def union(spans: Iterable[Span], kind: str) -> float:
+    """The seconds in which at least one span of this kind was open: requests overlap."""
+    total, until = 0.0, 0.0
+    for start, end in sorted((span[2], span[3]) for span in spans if span[0] == kind):
+        total += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return total
+
+
+def measure(section: str, batches: Sequence[Batch]) -> Iterator[Measurement]:
+    """The parts of a batch by phase, and the statements that took most time."""
+    title = f"Milliseconds of a batch, medians, {section}"
+    found = {phase: [each for each in batches if each.phase == phase] for phase in PHASES}
+    for part, remark in PARTS.items():
+        for phase, each in found.items():
+            if each:
+                yield Measurement(title, part, "ms", tuple(batch.parts[part] for batch in each), remark, phase)
+    for phase, each in found.items():
+        yield from _own(title, phase, each)
+    yield from _statements_of(f"Statements of all batches, {section}", batches)
+
+
+def _own(title: str, phase: str, batches: Sequence[Batch]) -> Iterator[Measurement]:
+    if batches:
+        yield Measurement(title, "own overhead", "ms", tuple(each.own for each in batches), "all but HTTP wait", phase)
+    if full := [each for each in batches if each.items]:
+        rated = tuple(each.own / each.items * PER_TRACKS for each in full)
+        yield Measurement(title, f"per {PER_TRACKS} items", "ms", rated, "own overhead", phase)
+        yield Measurement(title, "items", "items", tuple(each.items for each in full), "of a batch with any", phase)
+
+
+def _statements_of(section: str, batches: Sequence[Batch]) -> Iterator[Measurement]:
+    """All phases together."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for batch in batches:
+        for statement, times in batch.statements.items():
+            found[statement] += times
+    for statement, times in sorted(found.items(), key=lambda each: -sum(each[1]))[:STATEMENTS_SHOWN]:
+        label, count = statement[:LABEL], len(batches)
+        yield Measurement(section, label, "ms", (sum(times) / count,), column="ms a batch")
+        yield Measurement(section, label, "x", (len(times) / count,), column="times")
+        yield Measurement(section, label, "ms", tuple(times), column="median ms")
