@@ -5,10 +5,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from math import inf
+from time import monotonic
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, CursorResult, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import Connection, CursorResult, Engine, event, text
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from spotisync.errors import Unavailable
@@ -39,6 +41,8 @@ class Claimant:
 
 
 LEASE_ONLY = Claimant(None, None)
+PING_AFTER_SECONDS = 1.0
+_IDLE_SINCE = "spotisync_idle_since"
 
 
 class Database:
@@ -48,13 +52,13 @@ class Database:
         """`stall_seconds`: how long a published message may stay unclaimed before sweep publishes it again."""
         self._engine = make_engine(
             url,
-            pool_pre_ping=True,
             pool_size=5,
             max_overflow=5,
             # A logged error shows the statement, but not the values of anyone's rows.
             hide_parameters=True,
             execution_options={"stall_seconds": stall_seconds},
         )
+        _ping_idle_connections(self._engine)
         self._session: Connection | None = None
         self._lease_only = False
 
@@ -113,6 +117,23 @@ class Database:
     def close(self) -> None:
         self.drop_claims()
         self._engine.dispose()
+
+
+def _ping_idle_connections(engine: Engine) -> None:
+    """As SQLAlchemy's `pool_pre_ping`, which pings at each transaction, but only after a second without one."""
+
+    @event.listens_for(engine, "checkin")
+    def note_time(_: Any, record: Any) -> None:
+        record.info[_IDLE_SINCE] = monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def ping(connection: Any, record: Any, _: Any) -> None:
+        if monotonic() - record.info.get(_IDLE_SINCE, inf) < PING_AFTER_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise DisconnectionError from error
 
 
 def execute(

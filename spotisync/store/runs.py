@@ -211,7 +211,9 @@ _CLAIM = f"""WITH before AS (SELECT r.id, r.claim FROM sync_history r
         AND {ACCOUNT_FREE} FOR NO KEY UPDATE)
     UPDATE sync_history r SET claim = :token, claim_pid = :pid, claim_started = :started,
         wake_at = now() + make_interval(secs => :lease), attempts = attempts + 1, status = 'in_progress'
-    FROM before b WHERE r.id = b.id RETURNING r.attempts, b.claim IS NOT NULL AS lost"""
+    FROM before b WHERE r.id = b.id RETURNING r.attempts, b.claim IS NOT NULL AS lost,
+        -- Nothing is lost with a claim: if a crash of Postgres undoes it, the commit of its batch is refused.
+        set_config('synchronous_commit', 'off', true)"""
 
 
 def claim(connection: Connection, run: Run, token: UUID, claimant: Claimant, lease_seconds: int) -> int | None:
