@@ -4,6 +4,7 @@ import threading
 import warnings
 from typing import Any
 
+import requests
 import spotipy
 
 from spotisync.core.requests import PAGE, Request
@@ -18,10 +19,11 @@ class Endpoints(spotipy.Spotify):  # type: ignore[misc]
     """spotipy's endpoints over a lighter call: spotipy formats each body for a debug line, logged or not."""
 
     def _internal_call(self, method: str, url: str, _payload: Any, params: dict[str, Any]) -> Any:
-        headers = {**self._auth_headers(), "Content-Type": "application/json"}
-        timeout = self.requests_timeout
-        response = self._session.request(method, self.prefix + url, params=params, headers=headers, timeout=timeout)
-        return http.read_json(response)
+        session = self._session
+        headers = {**session.headers, **self._auth_headers(), "Content-Type": "application/json"}
+        # Prepared without the session, which would merge its settings and cookies into each request.
+        request = requests.Request(method, self.prefix + url, headers, params=params, hooks=session.hooks).prepare()
+        return http.read_json(session.send(request, timeout=self.requests_timeout))
 
 
 class SpotifyClient:

@@ -33,7 +33,7 @@ from spotisync.errors import (
 from spotisync.settings import Settings
 from spotisync.simulator import Server, start
 from spotisync.spotify import AccountsClient, LoginAttempt, SpotifyClient, TokenGrant
-from spotisync.spotify.http import Throttled, Unauthorised
+from spotisync.spotify.http import Throttled, Unauthorised, read_environment_once
 from spotisync.spotify.login import pkce_challenge
 
 SAVED = Request("saved_tracks")
@@ -111,6 +111,27 @@ def test_each_thread_has_its_own_session_and_token() -> None:
         tokens = {id_: two.access_token(id_) for id_ in two.world.accounts}
         asked = list(tokens) * 20
         assert list(threads.map(lambda id_: client.get_profile(tokens[id_])["id"], asked)) == asked
+
+
+def test_requests_go_through_the_proxy_of_the_environment(spotify: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = spotify.access_token()
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    error_of(lambda: SpotifyClient(spotify.api_url, 1).get(SAVED, token), Transient)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    assert SpotifyClient(spotify.api_url, 1).get(SAVED, token)["items"]
+
+
+def test_certificates_of_the_environment_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    session = requests.Session()
+    read_environment_once(session, "https://api.spotify.com/v1/")
+    assert session.verify == str(tmp_path / "ca.pem")
+
+
+def test_a_netrc_does_not_replace_the_token(spotify: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "netrc").write_text("default login me password hush\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert SpotifyClient(spotify.api_url, 10).get(SAVED, spotify.access_token())["items"]
 
 
 # ---- errors ---------------------------------------------------------------------------------------------------------
