@@ -91,16 +91,28 @@ def find_account(connection: Connection, name: str | None) -> Account:
 
     Raises `Unknown` if there is none, `Fatal` if a name is needed.
     """
-    found = list_accounts(connection)
-    if not found:
+    found = [Account(**row) for row in execute(connection, _FIND, {"name": name}).mappings()]
+    if len(found) == 1:
+        return found[0]
+    if found:  # there may be thousands
+        known = ", ".join(each.spotify_user_id for each in found)
+        raise Fatal(f"More than one account: specify one, such as {known}")
+    known = ", ".join(each.spotify_user_id for each in _list_first(connection))
+    if not known:
         raise Unknown(f"No account yet. Log in: {oauth.LOGIN}")
-    known = ", ".join(each.spotify_user_id for each in found)
-    if name is None and len(found) > 1:
-        raise Fatal(f"More than one account: specify one of {known}")
-    for each in found:
-        if name in (None, each.spotify_user_id, each.spotify_account_id):
-            return each
     raise Unknown(f"Unknown account {name!r}. Known: {known}")
+
+
+# Accounts that an error names.
+_SHOWN = 20
+_FIND = f"""{_ACCOUNT} WHERE CAST(:name AS text) IS NULL OR spotify_user_id = :name OR spotify_account_id = :name
+    ORDER BY spotify_user_id IS DISTINCT FROM CAST(:name AS text), id
+    LIMIT CASE WHEN CAST(:name AS text) IS NULL THEN {_SHOWN} ELSE 1 END"""
+
+
+def _list_first(connection: Connection) -> list[Account]:
+    rows = execute(connection, f"{_ACCOUNT} ORDER BY id LIMIT {_SHOWN}").mappings()
+    return [Account(**row) for row in rows]
 
 
 def list_login_states(connection: Connection) -> list[oauth.LoginState]:
