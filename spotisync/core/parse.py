@@ -13,6 +13,7 @@ from spotisync.core.rows import (
     AlbumRow,
     ArtistRow,
     CatalogueRows,
+    ItemKind,
     ListingRow,
     NullRow,
     PlaylistItemRow,
@@ -385,28 +386,32 @@ def _playlist_item(item: dict[str, Any], position: int, into: CatalogueRows) -> 
     # an object counts.
     found = _object(item.get("item")) or _object(item.get("track"))
     uri = text(found.get("uri"))
-    row = PlaylistItemRow(
+    kind, track_id = _kind_of(item, found, uri, into)
+    return PlaylistItemRow(
         position=position,
-        kind="unavailable",
+        kind=kind,
+        track_id=track_id,
         uri=uri,
         name=text(found.get("name")),
         added_at=moment(item.get("added_at")),
         added_by=text(_object(item.get("added_by")).get("id")) or None,
     )
+
+
+def _kind_of(
+    item: dict[str, Any], found: dict[str, Any], uri: str | None, into: CatalogueRows
+) -> tuple[ItemKind, str | None]:
+    """The kind of an item, and the id of a track, which is added to the catalogue."""
     if item.get("is_local") is True or found.get("is_local") is True:
-        return _of_kind(row, "local")
+        return "local", None
     if _is_episode(found, uri):
-        return _of_kind(row, "episode")
+        return "episode", None
     met = track(found, into) if found else None
-    return _of_kind(row, "track", met.id) if met else row
+    return ("track", met.id) if met else ("unavailable", None)
 
 
 def _is_episode(found: dict[str, Any], uri: str | None) -> bool:
     return found.get("type") == "episode" or found.get("episode") is True or (uri or "").startswith("spotify:episode:")
-
-
-def _of_kind(row: PlaylistItemRow, kind: Any, track_id: str | None = None) -> PlaylistItemRow:
-    return PlaylistItemRow(**{**vars(row), "kind": kind, "track_id": track_id})
 
 
 def recently_played(body: Any) -> RecentPage:
