@@ -118,6 +118,14 @@ def test_a_row_without_a_date_keeps_the_stored_date(store: Store) -> None:
     assert store.one("SELECT added_at FROM saved_tracks") == known
 
 
+def test_finds_the_stored_tracks_that_are_not_hidden(store: Store) -> None:
+    save(store, saved("a"), saved("b"), saved("c"))
+    store.sql("UPDATE saved_tracks SET removed_at = CASE track_id WHEN 'b' THEN now() END")
+    store.sql("UPDATE saved_tracks SET hidden_since = now() WHERE track_id = 'c'")
+    with store.database.begin() as connection:
+        assert saved_tracks.find_stored(connection, store.account_id, ["a", "b", "c", "d"]) == {"a"}
+
+
 def test_loads_rows_around_the_pages_read_and_counts_the_others(store: Store) -> None:
     store.sql("INSERT INTO tracks (id, uri) SELECT 't' || n, '' FROM generate_series(0, 399) n")
     # Four rows a minute; some hidden, some removed.

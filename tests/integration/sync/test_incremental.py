@@ -2,6 +2,7 @@
 
 from collections import Counter
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from sqlalchemy import text
@@ -35,6 +36,19 @@ def test_an_incremental_right_after_a_full_sync_writes_nothing(
     assert spent <= 14
     assert calls(simulator, context, account)[0] <= 6
     assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
+
+
+def test_reads_the_head_again_after_new_tracks_of_several_pages(
+    context: Context, simulator: Server, account: Account
+) -> None:
+    """A track of the first page may have been removed before the second page was read."""
+    driver.full_sync(context, account)
+    for _ in range(55):
+        simulator.world.edit("like")
+    simulator.control.reset_log()
+    assert driver.incremental_sync(context, account)["items_added"] >= 55
+    queries = [each["query"] for each in simulator.control.requests() if each["path"] == "/v1/me/tracks"]
+    assert [int(parse_qs(query)["offset"][0]) for query in queries] == [0, 50, 0]
 
 
 @pytest.mark.parametrize(

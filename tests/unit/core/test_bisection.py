@@ -9,7 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spotisync.core.bisection import Compared, Expected, FullRead, ListRow, Probe, find_differences
+from spotisync.core.bisection import (
+    EARLIEST,
+    LATEST,
+    MINUTE,
+    Compared,
+    Expected,
+    FullRead,
+    ListRow,
+    Probe,
+    Span,
+    find_differences,
+    find_spans,
+)
 from spotisync.core.requests import PAGE
 from tests.support.expected import around_pages
 
@@ -223,3 +235,24 @@ def test_rows_that_were_only_counted_are_never_compared() -> None:
     assert expected.list_between(4, 5) == [entry(0, "b")]
     with pytest.raises(AssertionError, match="only counted"):
         expected.list_between(0, 2)
+
+
+def test_spans_reach_from_the_first_to_the_last_row_of_adjoining_pages() -> None:
+    at = [BEGAN - minute * MINUTE for minute in range(200)]
+    read = {place: ListRow(at[place], f"t{place}") for place in (0, 1, 2, 50, 51, 198, 199)}
+    assert find_spans(read, 200) == [
+        Span(EARLIEST, at[198] + MINUTE),
+        Span(at[51], at[50] + MINUTE),
+        Span(at[2], LATEST),
+    ]
+    assert find_spans({}, 200) == []
+    assert find_spans({}, 0) == [Span(EARLIEST, LATEST)]
+
+
+def test_spans_of_pages_that_contradict_each_other_are_joined() -> None:
+    minutes = {0: 90, 1: 10, 50: 80, 51: 70, 80: 10, 81: 5}
+    read = {place: entry(minute, f"t{place}") for place, minute in minutes.items()}
+    assert find_spans(read, 200) == [Span(entry(5, None).minute, LATEST)]
+    read = {place: entry(minutes[place], f"t{place}") for place in (50, 51, 80, 81)} | {100: entry(75, "t")}
+    spans = [(5, 11), (70, 81)]
+    assert find_spans(read, 200) == [Span(entry(start, None).minute, entry(end, None).minute) for start, end in spans]
