@@ -5,8 +5,9 @@ consecutive waits that the event stands for. Calls of an unsuccessful attempt ar
 that the calls of all events sum up to the run's, except for those of a killed worker.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from spotisync.store.database import Connection, execute
 
@@ -60,11 +61,20 @@ class Event:
 
 
 def add_event(connection: Connection, sync_id: int, event: Event) -> None:
-    values = {**vars(event), "sync_id": sync_id, "message": event.message[:LONGEST] if event.message else None}
     if event.kind == "wait":
-        execute(connection, _INSERT_WAIT, {**values, "attempt": 1})
+        execute(connection, _INSERT_WAIT, {**_values(sync_id, event), "attempt": 1})
     else:
-        execute(connection, _INSERT, values)
+        add_events(connection, [(sync_id, event)])
+
+
+def add_events(connection: Connection, added: Sequence[tuple[int, Event]]) -> None:
+    """Add events of several runs; none of them a wait."""
+    if added:
+        execute(connection, _INSERT, [_values(sync_id, event) for sync_id, event in added])
+
+
+def _values(sync_id: int, event: Event) -> dict[str, Any]:
+    return {**vars(event), "sync_id": sync_id, "message": event.message[:LONGEST] if event.message else None}
 
 
 def add_start_of_processes(connection: Connection) -> None:

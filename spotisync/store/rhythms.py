@@ -8,20 +8,23 @@ _HABITS = "interval '14 days'"
 _PACE = "interval '90 days'"
 
 
-def get_rhythm(connection: Connection, account_id: int) -> Rhythm | None:
-    found = execute(
-        connection,
-        "SELECT busy_hours, seconds_per_play, active_at, known_since FROM rhythms WHERE account_id = :id",
-        {"id": account_id},
-    )
-    row = found.mappings().one_or_none()
-    return Rhythm(**row) if row else None
-
-
 def update_rhythm(connection: Connection, account_id: int) -> Rhythm:
     """Compute the rhythm anew; `known_since` stays that of the first time."""
     row = execute(connection, _UPDATE, {"id": account_id}).mappings().one()
     return Rhythm(**row)
+
+
+def update_after_run(connection: Connection, sync_id: int) -> None:
+    """Compute the rhythm of the run's account anew if it is not known, or the run has found changes."""
+    found = execute(
+        connection,
+        """SELECT account_id FROM sync_history r WHERE r.id = :id
+            AND (r.items_added + r.items_updated + r.items_removed > 0 AND r.sync_type = 'incremental'
+                OR NOT EXISTS (SELECT 1 FROM rhythms h WHERE h.account_id = r.account_id))""",
+        {"id": sync_id},
+    ).scalar_one_or_none()
+    if found is not None:
+        update_rhythm(connection, found)
 
 
 # A change is noticed by the next sync, so the hour before it counts as well.

@@ -4,6 +4,7 @@
 claim, the outbox of an unsent message, the timer of a parked run, and the watchdog.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -96,6 +97,11 @@ def lock_account(connection: Connection, account_id: int) -> None:
 # ---- a run begins ---------------------------------------------------------------------------------------------------
 
 
+# The run with the key, or an unfinished one. A full sync in progress reads everything that an incremental would.
+_REFERRED = """(r.idempotency_key = n.key OR r.sync_type = :sync_type AND r.status = ANY(:unfinished)
+    OR :sync_type = 'incremental' AND r.sync_type = 'full' AND r.status = 'in_progress')"""
+
+
 def find(connection: Connection, account_id: int, sync_type: str, idempotency_key: str | None) -> Run | None:
     """Find the run that a trigger refers to: the one created with its key, or the unfinished one.
 
@@ -104,11 +110,8 @@ def find(connection: Connection, account_id: int, sync_type: str, idempotency_ke
     lock_account(connection, account_id)
     found = execute(
         connection,
-        f"""{_RUN} WHERE r.account_id = :account_id AND (
-            r.idempotency_key = :key OR r.sync_type = :sync_type AND r.status = ANY(:unfinished)
-            -- a full sync in progress reads everything that an incremental would
-            OR :sync_type = 'incremental' AND r.sync_type = 'full' AND r.status = 'in_progress')
-        ORDER BY (r.idempotency_key = :key) DESC NULLS LAST, r.id DESC LIMIT 1 FOR NO KEY UPDATE OF r""",
+        f"""{_RUN}, (SELECT CAST(:key AS text) AS key) n WHERE r.account_id = :account_id AND {_REFERRED}
+        ORDER BY (r.idempotency_key = n.key) DESC NULLS LAST, r.id DESC LIMIT 1 FOR NO KEY UPDATE OF r""",
         {"account_id": account_id, "sync_type": sync_type, "key": idempotency_key, "unfinished": list(UNFINISHED)},
     )
     row = found.mappings().one_or_none()
@@ -124,32 +127,72 @@ def create(
     task_id: str | None,
 ) -> int:
     """Create a run with its four checkpoints; `pending` while another run of the account is in progress."""
-    sync_id = execute(
+    return _create(connection, sync_type, trigger, {account_id: idempotency_key}, task_id)[account_id]
+
+
+def _create(
+    connection: Connection, sync_type: str, trigger: str, keys: Mapping[int, str | None], task_id: str | None = None
+) -> dict[int, int]:
+    """Create a run for each account, with its idempotency key. Returns the ids of the runs by account."""
+    rows = execute(
         connection,
         """INSERT INTO sync_history AS r
             (account_id, sync_type, status, trigger, asked, idempotency_key, task_id, wake_at)
-        SELECT :account_id, :sync_type, CASE WHEN EXISTS (SELECT 1 FROM sync_history o
-                WHERE o.account_id = :account_id AND o.status = 'in_progress')
-            THEN 'pending' ELSE 'in_progress' END, :trigger, :trigger <> 'beat', :key, :task_id,
+        SELECT n.account_id, :sync_type, CASE WHEN EXISTS (SELECT 1 FROM sync_history o
+                WHERE o.account_id = n.account_id AND o.status = 'in_progress')
+            THEN 'pending' ELSE 'in_progress' END, :trigger, :trigger <> 'beat', n.key, :task_id,
             now() + make_interval(secs => :stall)
-        RETURNING id""",
+        FROM unnest(CAST(:account_ids AS bigint[]), CAST(:keys AS text[])) AS n(account_id, key)
+        RETURNING account_id, id""",
         {
-            "account_id": account_id,
+            "account_ids": list(keys),
+            "keys": list(keys.values()),
             "sync_type": sync_type,
             "trigger": trigger,
-            "key": idempotency_key,
             "task_id": task_id,
             "stall": _stall_seconds(connection),
         },
-    ).scalar_one()
+    )
+    created = {row.account_id: row.id for row in rows}
     execute(
         connection,
-        "INSERT INTO sync_state (sync_id, state_key, entity_type) VALUES (:sync_id, :key, :phase)",
-        [{"sync_id": sync_id, "key": f"sync_{sync_id}_{phase}", "phase": phase} for phase in PHASES],
+        """INSERT INTO sync_state (sync_id, state_key, entity_type)
+        SELECT r, 'sync_' || r || '_' || p, p
+        FROM unnest(CAST(:ids AS bigint[])) r, unnest(CAST(:phases AS text[])) p""",
+        {"ids": list(created.values()), "phases": list(PHASES)},
     )
-    _drop_staging_of_older_runs(connection, account_id, sync_type, sync_id)
-    events.add_event(connection, sync_id, Event("begun", trigger))
-    return int(sync_id)
+    _drop_staging_of_older_runs(connection, sync_type, created)
+    events.add_events(connection, [(sync_id, Event("begun", trigger)) for sync_id in created.values()])
+    return created
+
+
+def find_or_create(
+    connection: Connection, sync_type: str, keys: Mapping[int, str]
+) -> tuple[dict[int, Run], Collection[int]]:
+    """For each account: its run with this key, its unfinished run, or a new one of the schedule.
+
+    The accounts must be locked. Returns the runs by account, and the accounts whose run is new.
+    """
+    if not keys:
+        return {}, ()
+    rows = execute(
+        connection,
+        f"""SELECT n.account_id, (SELECT r.id FROM sync_history r WHERE r.account_id = n.account_id AND {_REFERRED}
+            ORDER BY (r.idempotency_key = n.key) DESC NULLS LAST, r.id DESC LIMIT 1) AS id
+        FROM unnest(CAST(:account_ids AS bigint[]), CAST(:keys AS text[])) AS n(account_id, key)""",
+        {
+            "account_ids": list(keys),
+            "keys": list(keys.values()),
+            "sync_type": sync_type,
+            "unfinished": list(UNFINISHED),
+        },
+    )
+    found = {row.account_id: row.id for row in rows if row.id is not None}
+    missing = {account_id: key for account_id, key in keys.items() if account_id not in found}
+    created = _create(connection, sync_type, "beat", missing) if missing else {}
+    ids = [*found.values(), *created.values()]
+    runs = execute(connection, f"{_RUN} WHERE r.id = ANY(:ids)", {"ids": ids}).mappings()
+    return {row["account_id"]: Run(**row) for row in runs}, created
 
 
 def mark_asked(connection: Connection, sync_id: int) -> None:
@@ -174,14 +217,15 @@ def set_traceparent(connection: Connection, sync_id: int, traceparent: str) -> s
     return str(stored.scalar_one())
 
 
-def _drop_staging_of_older_runs(connection: Connection, account_id: int, sync_type: str, sync_id: int) -> None:
+def _drop_staging_of_older_runs(connection: Connection, sync_type: str, newest: Mapping[int, int]) -> None:
     """Only the newest run of a type can be resumed, so the staged rows of older ones are deleted."""
     for table in STAGING:
         execute(
             connection,
-            f"""DELETE FROM {table} s USING sync_history r WHERE r.id = s.sync_id AND r.account_id = :account_id
-            AND r.sync_type = :sync_type AND r.id < :sync_id""",
-            {"account_id": account_id, "sync_type": sync_type, "sync_id": sync_id},
+            f"""DELETE FROM {table} s USING sync_history r, unnest(CAST(:ids AS bigint[])) AS n(id)
+            WHERE r.id = s.sync_id AND r.sync_type = :sync_type AND r.id < n.id
+            AND r.account_id = (SELECT account_id FROM sync_history WHERE id = n.id)""",
+            {"ids": list(newest.values()), "sync_type": sync_type},
         )
 
 

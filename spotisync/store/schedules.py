@@ -1,13 +1,17 @@
 """Schedules: one row per account and kind, due by the database's clock. Heartbeats: when periodic tasks last ran."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import RowMapping
+
 from spotisync.core.apps import AppOwner
+from spotisync.core.rhythm import Rhythm
 from spotisync.core.schedule import Kind
 from spotisync.store.accounts import OWN_APP
+from spotisync.store.bulk import dumps
 from spotisync.store.database import Connection, execute
 
 # The minimum time between two writes of one heartbeat.
@@ -32,6 +36,19 @@ class DueEntry(AppOwner):
     kind: Kind
     due_at: datetime
     now: datetime
+    rhythm: Rhythm | None = None
+
+
+@dataclass(frozen=True)
+class TakenEntry:
+    """What became of a due entry. Not `is_done`: it was deferred, and the last run stays the last one."""
+
+    account_id: int
+    due_at: datetime
+    is_done: bool
+    sync_id: int | None
+    stretched_to: int | None
+    note: str | None
 
 
 def find_unplanned(connection: Connection, rules: Mapping[Kind, str]) -> list[UnplannedEntry]:
@@ -48,16 +65,26 @@ def find_unplanned(connection: Connection, rules: Mapping[Kind, str]) -> list[Un
     return [UnplannedEntry(**row) for row in rows.mappings()]
 
 
-def set_first_time(connection: Connection, new: UnplannedEntry, rule: str, due_at: datetime) -> None:
-    """Store the first due time by this rule; no effect if another process did or the account was deleted."""
+def set_first_times(
+    connection: Connection, rules: Mapping[Kind, str], times: Mapping[UnplannedEntry, datetime]
+) -> None:
+    """Store first due times by these rules; no effect where another process did or the account was deleted."""
+    rows = [
+        {"account_id": new.account_id, "kind": new.kind, "rule": rules[new.kind], "due_at": due_at}
+        for new, due_at in times.items()
+    ]
+    if not rows:
+        return
     execute(
         connection,
         """INSERT INTO schedules AS s (account_id, kind, rule, due_at)
-        SELECT a.id, :kind, :rule, :due_at FROM accounts a WHERE a.id = :account_id FOR KEY SHARE
+        SELECT a.id, n.kind, n.rule, n.due_at FROM jsonb_to_recordset(CAST(:rows AS jsonb))
+            AS n(account_id bigint, kind text, rule text, due_at timestamptz)
+            JOIN accounts a ON a.id = n.account_id ORDER BY a.id, n.kind FOR KEY SHARE OF a
         ON CONFLICT (account_id, kind) DO UPDATE
             SET rule = excluded.rule, due_at = excluded.due_at, stretched_to = NULL, note = NULL
             WHERE s.rule <> excluded.rule AND s.due_at > now()""",
-        {"account_id": new.account_id, "kind": new.kind, "rule": rule, "due_at": due_at},
+        {"rows": dumps(rows)},
     )
 
 
@@ -66,68 +93,45 @@ def delete_other_kinds(connection: Connection, kinds: list[Kind]) -> None:
     execute(connection, "DELETE FROM schedules WHERE kind <> ALL(:kinds)", {"kinds": kinds})
 
 
-def list_due(connection: Connection) -> list[DueEntry]:
-    """Due entries, full syncs first: a full sync covers an incremental one."""
+_ENTRY = f"""SELECT s.account_id, a.spotify_user_id AS account, s.kind, s.due_at, %s AS now, {OWN_APP},
+    h.busy_hours, h.seconds_per_play, h.active_at, h.known_since
+    FROM schedules s JOIN accounts a ON a.id = s.account_id LEFT JOIN rhythms h ON h.account_id = a.id"""
+
+
+def _read_entry(row: RowMapping) -> DueEntry:
+    values = dict(row)
+    rhythm = {name: values.pop(name) for name in ("busy_hours", "seconds_per_play", "active_at", "known_since")}
+    return DueEntry(**values, rhythm=Rhythm(**rhythm) if rhythm["known_since"] else None)
+
+
+def lock_due(connection: Connection, kind: Kind, limit: int) -> list[DueEntry]:
+    """Lock up to `limit` due entries and their accounts until the transaction ends.
+
+    Skips locked rows instead of waiting: another tick has them, or the next one comes within seconds.
+    """
     rows = execute(
         connection,
-        f"""SELECT s.account_id, a.spotify_user_id AS account, s.kind, s.due_at, now() AS now, {OWN_APP}
-        FROM schedules s JOIN accounts a ON a.id = s.account_id
-        WHERE s.due_at <= now() AND a.status = 'active' ORDER BY s.kind <> 'full', s.due_at, s.account_id""",
+        f"""{_ENTRY % "now()"} WHERE s.kind = :kind AND s.due_at <= now() AND a.status = 'active'
+        ORDER BY s.due_at, s.account_id LIMIT :limit FOR NO KEY UPDATE OF a, s SKIP LOCKED""",
+        {"kind": kind, "limit": limit},
     )
-    return [DueEntry(**row) for row in rows.mappings()]
+    return [_read_entry(row) for row in rows.mappings()]
 
 
-def lock_due(connection: Connection, wanted: DueEntry) -> DueEntry | None:
-    """Lock this entry and its account until the transaction ends. None: another process holds it or has done it.
-
-    Skips locked rows instead of waiting, since the next tick comes within seconds.
-    """
-    found = execute(
-        connection,
-        f"""SELECT s.account_id, a.spotify_user_id AS account, s.kind, s.due_at, now() AS now, {OWN_APP}
-        FROM schedules s JOIN accounts a ON a.id = s.account_id
-        WHERE s.account_id = :account_id AND s.kind = :kind AND s.due_at = :due_at AND s.due_at <= now()
-            AND a.status = 'active' FOR NO KEY UPDATE OF a, s SKIP LOCKED""",
-        {"account_id": wanted.account_id, "kind": wanted.kind, "due_at": wanted.due_at},
-    )
-    row = found.mappings().one_or_none()
-    return DueEntry(**row) if row else None
-
-
-def mark_done(
-    connection: Connection,
-    taken: DueEntry,
-    rule: str,
-    due_at: datetime,
-    *,
-    sync_id: int | None = None,
-    stretched_to: int | None = None,
-    note: str | None = None,
-) -> None:
-    """Record that the entry was done, by this run if there is one; it is due next at `due_at`."""
+def save_plans(connection: Connection, kind: Kind, rule: str, taken: Sequence[TakenEntry]) -> None:
+    """Record what became of locked entries, and when they are due next."""
+    if not taken:
+        return
     execute(
         connection,
-        """UPDATE schedules SET rule = :rule, due_at = :due_at, last_at = now(), sync_id = :sync_id,
-            stretched_to = :stretched_to, note = :note WHERE account_id = :account_id AND kind = :kind""",
-        {
-            "account_id": taken.account_id,
-            "kind": taken.kind,
-            "rule": rule,
-            "due_at": due_at,
-            "stretched_to": stretched_to,
-            "note": note,
-            "sync_id": sync_id,
-        },
-    )
-
-
-def mark_deferred(connection: Connection, taken: DueEntry, rule: str, due_at: datetime, note: str) -> None:
-    """Move the due time without a run; the last run stays the last one."""
-    execute(
-        connection,
-        """UPDATE schedules SET rule = :rule, due_at = :due_at, note = :note
-        WHERE account_id = :account_id AND kind = :kind""",
-        {"account_id": taken.account_id, "kind": taken.kind, "rule": rule, "due_at": due_at, "note": note},
+        """UPDATE schedules s SET rule = :rule, due_at = t.due_at, note = t.note,
+            last_at = CASE WHEN t.is_done THEN now() ELSE s.last_at END,
+            sync_id = CASE WHEN t.is_done THEN t.sync_id ELSE s.sync_id END,
+            stretched_to = CASE WHEN t.is_done THEN t.stretched_to ELSE s.stretched_to END
+        FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS t(account_id bigint, due_at timestamptz, is_done boolean,
+            sync_id bigint, stretched_to integer, note text)
+        WHERE s.account_id = t.account_id AND s.kind = :kind""",
+        {"rule": rule, "kind": kind, "rows": dumps([vars(each) for each in taken])},
     )
 
 
@@ -135,13 +139,12 @@ def find_planned(connection: Connection, account_id: int, kind: Kind) -> DueEntr
     """The entry of an active account, due in the future; `now` is the time at which it was last done."""
     found = execute(
         connection,
-        f"""SELECT s.account_id, a.spotify_user_id AS account, s.kind, s.due_at, s.last_at AS now, {OWN_APP}
-        FROM schedules s JOIN accounts a ON a.id = s.account_id WHERE s.account_id = :account_id AND s.kind = :kind
+        f"""{_ENTRY % "s.last_at"} WHERE s.account_id = :account_id AND s.kind = :kind
             AND s.due_at > now() AND s.last_at IS NOT NULL AND a.status = 'active'""",
         {"account_id": account_id, "kind": kind},
     )
     row = found.mappings().one_or_none()
-    return DueEntry(**row) if row else None
+    return _read_entry(row) if row else None
 
 
 def hasten(connection: Connection, planned: DueEntry, due_at: datetime) -> None:

@@ -10,7 +10,7 @@ from spotisync.core.budget import FamilyBudget, Purpose
 from spotisync.core.durations import format_duration
 from spotisync.core.rhythm import Rhythm
 from spotisync.core.schedule import Every
-from spotisync.store import budgets, cooldowns, rhythms, schedules
+from spotisync.store import budgets, cooldowns, schedules
 from spotisync.store.budgets import Developer
 from spotisync.store.database import Connection
 from spotisync.store.schedules import DueEntry
@@ -50,21 +50,40 @@ class AdaptedInterval:
         return max(seconds, min(self.factor * seconds, rhythm.longest_read_interval(self.usual, self.rhythm)))
 
 
-def plan_interval(context: Context, connection: Connection, taken: DueEntry, rule: Every) -> IntervalPlan:
-    developer = get_developer(context, context.apps.get(taken))
+@dataclass(frozen=True)
+class WorkLimits:
+    """What limits one kind of work of a developer account. `scarcest`: the family with the fewest calls left.
+
+    `blocked`: until when none of its families may send requests, and why.
+    """
+
+    scarcest: FamilyBudget | None
+    blocked: tuple[datetime, str] | None
+
+    @property
+    def factor(self) -> float:
+        return budget.stretch_factor(self.scarcest.left if self.scarcest else None)
+
+
+def read_limits(connection: Connection, developer: Developer, kind: str, now: datetime) -> WorkLimits:
     found = budgets.read_budgets(connection, developer)
-    scarcest = budget.find_scarcest(found[family] for family in FAMILIES[taken.kind])
-    interval = AdaptedInterval(taken.kind, rule.seconds, _get_rhythm(connection, taken), taken.now, _stretch(scarcest))
+    scarcest = budget.find_scarcest(found[family] for family in FAMILIES[kind])
+    return WorkLimits(scarcest, _find_blocked(connection, developer, kind, now, found))
+
+
+def plan_interval(taken: DueEntry, rule: Every, limits: WorkLimits, zone: str) -> IntervalPlan:
+    interval = AdaptedInterval(taken.kind, rule.seconds, taken.rhythm, taken.now, limits.factor)
     next_at = schedule.next_time(rule, taken.now, taken.account_id, interval.get_seconds)
-    if blocked := _find_blocked(connection, developer, taken, found):
-        free, why = blocked
-        until = schedule.format_clock(free, taken.now, context.settings.zone)
+    if limits.blocked:
+        free, why = limits.blocked
+        until = schedule.format_clock(free, taken.now, zone)
         deferred_to = schedule.deferred_time(free, next_at, taken.account_id)
         return IntervalPlan(next_at, note=f"deferred until {until}: {why}", deferred_to=deferred_to)
     seconds = int(interval.get_seconds(next_at))
     if seconds <= rule.seconds:
         return IntervalPlan(next_at)
-    return IntervalPlan(next_at, seconds, _describe(seconds, rule.seconds, scarcest if interval.factor > 1 else None))
+    scarcest = limits.scarcest if limits.factor > 1 else None
+    return IntervalPlan(next_at, seconds, _describe(seconds, rule.seconds, scarcest))
 
 
 def hasten_sync(context: Context, account_id: int) -> None:
@@ -74,17 +93,11 @@ def hasten_sync(context: Context, account_id: int) -> None:
         planned = schedules.find_planned(connection, account_id, "incremental")
         if planned is None or not isinstance(rule, Every):
             return
-        found = budgets.read_budgets(connection, get_developer(context, context.apps.get(planned)))
-        factor = _stretch(budget.find_scarcest(found[family] for family in FAMILIES["incremental"]))
-        known = rhythms.get_rhythm(connection, account_id)
-        interval = AdaptedInterval("incremental", rule.seconds, known, planned.now, factor)
+        limits = read_limits(connection, get_developer(context, context.apps.get(planned)), "incremental", planned.now)
+        interval = AdaptedInterval("incremental", rule.seconds, planned.rhythm, planned.now, limits.factor)
         due_at = schedule.next_time(rule, planned.now, account_id, interval.get_seconds)
         if due_at < planned.due_at:
             schedules.hasten(connection, planned, due_at)
-
-
-def _stretch(scarcest: FamilyBudget | None) -> float:
-    return budget.stretch_factor(scarcest.left if scarcest else None)
 
 
 def _describe(seconds: int, usual: int, scarcest: FamilyBudget | None) -> str:
@@ -100,20 +113,11 @@ def describe_spent(spent: FamilyBudget) -> str:
     return f"{spent.spent:,} of {about}{spent.ceiling.calls:,} {spent.family} calls of 24 h are spent"
 
 
-def _get_rhythm(connection: Connection, taken: DueEntry) -> Rhythm | None:
-    """Reads of plays keep it up to date; without them, syncs do."""
-    known = rhythms.get_rhythm(connection, taken.account_id)
-    return known if known and taken.kind == "playback" else rhythms.update_rhythm(connection, taken.account_id)
-
-
 def _find_blocked(
-    connection: Connection,
-    developer: Developer,
-    taken: DueEntry,
-    found: Mapping[str, FamilyBudget],
+    connection: Connection, developer: Developer, kind: str, now: datetime, found: Mapping[str, FamilyBudget]
 ) -> tuple[datetime, str] | None:
     """Until when every family of this work is blocked or spent, and why. None: one is free now."""
-    families, purpose = FAMILIES[taken.kind], PURPOSES[taken.kind]
+    families, purpose = FAMILIES[kind], PURPOSES[kind]
     blocks = cooldowns.list_active(connection, developer.name)
     ends = {block.family: block.until for block in blocks}
     by_hand = all(block.reason == "manual" for block in blocks if block.family in {*families, "*"})
@@ -121,7 +125,7 @@ def _find_blocked(
     for family in families:
         if excess := found[family].find_excess(purpose, 1):
             free, _ = budgets.find_free_time(connection, developer.name, family, excess)
-            if free > ends.get(family, taken.now):
+            if free > ends.get(family, now):
                 ends[family], why = free, describe_spent(found[family])
     unblocked = schedule.unblocked_at(ends, families)
     return (unblocked, why) if unblocked else None

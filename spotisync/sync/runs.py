@@ -6,7 +6,7 @@ from typing import Literal
 from spotisync import telemetry
 from spotisync.core.states import UNFINISHED, check_move
 from spotisync.errors import Fatal, IllegalMove, NeedsLogin, Unknown
-from spotisync.store import accounts, calls_saved, counters, runs, schedules, waiters
+from spotisync.store import accounts, calls_saved, counters, rhythms, runs, schedules, waiters
 from spotisync.store.database import Connection
 from spotisync.store.runs import Run
 from spotisync.sync.callers import Caller
@@ -160,6 +160,7 @@ def finish(context: Context, sync_id: int) -> bool:
         ended = runs.end(connection, sync_id, "success")
         if ended:
             calls_saved.record_calls_saved(connection, sync_id)
+            rhythms.update_after_run(connection, sync_id)
         return ended
 
     return context.database.transact(write)

@@ -5,7 +5,7 @@ lost or duplicate messages and outages of beat therefore do not matter.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC
 from functools import partial
 from typing import Any
@@ -16,10 +16,10 @@ from spotisync.settings import Settings
 from spotisync.store import accounts, runs, schedules
 from spotisync.store.database import Connection, Database
 from spotisync.store.runs import Run
-from spotisync.store.schedules import DueEntry
+from spotisync.store.schedules import DueEntry, TakenEntry
+from spotisync.sync.budgets import get_developer
 from spotisync.sync.context import Context
-from spotisync.sync.intervals import IntervalPlan, plan_interval
-from spotisync.sync.runs import require_run
+from spotisync.sync.intervals import IntervalPlan, WorkLimits, plan_interval, read_limits
 
 
 @dataclass(frozen=True)
@@ -30,58 +30,88 @@ class PlaybackDue:
     expires: int
 
 
+# Entries that one transaction takes. Their accounts are locked until it ends.
+CHUNK = 200
+
+
 def take_due(context: Context) -> Iterator[Run | PlaybackDue]:
     """Take what is due. What it yields is committed and must be published; sweep publishes runs that were not."""
     rules = schedule.schedule_rules(context.settings)
-    with context.database.begin() as connection:
-        _plan(connection, rules)
-        entries = schedules.list_due(connection)
-    for entry in entries:
-        if due := context.database.transact(partial(_take, context, rules, entry)):
-            yield due
+    context.database.transact(partial(_plan, rules))
+    tick = Tick(context)
+    for kind in (kind for kind in KINDS if kind in rules):
+        chunk = Chunk([], more=True)
+        while chunk.more:
+            chunk = context.database.transact(partial(tick.take_chunk, kind, rules[kind]))
+            yield from chunk.due
 
 
-def _plan(connection: Connection, rules: Mapping[Kind, Rule]) -> None:
+# A full sync covers an incremental one.
+KINDS: tuple[Kind, ...] = ("full", "incremental", "playback")
+
+
+def _plan(rules: Mapping[Kind, Rule], connection: Connection) -> None:
     """Apply new accounts, enabled or disabled kinds, and changed rules."""
     schedules.delete_other_kinds(connection, list(rules))
-    for new in schedules.find_unplanned(connection, {kind: str(rule) for kind, rule in rules.items()}):
-        rule = rules[new.kind]
-        schedules.set_first_time(connection, new, str(rule), schedule.next_time(rule, new.now, new.account_id))
+    unplanned = schedules.find_unplanned(connection, {kind: str(rule) for kind, rule in rules.items()})
+    times = {new: schedule.next_time(rules[new.kind], new.now, new.account_id) for new in unplanned}
+    schedules.set_first_times(connection, {kind: str(rule) for kind, rule in rules.items()}, times)
 
 
-def _take(
-    context: Context, rules: Mapping[Kind, Rule], entry: DueEntry, connection: Connection
-) -> Run | PlaybackDue | None:
-    taken = schedules.lock_due(connection, entry)
-    if taken is None:
-        return None
-    rule = rules[taken.kind]
-    if isinstance(rule, Every):
-        plan = plan_interval(context, connection, taken, rule)
-    else:
-        plan = IntervalPlan(schedule.next_time(rule, taken.now, taken.account_id))
-    if plan.deferred_to:
-        schedules.mark_deferred(connection, taken, str(rule), plan.deferred_to, plan.note or "")
-        return None
-    if isinstance(rule, Every) and taken.kind == "playback":
-        schedules.mark_done(connection, taken, str(rule), plan.next_at, stretched_to=plan.stretched_to, note=plan.note)
-        return PlaybackDue(taken.account, rule.seconds)
-    run, created = _join_or_create(connection, taken)
-    joined = None if created else f"joined run {run.id}, which had not ended"
-    note = "; ".join(filter(None, (joined, plan.note))) or None
-    schedules.mark_done(
-        connection, taken, str(rule), plan.next_at, sync_id=run.id, stretched_to=plan.stretched_to, note=note
+@dataclass(frozen=True)
+class Chunk:
+    """What was taken at once. `more`: there may be more of its kind."""
+
+    due: list[Run | PlaybackDue]
+    more: bool
+
+
+@dataclass
+class Tick:
+    """One look at what is due. Limits of developer accounts are read once."""
+
+    context: Context
+    _limits: dict[tuple[str, Kind], WorkLimits] = field(default_factory=dict)
+
+    def take_chunk(self, kind: Kind, rule: Rule, connection: Connection) -> Chunk:
+        entries = schedules.lock_due(connection, kind, CHUNK)
+        plans = {each: self._plan(connection, each, rule) for each in entries}
+        ready = [each for each, plan in plans.items() if not plan.deferred_to]
+        keys = {each.account_id: _key(each) for each in ready} if kind != "playback" else {}
+        found, created = runs.find_or_create(connection, kind, keys)
+        joined = {account_id: run for account_id, run in found.items() if account_id not in created}
+        results = [_result(each, plan, found, joined) for each, plan in plans.items()]
+        schedules.save_plans(connection, kind, str(rule), results)
+        expires = rule.seconds if isinstance(rule, Every) and kind == "playback" else None
+        reads = [PlaybackDue(each.account, expires) for each in ready] if expires else []
+        return Chunk([*reads, *(found[account_id] for account_id in created)], len(entries) == CHUNK)
+
+    def _plan(self, connection: Connection, taken: DueEntry, rule: Rule) -> IntervalPlan:
+        if not isinstance(rule, Every):
+            return IntervalPlan(schedule.next_time(rule, taken.now, taken.account_id))
+        developer = get_developer(self.context, self.context.apps.get(taken))
+        key = developer.name, taken.kind
+        if key not in self._limits:
+            self._limits[key] = read_limits(connection, developer, taken.kind, taken.now)
+        return plan_interval(taken, rule, self._limits[key], self.context.settings.zone)
+
+
+def _key(taken: DueEntry) -> str:
+    """The key is the due time, so that no due time creates two runs."""
+    return f"schedule {taken.kind} {taken.due_at.astimezone(UTC).isoformat()}"
+
+
+def _result(taken: DueEntry, plan: IntervalPlan, found: Mapping[int, Run], joined: Mapping[int, Run]) -> TakenEntry:
+    run = found.get(taken.account_id)
+    note = f"joined run {run.id}, which had not ended" if run and run.account_id in joined else None
+    return TakenEntry(
+        account_id=taken.account_id,
+        due_at=plan.deferred_to or plan.next_at,
+        is_done=not plan.deferred_to,
+        sync_id=run.id if run else None,
+        stretched_to=plan.stretched_to,
+        note="; ".join(filter(None, (note, plan.note))) or None,
     )
-    return run if created else None
-
-
-def _join_or_create(connection: Connection, taken: DueEntry) -> tuple[Run, bool]:
-    """Join the unfinished run or create one. The key is the due time, so that no due time creates two runs."""
-    key = f"schedule {taken.kind} {taken.due_at.astimezone(UTC).isoformat()}"
-    if found := runs.find(connection, taken.account_id, taken.kind, key):
-        return found, False
-    sync_id = runs.create(connection, taken.account_id, taken.kind, "beat", key, None)
-    return require_run(connection, sync_id), True
 
 
 def list_schedule(database: Database, settings: Settings, account: str | None) -> list[dict[str, Any]]:

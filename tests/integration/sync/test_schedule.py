@@ -12,9 +12,8 @@ import pytest
 from spotisync.cli import schedule as words
 from spotisync.core.schedule import Every, next_time
 from spotisync.simulator import Server
-from spotisync.store import schedules
+from spotisync.store import rhythms, schedules
 from spotisync.store.runs import Run
-from spotisync.store.schedules import DueEntry
 from spotisync.sync import Context, runs, schedule
 from spotisync.sync.schedule import PlaybackDue
 from tests.support import driver
@@ -203,13 +202,12 @@ def test_concurrent_ticks_create_one_run_per_account(make: Make, store: Store) -
 def test_skips_a_schedule_locked_by_another_process(often: Context, store: Store) -> None:
     due(store)
     with often.database.begin() as connection:
-        (wanted,) = schedules.list_due(connection)
-        assert schedules.lock_due(connection, wanted)
+        assert len(schedules.lock_due(connection, "incremental", 10)) == 1
         assert tick(often) == []  # without waiting
         connection.rollback()
     assert len(tick(often)) == 1
     with often.database.begin() as connection:
-        assert schedules.lock_due(connection, wanted) is None  # that due time has passed
+        assert schedules.lock_due(connection, "incremental", 10) == []  # that due time has passed
 
 
 def test_a_busy_account_does_not_delay_another(often: Context, store: Store) -> None:
@@ -417,6 +415,12 @@ def play(store: Store, hours_ago: float) -> None:
     )
 
 
+def notice(context: Context, store: Store) -> None:
+    """As a read of plays does."""
+    with context.database.begin() as connection:
+        rhythms.update_rhythm(connection, store.account_id)
+
+
 def test_an_idle_account_is_synced_every_three_hours(often: Context, store: Store) -> None:
     store.sql("INSERT INTO rhythms VALUES (:id, 0, NULL, NULL, now() - interval '9 days')", id=store.account_id)
     due(store)
@@ -430,6 +434,7 @@ def test_the_next_sync_is_due_when_the_usual_hours_begin(often: Context, store: 
     store.sql("INSERT INTO rhythms VALUES (:id, 0, NULL, NULL, now() - interval '9 days')", id=store.account_id)
     for day in range(1, 8):
         play(store, 24 * day - 3)  # in three hours from now, so the hour before begins in one to two hours
+    notice(often, store)
     due(store)
     tick(often)
     assert 900 < seconds(store) <= 2 * 3600 + 900
@@ -438,6 +443,7 @@ def test_the_next_sync_is_due_when_the_usual_hours_begin(often: Context, store: 
 def test_after_a_play_the_account_is_busy(often: Context, store: Store) -> None:
     store.sql("INSERT INTO rhythms VALUES (:id, 0, NULL, NULL, now() - interval '9 days')", id=store.account_id)
     play(store, 1)
+    notice(often, store)
     due(store)
     tick(often)
     assert of(store, "stretched_to") is None
@@ -522,5 +528,5 @@ def test_planning_ignores_an_account_removed_meanwhile(often: Context, store: St
     with often.database.begin() as connection:
         now = connection.exec_driver_sql("SELECT now()").scalar_one()
         gone = schedules.UnplannedEntry(10**9, "full", now)
-        schedules.set_first_time(connection, gone, "rule", now)
-        assert schedules.lock_due(connection, DueEntry(10**9, "gone", "full", now, now)) is None
+        schedules.set_first_times(connection, {"full": "rule"}, {gone: now})
+        assert schedules.lock_due(connection, "full", 10) == []
