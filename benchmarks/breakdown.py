@@ -15,7 +15,6 @@ PARTS = {
     "message": "publishing until claim",
     "to worker": "of it: in the broker",
     "to child": "of it: in the worker",
-    "start": "of it: in the child",
     "claim": "a transaction",
     "plan": "what to request",
     "HTTP wait": "a reply pending",
@@ -26,8 +25,8 @@ PARTS = {
     "COMMIT": "of the commit",
     "publish": "after the commit",
 }
-INSIDE_MESSAGE = ("to worker", "to child", "start")
-PER_TRACKS = 200
+INSIDE_MESSAGE = ("to worker", "to child")
+PER_ITEMS = 200
 STATEMENTS_SHOWN = 15
 LABEL = 60  # characters of a statement
 
@@ -43,6 +42,10 @@ class Batch:
     parts: dict[str, float]
     statements: dict[str, list[float]]
     spans: list[Span]
+
+    @property
+    def calls(self) -> int:
+        return sum(span[0] == "http" for span in self.spans)
 
     @property
     def own(self) -> float:
@@ -80,7 +83,7 @@ def _batch(task: dict[str, Any], published: dict[str, float], received: dict[str
     stages = {span[1]: span for span in spans if span[0] == "stage"}
     if "commit" not in stages:
         return None
-    begun, claimed = spans[0][2], stages["claim"][2]
+    claimed = stages["claim"][2]
     sent, arrived = published.get(task["id"]), received.get(task["id"])
     fetch, writing = stages.get("fetch"), stages["commit"]
     waited = union(spans, "http")
@@ -90,8 +93,7 @@ def _batch(task: dict[str, Any], published: dict[str, float], received: dict[str
     parts = {
         "message": claimed - sent if sent else 0.0,
         "to worker": arrived - sent if sent and arrived else 0.0,
-        "to child": begun - arrived if arrived else 0.0,
-        "start": claimed - begun,
+        "to child": claimed - arrived if arrived else 0.0,
         "claim": _length(stages["claim"]),
         "plan": _length(stages["plan"]),
         "HTTP wait": waited,
@@ -134,26 +136,37 @@ def union(spans: Iterable[Span], kind: str) -> float:
     return total
 
 
-def measure(section: str, batches: Sequence[Batch]) -> Iterator[Measurement]:
+def measure(section: str, runs: Sequence[Sequence[Batch]]) -> Iterator[Measurement]:
     """The parts of a batch by phase, and the statements that took most time."""
+    batches = [batch for run in runs for batch in run]
     title = f"Milliseconds of a batch, medians, {section}"
     found = {phase: [each for each in batches if each.phase == phase] for phase in PHASES}
+    for phase in found:
+        counts = tuple(sum(batch.phase == phase for batch in run) for run in runs)
+        yield Measurement(title, "batches", "batches", counts, "of a run", phase)
+        single = tuple(sum(batch.phase == phase and batch.calls == 1 for batch in run) for run in runs)
+        yield Measurement(title, "with one call", "batches", single, "of a run", phase)
     for part, remark in PARTS.items():
         for phase, each in found.items():
             if each:
                 yield Measurement(title, part, "ms", tuple(batch.parts[part] for batch in each), remark, phase)
     for phase, each in found.items():
-        yield from _own(title, phase, each)
+        if each:
+            own = tuple(batch.own for batch in each)
+            yield Measurement(title, "own overhead", "ms", own, "all but HTTP wait", phase)
+    for phase in found:
+        yield from _own_per_items(title, phase, [[batch for batch in run if batch.phase == phase] for run in runs])
     yield from _statements_of(f"Statements of all batches, {section}", batches)
 
 
-def _own(title: str, phase: str, batches: Sequence[Batch]) -> Iterator[Measurement]:
-    if batches:
-        yield Measurement(title, "own overhead", "ms", tuple(each.own for each in batches), "all but HTTP wait", phase)
-    if full := [each for each in batches if each.items]:
-        rated = tuple(each.own / each.items * PER_TRACKS for each in full)
-        yield Measurement(title, f"per {PER_TRACKS} items", "ms", rated, "own overhead", phase)
-        yield Measurement(title, "items", "items", tuple(each.items for each in full), "of a batch with any", phase)
+def _own_per_items(title: str, phase: str, runs: Sequence[Sequence[Batch]]) -> Iterator[Measurement]:
+    """The own overhead of a phase in proportion to what it processes: batches differ in size."""
+    items = [sum(batch.items for batch in run) for run in runs]
+    if all(items):
+        own = [sum(batch.own for batch in run) for run in runs]
+        rated = tuple(ms / count * PER_ITEMS for ms, count in zip(own, items, strict=True))
+        yield Measurement(title, f"own, per {PER_ITEMS} items", "ms", rated, "of a run", phase)
+        yield Measurement(title, "items", "items", tuple(items), "of a run", phase)
 
 
 def _statements_of(section: str, batches: Sequence[Batch]) -> Iterator[Measurement]:

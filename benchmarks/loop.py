@@ -94,7 +94,7 @@ def _sync(loop: Loop, *, lookups: bool) -> None:
     for page in _pages(spotify, spotify.current_user_saved_albums):
         for row in page["items"]:
             if album := row and row["album"]:
-                _album(store, album, full=lookups)
+                _album(store, album, full=True)
                 store.add("saved_albums", (loop.account, album["id"], row["added_at"]))
         store.count(len(page["items"]))
     _playlists(loop)

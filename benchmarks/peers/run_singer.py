@@ -42,7 +42,7 @@ class SavedTracks(RESTStream):  # type: ignore[misc]
     def get_new_paginator(self) -> Any:
         return Links()
 
-    def get_url_params(self, _: Any, next_page_token: Any) -> dict[str, Any]:
+    def get_url_params(self, context: Any, next_page_token: Any) -> dict[str, Any]:  # noqa: ARG002
         return dict(parse_qsl(next_page_token.query)) if next_page_token else {}
 
 
