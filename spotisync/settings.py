@@ -231,7 +231,7 @@ class Settings(BaseSettings):
         """Treat empty values as unset, except the schedule, which an empty value switches off."""
         return {name: value for name, value in values.items() if value != "" or name == "full_sync_schedule"}
 
-    def get_batch_size(self, phase: Literal["tracks", "artists", "albums", "playlists"], factor: int) -> int:
+    def get_batch_size(self, phase: str, factor: int) -> int:
         """Items of a batch. `factor`: how many times the usual ones, unless the operator has set their number."""
         name = f"{phase}_batch_size"
         size: int = getattr(self, name)

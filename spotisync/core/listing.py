@@ -5,19 +5,20 @@ contains are removed only if the reading proves their absence (`ListRead`, `conc
 """
 
 import hashlib
+import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from spotisync.core import null_rows, parse, walk
+from spotisync.core import null_rows, walk
 from spotisync.core.cursors import Entity, Listing, ListName
 from spotisync.core.null_rows import UNDATED, NullCount, SuspectRow
 from spotisync.core.parse import ListingPage, Unreadable
 from spotisync.core.requests import Request
+from spotisync.core.rows import CatalogueRows
 from spotisync.core.states import Phase
-from spotisync.core.steps import Answer, DeferralStep, ListingStep, ListRead
+from spotisync.core.steps import Answer, DeferralStep, ListingStep, ListRead, read_prefix
 from spotisync.core.walk import Walk
 
 LIST_OF_PHASE: dict[Phase, ListName] = {
@@ -29,11 +30,6 @@ LIST_OF_PHASE: dict[Phase, ListName] = {
 # because it carries their snapshot ids.
 ENTITY: dict[ListName, Entity] = {"followed_artists": "artists", "saved_albums": "albums"}
 FULL_READ_INTERVAL = timedelta(days=1)
-_PARSE: dict[ListName, Callable[[Any, int], ListingPage]] = {
-    "followed_artists": parse.followed_artists,
-    "saved_albums": parse.saved_albums,
-    "playlists": parse.playlists,
-}
 # Lists paged by the last id instead of by offset.
 _BY_ID: set[ListName] = {"followed_artists"}
 
@@ -48,27 +44,77 @@ class LastRead:
     nulls: NullCount | None
 
 
-def plan(cursor: Listing) -> tuple[Request, ...]:
-    """Plan one page: pages are read in order, because rows of a changing list move between pages."""
+def plan(cursor: Listing, pages: int = 1) -> tuple[Request, ...]:
+    """Up to `pages` pages, which overlap because rows of a changing list move between them; the first one alone.
+
+    Of a list by id only the first one is known: see `follow`.
+    """
     if cursor.name in _BY_ID:
         return (Request(cursor.name, offset=cursor.walk.position, after=cursor.after),)
-    return (Request(cursor.name, offset=cursor.walk.offset),)
+    return tuple(Request(cursor.name, offset=offset) for offset in walk.offsets(cursor.walk, pages))
+
+
+def follow(cursor: Listing, answers: Sequence[Answer]) -> Request | None:
+    """The next page of a list by id, which these answers tell. After the first one, the reading may be over."""
+    is_first = cursor.walk.total is None
+    if is_first or cursor.name not in _BY_ID or any(answer.refused for answer in answers):
+        return None
+    try:
+        after = fold(cursor, answers).cursor
+    except Unreadable:
+        return None
+    return plan(after)[0] if isinstance(after, Listing) and after.after else None
 
 
 def fold(cursor: Listing, answers: Sequence[Answer]) -> ListingStep | DeferralStep:
-    answer = answers[0]
-    if answer.refused:
-        return pass_by(cursor) or DeferralStep(reason=str(answer.refused), failed=True)
-    page = _PARSE[cursor.name](answer.body, answer.request.offset)
+    if answers[0].refused:
+        return pass_by(cursor) or DeferralStep(reason=str(answers[0].refused), failed=True)
+    readable = itertools.takewhile(lambda answer: not answer.refused, answers)
+    pages: list[ListingPage] = read_prefix(list(readable), lambda answer: answer.page)
+    if cursor.name not in _BY_ID:
+        after, accepted = walk.accept(cursor.walk, pages, _ids)
+        if not accepted:
+            return ListingStep(
+                cursor=replace(cursor, walk=after, steady=False), total=after.total, regime=pages[0].regime
+            )
+        pages = pages[: len(accepted)]
+    steps = [_fold_next(cursor, pages[0])]
+    for page in pages[1:]:
+        assert isinstance(steps[-1].cursor, Listing)  # noqa: S101 (by construction)
+        try:
+            steps.append(_fold_next(steps[-1].cursor, page))
+        except Unreadable:
+            break
+    return _merge(steps)
+
+
+def _fold_next(cursor: Listing, page: ListingPage) -> ListingStep:
     if cursor.name in _BY_ID:
-        after, accepted = _accept_by_id(cursor, page), True
-        done = page.after is None
-    else:
-        after, pages = walk.accept(cursor.walk, [page], lambda page: page.rows)
-        accepted, done = bool(pages), after.done
-    if not accepted:
-        return ListingStep(cursor=replace(cursor, walk=after, steady=False), total=after.total, regime=page.regime)
-    return _fold_page(cursor, page, after, done=done)
+        return _fold_page(cursor, page, _accept_by_id(cursor, page), done=page.after is None)
+    after, _ = walk.accept(cursor.walk, [page], _ids)
+    return _fold_page(cursor, page, after, done=after.done)
+
+
+def _ids(page: ListingPage) -> list[str | None]:
+    return [row.id if row else None for row in page.rows]
+
+
+def _merge(steps: Sequence[ListingStep]) -> ListingStep:
+    """One step of several pages. The row that two pages overlap by is kept once."""
+    if len(steps) == 1:
+        return steps[0]
+    catalogue = CatalogueRows()
+    for step in steps:
+        catalogue.add(step.catalogue)
+    return replace(
+        steps[-1],
+        catalogue=catalogue,
+        regime=next((step.regime for step in reversed(steps) if step.regime), None),
+        rows=tuple({row.id: row for step in steps for row in step.rows}.values()),
+        full=frozenset().union(*(step.full for step in steps)),
+        playlists=tuple({row.id: row for step in steps for row in step.playlists}.values()),
+        first_page=steps[0].first_page,
+    )
 
 
 def pass_by(cursor: Listing) -> ListingStep | None:

@@ -17,10 +17,12 @@ T = TypeVar("T")
 Access = Literal["synced", "forbidden", "not_found"]  # what an account may read
 
 
-# The replies that take long to parse.
 PAGES: Final[Mapping[Kind, Callable[[Any, int], Any]]] = {
     "saved_tracks": parse.saved_tracks,
     "playlist_items": parse.playlist_items,
+    "followed_artists": parse.followed_artists,
+    "saved_albums": parse.saved_albums,
+    "playlists": parse.playlists,
 }
 
 
@@ -34,7 +36,7 @@ class Answer:
 
     @cached_property
     def page(self) -> Any:
-        """The reply to a request for a page of tracks, parsed once. Raises `Unreadable`."""
+        """The reply to a request for a page of a list, parsed once. Raises `Unreadable`."""
         return PAGES[self.request.kind](self.body, self.request.offset)
 
     def parse_early(self) -> "Answer":
@@ -138,9 +140,9 @@ class ListRead:
 
 @dataclass(frozen=True, kw_only=True)
 class ListingStep(Step):
-    """A page of a list. `full`: the rows with all details of a look-up.
+    """Pages of a list. `full`: the rows with all details of a look-up.
 
-    `first_page`: the fingerprint of the page if it is the first one; `end`: set once the list has been read whole.
+    `first_page`: the fingerprint of the first page, if it is among them; `end`: set once the list has been read whole.
     """
 
     rows: tuple[ListingRow, ...] = ()

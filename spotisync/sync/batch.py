@@ -16,7 +16,7 @@ from spotisync.core.histograms import BATCH_SECONDS
 from spotisync.core.incremental import Incremental
 from spotisync.core.outcomes import BatchResult, More, Outcome, Parked, PhaseEnded, Retry, RunEnded, Stale
 from spotisync.core.regimes import Regime
-from spotisync.core.requests import Request
+from spotisync.core.requests import PAGE, Request
 from spotisync.core.states import UNFINISHED, Phase, Status
 from spotisync.core.steps import Answer, DeferralStep, LookupStep, Step
 from spotisync.core.walk import TracksWalk
@@ -51,10 +51,14 @@ class NothingClaimable(SpotisyncError):
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """The requests of a batch, and the function that turns their answers into a step."""
+    """The requests of a batch, and the function that turns their answers into a step.
+
+    `follow`: the request that these answers tell, if any.
+    """
 
     requests: tuple[Request, ...]
     fold: Callable[[list[Answer]], Step]
+    follow: Callable[[list[Answer]], Request | None] = lambda _: None
 
 
 def run_batch(context: Context, sync_id: int, phase: Phase, seq: int) -> Outcome:
@@ -171,7 +175,8 @@ def _work(context: Context, batch: ClaimedBatch, calls: BatchCalls) -> Outcome:
     if not isinstance(batch.cursor, Lookups):  # whose budget is charged when they are planned
         requests = select_affordable(context, batch.app, get_purpose(batch.run), requests)
     try:
-        return _commit(context, batch, calls, _fold(plan, _fetch(context, batch, requests, calls)))
+        fetched = _follow(context, batch, plan, _fetch(context, batch, requests, calls), calls)
+        return _commit(context, batch, calls, _fold(plan, fetched))
     except Transient as error:
         reason = str(error)
     except SpotisyncError:
@@ -185,6 +190,14 @@ def _work(context: Context, batch: ClaimedBatch, calls: BatchCalls) -> Outcome:
 def _fetch(context: Context, batch: ClaimedBatch, requests: Sequence[Request], calls: BatchCalls) -> Fetched:
     access = AccountAccess(context, batch.run.account_id)
     return fetch(context, access, requests, calls, partial(_renew, context, batch))
+
+
+def _follow(context: Context, batch: ClaimedBatch, plan: BatchPlan, fetched: Fetched, calls: BatchCalls) -> Fetched:
+    """Fetch what the answers lead to, one after the other."""
+    while not (fetched.error or batch.at.failures) and (request := plan.follow(fetched.answers)):
+        more = _fetch(context, batch, (request,), calls)
+        fetched = Fetched([*fetched.answers, *more.answers], more.error)
+    return fetched
 
 
 def _renew(context: Context, batch: ClaimedBatch) -> bool:
@@ -265,7 +278,12 @@ def _plan_listing(context: Context, batch: ClaimedBatch, cursor: Listing) -> Bat
         if run.trigger == "beat" and deferral is not None:
             return _plan_step(DeferralStep(reason=deferral, known=True))
         cursor = replace(cursor, regime=regime)
-    return BatchPlan(listing.plan(cursor), partial(listing.fold, cursor))
+    pages = max(1, context.settings.get_batch_size(run.phase, batch.factor) // PAGE)
+
+    def follow(answers: list[Answer]) -> Request | None:
+        return listing.follow(cursor, answers) if len(answers) < pages else None
+
+    return BatchPlan(listing.plan(cursor, pages), partial(listing.fold, cursor), follow)
 
 
 def _plan_incremental(context: Context, run: Run, cursor: Incremental) -> BatchPlan:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotisync.core import listing, parse
+from spotisync.core import listing, parse, walk
 from spotisync.core.cursors import Listing
 from spotisync.core.listing import LastRead, ListEvidence, ListVerdict
 from spotisync.core.null_rows import NullCount, SuspectRow
@@ -222,3 +222,40 @@ def test_a_list_that_shrank_to_one_page_is_not_one_page() -> None:
 def test_a_second_reading_proves_only_if_rows_add_up(met: int, nulls: int, total: int, known: int) -> None:
     end = ListRead(total, nulls, steady=True, one_page=False, reading=2, before=nulls)
     assert conclude(end, met, known, same_as_before=True).proved == (met + nulls == total)
+
+
+def test_pages_of_one_batch_overlap_by_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An insertion between two pages that are read at once shifts a row out of both: the second one is read again."""
+    monkeypatch.setattr(walk, "STRIDE", 1)
+    first = read(Listing("saved_albums"), albums("a", "b", total=5)).cursor
+    assert isinstance(first, Listing)
+    requests = listing.plan(first, 3)
+    assert [request.offset for request in requests] == [2, 3]
+    both = [Answer(requests[0], albums("c", "d", total=5)), Answer(requests[1], albums("d", "e", total=5))]
+    step = listing.fold(first, both)
+    assert isinstance(step, ListingStep)
+    assert [row.id for row in step.rows] == ["c", "d", "e"]
+    assert step.end == ListRead(5, 0, steady=True, one_page=False, reading=1)
+    shifted = [both[0], Answer(requests[1], albums("e", "f", total=6))]
+    step = listing.fold(first, shifted)
+    assert isinstance(step, ListingStep)
+    assert [row.id for row in step.rows] == ["c", "d"]
+    assert isinstance(step.cursor, Listing)
+    assert [request.offset for request in listing.plan(step.cursor, 1)] == [4]
+
+
+def test_artists_are_followed_after_the_first_page() -> None:
+    page = Answer(listing.plan(Listing("followed_artists"))[0], artists("a", total=3, after="a"))
+    assert listing.follow(Listing("followed_artists"), [page]) is None
+    cursor = read(Listing("followed_artists"), page.body).cursor
+    assert isinstance(cursor, Listing)
+    following = Answer(listing.plan(cursor)[0], artists("b", total=3, after="b"))
+    request = listing.follow(cursor, [following])
+    assert request
+    assert (request.after, request.offset) == ("b", 2)
+    last = Answer(request, artists("c", total=3))
+    assert listing.follow(cursor, [following, last]) is None
+    step = listing.fold(cursor, [following, last])
+    assert isinstance(step, ListingStep)
+    assert [row.id for row in step.rows] == ["b", "c"]
+    assert step.end

@@ -206,7 +206,7 @@ class Store:
     def read_list(self, cursor: Any, wanted: dict[str, WantedPlaylist]) -> tuple[ListRead, set[str]]:
         met: set[str] = set()
         while True:
-            step = listing.fold(cursor, self.ask(listing.plan(cursor)))
+            step = listing.fold(cursor, self.ask(listing.plan(cursor, self.pages)))
             assert isinstance(step, ListingStep)
             for row, playlist in zip(step.rows, step.playlists, strict=True):
                 assert row.position is not None
