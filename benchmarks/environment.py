@@ -39,9 +39,17 @@ class Environment:
 
     def create_database(self, name: str = "spotisync", template: str = TEMPLATE) -> str:
         """Create an empty database, replacing one of the same name. Returns its URL."""
-        self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        wait_until(lambda: self._drop(name), f"the end of autovacuum in {name}", 60, interval=0.1)
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.url(name)
+
+    def _drop(self, name: str) -> bool:
+        """Drop the database. False while autovacuum works in it, which only a superuser may end."""
+        try:
+            self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        except psycopg.errors.InsufficientPrivilege:
+            return False
+        return True
 
     def url(self, database: str) -> str:
         return make_url(self.settings.database).set(database=database).render_as_string(hide_password=False)

@@ -23,29 +23,17 @@ RUN_SECONDS = 1_800
 
 @dataclass(frozen=True)
 class Kind:
-    """A peer: its requirements, its script, and what it does not do."""
+    """How to install and run a peer."""
 
     requirements: tuple[str, ...]
     script: str
-    limits: str
 
 
+# What each of them reads and stores, and what it can't do: docs/performance.md.
 KINDS = {
-    "exportify-cli": Kind(
-        ("--ignore-requires-python", "exportify-cli==1.0.3"),
-        "run_exportify.py",
-        "saved tracks, playlists, album labels to CSV; no artists, no database, no resume",
-    ),
-    "dlt": Kind(
-        ("dlt[postgres]==1.31.0",),
-        "run_dlt.py",
-        "saved tracks, albums, playlists with items to Postgres; no look-ups, no resume within a load",
-    ),
-    "Singer": Kind(
-        ("singer-sdk==0.54.9",),
-        "run_singer.py",
-        "saved tracks only, JSON lines, 20 rows a page as tap-spotify; no resume",
-    ),
+    "exportify-cli": Kind(("--ignore-requires-python", "exportify-cli==1.0.3"), "run_exportify.py"),
+    "dlt": Kind(("dlt[postgres]==1.31.0",), "run_dlt.py"),
+    "singer-sdk": Kind(("singer-sdk==0.54.9",), "run_singer.py"),
 }
 
 
@@ -55,10 +43,6 @@ class Peer:
 
     name: str
     python: Path
-
-    @property
-    def limits(self) -> str:
-        return KINDS[self.name].limits
 
     def run(self, control: Control, environment: Environment) -> tuple[float, float]:
         """Let it read the first account. Returns the seconds, and its peak memory in MB."""
