@@ -21,6 +21,7 @@ from spotisync.settings import Settings, override, settings
 from spotisync.simulator import Control
 from spotisync.stack.process import ChildSpec, Process, stop_all
 from spotisync.store import migrate
+from spotisync.store.database import PING_AFTER_SECONDS
 from spotisync.store.runs import Run
 from spotisync.sync import Context, accounts, runs
 from tests.support.servers import start_servers
@@ -41,6 +42,7 @@ class Environment:
         """Create an empty database, replacing one of the same name. Returns its URL."""
         wait_until(lambda: self._drop(name), f"the end of autovacuum in {name}", 60, interval=0.1)
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        wait_for_idle_connections()
         return self.url(name)
 
     def _drop(self, name: str) -> bool:
@@ -176,6 +178,11 @@ def count_calls(control: Control) -> int:
     """Count the calls of the Web API since the last `reset_log`."""
     families = control.counters()["families"]
     return sum(count for family, count in families.items() if family != "accounts")
+
+
+def wait_for_idle_connections() -> None:
+    """After sessions were ended: wait until the workers check their connections before the next use."""
+    time.sleep(PING_AFTER_SECONDS + 0.1)
 
 
 def wait_until(condition: Callable[[], Any], what: str, seconds: float, interval: float = 0.01) -> Any:

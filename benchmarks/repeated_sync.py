@@ -5,7 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks import tracing
-from benchmarks.environment import Environment, connect, count_calls, open_context, start_sync, wait_for_success
+from benchmarks.environment import (
+    Environment,
+    connect,
+    count_calls,
+    open_context,
+    start_sync,
+    wait_for_idle_connections,
+    wait_for_success,
+)
 from benchmarks.report import Measurement, median, ratios
 from spotisync.simulator import Control
 from spotisync.sync import Context
@@ -57,6 +65,7 @@ def _repeat(environment: Environment, control: Control) -> Repetition:
 def _sync(context: Context, account: str, control: Control, url: str) -> SyncCost:
     with connect(url) as connection:
         before = tracing.count_written(connection)
+        wait_for_idle_connections()
         control.reset_log()
         run = start_sync(context, account)
         wait_for_success(context, run)
