@@ -130,7 +130,7 @@ class _ContentsRead:
         if answer.request.offset != current.position:
             # Beyond the end of a playlist that became shorter, or out of step after a short page.
             return any(done.playlist_id == id_ for done, _ in self.finished)
-        self._take_page(current, answer.page)
+        self._take_page(current, answer.parsed)
         return True
 
     def _take_page(self, current: PlaylistProgress, page: parse.PlaylistItemsPage) -> None:

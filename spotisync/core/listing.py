@@ -70,7 +70,7 @@ def fold(cursor: Listing, answers: Sequence[Answer]) -> ListingStep | DeferralSt
     if answers[0].refused:
         return pass_by(cursor) or DeferralStep(reason=str(answers[0].refused), failed=True)
     readable = itertools.takewhile(lambda answer: not answer.refused, answers)
-    pages: list[ListingPage] = read_prefix(list(readable), lambda answer: answer.page)
+    pages: list[ListingPage] = read_prefix(list(readable), lambda answer: answer.parsed)
     if cursor.name not in _BY_ID:
         after, accepted = walk.accept(cursor.walk, pages, _ids)
         if not accepted:

@@ -1,8 +1,7 @@
 """Plan look-ups of artists and albums by id and fold the answers. Pure."""
 
 import itertools
-from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 from spotisync.core import parse
 from spotisync.core.cursors import Entity, Lookups
@@ -12,13 +11,6 @@ from spotisync.core.rows import CatalogueRows
 from spotisync.core.steps import Answer, DeferralStep, LookupStep, read_prefix
 
 SINGLY: dict[Entity, Kind] = {"artists": "artist", "albums": "album"}
-_PARSE: dict[str, Callable[[Any, Sequence[str]], parse.LookupResult]] = {
-    "artists": parse.artists_by_id,
-    "albums": parse.albums_by_id,
-    "artist": parse.artist_by_id,
-    "album": parse.album_by_id,
-}
-
 
 # Spotify's answers to one id: 404 if there is none such, 400 if it can't be an id.
 GONE = {400, 404}
@@ -43,7 +35,7 @@ def fold(cursor: Lookups, answers: Sequence[Answer]) -> LookupStep | DeferralSte
     if forbidden and (len(forbidden) == len(answers) or forbidden[0].request.kind != SINGLY[cursor.entity]):
         return _fold_forbidden(cursor, answers)
     answered = [answer for answer in answers if not answer.refused]
-    found = read_prefix(answered, lambda answer: _PARSE[answer.request.kind](answer.body, answer.request.ids))
+    found: list[parse.LookupResult] = read_prefix(answered, lambda answer: answer.parsed)
     catalogue = CatalogueRows()
     for each in found:
         catalogue.add(each.catalogue)

@@ -17,12 +17,18 @@ T = TypeVar("T")
 Access = Literal["synced", "forbidden", "not_found"]  # what an account may read
 
 
-PAGES: Final[Mapping[Kind, Callable[[Any, int], Any]]] = {
+_LISTS: Final[Mapping[Kind, Callable[[Any, int], Any]]] = {
     "saved_tracks": parse.saved_tracks,
     "playlist_items": parse.playlist_items,
     "followed_artists": parse.followed_artists,
     "saved_albums": parse.saved_albums,
     "playlists": parse.playlists,
+}
+_LOOKUPS: Final[Mapping[Kind, Callable[[Any, Sequence[str]], Any]]] = {
+    "artists": parse.artists_by_id,
+    "albums": parse.albums_by_id,
+    "artist": parse.artist_by_id,
+    "album": parse.album_by_id,
 }
 
 
@@ -35,24 +41,30 @@ class Answer:
     refused: Refused | None = None
 
     @cached_property
-    def page(self) -> Any:
-        """The reply to a request for a page of a list, parsed once. Raises `Unreadable`."""
-        return PAGES[self.request.kind](self.body, self.request.offset)
+    def parsed(self) -> Any:
+        """The reply to a request for a page of a list or for look-ups, parsed once. Raises `Unreadable`."""
+        if parse_list := _LISTS.get(self.request.kind):
+            return parse_list(self.body, self.request.offset)
+        return _LOOKUPS[self.request.kind](self.body, self.request.ids)
 
     def parse_early(self) -> "Answer":
-        """Parse a page before its batch is complete, and drop its reply, which takes ten times the memory.
+        """Parse a reply before its batch is complete, and drop it: it takes ten times the memory.
 
         What is wrong with it shows when it is used.
         """
-        if self.refused or self.request.kind not in PAGES:
+        if self.refused or self.request.kind not in EARLY:
             return self
         try:
-            page = self.page
-        except Exception:  # noqa: BLE001 (it is raised again by whoever uses the page)
+            parsed = self.parsed
+        except Exception:  # noqa: BLE001 (it is raised again by whoever uses the reply)
             return self
-        parsed = Answer(self.request)
-        vars(parsed)["page"] = page
-        return parsed
+        answer = Answer(self.request)
+        vars(answer)["parsed"] = parsed
+        return answer
+
+
+# Of a single look-up the regime is read from the reply itself.
+EARLY: Final = {*_LISTS, "artists", "albums"}
 
 
 def read_prefix(answers: Sequence[Answer], read: Callable[[Answer], T]) -> list[T]:

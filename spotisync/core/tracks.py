@@ -59,7 +59,7 @@ def _nulls(before: TracksWalk, after: TracksWalk, pages: Sequence[parse.SavedTra
 
 
 def _read_pages(answers: Sequence[Answer]) -> list[parse.SavedTracksPage]:
-    return read_prefix(answers, lambda answer: answer.page)
+    return read_prefix(answers, lambda answer: answer.parsed)
 
 
 def _catalogue(pages: Iterable[parse.SavedTracksPage]) -> CatalogueRows:

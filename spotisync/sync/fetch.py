@@ -57,7 +57,7 @@ def fetch(
         while pending:
             answer = lease.await_result(pending[0])
             pending.popleft()
-            answers.append(answer.parse_early())  # while the next ones are on their way
+            answers.append(answer)
     except (ClaimLost, Unavailable):
         raise
     except SpotisyncError as error:
@@ -131,4 +131,5 @@ def _send(context: Context, issued: IssuedToken, request: Request, calls: BatchC
     except Refused as error:
         return Answer(request, refused=error)
     app.shapes.record(request.kind, body)
-    return Answer(request, body)
+    # Here, while other requests are on their way: a batch keeps its pages, and as few replies as there are threads.
+    return Answer(request, body).parse_early()
