@@ -26,7 +26,7 @@ START: Final = "spotisync up (with your own servers: celery -A spotisync worker 
 # Seconds without a worker before the user is asked to check: a message normally reaches one in milliseconds.
 PATIENCE: Final = 10.0
 # Plays count as recorded until this many reads are overdue.
-RECENT_READS: Final = 3
+RECENT_READS: Final = 16
 # The sweeps count as stopped when this many are overdue.
 SWEEPS: Final = 4
 # Seconds for which removed messages are mentioned.

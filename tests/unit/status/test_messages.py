@@ -441,7 +441,7 @@ def playback(read_at: str | None = "2026-11-23T08:45:00+00:00", **changes: Any) 
     [
         (playback(), "library", True),
         (playback(), "player", False),
-        (playback("2026-11-23T07:00:00+00:00"), "library", False),
+        (playback("2026-11-23T05:00:00+00:00"), "library", False),
         (playback(None), "library", False),
         (playback(last_error="log in again"), "library", False),
     ],
