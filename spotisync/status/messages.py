@@ -25,7 +25,7 @@ NO_ACCOUNT: Final = "No account yet."
 START: Final = "spotisync up (with your own servers: celery -A spotisync worker and celery -A spotisync beat)"
 # Seconds without a worker before the user is asked to check: a message normally reaches one in milliseconds.
 PATIENCE: Final = 10.0
-# Plays count as recorded until this many reads are overdue.
+# Plays count as recorded for this many of the shortest intervals: an idle account is read at every fifteenth.
 RECENT_READS: Final = 16
 # The sweeps count as stopped when this many are overdue.
 SWEEPS: Final = 4

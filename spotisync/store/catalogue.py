@@ -207,10 +207,13 @@ def rank_stubs(connection: Connection) -> None:
     for entity, (saves, _) in _SAVES.items():
         execute(
             connection,
-            f"""UPDATE {entity} e SET saves = c.saves, lookup_attempts = 0 FROM (
-                SELECT e.id, count(s.track_id) AS saves FROM {entity} e
-                LEFT JOIN ({saves}) s ON s.id = e.id WHERE e.enrichment = 'stub' GROUP BY e.id) c
-            WHERE e.id = c.id AND e.enrichment = 'stub' AND (e.saves <> c.saves OR e.lookup_attempts > 0)""",
+            # Materialised, or Postgres joins row by row while the tables are new: seconds for 10,000 tracks.
+            f"""WITH counted AS MATERIALIZED (SELECT s.id, count(*) AS saves FROM ({saves}) s GROUP BY s.id),
+                changed AS MATERIALIZED (SELECT e.id, COALESCE(c.saves, 0) AS saves
+                    FROM {entity} e LEFT JOIN counted c ON c.id = e.id WHERE e.enrichment = 'stub'
+                    AND (e.saves <> COALESCE(c.saves, 0) OR e.lookup_attempts > 0) ORDER BY e.id)
+            UPDATE {entity} e SET saves = c.saves, lookup_attempts = 0 FROM changed c
+            WHERE e.id = c.id AND e.enrichment = 'stub'""",
         )
 
 
