@@ -7,7 +7,7 @@ from uuid import UUID
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from spotisync.core import oauth
+from spotisync.core import oauth, parse
 from spotisync.core.apps import AppOwner
 from spotisync.errors import Fatal, Misconfigured, Unknown
 from spotisync.store import schema
@@ -91,7 +91,8 @@ def find_account(connection: Connection, name: str | None) -> Account:
 
     Raises `Unknown` if there is none, `Fatal` if a name is needed.
     """
-    found = [Account(**row) for row in execute(connection, _FIND, {"name": name}).mappings()]
+    is_storable = name is None or parse.text(name) == name  # Postgres accepts no NUL, for example
+    found = [Account(**row) for row in execute(connection, _FIND, {"name": name}).mappings()] if is_storable else []
     if len(found) == 1:
         return found[0]
     if found:  # there may be thousands

@@ -88,7 +88,6 @@ def test_the_schedule_starts_runs_like_every_other_caller() -> None:
     assert scheduled <= set(app.tasks)
     assert scheduled <= {"spotisync.tick", "spotisync.sweep", "spotisync.enrich", "spotisync.housekeeping"}
     assert "schedule.take_due(" in (TESTS.parent / "spotisync/tasks.py").read_text().partition("def tick(")[2]
-    for module in ("runs", "schedule"):
+    for module, calls in {"runs": ("runs.find(", "runs.create("), "schedule": ("runs.find_or_create(",)}.items():
         source = (TESTS.parent / f"spotisync/sync/{module}.py").read_text()
-        assert "runs.find(" in source
-        assert "runs.create(" in source
+        assert all(call in source for call in calls)
