@@ -83,32 +83,45 @@ def _batch(task: dict[str, Any], published: dict[str, float], received: dict[str
     stages = {span[1]: span for span in spans if span[0] == "stage"}
     if "commit" not in stages:
         return None
-    claimed = stages["claim"][2]
-    sent, arrived = published.get(task["id"]), received.get(task["id"])
-    fetch, writing = stages.get("fetch"), stages["commit"]
-    waited = union(spans, "http")
-    inside = [span for span in spans if span[2] >= writing[2] and span[3] <= writing[3]]
-    sql, commits = _total(inside, "sql"), _total(inside, "commit")
-    publishing = [span[2] for span in spans if span[0] == "publish" and span[2] >= writing[3]]
     parts = {
-        "message": claimed - sent if sent else 0.0,
-        "to worker": arrived - sent if sent and arrived else 0.0,
-        "to child": claimed - arrived if arrived else 0.0,
+        **_message(stages["claim"][2], published.get(task["id"]), received.get(task["id"])),
+        **_stages(stages, union(spans, "http")),
+        **_writing(stages["commit"], spans),
+    }
+    milliseconds = {part: seconds * 1000 for part, seconds in parts.items()}
+    run, phase, seq = (task["kwargs"][name] for name in ("sync_id", "phase", "seq"))
+    return Batch(run, phase, seq, task["items"], milliseconds, _statements(spans), spans)
+
+
+def _message(claimed: float, sent: float | None, arrived: float | None) -> dict[str, float]:
+    """Empty for the first batch of a run: its message comes from a process that records nothing."""
+    if sent is None or arrived is None:
+        return {}
+    return {"message": claimed - sent, "to worker": arrived - sent, "to child": claimed - arrived}
+
+
+def _stages(stages: dict[str, Span], waited: float) -> dict[str, float]:
+    fetch, fold = stages.get("fetch"), stages.get("fold")
+    return {
         "claim": _length(stages["claim"]),
         "plan": _length(stages["plan"]),
         "HTTP wait": waited,
         "client": max(0.0, _length(fetch) - waited) if fetch else 0.0,
-        "parse": _length(stages["fold"]) if "fold" in stages else 0.0,
-        "write": _length(writing) - sql - commits,
+        "parse": _length(fold) if fold else 0.0,
+    }
+
+
+def _writing(stage: Span, spans: Sequence[Span]) -> dict[str, float]:
+    """The parts of the commit stage, and the time from its end until the next message is sent."""
+    inside = [span for span in spans if span[2] >= stage[2] and span[3] <= stage[3]]
+    sql, commits = _total(inside, "sql"), _total(inside, "commit")
+    sent = [span[2] for span in spans if span[0] == "publish" and span[2] >= stage[3]]
+    return {
+        "write": _length(stage) - sql - commits,
         "SQL": sql,
         "COMMIT": commits,
-        "publish": min(publishing) - writing[3] if publishing else 0.0,
+        "publish": min(sent) - stage[3] if sent else 0.0,
     }
-    kwargs = task["kwargs"]
-    milliseconds = {part: seconds * 1000 for part, seconds in parts.items()}
-    return Batch(
-        kwargs["sync_id"], kwargs["phase"], kwargs["seq"], task["items"], milliseconds, _statements(spans), spans
-    )
 
 
 def _length(span: Span) -> float:
@@ -149,7 +162,8 @@ def measure(section: str, runs: Sequence[Sequence[Batch]]) -> Iterator[Measureme
     for part, remark in PARTS.items():
         for phase, each in found.items():
             if each:
-                yield Measurement(title, part, "ms", tuple(batch.parts[part] for batch in each), remark, phase)
+                known = tuple(batch.parts[part] for batch in each if part in batch.parts)
+                yield Measurement(title, part, "ms", known, remark, phase)
     for phase, each in found.items():
         if each:
             own = tuple(batch.own for batch in each)

@@ -55,6 +55,7 @@ def measure(environment: Environment, grid: Grid, peers: Sequence[Peer], status:
         if peers:
             options.append("--no-quirks")  # exportify-cli stops at a null row
         status.update(f"Preparing {tracks:,} tracks ...")
+        environment.create_database()  # a worker's child starts with a sweep
         # The workers get the address of the simulator when they start.
         with environment.simulator(*options) as control, environment.workers(max(grid.workers)):
             contest = Contest(environment, control, grid.workers, tuple(peers), regime)
