@@ -41,7 +41,7 @@ class Claimant:
 
 
 LEASE_ONLY = Claimant(None, None)
-PING_AFTER_SECONDS = 1.0
+PING_AFTER_SECONDS = 0.1
 _IDLE_SINCE = "spotisync_idle_since"
 
 
@@ -120,7 +120,7 @@ class Database:
 
 
 def _ping_idle_connections(engine: Engine) -> None:
-    """As SQLAlchemy's `pool_pre_ping`, which pings at each transaction, but only after a second without one."""
+    """As SQLAlchemy's `pool_pre_ping`, except for connections that another transaction has just used."""
 
     @event.listens_for(engine, "checkin")
     def note_time(_: Any, record: Any) -> None:
