@@ -58,7 +58,9 @@ class Database:
             hide_parameters=True,
             execution_options={"stall_seconds": stall_seconds},
         )
+        self._closed = False
         _ping_idle_connections(self._engine)
+        event.listen(self._engine, "checkin", self._close_late_connection)
         self._session: Connection | None = None
         self._lease_only = False
 
@@ -116,7 +118,13 @@ class Database:
 
     def close(self) -> None:
         self.drop_claims()
+        self._closed = True
         self._engine.dispose()
+
+    def _close_late_connection(self, _: Any, record: Any) -> None:
+        """A thread may still use a connection when the others are closed."""
+        if self._closed:
+            record.close()
 
 
 def _ping_idle_connections(engine: Engine) -> None:

@@ -342,6 +342,7 @@ def test_stores_a_sync_without_a_broker_and_starts_it_later(
 def test_ctrl_c_leaves_the_run_active(deployment: Deployment, cli: InProcess, shell: Subprocess) -> None:
     with shell.start("sync", "full", "--wait") as waiting:
         assert waiting.stdout
+        assert "Expected cost" in waiting.stdout.readline()
         assert "started" in waiting.stdout.readline()
         assert "Waiting for a worker" in waiting.stdout.readline()
         waiting.send_signal(signal.SIGINT)

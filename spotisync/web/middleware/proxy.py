@@ -15,7 +15,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from spotisync.settings import Settings, is_root_path
 
 OWN: Final = frozenset(
-    ("accounts", "api", "docs", "events", "fragments", "healthz", "library", "login", "logout", "metrics",
+    ("accounts", "api", "budget", "docs", "events", "fragments", "healthz", "library", "login", "logout", "metrics",
      "openapi.json", "readyz", "runs", "static")
 )  # fmt: skip
 """First segments of the paths of the routes."""
