@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from itertools import accumulate, pairwise
 from typing import Final
 
-from spotisync.core import rhythm, schedule
-from spotisync.core.rhythm import Rhythm
+from spotisync.core import schedule
+from spotisync.core.rhythm import AdaptedInterval, Rhythm
 from spotisync.core.schedule import Cron, Kind, Rule
 
 HOURS: Final = 24
@@ -30,8 +30,7 @@ class ScheduledWork:
         """The interval that begins at this time, if no call is scarce."""
         assert not isinstance(self.rule, Cron)  # noqa: S101 (for mypy)
         usual = self.rule.seconds
-        interval = rhythm.sync_interval if self.kind == "incremental" else rhythm.read_interval
-        return min(interval(usual, self.rhythm, at), schedule.longest(usual))
+        return min(AdaptedInterval(self.kind, usual, self.rhythm, at).get_seconds(at), schedule.longest(usual))
 
 
 def forecast_calls(
@@ -39,7 +38,7 @@ def forecast_calls(
 ) -> dict[str, list[int]]:
     """The calls of each of the next 24 hours by family; none until the end of a family's cooldown in `blocked`.
 
-    Reads of plays are a lower estimate: they are more frequent while an account plays, which nobody can know before.
+    Reads of plays are a lower estimate: they are more frequent while an account plays, which is not known before.
     """
     sums: dict[str, list[float]] = {}
     for each in work:

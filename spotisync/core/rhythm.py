@@ -74,3 +74,25 @@ def longest_read_interval(usual: float, rhythm: Rhythm | None) -> float:
     if rhythm is None or rhythm.seconds_per_play is None:
         return usual * IDLE_READ
     return min(usual * IDLE_READ, rhythm.seconds_per_play * REMEMBERED * SAFETY)
+
+
+@dataclass(frozen=True)
+class AdaptedInterval:
+    """The interval of incremental syncs or of reads of plays of one account.
+
+    `usual`: the setting, in seconds. `factor`: of scarce calls. Reads of plays are lengthened by it only as far as no
+    play is lost at the account's fastest.
+    """
+
+    kind: str
+    usual: int
+    rhythm: Rhythm | None
+    now: datetime
+    factor: float = 1.0
+
+    def get_seconds(self, at: datetime) -> float:
+        """The interval that ends at this time."""
+        if self.kind == "incremental":
+            return self.factor * sync_interval(self.usual, self.rhythm, at)
+        seconds = read_interval(self.usual, self.rhythm, self.now)
+        return max(seconds, min(self.factor * seconds, longest_read_interval(self.usual, self.rhythm)))

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from spotisync.core import budget, rhythm, schedule
+from spotisync.core import budget, schedule
 from spotisync.core.budget import FamilyBudget, Purpose
 from spotisync.core.durations import format_duration
-from spotisync.core.rhythm import Rhythm
+from spotisync.core.rhythm import AdaptedInterval
 from spotisync.core.schedule import Every
 from spotisync.store import budgets, cooldowns, schedules
 from spotisync.store.budgets import Developer
@@ -30,24 +30,6 @@ class IntervalPlan:
     stretched_to: int | None = None
     note: str | None = None
     deferred_to: datetime | None = None
-
-
-@dataclass(frozen=True)
-class AdaptedInterval:
-    """The interval of one kind of work of one account."""
-
-    kind: str
-    usual: int
-    rhythm: Rhythm | None
-    now: datetime
-    factor: float
-
-    def get_seconds(self, at: datetime) -> float:
-        """The interval that ends at this time."""
-        if self.kind == "incremental":
-            return self.factor * rhythm.sync_interval(self.usual, self.rhythm, at)
-        seconds = rhythm.read_interval(self.usual, self.rhythm, self.now)
-        return max(seconds, min(self.factor * seconds, rhythm.longest_read_interval(self.usual, self.rhythm)))
 
 
 @dataclass(frozen=True)
