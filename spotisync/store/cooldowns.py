@@ -89,6 +89,6 @@ def record(
             guessed,
         ),
     ).one()
-    if cooldown.reason == "quota":
+    if cooldown.reason == "quota" and cooldown.family != "*":  # `*`: the token endpoint, whose calls are not counted
         budgets.record_refusal(connection, developer, cooldown.family)
     return row[0], row[1]
