@@ -116,6 +116,9 @@ def make_week(make_timed_context: Callable[..., TimedContext]) -> Iterator[Calla
         server = start("tiny", seed=3, accounts=len(kinds), quirks=False, quota=dict.fromkeys(FAMILIES, QUOTA))
         servers.append(server)
         timed = make_timed_context(server, timezone="UTC", **settings)
+        now = timed.clock.now()  # the next Monday, so that the result does not depend on the time of the day
+        monday = (now + (7 - now.weekday()) * DAY).replace(hour=0, minute=0, second=0)
+        timed.clock.advance((monday - now).total_seconds())
         for kind, name in zip(kinds, server.world.accounts, strict=True):
             accounts.add(timed.context, server.refresh_token(name), None)
             server.world.start_rhythm(kind, name, seed=5)
