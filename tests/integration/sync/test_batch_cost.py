@@ -72,6 +72,8 @@ def test_a_batch_reads_as_little_of_a_large_library_as_of_a_small_one(
     with start(600, seed=5) as simulator:
         context = make_context(simulator, tracks_batch_size=50, artists_batch_size=50, albums_batch_size=40)
         account = Account(accounts.add(context, simulator.refresh_token(), None).spotify_user_id)
+        # An app that is seen in the full regime for the first time has the contents of all playlists checked, once.
+        store.sql("INSERT INTO apps (client_id, regime) VALUES (:id, 'full')", id=context.default_app.client_id)
         old, run = store.run(status="failed"), driver.start(context, account)
         counted = replace(context, database=counting)
         for _ in range(7):  # psycopg prepares a statement at its sixth execution
