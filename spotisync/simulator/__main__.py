@@ -54,7 +54,13 @@ def main() -> None:
         }
     )
     library = options.tracks or options.library
-    world = World(library, seed=options.seed, accounts=options.accounts, quirks=not options.no_quirks)
+    world = World(
+        library,
+        seed=options.seed,
+        accounts=options.accounts,
+        libraries=options.libraries,
+        quirks=not options.no_quirks,
+    )
     asyncio.run(_run(SimulatorApp(world, settings, options.log), options.host, options.port, warm=options.warm))
 
 
@@ -98,6 +104,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--tracks", type=int, metavar="N", help="size by an exact number of saved tracks")
     add("--seed", type=int, default=1, help="the same seed and size give the same library; default 1")
     add("--accounts", type=int, default=1, metavar="N", help="number of accounts, which share one catalogue; default 1")
+    add(
+        "--libraries",
+        type=int,
+        metavar="N",
+        help="generate N libraries only; further accounts have copies of them, which start and memory hardly notice",
+    )
     add("--no-quirks", action="store_true", help="leave out Spotify's oddities: null rows, local files, odd dates ...")
     add(
         "--regime",

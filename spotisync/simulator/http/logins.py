@@ -48,6 +48,7 @@ class Logins:
     def __init__(self, world: World, settings: SimulatorSettings) -> None:
         self._world, self._settings = world, settings
         self._grants = {first_refresh_token(world, account): Grant(account, world.now()) for account in world.accounts}
+        self._tokens_of = {grant.account: [token] for token, grant in self._grants.items()}
         self._access: dict[str, AccessToken] = {}
         self._codes: dict[str, AuthorizationCode] = {}
         self._codes_made = 0
@@ -67,7 +68,7 @@ class Logins:
 
     def refresh_token(self, account: str) -> str | None:
         """Return the account's newest valid refresh token."""
-        valid = [token for token, grant in self._grants.items() if grant.account == account and not grant.ended]
+        valid = [token for token in self._tokens_of[account] if not self._grants[token].ended]
         return valid[-1] if valid else None
 
     def revoke(self, account: str, ended: str, *, access: bool) -> int:
@@ -149,6 +150,7 @@ class Logins:
     def _new_refresh_token(self, grant: Grant) -> str:
         token = "AQ" + token_urlsafe(60)
         self._grants[token] = grant
+        self._tokens_of[grant.account].append(token)
         return token
 
     def _exchange(self, form: Mapping[str, str], client: str) -> dict[str, Any]:

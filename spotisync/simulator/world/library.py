@@ -4,7 +4,8 @@ from array import array
 from base64 import b64encode
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from itertools import islice
 from typing import NamedTuple
@@ -42,6 +43,11 @@ class SavedTracks:
         ordered = sorted(rows, key=lambda row: self._key(*row))
         self._added = array("q", (added for added, _ in ordered))
         self._track = array("q", (track for _, track in ordered))
+
+    def __copy__(self) -> "SavedTracks":
+        copied = SavedTracks((), by_minute=self._unit == 60)
+        copied._added, copied._track = self._added[:], self._track[:]
+        return copied
 
     def __len__(self) -> int:
         return len(self._track)
@@ -117,6 +123,12 @@ def snapshot_id(playlist_id: str, revision: int) -> str:
     return b64encode(revision.to_bytes(4, "big") + digest).decode()
 
 
+class Identity(NamedTuple):
+    id: str
+    account_id: str
+    display_name: str
+
+
 @dataclass
 class Library:
     """One account's library. None among albums, shows and playlists is a null row, which Spotify lists and counts."""
@@ -133,6 +145,10 @@ class Library:
     refusals: dict[str, str] = field(default_factory=dict)  # playlist id: "forbidden" or "not_found"
     hidden: dict[int, bool] = field(default_factory=dict)  # listed as rows without a track, or (True) as null
     hidden_playlists: set[str] = field(default_factory=set)
+
+    def copy_for(self, identity: Identity) -> "Library":
+        """Give another account the same library. Later edits of either don't change the other, but for playlists."""
+        return replace(self, **{name: copy(value) for name, value in vars(self).items()} | identity._asdict())
 
     def visible_plays(self) -> list[PlayedTrack]:
         """List the plays that "recently played" reports, oldest first."""

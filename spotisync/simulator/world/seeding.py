@@ -5,7 +5,7 @@ from itertools import accumulate
 from random import Random
 
 from spotisync.simulator.world.catalogue import FIRST_AUDIOBOOK, Catalogue
-from spotisync.simulator.world.library import NO_TRACK, Library, PlayedTrack, SavedTracks
+from spotisync.simulator.world.library import NO_TRACK, Identity, Library, PlayedTrack, SavedTracks
 
 EPOCH = 1_751_284_800  # 2025-06-30T12:00:00Z: everything generated is older
 HISTORY_SECONDS = 8 * 365 * 86_400
@@ -46,17 +46,18 @@ def regions(tracks: int, accounts: int) -> list[tuple[int, int]]:
     return [(home, count_main_artists(tracks))] + [(start + n * (width // 2), width) for n in range(accounts - 1)]
 
 
+def identity(catalogue: Catalogue, number: int) -> Identity:
+    return Identity(f"user{number + 1:02d}", catalogue.ids.of("account", number), f"User {number + 1:02d}")
+
+
 def library(catalogue: Catalogue, number: int, region: Region, tracks: int) -> Library:
     """Build one account without playlists."""
     rng = Random(f"{catalogue.seed}:library:{number}")
     rows = list(_saved(catalogue, region, tracks, rng))
     if catalogue.quirks:
         rows += _odd_rows(rows, rng)
-    user = f"user{number + 1:02d}"
     return Library(
-        id=user,
-        account_id=catalogue.ids.of("account", number),
-        display_name=f"User {number + 1:02d}",
+        *identity(catalogue, number),
         saved=SavedTracks(rows, by_minute=catalogue.quirks),
         albums=_albums(catalogue, region, tracks, rng),
         followed=_followed(catalogue, region, rng),

@@ -1,6 +1,7 @@
 """The state that a simulator serves: a catalogue, accounts with libraries, a clock."""
 
 import time
+from itertools import cycle
 from random import Random
 from threading import RLock
 from typing import NamedTuple
@@ -37,7 +38,7 @@ def milliseconds_played(catalogue: Catalogue, play: PlayedTrack) -> int:
 
 
 class WorldState:
-    """Libraries generated from a seed and a size.
+    """Libraries generated from a seed and a size. `libraries`: how many are generated; further accounts get copies.
 
     Hold `lock` while reading several related things: an in-process server works in a thread of its own. `clock_offset`
     is added to the time, in seconds. An edited playlist reports its new snapshot id after `snapshot_lag` seconds, and
@@ -45,9 +46,18 @@ class WorldState:
     `play_starts`: recently played reports when a play started (web-api#613, #1083; multi-scrobbler#167, #709, #710).
     """
 
-    def __init__(self, library: str | int = "small", *, seed: int = 1, accounts: int = 1, quirks: bool = True) -> None:
+    def __init__(
+        self,
+        library: str | int = "small",
+        *,
+        seed: int = 1,
+        accounts: int = 1,
+        libraries: int | None = None,
+        quirks: bool = True,
+    ) -> None:
         size = PRESETS[library] if isinstance(library, str) else size_of(library)
-        regions = seeding.regions(size.tracks, accounts)
+        generated = min(accounts, libraries or accounts)
+        regions = seeding.regions(size.tracks, generated)
         self.seed, self.lock, self.rng = seed, RLock(), Random(f"{seed}:edits")
         self.clock_offset = 0.0
         self.snapshot_lag = 0.0
@@ -57,8 +67,9 @@ class WorldState:
         self.catalogue = Catalogue(seed, max(first + width for first, width in regions), quirks=quirks)
         self.accounts: dict[str, Library] = {}
         self.playlists: dict[str, Playlist] = {}
-        for number, (region, tracks) in enumerate(zip(regions, seeding.sizes(size.tracks, accounts), strict=True)):
+        for number, (region, tracks) in enumerate(zip(regions, seeding.sizes(size.tracks, generated), strict=True)):
             self._add_account(number, Region(self.catalogue, *region), size._replace(tracks=tracks))
+        self._add_copies(range(generated, accounts))
 
     def _add_account(self, number: int, region: Region, size: Size) -> None:
         library = seeding.library(self.catalogue, number, region, size.tracks)
@@ -67,6 +78,14 @@ class WorldState:
         self.playlists |= generator.generate(size.playlists)
         if number:
             share_playlists(self.first, library, self.playlists)
+
+    def _add_copies(self, numbers: range) -> None:
+        """Add accounts with the libraries of those before them, in turn; not the first one's, which is larger."""
+        generated = list(self.accounts.values())
+        originals = cycle(generated[1:] or generated)
+        for number in numbers:
+            library = next(originals).copy_for(seeding.identity(self.catalogue, number))
+            self.accounts[library.id] = library
 
     @property
     def first(self) -> Library:

@@ -11,8 +11,16 @@ from spotisync.simulator.world.truth import Truth
 
 
 class World(WorldState):
-    def __init__(self, library: str | int = "small", *, seed: int = 1, accounts: int = 1, quirks: bool = True) -> None:
-        super().__init__(library, seed=seed, accounts=accounts, quirks=quirks)
+    def __init__(
+        self,
+        library: str | int = "small",
+        *,
+        seed: int = 1,
+        accounts: int = 1,
+        libraries: int | None = None,
+        quirks: bool = True,
+    ) -> None:
+        super().__init__(library, seed=seed, accounts=accounts, libraries=libraries, quirks=quirks)
         self._listeners = Listeners(self)
 
     def start_rhythm(self, kind: str, account: str | None = None, *, seed: int = 1, since: float | None = None) -> None:

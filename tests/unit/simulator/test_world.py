@@ -34,6 +34,24 @@ def test_neighbouring_accounts_share_about_half_of_their_artists() -> None:
     assert 0.25 < len(first & second) / len(second) < 0.75
 
 
+def test_further_accounts_have_copies_of_the_libraries() -> None:
+    world = World(40, accounts=6, libraries=3)
+    truth = {account: world.truth(account) for account in world.accounts}
+    ids = {account: each["account_id"] for account, each in truth.items()}
+    saved = {account: json.dumps(each["saved_tracks"]) for account, each in truth.items()}
+    assert len(set(ids.values())) == 6
+    assert saved["user04"] == saved["user06"] == saved["user02"]
+    assert saved["user05"] == saved["user03"] != saved["user02"]
+
+
+@pytest.mark.parametrize("op", ["unlike", "like", "save_album", "follow", "play", "hide_track", "unfollow"])
+def test_an_edit_of_a_copy_leaves_the_original_alone(op: str) -> None:
+    world = World(40, accounts=4, libraries=2)
+    before = document(world, "user02"), document(world, "user04")
+    world.edit(op, "user03")
+    assert (document(world, "user02"), document(world, "user04")) == before
+
+
 def test_small_is_large_enough_for_the_demo() -> None:
     truth = World("small").truth()
     assert len(truth["saved_tracks"]) >= 3_000
