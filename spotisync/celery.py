@@ -8,6 +8,7 @@ import os
 import runpy
 import signal
 import sys
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -39,6 +40,7 @@ PR_SET_PDEATHSIG = 1
 REPORT_SECONDS = 5
 # Containers allocated between two collections; a page of saved tracks has about a thousand.
 GC_THRESHOLD = 10_000
+M_ARENA_MAX = -8  # of mallopt(3)
 
 TRANSPORT_ALIASES.update(transport.ALIASES)
 
@@ -185,6 +187,7 @@ def _start_child(**_: Any) -> None:
     """Request a sweep: the new child may replace one that was killed during a batch."""
     _exit_with_parent()
     _tune_garbage_collection()
+    _share_heap()
     telemetry.start(settings(), lambda sync_id: runs.join_trace(context(), sync_id))
     try:
         app.send_task("spotisync.sweep", retry=False, ignore_result=True)
@@ -200,6 +203,15 @@ def _tune_garbage_collection() -> None:
     """
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
+
+
+def _share_heap() -> None:
+    """Let all threads allocate from one heap, as glibc does by `MALLOC_ARENA_MAX=1`; musl always does.
+
+    Each thread that fetches would otherwise have a heap of its own that keeps the space of its largest reply.
+    """
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
 def _exit_with_parent() -> None:
