@@ -168,6 +168,8 @@ def measure(section: str, runs: Sequence[Sequence[Batch]]) -> Iterator[Measureme
         if each:
             own = tuple(batch.own for batch in each)
             yield Measurement(title, "own overhead", "ms", own, "all but HTTP wait", phase)
+            rated = tuple(batch.own / batch.items * PER_ITEMS for batch in each if batch.items)
+            yield Measurement(title, f"own, per {PER_ITEMS} items of a batch", "ms", rated, "", phase)
     for phase in found:
         yield from _own_per_items(title, phase, [[batch for batch in run if batch.phase == phase] for run in runs])
     yield from _statements_of(f"Statements of all batches, {section}", batches)

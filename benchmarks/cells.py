@@ -19,6 +19,8 @@ from spotisync.simulator import Control
 from spotisync.sync import Context, accounts
 
 LOOP_DATABASE = "loop"
+# The loop that stores each page, and the one that buffers: its rows of so many pages are lost when it is killed.
+LOOPS = {"loop": 1, "loop, 1,000 rows a commit": 1_000}
 QUEUE = "spotisync.sync"
 MOST_TRACKS_TWICE = 20_000  # up to this size, a first turn fills the caches of simulator and workers, unmeasured
 SECONDS = "SELECT EXTRACT(epoch FROM max(completed_at) - min(started_at)) FROM sync_history"
@@ -90,21 +92,23 @@ class Contest:
             return tables.compare(ours, theirs)
 
     def run(self, repetitions: int) -> Turns:
-        turns: Turns = {"loop": [], **{_ours(count): [] for count in self.workers}}
-        turns |= {peer.name: [] for peer in self.peers}
+        turns: Turns = {name: [] for name in (*LOOPS, *map(_ours, self.workers), *(peer.name for peer in self.peers))}
         for _ in range(repetitions):
-            turns["loop"].append(self._loop())
+            for name, rows in LOOPS.items():
+                turns[name].append(self._loop(rows))
             for count in self.workers:
                 turns[_ours(count)].append(self._sync(count))
             for peer in self.peers:
                 turns[peer.name].append(self._peer(peer))
         return turns
 
-    def _loop(self) -> Cost:
+    def _loop(self, rows_per_commit: int) -> Cost:
         self.environment.create_database(LOOP_DATABASE, "template0")
         self.control.reset_log()
         url = self.environment.url(LOOP_DATABASE)
-        return Cost(loop.read_and_store(self.control, url, lookups=self.regime == "full"), count_calls(self.control))
+        lookups = self.regime == "full"
+        seconds = loop.read_and_store(self.control, url, lookups=lookups, rows_per_commit=rows_per_commit)
+        return Cost(seconds, count_calls(self.control))
 
     def _peer(self, peer: Peer) -> Cost:
         self.control.reset_log()
@@ -148,12 +152,12 @@ def set_consuming(count: int, of: int) -> None:
 
 
 def _report(title: str, turns: Turns, workers: tuple[int, ...]) -> Iterator[Measurement]:
-    theirs = [each.seconds for each in turns["loop"]]
     for name, costs in turns.items():
         seconds = tuple(each.seconds for each in costs)
         yield Measurement(title, name, "s", seconds, _remark(costs))
-        if name != "loop":
-            yield Measurement(title, f"{name} / loop", "x", ratios(seconds, theirs), "pair by pair")
+        for loop_ in LOOPS if name not in LOOPS else ():
+            theirs = [each.seconds for each in turns[loop_]]
+            yield Measurement(title, f"{name} / {loop_}", "x", ratios(seconds, theirs), "pair by pair")
     first, last = turns[_ours(workers[0])], turns[_ours(workers[-1])]
     if len(workers) > 1:
         pairs = ratios((each.seconds for each in last), (each.seconds for each in first))

@@ -26,7 +26,7 @@ PAGE = 50
 FIRST_OF = {4: "-01-01", 7: "-01", 10: ""}
 
 
-def read_and_store(control: Control, url: str, *, lookups: bool = True, rows_per_commit: int = 1_000) -> float:
+def read_and_store(control: Control, url: str, *, lookups: bool, rows_per_commit: int) -> float:
     """Sync all accounts of the simulator, one after the other, into an empty database. Returns the seconds."""
     with psycopg.connect(url.replace("+psycopg", "", 1)) as connection:
         connection.execute(DDL)
