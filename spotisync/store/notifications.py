@@ -50,12 +50,14 @@ def try_lock(connection: Connection) -> bool:
 
 # ---- new conditions -------------------------------------------------------------------------------------------------
 
-# Of consecutive failed runs only the first is notified, until one succeeds.
+# Of consecutive failed runs only the first is notified, until one succeeds. Bounded, in case that everything fails:
+# the newest failures, of which there are fewer between two reads.
 _FAILED = """SELECT DISTINCT ON (r.account_id, r.sync_type) 'failed:' || r.id AS key, 'failed' AS kind, r.account_id,
     r.id AS sync_id, a.status = 'needs_login' AS silent
-    FROM sync_history r JOIN accounts a ON a.id = r.account_id
-    WHERE r.status = 'failed' AND r.completed_at > now() - interval '1 day' AND a.status <> 'disabled'
-    AND NOT EXISTS (SELECT 1 FROM sync_history s WHERE s.account_id = r.account_id AND s.status = 'success'
+    FROM (SELECT id, account_id, sync_type FROM sync_history
+        WHERE status = 'failed' AND completed_at > now() - interval '1 day' ORDER BY completed_at DESC LIMIT 1000) r
+    JOIN accounts a ON a.id = r.account_id AND a.status <> 'disabled'
+    WHERE NOT EXISTS (SELECT 1 FROM sync_history s WHERE s.account_id = r.account_id AND s.status = 'success'
         AND s.sync_type IN (r.sync_type, 'full') AND s.id > r.id)
     AND NOT EXISTS (SELECT 1 FROM notices n JOIN sync_history f ON f.id = n.sync_id WHERE n.kind = 'failed'
         AND n.account_id = r.account_id AND f.sync_type = r.sync_type AND n.over_at IS NULL)

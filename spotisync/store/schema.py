@@ -288,6 +288,7 @@ playlist_spans = table(
     Column("to_run", BigInteger, index=True),
     Column("to_at", TIME),
     Index("uq_playlist_spans_open", "account_id", "playlist_id", unique=True, postgresql_where=text("to_at IS NULL")),
+    Index("ix_playlist_spans_account_id", "account_id"),
     Index("ix_playlist_spans_ended", "account_id", "to_at", postgresql_where=text("to_at IS NOT NULL")),
     comment="Periods in which an account had a playlist; maintained by a trigger on account_playlists",
 )
@@ -377,6 +378,7 @@ playback_gaps = table(
     Column("to_at", TIME, nullable=False),
     Column("noticed_at", TIME, nullable=False, server_default=NOW),
     Column("closed_at", TIME),
+    Index("ix_playback_gaps_account_id", "account_id"),
     Index("ix_playback_gaps_open", "account_id", "from_at", postgresql_where=text("closed_at IS NULL")),
     comment="Where plays may be missing: Spotify returns the last 50 plays, and all of them were new",
 )
@@ -428,6 +430,7 @@ sync_history = table(
     Index("ix_sync_history_newest", "account_id", "sync_type", text("id DESC")),
     Index("ix_sync_history_completed_at", "account_id", "completed_at"),
     Index("ix_sync_history_changes", "account_id", text("id DESC"), postgresql_where=text("changes IS NOT NULL")),
+    Index("ix_sync_history_failed", "completed_at", postgresql_where=text("status = 'failed'")),
     one_of("sync_type", "full", "incremental"),
     one_of("status", "pending", "in_progress", "rate_limited", "success", "failed", "cancelled"),
     one_of("trigger", "beat", "cli", "api", "web", "task"),
@@ -603,6 +606,8 @@ notices = table(
     # Since when the condition no longer holds.
     Column("over_at", TIME),
     Index("ix_notices_account_id", "account_id"),
+    Index("ix_notices_open", "account_id", postgresql_where=text("over_at IS NULL AND kind <> 'over'")),
+    Index("ix_notices_due", "made_at", "key", postgresql_where=text("told_at IS NULL")),
     one_of("kind", "failed", "needs_login", "login_ends", "waiting", "stuck", "over", "drift"),
     comment="Notifications for the operator; each is sent once",
 )
@@ -721,6 +726,15 @@ staged_items = table(
     Column("added_at", TIME),
     Column("added_by", Text),
     comment="Staging: contents of a playlist until its last page has been read",
+)
+
+pending_lookups = table(
+    "pending_lookups",
+    sync_id(primary_key=True),
+    Column("entity", Text, primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("id", Text, nullable=False),
+    comment="Staging: stubs that a run's account has and the run looks up, in this order",
 )
 
 reply_shapes = table(

@@ -1,11 +1,8 @@
 """Syncs through pgbouncer in transaction mode: https://github.com/psycopg/psycopg/issues/280"""
 
-import asyncio
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
 from pathlib import Path
 
 import psycopg
@@ -14,7 +11,9 @@ from sqlalchemy.engine import make_url
 
 from spotisync.errors import Misconfigured
 from spotisync.simulator import start
-from spotisync.store import migrate, notify_channel
+from spotisync.store import migrate
+from spotisync.store.database import Database, execute
+from spotisync.store.visibility import read_version
 from spotisync.sync import Context, accounts
 from tests.integration.store.test_migrate import query
 from tests.servers.scenario import Scenario
@@ -92,13 +91,15 @@ def test_migrations_refuse_the_pooler(empty_database_url: str, pooled_url: str) 
     assert migrate.get_revisions(empty_database_url)[0] is None
 
 
-def test_changes_are_polled(pooled_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notify_channel, "POLL_SECONDS", 0.01)
-
-    async def hear() -> None:
-        async with aclosing(notify_channel.listen(pooled_url)) as changes:
-            for _ in range(3):
-                await asyncio.wait_for(anext(changes), 5)
-
-    with ThreadPoolExecutor() as other:  # the browser's library keeps an event loop in the main thread
-        other.submit(asyncio.run, hear()).result()
+def test_commits_are_noticed(pooled_url: str) -> None:
+    database = Database(pooled_url)
+    try:
+        with database.begin() as connection:
+            before = read_version(connection)
+        with database.begin() as connection:
+            assert read_version(connection) == before
+            execute(connection, "CREATE TEMP TABLE noticed () ON COMMIT DROP")
+        with database.begin() as connection:
+            assert read_version(connection) != before
+    finally:
+        database.close()

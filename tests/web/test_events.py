@@ -1,11 +1,10 @@
 """Server-sent events: contents, recipients and cost."""
 
-import asyncio
 import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -15,9 +14,9 @@ from sqlalchemy import event
 
 from spotisync.errors import Unavailable
 from spotisync.status import Document
-from spotisync.store import notify_channel
 from spotisync.store.database import Database
 from spotisync.web.live import events
+from spotisync.web.live.broadcast import Reading
 from spotisync.web.live.events import get_broadcast
 from tests.support.store import Store
 from tests.support.waiting import wait_until
@@ -39,7 +38,7 @@ def reads(database: Database) -> Iterator[list[str]]:
     seen: list[str] = []
 
     def note(*args: Any) -> None:
-        if "FROM accounts ORDER BY id" in args[2]:
+        if args[2] == "SELECT clock_timestamp()":
             seen.append(args[2])
 
     event.listen(database._engine, "before_cursor_execute", note)
@@ -161,12 +160,10 @@ def test_tells_viewers_that_the_database_is_unreachable(
     app = make_app()
     read, away = get_broadcast(app)._read, threading.Event()
 
-    def fail_or_read() -> list[Document]:
+    def fail_or_read(accounts: frozenset[str | None], version: str | None) -> Reading | None:
         if away.is_set():
-            from spotisync.errors import Unavailable
-
             raise Unavailable("it is away")
-        return read()
+        return read(accounts, version)
 
     get_broadcast(app)._read = fail_or_read
     with served(app) as url:
@@ -182,30 +179,71 @@ def test_tells_viewers_that_the_database_is_unreachable(
         viewer.close()
 
 
-def test_a_disconnected_listener_listens_again(
+def test_a_viewer_survives_the_end_of_all_database_sessions(
     make_app: Callable[..., FastAPI], store: Store, web: httpx.Client
 ) -> None:
     with served(make_app()) as url:
         viewer = Viewer(web, f"{url}{EVENTS}")
         viewer.next()
-        ended = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-            WHERE datname = current_database() AND query = 'LISTEN spotisync_status'"""
-        wait_until(lambda: store.sql(ended), "a listening session to terminate")
+        store.sql("""SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid()""")
         run = store.run()
-        assert viewer.next()[1]["sync_id"] == run.id
-        wait_until(lambda: store.sql(ended.replace("pg_terminate_backend(pid)", "pid")), "a new listening session")
+        viewer.read_until("in_progress")
         store.set(run.id, status="failed", completed_at="now()")
         viewer.read_until("failed")
         viewer.close()
 
 
-def test_any_error_while_listening_is_retried(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A standby after a failover raises another error than a lost connection does."""
-    monkeypatch.setattr(notify_channel, "LISTEN", "DO $$ BEGIN RAISE read_only_sql_transaction; END $$")
+def test_the_database_is_asked_only_while_someone_watches(
+    make_app: Callable[..., FastAPI], store: Store, web: httpx.Client
+) -> None:
+    app, statements = make_app(), list[str]()
+    event.listen(app.state.context.database._engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
 
-    async def listen() -> None:
-        async with aclosing(notify_channel.listen(database_url)) as heard:
-            await anext(heard)
+    def count_polls() -> int:
+        return sum("pg_current_snapshot" in each for each in statements)
 
-    with pytest.raises(Unavailable, match="can't listen to the database"):
-        asyncio.run(listen())
+    with served(app) as url:
+        assert statements == []
+        viewer = Viewer(web, f"{url}{EVENTS}?account=me")
+        viewer.next()
+        wait_until(lambda: count_polls() == 1, "the first read")
+        read = len(statements)
+        wait_until(lambda: count_polls() >= 4, "three more polls")
+        idle = [each for each in statements[read:] if "pg_current_snapshot" not in each]
+        assert len(idle) <= read, "without a commit, the documents are read once more at most"
+        changed = time.monotonic()
+        store.run()
+        assert viewer.next()[1]["status"] == "in_progress"
+        assert time.monotonic() - changed < 2, "normally 0.5 s at most"
+        viewer.close()
+        wait_until(lambda: get_broadcast(app).viewers == 0, "the viewer to disconnect")
+        left = count_polls()
+        assert web.get(f"{url}/healthz").status_code == 200
+        assert count_polls() <= left + 1
+
+
+def test_viewers_of_accounts_read_those_alone(
+    make_app: Callable[..., FastAPI], store: Store, web: httpx.Client
+) -> None:
+    store.account("other")
+    app, asked = make_app(), list[frozenset[str | None]]()
+    read = get_broadcast(app)._read
+
+    def note(accounts: frozenset[str | None], version: str | None) -> Any:
+        asked.append(accounts)
+        return read(accounts, version)
+
+    get_broadcast(app)._read = note
+    with served(app) as url:
+        me = Viewer(web, f"{url}{EVENTS}?account=me")
+        assert me.next()[1]["account"] == "me"
+        assert set(asked) == {frozenset({"me"})}
+        other, everyone = Viewer(web, f"{url}{EVENTS}?account=other"), Viewer(web, f"{url}{EVENTS}")
+        assert other.next()[1]["account"] == "other"
+        assert [each["account"] for each in everyone.next()[1]] == ["me", "other"]
+        assert asked[-1] == {"me", "other", None}
+        other.close()
+        everyone.close()
+        wait_until(lambda: asked[-1] == {"me"}, "the others to be forgotten")
+        me.close()

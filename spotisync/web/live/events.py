@@ -16,11 +16,12 @@ from starlette.requests import Request
 from spotisync import status
 from spotisync.errors import Unknown
 from spotisync.status import Document
-from spotisync.store import notify_channel
+from spotisync.store.database import Connection
+from spotisync.store.visibility import read_version
 from spotisync.sync import Context
 from spotisync.web.dependencies import AccountFilter
 from spotisync.web.errors import problem_responses
-from spotisync.web.live.broadcast import Broadcast, BroadcastEvent
+from spotisync.web.live.broadcast import Broadcast, BroadcastEvent, Reading
 from spotisync.web.paths import get_root
 
 router = APIRouter()
@@ -71,12 +72,28 @@ def install(app: FastAPI) -> None:
     """Create the broadcast. Pages register their own kinds of event with it."""
     context: Context = app.state.context
 
-    def read() -> list[Document]:
+    def read(accounts: frozenset[str | None], version: str | None) -> Reading | None:
         with context.database.begin() as connection:
-            return status.documents(connection, context.settings)
+            newest = read_version(connection)
+            if newest == version:
+                return None
+            return Reading(newest, _read_documents(connection, context, accounts))
 
-    app.state.broadcast = Broadcast(read, lambda: notify_channel.listen(context.settings.database))
+    app.state.broadcast = Broadcast(read)
     get_broadcast(app).register("status", lambda documents, _root: to_json(documents), get_version_key)
+
+
+def _read_documents(
+    connection: Connection, context: Context, accounts: frozenset[str | None]
+) -> dict[str | None, list[Document]]:
+    found: dict[str | None, list[Document]] = {}
+    for name in sorted(accounts, key=lambda each: each is not None):  # the list first: it has the documents of many
+        listed = [each for each in found.get(None, []) if each["account"] == name]
+        try:
+            found[name] = listed or status.documents(connection, context.settings, name)
+        except Unknown:
+            found[name] = []
+    return found
 
 
 @asynccontextmanager

@@ -2,22 +2,18 @@
 
 import runpy
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import groupby, pairwise, takewhile
+from collections.abc import Iterator
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from sqlalchemy.engine import make_url
 
 from spotisync import status
 from spotisync.core.states import OVER, PHASES
 from spotisync.simulator import Server
-from spotisync.store import runs, schedules
 from spotisync.store.runs import Run
 from spotisync.sync import Context, processes
 from spotisync.sync import runs as lifecycle
@@ -365,48 +361,3 @@ def test_a_long_history_does_not_make_a_document_read_more(
     assert len(documents[0]["changes"][0]["names"]) == 10
     much = {table: rows for read in counting.read for table, rows in read.items() if rows > MOST}
     assert much == {}
-
-
-# ---- notifications of listeners -------------------------------------------------------------------------------------
-
-
-@contextmanager
-def listening(database_url: str) -> Iterator[Callable[[], int]]:
-    """Count the notifications since the last call, up to a marker that follows all committed ones."""
-    url = make_url(database_url)
-    with psycopg.connect(
-        host=str(url.query["host"]), user=url.username, dbname=url.database, autocommit=True
-    ) as connection:
-        connection.execute("LISTEN spotisync_status")
-
-        def heard() -> int:
-            connection.execute("NOTIFY spotisync_status, 'up to here'")
-            return len(list(takewhile(lambda word: not word.payload, connection.notifies(timeout=60))))
-
-        yield heard
-
-
-def test_only_a_commit_that_changes_something_notifies_listeners(
-    context: Context, account: Account, store: Store, database_url: str
-) -> None:
-    run = driver.start(context, account)
-    with listening(database_url) as heard:
-        driver.step(context, run)
-        assert heard() == 2, "one for the claim and one for the commit"
-        token = store.claim(driver.get_run(context, run))
-        assert heard() == 1
-        assert token
-        for _ in range(2):  # the second sweep only records its heartbeat
-            store.sql("UPDATE heartbeats SET beat_at = now() - interval '1 hour'")
-            lifecycle.take_due_runs(context, scheduled=True)
-        with store.database.begin() as connection:
-            schedules.record_heartbeat(connection, "sweep")
-            assert runs.renew(connection, run.id, token, LEASE)
-            runs.set_due_now(connection, run.id)
-        store.sql("UPDATE sync_state SET failures = 0 WHERE false")
-        store.sql("UPDATE accounts SET access_token = NULL, access_token_expires_at = NULL")
-        assert heard() == 0
-        store.block("library")
-        assert heard() == 1
-        lifecycle.cancel(context, run.id)
-        assert heard() == 1

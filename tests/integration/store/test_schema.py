@@ -145,3 +145,9 @@ def test_deleting_an_account_deletes_its_rows_but_not_the_catalogue(store: Store
     assert store.one("SELECT count(*) FROM sync_history") == 0
     assert store.one("SELECT count(*) FROM saved_tracks") == 0
     assert store.one("SELECT count(*) FROM tracks") == 1
+
+
+def test_no_trigger_notifies(store: Store) -> None:
+    """Commits that notify wait for each other until each is flushed."""
+    functions = "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosrc ~* 'notify'"
+    assert store.sql(functions) == []
