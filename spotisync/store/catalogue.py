@@ -34,14 +34,14 @@ def _artist_ids(rows: Mapping[str, Any]) -> dict[str, Sequence[str]]:
 
 
 def claim_stubs(connection: Connection, entity: Entity, sync_id: int, limit: int, lease_seconds: int) -> list[str]:
-    """Claim stubs to look up, most saved first: unclaimed ones, and those that this run claimed before."""
+    """Claim stubs of all accounts, most saved first: unclaimed ones, and those that `sync_id` claimed before."""
     return list(
         execute(
             connection,
             f"""UPDATE {entity} SET lookup_sync_id = :sync_id,
                 lookup_until = now() + make_interval(secs => :lease)
             -- An array is evaluated once; IN might be evaluated per row, which would defeat LIMIT.
-            WHERE id = ANY(ARRAY(SELECT id FROM {entity} WHERE {_CLAIMABLE}
+            WHERE id = ANY(ARRAY(SELECT id FROM {entity} WHERE {CLAIMABLE}
                 ORDER BY saves DESC, id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED))
             RETURNING id""",
             {"sync_id": sync_id, "limit": limit, "lease": lease_seconds},
@@ -54,8 +54,8 @@ def claim_stubs(connection: Connection, entity: Entity, sync_id: int, limit: int
 _UNCLAIMED = """(lookup_until IS NULL OR lookup_until <= now() OR lookup_sync_id = :sync_id
     OR lookup_sync_id > 0
     AND lookup_sync_id NOT IN (SELECT r.id FROM sync_history r WHERE r.status = 'in_progress'))"""
-_PENDING = f"enrichment = 'stub' AND lookup_attempts < {MOST_ATTEMPTS}"
-_CLAIMABLE = f"{_PENDING} AND {_UNCLAIMED}"
+PENDING = f"enrichment = 'stub' AND lookup_attempts < {MOST_ATTEMPTS}"
+CLAIMABLE = f"{PENDING} AND {_UNCLAIMED}"
 
 
 def claim_stale(connection: Connection, entity: Entity, days: int, limit: int, lease_seconds: int) -> list[str]:
@@ -128,25 +128,6 @@ def release_stubs(connection: Connection, entity: Entity, sync_id: int) -> None:
     )
 
 
-def has_stubs(connection: Connection, entity: Entity) -> bool:
-    """Whether stubs are pending, including those claimed by other runs, which may fail."""
-    # The order of the index makes Postgres read the index, only up to its first row.
-    found = execute(connection, f"SELECT 1 FROM {entity} WHERE {_PENDING} ORDER BY saves DESC, id LIMIT 1")
-    return found.one_or_none() is not None
-
-
-def count_pending_stubs(connection: Connection, entity: Entity) -> int:
-    """Count the stubs that may be looked up, claimed ones included. Reads them all."""
-    found = execute(connection, f"SELECT count(*) FROM {entity} WHERE {_PENDING}")
-    return int(found.scalar_one())
-
-
-def count_stubs(connection: Connection, entity: Entity) -> int:
-    """Count all stubs, including those with too many attempts. Reads them all."""
-    found = execute(connection, f"SELECT count(*) FROM {entity} WHERE enrichment = 'stub'")
-    return int(found.scalar_one())
-
-
 def mark_enriched(
     connection: Connection, entity: Entity, known: Iterable[str], gone: Iterable[str], *, partial: bool = False
 ) -> int:
@@ -199,21 +180,23 @@ def reopen_partial(connection: Connection, entity: Entity, *, looked_up: bool = 
     ).rowcount
 
 
-def rank_stubs(connection: Connection) -> None:
-    """Count how many saved tracks each stub has, so that the most saved are looked up first. Reads them all.
+def rank_stubs(connection: Connection, account_id: int) -> None:
+    """Count how many saved tracks each stub of the account's saved tracks has, of all accounts.
 
-    It also sets failed attempts to 0: ids without an answer are retried after a full walk.
+    The most saved are looked up first.
     """
     for entity, (saves, _) in _SAVES.items():
         execute(
             connection,
             # Materialised, or Postgres joins row by row while the tables are new: seconds for 10,000 tracks.
-            f"""WITH counted AS MATERIALIZED (SELECT s.id, count(*) AS saves FROM ({saves}) s GROUP BY s.id),
-                changed AS MATERIALIZED (SELECT e.id, COALESCE(c.saves, 0) AS saves
-                    FROM {entity} e LEFT JOIN counted c ON c.id = e.id WHERE e.enrichment = 'stub'
-                    AND (e.saves <> COALESCE(c.saves, 0) OR e.lookup_attempts > 0) ORDER BY e.id)
-            UPDATE {entity} e SET saves = c.saves, lookup_attempts = 0 FROM changed c
-            WHERE e.id = c.id AND e.enrichment = 'stub'""",
+            f"""WITH own AS MATERIALIZED (SELECT DISTINCT s.id FROM ({saves}) s JOIN {entity} e ON e.id = s.id
+                    WHERE s.account_id = :account_id AND e.enrichment = 'stub'),
+                counted AS MATERIALIZED (SELECT s.id, count(*) AS saves FROM own o JOIN ({saves}) s ON s.id = o.id
+                    GROUP BY s.id),
+                changed AS MATERIALIZED (SELECT e.id, c.saves FROM counted c JOIN {entity} e ON e.id = c.id
+                    WHERE e.enrichment = 'stub' AND e.saves <> c.saves ORDER BY e.id)
+            UPDATE {entity} e SET saves = c.saves FROM changed c WHERE e.id = c.id AND e.enrichment = 'stub'""",
+            {"account_id": account_id},
         )
 
 
@@ -235,12 +218,12 @@ def rank_stubs_of(connection: Connection, tracks: Collection[str]) -> None:
 # Saved tracks by artist or album, and the artists or albums of tracks.
 _SAVES: dict[Entity, tuple[str, str]] = {
     "artists": (
-        """SELECT t.artist_id AS id, s.track_id FROM track_artists t
+        """SELECT t.artist_id AS id, s.account_id FROM track_artists t
         JOIN saved_tracks s ON s.track_id = t.track_id AND s.removed_at IS NULL""",
         "SELECT artist_id FROM track_artists WHERE track_id = ANY(:tracks)",
     ),
     "albums": (
-        """SELECT t.album_id AS id, s.track_id FROM tracks t
+        """SELECT t.album_id AS id, s.account_id FROM tracks t
         JOIN saved_tracks s ON s.track_id = t.id AND s.removed_at IS NULL""",
         "SELECT album_id FROM tracks WHERE id = ANY(:tracks)",
     ),

@@ -9,7 +9,7 @@ NAME: Final = "spotisync_reader"
 # Task messages of callers, staging tables, sessions.
 HIDDEN_TABLES: Final = {
     "waiters", "seen_tracks", "seen_nulls", "null_rows", "excess_rows", "read_rows", "staged_items",
-    "ended_sessions",
+    "pending_lookups", "ended_sessions",
 }  # fmt: skip
 # Tokens are encrypted, and hidden nevertheless.
 HIDDEN_COLUMNS: Final = {

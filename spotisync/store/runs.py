@@ -19,7 +19,7 @@ from spotisync.store.database import Claimant, Connection, execute
 from spotisync.store.events import Event
 
 ENDS: dict[Status, events.Kind] = {"success": "success", "failed": "failed", "cancelled": "cancelled"}
-STAGING = ("seen_tracks", "seen_nulls", "read_rows", "staged_items")
+STAGING = ("seen_tracks", "seen_nulls", "read_rows", "staged_items", "pending_lookups")
 
 # The claimant stays on the row after a commit until the next batch is claimed: it still has to publish that batch.
 CLAIMANT_GONE = """(r.claim_pid IS NOT NULL AND NOT EXISTS (

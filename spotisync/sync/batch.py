@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from spotisync import logs, telemetry
 from spotisync.core import backoff, contents, cursors, incremental, isolation, listing, tracks
 from spotisync.core import lookups as lookup_requests
-from spotisync.core.cursors import Contents, Listing, Lookups
+from spotisync.core.cursors import Contents, Entity, Listing, Lookups
 from spotisync.core.histograms import BATCH_SECONDS
 from spotisync.core.incremental import Incremental
 from spotisync.core.outcomes import BatchResult, More, Outcome, Parked, PhaseEnded, Retry, RunEnded, Stale
@@ -21,7 +21,7 @@ from spotisync.core.states import UNFINISHED, Phase, Status
 from spotisync.core.steps import Answer, DeferralStep, LookupStep, Step
 from spotisync.core.walk import TracksWalk
 from spotisync.errors import Fatal, SpotisyncError, Stopping, Transient, Unavailable, Wait
-from spotisync.store import accounts, apps, catalogue, listings, playlists, runs, saved_tracks
+from spotisync.store import accounts, apps, catalogue, listings, pending_lookups, playlists, runs, saved_tracks
 from spotisync.store.database import Connection
 from spotisync.store.runs import Checkpoint, Run
 from spotisync.sync import lookups
@@ -321,7 +321,7 @@ def _plan_lookups(context: Context, batch: ClaimedBatch, cursor: Lookups, calls:
     if requests is None:
         return _plan_step(DeferralStep(reason="budget"))
     if not requests:
-        _check_no_stub_is_left(context, cursor)
+        _check_no_stub_is_left(context, batch.run, entity)
     return BatchPlan(requests, partial(lookup_requests.fold, cursor))
 
 
@@ -330,10 +330,10 @@ def _plan_step(step: Step) -> BatchPlan:
     return BatchPlan((), lambda _: step)
 
 
-def _check_no_stub_is_left(context: Context, cursor: Lookups) -> None:
+def _check_no_stub_is_left(context: Context, run: Run, entity: Entity) -> None:
     with context.database.begin() as connection:
-        if catalogue.has_stubs(connection, cursor.entity):
-            raise NothingClaimable(f"other runs are looking up the remaining {cursor.entity}")
+        if pending_lookups.has_any(connection, run.id, entity):
+            raise NothingClaimable(f"other runs are looking up the remaining {entity}")
 
 
 def _plan_contents(context: Context, batch: ClaimedBatch, cursor: Contents) -> BatchPlan:

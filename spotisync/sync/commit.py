@@ -20,7 +20,7 @@ from spotisync.core.steps import (
     WalkStep,
 )
 from spotisync.core.walk import TracksWalk
-from spotisync.store import catalogue, history, listings, playlists, reply_shapes, runs, saved_tracks
+from spotisync.store import catalogue, history, listings, pending_lookups, playlists, reply_shapes, runs, saved_tracks
 from spotisync.store.database import Connection
 from spotisync.store.runs import Checkpoint, Counts, Run
 from spotisync.sync.apps import SpotifyApp
@@ -178,7 +178,7 @@ def _defer_list(
 
 def _after_unread_list(connection: Connection, run: Run, cursor: Listing) -> Written:
     """Go on with what was stored before: look-ups, or the contents of the playlists that this run has met."""
-    if lookups := _lookups_of(cursor):
+    if lookups := _lookups_of(connection, run, cursor):
         return Written(Counts(), lookups)
     return Written(Counts(), _contents_or_late(connection, run, None))
 
@@ -211,7 +211,7 @@ def _end_walk(connection: Connection, batch: ClaimedBatch, step: WalkStep) -> in
     """Conclude a walk, with removals if it is proved. Returns the number of tracks removed."""
     run, account, total = batch.run, batch.run.account_id, step.total or 0
     evidence = saved_tracks.get_walk_evidence(connection, account, run.id)
-    catalogue.rank_stubs(connection)
+    catalogue.rank_stubs(connection, account)
     if not tracks.is_proved(evidence, step):
         listed = evidence.met + sum(evidence.nulls.values())
         reason = _difference(total, listed)
@@ -307,7 +307,7 @@ def _write_page_of_list(connection: Connection, batch: ClaimedBatch, step: Listi
     changed, enriched = _save_listed(connection, cursor, step)
     if _is_skipped(connection, run, cursor, last, step):
         listings.defer(connection, account, run.id, cursor.name, 0)
-        return Written(Counts(len(enriched), len(enriched)), _lookups_of(cursor))
+        return Written(Counts(len(enriched), len(enriched)), _lookups_of(connection, run, cursor))
     if step.first_page:
         listings.invalidate_first_page(connection, account, cursor.name)
     added = listings.save(connection, account, run.id, cursor.name, step.rows, cursor.reading, cursor.regime)
@@ -376,7 +376,7 @@ def _total_of_list(cursor: Listing, total: int | None) -> int | None:
 
 
 def _after_list(connection: Connection, run: Run, cursor: Listing, step: ListingStep, counts: Counts) -> Written:
-    if lookups := _lookups_of(cursor):
+    if lookups := _lookups_of(connection, run, cursor):
         return Written(counts, lookups)
     unchanged = playlists.mark_unchanged(
         connection,
@@ -391,9 +391,15 @@ def _after_list(connection: Connection, run: Run, cursor: Listing, step: Listing
     return Written(replace(counts, processed=unchanged), _contents_or_late(connection, run, None), total)
 
 
-def _lookups_of(cursor: Listing) -> Lookups | None:
+def _lookups_of(connection: Connection, run: Run, cursor: Listing) -> Lookups | None:
+    """The look-ups that follow a list. A full run retries the ids without an answer, too."""
     entity = listing.ENTITY.get(cursor.name)
-    return Lookups(entity) if entity else None
+    if entity is None:
+        return None
+    if run.sync_type == "full":
+        pending_lookups.retry_misses(connection, run.account_id, entity)
+    pending_lookups.collect(connection, run.id, run.account_id, entity)
+    return Lookups(entity)
 
 
 # ---- look-ups of artists and albums ---------------------------------------------------------------------------------
@@ -417,30 +423,42 @@ def save_lookups(connection: Connection, step: LookupStep) -> int:
 
 
 def _after_lookups(connection: Connection, batch: ClaimedBatch, cursor: Lookups, counts: Counts) -> Written:
+    run, entity = batch.run, cursor.entity
     if cursor.late:
-        following = _late_lookups(connection, cursor)
-        # Counting reads every stub, so it waits for the last batch of a kind.
-        changes = following is None or following.entity != cursor.entity
-        deferred = catalogue.count_stubs(connection, cursor.entity) if changes else 0
-        return Written(counts, following, deferred=deferred, counts_for=cursor.entity)
+        following = _late_lookups(connection, run, cursor)
+        # Counting reads the account's rows, so it waits for the last batch of a kind.
+        changes = following is None or following.entity != entity
+        deferred = pending_lookups.count_stubs(connection, run.account_id, entity) if changes else 0
+        return Written(counts, following, deferred=deferred, counts_for=entity)
     processed = batch.at.items_processed + counts.processed
-    if cursor.entity not in cursor.deferred and catalogue.has_stubs(connection, cursor.entity):
-        return Written(counts, cursor, total=_total_of_lookups(connection, batch.at, cursor.entity, processed))
-    return Written(counts, None, total=processed, deferred=catalogue.count_stubs(connection, cursor.entity))
+    if entity not in cursor.deferred and _has_lookups(connection, run, entity):
+        return Written(counts, cursor, total=_total_of_lookups(connection, batch, entity, processed))
+    deferred = pending_lookups.count_stubs(connection, run.account_id, entity)
+    return Written(counts, None, total=processed, deferred=deferred)
 
 
-def _total_of_lookups(connection: Connection, at: Checkpoint, entity: Entity, processed: int) -> int:
-    """Return the stored total while it suffices, or else count: counting reads every stub."""
-    if at.total_items and at.total_items > processed:
-        return at.total_items
-    return processed + catalogue.count_pending_stubs(connection, entity)
+def _has_lookups(connection: Connection, run: Run, entity: Entity) -> bool:
+    """Whether the account has stubs to look up; those met since the list was made are added to it."""
+    if pending_lookups.has_any(connection, run.id, entity):
+        return True
+    return pending_lookups.collect(connection, run.id, run.account_id, entity).pending > 0
 
 
-def _late_lookups(connection: Connection, cursor: Lookups | None = None) -> Lookups | None:
+def _total_of_lookups(connection: Connection, batch: ClaimedBatch, entity: Entity, processed: int) -> int:
+    """Return the stored total while it suffices, or else count: counting reads the run's list."""
+    total = batch.at.total_items
+    if total and total > processed:
+        return total
+    return processed + pending_lookups.count(connection, batch.run.id, entity)
+
+
+def _late_lookups(connection: Connection, run: Run, cursor: Lookups | None = None) -> Lookups | None:
     """Find stubs first met in playlists: artists, then albums (whose artists may be new), until none remains."""
     deferred = cursor.deferred if cursor else ()
+    if cursor and cursor.entity not in deferred and pending_lookups.has_any(connection, run.id, cursor.entity):
+        return cursor
     for entity in ENTITIES:
-        if entity not in deferred and catalogue.has_stubs(connection, entity):
+        if entity not in deferred and pending_lookups.collect(connection, run.id, run.account_id, entity).pending:
             return Lookups(entity, late=True, deferred=deferred)
     return None
 
@@ -459,4 +477,4 @@ def _write_contents(connection: Connection, run: Run, step: ContentsStep) -> Wri
 def _contents_or_late(connection: Connection, run: Run, progress: PlaylistProgress | None) -> Cursor | None:
     if progress or playlists.find_wanted(connection, run.account_id, run.id, None, 1):
         return Contents(progress)
-    return _late_lookups(connection)
+    return _late_lookups(connection, run)

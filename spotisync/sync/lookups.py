@@ -7,7 +7,7 @@ from spotisync.core.budget import Purpose
 from spotisync.core.cursors import Entity
 from spotisync.core.regimes import LookupMode, Regime
 from spotisync.core.requests import IDS_PER_CALL, Request
-from spotisync.store import apps, call_ledger, catalogue
+from spotisync.store import apps, call_ledger, catalogue, pending_lookups
 from spotisync.store.database import Connection
 from spotisync.sync.apps import SpotifyApp
 from spotisync.sync.budgets import count_affordable, get_developer
@@ -53,11 +53,17 @@ def plan_lookups(
         if not affordable:
             return None
         size = min(batch_size, affordable * IDS_PER_CALL[entity])
-        ids = catalogue.claim_stubs(connection, entity, terms.owner, size, context.settings.lease_seconds)
+        ids = _claim(connection, entity, terms.owner, size, context.settings.lease_seconds)
         return ids, catalogue.find_missed(connection, entity, ids)
 
     claimed = context.database.transact(claim)
     return None if claimed is None else lookups.plan_batched(entity, *claimed)
+
+
+def _claim(connection: Connection, entity: Entity, owner: int, limit: int, lease_seconds: int) -> list[str]:
+    """Claim stubs: a run those of its account, the backlog any."""
+    claim = pending_lookups.claim if owner > 0 else catalogue.claim_stubs
+    return claim(connection, entity, owner, limit, lease_seconds)
 
 
 def plan_refresh(context: Context, app: SpotifyApp, entity: Entity) -> tuple[Request, ...] | None:
@@ -88,7 +94,7 @@ def _plan_singly(
         limit = count_affordable(connection, developer, entity, terms.purpose, limit)
         if not limit:
             return None
-        ids = catalogue.claim_stubs(connection, entity, terms.owner, limit, settings.lease_seconds)
+        ids = _claim(connection, entity, terms.owner, limit, settings.lease_seconds)
         call_ledger.record_calls(connection, app.developer, calls.account_id, {entity: len(ids)})
         return ids
 

@@ -22,6 +22,7 @@ HIDDEN = {
     "excess_rows",
     "read_rows",
     "staged_items",
+    "pending_lookups",
     "ended_sessions",
 }
 
