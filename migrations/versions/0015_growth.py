@@ -27,6 +27,7 @@ INDEXES = {
     "ix_sync_history_failed": ("sync_history", ["completed_at"], "status = 'failed'"),
     "ix_notices_open": ("notices", ["account_id"], "over_at IS NULL AND kind <> 'over'"),
     "ix_notices_due": ("notices", ["made_at", "key"], "told_at IS NULL"),
+    "ix_call_ledger_detail": ("call_ledger", ["minute"], "account_id <> 0"),
     # For the removal of an account: the existing indexes of these tables are partial.
     "ix_playback_gaps_account_id": ("playback_gaps", ["account_id"], None),
     "ix_playlist_spans_account_id": ("playlist_spans", ["account_id"], None),

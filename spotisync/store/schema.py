@@ -542,10 +542,12 @@ call_ledger = table(
     Column("client_id", Text, primary_key=True),
     Column("family", Text, primary_key=True),
     Column("minute", TIME, primary_key=True),
-    # 0: no account. No foreign key: calls still count after their account is removed.
+    # 0: no account, or all accounts once the minute is over. No foreign key: calls still count after their account is
+    # removed.
     Column("account_id", BigInteger, primary_key=True, autoincrement=False),
     # Look-ups are recorded before they are sent and corrected later, so a row may be negative.
     Column("calls", Integer, nullable=False),
+    Index("ix_call_ledger_detail", "minute", postgresql_where=text("account_id <> 0")),
     comment="Web API requests sent, by minute; budgets per 24 hours are computed from it",
 )
 budgets = table(

@@ -6,7 +6,7 @@ from typing import Literal
 from spotisync import telemetry
 from spotisync.core.states import UNFINISHED, check_move
 from spotisync.errors import Fatal, IllegalMove, NeedsLogin, Unknown
-from spotisync.store import accounts, calls_saved, counters, rhythms, runs, schedules, waiters
+from spotisync.store import accounts, call_ledger, calls_saved, counters, rhythms, runs, schedules, waiters
 from spotisync.store.database import Connection
 from spotisync.store.runs import Run
 from spotisync.sync.callers import Caller
@@ -177,6 +177,7 @@ def take_due_runs(context: Context, *, scheduled: bool = False) -> list[Run]:
             schedules.record_heartbeat(connection, "sweep")
         candidates = runs.list_accounts_due(connection, developer)
         counters.compact(connection)
+        call_ledger.compact(connection)
     return [run for account_id in candidates if (run := _take_due(context, account_id, developer))]
 
 

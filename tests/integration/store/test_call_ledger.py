@@ -69,6 +69,38 @@ def test_deletes_old_minutes(store: Store) -> None:
     assert store.one("SELECT count(*) FROM call_ledger") == 1
 
 
+def test_merges_the_accounts_of_minutes_that_are_over(store: Store) -> None:
+    for account_id, calls in ((1, 3), (2, 4), (0, 5), (3, -2)):
+        add(store, calls, account_id)
+    store.sql("UPDATE call_ledger SET minute = minute - interval '10 minutes'")
+    add(store, 7)
+    with store.database.begin() as connection:
+        assert call_ledger.compact(connection, 4) == 4, "in pieces"
+        assert call_ledger.compact(connection) == 2
+        assert call_ledger.compact(connection) == 0
+    assert (used(store), used(store, "library")) == (17, 5)
+    rows = store.sql("SELECT account_id, calls FROM call_ledger WHERE family = 'artists' ORDER BY 1")
+    assert [tuple(row) for row in rows] == [(0, 10), (1, 7)]
+
+
+def test_concurrent_merges_lose_no_call(store: Store) -> None:
+    for account_id in range(1, 301):
+        add(store, 1, account_id)
+    store.sql("UPDATE call_ledger SET minute = minute - make_interval(mins => 5 + CAST(account_id % 7 AS int))")
+
+    def merge() -> None:
+        done = 1
+        while done:
+            done = store.database.transact(lambda connection: call_ledger.compact(connection, 40))
+
+    threads = [Thread(target=merge) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (used(store), store.one("SELECT count(*) FROM call_ledger")) == (300, 14)
+
+
 def test_calls_that_could_not_be_written_go_with_a_later_batch(failing: FailingDatabase, store: Store) -> None:
     book, run = CallRecorder(failing, CLIENT, CLIENT), store.run()
     lost = book.open(run.id, store.account_id)
