@@ -73,6 +73,8 @@ def format_budgets(document: "Document", width: int, *, plain: bool) -> list[str
             lines.append(f"Developer account {developer['developer']}{' (default app)' * developer['is_default']}")
         for family in developer["families"]:
             lines += [*_chart_lines(family, width, plain=plain), *_sentence(family, width), ""]
+    if more := document["more_developers"]:
+        lines += [f"{more:,} more developer accounts: spotisync budget --account ACCOUNT", ""]
     lines += [f"Pending look-ups: {each['words']}." for each in document["lookups"]]
     return lines
 

@@ -17,7 +17,7 @@ HOUR: Final = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class ScheduledWork:
-    """One kind of scheduled work of an account. `calls`: of one run, by family."""
+    """One kind of scheduled work of an account. `calls`: of one run, by family. `weight`: like how many accounts."""
 
     kind: Kind
     account_id: int
@@ -25,6 +25,7 @@ class ScheduledWork:
     due_at: datetime
     rhythm: Rhythm | None
     calls: Mapping[str, float]
+    weight: float = 1.0
 
     def get_seconds(self, at: datetime) -> float:
         """The interval that begins at this time, if no call is scarce."""
@@ -46,7 +47,7 @@ def forecast_calls(
         for family, calls in each.calls.items():
             hours = sums.setdefault(family, [0.0] * HOURS)
             for hour, number in enumerate(times):
-                hours[hour] += number * calls
+                hours[hour] += number * calls * each.weight
     ends = blocked or {}
     return {family: _round(_after(ends.get(family), now, hours)) for family, hours in sums.items()}
 

@@ -50,29 +50,40 @@ SCHEDULED: Final[Mapping[str, tuple[Purpose, str]]] = {
 }
 
 
-def read_document(connection: Connection, settings: Settings, account: str | None = None) -> Document:
-    """Budgets of the developer account of this account's app; without one, of all developer accounts in use.
+# Developer accounts of one document.
+MOST_DEVELOPERS: Final = 20
+# Accounts from which the calls of all accounts are forecast: with more, the forecast is the same within a few percent.
+SAMPLE: Final = 200
 
-    The number of queries does not depend on the number of accounts. Raises `Unknown` if there is no such account.
+
+def read_document(connection: Connection, settings: Settings, account: str | None = None) -> Document:
+    """Budgets of the developer account of this account's app; without one, of the developer accounts in use.
+
+    `more_developers`: how many are left out. Neither the number of queries nor the work grows with the number of
+    accounts. Raises `Unknown` if there is no such account.
     """
     default = find_default_app(settings)
     owner = accounts.find_account(connection, account) if account else None
     app = owner.find_app(default) if owner else default
     names = _find_names(connection, app, default) if owner is None else [app.developer] if app else []
     now = execute(connection, "SELECT now()").scalar_one()
-    usage = _read_usage(connection, settings, names, default.developer if default else None, now)
+    shown = names[:MOST_DEVELOPERS]
+    usage = _read_usage(connection, settings, shown, default.developer if default else None, now)
     lookups = upcoming.lookup_forecast(connection, settings, app, now)
     return {
         "as_of": now.isoformat(),
         "time_zone": settings.zone,
         "developers": [_developer(each, now, settings.zone) for each in usage],
+        "more_developers": len(names) - len(shown),
         "lookups": lookups,
     }
 
 
 def _find_names(connection: Connection, app: App | None, default: App | None) -> list[str]:
-    found = accounts.list_developers(connection, app.developer if app else "")
-    return found if default else [each for each in found if each]
+    """The default one first, then those with a cooldown."""
+    first, *others = accounts.list_developers(connection, app.developer if app else "")
+    blocked = set(execute(connection, "SELECT client_id FROM rate_limits WHERE blocked_until > now()").scalars())
+    return [*([first] if default else []), *sorted(others, key=lambda each: each not in blocked)]
 
 
 # ---- the tables -----------------------------------------------------------------------------------------------------
@@ -159,8 +170,10 @@ _STATE = f"""SELECT {DEVELOPER} AS developer, 'accounts' AS kind, NULL AS family
 def _read_work(
     connection: Connection, settings: Settings, found: Mapping[str, DeveloperUsage], bound: dict[str, Any]
 ) -> None:
-    rules, costs = schedule.schedule_rules(settings), list_costs(connection, bound["names"], bound["developer"])
-    for row in execute(connection, _SCHEDULES, bound):
+    rules = schedule.schedule_rules(settings)
+    rows = execute(connection, _SCHEDULES, {**bound, "most": SAMPLE // max(1, len(found))}).all()
+    costs = list_costs(connection, {row.account_id for row in rows})
+    for row in rows:
         if row.kind not in rules:
             continue
         usual = {"playback": {"player": 1.0}, "incremental": USUAL_INCREMENTAL}.get(row.kind, {})
@@ -168,14 +181,19 @@ def _read_work(
         known = (
             Rhythm(row.busy_hours, row.seconds_per_play, row.active_at, row.known_since) if row.known_since else None
         )
-        work = ScheduledWork(row.kind, row.account_id, rules[row.kind], row.due_at, known, calls)
+        work = ScheduledWork(row.kind, row.account_id, rules[row.kind], row.due_at, known, calls, row.weight)
         found[row.developer].work.append(work)
 
 
-_SCHEDULES = f"""SELECT {DEVELOPER} AS developer, s.account_id, s.kind, s.due_at, r.busy_hours, r.seconds_per_play,
-        r.active_at, r.known_since
-    FROM schedules s JOIN accounts a ON a.id = s.account_id LEFT JOIN rhythms r ON r.account_id = s.account_id
-    WHERE a.status = 'active' AND {DEVELOPER} = ANY(:names)"""
+# Of many accounts a sample, always the same one, each of which counts for several.
+_SCHEDULES = f"""WITH ranked AS (SELECT a.id, {DEVELOPER} AS developer,
+        row_number() OVER (PARTITION BY {DEVELOPER} ORDER BY hashint8(a.id)) AS rank,
+        count(*) OVER (PARTITION BY {DEVELOPER}) AS accounts
+    FROM accounts a WHERE a.status = 'active' AND {DEVELOPER} = ANY(:names))
+    SELECT a.developer, CAST(a.accounts AS float) / LEAST(a.accounts, :most) AS weight, s.account_id, s.kind, s.due_at,
+        r.busy_hours, r.seconds_per_play, r.active_at, r.known_since
+    FROM ranked a JOIN schedules s ON s.account_id = a.id LEFT JOIN rhythms r ON r.account_id = s.account_id
+    WHERE a.rank <= :most"""
 
 
 def _find_free_times(connection: Connection, found: Mapping[str, DeveloperUsage], now: datetime) -> None:

@@ -1,7 +1,7 @@
 """What a sync costs in calls, from earlier runs, and what is left of the budget for it."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from spotisync.core.apps import find_default_app
@@ -11,7 +11,6 @@ from spotisync.core.requests import PAGE
 from spotisync.settings import Settings
 from spotisync.status.messages import REQUESTS, capitalize
 from spotisync.store import accounts, budgets
-from spotisync.store.accounts import DEVELOPER
 from spotisync.store.database import Connection, execute
 
 Calls = Mapping[str, float]
@@ -22,10 +21,9 @@ SINGULAR: Final = {
 }  # fmt: skip
 
 
-def list_costs(connection: Connection, names: list[str], default: str | None) -> Mapping[tuple[int, str], Calls]:
-    """Calls by family of each account's last runs, by account id and type of sync, for these developer accounts."""
-    chosen = f"a.status = 'active' AND {DEVELOPER} = ANY(:names)"
-    return _read(connection, chosen, {"names": names, "developer": default, "runs": AVERAGED})
+def list_costs(connection: Connection, account_ids: Collection[int]) -> Mapping[tuple[int, str], Calls]:
+    """Calls by family of each account's last runs, by account id and type of sync."""
+    return _read(connection, "a.id = ANY(:ids)", {"ids": list(account_ids), "runs": AVERAGED})
 
 
 def _read(connection: Connection, chosen: str, bound: dict[str, Any]) -> Mapping[tuple[int, str], Calls]:

@@ -86,6 +86,24 @@ def list_developers(connection: Connection, default: str) -> list[str]:
     return [default, *(each for each in found.scalars() if each != default)]
 
 
+def find_owners(connection: Connection, developers: list[str]) -> dict[str, str]:
+    """An account that uses an app of its own, by developer account; those without one are absent."""
+    found = execute(
+        connection,
+        """SELECT DISTINCT ON (1) COALESCE(developer, client_id) AS developer, spotify_user_id AS account FROM accounts
+        WHERE COALESCE(developer, client_id) = ANY(:developers) ORDER BY 1, id""",
+        {"developers": developers},
+    )
+    return {row.developer: row.account for row in found}
+
+
+def exists(connection: Connection, name: str) -> bool:
+    if parse.text(name) != name:  # Postgres accepts no NUL, for example
+        return False
+    found = execute(connection, "SELECT 1 FROM accounts WHERE spotify_user_id = :name", {"name": name})
+    return found.first() is not None
+
+
 def find_account(connection: Connection, name: str | None) -> Account:
     """Find an account by Spotify user id or `account_id`; without a name, the only account.
 

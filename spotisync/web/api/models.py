@@ -297,6 +297,7 @@ class BudgetDocument(ExtensibleModel):
                 "developers": [
                     {"developer": "client id", "is_default": True, "accounts": 1, "families": [EXAMPLE_FAMILY]}
                 ],
+                "more_developers": 0,
                 "lookups": [],
             }
         },
@@ -305,4 +306,5 @@ class BudgetDocument(ExtensibleModel):
     as_of: datetime
     time_zone: str
     developers: list[DeveloperState]
+    more_developers: int = Field(description="Developer accounts that are left out; to see one, name its account")
     lookups: list[dict[str, Any]] = Field(description="Pending look-ups, and when they are expected to be done")

@@ -24,8 +24,6 @@ from spotisync.web.templating import render_page
 router = APIRouter(include_in_schema=False)
 
 NOTICE_COOKIE: Final = EncryptedCookie("spotisync_budget_notice", "/budget", 120)
-# Developer accounts on one page; of the others, an account is named in the address.
-MOST_SHOWN: Final = 20
 DURATIONS: Final = {"30m": "30 minutes", "2h": "2 hours", "6h": "6 hours", "1d": "24 hours"}
 
 
@@ -34,16 +32,16 @@ def show_budget(
     request: Request, connection: ConnectionDep, context: ContextDep, account: AccountName = None
 ) -> Response:
     notice: dict[str, Any] = NOTICE_COOKIE.get(request) or {}
-    known = accounts.list_accounts(connection)
-    chosen = account if account in {each.spotify_user_id for each in known} else None
+    chosen = account if account and accounts.exists(connection, account) else None
     document = budget.read_document(connection, context.settings, chosen)
+    owned = [each["developer"] for each in document["developers"] if not each["is_default"]]
     response = render_page(
         request,
         "budget.html",
         document=document,
-        developers=document["developers"][:MOST_SHOWN],
-        hidden=max(0, len(document["developers"]) - MOST_SHOWN),
-        names={each["developer"]: _find_account(known, each) for each in document["developers"][:MOST_SHOWN]},
+        developers=document["developers"],
+        hidden=document["more_developers"],
+        names=accounts.find_owners(connection, owned),
         account=chosen,
         charts=charts,
         durations=DURATIONS,
@@ -53,14 +51,6 @@ def show_budget(
     if notice:
         NOTICE_COOKIE.delete(request, response)
     return response
-
-
-def _find_account(known: list[accounts.Account], developer: dict[str, Any]) -> str | None:
-    """An account that uses an app of this developer; None: the default app."""
-    owned = ((each.own_developer or each.own_client_id, each.spotify_user_id) for each in known)
-    return (
-        None if developer["is_default"] else next((name for own, name in owned if own == developer["developer"]), None)
-    )
 
 
 @router.post("/budget/block", dependencies=[RequireCsrfToken])

@@ -214,6 +214,29 @@ def test_the_number_of_queries_does_not_depend_on_the_accounts(read: Read, store
     assert len(read()["developers"]) == 12
 
 
+def test_a_sample_stands_for_many_accounts(read: Read, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.sql("INSERT INTO accounts (spotify_user_id) SELECT 'account ' || n FROM generate_series(1, 39) n")
+    store.sql(
+        "INSERT INTO schedules (account_id, kind, rule, due_at) SELECT id, 'playback', 'any', now() FROM accounts"
+    )
+    everyone = family(read(playback_interval=600), "player")["coming"]
+    monkeypatch.setattr(budget, "SAMPLE", 10)
+    assert family(read(playback_interval=600), "player")["coming"] == everyone
+    assert sum(everyone) == 40 * 144
+
+
+def test_of_many_developers_those_with_a_cooldown_are_shown(read: Read, store: Store) -> None:
+    store.sql(
+        """INSERT INTO accounts (spotify_user_id, client_id)
+        SELECT 'account ' || n, 'app ' || lpad(CAST(n AS text), 2, '0') FROM generate_series(1, 30) n"""
+    )
+    with store.database.begin() as connection:
+        cooldowns.block(connection, "app 29", "player", 7200)
+    found = read()
+    shown = [each["developer"] for each in found["developers"]]
+    assert (shown[:3], len(shown), found["more_developers"]) == ([CLIENT, "app 29", "app 01"], 20, 11)
+
+
 # ---- the status says the same ---------------------------------------------------------------------------------------
 
 

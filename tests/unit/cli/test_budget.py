@@ -27,7 +27,7 @@ def family(**changes: Any) -> dict[str, Any]:
 
 def document(*families: dict[str, Any]) -> dict[str, Any]:
     developer = {"developer": "app", "is_default": True, "families": list(families)}
-    return {"developers": [developer], "lookups": [{"words": "none"}]}
+    return {"developers": [developer], "more_developers": 0, "lookups": [{"words": "none"}]}
 
 
 def test_shows_a_bar_and_the_hours_before_and_after_now() -> None:
