@@ -3,5 +3,10 @@
 from typing import Literal, get_args
 
 Table = Literal["saved_tracks", "saved_albums", "followed_artists", "playlists", "playlist_items", "plays"]
-Format = Literal["csv", "jsonl"]
+# Formats of tables, and of playlist files.
+Format = Literal["csv", "jsonl", "parquet"]
+PlaylistFormat = Literal["m3u8", "jspf"]
+AnyFormat = Literal[Format, PlaylistFormat]
+# "time" is timestamptz, "texts" is text[].
+ColumnType = Literal["text", "texts", "integer", "boolean", "date", "time"]
 TABLES: tuple[Table, ...] = get_args(Table)

@@ -1,13 +1,15 @@
-"""Export of the library: Postgres formats each row (COPY), so memory use does not depend on the library's size.
+"""Export of the library with COPY, so memory use does not depend on the library's size.
+
+CSV and JSON are formatted by Postgres; for Parquet, rows come as Python values.
 
 CSV follows `COPY … CSV`: null is an empty field, an empty text is `""`. Times are ISO 8601 in UTC. A spreadsheet runs a
 cell that begins with one of `FORMULA_STARTS`, so such a text gets an apostrophe, which it does not show.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
-from spotisync.core.tables import Format, Table
+from spotisync.core.tables import ColumnType, Format, Table
 from spotisync.store.database import Connection, execute
 
 _ARTISTS = """ARRAY(SELECT a.{column} FROM {of}_artists x JOIN artists a ON a.id = x.artist_id
@@ -19,17 +21,31 @@ def _artists(of: str, id_: str) -> str:
     return f"{ids} AS artist_ids, {names} AS artists"
 
 
+# The playlists that the account has now. DISTINCT keeps Postgres from reading every playlist for each track.
+_PLAYLISTS = """ARRAY(SELECT p.{column}
+    FROM (SELECT DISTINCT i.playlist_id FROM playlist_items i WHERE i.track_id = s.track_id) i
+    JOIN account_playlists ap ON ap.account_id = s.account_id AND ap.playlist_id = i.playlist_id
+    JOIN playlists p ON p.id = i.playlist_id
+    WHERE ap.removed_at IS NULL ORDER BY ap.position, p.id)"""
+
+
+def _playlists() -> str:
+    ids, names = (_PLAYLISTS.format(column=column) for column in ("id", "name"))
+    return f"{ids} AS playlist_ids, {names} AS playlists"
+
+
 # Columns, FROM clause, order.
 _QUERIES: dict[Table, tuple[str, str, str]] = {
     "saved_tracks": (
         f"""s.track_id, t.uri, t.name, {_artists("track", "t.id")}, t.album_id, b.name AS album, b.release_date,
-        s.added_at, s.removed_at, t.duration_ms, t.explicit, t.disc_number, t.track_number, t.isrc, t.popularity""",
+        b.released_on, s.added_at, s.removed_at, t.duration_ms, t.explicit, t.disc_number, t.track_number, t.isrc,
+        t.popularity, {_playlists()}""",
         "saved_tracks s JOIN tracks t ON t.id = s.track_id LEFT JOIN albums b ON b.id = t.album_id",
         "s.added_at DESC, s.track_id",
     ),
     "saved_albums": (
-        f"""s.album_id, b.uri, b.name, {_artists("album", "b.id")}, b.album_type, b.release_date, b.total_tracks,
-        b.label, b.upc, b.popularity, s.added_at, s.removed_at""",
+        f"""s.album_id, b.uri, b.name, {_artists("album", "b.id")}, b.album_type, b.release_date, b.released_on,
+        b.total_tracks, b.label, b.upc, b.popularity, s.added_at, s.removed_at""",
         "saved_albums s JOIN albums b ON b.id = s.album_id",
         "s.added_at DESC, s.album_id",
     ),
@@ -59,6 +75,14 @@ _QUERIES: dict[Table, tuple[str, str, str]] = {
     ),
 }
 _TEXT, _TEXT_ARRAY, _TIMESTAMPTZ = 25, 1009, 1184  # type OIDs
+_TYPES: Final[dict[int, ColumnType]] = {
+    16: "boolean",
+    23: "integer",
+    _TEXT: "text",
+    1082: "date",
+    _TEXT_ARRAY: "texts",
+    _TIMESTAMPTZ: "time",
+}
 FORMULA_STARTS = r"E'=', E'+', E'-', E'@', E'\t', E'\r', E'\n'"
 
 
@@ -92,6 +116,20 @@ def iter_rows(
             yield f"{line}\n".encode()
 
 
+def get_columns(connection: Connection, table: Table, account_id: int) -> dict[str, ColumnType]:
+    described = _describe(connection, _query(table, account_id, removed=True))
+    return {each.name: _TYPES[each.type_code] for each in described}
+
+
+def iter_values(connection: Connection, table: Table, account_id: int, *, removed: bool) -> Iterator[tuple[Any, ...]]:
+    """Yield each row as Python values: times are aware and in UTC, arrays are lists."""
+    query = _query(table, account_id, removed=removed)
+    types = [each.type_code for each in _describe(connection, query)]
+    with connection.connection.cursor().copy(f"COPY ({query}) TO STDOUT (FORMAT BINARY)") as copy:
+        copy.set_types(types)
+        yield from copy.rows()
+
+
 def _query(table: Table, account_id: int, *, removed: bool) -> str:
     columns, source, order = _QUERIES[table]
     return f"SELECT {columns} FROM {source} {_where(table, account_id, removed=removed)} ORDER BY {order}"
@@ -105,9 +143,13 @@ def _where(table: Table, account_id: int, *, removed: bool) -> str:
 
 def _csv_query(connection: Connection, query: str, *, formulas: bool) -> str:
     """Convert arrays to text: ids are joined by spaces, which they never contain, names by semicolons."""
-    columns: Any = connection.exec_driver_sql(f"SELECT * FROM ({query}) r LIMIT 0").cursor.description
+    columns = _describe(connection, query)
     cells = ", ".join(f"{_cell(each.name, each.type_code, formulas=formulas)} AS {each.name}" for each in columns)
     return f"SELECT {cells} FROM ({query}) r"
+
+
+def _describe(connection: Connection, query: str) -> Any:
+    return connection.exec_driver_sql(f"SELECT * FROM ({query}) r LIMIT 0").cursor.description
 
 
 def _cell(name: str, type_oid: int, *, formulas: bool) -> str:

@@ -1,0 +1,36 @@
+"""Files that commands write: replaced at once, and readable only by their owner."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from spotisync.errors import Fatal
+
+
+class Output(Protocol):
+    def write(self, data: bytes, /) -> object: ...
+
+
+def create_directory(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Fatal(f"{directory} can't be created: {error.strerror}") from None
+
+
+@contextmanager
+def open_atomically(path: Path) -> Iterator[BinaryIO]:
+    """Write to a temporary file, then rename it: an interrupted command keeps the previous file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.unlink(missing_ok=True)
+        # Only its owner may read the library. An existing file is never opened: it could be a link of another user.
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            yield file
+        temporary.replace(path)
+    except OSError as error:
+        raise Fatal(f"{path} can't be written: {error.strerror}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
