@@ -26,7 +26,7 @@ COMMANDS = {
     "notify": "--test",
     "import": "--account --json",
     "schedule": "--account --json",
-    "export": "--account --format --formulas --json --only --removed",
+    "export": "--account --format --formulas --json --only --playlist --removed",
     "backup": "",
     "restore": "--skip-others",
     "psql": "",
