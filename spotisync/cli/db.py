@@ -63,10 +63,11 @@ def reader(
 ) -> None:
     """Create the role spotisync_reader, for dashboards.
 
-    The role can read the library, but no tokens, and can't write. If it exists,
-    its password is changed.
+    The role can read the library, but no tokens, and can't write. Its sessions
+    use SPOTISYNC_TIMEZONE. If it exists, its password is changed.
     """
     from spotisync.cli.context import open_database
+    from spotisync.settings import settings
     from spotisync.store import reader_role
 
     if drop:
@@ -76,7 +77,7 @@ def reader(
         return
     password = _read_password() if password_stdin else secrets.token_urlsafe(24)
     with open_database() as database, database.begin() as connection:
-        reader_role.create_or_update(connection, password)
+        reader_role.create_or_update(connection, password, settings().zone)
     print_text(
         f"{reader_role.NAME} can now read the library." + ("" if password_stdin else f" Its password: {password}")
     )

@@ -3,7 +3,8 @@
 from typing import Final
 
 from spotisync.store.database import Connection, execute
-from spotisync.store.schema import metadata
+from spotisync.store.schema import VIEWS, metadata
+from spotisync.store.time_zones import is_known
 
 NAME: Final = "spotisync_reader"
 # Task messages of callers, staging tables, sessions.
@@ -22,21 +23,25 @@ SETTINGS: Final = {
 }
 
 
-def create_or_update(connection: Connection, password: str) -> None:
-    """Create the role or change its password, and grant SELECT. Sends the hash only, since statements are logged."""
+def create_or_update(connection: Connection, password: str, zone: str) -> None:
+    """Create the role or change its password and time zone, and grant SELECT.
+
+    Sends the hash only, since statements are logged.
+    """
     if not _exists(connection):
         execute(connection, f"CREATE ROLE {NAME} LOGIN")
     driver = connection.connection.driver_connection
     assert driver is not None  # noqa: S101 (for mypy: an open transaction has one)
     hashed = driver.pgconn.encrypt_password(password.encode(), NAME.encode(), b"scram-sha-256").decode()
     connection.exec_driver_sql(f"ALTER ROLE {NAME} LOGIN PASSWORD '{hashed}'")  # text() would parse the hash's colons
-    for name, value in SETTINGS.items():
+    zones = {"timezone": zone} if is_known(connection, zone) else {}
+    for name, value in (SETTINGS | zones).items():
         execute(connection, f"ALTER ROLE {NAME} SET {name} = '{value}'")
     grant_select(connection)
 
 
 def grant_select(connection: Connection) -> None:
-    """Grant SELECT on the current tables, if the role exists; called after each migration."""
+    """Grant SELECT on the current tables and views, if the role exists; called after each migration."""
     if not _exists(connection):
         return
     # Concurrent GRANTs on one table fail with "tuple concurrently updated".
@@ -45,6 +50,7 @@ def grant_select(connection: Connection) -> None:
     for table in metadata.sorted_tables:
         if table.name not in HIDDEN_TABLES:
             execute(connection, f"GRANT SELECT {_visible_columns(table.name)} ON {table.name} TO {NAME}")
+    execute(connection, f"GRANT SELECT ON {', '.join(VIEWS)} TO {NAME}")
 
 
 def _visible_columns(table: str) -> str:

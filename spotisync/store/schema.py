@@ -1,4 +1,4 @@
-"""The tables. Migrations create them; `migrate.check` compares the two.
+"""The tables. Migrations create them; `migrate.check` compares the two. The newest migration of a view defines it.
 
 `NULL` in a catalogue field means unknown. Columns below a `# private` line may change without notice.
 """
@@ -42,6 +42,8 @@ metadata = MetaData(
 TIME = DateTime(timezone=True)
 NOW = text("now()")
 LIMITED_FAMILIES = ("library", "playlists", "artists", "albums", "player", "*")
+# For people; docs/sql.md describes them.
+VIEWS = ("library_now", "playlist_now", "listening", "listening_by_day", "vanished")
 UNFINISHED = text("status IN ('pending', 'in_progress', 'rate_limited')")
 
 

@@ -479,3 +479,9 @@ def test_creates_and_drops_the_tables(empty_database_url: str, deployment: Deplo
 def test_opens_a_prompt_on_the_database(shell: Subprocess) -> None:
     result = shell("psql", "-At", "-c", "SELECT count(*) FROM accounts")
     assert (result.code, result.out) == (0, "1\n")
+
+
+def test_psql_uses_the_time_zone_of_the_settings(deployment: Deployment) -> None:
+    chosen = {**environment(deployment.settings), "SPOTISYNC_TIMEZONE": "Asia/Kathmandu"}
+    for given, used in (({}, "Asia/Kathmandu"), ({"PGTZ": "Europe/Berlin"}, "Europe/Berlin")):
+        assert Subprocess({**chosen, **given})("psql", "-At", "-c", "SHOW timezone").out == f"{used}\n"

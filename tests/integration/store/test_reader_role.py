@@ -8,7 +8,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from spotisync.store import migrate, reader_role
-from spotisync.store.schema import metadata
+from spotisync.store.schema import VIEWS, metadata
 from tests.support.store import Store
 from tests.system.command_line import InProcess
 from tests.system.programs import environment
@@ -28,7 +28,7 @@ HIDDEN = {
 
 
 def test_the_reader_role_reads_tables_but_no_tokens(store: Store, make_settings: Callable[..., Any]) -> None:
-    spotisync = InProcess(environment(make_settings("http://unused")))
+    spotisync = InProcess({**environment(make_settings("http://unused")), "SPOTISYNC_TIMEZONE": "Asia/Kathmandu"})
     made = spotisync("db", "reader", "--password-stdin", stdin="a word\n")
     assert made.err == ""
     assert made.out == "spotisync_reader can now read the library.\n"
@@ -36,7 +36,10 @@ def test_the_reader_role_reads_tables_but_no_tokens(store: Store, make_settings:
     try:
         engine = create_engine(make_settings("http://unused").database.replace("spotisync@", "spotisync_reader@"))
         with engine.connect() as reader:
-            assert _readable_tables(reader) == set(metadata.tables) - HIDDEN
+            assert _readable_tables(reader) == {*metadata.tables, *VIEWS} - HIDDEN
+            assert reader.execute(text("SHOW timezone")).scalar_one() == "Asia/Kathmandu"
+            for view in VIEWS:
+                assert reader.execute(text(f"SELECT * FROM {view}")).all() == []
             assert reader.execute(text("SELECT spotify_user_id FROM accounts")).all()
             assert reader.execute(text("SELECT * FROM library_as_of(1, now())")).all() == []
             reader.rollback()
@@ -62,7 +65,7 @@ def test_the_reader_role_reads_tables_but_no_tokens(store: Store, make_settings:
 def _readable_tables(reader: Any) -> set[str]:
     rows = reader.execute(
         text(
-            """SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+            """SELECT relname FROM pg_class WHERE relkind IN ('r', 'v') AND relnamespace = 'public'::regnamespace
             AND has_any_column_privilege(oid, 'SELECT')"""
         )
     )
