@@ -76,6 +76,8 @@ def _print(documents: list["Document"]) -> None:
 
     for part in progress.separate_by_blank_lines([progress.render_run(each) for each in documents]):
         console().print(part)
+    if more := documents[0]["more_accounts"]:
+        print_text(f"\n{more:,} more accounts: spotisync status --account ACCOUNT")
 
 
 def _watch(read: Callable[[], list["Document"]]) -> None:

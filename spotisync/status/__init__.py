@@ -3,10 +3,11 @@
 It has the numbers (`read`), the expected completion (`forecast`) and the sentences (`messages`).
 """
 
-from spotisync.status.read import Document, documents, history, run, summary
+from spotisync.status.read import MOST_ACCOUNTS, Document, documents, history, run, summary
 from spotisync.status.timeline import fold_batches, get_totals, list_events
 
 __all__ = [
+    "MOST_ACCOUNTS",
     "Document",
     "documents",
     "fold_batches",

@@ -77,8 +77,11 @@ GAUGES: Final = (
         "last_success_timestamp_seconds",
         "When the last successful sync of each type ended, by account id; absent: none, or the account is disabled.",
         ("account", "sync_type"),
-        """SELECT CAST(r.account_id AS text), r.sync_type, EXTRACT(epoch FROM max(r.completed_at)) FROM sync_history r
-        JOIN accounts a ON a.id = r.account_id AND a.status <> 'disabled' WHERE r.status = 'success' GROUP BY 1, 2""",
+        """SELECT CAST(a.id AS text), t.sync_type, EXTRACT(epoch FROM r.completed_at)
+        FROM accounts a CROSS JOIN (VALUES ('full'), ('incremental')) t(sync_type)
+            CROSS JOIN LATERAL (SELECT h.completed_at FROM sync_history h WHERE h.account_id = a.id
+                AND h.sync_type = t.sync_type AND h.status = 'success' ORDER BY h.id DESC LIMIT 1) r
+        WHERE a.status <> 'disabled'""",
     ),
     Gauge(
         "playback_read_timestamp_seconds",

@@ -52,13 +52,20 @@ NO_RUN: dict[str, Any] = {
     "error": None,
 }
 Document = dict[str, Any]
+# Accounts with a document where none is named. Each has many queries.
+MOST_ACCOUNTS = 30
 
 
 def documents(connection: Connection, settings: Settings, account: str | None = None) -> list[Document]:
-    """One document for this account or for each account; one without account if there is none."""
-    chosen = [accounts.find_account(connection, account)] if account else accounts.list_accounts(connection)
+    """One document for this account or for each account; one without account if there is none.
+
+    Of very many accounts those with an unfinished run and those in need of a login come first; `more_accounts` says
+    how many have no document.
+    """
+    chosen = [accounts.find_account(connection, account)] if account else accounts.list_first(connection, MOST_ACCOUNTS)
     default = find_default_app(settings)
-    common = _common(connection, settings)
+    more = accounts.count(connection) - len(chosen) if len(chosen) == MOST_ACCOUNTS else 0
+    common = {**_common(connection, settings), "more_accounts": more}
     if not chosen:
         no_account = dict.fromkeys(("display_name", "account_status", "account_error", "playback"))
         no_activity: Document = {"upcoming": [], "changes": [], "read_at": {}, "newest": {}}
@@ -117,6 +124,7 @@ def _common(connection: Connection, settings: Settings) -> Document:
         "rejected_messages": _rejected_messages(connection),
         "schedule": {"last_sweep": swept.isoformat() if swept else None, "sweep_interval": settings.sweep_interval},
         "playback_interval": settings.playback_interval,
+        "more_accounts": 0,
     }
 
 
@@ -139,8 +147,7 @@ def _activity(
     An account that is removed meanwhile has empty values.
     """
     ids = [account.id for account in chosen]
-    name = chosen[0].spotify_user_id if len(chosen) == 1 else None
-    scheduled = upcoming.list_upcoming(connection, settings, name, times.now(common))
+    scheduled = upcoming.list_upcoming(connection, settings, ids, times.now(common))
     changed, newest = changes.recent_changes(connection, ids), changes.newest_runs(connection, ids)
     read_at = freshness.list_times(connection, ids, common)
     return {

@@ -1,5 +1,6 @@
 """Scheduled work of an account and pending look-ups: when they are due, in words."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -22,11 +23,11 @@ PAUSED: Final = {
 
 
 def list_upcoming(
-    connection: Connection, settings: Settings, account: str | None, now: datetime
+    connection: Connection, settings: Settings, account_ids: Sequence[int], now: datetime
 ) -> dict[str, list[Document]]:
-    """The next time of each kind of work and the pending look-ups, by account; of all accounts if `account` is None."""
+    """The next time of each kind of work and the pending look-ups, by account."""
     rules = schedule.schedule_rules(settings)
-    rows = schedules.list_entries(connection, account)
+    rows = schedules.list_entries_of(connection, account_ids)
     default = find_default_app(settings)
     known = {(row["account"], row["kind"]): row for row in rows}
     by_account = {row["account"]: row for row in rows}

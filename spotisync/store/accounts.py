@@ -70,6 +70,26 @@ def list_accounts(connection: Connection, *, active: bool = False) -> list[Accou
     return [Account(**row) for row in rows]
 
 
+def list_first(connection: Connection, most: int) -> list[Account]:
+    """Up to `most` accounts by id: with an unfinished run first, the oldest first, then those in need of a login."""
+    rows = execute(connection, _FIRST, {"most": most}).mappings()
+    return sorted((Account(**row) for row in rows), key=lambda each: each.id)
+
+
+# The condition is that of the partial index.
+_FIRST = f"""{_ACCOUNT} LEFT JOIN (SELECT account_id, min(id) AS run FROM sync_history
+        WHERE status IN ('pending', 'in_progress', 'rate_limited') GROUP BY 1) u ON u.account_id = a.id
+    ORDER BY u.run, array_position(ARRAY['needs_login', 'active', 'disabled'], a.status), a.id LIMIT :most"""
+
+
+def list_names(connection: Connection) -> list[str]:
+    return list(execute(connection, "SELECT spotify_user_id FROM accounts ORDER BY id").scalars())
+
+
+def count(connection: Connection) -> int:
+    return int(execute(connection, "SELECT count(*) FROM accounts").scalar_one())
+
+
 def list_client_ids(connection: Connection, default: str) -> list[str]:
     """The default app, and the apps of accounts."""
     own = {each.own_client_id for each in list_accounts(connection)}

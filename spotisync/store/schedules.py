@@ -158,16 +158,24 @@ def hasten(connection: Connection, planned: DueEntry, due_at: datetime) -> None:
 
 
 def list_entries(connection: Connection, account: str | None) -> list[dict[str, Any]]:
-    """Every account with its schedules, if any, and the status of the last scheduled run."""
+    """This account, or each one, with its schedules, if any, and the status of the last scheduled run."""
+    return _list_entries(connection, "a.spotify_user_id = :account" if account else "true", {"account": account})
+
+
+def list_entries_of(connection: Connection, account_ids: Sequence[int]) -> list[dict[str, Any]]:
+    return _list_entries(connection, "a.id = ANY(:ids)", {"ids": list(account_ids)})
+
+
+def _list_entries(connection: Connection, condition: str, bound: dict[str, Any]) -> list[dict[str, Any]]:
     rows = execute(
         connection,
-        """SELECT a.spotify_user_id AS account, a.status AS account_status, s.kind, s.due_at, s.last_at,
+        f"""SELECT a.spotify_user_id AS account, a.status AS account_status, s.kind, s.due_at, s.last_at,
             s.stretched_to, s.note, s.sync_id, r.status AS last_status, now() AS now,
             a.client_id AS own_client_id, a.developer AS own_developer
         FROM accounts a LEFT JOIN schedules s ON s.account_id = a.id
         LEFT JOIN sync_history r ON r.id = s.sync_id
-        WHERE CAST(:account AS text) IS NULL OR a.spotify_user_id = :account ORDER BY a.id""",
-        {"account": account},
+        WHERE {condition} ORDER BY a.id""",
+        bound,
     )
     return [dict(row) for row in rows.mappings()]
 

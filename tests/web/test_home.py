@@ -164,3 +164,19 @@ def test_a_run_that_waits_for_its_budget_continues_with_the_reserve(client: Test
     assert f"Run {run.id} continues within seconds, with the reserve of the budget." in unescape(joined)
     assert store.sql("SELECT asked, not_before FROM sync_history") == [(True, None)]
     assert "Continue with the reserve" not in client.get("/?account=me", headers=PAGE).text
+
+
+def test_of_very_many_accounts_those_with_runs_are_shown(client: TestClient, store: Store) -> None:
+    store.sql("INSERT INTO accounts (spotify_user_id) SELECT 'account' || n FROM generate_series(1, 50) n")
+    store.sql("UPDATE accounts SET status = 'needs_login' WHERE spotify_user_id = 'account44'")
+    busy = store.one("SELECT id FROM accounts WHERE spotify_user_id = 'account50'")
+    store.run(account_id=busy)
+    documents = client.get("/api/sync/status").json()
+    names = [each["account"] for each in documents]
+    assert (len(names), names[-2:], documents[0]["more_accounts"]) == (30, ["account44", "account50"], 21)
+    page = client.get("/", headers=PAGE).text
+    assert "21 more accounts are not shown here" in page
+    assert re.findall(r'<h2><a href="/\?account=(account\d+)"', page)[-2:] == ["account44", "account50"]
+    assert '<input type="search" id="account" name="account"' in page
+    one = client.get("/?account=account43", headers=PAGE).text
+    assert ("account43" in one, "more accounts are not shown" in one) == (True, False)

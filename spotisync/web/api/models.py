@@ -122,6 +122,7 @@ EXAMPLE_STATUS: Final[dict[str, Any]] = {
     "notes": [],
     "deferred": [],
     "rejected_messages": None,
+    "more_accounts": 0,
     "as_of": NOW,
     "time_zone": "UTC",
 }
@@ -184,6 +185,9 @@ class StatusMessages(ExtensibleModel):
     deferred: list[Deferred] = Field(description="What the last run could not read or prove")
     rejected_messages: RejectedMessages | None = Field(
         description="Malformed or surplus messages that workers have removed from the broker"
+    )
+    more_accounts: int = Field(
+        description="In a list: accounts that have no document in it. Those with unfinished runs come first"
     )
 
 

@@ -118,9 +118,11 @@ def _load_home(
     connection: Connection, context: Context, account: str | None, before: int | None = None
 ) -> dict[str, Any]:
     documents = status.documents(connection, context.settings, account)
+    names = [each.spotify_user_id for each in accounts.list_first(connection, status.MOST_ACCOUNTS)]
     return {
         "documents": documents,
-        "names": [each.spotify_user_id for each in accounts.list_accounts(connection)],
+        "names": names,
+        "has_more_accounts": len(names) == status.MOST_ACCOUNTS,
         "account": account,
         "is_unfinished": any(each["status"] not in {None, *OVER} for each in documents),
         **_load_history(connection, documents, account, before),
@@ -150,5 +152,4 @@ def _format_query(**values: object) -> str:
 
 def _find_known(connection: Connection, account: str | None) -> str | None:
     """Return None for an account that has been removed, so that the page shows the others."""
-    names = {each.spotify_user_id for each in accounts.list_accounts(connection)}
-    return account if account in names else None
+    return account if account and accounts.exists(connection, account) else None

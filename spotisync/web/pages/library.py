@@ -125,7 +125,7 @@ def _get_unknown_playlist(request: Request, query: Query) -> str | None:
 
 
 def _list_names(connection: Connection) -> list[str]:
-    return [each.spotify_user_id for each in accounts.list_accounts(connection)]
+    return accounts.list_names(connection)
 
 
 # ---- data of the templates ------------------------------------------------------------------------------------------
