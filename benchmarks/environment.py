@@ -28,7 +28,8 @@ from tests.support.servers import start_servers
 
 TEMPLATE = "template_spotisync"
 # As `spotisync up` starts it, but with one more task for comparison.
-WORKER = ("-m", "celery", "-A", "benchmarks.hops", "worker", "-c", "2", "--without-mingle", "--without-gossip")
+WORKER = ("worker", "-c", "2", "--without-mingle", "--without-gossip")
+TIMED_APP = "benchmarks.hops"
 NODE = "worker{number}@benchmark"
 
 
@@ -71,19 +72,24 @@ class Environment:
             yield Control(url)
 
     @contextmanager
-    def worker(self, number: int = 1) -> Iterator[None]:
+    def worker(self, number: int = 1, app: str = TIMED_APP) -> Iterator[None]:
         """Run a worker with two child processes; its node is called `NODE`, with this number."""
-        argv = (sys.executable, *WORKER, "-n", NODE.format(number=number))
+        argv = (*_celery(app), *WORKER, "-n", NODE.format(number=number))
         process = Process(ChildSpec(name=f"worker{number}", argv=argv), self.settings.data_dir)
         with _running(process):
             wait_until(lambda: " ready." in process.tail(), "the worker", 60)
             yield
 
     @contextmanager
-    def workers(self, count: int) -> Iterator[None]:
+    def workers(self, count: int, app: str = TIMED_APP) -> Iterator[None]:
         with ExitStack() as stack:
             for number in range(count):
-                stack.enter_context(self.worker(number + 1))
+                stack.enter_context(self.worker(number + 1, app))
+            yield
+
+    @contextmanager
+    def beat(self) -> Iterator[None]:
+        with _running(Process(ChildSpec(name="beat", argv=(*_celery("spotisync"), "beat")), self.settings.data_dir)):
             yield
 
 
@@ -127,6 +133,10 @@ def connect(url: str) -> psycopg.Connection[Any]:
     return psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True)
 
 
+def _celery(app: str) -> tuple[str, ...]:
+    return sys.executable, "-m", "celery", "-A", app
+
+
 @contextmanager
 def _running(process: Process) -> Iterator[None]:
     try:
@@ -140,8 +150,9 @@ def _simulator_url(process: Process) -> str | None:
     """Read the URL from the first line of the simulator's output."""
     if not process.running:
         raise RuntimeError(f"the simulator ended{process.quote_log()}")
-    lines = process.tail().splitlines()
-    return str(json.loads(lines[0])["url"]) if lines else None
+    with process.log.open() as log:
+        line = log.readline()  # it names all accounts, so it can be long
+    return str(json.loads(line)["url"]) if line.endswith("\n") else None
 
 
 @contextmanager

@@ -23,7 +23,7 @@ NOTE = "Small sizes and few repetitions: this shows that everything works, not h
 
 @dataclass(frozen=True)
 class Measurement:
-    """Samples of one quantity. `unit` is s, ms, MB, x (a ratio), or what was counted.
+    """Samples of one quantity. `unit` is s, ms, MB, kB, x (a ratio), %, or what was counted.
 
     A section whose measurements have a `column` is shown as a table of medians.
     """
@@ -150,6 +150,6 @@ def _statistics(row: Measurement) -> tuple[str, str, str, str]:
 
 def _number(value: float, unit: str) -> str:
     """Format a measured value with three digits, because of the noise, and a count as an integer."""
-    if unit not in {"s", "ms", "MB", "x"}:
+    if unit not in {"s", "ms", "MB", "kB", "x", "%"}:
         return f"{value:,.0f}"
     return f"{value:,.{2 if abs(value) < 10 else 1 if abs(value) < 100 else 0}f}"
