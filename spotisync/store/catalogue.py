@@ -180,6 +180,11 @@ def reopen_partial(connection: Connection, entity: Entity, *, looked_up: bool = 
     ).rowcount
 
 
+def has_partial(connection: Connection, entity: Entity) -> bool:
+    found = execute(connection, f"SELECT 1 FROM {entity} WHERE enrichment = 'partial' LIMIT 1")
+    return found.one_or_none() is not None
+
+
 def rank_stubs(connection: Connection, account_id: int) -> None:
     """Count how many saved tracks each stub of the account's saved tracks has, of all accounts.
 

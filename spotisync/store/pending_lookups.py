@@ -159,10 +159,10 @@ _BY_ACCOUNT: dict[Entity, str] = {
             UNION SELECT a.artist_id FROM own_albums o JOIN album_artists a ON a.album_id = o.id UNION {_FOLLOWED})""",
     "albums": f"own_tracks AS MATERIALIZED ({_TRACKS}), met AS MATERIALIZED ({_ALBUMS})",
 }
-# From each stub to the account's rows.
+# From each stub to the account's rows. There are fewer than the limit, which Postgres needs for its estimate.
 _BY_STUB: dict[Entity, str] = {
     "artists": f"""played AS MATERIALIZED ({_PLAYED}),
-        stubs AS MATERIALIZED (SELECT id FROM artists WHERE enrichment = 'stub'),
+        stubs AS MATERIALIZED (SELECT id FROM artists WHERE enrichment = 'stub' ORDER BY saves DESC, id LIMIT {FEW}),
         met AS MATERIALIZED (SELECT n.id FROM stubs n JOIN track_artists a ON a.artist_id = n.id
                 JOIN tracks t ON t.id = a.track_id WHERE {_IS_OWN_TRACK}
             UNION SELECT n.id FROM stubs n JOIN album_artists a ON a.artist_id = n.id
@@ -171,7 +171,7 @@ _BY_STUB: dict[Entity, str] = {
                 WHERE a.album_id IN ({_SAVED_ALBUMS})
             UNION SELECT n.id FROM stubs n WHERE n.id IN ({_FOLLOWED}))""",
     "albums": f"""played AS MATERIALIZED ({_PLAYED}),
-        stubs AS MATERIALIZED (SELECT id FROM albums WHERE enrichment = 'stub'),
+        stubs AS MATERIALIZED (SELECT id FROM albums WHERE enrichment = 'stub' ORDER BY saves DESC, id LIMIT {FEW}),
         met AS MATERIALIZED (SELECT n.id FROM stubs n JOIN tracks t ON t.album_id = n.id WHERE {_IS_OWN_TRACK}
             UNION SELECT n.id FROM stubs n WHERE n.id IN ({_SAVED_ALBUMS}))""",
 }

@@ -152,7 +152,7 @@ def _write_deferral(connection: Connection, batch: ClaimedBatch, step: DeferralS
             return _after_lookups(connection, batch, deferred, Counts())
         case Listing():
             _defer_list(connection, run, cursor.name, step)
-            return _after_unread_list(connection, run, cursor)
+            return _after_unread_list(connection, batch, cursor)
         case Contents() if step.playlist_id:
             playlists.defer_contents(connection, run.account_id, run.id, step.playlist_id, step.reason)
             log.warning("contents of playlist %s deferred: %s", step.playlist_id, step.reason)
@@ -176,11 +176,11 @@ def _defer_list(
     log.warning("%s deferred: %s", name.replace("_", " "), step.reason)
 
 
-def _after_unread_list(connection: Connection, run: Run, cursor: Listing) -> Written:
+def _after_unread_list(connection: Connection, batch: ClaimedBatch, cursor: Listing) -> Written:
     """Go on with what was stored before: look-ups, or the contents of the playlists that this run has met."""
-    if lookups := _lookups_of(connection, run, cursor):
-        return Written(Counts(), lookups)
-    return Written(Counts(), _contents_or_late(connection, run, None))
+    if entity := listing.ENTITY.get(cursor.name):
+        return _begin_lookups(connection, batch, entity, Counts())
+    return Written(Counts(), _contents_or_late(connection, batch.run, None))
 
 
 # ---- tracks ---------------------------------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ def _write_page_of_list(connection: Connection, batch: ClaimedBatch, step: Listi
     changed, enriched = _save_listed(connection, cursor, step)
     if _is_skipped(connection, run, cursor, last, step):
         listings.defer(connection, account, run.id, cursor.name, 0)
-        return Written(Counts(len(enriched), len(enriched)), _lookups_of(connection, run, cursor))
+        return _begin_lookups(connection, batch, listing.ENTITY[cursor.name], Counts(len(enriched), len(enriched)))
     if step.first_page:
         listings.invalidate_first_page(connection, account, cursor.name)
     added = listings.save(connection, account, run.id, cursor.name, step.rows, cursor.reading, cursor.regime)
@@ -319,7 +319,7 @@ def _write_page_of_list(connection: Connection, batch: ClaimedBatch, step: Listi
     if verdict.read_again:
         return Written(counts, listing.second_reading(cursor, step.end), _total_of_list(cursor, step.total))
     counts = replace(counts, removed=_end_list(connection, batch, cursor, step.end, verdict, evidence.met))
-    return _after_list(connection, run, cursor, step, counts)
+    return _after_list(connection, batch, cursor, step, counts)
 
 
 def _end_list(
@@ -375,9 +375,12 @@ def _total_of_list(cursor: Listing, total: int | None) -> int | None:
     return None if cursor.name in listing.ENTITY else total
 
 
-def _after_list(connection: Connection, run: Run, cursor: Listing, step: ListingStep, counts: Counts) -> Written:
-    if lookups := _lookups_of(connection, run, cursor):
-        return Written(counts, lookups)
+def _after_list(
+    connection: Connection, batch: ClaimedBatch, cursor: Listing, step: ListingStep, counts: Counts
+) -> Written:
+    run = batch.run
+    if entity := listing.ENTITY.get(cursor.name):
+        return _begin_lookups(connection, batch, entity, counts)
     unchanged = playlists.mark_unchanged(
         connection,
         run.account_id,
@@ -391,18 +394,19 @@ def _after_list(connection: Connection, run: Run, cursor: Listing, step: Listing
     return Written(replace(counts, processed=unchanged), _contents_or_late(connection, run, None), total)
 
 
-def _lookups_of(connection: Connection, run: Run, cursor: Listing) -> Lookups | None:
-    """The look-ups that follow a list. A full run retries the ids without an answer, too."""
-    entity = listing.ENTITY.get(cursor.name)
-    if entity is None:
-        return None
+# ---- look-ups of artists and albums ---------------------------------------------------------------------------------
+
+
+def _begin_lookups(connection: Connection, batch: ClaimedBatch, entity: Entity, counts: Counts) -> Written:
+    """What follows the phase's list. A full run retries the ids without an answer, too."""
+    run = batch.run
     if run.sync_type == "full":
         pending_lookups.retry_misses(connection, run.account_id, entity)
-    pending_lookups.collect(connection, run.id, run.account_id, entity)
-    return Lookups(entity)
-
-
-# ---- look-ups of artists and albums ---------------------------------------------------------------------------------
+    found = pending_lookups.collect(connection, run.id, run.account_id, entity)
+    # The next batch may find partial rows that have to be looked up again.
+    if found.stubs or catalogue.has_partial(connection, entity):
+        return Written(counts, Lookups(entity))
+    return Written(counts, None, total=batch.at.items_processed + counts.processed)
 
 
 def _write_lookups(connection: Connection, batch: ClaimedBatch, step: LookupStep) -> Written:
@@ -431,17 +435,14 @@ def _after_lookups(connection: Connection, batch: ClaimedBatch, cursor: Lookups,
         deferred = pending_lookups.count_stubs(connection, run.account_id, entity) if changes else 0
         return Written(counts, following, deferred=deferred, counts_for=entity)
     processed = batch.at.items_processed + counts.processed
-    if entity not in cursor.deferred and _has_lookups(connection, run, entity):
+    is_deferred = entity in cursor.deferred
+    if not is_deferred and pending_lookups.has_any(connection, run.id, entity):
         return Written(counts, cursor, total=_total_of_lookups(connection, batch, entity, processed))
-    deferred = pending_lookups.count_stubs(connection, run.account_id, entity)
-    return Written(counts, None, total=processed, deferred=deferred)
-
-
-def _has_lookups(connection: Connection, run: Run, entity: Entity) -> bool:
-    """Whether the account has stubs to look up; those met since the list was made are added to it."""
-    if pending_lookups.has_any(connection, run.id, entity):
-        return True
-    return pending_lookups.collect(connection, run.id, run.account_id, entity).pending > 0
+    # The list is empty, so stubs that were met meanwhile are looked for.
+    found = pending_lookups.collect(connection, run.id, run.account_id, entity)
+    if found.pending and not is_deferred:
+        return Written(counts, cursor, total=_total_of_lookups(connection, batch, entity, processed))
+    return Written(counts, None, total=processed, deferred=found.stubs)
 
 
 def _total_of_lookups(connection: Connection, batch: ClaimedBatch, entity: Entity, processed: int) -> int:
