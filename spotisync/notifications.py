@@ -176,8 +176,8 @@ def describe(settings: Settings, connection: Connection, condition: Condition) -
 
 def _body(settings: Settings, connection: Connection, condition: Condition) -> str:
     if condition.kind == "login_ends":
-        states = accounts.list_login_states(connection)
-        return next(each.warning for each in states if each.account == condition.account) or ""
+        (state,) = accounts.list_login_states(connection, [condition.account_id])
+        return state.warning or ""
     if condition.kind == "drift":
         return _drift_body(settings, connection, condition.key)
     if condition.resolves == "drift":

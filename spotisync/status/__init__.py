@@ -3,7 +3,7 @@
 It has the numbers (`read`), the expected completion (`forecast`) and the sentences (`messages`).
 """
 
-from spotisync.status.read import MOST_ACCOUNTS, Document, documents, history, run, summary
+from spotisync.status.read import MOST_ACCOUNTS, Document, documents, history, read_clock, run, summary
 from spotisync.status.timeline import fold_batches, get_totals, list_events
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "get_totals",
     "history",
     "list_events",
+    "read_clock",
     "run",
     "summary",
 ]

@@ -64,7 +64,7 @@ def documents(connection: Connection, settings: Settings, account: str | None = 
     """
     chosen = [accounts.find_account(connection, account)] if account else accounts.list_first(connection, MOST_ACCOUNTS)
     default = find_default_app(settings)
-    more = accounts.count(connection) - len(chosen) if len(chosen) == MOST_ACCOUNTS else 0
+    more = accounts.count_accounts(connection) - len(chosen) if len(chosen) == MOST_ACCOUNTS else 0
     common = {**_common(connection, settings), "more_accounts": more}
     if not chosen:
         no_account = dict.fromkeys(("display_name", "account_status", "account_error", "playback"))
@@ -114,13 +114,17 @@ def summary(connection: Connection, sync_id: int) -> Document:
 # ---- the document ---------------------------------------------------------------------------------------------------
 
 
+def read_clock(connection: Connection, settings: Settings) -> Document:
+    """The keys of a document by which times are formatted."""
+    now = execute(connection, "SELECT clock_timestamp()").scalar_one()
+    return {"as_of": now.isoformat(), "time_zone": settings.zone}
+
+
 def _common(connection: Connection, settings: Settings) -> Document:
     """The keys that are the same for all accounts."""
-    now = execute(connection, "SELECT clock_timestamp()").scalar_one()
     swept = schedules.get_last_heartbeat(connection, "sweep")
     return {
-        "as_of": now.isoformat(),
-        "time_zone": settings.zone,
+        **read_clock(connection, settings),
         "rejected_messages": _rejected_messages(connection),
         "schedule": {"last_sweep": swept.isoformat() if swept else None, "sweep_interval": settings.sweep_interval},
         "playback_interval": settings.playback_interval,

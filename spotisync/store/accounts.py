@@ -1,5 +1,6 @@
 """Accounts and their tokens, which are encrypted at rest and sent in clear to Spotify only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -86,7 +87,7 @@ def list_names(connection: Connection) -> list[str]:
     return list(execute(connection, "SELECT spotify_user_id FROM accounts ORDER BY id").scalars())
 
 
-def count(connection: Connection) -> int:
+def count_accounts(connection: Connection) -> int:
     return int(execute(connection, "SELECT count(*) FROM accounts").scalar_one())
 
 
@@ -117,11 +118,12 @@ def find_owners(connection: Connection, developers: list[str]) -> dict[str, str]
     return {row.developer: row.account for row in found}
 
 
-def exists(connection: Connection, name: str) -> bool:
-    if parse.text(name) != name:  # Postgres accepts no NUL, for example
-        return False
-    found = execute(connection, "SELECT 1 FROM accounts WHERE spotify_user_id = :name", {"name": name})
-    return found.first() is not None
+def find_name(connection: Connection, name: str | None) -> str | None:
+    """The name, if an account has it."""
+    if name is None or parse.text(name) != name:  # Postgres accepts no NUL, for example
+        return None
+    found = execute(connection, "SELECT spotify_user_id FROM accounts WHERE spotify_user_id = :name", {"name": name})
+    return found.scalar_one_or_none()
 
 
 def find_account(connection: Connection, name: str | None) -> Account:
@@ -154,13 +156,14 @@ def _list_first(connection: Connection) -> list[Account]:
     return [Account(**row) for row in rows]
 
 
-def list_login_states(connection: Connection) -> list[oauth.LoginState]:
-    """The state of each account's login, by the database's clock: expiry, missing scopes, the fix."""
+def list_login_states(connection: Connection, ids: Sequence[int] | None = None) -> list[oauth.LoginState]:
+    """The state of each login, of these accounts or all: expiry, missing scopes, the fix. By the database's clock."""
     rows = execute(
         connection,
-        """SELECT spotify_user_id AS account, status, authorised_at, scope, last_error, now() AS now,
+        f"""SELECT spotify_user_id AS account, status, authorised_at, scope, last_error, now() AS now,
             client_id IS NOT NULL AS own_app
-        FROM accounts ORDER BY id""",
+        FROM accounts {"" if ids is None else "WHERE id = ANY(:ids)"} ORDER BY id""",
+        {} if ids is None else {"ids": list(ids)},
     ).mappings()
     return [oauth.get_login_state(**row) for row in rows]
 

@@ -290,3 +290,13 @@ def test_logs_in_on_the_command_line_while_the_page_uses_the_port(
         assert f"{url}/accounts" in capsys.readouterr().out
         with pytest.raises(NeedsLogin, match="no account was connected at"):
             log_in_with_browser(context, port, None, 0.01, lambda _: None)
+
+
+def test_of_very_many_accounts_some_are_shown(client: TestClient, store: Store) -> None:
+    store.sql("INSERT INTO accounts (spotify_user_id) SELECT 'account' || n FROM generate_series(1, 50) n")
+    store.sql("UPDATE accounts SET status = 'needs_login' WHERE spotify_user_id = 'account44'")
+    page = client.get("/accounts").text
+    assert (page.count('<section class="card account"'), "account44" in page, "account45" in page) == (30, True, False)
+    assert "21 more accounts" in page
+    one = client.get("/accounts?account=account45").text
+    assert (one.count('<section class="card account"'), "50 more accounts" in one) == (1, True)

@@ -11,6 +11,7 @@ from spotisync.core import oauth
 from spotisync.core.apps import App
 from spotisync.errors import Fatal, Unavailable
 from spotisync.spotify import LoginAttempt
+from spotisync.status import MOST_ACCOUNTS
 from spotisync.status.messages import list_rows
 from spotisync.store import accounts, listings
 from spotisync.store.accounts import Account
@@ -20,6 +21,7 @@ from spotisync.sync import accounts as sync_accounts
 from spotisync.sync.accounts import AppChoice
 from spotisync.web.actions import ActionsDep, SyncActions, as_sentence
 from spotisync.web.dependencies import ConnectionDep, ContextDep
+from spotisync.web.pages.home import AccountName
 from spotisync.web.pages.redirect_uri import CALLBACK, RedirectTarget, find_redirect_target
 from spotisync.web.paths import get_root, redirect
 from spotisync.web.security.csrf import RequireCsrfToken
@@ -69,12 +71,19 @@ class AccountView:
 
 
 @router.get("/accounts")
-def show_accounts(request: Request, connection: ConnectionDep, context: ContextDep) -> Response:
+def show_accounts(
+    request: Request, connection: ConnectionDep, context: ContextDep, account: AccountName = None
+) -> Response:
+    """Of very many accounts only some, as on the front page; another one is named in the address."""
     notice = NOTICE_COOKIE.get(request) or {}
+    chosen = accounts.find_name(connection, account)
+    shown = _load_accounts(connection, chosen)
     response = render_page(
         request,
         "accounts.html",
-        accounts=_load_accounts(connection),
+        accounts=shown,
+        chosen=chosen,
+        more=accounts.count_accounts(connection) - len(shown),
         target=_find_redirect_target(request, context),
         dashboard=oauth.DASHBOARD,
         notice=notice.get("text"),
@@ -90,12 +99,14 @@ def _find_redirect_target(request: Request, context: Context) -> RedirectTarget:
     return find_redirect_target(context.settings, request.headers.get("host", ""), get_root(request.scope))
 
 
-def _load_accounts(connection: Connection) -> list[AccountView]:
-    logins = {each.account: each for each in accounts.list_login_states(connection)}
+def _load_accounts(connection: Connection, chosen: str | None) -> list[AccountView]:
+    found = [accounts.find_account(connection, chosen)] if chosen else accounts.list_first(connection, MOST_ACCOUNTS)
+    ids = [each.id for each in found]
+    logins = {each.account: each for each in accounts.list_login_states(connection, ids)}
     held = listings.list_held(connection)
     return [
         AccountView(each, logins[each.spotify_user_id], held.get(each.id, {}))
-        for each in accounts.list_accounts(connection)
+        for each in found
         if each.spotify_user_id in logins
     ]
 

@@ -32,7 +32,7 @@ def show_budget(
     request: Request, connection: ConnectionDep, context: ContextDep, account: AccountName = None
 ) -> Response:
     notice: dict[str, Any] = NOTICE_COOKIE.get(request) or {}
-    chosen = account if account and accounts.exists(connection, account) else None
+    chosen = accounts.find_name(connection, account)
     document = budget.read_document(connection, context.settings, chosen)
     owned = [each["developer"] for each in document["developers"] if not each["is_default"]]
     response = render_page(

@@ -65,8 +65,7 @@ def show_history_fragment(
     before: Before = None,
 ) -> Response:
     known = _find_known(connection, account)
-    documents = status.documents(connection, context.settings, known)
-    return render_page(request, "history.html", **_load_history(connection, documents, known, before))
+    return render_page(request, "history.html", **_load_history(connection, context, known, before))
 
 
 # ---- buttons --------------------------------------------------------------------------------------------------------
@@ -125,19 +124,17 @@ def _load_home(
         "has_more_accounts": len(names) == status.MOST_ACCOUNTS,
         "account": account,
         "is_unfinished": any(each["status"] not in {None, *OVER} for each in documents),
-        **_load_history(connection, documents, account, before),
+        **_load_history(connection, context, account, before),
     }
 
 
-def _load_history(
-    connection: Connection, documents: list[Document], account: str | None, before: int | None
-) -> dict[str, Any]:
+def _load_history(connection: Connection, context: Context, account: str | None, before: int | None) -> dict[str, Any]:
     runs = status.history(connection, account, RUNS_PER_PAGE + 1, before)
     has_more = len(runs) > RUNS_PER_PAGE
     return {
         "runs": runs[:RUNS_PER_PAGE],
-        "clock_source": documents[0],
-        "has_several_accounts": account is None and len(documents) > 1,
+        "clock_source": status.read_clock(connection, context.settings),
+        "has_several_accounts": account is None and accounts.count_accounts(connection) > 1,
         "before": before,
         "query": _format_query(account=account),
         "history_query": _format_query(account=account, before=before),
@@ -152,4 +149,4 @@ def _format_query(**values: object) -> str:
 
 def _find_known(connection: Connection, account: str | None) -> str | None:
     """Return None for an account that has been removed, so that the page shows the others."""
-    return account if account and accounts.exists(connection, account) else None
+    return accounts.find_name(connection, account)
