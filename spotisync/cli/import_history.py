@@ -1,4 +1,4 @@
-"""`spotisync import`: import plays from Spotify's streaming history."""
+"""`spotisync import`: import plays from Spotify's streaming history or from another spotisync's export."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +11,7 @@ from spotisync.cli.context import Account, AsJson, open_database
 from spotisync.cli.output import print_json, print_text, progress_on_stderr
 
 if TYPE_CHECKING:
+    from spotisync.sync.import_export import ExportSummary
     from spotisync.sync.import_history import ImportSummary
 
 SKIP_REASONS: Final = {
@@ -29,26 +30,34 @@ def import_(
         typer.Argument(
             metavar="FILE",
             exists=True,
-            help="my_spotify_data.zip, a directory, or a file such as Streaming_History_Audio_….json.",
+            help="Spotify's my_spotify_data.zip, a directory, or a file such as Streaming_History_Audio_….json; "
+            "or what spotisync export wrote: its directory, or plays and saved_tracks as .csv, .jsonl or .parquet.",
         ),
     ],
     *,
     account: Account = None,
     json: AsJson = False,
 ) -> None:
-    """Import plays from Spotify's extended streaming history, or from the account data of the last year.
+    """Import plays from Spotify's streaming history, or from another spotisync's export.
 
-    A play that is already stored is skipped, so a file can be imported again. The account data has no track
-    ids: its plays are imported if exactly one known track has their name and artist.
+    The extended streaming history and the account data of the last year are accepted. A play that is already
+    stored is skipped, so a file can be imported again. The account data has no track ids: its plays are imported
+    if exactly one known track has their name and artist.
+
+    From an export come the plays, and the tracks that were saved once (export with --removed); what is saved now is
+    read from Spotify. If a row is invalid, nothing is imported.
     """
+    from spotisync.sync.export_files import is_export
+    from spotisync.sync.import_export import import_export
     from spotisync.sync.import_history import import_history
 
     with open_database() as database, _progress(shown=not json) as show:
-        summary = import_history(database, account, path, show)
+        exported = is_export(path)
+        summary = (import_export if exported else import_history)(database, account, path, show)
     if json:
         print_json(summary.as_dict())
     else:
-        _print_summary(summary)
+        _print(summary)
 
 
 @contextmanager
@@ -56,6 +65,40 @@ def _progress(*, shown: bool) -> Iterator[Callable[[int, int], None]]:
     with progress_on_stderr(shown=shown) as progress:
         task = progress.add_task("reading files", total=None)
         yield lambda rows, total: progress.update(task, description="importing", completed=rows, total=total)
+
+
+def _print(summary: "ExportSummary | ImportSummary") -> None:
+    from spotisync.sync.import_export import ExportSummary
+
+    if isinstance(summary, ExportSummary):
+        _print_export_summary(summary)
+    else:
+        _print_summary(summary)
+
+
+def _print_export_summary(summary: "ExportSummary") -> None:
+    print_text(f"Read {summary.rows:,} rows of {', '.join(summary.files)}.")
+    print_text(
+        f"Imported {summary.plays_added:,} plays for {summary.account}; {summary.plays_known:,} were already stored."
+    )
+    if summary.removed_added or summary.removed_known:
+        print_text(
+            f"Imported {summary.removed_added:,} tracks that were saved once; "
+            f"{summary.removed_known:,} were already stored."
+        )
+    if summary.skipped["repeated"]:
+        print_text(f"Rows skipped: {summary.skipped['repeated']:,} (repeated).")
+    if summary.skipped["still_saved"]:
+        print_text(
+            f"Tracks that are still saved there: {summary.skipped['still_saved']:,}. A sync reads yours from Spotify."
+        )
+    _print_left_out(summary.left_out)
+
+
+def _print_left_out(left_out: list[str]) -> None:
+    if left_out:
+        names = [*left_out[:NAMED_FILES], "…"] if len(left_out) > NAMED_FILES else left_out
+        print_text(f"Files left out: {len(left_out):,} ({', '.join(names)}).")
 
 
 def _print_summary(summary: "ImportSummary") -> None:
@@ -68,8 +111,6 @@ def _print_summary(summary: "ImportSummary") -> None:
         print_text(f"Rows skipped: {', '.join(skipped)}.")
     if summary.skipped["unmatched"]:
         print_text("Sync the library and import again, or request the extended streaming history, which has track ids.")
-    if summary.left_out:
-        names = [*summary.left_out[:NAMED_FILES], "…"] if len(summary.left_out) > NAMED_FILES else summary.left_out
-        print_text(f"Files left out: {len(summary.left_out):,} ({', '.join(names)}).")
+    _print_left_out(summary.left_out)
     if summary.gaps_closed:
         print_text(f"Gaps in the play history closed: {summary.gaps_closed}.")

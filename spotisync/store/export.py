@@ -68,8 +68,8 @@ _QUERIES: dict[Table, tuple[str, str, str]] = {
         "s.position, s.playlist_id, i.position",
     ),
     "plays": (
-        f"""s.played_at, s.track_id, t.uri, t.name, {_artists("track", "t.id")}, b.name AS album, s.ms_played,
-        s.context_uri, s.source""",
+        f"""s.played_at, s.track_id, t.uri, t.name, {_artists("track", "t.id")}, t.album_id, b.name AS album,
+        s.ms_played, s.context_uri, s.source""",
         "play_history s JOIN tracks t ON t.id = s.track_id LEFT JOIN albums b ON b.id = t.album_id",
         "s.played_at, s.track_id",
     ),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Any, BinaryIO, Final
+from typing import IO, Any, Final
 
 from spotisync.core.tables import ColumnType
 from spotisync.errors import Misconfigured
@@ -37,14 +37,27 @@ def write_groups(file: Output, columns: Mapping[str, ColumnType], rows: Iterable
             yield count
 
 
-def iter_rows(file: BinaryIO) -> Iterator[dict[str, Any]]:
+def read_columns(file: IO[bytes]) -> list[str]:
+    """The names of the columns of a file. Raises `ValueError` if it is damaged."""
+    pyarrow = require_pyarrow()
+    try:
+        return list(pyarrow.parquet.ParquetFile(file).schema_arrow.names)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise _damaged(error) from None
+
+
+def iter_rows(file: IO[bytes]) -> Iterator[dict[str, Any]]:
     """Yield the rows of a file, with little more than a row group in memory. Raises `ValueError` if it is damaged."""
     pyarrow = require_pyarrow()
     try:
         for batch in pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=1_000):
             yield from batch.to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
-        raise ValueError(str(error).partition("\n")[0]) from None
+        raise _damaged(error) from None
+
+
+def _damaged(error: Exception) -> ValueError:
+    return ValueError(f"no readable Parquet file ({str(error).partition(chr(10))[0]})")
 
 
 def _types(pyarrow: Any) -> dict[ColumnType, Any]:

@@ -44,8 +44,8 @@ STORED: dict[Table, str] = {
     "playlist_items": f"""SELECT i.playlist_id, p.name, i.position, kind, i.track_id, i.uri, COALESCE(t.name, i.name),
         {ARTISTS.format(of="track", id="i.track_id")}, added_at, added_by
         FROM playlist_items i JOIN playlists p ON p.id = playlist_id LEFT JOIN tracks t ON t.id = i.track_id""",
-    "plays": f"""SELECT played_at, s.track_id, t.uri, t.name, {ARTISTS.format(of="track", id="s.track_id")}, b.name,
-        ms_played, context_uri, source
+    "plays": f"""SELECT played_at, s.track_id, t.uri, t.name, {ARTISTS.format(of="track", id="s.track_id")}, album_id,
+        b.name, ms_played, context_uri, source
         FROM play_history s JOIN tracks t ON t.id = s.track_id LEFT JOIN albums b ON b.id = album_id""",
 }
 INTEGERS = [
