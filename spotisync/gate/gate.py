@@ -70,6 +70,11 @@ class Gate:
         self._unsaved: list[Arrived429] = []
         self._unsaved_lock = threading.Lock()
 
+    @property
+    def rate(self) -> int:
+        """Requests per 30 s, of all processes; 0 for no limit."""
+        return self._pace.rate
+
     def enter(self, family: Family) -> int:
         """Block until a request of the family may be sent; send it at once. Raises `Wait` if that takes too long.
 

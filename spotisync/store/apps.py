@@ -73,7 +73,7 @@ def lock_lookup_budget(connection: Connection, developer: str, family: Entity, b
 
 @dataclass(frozen=True)
 class Backlog:
-    """Which catalogue tables have pending look-ups. `idle`: no run of these accounts is in progress."""
+    """Which catalogue tables have pending look-ups. `idle`: no run needs the calls that these would cost."""
 
     regime: Regime | None
     idle: bool
@@ -89,12 +89,21 @@ class Backlog:
         return [entity for entity in ENTITIES if entity in open_.get(by, self.stubs)]
 
 
-def get_backlog(connection: Connection, app: App, account_ids: Collection[int], refresh_days: int = 0) -> Backlog:
+def get_backlog(
+    connection: Connection, app: App, account_ids: Collection[int], refresh_days: int = 0, rate: int = 0
+) -> Backlog:
     """Read the backlog in one cheap query, since it is nearly always empty.
 
-    `account_ids`: the accounts of the app's developer, whose runs come first.
+    `account_ids`: the accounts of the app's developer, whose runs come first. `rate`: its pace, in calls per 30 s, or
+    0 without one.
     """
-    bound = {"id": app.client_id, "developer": app.developer, "accounts": list(account_ids), "days": refresh_days}
+    bound = {
+        "id": app.client_id,
+        "developer": app.developer,
+        "accounts": list(account_ids),
+        "days": refresh_days,
+        "rate": rate,
+    }
     row = execute(connection, _BACKLOG, bound).mappings().one()
 
     def entities_with(state: str) -> frozenset[Entity]:
@@ -112,17 +121,28 @@ def _backlog_columns(entity: Entity) -> str:
         :days > 0 AND {_CALLS_TO_SPARE} AND EXISTS (SELECT 1 FROM {entity} WHERE {catalogue.STALE}) AS {entity}_stale"""
 
 
-# A refresh of stale rows is never urgent: at most every 30 minutes, not within a day of a quota 429, and not while a
-# run is unfinished.
-_CALLS_TO_SPARE = """NOT EXISTS (SELECT 1 FROM sync_history
-        WHERE status IN ('pending', 'in_progress', 'rate_limited') AND account_id = ANY(:accounts))
+# Of one account in twenty at most, and no more calls in the last one to two minutes than half the pace of one: with
+# thousands of accounts there is no moment without a run.
+_FEW_CALLS = """(:rate = 0 OR :rate >= (SELECT COALESCE(sum(calls), 0) FROM call_ledger
+    WHERE client_id = :developer AND minute >= date_trunc('minute', now()) - interval '1 minute'))"""
+
+
+def _few_runs(statuses: str) -> str:
+    """SQL that tells whether runs with these statuses leave calls to spare."""
+    return f"""(SELECT count(*) = 0 OR count(*) * 20 <= cardinality(CAST(:accounts AS bigint[])) AND {_FEW_CALLS}
+        FROM sync_history WHERE status IN ({statuses}) AND account_id = ANY(:accounts))"""
+
+
+# A refresh of stale rows is never urgent: at most every 30 minutes, not within a day of a quota 429, and not while
+# more than a few runs are unfinished.
+_CALLS_TO_SPARE = f"""{_few_runs("'pending', 'in_progress', 'rate_limited'")}
     AND NOT EXISTS (SELECT 1 FROM apps WHERE client_id = :id AND refreshed_at > now() - interval '30 minutes')
     AND NOT EXISTS (SELECT 1 FROM rate_limits WHERE client_id = :developer AND reason = 'quota'
         AND blocked_until > now() - interval '24 hours')"""
 
 
 _BACKLOG = f"""SELECT (SELECT regime FROM apps WHERE client_id = :id) AS regime,
-    NOT EXISTS (SELECT 1 FROM sync_history WHERE status = 'in_progress' AND account_id = ANY(:accounts)) AS idle,
+    {_few_runs("'in_progress'")} AS idle,
     {", ".join(_backlog_columns(entity) for entity in ENTITIES)}"""
 
 

@@ -82,7 +82,7 @@ class BacklogClaim:
 
 
 def enrich(context: Context) -> EnrichOutcome:
-    """Look up one batch with each app if look-ups are pending, none of its runs is in progress and it may send calls.
+    """Look up one batch with each app if look-ups are pending, few of its runs are in progress and it may send calls.
 
     The catalogue is shared, so each app shortens the backlog of all.
     """
@@ -124,7 +124,7 @@ class AppBacklog:
 def _read_state(context: Context, drain: Drain) -> AppBacklog:
     with context.database.begin() as connection:
         identity, days = drain.app.identity, context.settings.refresh_days
-        backlog = apps.get_backlog(connection, identity, drain.developer_ids, days)
+        backlog = apps.get_backlog(connection, identity, drain.developer_ids, days, drain.app.gate.rate)
     return AppBacklog(drain, backlog, regimes.lookup_mode(context.settings.enrichment, backlog.regime))
 
 

@@ -1,4 +1,4 @@
-"""Stale rows are looked up again: a few at a time, while nothing else runs."""
+"""Stale rows are looked up again: a few at a time, while hardly anything else runs."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from spotisync.simulator import Server
+from spotisync.store import apps
 from spotisync.sync import Context
 from spotisync.sync.enrich import enrich
 from tests.integration.sync.test_regimes import looked_up, sql, truth
@@ -179,6 +180,39 @@ def test_makes_no_call_while_a_run_waits(aged: Context, simulator: Server) -> No
         sql(aged, "UPDATE sync_history SET status = :status", status=status)
         assert not enrich(aged).looked_up
     assert looked_up(simulator) == []
+
+
+def add_accounts(context: Context, number: int) -> None:
+    sql(context, "INSERT INTO accounts (spotify_user_id) SELECT 'more' || n FROM generate_series(1, :n) n", n=number)
+
+
+def test_needs_no_moment_without_a_run_of_many_accounts(aged: Context, simulator: Server) -> None:
+    age(aged, 181)
+    sql(aged, "UPDATE sync_history SET status = 'in_progress'")
+    add_accounts(aged, 18)
+    assert not enrich(aged).looked_up
+    sql(aged, "INSERT INTO accounts (spotify_user_id) VALUES ('the twentieth')")
+    assert enrich(aged).looked_up
+    assert len(looked_up(simulator)) == 1
+
+
+def test_runs_of_few_accounts_come_first_if_calls_are_scarce(aged: Context, simulator: Server) -> None:
+    sql(aged, "UPDATE sync_history SET status = 'in_progress'")
+    sql(aged, "INSERT INTO artists (id, uri) VALUES ('new', '')")
+    add_accounts(aged, 19)
+    ids = [row.id for row in sql(aged, "SELECT id FROM accounts")]
+
+    def is_idle(rate: int) -> bool:
+        with aged.database.begin() as connection:
+            return apps.get_backlog(connection, aged.default_app.identity, ids, rate=rate).idle
+
+    calls = sql(aged, "SELECT sum(calls) AS calls FROM call_ledger")[0].calls
+    sql(aged, "UPDATE call_ledger SET minute = date_trunc('minute', now())")
+    assert is_idle(rate=calls)
+    assert not is_idle(rate=calls - 1)
+    assert is_idle(rate=0)
+    sql(aged, "UPDATE call_ledger SET minute = minute - interval '2 minutes'")
+    assert is_idle(rate=1)
 
 
 def test_finds_stale_rows_by_an_index(context: Context, account: Account) -> None:
