@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Engine, event, text
-from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from spotisync.errors import Unavailable
@@ -141,7 +141,8 @@ def _ping_idle_connections(engine: Engine) -> None:
         try:
             engine.dialect.do_ping(connection)
         except engine.dialect.loaded_dbapi.Error as error:
-            raise DisconnectionError from error
+            # The others that are as old are lost too, and each would be waited for.
+            raise InvalidatePoolError from error
 
 
 def execute(

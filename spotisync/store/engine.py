@@ -11,6 +11,9 @@ CONNECT: Final[dict[str, Any]] = {
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
+    # Keepalives only test idle connections. A statement that the network has swallowed would be sent again for a
+    # quarter of an hour.
+    "tcp_user_timeout": 30_000,
     "application_name": "spotisync",
     "client_encoding": "UTF8",
 }
@@ -27,6 +30,14 @@ PINNED: Final = {
     "idle_in_transaction_session_timeout": "0",
     # Longer than any batch, which Celery ends after the same time.
     "statement_timeout": "900000",
+}
+# The same in the other direction. A server that doesn't notice that a client's host has vanished keeps its transaction,
+# with all its locks, for a quarter of an hour, and its session for two hours. Unix sockets ignore them.
+CLIENT_CHECKS: Final = {
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "30000",
 }
 # Databases of older versions may have the tables in another schema of the role's search_path.
 SCHEMA: Final = """SELECT COALESCE((SELECT quote_ident(n.nspname) FROM pg_class c
@@ -57,7 +68,8 @@ def make_engine(url: str, *, statement_timeout: int | None = None, **options: An
             # A pooler tells its clients a process ID of its own.
             record.info[_POOLED] = pid != connection.info.backend_pid if pooled is None else pooled
             record.info[_PINNED] = {**pinned, "search_path": schema}
-            _execute(connection, _render_pin(record.info[_PINNED], local=False))
+            checks = {} if record.info[_POOLED] else CLIENT_CHECKS
+            _execute(connection, _render_pin({**record.info[_PINNED], **checks}, local=False))
         except BaseException:
             connection.close()  # the pool does not know it yet
             raise
