@@ -7,13 +7,14 @@ spotipy 2.26 gets a plain session: its own session sleeps through a Retry-After 
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 import requests
 
-from spotisync.core import oauth
+from spotisync.core import backoff, oauth
 from spotisync.core.parse import text
 from spotisync.errors import (
     AppBlocked,
@@ -72,13 +73,24 @@ def read_json(response: requests.Response) -> Any:
         return None
 
 
+def find_retry_after(response: requests.Response) -> str | None:
+    """The header. A date becomes seconds by Spotify's own clock: that of this host may be wrong."""
+    header = response.headers.get("Retry-After")
+    try:
+        now = parsedate_to_datetime(response.headers["Date"])
+    except (KeyError, ValueError):
+        return header
+    seconds = backoff.parse_retry_after(header, now)
+    return header if seconds is None else str(seconds)
+
+
 def check_api(response: requests.Response, **_: Any) -> None:
     """Raise the error that a Web API response stands for, if any."""
     if response.status_code < 400:
         return
     message = error_message(response)
     if response.status_code == 429:
-        raise Throttled(response.headers.get("Retry-After"), quota="QUOTA_EXCEEDED" in response.text)
+        raise Throttled(find_retry_after(response), quota="QUOTA_EXCEEDED" in response.text)
     if response.status_code == 401:
         raise Unauthorised(f"Spotify answered 401: {message}")
     if response.status_code >= 500:
@@ -113,7 +125,7 @@ def check_accounts(response: requests.Response, **_: Any) -> None:
         return
     message = error_message(response)
     if response.status_code == 429:
-        raise Throttled(response.headers.get("Retry-After"), quota=False)
+        raise Throttled(find_retry_after(response), quota=False)
     if "invalid_grant" in response.text:
         raise NeedsLogin(message)
     if response.status_code in {400, 401, 403}:
