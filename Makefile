@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help demo test check slow browser servers chaos bench lock clean
+.PHONY: help demo test check slow browser servers hosts chaos bench scale lock clean
 help:
 	@echo 'make demo    everything on this machine against the built-in simulator (ARGS=--exit: end when the sync is over)'
 	@echo 'make test    the whole test suite (ARGS passes options to pytest)'
@@ -11,8 +11,10 @@ help:
 	@echo 'make slow    what takes too long for the suite'
 	@echo 'make browser the page in a real Chromium (Debian: apt install chromium; CHROMIUM=path)'
 	@echo 'make servers servers of Debian, such as pgbouncer, where they are installed'
+	@echo 'make hosts   several hosts, as network namespaces (root; Debian: apt install iproute2 libfaketime)'
 	@echo 'make chaos   every kill at every point of every phase (long)'
 	@echo 'make bench   the benchmark table'
+	@echo 'make scale   many accounts and several workers: lateness, load, growth (half an hour)'
 	@echo 'make lock    resolve the lock files anew (needs uv)'
 
 demo: .venv/runtime.stamp
@@ -36,11 +38,17 @@ browser: .venv/dev.stamp
 servers: .venv/dev.stamp
 	@$(BIN)/python -m pytest -m servers $(ARGS)
 
+hosts: .venv/dev.stamp
+	@$(BIN)/python -m pytest -m hosts $(ARGS)
+
 chaos: .venv/dev.stamp
 	@$(BIN)/python -m pytest -m chaos --timeout 900 $(ARGS)
 
 bench: .venv/dev.stamp
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+scale: .venv/dev.stamp
+	@$(BIN)/python -m benchmarks.scale $(ARGS)
 
 lock:
 	uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml -o requirements.lock

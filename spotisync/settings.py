@@ -35,6 +35,8 @@ from spotisync.errors import Misconfigured
 # The path of a Unix socket is at most 107 bytes on Linux and 103 on macOS; `/.s.PGSQL.5432.lock` takes 19.
 MAX_SOCKET_DIR_BYTES = 80
 MIN_TOKEN_LENGTH = 16
+CLOCK_TOLERANCE_SECONDS = 300
+"""By how much the clocks of hosts may differ before messages expire before they are due."""
 GENERATE_TOKEN = "python -c 'import secrets; print(secrets.token_urlsafe(32))'"  # noqa: S105 (a command)
 GENERATE_KEY = "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
 

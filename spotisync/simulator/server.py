@@ -117,10 +117,11 @@ def start(
     seed: int = 1,
     accounts: int = 1,
     quirks: bool = True,
+    host: str = "127.0.0.1",
     port: int = 0,
     **settings: Any,
 ) -> Server:
     """Start a simulator in a thread; use it in a `with` block. `settings` are fields of SimulatorSettings."""
     chosen = SimulatorSettings()
     chosen.change(settings)
-    return Server(World(library, seed=seed, accounts=accounts, quirks=quirks), chosen, port=port).start()
+    return Server(World(library, seed=seed, accounts=accounts, quirks=quirks), chosen, host=host, port=port).start()

@@ -36,10 +36,16 @@ def broker_url(servers: tuple[Postgres, Valkey], directory: Path) -> str:
 
 
 def deployed(
-    make_settings: Callable[..., Settings], directory: Path, library: str | int, *, accounts: int = 1, **changes: Any
+    make_settings: Callable[..., Settings],
+    directory: Path,
+    library: str | int,
+    *,
+    accounts: int = 1,
+    host: str = "127.0.0.1",
+    **changes: Any,
 ) -> Deployment:
-    """Deploy a library of a given size, with batches so small that each phase has several."""
-    simulator = start(library, seed=5, accounts=accounts)
+    """Deploy a library of a given size, with batches so small that each phase has several. `host`: the simulator's."""
+    simulator = start(library, seed=5, accounts=accounts, host=host)
     settings = make_settings(
         simulator.url,
         **{
