@@ -18,8 +18,10 @@ from spotisync.settings import Settings
 
 Kind = Literal["full", "incremental", "playback"]
 
-# Accounts are spread over this many seconds after the time of a cron expression.
+# Seconds after the time of a cron expression over which accounts are spread: more if there are many of them.
 CRON_SPREAD: Final = 600
+CRON_SECONDS_PER_ACCOUNT: Final = 2
+LONGEST_CRON_SPREAD: Final = 21_600
 # Steps in an interval at which a longer one can end.
 FINER: Final = 10
 # Seconds: six hours.
@@ -75,6 +77,13 @@ def position_in_interval(account_id: int) -> float:
     return found
 
 
+def cron_delay(account_id: int) -> int:
+    """Seconds from the time of a cron expression until the account is due. Accounts added later do not change it."""
+    accounts = 1 << (max(1, account_id) - 1).bit_length()  # no fewer than there were when this one was added
+    spread = min(LONGEST_CRON_SPREAD, max(CRON_SPREAD, CRON_SECONDS_PER_ACCOUNT * accounts))
+    return int(spread * position_in_interval(account_id))
+
+
 def next_time(
     rule: Rule, after: datetime, account_id: int, wait: Callable[[datetime], float] | None = None
 ) -> datetime:
@@ -83,7 +92,7 @@ def next_time(
     `wait`: the interval in seconds, which can depend on the time at which it ends and is not shortened by it.
     """
     if isinstance(rule, Cron):
-        return _by_cron(rule, after, timedelta(seconds=int(CRON_SPREAD * position_in_interval(account_id))))
+        return _by_cron(rule, after, timedelta(seconds=cron_delay(account_id)))
     return _by_interval(rule.seconds, after, position_in_interval(account_id), wait or (lambda _: rule.seconds))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from spotisync.cli import schedule as words
-from spotisync.core.schedule import Every, next_time
+from spotisync.core.schedule import CRON_SPREAD, Every, next_time
 from spotisync.simulator import Server
 from spotisync.store import rhythms, schedules
 from spotisync.store.runs import Run
@@ -197,6 +197,36 @@ def test_concurrent_ticks_create_one_run_per_account(make: Make, store: Store) -
             assert len({run.account_id for run in made}) == len(made) == 12
             assert store.one("SELECT count(*) FROM sync_history") == expected
             over(store)
+
+
+def test_several_ticks_share_the_due_accounts(make: Make, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one tick has taken a chunk and not committed it, another one takes the next chunk without waiting."""
+    monkeypatch.setattr(schedule, "CHUNK", 5)
+    for number in range(14):
+        store.account(f"user{number:02}")
+    one, two = (make(incremental_interval=1800) for _ in range(2))
+    tick(one)
+    due(store)
+    with one.database.begin() as connection:
+        taken = schedule.Tick(one).take_chunk("incremental", Every(1800), connection).due
+        others = tick(two)
+    accounts = [each.account for each in (*taken, *others)]
+    assert (len(taken), len(set(accounts)), len(accounts)) == (5, 15, 15)
+    assert tick(one) == tick(two) == []
+
+
+@pytest.mark.parametrize("kind", ["full", "incremental", "playback"])
+def test_accounts_are_due_at_times_of_their_own(make: Make, store: Store, kind: str) -> None:
+    """Also the first time, however many accounts are added at once."""
+    for number in range(59):
+        store.account(f"user{number:02}")
+    rules = {"full_sync_schedule": "0 4 * * 0", "incremental_interval": 1800, "playback_interval": 600}
+    spread, period = {"full": (CRON_SPREAD, 7 * 86_400), "incremental": (1800, 1800), "playback": (600, 600)}[kind]
+    tick(make(**rules))
+    found = store.sql("SELECT due_at FROM schedules WHERE kind = :kind", kind=kind)
+    times = sorted(due_at.timestamp() % period for (due_at,) in found)
+    assert len(times) == 60
+    assert max(later - earlier for earlier, later in pairwise(times)) < spread / 10
 
 
 def test_skips_a_schedule_locked_by_another_process(often: Context, store: Store) -> None:

@@ -1,5 +1,6 @@
 """Due times of schedules: any cron expression, any time zone, any change of the clocks."""
 
+from collections import Counter
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -151,7 +152,7 @@ def test_without_clock_changes_the_next_time_matches_the_expression(zone: str, e
     rule = Cron(expression, "UTC")
     assert schedule.next_time(rule, now, 1) == found
     for account_id in (2, 3, 9):
-        later = timedelta(seconds=int(schedule.CRON_SPREAD * schedule.position_in_interval(account_id)))
+        later = timedelta(seconds=schedule.cron_delay(account_id))
         assert schedule.next_time(rule, now + later, account_id) == schedule.next_time(rule, now, 1) + later
 
 
@@ -192,6 +193,16 @@ def test_due_times_of_accounts_are_spread_over_the_interval(accounts: int, rule:
     apart = [(after - before).total_seconds() for before, after in pairwise(times)]
     assert min(apart, default=period) >= period / accounts / 2 - 1
     assert (times[-1] - times[0]).total_seconds() < period
+
+
+@pytest.mark.parametrize(
+    ("rule", "most"), [(Every(1800), 6), (Every(600), 17), (Cron("0 4 * * 0", "UTC"), 3), (Cron("0 * * * *", "UTC"), 6)]
+)
+def test_ten_thousand_accounts_never_begin_at_once(rule: Rule, most: float) -> None:
+    """`most`: accounts a second, in any minute."""
+    now = datetime(2025, 3, 1, tzinfo=UTC)
+    minutes = Counter(int(schedule.next_time(rule, now, id_).timestamp()) // 60 for id_ in range(1, 10_001))
+    assert max(minutes.values()) / 60 <= most
 
 
 @given(st.integers(-5, 10**12))
