@@ -360,6 +360,27 @@ play_history = table(
     Column("ms_played", Integer),
     Column("source", Text, nullable=False),
     one_of("source", "recent", "import"),
+    Index("ix_play_history_track", "account_id", "track_id", "played_at"),
+)
+
+listening_slots = table(
+    "listening_slots",
+    account_id(primary_key=True),
+    Column("slot", TIME, primary_key=True),
+    Column("plays", Integer, nullable=False),
+    Column("ms", BigInteger, nullable=False),
+    comment="Plays and milliseconds listened by quarter of an hour; maintained by a trigger on play_history",
+)
+
+listened_tracks = table(
+    "listened_tracks",
+    account_id(primary_key=True),
+    Column("track_id", Text, primary_key=True),
+    Column("plays", Integer, nullable=False),
+    Column("ms", BigInteger, nullable=False),
+    Column("first_at", TIME, nullable=False),
+    Column("last_at", TIME, nullable=False),
+    comment="Plays of each track; maintained by a trigger on play_history",
 )
 
 playback = table(
