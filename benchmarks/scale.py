@@ -120,9 +120,9 @@ def _parser() -> argparse.ArgumentParser:
         "--days",
         type=_day,
         nargs="+",
-        default=[("idle", 1.0), ("idle", 8.0), ("busy", 1.0)],
+        default=[("idle", 1.0), ("busy", 1.0), ("busy", 2.0)],
         metavar="KIND@SPEED",
-        help="listeners and speed of each measured day; default idle@1 idle@8 busy@1",
+        help="listeners and speed of each measured day; default idle@1 busy@1 busy@2",
     )
     add("--libraries", type=int, default=250, metavar="N", help="different libraries among the accounts; default 250")
     add("--json", action="store_true", help="print JSON")

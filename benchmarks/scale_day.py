@@ -227,10 +227,11 @@ def _report(section: str, day: Day, result: DayResult, accounts: int) -> Iterato
 def _lateness(section: str, day: Day, result: DayResult) -> Iterator[Measurement]:
     for kind in KINDS:
         if samples := result.begun[kind]:
-            rate = f"{len(samples) / day.seconds:.2f} a second"
+            rate = f"{len(samples) / day.seconds:.2f} a second due"
             yield Measurement(section, f"{kind}: due to begun", "s", tuple(samples), rate)
-            left = f"{result.unfinished[kind]} unfinished at the end" if result.unfinished[kind] else ""
-            yield Measurement(section, f"{kind}: due to ended", "s", tuple(result.ended[kind]), left)
+            carried = (len(samples) - result.unfinished[kind]) / day.seconds
+            remark = f"{carried:.2f} a second, {result.unfinished[kind]} unfinished"
+            yield Measurement(section, f"{kind}: due to ended", "s", tuple(result.ended[kind]), remark)
     yield Measurement(section, "first tick", "s", (result.first_tick / 1000,), "plans all accounts")
     for task, durations in sorted(result.tasks.items()):
         yield Measurement(section, f"task {task}", "ms", tuple(durations), f"{sum(durations) / 1000:.1f} s in total")
@@ -244,6 +245,8 @@ def _load(section: str, day: Day, result: DayResult) -> Iterator[Measurement]:
         product += share * (program not in ("simulator", "benchmark", "other"))
         yield Measurement(title, f"CPU of {program}", "%", (share,), "of two cores")
     yield Measurement(title, "CPU without simulator", "%", (product,), "of two cores; without this program")
+    foreign = 100 * samples.foreign_cpu / samples.seconds / CORES
+    yield Measurement(title, "CPU of foreign programs", "%", (foreign,), "which distort the lateness")
     transactions = result.after.transactions - result.before.transactions - samples.lookups
     yield Measurement(title, "transactions", "a second", (transactions / samples.seconds,))
     yield Measurement(title, "sessions of Postgres", "sessions", tuple(samples.sessions))

@@ -24,13 +24,20 @@ _NODE = re.compile(r"(worker\d+)@")
 
 @dataclass(frozen=True)
 class ProcessReading:
-    """CPU seconds include children that have ended. `mb`: memory, a shared page counted by its share (PSS)."""
+    """CPU seconds include children that have ended."""
 
     pid: int
     parent: int
     command: str
     cpu: float
-    mb: float
+
+    def read_memory(self) -> float:
+        """Return MB; of a shared page the share of this process (PSS)."""
+        try:
+            lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()
+        except OSError:  # it has ended, or belongs to another user
+            return 0.0
+        return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:")), 0.0)
 
 
 def read_processes() -> dict[str, list[ProcessReading]]:
@@ -48,16 +55,14 @@ def _read_process(path: Path) -> ProcessReading | None:
         fields = (path / "stat").read_text().rpartition(")")[2].split()
         command = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         cpu = sum(map(int, fields[11:15])) / _TICKS
-        return ProcessReading(int(path.name), int(fields[1]), command, cpu, _read_memory(path))
+        return ProcessReading(int(path.name), int(fields[1]), command, cpu)
     return None
 
 
-def _read_memory(path: Path) -> float:
-    try:
-        lines = (path / "smaps_rollup").read_text().splitlines()
-    except OSError:  # of another user
-        return 0.0
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:")), 0.0)
+def _read_busy_cpu() -> float:
+    """CPU seconds of all programs of this machine."""
+    user, nice, system, _, _, irq, softirq = map(int, Path("/proc/stat").read_text().split(maxsplit=8)[1:8])
+    return (user + nice + system + irq + softirq) / _TICKS
 
 
 def _ancestors(process: ProcessReading, running: Mapping[int, ProcessReading]) -> Iterator[int]:
@@ -85,7 +90,10 @@ def _program(process: ProcessReading) -> str:
 
 @dataclass
 class Samples:
-    """Readings over time. `statements`: how often a session was seen in this statement, on the CPU or waiting."""
+    """Readings over time. `running`, `waiting`: how often a session was seen in this statement, on the CPU or not.
+
+    `cpu`: seconds by program; `foreign_cpu`: of programs that have nothing to do with the benchmark.
+    """
 
     seconds: float = 0.0
     running: Counter[str] = field(default_factory=Counter)
@@ -95,6 +103,7 @@ class Samples:
     broker_bytes: list[int] = field(default_factory=list)
     broker_keys: list[int] = field(default_factory=list)
     cpu: dict[str, float] = field(default_factory=dict)
+    foreign_cpu: float = 0.0
     memory: dict[str, list[float]] = field(default_factory=dict)
     sessions: list[int] = field(default_factory=list)
 
@@ -107,7 +116,7 @@ _SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_datab
 def sample(connection: psycopg.Connection[Any], seconds: float) -> Samples:
     """Read for this long. The connection must be of the benchmarked database."""
     samples, started, slow_at = Samples(), time.monotonic(), 0.0
-    first = _cpu(read_processes())
+    first, busy = _cpu(read_processes()), _read_busy_cpu()
     while (now := time.monotonic()) < started + seconds:
         _sample_statements(samples, connection)
         if now >= slow_at:
@@ -117,6 +126,7 @@ def sample(connection: psycopg.Connection[Any], seconds: float) -> Samples:
     samples.seconds = time.monotonic() - started
     last = _cpu(read_processes())
     samples.cpu = {program: cpu - first.get(program, 0.0) for program, cpu in last.items()}
+    samples.foreign_cpu = _read_busy_cpu() - busy - sum(samples.cpu.values())
     return samples
 
 
@@ -149,13 +159,13 @@ def _sample_slowly(samples: Samples, connection: psycopg.Connection[Any]) -> Non
 def _memory(program: str, found: list[ProcessReading]) -> Iterator[tuple[str, float]]:
     """Yield the memory of each process of a worker, and of the others together."""
     if not program.startswith("worker"):
-        yield program, sum(each.mb for each in found)
+        yield program, sum(each.read_memory() for each in found)
         return
     pids = {each.pid for each in found}
     children = [each for each in found if each.parent in pids]
-    yield f"{program}, main", sum(each.mb for each in found if each.parent not in pids)
+    yield f"{program}, main", sum(each.read_memory() for each in found if each.parent not in pids)
     for number, child in enumerate(children, start=1):
-        yield f"{program}, child {number}", child.mb
+        yield f"{program}, child {number}", child.read_memory()
 
 
 # ---- Postgres' own counts -------------------------------------------------------------------------------------------
