@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from kombu import Exchange, Queue
 
-from spotisync.settings import settings
+from spotisync.settings import CLOCK_TOLERANCE_SECONDS, settings
 from spotisync.urls import get_ssl_options
 
 _settings = settings()
@@ -97,19 +97,20 @@ worker_hijack_root_logger = False
 with suppress(OSError):  # beat reports the error itself, and a worker does not need the directory
     _settings.data_dir.mkdir(parents=True, exist_ok=True)
 beat_schedule_filename = str(_settings.data_dir / "beat-schedule")
+# Of what accumulates without a worker, it executes little. It judges by its own clock, which may be ahead of beat's.
+_expiry = CLOCK_TOLERANCE_SECONDS
 beat_schedule = {
     "sweep": {
         "task": "spotisync.sweep",
         "schedule": _settings.sweep_interval,
         "kwargs": {"scheduled": True},
-        # Without a worker, messages do not accumulate.
-        "options": {"expires": _settings.sweep_interval},
+        "options": {"expires": _expiry},
     },
     # One query if nothing is deferred.
     "enrich": {
         "task": "spotisync.enrich",
         "schedule": 30,
-        "options": {"expires": 30, "ignore_result": True},
+        "options": {"expires": _expiry, "ignore_result": True},
     },
     # Begins, or continues where a lost message has ended it.
     "housekeeping": {
@@ -122,10 +123,10 @@ beat_schedule = {
     "tick": {
         "task": "spotisync.tick",
         "schedule": min(30, _settings.sweep_interval),
-        "options": {"expires": min(30, _settings.sweep_interval)},
+        "options": {"expires": _expiry},
     },
 }
 if _settings.notify:
-    beat_schedule["tell"] = {"task": "spotisync.tell", "schedule": 10, "options": {"expires": 10}}
+    beat_schedule["tell"] = {"task": "spotisync.tell", "schedule": 10, "options": {"expires": _expiry}}
 if _settings.enrichment == "off":
     del beat_schedule["enrich"]

@@ -18,6 +18,7 @@ from spotisync import telemetry
 from spotisync.broker import get_queue_lengths
 from spotisync.celery import app
 from spotisync.core.states import Phase, later_phases
+from spotisync.settings import CLOCK_TOLERANCE_SECONDS
 from spotisync.store.runs import Run
 from spotisync.sync.schedule import PlaybackDue
 
@@ -81,10 +82,9 @@ def dispatch(due: Run | PlaybackDue) -> None:
     if isinstance(due, Run):
         publish(due)
         return
+    expires = max(due.expires, CLOCK_TOLERANCE_SECONDS)
     try:
-        app.send_task(
-            "spotisync.track_playback", kwargs={"account": due.account}, expires=due.expires, ignore_result=True
-        )
+        app.send_task("spotisync.track_playback", kwargs={"account": due.account}, expires=expires, ignore_result=True)
     except BROKER_ERRORS as error:
         log.warning("the read of %s's plays could not be published (%s); the next one covers them", due.account, error)
 
