@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from benchmarks.environment import Environment, connect, wait_for_success
 from benchmarks.report import Measurement, median
+from benchmarks.scale_meters import count
 from spotisync.settings import settings
 from spotisync.simulator import Control
 from spotisync.store import migrate
@@ -17,9 +18,13 @@ WAITS = """SELECT EXTRACT(epoch FROM completed_at - (SELECT min(started_at) FROM
 
 @dataclass(frozen=True)
 class Turn:
-    """All accounts at once. `waits`: the seconds from the first trigger to the end of each account's run."""
+    """All accounts at once. `waits`: the seconds from the first trigger to the end of each account's run.
+
+    `kb`: what the database then stores for each account, with the catalogue and all indexes.
+    """
 
     waits: list[float]
+    kb: float
 
     @property
     def throughput(self) -> float:
@@ -31,14 +36,15 @@ def measure(
 ) -> Iterator[Measurement]:
     """Let one worker and several take turns at the first full syncs of all accounts, and at incremental ones."""
     found: dict[int, dict[str, Turn]] = {}
-    for count in (1, workers):
-        found[count] = _sync_all(environment, control, count, latency)
+    for number in (1, workers):
+        found[number] = _sync_all(environment, control, number, latency)
     for kind in found[1]:
         title = f"{section}, {latency:g} ms a call: {kind} syncs"
-        for count in found:
-            yield from _report(title, count, found[count][kind])
+        for number in found:
+            yield from _report(title, number, found[number][kind])
         ratio = found[workers][kind].throughput / found[1][kind].throughput
         yield Measurement(title, f"{workers} workers / 1", "x", (ratio,), "throughput")
+        yield Measurement(title, "stored of an account", "kB", (found[1][kind].kb,), "with the catalogue")
 
 
 def _sync_all(environment: Environment, control: Control, workers: int, latency: float) -> dict[str, Turn]:
@@ -61,7 +67,8 @@ def _turn(context: Context, url: str, names: Sequence[str], kind: runs.SyncType)
     for run in started:
         wait_for_success(context, run)
     with connect(url) as connection:
-        return Turn([float(wait) for (wait,) in connection.execute(WAITS, {"ids": [run.id for run in started]})])
+        waits = [float(wait) for (wait,) in connection.execute(WAITS, {"ids": [run.id for run in started]})]
+        return Turn(waits, sum(each.kb for each in count(connection).tables.values()) / len(names))
 
 
 def _report(section: str, workers: int, turn: Turn) -> Iterator[Measurement]:
