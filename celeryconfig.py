@@ -5,6 +5,7 @@ from contextlib import suppress
 
 from kombu import Exchange, Queue
 
+from spotisync.core import queues
 from spotisync.settings import CLOCK_TOLERANCE_SECONDS, settings
 from spotisync.urls import get_ssl_options
 
@@ -29,6 +30,7 @@ broker_transport_options = {
     "visibility_timeout": max(3600, 2 * _settings.max_countdown + _settings.lease_seconds),
     "unacked_restore_interval": 10,
     "unacked_restore_throttle": 1,
+    "queue_order_strategy": "spotisync.core.queues:WeightedCycle",
     **_timeouts,
     # A quorum queue may leave the request of a consumer unanswered while its node starts. Not for Redis.
     "read_timeout": 10,
@@ -68,20 +70,18 @@ task_time_limit = 900
 # Covers a restart of the broker. What can't be published then is published by sweep.
 task_publish_retry_policy = {"max_retries": 5, "interval_start": 0, "interval_step": 0.5, "interval_max": 2}
 
-task_default_queue = "spotisync.sync"
+task_default_queue = queues.SYNC
 # Each with its own exchange and key: with the default ones every queue would get every message.
-task_queues = [
-    Queue(name, Exchange(name), name)
-    for name in ("spotisync.sync", "spotisync.control", "spotisync.playback", "spotisync.housekeeping")
-]
+task_queues = [Queue(name, Exchange(name), name) for name in queues.WEIGHTS]
 task_routes = {
-    "spotisync.cancel_sync": {"queue": "spotisync.control"},
-    "spotisync.sweep": {"queue": "spotisync.control"},
-    "spotisync.tick": {"queue": "spotisync.control"},
-    "spotisync.tell": {"queue": "spotisync.control"},
-    "spotisync.housekeeping": {"queue": "spotisync.housekeeping"},
+    "spotisync.cancel_sync": {"queue": queues.CONTROL},
+    "spotisync.sweep": {"queue": queues.CONTROL},
+    "spotisync.tick": {"queue": queues.CONTROL},
+    "spotisync.tell": {"queue": queues.CONTROL},
+    "spotisync.enrich": {"queue": queues.BACKLOG},
+    "spotisync.housekeeping": {"queue": queues.HOUSEKEEPING},
     # With a separate worker (-Q spotisync.playback) it never waits behind a batch.
-    "spotisync.track_playback": {"queue": "spotisync.playback"},
+    "spotisync.track_playback": {"queue": queues.PLAYBACK},
 }
 
 # RabbitMQ 4.3 refuses queues that are neither durable nor exclusive.

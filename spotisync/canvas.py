@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from spotisync import telemetry
 from spotisync.broker import get_queue_lengths
 from spotisync.celery import app
+from spotisync.core import queues
 from spotisync.core.states import Phase, later_phases
 from spotisync.settings import CLOCK_TOLERANCE_SECONDS
 from spotisync.store.runs import Run
@@ -24,7 +25,6 @@ from spotisync.sync.schedule import PlaybackDue
 
 log = logging.getLogger(__name__)
 Task: TypeAlias = "celery.Task[Any, Any]"
-QUEUE = "spotisync.sync"
 # More than the runs that proceed at the same time; about 70 MB in Redis.
 MOST_MESSAGES = 20_000
 # Celery converts a transport's own errors to OperationalError only where it retries: not for the event of a sent task,
@@ -34,28 +34,30 @@ BROKER_ERRORS = (*OUTAGES, RuntimeError)
 
 
 def canvas(run: Run) -> Signature:
-    finish = _signature("spotisync.finish", {"sync_id": run.id}, f"{run_label(run.id, run.account)}, finish")
+    queue = queues.get_queue(run.sync_type, asked=run.asked)
+    label = f"{run_label(run.id, run.account)}, finish"
+    finish = _signature("spotisync.finish", {"sync_id": run.id}, label, queue)
     if run.phase == "finish":
         return finish
-    later = (batch_signature(run.id, phase, 0, run.account) for phase in later_phases(run.phase))
-    return chain(batch_signature(run.id, run.phase, run.seq, run.account), *later, finish)
+    later = (batch_signature(run.id, phase, 0, run.account, queue) for phase in later_phases(run.phase))
+    return chain(batch_signature(run.id, run.phase, run.seq, run.account, queue), *later, finish)
 
 
 def run_label(sync_id: int, account: str) -> str:
     return f"run {sync_id} of {account}"
 
 
-def batch_signature(sync_id: int, phase: Phase, seq: int, account: str) -> Signature:
+def batch_signature(sync_id: int, phase: Phase, seq: int, account: str, queue: str) -> Signature:
     label = f"{run_label(sync_id, account)}, {phase}, batch {seq}"
-    return _signature("spotisync.batch", {"sync_id": sync_id, "phase": phase, "seq": seq}, label)
+    return _signature("spotisync.batch", {"sync_id": sync_id, "phase": phase, "seq": seq}, label, queue)
 
 
-def _signature(name: str, kwargs: dict[str, Any], label: str) -> Signature:
+def _signature(name: str, kwargs: dict[str, Any], label: str, queue: str) -> Signature:
     """`label` replaces the arguments in logs and Flower.
 
     Results are not stored: no caller reads them, and each of a run's hundreds would stay in Redis for a day.
     """
-    return app.signature(name, kwargs=kwargs, queue=QUEUE, immutable=True, kwargsrepr=label, ignore_result=True)
+    return app.signature(name, kwargs=kwargs, queue=queue, immutable=True, kwargsrepr=label, ignore_result=True)
 
 
 def publish(run: Run) -> bool:
@@ -70,9 +72,9 @@ def publish(run: Run) -> bool:
 
 
 def has_room() -> bool:
-    """Whether the queue may take more messages of due runs. What sweep adds while no worker receives any are copies."""
+    """Whether the queues may take more messages of runs. What sweep adds while no worker receives any are copies."""
     try:
-        return get_queue_lengths(app, QUEUE)[QUEUE] < MOST_MESSAGES
+        return sum(get_queue_lengths(app, *queues.OF_RUNS).values()) < MOST_MESSAGES
     except BROKER_ERRORS:
         return False
 

@@ -17,6 +17,7 @@ from celery.bootsteps import StartStopStep
 from celery.signals import (
     after_task_publish,
     beat_init,
+    celeryd_after_setup,
     heartbeat_sent,
     setup_logging,
     task_postrun,
@@ -32,6 +33,7 @@ from kombu import Connection
 from kombu.transport import TRANSPORT_ALIASES
 
 from spotisync import logs, rejections, telemetry, transport
+from spotisync.core import queues
 from spotisync.settings import bundled_path, settings
 from spotisync.sync import Context, runs
 
@@ -136,6 +138,16 @@ def declare_queues(app: Celery, connection: Connection) -> None:
     """As publishers and workers do first. Raises the broker's own error if it refuses; to Redis it is a write."""
     for queue in app.amqp.queues.values():
         queue(connection.default_channel).declare()
+
+
+@celeryd_after_setup.connect
+def _consume_all_runs(instance: Any, **_: Any) -> None:
+    """Let a worker that was started for `spotisync.sync`, once the only queue of runs, take messages of all runs."""
+    wanted = instance.app.amqp.queues
+    first, *others = queues.OF_RUNS
+    if first in wanted.consume_from and not set(others) & set(wanted.consume_from):
+        for name in others:
+            wanted.select_add(wanted[name])
 
 
 _watched: set[int] = set()

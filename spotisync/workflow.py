@@ -13,6 +13,7 @@ from celery.exceptions import Reject
 from spotisync import result_backend
 from spotisync.callers import answer
 from spotisync.canvas import BROKER_ERRORS, Task, batch_signature, publish
+from spotisync.core import queues
 from spotisync.core.outcomes import BatchResult, More, Outcome, Parked, PhaseEnded, Retry, RunEnded, Stale
 from spotisync.errors import Stopping, Unavailable
 from spotisync.sync import Context, callers, runs
@@ -30,7 +31,8 @@ def publish_next(task: Task, context: Context, sync_id: int, outcome: Outcome) -
         case PhaseEnded(result):
             return result.as_dict()
         case More(phase, seq, result, account):
-            _publish_batch(task, context, sync_id, batch_signature(sync_id, phase, seq, account))
+            next_batch = batch_signature(sync_id, phase, seq, account, _get_queue(task))
+            _publish_batch(task, context, sync_id, next_batch)
             return _end_without_chain(task, result)
         case Retry(seconds, _):
             raise _retry(task, seconds)
@@ -61,6 +63,12 @@ def _publish_batch(task: Task, context: Context, sync_id: int, next_batch: Signa
     except BROKER_ERRORS as error:
         log.warning("the next batch could not be published (%s); the next sweep publishes it", error)
         runs.publish_later(context, sync_id)
+
+
+def _get_queue(task: Task) -> str:
+    """The queue that the message came from, if it is one of runs."""
+    queue = (task.request.delivery_info or {}).get("routing_key")
+    return queue if queue in queues.OF_RUNS else queues.SYNC
 
 
 def _publish_if_in_progress(context: Context, sync_id: int) -> None:

@@ -19,7 +19,7 @@ from spotisync import telemetry
 from spotisync.cli.context import open_context, open_database
 from spotisync.cli.demo.environment import describe_database_outage
 from spotisync.cli.exit_codes import FAILED, LOGIN_NEEDED, UNREACHABLE
-from spotisync.core import broker_errors, hints, oauth
+from spotisync.core import broker_errors, hints, oauth, queues
 from spotisync.core.apps import get_default_app
 from spotisync.core.durations import format_duration
 from spotisync.core.oauth import LOGIN
@@ -42,7 +42,7 @@ from spotisync.sync.runs import count_rejections
 
 State = Literal["ok", "warning", "failed"]
 
-QUEUES: Final = ("spotisync.sync", "spotisync.control", "spotisync.playback", "spotisync.housekeeping")
+QUEUES: Final = tuple(queues.WEIGHTS)
 # Seconds. Above the first, message expiry and countdowns are wrong; above the second, token expiry is wrong too.
 CLOCK_SKEW_LIMITS: Final = (2.0, 20.0)
 START_WORKER: Final = "start one: spotisync up, or celery -A spotisync worker"

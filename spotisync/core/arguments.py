@@ -14,7 +14,7 @@ QUEUES: Mapping[str, str] = {
     "spotisync.incremental_sync": "spotisync.sync",
     "spotisync.resume_sync": "spotisync.sync",
     "spotisync.cancel_sync": "spotisync.control",
-    "spotisync.enrich": "spotisync.sync",
+    "spotisync.enrich": "spotisync.backlog",
     "spotisync.track_playback": "spotisync.playback",
 }
 _TRIGGER = ("account", "idempotency_key")

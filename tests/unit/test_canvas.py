@@ -8,6 +8,7 @@ from celery.canvas import Signature
 
 from spotisync import canvas, tasks
 from spotisync.celery import app
+from spotisync.core import queues
 from spotisync.store.runs import Run
 from spotisync.sync.schedule import PlaybackDue
 from tests.unit.test_workflow import ERRORS, failing
@@ -34,6 +35,14 @@ def test_results_that_no_caller_reads_are_not_stored(monkeypatch: pytest.MonkeyP
     assert sent[0]["ignore_result"] is True
 
 
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("sync_type", ["full", "incremental"])
+def test_all_links_of_a_run_go_to_its_queue(sync_type: str, asked: bool) -> None:
+    whole: Any = canvas.canvas(replace(RUN, phase="tracks", sync_type=sync_type, asked=asked))
+    expected = queues.get_queue(sync_type, asked=asked)
+    assert [link.options["queue"] for link in whole.tasks] == [expected] * 5
+
+
 def test_a_sweep_adds_no_copies_to_a_long_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a worker, each sweep would add some for ever."""
     length = canvas.MOST_MESSAGES
@@ -49,7 +58,7 @@ def test_a_sweep_adds_no_copies_to_a_long_queue(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("spotisync.sync.runs.publish_later", lambda _, id_: later.append(id_))
     for rest in ("spotisync.callers.answer", "spotisync.result_backend.maintain"):
         monkeypatch.setattr(rest, lambda *_: None)
-    monkeypatch.setattr(canvas, "get_queue_lengths", lambda _, name: {name: length})
+    monkeypatch.setattr(canvas, "get_queue_lengths", lambda *_: {"one": 1, "other": length - 1})
     monkeypatch.setattr(canvas, "publish", publish)
     tasks.sweep()
     assert (published, later) == ([], [7])

@@ -3,11 +3,13 @@
 import gc
 import os
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from spotisync import celery as worker
+from spotisync.core import queues
 
 
 @pytest.fixture(autouse=True)
@@ -15,6 +17,28 @@ def noted() -> Iterator[None]:
     worker._note_worker_pid()
     yield
     worker._worker_pids.clear()
+
+
+@pytest.mark.parametrize(
+    ("selected", "consumed"),
+    [
+        (["spotisync.sync"], set(queues.OF_RUNS)),
+        (["spotisync.sync", "spotisync.control"], {*queues.OF_RUNS, "spotisync.control"}),
+        (["spotisync.sync", "spotisync.interactive"], {"spotisync.sync", "spotisync.interactive"}),
+        (["spotisync.playback"], {"spotisync.playback"}),
+        ([name for name in queues.WEIGHTS if name != "spotisync.backlog"], set(queues.WEIGHTS) - {"spotisync.backlog"}),
+        ([], set(queues.WEIGHTS)),
+    ],
+)
+def test_a_worker_of_the_former_queue_serves_all_runs(
+    selected: list[str], consumed: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As workers were started before the other queues of runs existed."""
+    found = worker.app.amqp.queues
+    monkeypatch.setattr(found, "_consume_from", None)
+    found.select(selected)
+    worker._consume_all_runs(SimpleNamespace(app=worker.app))
+    assert set(found.consume_from) == consumed
 
 
 def exit_code_of_child(work: Callable[[], None]) -> int:

@@ -72,6 +72,27 @@ def test_an_event_that_cannot_be_sent_does_not_stop_the_next_batch(
     assert task.request.chain is None
 
 
+@pytest.mark.parametrize(
+    ("came_from", "queue"),
+    [
+        ("spotisync.backlog", "spotisync.backlog"),
+        ("spotisync.interactive", "spotisync.interactive"),
+        ("spotisync.sync", "spotisync.sync"),
+        ("celery", "spotisync.sync"),
+    ],
+)
+def test_the_next_batch_follows_in_the_queue_of_this_one(
+    came_from: str, queue: str, later: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published: list[str] = []
+    monkeypatch.setattr(Signature, "apply_async", lambda self, **_: published.append(self.options["queue"]))
+    task: Any = Task(ValueError("no viewer"))
+    task.request.delivery_info = {"routing_key": came_from}
+    context: Any = None
+    workflow.publish_next(task, context, 7, More("tracks", 4, RESULT, "alice"))
+    assert published == [queue]
+
+
 @pytest.mark.parametrize("error", ERRORS)
 def test_a_next_batch_that_cannot_be_published_is_left_to_the_sweep(
     error: Exception, later: list[int], monkeypatch: pytest.MonkeyPatch

@@ -202,6 +202,8 @@ def test_reads_the_length_of_a_queue_from_the_broker(app: Celery) -> None:
         try:
             assert get_queue_lengths(app) == {
                 "spotisync.sync": 2,
+                "spotisync.interactive": 0,
+                "spotisync.backlog": 0,
                 "spotisync.control": 0,
                 "spotisync.playback": 0,
                 "spotisync.housekeeping": 0,

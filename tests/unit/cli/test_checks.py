@@ -150,7 +150,7 @@ def test_reports_queues_that_no_worker_serves() -> None:
     assert_finding(
         checks.check_workers({"w@a": ["spotisync.sync"]}, QUEUES),
         "failed",
-        "none of w@a consumes spotisync.control",
+        "none of w@a consumes spotisync.interactive or spotisync.backlog or spotisync.control",
         "-Q",
     )
 
