@@ -116,6 +116,7 @@ def start(
     *,
     seed: int = 1,
     accounts: int = 1,
+    others: int | None = None,
     quirks: bool = True,
     host: str = "127.0.0.1",
     port: int = 0,
@@ -124,4 +125,6 @@ def start(
     """Start a simulator in a thread; use it in a `with` block. `settings` are fields of SimulatorSettings."""
     chosen = SimulatorSettings()
     chosen.change(settings)
-    return Server(World(library, seed=seed, accounts=accounts, quirks=quirks), chosen, host=host, port=port).start()
+    return Server(
+        World(library, seed=seed, accounts=accounts, others=others, quirks=quirks), chosen, host=host, port=port
+    ).start()

@@ -30,17 +30,17 @@ def count_unsaved_artists(tracks: int) -> int:
     return max(2, tracks // 60)
 
 
-def sizes(tracks: int, accounts: int) -> list[int]:
-    """Return each account's number of saved tracks: the first has the full size, the others half."""
-    return [tracks] + [max(10, tracks // 2)] * (accounts - 1)
+def count_others(tracks: int) -> int:
+    """Count the saved tracks of each account but the first, unless they are given: half as many."""
+    return max(10, tracks // 2)
 
 
-def regions(tracks: int, accounts: int) -> list[tuple[int, int]]:
+def regions(tracks: int, others: int, accounts: int) -> list[tuple[int, int]]:
     """Return the first main artist and the number of main artists of each account.
 
     The first account's region does not depend on the number of accounts.
     """
-    width = count_main_artists(max(10, tracks // 2))
+    width = count_main_artists(others)
     home = count_unsaved_artists(tracks)
     start = home + count_main_artists(tracks) - width // 2
     return [(home, count_main_artists(tracks))] + [(start + n * (width // 2), width) for n in range(accounts - 1)]

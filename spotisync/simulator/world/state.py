@@ -39,6 +39,7 @@ def milliseconds_played(catalogue: Catalogue, play: PlayedTrack) -> int:
 
 class WorldState:
     """Libraries generated from a seed and a size. `libraries`: how many are generated; further accounts get copies.
+    `others`: the saved tracks of each account but the first; half as many as the first by default.
 
     Hold `lock` while reading several related things: an in-process server works in a thread of its own. `clock_offset`
     is added to the time, in seconds. An edited playlist reports its new snapshot id after `snapshot_lag` seconds, and
@@ -53,11 +54,13 @@ class WorldState:
         seed: int = 1,
         accounts: int = 1,
         libraries: int | None = None,
+        others: int | None = None,
         quirks: bool = True,
     ) -> None:
         size = PRESETS[library] if isinstance(library, str) else size_of(library)
+        other = size._replace(tracks=seeding.count_others(size.tracks)) if others is None else size_of(others)
         generated = min(accounts, libraries or accounts)
-        regions = seeding.regions(size.tracks, generated)
+        regions = seeding.regions(size.tracks, other.tracks, generated)
         self.seed, self.lock, self.rng = seed, RLock(), Random(f"{seed}:edits")
         self.clock_offset = 0.0
         self.snapshot_lag = 0.0
@@ -67,8 +70,8 @@ class WorldState:
         self.catalogue = Catalogue(seed, max(first + width for first, width in regions), quirks=quirks)
         self.accounts: dict[str, Library] = {}
         self.playlists: dict[str, Playlist] = {}
-        for number, (region, tracks) in enumerate(zip(regions, seeding.sizes(size.tracks, generated), strict=True)):
-            self._add_account(number, Region(self.catalogue, *region), size._replace(tracks=tracks))
+        for number, region in enumerate(regions):
+            self._add_account(number, Region(self.catalogue, *region), other if number else size)
         self._add_copies(range(generated, accounts))
 
     def _add_account(self, number: int, region: Region, size: Size) -> None:

@@ -18,9 +18,10 @@ class World(WorldState):
         seed: int = 1,
         accounts: int = 1,
         libraries: int | None = None,
+        others: int | None = None,
         quirks: bool = True,
     ) -> None:
-        super().__init__(library, seed=seed, accounts=accounts, libraries=libraries, quirks=quirks)
+        super().__init__(library, seed=seed, accounts=accounts, libraries=libraries, others=others, quirks=quirks)
         self._listeners = Listeners(self)
 
     def start_rhythm(self, kind: str, account: str | None = None, *, seed: int = 1, since: float | None = None) -> None:
