@@ -14,43 +14,52 @@ down_revision = "0017"
 branch_labels = None
 depends_on = None
 
-ARTISTS = """ARRAY(SELECT r.name FROM track_artists x JOIN artists r ON r.id = x.artist_id WHERE x.track_id = t.id
-    ORDER BY x.position)"""
+
+def names(track_id: str, track: str = "t.name") -> str:
+    """Columns of the joins of `named`."""
+    artists = f"""ARRAY(SELECT r.name FROM track_artists x JOIN artists r ON r.id = x.artist_id
+        WHERE x.track_id = {track_id} ORDER BY x.position)"""
+    return f"{track} AS track, o.artist_id, f.name AS artist, {artists} AS artists, t.album_id, b.name AS album"
+
+
+def named(track_id: str) -> str:
+    """Outer joins by unique keys, which Postgres leaves out of queries that don't use their columns."""
+    return f"""LEFT JOIN tracks t ON t.id = {track_id} LEFT JOIN albums b ON b.id = t.album_id
+        LEFT JOIN track_artists o ON o.track_id = {track_id} AND o.position = 0
+        LEFT JOIN artists f ON f.id = o.artist_id"""
+
+
 # Unknown and no genres are both null.
 GENRES = """(SELECT array_agg(DISTINCT g ORDER BY g) FROM track_artists x JOIN artists r ON r.id = x.artist_id,
-    unnest(r.genres) g WHERE x.track_id = t.id)"""
-NAMES = f"t.name AS track, f.name AS artist, {ARTISTS} AS artists, t.album_id, b.name AS album"
-NAMED = """LEFT JOIN albums b ON b.id = t.album_id
-    LEFT JOIN track_artists o ON o.track_id = t.id AND o.position = 0 LEFT JOIN artists f ON f.id = o.artist_id"""
+    unnest(r.genres) g WHERE x.track_id = s.track_id)"""
 # What Spotify counts as a play; see docs/decisions/0004-one-play-one-row.md.
 COUNTED = "(h.ms_played IS NULL OR h.ms_played >= 30000)"
 
 LIBRARY_NOW = f"""
-    SELECT s.account_id, a.spotify_user_id AS account, s.track_id, {NAMES}, b.release_date, b.released_on, b.label,
-        {GENRES} AS genres, s.added_at, t.duration_ms, t.explicit, t.isrc, t.popularity
-    FROM saved_tracks s LEFT JOIN accounts a ON a.id = s.account_id LEFT JOIN tracks t ON t.id = s.track_id {NAMED}
+    SELECT s.account_id, a.spotify_user_id AS account, s.track_id, {names("s.track_id")}, b.release_date,
+        b.released_on, b.label, {GENRES} AS genres, s.added_at, t.duration_ms, t.explicit, t.isrc, t.popularity
+    FROM saved_tracks s LEFT JOIN accounts a ON a.id = s.account_id {named("s.track_id")}
     WHERE s.removed_at IS NULL"""
 
 PLAYLIST_NOW = f"""
     SELECT l.account_id, a.spotify_user_id AS account, i.playlist_id, p.name AS playlist, p.owner_name AS owner,
-        i.position, i.kind, i.track_id, COALESCE(t.name, i.name) AS track, f.name AS artist, {ARTISTS} AS artists,
-        t.album_id, b.name AS album, b.release_date, b.released_on, i.added_at, i.added_by, t.duration_ms, t.isrc,
-        COALESCE(i.uri, t.uri) AS uri
+        i.position, i.kind, i.track_id, {names("i.track_id", "COALESCE(t.name, i.name)")}, b.release_date,
+        b.released_on, i.added_at, i.added_by, t.duration_ms, t.isrc, COALESCE(i.uri, t.uri) AS uri
     FROM account_playlists l JOIN playlist_items i ON i.playlist_id = l.playlist_id
         LEFT JOIN accounts a ON a.id = l.account_id LEFT JOIN playlists p ON p.id = l.playlist_id
-        LEFT JOIN tracks t ON t.id = i.track_id {NAMED}
+        {named("i.track_id")}
     WHERE l.removed_at IS NULL"""
 
 LISTENING = f"""
     SELECT h.account_id, a.spotify_user_id AS account, h.played_at, h.played_at::date AS day,
-        extract(isodow FROM h.played_at)::integer AS weekday, extract(hour FROM h.played_at)::integer AS hour,
-        h.track_id, {NAMES}, b.release_date, b.released_on,
-        round(COALESCE(h.ms_played, t.duration_ms) / 60000.0, 3) AS minutes, {COUNTED} AS counted, h.context_uri,
+        date_part('isodow', h.played_at)::integer AS weekday, date_part('hour', h.played_at)::integer AS hour,
+        h.track_id, {names("h.track_id")}, b.release_date, b.released_on,
+        COALESCE(h.ms_played, t.duration_ms) / 60000::double precision AS minutes, {COUNTED} AS counted, h.context_uri,
         h.source
-    FROM play_history h LEFT JOIN accounts a ON a.id = h.account_id LEFT JOIN tracks t ON t.id = h.track_id {NAMED}"""
+    FROM play_history h LEFT JOIN accounts a ON a.id = h.account_id {named("h.track_id")}"""
 
 # Reads each day by the primary key, so that a query for some days reads only their plays. A day may begin at a midnight
-# that occurs twice or not at all; therefore some hours more are read, and the date decides.
+# that occurs twice or not at all; therefore two hours more are read at both ends, and the date decides.
 LISTENING_BY_DAY = f"""
     SELECT a.id AS account_id, a.spotify_user_id AS account, d.day, p.hours, p.plays, p.tracks
     FROM accounts a
@@ -62,8 +71,8 @@ LISTENING_BY_DAY = f"""
                 (SELECT t.duration_ms FROM tracks t WHERE t.id = h.track_id))), 0) / 3600000.0, 4) AS hours,
             count(*) FILTER (WHERE {COUNTED}) AS plays, count(DISTINCT h.track_id) FILTER (WHERE {COUNTED}) AS tracks
         FROM play_history h
-        WHERE h.account_id = a.id AND h.played_at >= d.day::timestamptz - interval '3 hours'
-            AND h.played_at < (d.day + 1)::timestamptz + interval '3 hours' AND h.played_at::date = d.day
+        WHERE h.account_id = a.id AND h.played_at >= d.day::timestamptz - interval '2 hours'
+            AND h.played_at < (d.day + 1)::timestamptz + interval '2 hours' AND h.played_at::date = d.day
         HAVING count(*) > 0) p"""
 
 # Each arm of `lost` yields: account, playlist and position or null, track or null, when it was added, since when it is
@@ -118,9 +127,9 @@ VANISHED = f"""
                 SELECT 1 FROM playlist_items i WHERE i.playlist_id = h.playlist_id AND i.track_id = k.track_id)
     )
     SELECT l.account_id, a.spotify_user_id AS account, l.reason, l.gone_since, l.playlist_id, p.name AS playlist,
-        l.position, l.track_id, {NAMES}, l.added_at, t.isrc
+        l.position, l.track_id, {names("l.track_id")}, l.added_at, t.isrc
     FROM lost l LEFT JOIN accounts a ON a.id = l.account_id LEFT JOIN playlists p ON p.id = l.playlist_id
-        LEFT JOIN tracks t ON t.id = l.track_id {NAMED}"""
+        {named("l.track_id")}"""
 
 VIEWS = {
     "library_now": (LIBRARY_NOW, "Saved tracks, with names"),

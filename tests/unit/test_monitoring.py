@@ -1,4 +1,4 @@
-"""The dashboard and the alert rules use metrics that exist, and the runbook has an entry for each alert."""
+"""The dashboards and the alert rules use metrics that exist, and the runbook has an entry for each alert."""
 
 import json
 import re
@@ -14,7 +14,8 @@ from spotisync.web.ops.metrics import COUNTERS, PREFIX, QUEUES
 from tests.system.compose import ROOT
 
 DEPLOY = ROOT / "deploy"
-DASHBOARD = json.loads((DEPLOY / "grafana" / "spotisync.json").read_text())
+DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in (DEPLOY / "grafana").iterdir()}
+DASHBOARD = DASHBOARDS["spotisync"]
 PANELS = [each for each in DASHBOARD["panels"] if each["type"] != "row"]
 RULES = [
     rule
@@ -62,8 +63,9 @@ def test_the_dashboard_shows_every_metric() -> None:
     assert METRICS.keys() - shown == left_out | {f"{PREFIX}request_seconds_sum"}
 
 
-def test_panels_have_a_place_of_their_own_and_the_chosen_data_source() -> None:
-    every = DASHBOARD["panels"]
+@pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS)
+def test_panels_have_a_place_of_their_own_and_the_chosen_data_source(dashboard: dict[str, Any]) -> None:
+    every = dashboard["panels"]
     assert len({each["id"] for each in every}) == len(every)
     taken: set[tuple[int, int]] = set()
     for place in (each["gridPos"] for each in every):
@@ -71,8 +73,8 @@ def test_panels_have_a_place_of_their_own_and_the_chosen_data_source() -> None:
         assert not cells & taken
         assert place["x"] + place["w"] <= 24
         taken |= cells
-    (variable,) = DASHBOARD["templating"]["list"]
-    for panel in PANELS:
+    variable, *_ = dashboard["templating"]["list"]
+    for panel in (each for each in every if each["type"] != "row"):
         sources = [panel["datasource"], *(each["datasource"] for each in panel["targets"])]
         assert all(each == {"type": variable["query"], "uid": f"${{{variable['name']}}}"} for each in sources)
 

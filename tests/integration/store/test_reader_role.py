@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from spotisync.store import migrate, reader_role
 from spotisync.store.schema import VIEWS, metadata
+from tests.support.people_sql import QUESTIONS, expand_macros, panel_queries
 from tests.support.store import Store
 from tests.system.command_line import InProcess
 from tests.system.programs import environment
@@ -40,6 +41,8 @@ def test_the_reader_role_reads_tables_but_no_tokens(store: Store, make_settings:
             assert reader.execute(text("SHOW timezone")).scalar_one() == "Asia/Kathmandu"
             for view in VIEWS:
                 assert reader.execute(text(f"SELECT * FROM {view}")).all() == []
+            for query in (*QUESTIONS.values(), *panel_queries().values()):
+                reader.exec_driver_sql(expand_macros(query, 1, "2026-01-01", "2026-02-01").replace("%", "%%"))
             assert reader.execute(text("SELECT spotify_user_id FROM accounts")).all()
             assert reader.execute(text("SELECT * FROM library_as_of(1, now())")).all() == []
             reader.rollback()
