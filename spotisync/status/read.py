@@ -1,29 +1,20 @@
 """Status documents, history and summaries, read from the tables. Times are ISO 8601, by the database's clock."""
 
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping
-
 from spotisync.core.apps import App, find_default_app
-from spotisync.core.states import UNFINISHED
 from spotisync.settings import Settings
 from spotisync.status import actions, changes, forecast, freshness, messages, times, upcoming, usage
+from spotisync.status.parts import IS_UNFINISHED, read_parts, read_phases, to_json_types
 from spotisync.store import accounts, cooldowns, counters, plays, reply_shapes, schedules
 from spotisync.store.accounts import Account
 from spotisync.store.database import Connection, execute
 from spotisync.store.runs import CLAIMANT_GONE
 
-PHASE_COLUMNS = (
-    "status, current_offset, total_items, items_processed, items_added, items_updated, items_removed, items_deferred, "
-    "batches, failures, percent_complete, last_error, rate_limit_reset_at"
-)
 RUN_COLUMNS = """r.id AS sync_id, a.spotify_user_id AS account, r.sync_type, r.status, r.trigger, r.started_at,
     r.completed_at, r.items_processed, r.items_added, r.items_updated, r.items_removed,
     (SELECT COALESCE(sum(s.items_deferred), 0) FROM sync_state s WHERE s.sync_id = r.id) AS items_deferred,
     r.api_calls, r.calls_saved, r.last_error, r.phase AS current_phase, r.seq AS current_batch"""
-# Written exactly as the condition of the partial index.
-IS_UNFINISHED = "status IN ('pending', 'in_progress', 'rate_limited')"
 FROM = "FROM sync_history r JOIN accounts a ON a.id = r.account_id"
 RUN = f"SELECT {RUN_COLUMNS} {FROM}"
 # A claim records the database session that took it: while the session lives, so does the worker's process.
@@ -31,7 +22,7 @@ RUN = f"SELECT {RUN_COLUMNS} {FROM}"
 BUDGET_UNTIL = """CASE r.status WHEN 'rate_limited' THEN r.not_before WHEN 'in_progress' THEN (
     SELECT r.not_before FROM (SELECT message FROM run_events WHERE sync_id = r.id AND kind <> 'woken'
         ORDER BY id DESC LIMIT 1) e WHERE e.message = 'budget' AND r.not_before > now()) END AS budget_until"""
-LIVE_RUN = f"""SELECT {RUN_COLUMNS}, r.family, {BUDGET_UNTIL},
+LIVE_RUN = f"""SELECT {RUN_COLUMNS}, r.account_id, r.family, {BUDGET_UNTIL},
     r.claim IS NOT NULL AS claimed, NOT {CLAIMANT_GONE} AS alive,
     GREATEST(r.started_at, (SELECT max(s.updated_at) FROM sync_state s WHERE s.sync_id = r.id)) AS last_advance
     {FROM}"""
@@ -73,7 +64,12 @@ def documents(connection: Connection, settings: Settings, account: str | None = 
     activity = _activity(connection, settings, chosen, common)
     used = {account.id: account.find_app(default) for account in chosen}
     of_app = {app: _of_app(connection, settings, app, common) for app in set(used.values())}
-    return [_of_account(connection, each, {**of_app[used[each.id]], **activity[each.id]}) for each in chosen]
+    runs = _find_runs(connection, [each.id for each in chosen])
+    parts = read_parts(connection, {account_id: row["sync_id"] for account_id, row in runs.items()})
+    return [
+        _of_account(each, runs.get(each.id), {**of_app[used[each.id]], **activity[each.id], **parts.get(each.id, {})})
+        for each in chosen
+    ]
 
 
 def run(connection: Connection, settings: Settings, sync_id: int) -> Document | None:
@@ -85,7 +81,10 @@ def run(connection: Connection, settings: Settings, sync_id: int) -> Document | 
     app = account.find_app(find_default_app(settings))
     common = _of_app(connection, settings, app, _common(connection, settings))
     activity = _activity(connection, settings, [account], common)[account.id]
-    return _of_run(connection, account, _plain(row), {**common, **activity}, alone=True)
+    parts = read_parts(connection, {account.id: sync_id})[account.id]
+    found = to_json_types(row)
+    found.pop("account_id")
+    return _of_run(account, found, {**common, **activity, **parts}, alone=True)
 
 
 def history(connection: Connection, account: str | None, limit: int, before: int | None = None) -> list[Document]:
@@ -99,7 +98,7 @@ def history(connection: Connection, account: str | None, limit: int, before: int
         f"{RUN} {where} ORDER BY r.id DESC LIMIT :limit",
         {"account": account, "limit": limit, "before": before},
     ).mappings()
-    return [_plain(row) for row in rows]
+    return [to_json_types(row) for row in rows]
 
 
 def summary(connection: Connection, sync_id: int) -> Document:
@@ -107,8 +106,8 @@ def summary(connection: Connection, sync_id: int) -> Document:
     row = execute(connection, f"{RUN} WHERE r.id = :id", {"id": sync_id}).mappings().one_or_none()
     if row is None:
         raise LookupError(f"No run {sync_id}")
-    found = _plain(row)
-    return {**{name: found[name] for name in SUMMARY}, "phases": _phases(connection, sync_id)}
+    found = to_json_types(row)
+    return {**{name: found[name] for name in SUMMARY}, "phases": read_phases(connection, [sync_id])[sync_id]}
 
 
 # ---- the document ---------------------------------------------------------------------------------------------------
@@ -153,13 +152,14 @@ def _activity(
     ids = [account.id for account in chosen]
     scheduled = upcoming.list_upcoming(connection, settings, ids, times.now(common))
     changed, newest = changes.recent_changes(connection, ids), changes.newest_runs(connection, ids)
-    read_at = freshness.list_times(connection, ids, common)
+    read_at, playback = freshness.list_times(connection, ids, common), plays.list_playback_status(connection, ids)
     return {
         account.id: {
             "upcoming": scheduled.get(account.spotify_user_id, []),
             "changes": changed[account.id],
             "read_at": read_at.get(account.id, {}),
             "newest": newest[account.id],
+            "playback": playback.get(account.id),
         }
         for account in chosen
     }
@@ -191,43 +191,40 @@ def _rejected_messages(connection: Connection) -> Document | None:
     return {"count": int(counters.read_totals(connection).get(counters.REJECTED, 0)), "last_at": last.isoformat()}
 
 
-def _of_account(connection: Connection, account: Account, common: Document) -> Document:
-    """The document of its unfinished run (one in progress first), else of its last run."""
+def _find_runs(connection: Connection, account_ids: list[int]) -> dict[int, Document]:
+    """The unfinished run of each account (one in progress first), else its last run, by account id."""
     rows = execute(
         connection,
-        f"""{LIVE_RUN} WHERE r.id = COALESCE(
-        (SELECT u.id FROM sync_history u WHERE u.account_id = :account_id AND u.{IS_UNFINISHED}
-        ORDER BY u.status = 'in_progress' DESC, u.id DESC LIMIT 1),
-        (SELECT l.id FROM sync_history l WHERE l.account_id = :account_id ORDER BY l.id DESC LIMIT 1))""",
-        {"account_id": account.id},
-    )
-    row = rows.mappings().one_or_none()
-    if row is None:
-        return _finish({**NO_RUN, **_account_keys(connection, account), **common})
-    return _of_run(connection, account, _plain(row), common)
+        f"""{LIVE_RUN} WHERE r.id = ANY(ARRAY(SELECT COALESCE(
+            (SELECT u.id FROM sync_history u WHERE u.account_id = c.id AND u.{IS_UNFINISHED}
+            ORDER BY u.status = 'in_progress' DESC, u.id DESC LIMIT 1),
+            (SELECT l.id FROM sync_history l WHERE l.account_id = c.id ORDER BY l.id DESC LIMIT 1))
+        FROM unnest(CAST(:ids AS bigint[])) c(id)))""",
+        {"ids": account_ids},
+    ).mappings()
+    found = [to_json_types(row) for row in rows]
+    return {run.pop("account_id"): run for run in found}
 
 
-def _of_run(
-    connection: Connection, account: Account, found: Document, common: Document, *, alone: bool = False
-) -> Document:
+def _of_account(account: Account, found: Document | None, common: Document) -> Document:
+    if found is None:
+        return _finish({**NO_RUN, **_account_keys(account), **common})
+    return _of_run(account, found, common)
+
+
+def _of_run(account: Account, found: Document, common: Document, *, alone: bool = False) -> Document:
     """`alone`: the actions are those on this run only."""
     worker = {"has_it": found.pop("claimed"), "alive": found.pop("alive"), "last_advance": found.pop("last_advance")}
-    phases = _phases(connection, found["sync_id"], ", busy_seconds")
     document = {
         **found,
-        **_account_keys(connection, account),
+        **_account_keys(account),
         **common,
-        "phases": phases,
         "worker": worker,
-        "to_look_up": _deferred_lookups(connection, phases),
-        "lists_put_off": _unread_lists(connection, account.id, found["sync_id"]),
-        "deferred": _deferred(connection, account.id, found["sync_id"]),
-        "other_runs": _other_runs(connection, account.id, found["sync_id"]),
         "error": messages.describe_error(found["last_error"]),
         # The calls saved belong to the run.
         "calls": {**common["calls"], "saved": found.get("calls_saved")},
     }
-    return _finish(forecast.add_eta(document, _last_durations(connection, account.id, found)), alone=alone)
+    return _finish(forecast.add_eta(document, document.pop("earlier")), alone=alone)
 
 
 def _finish(document: Document, *, alone: bool = False) -> Document:
@@ -237,95 +234,10 @@ def _finish(document: Document, *, alone: bool = False) -> Document:
     return {**document, **messages.describe(document)}
 
 
-def _account_keys(connection: Connection, account: Account) -> Document:
+def _account_keys(account: Account) -> Document:
     return {
         "account": account.spotify_user_id,
         "display_name": account.display_name,
         "account_status": account.status,
         "account_error": account.last_error,
-        "playback": plays.get_playback_status(connection, account.spotify_user_id),
     }
-
-
-def _phases(connection: Connection, sync_id: int, more_columns: str = "") -> Document:
-    rows = execute(
-        connection,
-        f"SELECT entity_type, {PHASE_COLUMNS}{more_columns} FROM sync_state WHERE sync_id = :id ORDER BY id",
-        {"id": sync_id},
-    ).mappings()
-    phases = [_plain(row) for row in rows]
-    return {phase.pop("entity_type"): phase for phase in phases}
-
-
-def _deferred_lookups(connection: Connection, phases: Document) -> dict[str, int]:
-    """How many of the look-ups that the run deferred are still pending, by entity."""
-    pending = {}
-    for entity in ("artists", "albums"):
-        if deferred := phases[entity]["items_deferred"]:
-            stubs = execute(connection, f"SELECT count(*) FROM {entity} WHERE enrichment = 'stub'").scalar_one()
-            pending[entity] = min(deferred, stubs)
-    return pending
-
-
-def _deferred(connection: Connection, account_id: int, sync_id: int) -> list[Document]:
-    """What the run could not read or prove: lists, then removals that wait for confirmation, then playlists.
-
-    `retry_at`: until then scheduled syncs do not try it again.
-    """
-    rows = execute(
-        connection,
-        """SELECT 1 AS rank, 'list' AS kind, list AS id, replace(list, '_', ' ') AS name,
-            deferred_reason AS reason, deferred_until AS retry_at, deferred AS rows, unread, false AS confirmed
-        FROM listings WHERE account_id = :account_id AND deferred_sync_id = :sync_id AND deferred > 0
-            AND deferred_reason IS NOT NULL
-        UNION ALL SELECT 2, 'removal', list, replace(list, '_', ' '),
-            'most rows are missing at once', NULL, held_rows, false, removal_confirmed
-        FROM listings WHERE account_id = :account_id AND held_rows IS NOT NULL
-        UNION ALL SELECT 3, 'playlist', a.playlist_id, p.name, a.deferred_reason, a.deferred_until, NULL, true, false
-        FROM account_playlists a JOIN playlists p ON p.id = a.playlist_id
-        WHERE a.account_id = :account_id AND a.items_status = 'deferred' AND a.removed_at IS NULL
-        ORDER BY 1, 3""",
-        {"account_id": account_id, "sync_id": sync_id},
-    ).mappings()
-    return [{name: value for name, value in _plain(row).items() if name != "rank"} for row in rows]
-
-
-def _unread_lists(connection: Connection, account_id: int, sync_id: int) -> dict[str, str]:
-    """The lists that the run could not read, with the reason."""
-    rows = execute(
-        connection,
-        """SELECT list, deferred_reason FROM listings WHERE account_id = :account_id
-        AND deferred_sync_id = :sync_id AND unread AND deferred_reason IS NOT NULL ORDER BY list""",
-        {"account_id": account_id, "sync_id": sync_id},
-    )
-    return {row.list: row.deferred_reason for row in rows}
-
-
-def _other_runs(connection: Connection, account_id: int, sync_id: int) -> list[Document]:
-    rows = execute(
-        connection,
-        f"""SELECT id AS sync_id, sync_type, status FROM sync_history
-        WHERE account_id = :account_id AND id <> :id AND {IS_UNFINISHED} ORDER BY id""",
-        {"account_id": account_id, "id": sync_id},
-    ).mappings()
-    return [_plain(row) for row in rows]
-
-
-def _last_durations(connection: Connection, account_id: int, found: Document) -> dict[str, float]:
-    """Busy seconds of each phase in the last successful run of this type."""
-    if found["status"] not in UNFINISHED:
-        return {}
-    rows = execute(
-        connection,
-        """SELECT s.entity_type, s.busy_seconds FROM sync_state s WHERE s.sync_id = (
-            SELECT id FROM sync_history
-            WHERE account_id = :account_id AND sync_type = :sync_type AND status = 'success'
-            ORDER BY id DESC LIMIT 1)""",
-        {"account_id": account_id, "sync_type": found["sync_type"]},
-    )
-    return {row.entity_type: row.busy_seconds for row in rows}
-
-
-def _plain(row: RowMapping) -> Document:
-    """The row as JSON types."""
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}

@@ -191,13 +191,16 @@ def record_gap(connection: Connection, account_id: int, gap: PlayGap) -> None:
 
 def list_open_gaps(connection: Connection, account: str | None = None) -> list[OpenGap]:
     """Open gaps of one account (by Spotify user id) or of all accounts, oldest first."""
+    return _list_open_gaps(connection, "a.spotify_user_id = :account" if account else "true", {"account": account})
+
+
+def _list_open_gaps(connection: Connection, condition: str, bound: dict[str, Any]) -> list[OpenGap]:
     rows = execute(
         connection,
-        """SELECT g.id, a.spotify_user_id, g.from_at, g.to_at, g.noticed_at
+        f"""SELECT g.id, a.spotify_user_id, g.from_at, g.to_at, g.noticed_at
         FROM playback_gaps g JOIN accounts a ON a.id = g.account_id
-        WHERE g.closed_at IS NULL AND (CAST(:account AS text) IS NULL OR a.spotify_user_id = :account)
-        ORDER BY g.from_at, g.id""",
-        {"account": account},
+        WHERE g.closed_at IS NULL AND {condition} ORDER BY g.from_at, g.id""",
+        bound,
     )
     return [OpenGap(row.id, row.spotify_user_id, PlayGap(row.from_at, row.to_at), row.noticed_at) for row in rows]
 
@@ -213,18 +216,22 @@ def close_gaps(connection: Connection, ids: Iterable[int]) -> int:
 # ---- status ---------------------------------------------------------------------------------------------------------
 
 
-def get_playback_status(connection: Connection, account: str) -> dict[str, Any]:
-    """The last read, the error that followed it, plays of the last day, open gaps."""
-    row = execute(
+def list_playback_status(connection: Connection, account_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """The last read, the error that followed it, plays of the last day, open gaps; by account id."""
+    rows = execute(
         connection,
-        """SELECT p.read_at, p.last_error, (SELECT count(*) FROM play_history h
+        """SELECT a.id, a.spotify_user_id, p.read_at, p.last_error, (SELECT count(*) FROM play_history h
             WHERE h.account_id = a.id AND h.played_at > now() - interval '1 day') AS plays
-        FROM accounts a LEFT JOIN playback p ON p.account_id = a.id WHERE a.spotify_user_id = :account""",
-        {"account": account},
-    ).one()
+        FROM accounts a LEFT JOIN playback p ON p.account_id = a.id WHERE a.id = ANY(:ids)""",
+        {"ids": list(account_ids)},
+    ).all()
+    gaps = _list_open_gaps(connection, "a.id = ANY(:ids)", {"ids": list(account_ids)})
     return {
-        "read_at": row.read_at.isoformat() if row.read_at else None,
-        "last_error": row.last_error,
-        "plays_last_day": row.plays,
-        "gaps": [each.as_dict() for each in list_open_gaps(connection, account)],
+        row.id: {
+            "read_at": row.read_at.isoformat() if row.read_at else None,
+            "last_error": row.last_error,
+            "plays_last_day": row.plays,
+            "gaps": [each.as_dict() for each in gaps if each.account == row.spotify_user_id],
+        }
+        for row in rows
     }

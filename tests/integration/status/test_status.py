@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from spotisync import status
 from spotisync.cli import checks
@@ -67,6 +68,46 @@ def test_status_without_runs_without_accounts_and_for_several(store: Store, get_
         get_status("nobody")
     store.sql("DELETE FROM accounts")
     assert get_status()["message"] == "No account yet."
+
+
+def test_each_account_of_a_list_has_the_document_it_has_alone(store: Store, get_status: Callable[..., Any]) -> None:
+    """The list has as many queries for many accounts as for one."""
+    statements: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    def add(name: str) -> None:
+        account_id = store.account(name)
+        store.run("incremental", account_id, status="success", completed_at="now()")
+        run = store.run("full", account_id)
+        store.sql("UPDATE sync_state SET items_deferred = 2, batches = 1 WHERE sync_id = :run", run=run.id)
+        store.sql(
+            """INSERT INTO listings (account_id, list, deferred, deferred_reason, deferred_sync_id, unread)
+            VALUES (:id, 'playlists', 3, :name, :run, true)""",
+            id=account_id, name=name, run=run.id,
+        )  # fmt: skip
+        store.sql("INSERT INTO playback_gaps (account_id, from_at, to_at) VALUES (:id, now(), now())", id=account_id)
+
+    store.sql("DELETE FROM accounts")
+    add("a")
+    add("b")
+    event.listen(store.database._engine, "before_cursor_execute", note)
+    get_status()
+    few = len(statements)
+    for name in "cdef":
+        add(name)
+    statements.clear()
+    listed = get_status()
+    assert len(statements) == few
+    clock = {"as_of", "calls", "words", "notes"}
+    for each in listed:
+        alone = get_status(each["account"])
+        assert {key: each[key] for key in alone if key not in clock} == {
+            key: alone[key] for key in alone if key not in clock
+        }
+        assert each["lists_put_off"] == {"playlists": each["account"]}
+        assert len(each["playback"]["gaps"]) == 1
 
 
 def test_removed_messages_are_counted_whether_or_not_a_run_waits(store: Store, get_status: Callable[..., Any]) -> None:

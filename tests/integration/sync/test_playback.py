@@ -56,7 +56,8 @@ def sql(context: Context, statement: str, **values: Any) -> list[Any]:
 
 def lane(context: Context, account: Account) -> dict[str, Any]:
     with context.database.begin() as connection:
-        return plays.get_playback_status(connection, account.name)
+        (found,) = plays.list_playback_status(connection, [find_account(connection, account.name).id]).values()
+    return found
 
 
 def requests(simulator: Server) -> list[Any]:
