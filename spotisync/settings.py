@@ -36,7 +36,7 @@ from spotisync.errors import Misconfigured
 MAX_SOCKET_DIR_BYTES = 80
 MIN_TOKEN_LENGTH = 16
 CLOCK_TOLERANCE_SECONDS = 300
-"""By how much the clocks of hosts may differ before messages expire before they are due."""
+"""How far the clock of a worker may be ahead of that of beat before it takes new messages for expired ones."""
 GENERATE_TOKEN = "python -c 'import secrets; print(secrets.token_urlsafe(32))'"  # noqa: S105 (a command)
 GENERATE_KEY = "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
 

@@ -10,6 +10,7 @@ import pytest
 
 from spotisync import celery as worker
 from spotisync.core import queues
+from spotisync.settings import CLOCK_TOLERANCE_SECONDS
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +47,12 @@ def exit_code_of_child(work: Callable[[], None]) -> int:
         work()
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_messages_of_beat_reach_workers_whose_clocks_are_ahead() -> None:
+    expiries = [entry["options"]["expires"] for entry in worker.app.conf.beat_schedule.values()]
+    assert expiries
+    assert min(expiries) >= CLOCK_TOLERANCE_SECONDS
 
 
 def test_a_child_of_the_worker_starts() -> None:
