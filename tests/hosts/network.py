@@ -21,13 +21,15 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def find_obstacle() -> str | None:
     """Why this process can't make network namespaces, or None."""
     try:
-        with _own_namespace() as own:
-            os.close(_make_namespace(own))
-        subprocess.run(["ip", "-V"], check=True, capture_output=True)
-    except FileNotFoundError:
-        return "iproute2 is not installed"
+        network = Network()
+        network.add("probe")
+        network.close()
+    except FileNotFoundError as error:
+        return f"iproute2 is not installed: {error}"
     except OSError as error:
         return f"network namespaces need root: {error.strerror}"
+    except subprocess.CalledProcessError as error:
+        return f"this kernel has no bridge or no veth: {error.stderr.decode().strip()}"
     return None
 
 
