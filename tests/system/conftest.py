@@ -41,11 +41,12 @@ def deployed(
     library: str | int,
     *,
     accounts: int = 1,
+    others: int | None = None,
     host: str = "127.0.0.1",
     **changes: Any,
 ) -> Deployment:
     """Deploy a library of a given size, with batches so small that each phase has several. `host`: the simulator's."""
-    simulator = start(library, seed=5, accounts=accounts, host=host)
+    simulator = start(library, seed=5, accounts=accounts, others=others, host=host)
     settings = make_settings(
         simulator.url,
         **{

@@ -39,6 +39,7 @@ def milliseconds_played(catalogue: Catalogue, play: PlayedTrack) -> int:
 
 class WorldState:
     """Libraries generated from a seed and a size. `libraries`: how many are generated; further accounts get copies.
+
     `others`: the saved tracks of each account but the first; half as many as the first by default.
 
     Hold `lock` while reading several related things: an in-process server works in a thread of its own. `clock_offset`
