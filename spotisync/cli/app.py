@@ -19,6 +19,7 @@ from spotisync.cli import (
     login,
     notify,
     psql,
+    report,
     schedule,
     status,
     sync,
@@ -102,6 +103,7 @@ app.command("notify", epilog="Example: spotisync notify --test")(notify.notify)
 app.command("import", epilog="Example: spotisync import my_spotify_data.zip")(import_history.import_)
 app.command("schedule", epilog="Example: spotisync schedule")(schedule.schedule)
 app.command("export", epilog="Example: spotisync export my-library --format jsonl")(export.export)
+app.command("report", epilog="Example: spotisync report library.html")(report.report)
 app.command("backup", epilog="Example: spotisync backup spotisync.backup")(backup.backup)
 app.command("restore", epilog="Example: SPOTISYNC_DATA_DIR=/new/place spotisync restore spotisync.backup")(
     backup.restore

@@ -27,6 +27,7 @@ COMMANDS = {
     "import": "--account --json",
     "schedule": "--account --json",
     "export": "--account --format --formulas --json --only --playlist --removed",
+    "report": "--account --json --top",
     "backup": "",
     "restore": "--skip-others",
     "psql": "",
