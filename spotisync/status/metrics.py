@@ -14,6 +14,8 @@ from spotisync.store.database import Connection, execute
 from spotisync.store.runs import DUE_SINCE, UNCLAIMED
 
 Values = dict[Labels, float]
+# Accounts of a metric by account: of more, those with the oldest times, which are the ones to alert on.
+MOST_ACCOUNTS: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -77,18 +79,22 @@ GAUGES: Final = (
         "last_success_timestamp_seconds",
         "When the last successful sync of each type ended, by account id; absent: none, or the account is disabled.",
         ("account", "sync_type"),
-        """SELECT CAST(a.id AS text), t.sync_type, EXTRACT(epoch FROM r.completed_at)
-        FROM accounts a CROSS JOIN (VALUES ('full'), ('incremental')) t(sync_type)
-            CROSS JOIN LATERAL (SELECT h.completed_at FROM sync_history h WHERE h.account_id = a.id
-                AND h.sync_type = t.sync_type AND h.status = 'success' ORDER BY h.id DESC LIMIT 1) r
-        WHERE a.status <> 'disabled'""",
+        f"""SELECT CAST(id AS text), sync_type, EXTRACT(epoch FROM completed_at) FROM (
+            SELECT id, sync_type, completed_at, dense_rank() OVER (ORDER BY newest, id) AS place FROM (
+                SELECT a.id, t.sync_type, r.completed_at, max(r.completed_at) OVER (PARTITION BY a.id) AS newest
+                FROM accounts a CROSS JOIN (VALUES ('full'), ('incremental')) t(sync_type)
+                    CROSS JOIN LATERAL (SELECT h.completed_at FROM sync_history h WHERE h.account_id = a.id
+                        AND h.sync_type = t.sync_type AND h.status = 'success' ORDER BY h.id DESC LIMIT 1) r
+                WHERE a.status <> 'disabled') runs) ranked
+        WHERE place <= {MOST_ACCOUNTS}""",
     ),
     Gauge(
         "playback_read_timestamp_seconds",
         "When recently played tracks were last read, by account id; absent: never, or the account is disabled.",
         ("account",),
-        """SELECT CAST(p.account_id AS text), EXTRACT(epoch FROM p.read_at) FROM playback p
-        JOIN accounts a ON a.id = p.account_id AND a.status <> 'disabled' WHERE p.read_at IS NOT NULL""",
+        f"""SELECT CAST(p.account_id AS text), EXTRACT(epoch FROM p.read_at) FROM playback p
+        JOIN accounts a ON a.id = p.account_id AND a.status <> 'disabled' WHERE p.read_at IS NOT NULL
+        ORDER BY p.read_at, p.account_id LIMIT {MOST_ACCOUNTS}""",
     ),
     Gauge(
         "notices_pending",

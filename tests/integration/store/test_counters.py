@@ -255,6 +255,20 @@ def test_exposes_no_age_of_a_disabled_account(store: Store) -> None:
     assert not {name for name, *_ in exposed(store.database)} & names
 
 
+def test_exposes_the_oldest_ages_of_very_many_accounts(store: Store) -> None:
+    store.sql("INSERT INTO accounts (spotify_user_id) SELECT 'account' || n FROM generate_series(1, 1002) n")
+    store.sql(
+        """INSERT INTO sync_history (account_id, sync_type, status, trigger, completed_at)
+        SELECT id, t.name, 'success', 'cli', now() - make_interval(hours => CAST(id % 5 AS int) + t.hours)
+        FROM accounts, (VALUES ('full', 200), ('incremental', 0)) t(name, hours)"""
+    )
+    newest = store.one("SELECT max(id) FROM accounts WHERE id % 5 = 0")
+    store.sql("UPDATE sync_history SET completed_at = now() + interval '1 hour' WHERE account_id = :id", id=newest)
+    times = [labels for name, *labels in exposed(store.database) if name == "spotisync_last_success_timestamp_seconds"]
+    assert (len(times), len({account for account, _ in times})) == (2000, 1000), "both types of each"
+    assert str(newest) not in {account for account, _ in times}
+
+
 def test_counts_each_wait_of_one_event(store: Store) -> None:
     run = store.run()
     for seconds in (1.5, 2.0, 0.5):
