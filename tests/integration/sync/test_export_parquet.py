@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -88,6 +89,21 @@ def test_duckdb_reads_what_the_tables_contain(synced: Context, tmp_path: Path) -
         stored = [tuple(row) for row in sql(synced, query)]
         assert stored
         assert sorted(rows, key=str) == sorted(stored, key=str)
+
+
+def test_the_query_of_the_documentation_works(synced: Context, tmp_path: Path) -> None:
+    document = Path(__file__).parents[3] / "docs" / "export.md"
+    (query,) = re.findall(r"```sql\n(.*?)```", document.read_text(), re.DOTALL)
+    exported(synced, tmp_path, ("saved_tracks",))
+    with duckdb.connect() as duck:
+        found = duck.execute(query.replace("my-library", str(tmp_path))).fetchall()
+    listed = sql(
+        synced,
+        """SELECT p.id, count(DISTINCT s.track_id) AS n FROM playlists p JOIN playlist_items i ON i.playlist_id = p.id
+        JOIN saved_tracks s ON s.track_id = i.track_id JOIN account_playlists a ON a.playlist_id = p.id
+        WHERE a.removed_at IS NULL GROUP BY p.id""",
+    )
+    assert sum(count for _, count in found) == sum(row.n for row in listed) > 0
 
 
 def test_parquet_times_are_instants_in_utc(synced: Context, tmp_path: Path) -> None:
