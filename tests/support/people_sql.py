@@ -11,6 +11,12 @@ DASHBOARD: dict[str, Any] = json.loads((ROOT / "deploy" / "grafana" / "listening
 PANELS: list[dict[str, Any]] = [each for each in DASHBOARD["panels"] if each["type"] != "row"]
 
 
+def read_blocks(path: str) -> list[str]:
+    """The SQL that a page shows."""
+    blocks: list[str] = _BLOCK.findall((ROOT / path).read_text())
+    return blocks
+
+
 def _read_questions() -> dict[str, str]:
     text = (ROOT / "docs" / "sql.md").read_text().partition("\n## Questions\n")[2]
     questions = {}
