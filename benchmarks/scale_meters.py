@@ -173,9 +173,10 @@ def _memory(program: str, found: list[ProcessReading]) -> Iterator[tuple[str, fl
 
 @dataclass(frozen=True)
 class TableSize:
-    """`rows`: inserted minus deleted since the statistics began. `kb`: with indexes."""
+    """`rows`: inserted minus deleted since the statistics began. `live`: the rows now. `kb`: with indexes."""
 
     rows: int
+    live: int
     kb: float
 
 
@@ -186,7 +187,7 @@ class DatabaseCounts:
     tables: dict[str, TableSize]
 
 
-_TABLES = """SELECT COALESCE(p.inhparent, c.oid)::regclass::text, sum(n_tup_ins - n_tup_del),
+_TABLES = """SELECT COALESCE(p.inhparent, c.oid)::regclass::text, sum(n_tup_ins - n_tup_del), sum(n_live_tup),
         sum(pg_total_relation_size(s.relid)) / 1024.0
     FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid LEFT JOIN pg_inherits p ON p.inhrelid = c.oid
     GROUP BY 1"""
@@ -199,7 +200,7 @@ def count(connection: psycopg.Connection[Any]) -> DatabaseCounts:
         """SELECT xact_commit + xact_rollback, pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') / 1048576.0
         FROM pg_stat_database WHERE datname = current_database()"""
     ).fetchall()
-    tables = {name: TableSize(int(rows), float(kb)) for name, rows, kb in connection.execute(_TABLES)}
+    tables = {name: TableSize(int(rows), int(live), float(kb)) for name, rows, live, kb in connection.execute(_TABLES)}
     return DatabaseCounts(transactions, float(wal), tables)
 
 
