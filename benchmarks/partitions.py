@@ -7,12 +7,15 @@ columns, checks and keys of the real ones, and neither foreign keys nor triggers
 
 import argparse
 import json
+import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
+from time import monotonic
 from typing import Any, Final
 
 import psycopg
@@ -22,6 +25,7 @@ from benchmarks.report import Measurement, describe_machine, show, timed
 
 READS: Final = 300
 WRITES: Final = 100
+SECONDS: Final = 5.0  # of one statement's repetitions
 Values = dict[str, Any]
 
 
@@ -164,6 +168,7 @@ def main() -> None:
     parser.add_argument("--accounts", type=int, default=500)
     parser.add_argument("--directory", type=Path, default=Path(tempfile.gettempdir()))
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # like Ctrl-C: stop everything that was started
     with create_environment(options.directory) as environment:
         machine = describe_machine(options.directory)
         with connect(environment.create_database()) as connection:
@@ -244,7 +249,10 @@ def _time(
         if cursor.description:
             cursor.fetchall()
 
-    for _ in range(times):
+    deadline = monotonic() + SECONDS
+    for number in range(times):
+        if number and monotonic() > deadline:
+            return
         bound = values()
         with connection.transaction(force_rollback=True):
             yield timed(once)[0]
