@@ -13,6 +13,7 @@ help:
 	@echo 'make servers servers of Debian, such as pgbouncer, where they are installed'
 	@echo 'make hosts   several hosts, as network namespaces (root; Debian: apt install iproute2 libfaketime)'
 	@echo 'make chaos   every kill at every point of every phase (long)'
+	@echo 'make proof   the model of the protocol, and faults planted in it (Debian: apt install rumur gcc; ARGS=--help)'
 	@echo 'make bench   the benchmark table'
 	@echo 'make scale   many accounts and several workers: lateness, load, growth (half an hour)'
 	@echo 'make lock    resolve the lock files anew (needs uv)'
@@ -43,6 +44,9 @@ hosts: .venv/dev.stamp
 
 chaos: .venv/dev.stamp
 	@$(BIN)/python -m pytest -m chaos --timeout 900 $(ARGS)
+
+proof: .venv/dev.stamp
+	@$(BIN)/python -m proof $(ARGS)
 
 bench: .venv/dev.stamp
 	@$(BIN)/python -m benchmarks $(ARGS)
