@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help demo test check slow browser servers hosts chaos bench scale lock clean
+.PHONY: help demo test check slow browser servers hosts chaos bench scale lock audit sbom clean
 help:
 	@echo 'make demo    everything on this machine against the built-in simulator (ARGS=--exit: end when the sync is over)'
 	@echo 'make test    the whole test suite (ARGS passes options to pytest)'
@@ -16,6 +16,8 @@ help:
 	@echo 'make proof   the model of the protocol, and faults planted in it (Debian: apt install rumur gcc; ARGS=--help)'
 	@echo 'make bench   the benchmark table'
 	@echo 'make scale   many accounts and several workers: lateness, load, growth (half an hour)'
+	@echo 'make audit   known vulnerabilities of the locked packages (needs the internet)'
+	@echo 'make sbom    the bill of materials, dist/sbom.cdx.json'
 	@echo 'make lock    resolve the lock files anew (needs uv)'
 
 demo: .venv/runtime.stamp
@@ -58,8 +60,21 @@ lock:
 	uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --extra otel --extra parquet pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
 
+audit: .venv-audit/stamp
+	.venv-audit/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip
+
+sbom: .venv-audit/stamp
+	@mkdir -p dist
+	.venv-audit/bin/cyclonedx-py requirements --output-reproducible --of JSON -o dist/sbom.cdx.json requirements.lock
+
+# Of its own: these programs bring packages that spotisync doesn't use.
+.venv-audit/stamp:
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/pip --disable-pip-version-check install -q 'pip-audit>=2.10,<3' 'cyclonedx-bom>=7.5,<8'
+	@touch $@
+
 clean:
-	rm -rf .venv dist
+	rm -rf .venv .venv-audit dist
 
 # A Debian with python3 and pip alone has no ensurepip: pip installs into the environment from outside.
 .venv/bin/python:
