@@ -111,22 +111,13 @@ def _parser() -> argparse.ArgumentParser:
         help="generate N libraries only; further accounts have copies of them, which start and memory hardly notice",
     )
     add("--no-quirks", action="store_true", help="leave out Spotify's oddities: null rows, local files, odd dates ...")
-    add(
-        "--regime",
-        choices=("full", "restricted"),
-        default="full",
-        help="API regime of Spotify; default full",
-    )
+    add("--regime", choices=("full", "restricted"), default="full", help="API regime of Spotify; default full")
     add("--latency-ms", type=float, default=0, metavar="MEAN", help="mean latency of a reply; default 0")
     add("--rate", type=int, default=0, metavar="R", help="at most R requests per rolling 30 s; default 0, no limit")
     add("--quota", type=_quota, action="append", default=[], metavar="FAMILY=N", help="N calls per day; repeatable")
     add("--token-life", type=float, default=3600, metavar="SECONDS", help="lifetime of an access token; default 3600")
     add("--rotate-tokens", action="store_true", help="each refresh returns a new refresh token and revokes the old one")
-    add(
-        "--warm",
-        action="store_true",
-        help="cache up to 30,000 tracks, so that first reads are fast",
-    )
+    add("--warm", action="store_true", help="cache up to 30,000 tracks, so that first reads are fast")
     add("--client-id", default="", help="accept this client only; default any")
     add("--log", type=Path, metavar="FILE", help="append each request to this file, as a line of JSON")
     add("--die-with-parent", type=int, nargs="?", const=0, metavar="PID", help=DIE_WITH_PARENT)

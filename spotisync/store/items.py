@@ -9,7 +9,7 @@ from spotisync.store.search import NamedId
 
 
 @dataclass(frozen=True)
-class Track:
+class TrackPage:
     id: str
     name: str | None
     uri: str
@@ -61,7 +61,7 @@ class PlayedTrack:
 
 
 @dataclass(frozen=True)
-class Album:
+class AlbumPage:
     id: str
     name: str | None
     uri: str
@@ -78,7 +78,7 @@ class Album:
 
 
 @dataclass(frozen=True)
-class Artist:
+class ArtistPage:
     """`is_followed`: None if the account never followed the artist."""
 
     id: str
@@ -111,7 +111,7 @@ class PlayTotals:
 
 
 @dataclass(frozen=True)
-class Playlist:
+class PlaylistPage:
     id: str
     name: str | None
     uri: str
@@ -124,7 +124,7 @@ class Playlist:
 
 
 @dataclass(frozen=True)
-class Version:
+class PlaylistVersion:
     """`number`: from 1, the oldest one that is stored."""
 
     number: int
@@ -133,7 +133,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Item:
+class PlaylistRow:
     """A row of a playlist; `position` from 0."""
 
     position: int
@@ -150,7 +150,7 @@ def _names(table: str, of: str) -> str:
         FROM {table} x JOIN artists r ON r.id = x.artist_id WHERE x.{of}_id = e.id) AS artists"""
 
 
-def find_track(connection: Connection, id_: str) -> Track | None:
+def find_track(connection: Connection, id_: str) -> TrackPage | None:
     row = _find(
         connection,
         f"""SELECT e.id, e.name, e.uri, {_names("track_artists", "track")}, b.id AS album_id, b.name AS album,
@@ -158,10 +158,10 @@ def find_track(connection: Connection, id_: str) -> Track | None:
         FROM tracks e LEFT JOIN albums b ON b.id = e.album_id WHERE e.id = :id""",
         id_,
     )
-    return Track(**_with_album(row)) if row else None
+    return TrackPage(**_with_album(row)) if row else None
 
 
-def find_album(connection: Connection, account_id: int, id_: str) -> Album | None:
+def find_album(connection: Connection, account_id: int, id_: str) -> AlbumPage | None:
     row = _find(
         connection,
         f"""SELECT e.id, e.name, e.uri, {_names("album_artists", "album")}, e.image_url, e.album_type, e.released_on,
@@ -170,10 +170,10 @@ def find_album(connection: Connection, account_id: int, id_: str) -> Album | Non
         id_,
         account_id,
     )
-    return Album(**_with_artists(row)) if row else None
+    return AlbumPage(**_with_artists(row)) if row else None
 
 
-def find_artist(connection: Connection, account_id: int, id_: str) -> Artist | None:
+def find_artist(connection: Connection, account_id: int, id_: str) -> ArtistPage | None:
     row = _find(
         connection,
         """SELECT e.id, e.name, e.uri, e.image_url, e.genres, e.popularity, e.followers,
@@ -183,10 +183,10 @@ def find_artist(connection: Connection, account_id: int, id_: str) -> Artist | N
         id_,
         account_id,
     )
-    return Artist(**row) if row else None
+    return ArtistPage(**row) if row else None
 
 
-def find_playlist(connection: Connection, account_id: int, id_: str) -> Playlist | None:
+def find_playlist(connection: Connection, account_id: int, id_: str) -> PlaylistPage | None:
     """None, too, for a playlist that the account never had."""
     row = _find(
         connection,
@@ -197,7 +197,7 @@ def find_playlist(connection: Connection, account_id: int, id_: str) -> Playlist
         id_,
         account_id,
     )
-    return Playlist(**row) if row else None
+    return PlaylistPage(**row) if row else None
 
 
 def _find(connection: Connection, query: str, id_: str, account_id: int | None = None) -> dict[str, Any] | None:
@@ -298,11 +298,11 @@ def list_artist_albums(connection: Connection, account_id: int, artist_id: str, 
     return [KnownAlbum(**row) for row in found.mappings()]
 
 
-def total_artist_plays(connection: Connection, account_id: int, artist_id: str) -> PlayTotals:
+def count_artist_plays(connection: Connection, account_id: int, artist_id: str) -> PlayTotals:
     return _total(connection, account_id, artist_id, "SELECT track_id FROM track_artists WHERE artist_id = :id")
 
 
-def total_album_plays(connection: Connection, account_id: int, album_id: str) -> PlayTotals:
+def count_album_plays(connection: Connection, account_id: int, album_id: str) -> PlayTotals:
     return _total(connection, account_id, album_id, "SELECT id FROM tracks WHERE album_id = :id")
 
 
@@ -320,7 +320,7 @@ def _total(connection: Connection, account_id: int, id_: str, tracks: str) -> Pl
 # ---- a playlist -----------------------------------------------------------------------------------------------------
 
 
-def list_versions(connection: Connection, playlist_id: str) -> list[Version]:
+def list_versions(connection: Connection, playlist_id: str) -> list[PlaylistVersion]:
     """All stored versions of the contents, the oldest first."""
     found = execute(
         connection,
@@ -329,10 +329,10 @@ def list_versions(connection: Connection, playlist_id: str) -> list[Version]:
         FROM playlist_versions WHERE playlist_id = :id ORDER BY read_at""",
         {"id": playlist_id},
     )
-    return [Version(**row) for row in found.mappings()]
+    return [PlaylistVersion(**row) for row in found.mappings()]
 
 
-def list_items(connection: Connection, playlist_id: str, read_at: datetime) -> list[Item]:
+def list_items(connection: Connection, playlist_id: str, read_at: datetime) -> list[PlaylistRow]:
     """The contents of the version that was read at that moment."""
     found = execute(
         connection,
@@ -345,4 +345,4 @@ def list_items(connection: Connection, playlist_id: str, read_at: datetime) -> l
         WHERE v.playlist_id = :id AND v.read_at = :read_at ORDER BY 1""",
         {"id": playlist_id, "read_at": read_at},
     )
-    return [Item(**row) for row in found.mappings()]
+    return [PlaylistRow(**row) for row in found.mappings()]

@@ -81,7 +81,7 @@ class Variety:
     new: int
 
 
-def total_days(connection: Connection, account_id: int, zone: str) -> list[DayTotal]:
+def list_days(connection: Connection, account_id: int, zone: str) -> list[DayTotal]:
     """All days with plays, in order."""
     found = execute(
         connection,
@@ -93,7 +93,7 @@ def total_days(connection: Connection, account_id: int, zone: str) -> list[DayTo
     return [DayTotal(**row) for row in found.mappings()]
 
 
-def total_hours(connection: Connection, account_id: int, zone: str, since: datetime) -> list[HourTotal]:
+def list_hours(connection: Connection, account_id: int, zone: str, since: datetime) -> list[HourTotal]:
     """The hours of the week with plays."""
     found = execute(
         connection,

@@ -13,7 +13,7 @@ from spotisync.status import MOST_ACCOUNTS
 from spotisync.store import accounts, items, listening
 from spotisync.store.accounts import Account
 from spotisync.store.database import Connection
-from spotisync.store.items import Item, Version
+from spotisync.store.items import PlaylistRow, PlaylistVersion
 from spotisync.sync import Context
 from spotisync.web.dependencies import ConnectionDep, ContextDep
 from spotisync.web.pages.home import AccountName
@@ -63,7 +63,7 @@ def show_album(
         known,
         "album.html",
         item=album,
-        totals=items.total_album_plays(connection, known.id, id_),
+        totals=items.count_album_plays(connection, known.id, id_),
         tracks=items.list_album_tracks(connection, known.id, id_, MOST_TRACKS),
     )
 
@@ -83,7 +83,7 @@ def show_artist(
         known,
         "artist.html",
         item=artist,
-        totals=items.total_artist_plays(connection, known.id, id_),
+        totals=items.count_artist_plays(connection, known.id, id_),
         tracks=items.list_artist_tracks(connection, known.id, id_, LISTED),
         albums=items.list_artist_albums(connection, known.id, id_, MOST_TRACKS),
     )
@@ -134,12 +134,12 @@ def _load_version(connection: Connection, id_: str, version: int | None, since: 
     }
 
 
-def _choose(versions: Sequence[Version], number: int) -> Version:
+def _choose(versions: Sequence[PlaylistVersion], number: int) -> PlaylistVersion:
     """The version of this number, or the newest one."""
     return versions[min(number, len(versions)) - 1]
 
 
-def _key(row: Item) -> tuple[str | None, ...]:
+def _key(row: PlaylistRow) -> tuple[str | None, ...]:
     return row.kind, row.track_id or row.uri, None if row.track_id else row.name
 
 

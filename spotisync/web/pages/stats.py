@@ -90,7 +90,7 @@ def _load_listening(connection: Connection, account: Account, zone: str, chosen:
     today = datetime.now(ZoneInfo(zone)).date()
     first = get_first_day(chosen, today)
     since = get_midnight(first, zone) if first else None
-    days = listening.total_days(connection, account.id, zone)
+    days = listening.list_days(connection, account.id, zone)
     played = [each.day for each in days if each.plays]
     plays = {each.day: each.plays for each in days}
     return {
@@ -103,7 +103,7 @@ def _load_listening(connection: Connection, account: Account, zone: str, chosen:
         "current": find_current_streak(played, today),
         "calendar": make_calendar_chart(make_calendar(plays, today, WEEKS)),
         "years": _sum_years(days),
-        "week": make_week_chart(listening.total_hours(connection, account.id, zone, since or LONG_AGO)),
+        "week": make_week_chart(listening.list_hours(connection, account.id, zone, since or LONG_AGO)),
         "favourites": listening.list_favourites(connection, account.id, since, LISTED),
         "titles": TITLES,
         "loved": listening.list_loved(connection, account.id, LISTED),

@@ -129,8 +129,8 @@ def test_days_and_hours_are_those_of_the_zone(catalogue: Store, database: Databa
         days[local.date()] += counts
         hours[local.isoweekday(), local.hour] += counts
     with database.begin() as connection:
-        found = listening.total_days(connection, catalogue.account_id, zone)
-        by_hour = listening.total_hours(connection, catalogue.account_id, zone, BEGIN - timedelta(hours=1))
+        found = listening.list_days(connection, catalogue.account_id, zone)
+        by_hour = listening.list_hours(connection, catalogue.account_id, zone, BEGIN - timedelta(hours=1))
     assert [each.day for each in found] == sorted(days)
     assert {each.day: each.plays for each in found} == days
     assert {(each.weekday, each.hour): each.plays for each in by_hour} == hours
