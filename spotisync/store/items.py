@@ -47,7 +47,7 @@ class TimedPlay:
 
 
 @dataclass(frozen=True)
-class PlayedTrack:
+class ListedTrack:
     """A track in a list of an album or artist. `plays`: how often the account has played it."""
 
     id: str
@@ -133,7 +133,7 @@ class PlaylistVersion:
 
 
 @dataclass(frozen=True)
-class PlaylistRow:
+class VersionRow:
     """A row of a playlist; `position` from 0."""
 
     position: int
@@ -259,7 +259,7 @@ _PLAYED = """EXISTS (SELECT FROM saved_tracks s WHERE s.account_id = :account_id
 _LISTENED = "LEFT JOIN listened_tracks l ON l.account_id = :account_id AND l.track_id = t.id"
 
 
-def list_album_tracks(connection: Connection, account_id: int, album_id: str, limit: int) -> list[PlayedTrack]:
+def list_album_tracks(connection: Connection, account_id: int, album_id: str, limit: int) -> list[ListedTrack]:
     """The tracks of the album that are known: those met in a list or a play."""
     found = execute(
         connection,
@@ -268,10 +268,10 @@ def list_album_tracks(connection: Connection, account_id: int, album_id: str, li
         ORDER BY t.disc_number, t.track_number, t.id LIMIT :limit""",
         {"account_id": account_id, "id": album_id, "limit": limit},
     )
-    return [PlayedTrack(**row) for row in found.mappings()]
+    return [ListedTrack(**row) for row in found.mappings()]
 
 
-def list_artist_tracks(connection: Connection, account_id: int, artist_id: str, limit: int) -> list[PlayedTrack]:
+def list_artist_tracks(connection: Connection, account_id: int, artist_id: str, limit: int) -> list[ListedTrack]:
     """The artist's tracks, the most played first."""
     found = execute(
         connection,
@@ -281,7 +281,7 @@ def list_artist_tracks(connection: Connection, account_id: int, artist_id: str, 
         WHERE x.artist_id = :id ORDER BY plays DESC, is_saved DESC, t.name, t.id LIMIT :limit""",
         {"account_id": account_id, "id": artist_id, "limit": limit},
     )
-    return [PlayedTrack(**_with_album(dict(row))) for row in found.mappings()]
+    return [ListedTrack(**_with_album(dict(row))) for row in found.mappings()]
 
 
 def list_artist_albums(connection: Connection, account_id: int, artist_id: str, limit: int) -> list[KnownAlbum]:
@@ -332,7 +332,7 @@ def list_versions(connection: Connection, playlist_id: str) -> list[PlaylistVers
     return [PlaylistVersion(**row) for row in found.mappings()]
 
 
-def list_items(connection: Connection, playlist_id: str, read_at: datetime) -> list[PlaylistRow]:
+def list_items(connection: Connection, playlist_id: str, read_at: datetime) -> list[VersionRow]:
     """The contents of the version that was read at that moment."""
     found = execute(
         connection,
@@ -345,4 +345,4 @@ def list_items(connection: Connection, playlist_id: str, read_at: datetime) -> l
         WHERE v.playlist_id = :id AND v.read_at = :read_at ORDER BY 1""",
         {"id": playlist_id, "read_at": read_at},
     )
-    return [PlaylistRow(**row) for row in found.mappings()]
+    return [VersionRow(**row) for row in found.mappings()]

@@ -13,7 +13,7 @@ from spotisync.status import MOST_ACCOUNTS
 from spotisync.store import accounts, items, listening
 from spotisync.store.accounts import Account
 from spotisync.store.database import Connection
-from spotisync.store.items import PlaylistRow, PlaylistVersion
+from spotisync.store.items import VersionRow, PlaylistVersion
 from spotisync.sync import Context
 from spotisync.web.dependencies import ConnectionDep, ContextDep
 from spotisync.web.pages.home import AccountName
@@ -139,7 +139,7 @@ def _choose(versions: Sequence[PlaylistVersion], number: int) -> PlaylistVersion
     return versions[min(number, len(versions)) - 1]
 
 
-def _key(row: PlaylistRow) -> tuple[str | None, ...]:
+def _key(row: VersionRow) -> tuple[str | None, ...]:
     return row.kind, row.track_id or row.uri, None if row.track_id else row.name
 
 
