@@ -13,7 +13,7 @@ from spotisync.status import MOST_ACCOUNTS
 from spotisync.store import accounts, items, listening
 from spotisync.store.accounts import Account
 from spotisync.store.database import Connection
-from spotisync.store.items import VersionRow, PlaylistVersion
+from spotisync.store.items import PlaylistVersion, VersionRow
 from spotisync.sync import Context
 from spotisync.web.dependencies import ConnectionDep, ContextDep
 from spotisync.web.pages.home import AccountName
