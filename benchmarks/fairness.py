@@ -55,7 +55,8 @@ def measure(environment: Environment, options: argparse.Namespace) -> Iterator[M
             beside = [_round(context, url, small, next(new)) for _ in range(options.rounds)]
             batches = count_batches(url, run) - before_it
             is_over = runs.get_run(context, run.id).status != "in_progress"  # type: ignore[union-attr]
-            runs.cancel(context, run.id)
+            if not is_over:
+                runs.cancel(context, run.id)
             after = [_round(context, url, small, next(new)) for _ in range(options.rounds)]
     section = f"{options.accounts} accounts of {options.small} tracks beside one of {options.large:,}, a worker of two"
     note = "the large sync ended early" if is_over else f"{batches} batches of the large sync meanwhile"
