@@ -1,6 +1,8 @@
 """`python -m proof`: check the protocol's model, find the planted faults, replay the model's paths on the real code."""
 
 import argparse
+import re
+import signal
 import sys
 from collections.abc import Callable
 from time import monotonic
@@ -26,6 +28,7 @@ console = Console()
 
 def main() -> int:
     options = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # like Ctrl-C: stop what was started
     commands: dict[str, Callable[[argparse.Namespace], bool]] = {
         "check": _check,
         "faults": _faults,
@@ -108,10 +111,19 @@ def _traces(options: argparse.Namespace) -> bool:
 
 
 def _rules(_: argparse.Namespace) -> bool:
+    print_rules()
+    return True
+
+
+def print_rules() -> None:
     print("| rule | models |\n|---|---|")
     for rule in model.RULES:
-        print(f"| {rule.name.replace('_', ' ')} | {rule.models} |")
-    return True
+        print(f"| {rule.name.replace('_', ' ')} | {_as_code(rule.models)} |")
+
+
+def _as_code(models: str) -> str:
+    """Mark `path function, function`; leave prose as it is."""
+    return re.sub(r"[\w/]+\.(?:py \w+(?:, \w+)*|[a-z_]+)", lambda found: f"`{found[0]}`", models)
 
 
 def _murphi(_: argparse.Namespace) -> bool:
