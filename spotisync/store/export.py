@@ -21,26 +21,23 @@ def _artists(of: str, id_: str) -> str:
     return f"{ids} AS artist_ids, {names} AS artists"
 
 
-# The playlists that the account has now. DISTINCT keeps Postgres from reading every playlist for each track.
-_PLAYLISTS = """ARRAY(SELECT p.{column}
-    FROM (SELECT DISTINCT i.playlist_id FROM playlist_items i WHERE i.track_id = s.track_id) i
-    JOIN account_playlists ap ON ap.account_id = s.account_id AND ap.playlist_id = i.playlist_id
-    JOIN playlists p ON p.id = i.playlist_id
-    WHERE ap.removed_at IS NULL ORDER BY ap.position, p.id)"""
-
-
-def _playlists() -> str:
-    ids, names = (_PLAYLISTS.format(column=column) for column in ("id", "name"))
-    return f"{ids} AS playlist_ids, {names} AS playlists"
-
-
+# The playlists that the account has now and that contain the track. OFFSET makes Postgres look up each track by the
+# indexes, also while the tables have no statistics: with other plans an export of 20,000 tracks took minutes.
+_PLAYLISTS = """LATERAL (SELECT array_agg(i.playlist_id ORDER BY l.position, i.playlist_id) AS playlist_ids,
+        array_agg(p.name ORDER BY l.position, i.playlist_id) AS playlists
+    FROM (SELECT DISTINCT playlist_id FROM playlist_items WHERE track_id = s.track_id OFFSET 0) i
+        CROSS JOIN LATERAL (SELECT position FROM account_playlists WHERE account_id = s.account_id
+            AND playlist_id = i.playlist_id AND removed_at IS NULL OFFSET 0) l
+        CROSS JOIN LATERAL (SELECT name FROM playlists WHERE id = i.playlist_id OFFSET 0) p)"""
 # Columns, FROM clause, order.
 _QUERIES: dict[Table, tuple[str, str, str]] = {
     "saved_tracks": (
         f"""s.track_id, t.uri, t.name, {_artists("track", "t.id")}, t.album_id, b.name AS album, b.release_date,
         b.released_on, s.added_at, s.removed_at, t.duration_ms, t.explicit, t.disc_number, t.track_number, t.isrc,
-        t.popularity, {_playlists()}""",
-        "saved_tracks s JOIN tracks t ON t.id = s.track_id LEFT JOIN albums b ON b.id = t.album_id",
+        t.popularity, COALESCE(o.playlist_ids, ARRAY[]::text[]) AS playlist_ids,
+        COALESCE(o.playlists, ARRAY[]::text[]) AS playlists""",
+        f"""saved_tracks s JOIN tracks t ON t.id = s.track_id LEFT JOIN albums b ON b.id = t.album_id
+        CROSS JOIN {_PLAYLISTS} o""",
         "s.added_at DESC, s.track_id",
     ),
     "saved_albums": (
@@ -74,6 +71,9 @@ _QUERIES: dict[Table, tuple[str, str, str]] = {
         "s.played_at, s.track_id",
     ),
 }
+_COUNTED: dict[Table, str] = {
+    "playlist_items": "account_playlists s JOIN playlist_items i ON i.playlist_id = s.playlist_id"
+}
 _TEXT, _TEXT_ARRAY, _TIMESTAMPTZ = 25, 1009, 1184  # type OIDs
 _TYPES: Final[dict[int, ColumnType]] = {
     16: "boolean",
@@ -93,8 +93,9 @@ def begin_snapshot(connection: Connection) -> None:
 
 
 def count_rows(connection: Connection, table: Table, account_id: int, *, removed: bool) -> int:
-    _, source, _ = _QUERIES[table]
-    found = execute(connection, f"SELECT count(*) FROM {source} {_where(table, account_id, removed=removed)}")
+    # The other joins find one row for each.
+    rows = _COUNTED.get(table, f"{_QUERIES[table][1].split()[0]} s")
+    found = execute(connection, f"SELECT count(*) FROM {rows} {_where(table, account_id, removed=removed)}")
     return int(found.scalar_one())
 
 
