@@ -2,10 +2,12 @@
 
 import io
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from spotisync.core.tables import PlaylistFormat
@@ -16,7 +18,7 @@ from spotisync.sync.playlist_files import PlaylistExport
 from tests.integration.sync.test_export import silent, synced
 from tests.integration.sync.test_playback import sql
 from tests.support.store import Store
-from tests.system.command_line import InProcess
+from tests.system.command_line import SPOTISYNC, InProcess
 from tests.system.programs import environment
 
 assert synced  # a fixture
@@ -127,3 +129,20 @@ def test_the_export_command_writes_playlists(
     ):
         assert spotisync("export", str(out), *wrong).code == 2
     assert spotisync("export", "-", "--format", "jspf").code == 2
+
+
+def test_the_export_command_writes_to_stdout(
+    synced: Context, tmp_path: Path, make_settings: Callable[..., Any], simulator: Server
+) -> None:
+    env = environment(make_settings(simulator.url))
+
+    def output(*words: str) -> bytes:
+        return subprocess.run([*SPOTISYNC, *words], env=env, check=True, capture_output=True).stdout
+
+    saved = [row.uri for row in sql(synced, SAVED)]
+    lines = output("export", "-", "--format", "m3u8", "--only", "saved_tracks").decode().splitlines()
+    assert [line for line in lines if not line.startswith("#")] == saved
+    (tmp_path / "saved.parquet").write_bytes(output("export", "-", "--format", "parquet", "--only", "saved_tracks"))
+    with duckdb.connect() as duck:
+        assert duck.execute(f"SELECT uri FROM '{tmp_path}/saved.parquet'").fetchall() == [(uri,) for uri in saved]
+    assert output("report", "-").startswith(b"<!doctype html>")
