@@ -1,4 +1,4 @@
-"""Parquet files, with pyarrow: an optional dependency, since its wheel has 40 MB."""
+"""Parquet files, with pyarrow: an optional dependency, since its wheel has 55 MB."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
