@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from spotisync.simulator.http.app import SimulatorApp
 from spotisync.simulator.server import serve
@@ -34,6 +35,7 @@ Steer it while it runs (spotisync.simulator.Control does the same from Python):
   curl -s -d '{"rate": 100, "quota": {"artists": 600}}' localhost:8080/_sim/settings
   curl -s localhost:8080/_sim/truth?account=user01
 """
+HISTORY = "write four years of the first account's plays as Spotify's extended streaming history, a zip file, and exit"
 DIE_WITH_PARENT = "Linux: exit when the parent thread ends; with the parent's PID, also if it ended before this start"
 
 
@@ -61,6 +63,9 @@ def main() -> None:
         libraries=options.libraries,
         quirks=not options.no_quirks,
     )
+    if options.history:
+        _write(options.history, world.listening_history(zone=options.timezone))
+        return
     asyncio.run(_run(SimulatorApp(world, settings, options.log), options.host, options.port, warm=options.warm))
 
 
@@ -79,6 +84,13 @@ async def _run(app: SimulatorApp, host: str, port: int, *, warm: bool) -> None:
     app.held_requests.release()
     await runner.cleanup()
     app.request_log.close()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file, complete or not at all."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)
 
 
 def _die_with_parent(parent: int) -> None:
@@ -120,6 +132,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--warm", action="store_true", help="cache up to 30,000 tracks, so that first reads are fast")
     add("--client-id", default="", help="accept this client only; default any")
     add("--log", type=Path, metavar="FILE", help="append each request to this file, as a line of JSON")
+    add("--history", type=Path, metavar="FILE", help=HISTORY)
+    add("--timezone", type=ZoneInfo, default="UTC", help="where the listener of that history lives; default UTC")
     add("--die-with-parent", type=int, nargs="?", const=0, metavar="PID", help=DIE_WITH_PARENT)
     return parser
 

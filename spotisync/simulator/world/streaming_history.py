@@ -8,12 +8,13 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from spotisync.simulator.world.catalogue import Catalogue
-from spotisync.simulator.world.library import Library, PlayedTrack
+from spotisync.simulator.world.library import MIN_RECENT_MS, Library, PlayedTrack
 from spotisync.simulator.world.state import milliseconds_played
 from spotisync.simulator.world.times import iso
 
 FOLDER = "Spotify Extended Streaming History"
 ACCOUNT_FOLDER = "Spotify Account Data"
+ROWS_PER_FILE = 15_000  # of Spotify's, about 12 MB
 OFFLINE_EVERY = 7  # one in this many plays was heard offline
 OFFLINE_DELAY = 5_000  # seconds until the device reports it
 Row = dict[str, Any]
@@ -81,6 +82,7 @@ def _row(catalogue: Catalogue, library: Library, play: PlayedTrack, reported: in
         "spotify_track_uri": f"spotify:track:{track.id}",
         "offline": offline,
         "offline_timestamp": offline_since if offline else None,
+        **({"reason_end": "fwdbtn", "skipped": True} if heard < MIN_RECENT_MS else {}),
     }
 
 

@@ -1,12 +1,14 @@
 """The state together with its edits, its listeners, its truth and its privacy export."""
 
+from dataclasses import replace
+from datetime import UTC, tzinfo
 from random import Random
 from typing import Any
 
-from spotisync.simulator.world import editor
+from spotisync.simulator.world import editor, listening
 from spotisync.simulator.world.listeners import Listeners
 from spotisync.simulator.world.state import WorldState
-from spotisync.simulator.world.streaming_history import account_data, archive
+from spotisync.simulator.world.streaming_history import ROWS_PER_FILE, account_data, archive
 from spotisync.simulator.world.truth import Truth
 
 
@@ -52,6 +54,14 @@ class World(WorldState):
         with self.lock:
             self.catch_up()
             return archive(self.catalogue, self.library(account), rows_per_file, shuffled=shuffled)
+
+    def listening_history(self, account: str | None = None, *, zone: tzinfo = UTC) -> bytes:
+        """Return the zip file of four invented years of plays up to now, with the account's own; see `listening`."""
+        with self.lock:
+            self.catch_up()
+            library = self.library(account)
+            plays = listening.list_plays(self.catalogue, library, self.now(), zone)
+            return archive(self.catalogue, replace(library, plays=plays), ROWS_PER_FILE, shuffled=False)
 
     def account_data(self, account: str | None = None) -> bytes:
         """Return the zip file with the last year's history, which has names instead of ids, and minutes."""
