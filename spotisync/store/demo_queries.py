@@ -43,13 +43,18 @@ def run_query(connection: Connection, question: str) -> QueryResult:
 
 
 def count_library(connection: Connection) -> dict[str, int]:
-    """Count stored rows by kind, over all accounts."""
+    """Count stored rows by kind, over all accounts. Tracks known from an import only have no album yet."""
     found = execute(
         connection,
         """SELECT (SELECT count(*) FROM saved_tracks WHERE removed_at IS NULL) AS saved_tracks,
-            (SELECT count(*) FROM tracks) AS tracks,
+            (SELECT count(*) FROM tracks WHERE album_id IS NOT NULL) AS tracks,
             (SELECT count(*) FROM artists) AS artists, (SELECT count(*) FROM albums) AS albums,
             (SELECT count(*) FROM account_playlists WHERE removed_at IS NULL) AS playlists,
             (SELECT count(*) FROM playlist_items) AS playlist_items""",
     ).mappings()
     return dict(found.one())
+
+
+def count_imported_plays(connection: Connection) -> int:
+    counted: int = execute(connection, "SELECT count(*) FROM play_history WHERE source = 'import'").scalar_one()
+    return counted

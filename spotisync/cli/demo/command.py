@@ -11,6 +11,7 @@ from spotisync.cli.exit_codes import DONE, FAILED, INTERRUPTED
 from spotisync.cli.output import console, print_text, program_name, show_stack_events
 
 if TYPE_CHECKING:
+    from spotisync.cli.demo.history import HistoryImport
     from spotisync.cli.formatting import Document
     from spotisync.cli.polling import Observation
     from spotisync.settings import Settings
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 LATENCY_MS: Final = 200
 """Average latency of a simulated response: that of a slow Spotify, so that the bars visibly move."""
+LIBRARY: Final = "small"
+PLAYS_IMPORTED: Final = """
+[bold]Imported[/] {plays:,} plays from four years of streaming history. See them at [bold]{page}/stats[/]"""
 
 STILL_RUNNING: Final = """
 Everything keeps running. Web page: [bold]{page}[/]. To query this library, in another terminal:
@@ -36,9 +40,9 @@ def demo(*, exit: Exit = False) -> None:  # noqa: A002 (the option's name)
 
     The demo needs no Spotify account and no other software. It starts
     PostgreSQL, a broker, a worker, beat, the web page and a Spotify simulator;
-    syncs a library of a few thousand tracks with live progress; compares the
-    tables with the simulator's data; and runs example queries. It uses its own
-    data directory. Ctrl-C stops everything; an interrupted demo continues where
+    syncs a library of a few thousand tracks with live progress; imports four
+    years of plays; compares the tables with the simulator's data; and runs
+    example queries. It uses its own data directory. Ctrl-C stops everything; an interrupted demo continues where
     it stopped.
     """
     from spotisync.cli import processes
@@ -70,22 +74,43 @@ def _run_sync_and_report(chosen: "Settings", simulator: "Control", supervisor: "
     from spotisync.cli import processes
     from spotisync.cli.context import open_context
     from spotisync.cli.demo import environment, results
+    from spotisync.cli.demo.history import HistoryImport
 
     if not supervisor.start():
         return INTERRUPTED
     print_text(f"Web page: {processes.page_url(chosen)}")
-    with open_context(chosen) as context:
-        run = _run_sync(context, simulator, supervisor)
+    with open_context(chosen) as context, HistoryImport(chosen, LIBRARY) as history:
+        run = _run_sync(context, simulator, supervisor, history)
         if run is None:
             return INTERRUPTED
         environment.mark_finished(chosen.data_dir)
         is_correct = results.show(context.database, run, simulator.truth(run["account"]))
+        is_imported = _report_import(context, chosen, history)
     print_text(results.NEXT_STEPS.format(program=program_name()), markup=True)
-    return DONE if is_correct and run["status"] == "success" else FAILED
+    return DONE if is_correct and is_imported and run["status"] == "success" else FAILED
 
 
-def _run_sync(context: "Context", simulator: "Control", supervisor: "Supervisor") -> "Document | None":
-    """Start or resume the sync, and draw it until it has ended. Returns None if interrupted."""
+def _report_import(context: "Context", chosen: "Settings", history: "HistoryImport") -> bool:
+    """Returns whether the plays were imported."""
+    from spotisync.cli import processes
+    from spotisync.store import demo_queries
+
+    if history.problem:
+        print_text(f"The plays were not imported: {history.problem}")
+        return False
+    with context.database.begin() as connection:
+        plays = demo_queries.count_imported_plays(connection)
+    print_text(PLAYS_IMPORTED.format(plays=plays, page=processes.page_url(chosen)), markup=True)
+    return True
+
+
+def _run_sync(
+    context: "Context", simulator: "Control", supervisor: "Supervisor", history: "HistoryImport"
+) -> "Document | None":
+    """Start or resume the sync, import the plays beside it, and draw it until both have ended.
+
+    Returns None if interrupted.
+    """
     from spotisync import canvas
     from spotisync.cli import polling, progress
     from spotisync.sync import accounts, runs
@@ -98,8 +123,9 @@ def _run_sync(context: "Context", simulator: "Control", supervisor: "Supervisor"
     canvas.publish(triggered.run)
     read = polling.make_run_reader(context.database, triggered.run.id)
     print_text()
-    observations = _supervise(supervisor, polling.poll_until_finished(read))
+    observations = _supervise(supervisor, history, polling.poll_until_finished(read))
     progress.draw_run(observations, console(), lambda: _worker_hint(supervisor))
+    supervisor.run_until(history.tick)
     if supervisor.interrupted:
         print_text(f"Interrupted. The next demo resumes run {triggered.run.id}.")
         return None
@@ -107,11 +133,12 @@ def _run_sync(context: "Context", simulator: "Control", supervisor: "Supervisor"
 
 
 def _supervise(
-    supervisor: "Supervisor", observations: "Iterable[Observation[Document]]"
+    supervisor: "Supervisor", history: "HistoryImport", observations: "Iterable[Observation[Document]]"
 ) -> "Iterator[Observation[Document]]":
     """Check the processes before each observation; end when interrupted."""
     for each in observations:
         supervisor.tick()
+        history.tick()
         if supervisor.interrupted:
             return
         yield each
@@ -138,7 +165,7 @@ def _simulator_process(chosen: "Settings", control: "Control") -> "Process":
     from spotisync.stack.process import ChildSpec, Process
 
     port = control.url.rpartition(":")[2]
-    options = ("--library", "small", "--latency-ms", str(LATENCY_MS), "--port", port)
+    options = ("--library", LIBRARY, "--latency-ms", str(LATENCY_MS), "--port", port)
     argv = (sys.executable, "-m", "spotisync.simulator", *options)
     return Process(ChildSpec(name="simulator", argv=argv, ready=lambda: _answers(control)), chosen.data_dir)
 

@@ -21,8 +21,8 @@ PERSONAL_VARIABLES: Final = (
     "SPOTISYNC_SECRET_KEY",
     "SPOTIPY_CLIENT_SECRET",
 )
-# Deleted before the next demo: the library, messages and schedule, but not the copied programs and the logs.
-LIBRARY_PATHS: Final = ("postgres", "valkey", "beat-schedule*")
+# Deleted before the next demo: library, messages, schedule and history, but not the copied programs and the logs.
+LIBRARY_PATHS: Final = ("postgres", "valkey", "beat-schedule*", "my_spotify_data.zip")
 STOP_SECONDS: Final = 15.0
 ENVIRONMENT: Final = "environment.json"
 
