@@ -14,6 +14,7 @@ from benchmarks.breakdown import Batch
 from benchmarks.environment import NODE, Environment, connect, count_calls, start_sync, wait_for_success
 from benchmarks.peers import Peer
 from benchmarks.report import Measurement, median, ratios
+from spotisync.core import queues
 from spotisync.settings import settings
 from spotisync.simulator import Control
 from spotisync.sync import Context, accounts
@@ -21,7 +22,6 @@ from spotisync.sync import Context, accounts
 LOOP_DATABASE = "loop"
 # The loop that stores each page, and the one that buffers: its rows of so many pages are lost when it is killed.
 LOOPS = {"loop": 1, "loop, 1,000 rows a commit": 1_000}
-QUEUE = "spotisync.sync"
 MOST_TRACKS_TWICE = 20_000  # up to this size, a first turn fills the caches of simulator and workers, unmeasured
 SECONDS = "SELECT EXTRACT(epoch FROM max(completed_at) - min(started_at)) FROM sync_history"
 
@@ -147,8 +147,9 @@ def set_consuming(count: int, of: int) -> None:
     for number in range(1, of + 1):
         change = app.control.add_consumer if number <= count else app.control.cancel_consumer
         node = NODE.format(number=number)
-        if not change(QUEUE, destination=[node], reply=True, timeout=5, limit=1):
-            raise TimeoutError(f"{node} does not answer")
+        for queue in queues.OF_RUNS:
+            if not change(queue, destination=[node], reply=True, timeout=5, limit=1):
+                raise TimeoutError(f"{node} does not answer")
 
 
 def _report(title: str, turns: Turns, workers: tuple[int, ...]) -> Iterator[Measurement]:
