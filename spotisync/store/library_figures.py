@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Final, Literal
 
 from spotisync.store.database import Connection, execute
+
+ShareKind = Literal["decades", "genres", "labels"]
 
 
 @dataclass(frozen=True)
@@ -33,41 +36,38 @@ def count_months(connection: Connection, account_id: int, zone: str) -> list[Mon
     return [MonthAdded(**row) for row in found.mappings()]
 
 
-def count_decades(connection: Connection, account_id: int) -> list[Share]:
-    """In order, without tracks whose year is unknown."""
-    return _count(
-        connection,
-        account_id,
-        """SELECT CAST(CAST(extract(year FROM b.released_on) AS integer) / 10 * 10 AS text) AS name, count(*) AS tracks
-        FROM saved JOIN tracks t ON t.id = saved.track_id JOIN albums b ON b.id = t.album_id
-        WHERE b.released_on IS NOT NULL GROUP BY 1 ORDER BY 1""",
-    )
+def count_shares(connection: Connection, account_id: int, limit: int) -> dict[ShareKind, list[Share]]:
+    """Decades in order; the most frequent genres of the artists and labels of the albums. Unknown ones don't count.
+
+    A track counts once for each genre.
+    """
+    found = execute(connection, _SHARES, {"account_id": account_id, "limit": limit})
+    shares: dict[ShareKind, list[Share]] = {"decades": [], "genres": [], "labels": []}
+    for row in found:
+        shares[row.kind].append(Share(row.name, row.tracks))
+    return shares
 
 
-def count_genres(connection: Connection, account_id: int, limit: int) -> list[Share]:
-    """The most frequent genres of the artists; a track counts once for each."""
-    return _count(
-        connection,
-        account_id,
-        """SELECT g AS name, count(DISTINCT saved.track_id) AS tracks
-        FROM saved JOIN track_artists x USING (track_id) JOIN artists r ON r.id = x.artist_id, unnest(r.genres) g
-        GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT :limit""",
-        limit,
-    )
-
-
-def count_labels(connection: Connection, account_id: int, limit: int) -> list[Share]:
-    return _count(
-        connection,
-        account_id,
-        """SELECT b.label AS name, count(*) AS tracks
-        FROM saved JOIN tracks t ON t.id = saved.track_id JOIN albums b ON b.id = t.album_id
-        WHERE b.label IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT :limit""",
-        limit,
-    )
-
-
-def _count(connection: Connection, account_id: int, query: str, limit: int | None = None) -> list[Share]:
-    saved = "SELECT track_id FROM saved_tracks WHERE account_id = :account_id AND removed_at IS NULL"
-    found = execute(connection, f"WITH saved AS ({saved}) {query}", {"account_id": account_id, "limit": limit})
-    return [Share(**row) for row in found.mappings()]
+# Counted by album and by artist first, of which there are fewer than tracks. A track of several artists needs the
+# distinct genres of all of them.
+_SHARES: Final = """WITH saved AS (
+        SELECT track_id FROM saved_tracks WHERE account_id = :account_id AND removed_at IS NULL),
+    by_album AS MATERIALIZED (SELECT t.album_id AS id, count(*) AS n FROM saved JOIN tracks t ON t.id = saved.track_id
+        WHERE t.album_id IS NOT NULL GROUP BY 1),
+    credits AS MATERIALIZED (
+        SELECT x.track_id, x.artist_id, x.position FROM saved JOIN track_artists x USING (track_id)),
+    several AS MATERIALIZED (SELECT DISTINCT track_id FROM credits WHERE position > 0),
+    by_genre AS (
+        SELECT g, sum(c.n) AS n FROM (
+            SELECT artist_id, count(*) AS n FROM credits
+            WHERE track_id NOT IN (SELECT track_id FROM several) GROUP BY 1) c
+        JOIN artists r ON r.id = c.artist_id CROSS JOIN LATERAL (SELECT DISTINCT g FROM unnest(r.genres) g) u GROUP BY 1
+        UNION ALL SELECT g, count(*) FROM (
+            SELECT DISTINCT c.track_id, g FROM several JOIN credits c USING (track_id)
+            JOIN artists r ON r.id = c.artist_id, unnest(r.genres) g) u GROUP BY 1)
+    (SELECT 'decades' AS kind, CAST(CAST(date_part('year', b.released_on) AS integer) / 10 * 10 AS text) AS name,
+        CAST(sum(n) AS integer) AS tracks
+    FROM by_album JOIN albums b USING (id) WHERE b.released_on IS NOT NULL GROUP BY 2 ORDER BY 2)
+    UNION ALL (SELECT 'genres', g, CAST(sum(n) AS integer) FROM by_genre GROUP BY 2 ORDER BY 3 DESC, 2 LIMIT :limit)
+    UNION ALL (SELECT 'labels', b.label, CAST(sum(n) AS integer) FROM by_album JOIN albums b USING (id)
+    WHERE b.label IS NOT NULL GROUP BY 2 ORDER BY 3 DESC, 2 LIMIT :limit)"""

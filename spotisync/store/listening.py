@@ -97,8 +97,8 @@ def list_hours(connection: Connection, account_id: int, zone: str, since: dateti
     """The hours of the week with plays."""
     found = execute(
         connection,
-        """SELECT CAST(extract(isodow FROM slot AT TIME ZONE :zone) AS integer) AS weekday,
-            CAST(extract(hour FROM slot AT TIME ZONE :zone) AS integer) AS hour,
+        """SELECT CAST(date_part('isodow', slot AT TIME ZONE :zone) AS integer) AS weekday,
+            CAST(date_part('hour', slot AT TIME ZONE :zone) AS integer) AS hour,
             CAST(sum(plays) AS integer) AS plays, CAST(sum(ms) AS bigint) AS ms
         FROM listening_slots WHERE account_id = :account_id AND slot >= :since GROUP BY 1, 2 ORDER BY 1, 2""",
         {"account_id": account_id, "zone": zone, "since": since},
@@ -131,9 +131,10 @@ def list_favourites(
     return lists
 
 
-_EVER = "SELECT track_id, plays, ms FROM listened_tracks WHERE account_id = :account_id AND plays > 0"
+_EVER = """SELECT l.track_id, t.album_id, l.plays, l.ms FROM listened_tracks l JOIN tracks t ON t.id = l.track_id
+    WHERE l.account_id = :account_id AND l.plays > 0"""
 # Grouped before the join: there are many plays of few tracks.
-_SINCE = f"""SELECT h.track_id, h.plays, h.ms + h.unknown * t.duration_ms AS ms FROM (
+_SINCE = f"""SELECT h.track_id, t.album_id, h.plays, h.ms + h.unknown * t.duration_ms AS ms FROM (
         SELECT track_id, {_PLAYS} AS plays, COALESCE(sum(h.ms_played), 0) AS ms,
             count(*) - count(h.ms_played) AS unknown
         FROM play_history h WHERE h.account_id = :account_id AND h.played_at >= :since GROUP BY 1) h
@@ -143,8 +144,7 @@ _ORDER = "ORDER BY plays DESC, ms DESC, id LIMIT :limit"
 _FAVOURITES = f"""WITH played AS MATERIALIZED ({{played}}),
     by_artist AS MATERIALIZED (SELECT x.artist_id AS id, {_TOP} FROM played p JOIN track_artists x USING (track_id)
         GROUP BY 1),
-    by_album AS (SELECT t.album_id AS id, {_TOP} FROM played p JOIN tracks t ON t.id = p.track_id
-        WHERE t.album_id IS NOT NULL GROUP BY 1 {_ORDER})
+    by_album AS (SELECT album_id AS id, {_TOP} FROM played WHERE album_id IS NOT NULL GROUP BY 1 {_ORDER})
     (SELECT 'tracks' AS kind, t.id, t.name, {_ARTIST} AS artist, b.image_url, CAST(p.plays AS integer) AS plays,
         CAST(p.ms AS bigint) AS ms
     FROM (SELECT track_id AS id, plays, ms FROM played {_ORDER}) p JOIN tracks t ON t.id = p.id
@@ -187,18 +187,20 @@ def list_anniversaries(connection: Connection, account_id: int, zone: str, today
     """The plays of this day in each earlier year, the latest first. On 29 February only of leap years."""
     found = execute(
         connection,
-        f"""SELECT DISTINCT ON (d.day) d.day, CAST(sum(p.plays) OVER (PARTITION BY d.day) AS integer) AS plays, t.id,
-            t.name, {_ARTIST} AS artist
-        FROM (SELECT make_date(y, :month, :day) AS day
-            FROM generate_series((SELECT CAST(extract(year FROM min(slot) AT TIME ZONE :zone) AS integer)
-                FROM listening_slots WHERE account_id = :account_id), :year - 1) y
-            WHERE :month <> 2 OR :day <> 29 OR y % 4 = 0 AND (y % 100 <> 0 OR y % 400 = 0)) d
-        CROSS JOIN LATERAL (SELECT h.track_id, {_PLAYS} AS plays, {_MS} AS ms
-            FROM play_history h JOIN tracks t ON t.id = h.track_id
-            WHERE h.account_id = :account_id AND h.played_at >= CAST(d.day AS timestamp) AT TIME ZONE :zone
-            AND h.played_at < CAST(d.day + 1 AS timestamp) AT TIME ZONE :zone
-            GROUP BY 1 HAVING {_PLAYS} > 0) p
-        JOIN tracks t ON t.id = p.track_id ORDER BY d.day DESC, p.plays DESC, p.ms DESC, t.id""",
+        f"""SELECT p.day, p.plays, t.id, t.name, {_ARTIST} AS artist FROM (
+            SELECT DISTINCT ON (d.day) d.day, CAST(sum(p.plays) OVER (PARTITION BY d.day) AS integer) AS plays,
+                p.track_id
+            FROM (SELECT make_date(y, :month, :day) AS day
+                FROM generate_series((SELECT CAST(extract(year FROM min(slot) AT TIME ZONE :zone) AS integer)
+                    FROM listening_slots WHERE account_id = :account_id), :year - 1) y
+                WHERE :month <> 2 OR :day <> 29 OR y % 4 = 0 AND (y % 100 <> 0 OR y % 400 = 0)) d
+            CROSS JOIN LATERAL (SELECT h.track_id, {_PLAYS} AS plays, {_MS} AS ms
+                FROM play_history h JOIN tracks t ON t.id = h.track_id
+                WHERE h.account_id = :account_id AND h.played_at >= CAST(d.day AS timestamp) AT TIME ZONE :zone
+                AND h.played_at < CAST(d.day + 1 AS timestamp) AT TIME ZONE :zone
+                GROUP BY 1 HAVING {_PLAYS} > 0) p
+            ORDER BY d.day DESC, p.plays DESC, p.ms DESC, p.track_id) p
+        JOIN tracks t ON t.id = p.track_id ORDER BY p.day DESC""",
         {"account_id": account_id, "zone": zone, "year": today.year, "month": today.month, "day": today.day},
     )
     return [Anniversary(**row) for row in found.mappings()]

@@ -128,9 +128,7 @@ def _load_library(connection: Connection, account_id: int, zone: str) -> dict[st
         "growth": growth,
         "chart": make_growth_chart(growth) if growth else None,
         "by_year": _sum_growth(months, growth),
-        "decades": library_figures.count_decades(connection, account_id),
-        "genres": library_figures.count_genres(connection, account_id, LISTED),
-        "labels_": library_figures.count_labels(connection, account_id, LISTED),
+        "shares_of": library_figures.count_shares(connection, account_id, LISTED),
     }
 
 

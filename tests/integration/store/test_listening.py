@@ -203,10 +203,8 @@ def test_figures_of_the_library_equal_a_count(catalogue: Store, database: Databa
         )  # fmt: skip
     with database.begin() as connection:
         months = library_figures.count_months(connection, catalogue.account_id, "Europe/Berlin")
-        decades = library_figures.count_decades(connection, catalogue.account_id)
-        genres = library_figures.count_genres(connection, catalogue.account_id, 5)
-        labels = library_figures.count_labels(connection, catalogue.account_id, 5)
+        shares = library_figures.count_shares(connection, catalogue.account_id, 5)
     assert [(each.month, each.tracks) for each in months] == [(date(2026, 1, 1), 3), (date(2026, 2, 1), 2)]
-    assert [(each.name, each.tracks) for each in decades] == [("1980", 3), ("1990", 2)]
-    assert [(each.name, each.tracks) for each in genres] == [("pop", 4), ("jazz", 3)]
-    assert [(each.name, each.tracks) for each in labels] == [("label", 5)]
+    assert [(each.name, each.tracks) for each in shares["decades"]] == [("1980", 3), ("1990", 2)]
+    assert [(each.name, each.tracks) for each in shares["genres"]] == [("pop", 4), ("jazz", 3)]
+    assert [(each.name, each.tracks) for each in shares["labels"]] == [("label", 5)]
