@@ -11,6 +11,7 @@ Document = dict[str, Any]
 # Runs with changes that are listed per account, and names that are listed per run.
 RUNS: Final = 5
 NAMES: Final = 10
+NEWEST: Final = 2**63 - 1
 
 
 def recent_changes(connection: Connection, account_ids: Sequence[int]) -> dict[int, list[Document]]:
@@ -28,6 +29,24 @@ _RECENT_RUNS = """SELECT a.id AS account_id, r.id AS sync_id, r.sync_type, r.com
         SELECT h.* FROM sync_history h WHERE h.account_id = a.id AND h.changes IS NOT NULL
         AND h.completed_at IS NOT NULL ORDER BY h.id DESC LIMIT :runs) r
     ORDER BY a.id, r.id DESC"""
+
+
+def list_changes(connection: Connection, account: str | None, limit: int, before: int | None = None) -> list[Document]:
+    """The newest runs that changed a library, below the run `before`; each with its account and some names."""
+    rows = execute(
+        connection, _RUNS, {"account": account, "before": before if before is not None else NEWEST, "limit": limit}
+    ).all()
+    names = _names(connection, [row.sync_id for row in rows]) if rows else {}
+    return [{**_run_changes(row, names.get(row.sync_id, {})), "account": row.account} for row in rows]
+
+
+# By account, so that the index of runs with changes is used for one account as for all.
+_RUNS = """SELECT a.spotify_user_id AS account, r.id AS sync_id, r.sync_type, r.completed_at, r.changes
+    FROM accounts a CROSS JOIN LATERAL (
+        SELECT h.* FROM sync_history h WHERE h.account_id = a.id AND h.changes IS NOT NULL
+        AND h.completed_at IS NOT NULL AND h.id < :before ORDER BY h.id DESC LIMIT :limit) r
+    WHERE CAST(:account AS text) IS NULL OR a.spotify_user_id = :account
+    ORDER BY r.id DESC LIMIT :limit"""
 
 
 def _names(connection: Connection, sync_ids: list[int]) -> dict[int, dict[tuple[str, str], list[Document]]]:

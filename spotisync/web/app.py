@@ -20,7 +20,7 @@ from spotisync.web.api import openapi, sync
 from spotisync.web.live import events
 from spotisync.web.middleware import concurrency, guard, head, proxy
 from spotisync.web.ops import health
-from spotisync.web.pages import accounts, budget, home, items, library, login, runs, stats
+from spotisync.web.pages import accounts, budget, changes, home, items, library, login, runs, stats
 
 STATIC = Path(__file__).parent / "static"
 # Used only where OpenTelemetry is set up. What is polled, or open for hours, is not traced.
@@ -62,6 +62,7 @@ def create_app(
         runs,
         library,
         stats,
+        changes,
         items,
         budget,
         accounts,

@@ -15,8 +15,8 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from spotisync.settings import Settings, is_root_path
 
 OWN: Final = frozenset(
-    ("accounts", "albums", "api", "artists", "budget", "docs", "events", "fragments", "healthz", "library", "login",
-     "logout", "metrics", "openapi.json", "playlists", "readyz", "runs", "static", "stats", "tracks")
+    ("accounts", "albums", "api", "artists", "budget", "changes", "docs", "events", "fragments", "healthz", "library",
+     "login", "logout", "metrics", "openapi.json", "playlists", "readyz", "runs", "static", "stats", "tracks")
 )  # fmt: skip
 """First segments of the paths of the routes."""
 

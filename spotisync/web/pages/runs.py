@@ -14,12 +14,14 @@ from spotisync.web.actions import ActionsDep, cancel_from_form, resume_from_form
 from spotisync.web.dependencies import Before, ConnectionDep, ContextDep, RunId
 from spotisync.web.pages.home import AccountName, respond_to_action
 from spotisync.web.paths import redirect
+from spotisync.web.run_chart import make_run_chart
 from spotisync.web.security.csrf import RequireCsrfToken
 from spotisync.web.templating import render_page
 
 router = APIRouter(include_in_schema=False)
 
 EVENTS_PER_PAGE: Final = 500
+EVENTS_IN_CHART: Final = 2_000
 
 
 @router.get("/runs/{sync_id}")
@@ -67,6 +69,7 @@ def _load_run(connection: Connection, context: Context, sync_id: int, before: in
         "is_unfinished": document["status"] not in OVER,
         "flower": context.settings.flower_url,
         **_load_timeline(connection, sync_id, before),
+        "chart": make_run_chart(status.list_events(connection, sync_id, EVENTS_IN_CHART), document["as_of"]),
     }
 
 
