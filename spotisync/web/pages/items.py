@@ -1,10 +1,13 @@
 """The pages of one track, album, artist and playlist, as an account knows it."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from fastapi.responses import Response
 
 from spotisync.core.playlist_diff import compare
@@ -25,6 +28,21 @@ ItemId = Annotated[str, Path(min_length=1, max_length=100, pattern=r"^\w+$")]
 LISTED: Final = 20
 MOST_TRACKS: Final = 500
 ROWS_PER_PAGE: Final = 500
+DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
+@dataclass(frozen=True)
+class VersionQuery:
+    """`version`: the newest one by default; `since`: the one to compare it with, by default the one before it.
+
+    `at`: a date (its end is meant) or a time in the settings' time zone, in place of `version`. `first`: the first row
+    that is shown.
+    """
+
+    version: Annotated[int | None, Query(ge=1)] = None
+    since: Annotated[int | None, Query(ge=1)] = None
+    at: Annotated[str, Query(max_length=40)] = ""
+    first: Annotated[int, Query(ge=0)] = 0
 
 
 @router.get("/tracks/{id_}")
@@ -95,32 +113,52 @@ def show_playlist(
     connection: ConnectionDep,
     context: ContextDep,
     id_: ItemId,
+    chosen: Annotated[VersionQuery, Depends()],
     account: AccountName = None,
-    version: Annotated[int | None, Query(ge=1)] = None,
-    since: Annotated[int | None, Query(ge=1)] = None,
-    first: Annotated[int, Query(ge=0)] = 0,
 ) -> Response:
-    """Show a version of the contents, and how it differs from an earlier one.
-
-    `version`: the newest one by default; `since`: the one before it by default; `first`: the first row shown.
-    """
+    """Show a version of the contents, and how it differs from an earlier one."""
     known = _choose_account(connection, account)
     playlist = items.find_playlist(connection, known.id, id_)
     if playlist is None:
         raise Unknown(f"No playlist {id_} of {known.spotify_user_id} is stored")
-    values = _load_version(connection, id_, version, since)
+    moment = _parse_moment(chosen.at, context.settings.zone) if chosen.at else None
+    values = _load_version(connection, id_, chosen, moment)
     return _render(
-        request, connection, context, known, "playlist.html", item=playlist, first=first, size=ROWS_PER_PAGE, **values
+        request,
+        connection,
+        context,
+        known,
+        "playlist.html",
+        item=playlist,
+        first=chosen.first,
+        moment=moment,
+        size=ROWS_PER_PAGE,
+        **values,
     )
 
 
-def _load_version(connection: Connection, id_: str, version: int | None, since: int | None) -> dict[str, Any]:
+def _parse_moment(text: str, zone: str) -> datetime:
+    """Raises `HTTPException` (422) for what is neither a date nor a time."""
+    try:
+        if DATE.fullmatch(text):
+            return datetime.combine(date.fromisoformat(text), time.max, ZoneInfo(zone))
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise HTTPException(
+            422, f"{text!r} is neither a date like 2026-05-31 nor a time like 2026-05-31T18:00"
+        ) from None
+    return found if found.tzinfo else found.replace(tzinfo=ZoneInfo(zone))
+
+
+def _load_version(connection: Connection, id_: str, chosen: VersionQuery, moment: datetime | None) -> dict[str, Any]:
     versions = items.list_versions(connection, id_)
     if not versions:
         return {"versions": [], "rows": []}
-    shown = _choose(versions, version or len(versions))
+    # Before the first version: that one, and the page says so.
+    number = max(1, sum(each.read_at <= moment for each in versions)) if moment else chosen.version
+    shown = _choose(versions, number or len(versions))
     rows = items.list_items(connection, id_, shown.read_at)
-    base = _choose(versions, min(since or shown.number - 1, shown.number - 1)) if shown.number > 1 else None
+    base = _choose(versions, min(chosen.since or shown.number - 1, shown.number - 1)) if shown.number > 1 else None
     older = items.list_items(connection, id_, base.read_at) if base else []
     difference = compare([_key(row) for row in older], [_key(row) for row in rows]) if base else None
     return {
