@@ -158,6 +158,8 @@ class Settings(BaseSettings):
     full_sync_schedule: Annotated[str, AfterValidator(_check_schedule)] = "0 4 * * 0"
     incremental_interval: NonNegativeInt = 1800
     playback_interval: NonNegativeInt = 600
+    # Whether saved shows, episodes and audiobooks are read.
+    podcasts: bool = True
     sweep_interval: PositiveInt = 10
     lease_seconds: PositiveInt = 120
     max_countdown: PositiveInt = 60

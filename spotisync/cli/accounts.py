@@ -230,8 +230,8 @@ def _print_table(rows: "list[tuple[Account, LoginState]]") -> None:
     for account, login in rows:
         if login.warning:
             print_text(login.warning)
-        elif account.last_error:
-            print_text(f"{account.spotify_user_id}: {account.last_error}")
+        elif account.last_error or login.note:
+            print_text(f"{account.spotify_user_id}: {account.last_error or login.note}")
 
 
 def _format_day(moment: datetime | None) -> str:

@@ -386,7 +386,8 @@ def check_scopes(account: Account, granted: str | None) -> Finding | None:
     check = f"scopes of {account.spotify_user_id}"
     if missing := oauth.find_missing_scopes(granted):
         return Finding(check, "warning", f"not granted: {', '.join(missing)}", f"log in again: {LOGIN}")
-    return Finding(check, "ok", "all required scopes are granted")
+    note = oauth.describe_optional_scopes(granted)
+    return Finding(check, "ok", "all required scopes are granted" + (f"; {note}" if note else ""))
 
 
 def check_spotify_access(account: Account, ask: Callable[[Account], None]) -> Finding:

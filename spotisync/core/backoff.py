@@ -57,13 +57,13 @@ def backoff_seconds(failures: int, jitter: float) -> float:
 
 
 def choose_wait(
-    seconds: float, longest: float, *, is_lookup: bool, sync_type: str
+    seconds: float, longest: float, *, is_optional: bool, sync_type: str
 ) -> Literal["retry", "park", "defer"]:
     """What a batch does that has to wait `seconds`; up to `longest` the broker holds its message back.
 
-    A longer wait parks a full run in Postgres. Look-ups and incrementals never wait that long: what they could not
-    read is left to a later run.
+    A longer wait parks a full run in Postgres. Incrementals never wait that long, nor does any run for look-ups and
+    lists of spoken word (`is_optional`): what they could not read is left to a later run.
     """
     if seconds <= longest:
         return "retry"
-    return "defer" if is_lookup or sync_type == "incremental" else "park"
+    return "defer" if is_optional or sync_type == "incremental" else "park"

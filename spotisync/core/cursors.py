@@ -13,7 +13,7 @@ from spotisync.core.walk import TracksWalk, Walk
 from spotisync.errors import SpotisyncError
 
 Entity = Literal["artists", "albums"]
-ListName = Literal["followed_artists", "saved_albums", "playlists"]
+ListName = Literal["followed_artists", "saved_albums", "saved_audiobooks", "saved_shows", "saved_episodes", "playlists"]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Lists that are not ordered by time: followed artists, saved albums, playlists. They are read whole. Pure.
+"""Lists that are not ordered by time: followed artists, saved albums, shows, playlists. They are read whole. Pure.
 
 An incremental stops after an unchanged first page, but reads the whole list once a day. Rows that a list no longer
 contains are removed only if the reading proves their absence (`ListRead`, `conclude`).
@@ -21,11 +21,14 @@ from spotisync.core.states import Phase
 from spotisync.core.steps import Answer, DeferralStep, ListingStep, ListRead, read_prefix
 from spotisync.core.walk import Walk
 
-LIST_OF_PHASE: dict[Phase, ListName] = {
-    "artists": "followed_artists",
-    "albums": "saved_albums",
-    "playlists": "playlists",
+# The lists of a phase, in this order. Audiobooks come before shows, among which Spotify lists them without a mark.
+LISTS_OF_PHASE: dict[Phase, tuple[ListName, ...]] = {
+    "artists": ("followed_artists",),
+    "albums": ("saved_albums", "saved_audiobooks", "saved_shows", "saved_episodes"),
+    "playlists": ("playlists",),
 }
+# Lists of spoken word. A full sync reads each of them, an incremental once a day. A run never waits long for them.
+SPOKEN: frozenset[ListName] = frozenset({"saved_audiobooks", "saved_shows", "saved_episodes"})
 # The catalogue table of the rows of a list. Playlists are not in the catalogue; their list is always read whole,
 # because it carries their snapshot ids.
 ENTITY: dict[ListName, Entity] = {"followed_artists": "artists", "saved_albums": "albums"}

@@ -15,15 +15,25 @@ DASHBOARD = "https://developer.spotify.com/dashboard"
 
 # The minimal set, with what each scope gives access to.
 SCOPES = {
-    "user-library-read": "saved tracks and albums",
+    "user-library-read": "saved tracks, albums and shows",
     "playlist-read-private": "playlists",
     "playlist-read-collaborative": "collaborative playlists",
     "user-follow-read": "followed artists",
     "user-read-recently-played": "plays",
 }
+# Requested too; without one of them, everything else is still read.
+OPTIONAL_SCOPES = {
+    "user-read-playback-position": "saved episodes",
+    "user-top-read": "top artists and tracks",
+}
+REQUESTED = " ".join([*SCOPES, *OPTIONAL_SCOPES])
 _SCOPE_OF_PATH = {
     "/me/tracks": "user-library-read",
     "/me/albums": "user-library-read",
+    "/me/shows": "user-library-read",
+    "/me/audiobooks": "user-library-read",
+    "/me/episodes": "user-read-playback-position",
+    "/me/top/": "user-top-read",
     "/me/following": "user-follow-read",
     "/me/player/recently-played": "user-read-recently-played",
     "/me/playlists": "playlist-read-private",
@@ -41,12 +51,21 @@ def missing_scope_message(path: str) -> str:
     scope = next((scope for part, scope in _SCOPE_OF_PATH.items() if part in path), None)
     if scope is None:
         return f"this login lacks a scope that {path} needs; log in again: {LOGIN}"
-    return f"this login lacks the scope {scope}, needed to read {SCOPES[scope]}; log in again: {LOGIN}"
+    purpose = (SCOPES | OPTIONAL_SCOPES)[scope]
+    return f"this login lacks the scope {scope}, needed to read {purpose}; log in again: {LOGIN}"
 
 
 def find_missing_scopes(granted: str | None) -> tuple[str, ...]:
     """Required scopes that were not granted; empty while the grant is unknown (None)."""
     return () if granted is None else tuple(scope for scope in SCOPES if scope not in granted.split())
+
+
+def describe_optional_scopes(granted: str | None) -> str | None:
+    """What a new login would permit in addition; None if nothing, or if the grant is unknown."""
+    missing = (
+        [] if granted is None else [OPTIONAL_SCOPES[each] for each in OPTIONAL_SCOPES if each not in granted.split()]
+    )
+    return f"log in again to read also {' and '.join(missing)}: {LOGIN}" if missing else None
 
 
 # ---- redirects ------------------------------------------------------------------------------------------------------
@@ -215,13 +234,14 @@ WARN_AFTER = timedelta(days=150)
 
 @dataclass(frozen=True)
 class LoginState:
-    """The state of an account's login. `warning`: what the user should do, or None."""
+    """The state of an account's login. `warning`: what the user should do; `note`: what they can do, or None."""
 
     account: str
     status: str
     expires_at: datetime | None
     missing: tuple[str, ...]
     warning: str | None
+    note: str | None = None
 
 
 def get_login_state(
@@ -246,7 +266,7 @@ def get_login_state(
         warnings.append(f"The login of {account} lacks {names}; log in again: {LOGIN}")
     expires_at = authorised_at + LOGIN_LIFETIME if authorised_at else None
     warning = "\n".join(filter(None, warnings)).replace(LOGIN, f"{LOGIN} --account {account}" if own_app else LOGIN)
-    return LoginState(account, status, expires_at, missing, warning or None)
+    return LoginState(account, status, expires_at, missing, warning or None, describe_optional_scopes(scope))
 
 
 def _ended_warning(account: str, reason: str | None) -> str:

@@ -12,13 +12,16 @@ from spotisync.core.regimes import Regime, regime_of_lookup, regime_of_playlists
 from spotisync.core.rows import (
     AlbumRow,
     ArtistRow,
+    AudiobookRow,
     CatalogueRows,
+    EpisodeRow,
     ItemKind,
     ListingRow,
     NullRow,
     PlaylistItemRow,
     PlaylistRow,
     SavedTrackRow,
+    ShowRow,
     TrackRow,
 )
 from spotisync.errors import Transient
@@ -173,6 +176,89 @@ def track(found: dict[str, Any], into: CatalogueRows) -> TrackRow | None:
     return row
 
 
+def show(found: dict[str, Any], into: CatalogueRows) -> str | None:
+    """Add a podcast to the catalogue, or an audiobook in the form of one. Returns its id."""
+    id_ = text(found.get("id"))
+    if not id_ or not _is("show", found):
+        return None
+    into.add_show(
+        ShowRow(
+            id=id_,
+            name=text(found.get("name")),
+            uri=text(found.get("uri")) or f"spotify:show:{id_}",
+            publisher=text(found.get("publisher")),
+            total_episodes=number(found.get("total_episodes")),
+            explicit=flag(found.get("explicit")),
+            languages=_texts(found.get("languages")),
+            media_type=text(found.get("media_type")),
+            image_url=largest_image(found.get("images")),
+            is_audiobook=_is_described_as_audiobook(text(found.get("description")) or "") or None,
+        )
+    )
+    return id_
+
+
+def _is_described_as_audiobook(description: str) -> bool:
+    """The one difference between an audiobook and a podcast in a list of shows (music-assistant/server#2392)."""
+    return description.startswith("Author(s):") and "Narrator(s):" in description
+
+
+def episode(found: dict[str, Any], into: CatalogueRows) -> str | None:
+    """Add an episode and its show to the catalogue. Returns its id."""
+    id_ = text(found.get("id"))
+    if not id_ or not _is("episode", found):
+        return None
+    release_date = text(found.get("release_date"))
+    into.add_episode(
+        EpisodeRow(
+            id=id_,
+            name=text(found.get("name")),
+            uri=text(found.get("uri")) or f"spotify:episode:{id_}",
+            show_id=show(_object(found.get("show")), into),
+            duration_ms=number(found.get("duration_ms")),
+            explicit=flag(found.get("explicit")),
+            language=next(iter(_texts(found.get("languages")) or ()), text(found.get("language"))),
+            release_date=release_date,
+            release_date_precision=text(found.get("release_date_precision")),
+            released_on=first_day(release_date),
+            image_url=largest_image(found.get("images")),
+        )
+    )
+    return id_
+
+
+def audiobook(found: dict[str, Any], into: CatalogueRows) -> str | None:
+    """Add an audiobook to the catalogue. Returns its id, which is also that of the show in lists of shows."""
+    id_ = text(found.get("id"))
+    # Some replies call an audiobook a show.
+    if not id_ or not (_is("audiobook", found) or _is("show", found)):
+        return None
+    into.add_audiobook(
+        AudiobookRow(
+            id=id_,
+            name=text(found.get("name")),
+            uri=text(found.get("uri")) or f"spotify:audiobook:{id_}",
+            authors=_names(found.get("authors")),
+            narrators=_names(found.get("narrators")),
+            publisher=text(found.get("publisher")),
+            edition=text(found.get("edition")),
+            total_chapters=number(found.get("total_chapters")),
+            explicit=flag(found.get("explicit")),
+            languages=_texts(found.get("languages")),
+            image_url=largest_image(found.get("images")),
+        )
+    )
+    return id_
+
+
+def _texts(values: Any) -> tuple[str, ...] | None:
+    return tuple(each for each in map(text, values) if each) if isinstance(values, list) else None
+
+
+def _names(people: Any) -> tuple[str, ...] | None:
+    return _texts([each.get("name") for each in _objects(people)]) if isinstance(people, list) else None
+
+
 def _artists(found: dict[str, Any], into: CatalogueRows) -> tuple[str, ...] | None:
     if not isinstance(found.get("artists"), list):
         return None
@@ -252,7 +338,7 @@ class SavedTracksPage(ListPage):
 
 @dataclass(frozen=True)
 class ListingPage(ListPage):
-    """Followed artists, saved albums or playlists. `full`: ids of rows as complete as a look-up's result.
+    """A page of a list that is read whole. `full`: ids of rows as complete as a look-up's result.
 
     `after`: the id that the next page of a list without offsets follows, None at its end.
     """
@@ -314,6 +400,36 @@ def saved_albums(body: Any, offset: int) -> ListingPage:
         ListingRow(row.id, _added_at(_object(item))) if row else None for item, row in zip(items, met, strict=True)
     )
     return ListingPage(offset, len(items), total, catalogue, _has_next(body), rows, _full(rows, found))
+
+
+def saved_shows(body: Any, offset: int) -> ListingPage:
+    """Parse a page of saved shows, among which Spotify lists audiobooks too."""
+    return _saved(body, offset, "show", show)
+
+
+def saved_episodes(body: Any, offset: int) -> ListingPage:
+    return _saved(body, offset, "episode", episode)
+
+
+def saved_audiobooks(body: Any, offset: int) -> ListingPage:
+    """Parse a page of saved audiobooks.
+
+    Documentation wraps each one in a row with a date; replies have the audiobook itself (Peter-Schorn/SpotifyAPI#67).
+    """
+    return _saved(body, offset, "audiobook", audiobook)
+
+
+def _saved(
+    body: Any, offset: int, key: str, read: Callable[[dict[str, Any], CatalogueRows], str | None]
+) -> ListingPage:
+    items, total = _page(body)
+    catalogue = CatalogueRows()
+    found = [_object(item) for item in items]
+    ids = [read(_object(item.get(key)) if key in item else item, catalogue) for item in found]
+    rows = tuple(
+        ListingRow(id_, moment(item.get("added_at"))) if id_ else None for id_, item in zip(ids, found, strict=True)
+    )
+    return ListingPage(offset, len(items), total, catalogue, _has_next(body), rows)
 
 
 def followed_artists(body: Any, offset: int) -> ListingPage:

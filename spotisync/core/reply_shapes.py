@@ -24,6 +24,10 @@ KNOWN_STATUSES = frozenset({200, 400, 401, 403, 404, 429})
 NEEDED: dict[Kind, tuple[tuple[str, ...], ...]] = {
     "saved_tracks": (("items",), ("total",), ("items[].added_at",), ("items[].track",), ("items[].track.id",)),
     "saved_albums": (("items",), ("total",), ("items[].added_at",), ("items[].album",), ("items[].album.id",)),
+    # Documentation and replies differ.
+    "saved_audiobooks": (("items",), ("total",), ("items[].id", "items[].audiobook")),
+    "saved_shows": (("items",), ("total",), ("items[].added_at",), ("items[].show",), ("items[].show.id",)),
+    "saved_episodes": (("items",), ("total",), ("items[].added_at",), ("items[].episode",), ("items[].episode.id",)),
     "followed_artists": (("artists",), ("artists.items",), ("artists.total",), ("artists.items[].id",)),
     "playlists": (
         ("items",),

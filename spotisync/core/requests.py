@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal[
-    "saved_tracks", "saved_albums", "followed_artists", "artists", "artist", "albums", "album", "playlists",
-    "playlist_items", "recently_played", "profile",
+    "saved_tracks", "saved_albums", "saved_audiobooks", "saved_shows", "saved_episodes", "followed_artists", "artists",
+    "artist", "albums", "album", "playlists", "playlist_items", "recently_played", "profile",
 ]  # fmt: skip
 Family = Literal["library", "artists", "albums", "playlists", "player"]
 LimitedFamily = Family | Literal["*"]  # `*`: all families
@@ -15,6 +15,9 @@ IDS_PER_CALL = {"artists": 50, "albums": 20}
 FAMILY: dict[Kind, Family] = {
     "saved_tracks": "library",
     "saved_albums": "library",
+    "saved_audiobooks": "library",
+    "saved_shows": "library",
+    "saved_episodes": "library",
     "followed_artists": "library",
     "artists": "artists",
     "artist": "artists",

@@ -49,6 +49,54 @@ class TrackRow:
 
 
 @dataclass(frozen=True)
+class ShowRow:
+    """A podcast, or an audiobook in the form of a podcast. `is_audiobook`: None if the row does not tell."""
+
+    id: str
+    name: str | None
+    uri: str
+    publisher: str | None = None
+    total_episodes: int | None = None
+    explicit: bool | None = None
+    languages: tuple[str, ...] | None = None
+    media_type: str | None = None
+    image_url: str | None = None
+    is_audiobook: bool | None = None
+
+
+@dataclass(frozen=True)
+class EpisodeRow:
+    id: str
+    name: str | None
+    uri: str
+    show_id: str | None = None
+    duration_ms: int | None = None
+    explicit: bool | None = None
+    language: str | None = None
+    release_date: str | None = None
+    release_date_precision: str | None = None
+    released_on: date | None = None
+    image_url: str | None = None
+
+
+@dataclass(frozen=True)
+class AudiobookRow:
+    """`authors`, `narrators`: their names; they have no ids."""
+
+    id: str
+    name: str | None
+    uri: str
+    authors: tuple[str, ...] | None = None
+    narrators: tuple[str, ...] | None = None
+    publisher: str | None = None
+    edition: str | None = None
+    total_chapters: int | None = None
+    explicit: bool | None = None
+    languages: tuple[str, ...] | None = None
+    image_url: str | None = None
+
+
+@dataclass(frozen=True)
 class SavedTrackRow:
     track_id: str
     added_at: datetime
@@ -56,7 +104,7 @@ class SavedTrackRow:
 
 @dataclass(frozen=True)
 class ListingRow:
-    """A row of a list: a followed artist, a saved album (which has a date), a playlist (which has a position).
+    """A row of a list: a followed artist, a saved album or show (which has a date), a playlist (which has a position).
 
     `snapshot_known`: the row of a playlist said which snapshot it has.
     """
@@ -106,7 +154,7 @@ class PlaylistItemRow:
     added_by: str | None = None
 
 
-Row = TypeVar("Row", ArtistRow, AlbumRow, TrackRow)
+Row = TypeVar("Row", ArtistRow, AlbumRow, TrackRow, ShowRow, EpisodeRow, AudiobookRow)
 
 
 def _merge(newer: Row, older: Row | None) -> Row:
@@ -118,7 +166,7 @@ def _merge(newer: Row, older: Row | None) -> Row:
 
 @dataclass
 class CatalogueRows:
-    """Artists, albums and tracks from replies, one merged row per id.
+    """Artists, albums, tracks and what is spoken, from replies; one merged row per id.
 
     `embedded_artists`: objects that albums and tracks contained, as Spotify sent them, and the rows parsed from them.
     """
@@ -126,6 +174,9 @@ class CatalogueRows:
     artists: dict[str, ArtistRow] = field(default_factory=dict)
     albums: dict[str, AlbumRow] = field(default_factory=dict)
     tracks: dict[str, TrackRow] = field(default_factory=dict)
+    shows: dict[str, ShowRow] = field(default_factory=dict)
+    episodes: dict[str, EpisodeRow] = field(default_factory=dict)
+    audiobooks: dict[str, AudiobookRow] = field(default_factory=dict)
     embedded_artists: dict[str, tuple[dict[str, Any], ArtistRow]] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -139,6 +190,15 @@ class CatalogueRows:
     def add_track(self, track: TrackRow) -> None:
         self.tracks[track.id] = _merge(track, self.tracks.get(track.id))
 
+    def add_show(self, show: ShowRow) -> None:
+        self.shows[show.id] = _merge(show, self.shows.get(show.id))
+
+    def add_episode(self, episode: EpisodeRow) -> None:
+        self.episodes[episode.id] = _merge(episode, self.episodes.get(episode.id))
+
+    def add_audiobook(self, audiobook: AudiobookRow) -> None:
+        self.audiobooks[audiobook.id] = _merge(audiobook, self.audiobooks.get(audiobook.id))
+
     def add(self, other: "CatalogueRows") -> None:
         for artist in other.artists.values():
             self.add_artist(artist)
@@ -146,3 +206,9 @@ class CatalogueRows:
             self.add_album(album)
         for track in other.tracks.values():
             self.add_track(track)
+        for show in other.shows.values():
+            self.add_show(show)
+        for episode in other.episodes.values():
+            self.add_episode(episode)
+        for audiobook in other.audiobooks.values():
+            self.add_audiobook(audiobook)

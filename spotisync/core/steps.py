@@ -22,6 +22,9 @@ _LISTS: Final[Mapping[Kind, Callable[[Any, int], Any]]] = {
     "playlist_items": parse.playlist_items,
     "followed_artists": parse.followed_artists,
     "saved_albums": parse.saved_albums,
+    "saved_audiobooks": parse.saved_audiobooks,
+    "saved_shows": parse.saved_shows,
+    "saved_episodes": parse.saved_episodes,
     "playlists": parse.playlists,
 }
 _LOOKUPS: Final[Mapping[Kind, Callable[[Any, Sequence[str]], Any]]] = {

@@ -16,7 +16,7 @@ warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"spotipy\
 
 
 class Endpoints(spotipy.Spotify):  # type: ignore[misc]
-    """spotipy's endpoints over a lighter call: spotipy formats each body for a debug line, logged or not."""
+    """spotipy's endpoints, and one that it lacks, over a lighter call: spotipy formats each body for a debug line."""
 
     def _internal_call(self, method: str, url: str, _payload: Any, params: dict[str, Any]) -> Any:
         session = self._session
@@ -24,6 +24,10 @@ class Endpoints(spotipy.Spotify):  # type: ignore[misc]
         # Prepared without the session, which would merge its settings and cookies into each request.
         request = requests.Request(method, self.prefix + url, headers, params=params, hooks=session.hooks).prepare()
         return http.read_json(session.send(request, timeout=self.requests_timeout))
+
+    def current_user_saved_audiobooks(self, limit: int, offset: int) -> Any:
+        """Return a page of saved audiobooks, for which spotipy has no method (spotipy#1212)."""
+        return self._get("me/audiobooks", limit=limit, offset=offset)
 
 
 class SpotifyClient:
@@ -38,7 +42,7 @@ class SpotifyClient:
         """Return the JSON of one reply. Raises only Refused, Throttled, Unauthorised, Transient or Fatal."""
         spotify = self._spotify(access_token)
         match request.kind:
-            case "saved_tracks" | "saved_albums" | "playlists":
+            case "saved_tracks" | "saved_albums" | "saved_audiobooks" | "saved_shows" | "saved_episodes" | "playlists":
                 method = getattr(spotify, f"current_user_{request.kind}")
                 return self._call(method, limit=PAGE, offset=request.offset)
             case "followed_artists":

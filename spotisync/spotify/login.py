@@ -61,7 +61,7 @@ class AccountsClient:
             "response_type": "code",
             "redirect_uri": redirect_uri,
             "state": state,
-            "scope": " ".join(oauth.SCOPES),
+            "scope": oauth.REQUESTED,
             # Otherwise Spotify redirects a browser that has consented before at once, as the user logged in there.
             "show_dialog": "true",
         }
@@ -76,7 +76,7 @@ class AccountsClient:
             form["code_verifier"] = attempt.verifier
         try:
             # RFC 6749, 5.1: an omitted scope is the requested one.
-            grant = self._request(form, timeout, lambda body: _grant({"scope": " ".join(oauth.SCOPES), **body}, ""))
+            grant = self._request(form, timeout, lambda body: _grant({"scope": oauth.REQUESTED, **body}, ""))
         except NeedsLogin as error:
             raise NeedsLogin(oauth.rejected_code_message(str(error), attempt.redirect_uri)) from None
         if grant.refresh_token is None:

@@ -57,7 +57,15 @@ REQUESTS: Final = {
     "*": "all requests",
 }
 # Lists from which nothing is removed while a key is missing from their replies.
-FROZEN_LISTS: Final = ("saved_tracks", "saved_albums", "followed_artists", "playlists")
+FROZEN_LISTS: Final = (
+    "saved_tracks",
+    "saved_albums",
+    "saved_audiobooks",
+    "saved_shows",
+    "saved_episodes",
+    "followed_artists",
+    "playlists",
+)
 TRIGGERS: Final = {
     "beat": "by the schedule",
     "cli": "from the command line",

@@ -1,4 +1,4 @@
-"""The lists of an account that are read whole: followed artists, saved albums, playlists.
+"""The lists of an account that are read whole: followed artists, saved albums, shows and the like, playlists.
 
 Each has a table of the same form: a row per member, `removed_at` once removed, `hidden_since` while a null row may
 hide it, and the run and readings that met it last. The table `listings` stores the last proved reading of each list,
@@ -12,22 +12,32 @@ from typing import Any, Literal
 from sqlalchemy import Table
 
 from spotisync.core.cursors import ListName
-from spotisync.core.listing import LastRead, ListEvidence, ListVerdict
+from spotisync.core.listing import SPOKEN, LastRead, ListEvidence, ListVerdict
 from spotisync.core.null_rows import NullCount, SuspectRow
 from spotisync.core.parse import EPOCH
 from spotisync.core.regimes import Regime
 from spotisync.core.rows import ListingRow
-from spotisync.store import schema
+from spotisync.store import schema, spoken
 from spotisync.store.bulk import upsert
 from spotisync.store.database import Connection, execute
 
 TABLES: dict[ListName, Table] = {
     "followed_artists": schema.followed_artists,
     "saved_albums": schema.saved_albums,
+    "saved_audiobooks": schema.saved_audiobooks,
+    "saved_shows": schema.saved_shows,
+    "saved_episodes": schema.saved_episodes,
     "playlists": schema.account_playlists,
 }
 AnyList = ListName | Literal["saved_tracks"]
-KEYS: dict[ListName, str] = {"followed_artists": "artist_id", "saved_albums": "album_id", "playlists": "playlist_id"}
+KEYS: dict[ListName, str] = {
+    "followed_artists": "artist_id",
+    "saved_albums": "album_id",
+    "saved_audiobooks": "audiobook_id",
+    "saved_shows": "show_id",
+    "saved_episodes": "episode_id",
+    "playlists": "playlist_id",
+}
 
 
 def last_read(connection: Connection, account_id: int, name: ListName, regime: Regime | None = None) -> LastRead | None:
@@ -86,6 +96,8 @@ def save(
         WHERE account_id = :account_id AND {key} = ANY(:ids)""",
         {**bound, "sync_id": sync_id, "bit": reading},
     )
+    if name == "saved_shows":
+        spoken.copy_dates(connection, account_id)
     return added
 
 
@@ -94,8 +106,8 @@ def _columns(
 ) -> dict[str, dict[str, Any]]:
     """The columns of this list's table other than the key, by id."""
     match name:
-        case "saved_albums":
-            return {id_: {"added_at": date} for id_, date in _dates(connection, account_id, rows).items()}
+        case "saved_albums" | "saved_audiobooks" | "saved_shows" | "saved_episodes":
+            return {id_: {"added_at": date} for id_, date in _dates(connection, account_id, name, rows).items()}
         case "playlists":
             return {
                 id_: {"position": row.position, "snapshot_told": row.snapshot_known, "listed_regime": regime}
@@ -105,15 +117,19 @@ def _columns(
             return {id_: {} for id_ in rows}
 
 
-def _dates(connection: Connection, account_id: int, rows: Mapping[str, ListingRow]) -> dict[str, datetime]:
-    """The dates of saved albums; one listed without a date keeps the stored one."""
+def _dates(
+    connection: Connection, account_id: int, name: ListName, rows: Mapping[str, ListingRow]
+) -> dict[str, datetime | None]:
+    """The dates of rows; one listed without a date keeps the stored one."""
     dated = {id_: row.added_at for id_, row in rows.items() if row.added_at and row.added_at > EPOCH}
     stored = execute(
         connection,
-        "SELECT album_id, added_at FROM saved_albums WHERE account_id = :account_id AND album_id = ANY(:ids)",
+        f"""SELECT {KEYS[name]} AS id, added_at FROM {TABLES[name].name}
+        WHERE account_id = :account_id AND {KEYS[name]} = ANY(:ids)""",
         {"account_id": account_id, "ids": sorted(rows.keys() - dated.keys())},
     )
-    return dict.fromkeys(rows, EPOCH) | {row.album_id: row.added_at for row in stored} | dated
+    unknown = EPOCH if name == "saved_albums" else None
+    return dict.fromkeys(rows, unknown) | {row.id: row.added_at for row in stored} | dated
 
 
 # ---- the end of a list ----------------------------------------------------------------------------------------------
@@ -264,6 +280,30 @@ def record_read(
     execute(connection, "UPDATE listings SET read_at = now() WHERE account_id = :account_id AND list = :list", row)
 
 
+# ---- lists of spoken word -------------------------------------------------------------------------------------------
+
+
+def record_attempt(connection: Connection, account_id: int, name: AnyList) -> None:
+    """Note that a list was read, or could not be, so that no incremental tries it again within a day."""
+    execute(
+        connection,
+        """INSERT INTO listings (account_id, list, attempted_at) VALUES (:account_id, :list, now())
+        ON CONFLICT (account_id, list) DO UPDATE SET attempted_at = now()""",
+        {"account_id": account_id, "list": name},
+    )
+
+
+def is_due(connection: Connection, account_id: int, name: ListName) -> bool:
+    """Whether an incremental reads the list: it was not tried within a day."""
+    found = execute(
+        connection,
+        """SELECT 1 FROM listings WHERE account_id = :account_id AND list = :list
+        AND attempted_at > now() - interval '1 day'""",
+        {"account_id": account_id, "list": name},
+    )
+    return found.one_or_none() is None
+
+
 # ---- rows deferred to a later run -----------------------------------------------------------------------------------
 
 
@@ -333,12 +373,12 @@ def find_deferral(connection: Connection, account_id: int, name: AnyList, *, unr
 
 
 def count_unread(connection: Connection, account_id: int, sync_id: int) -> int:
-    """Count the lists, saved tracks included, that this run could not read, other than for a wait."""
+    """Count the lists of music, saved tracks included, that this run could not read, other than for a wait."""
     found = execute(
         connection,
         """SELECT count(*) FROM listings WHERE account_id = :account_id AND deferred_sync_id = :sync_id AND unread
-        AND deferrals > 0""",
-        {"account_id": account_id, "sync_id": sync_id},
+        AND deferrals > 0 AND list <> ALL(:spoken)""",
+        {"account_id": account_id, "sync_id": sync_id, "spoken": sorted(SPOKEN)},
     )
     return int(found.scalar_one())
 

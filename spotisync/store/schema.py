@@ -315,6 +315,78 @@ saved_albums = table(
     *listed(),
 )
 
+shows = table(
+    "shows",
+    Column("id", Text, primary_key=True),
+    Column("name", Text),
+    Column("uri", Text, nullable=False),
+    Column("publisher", Text),
+    Column("total_episodes", Integer),
+    Column("explicit", Boolean),
+    Column("languages", ARRAY(Text)),
+    Column("media_type", Text),
+    Column("image_url", Text),
+    Column("is_audiobook", Boolean, nullable=False, server_default=text("false")),
+    comment="Podcasts, and audiobooks that Spotify lists among them",
+)
+
+episodes = table(
+    "episodes",
+    Column("id", Text, primary_key=True),
+    Column("name", Text),
+    Column("uri", Text, nullable=False),
+    Column("show_id", Text, ForeignKey("shows.id"), index=True),
+    Column("duration_ms", Integer),
+    Column("explicit", Boolean),
+    Column("language", Text),
+    Column("release_date", Text),
+    Column("release_date_precision", Text),
+    Column("released_on", Date),
+    Column("image_url", Text),
+)
+
+audiobooks = table(
+    "audiobooks",
+    Column("id", Text, primary_key=True),
+    Column("name", Text),
+    Column("uri", Text, nullable=False),
+    Column("authors", ARRAY(Text)),
+    Column("narrators", ARRAY(Text)),
+    Column("publisher", Text),
+    Column("edition", Text),
+    Column("total_chapters", Integer),
+    Column("explicit", Boolean),
+    Column("languages", ARRAY(Text)),
+    Column("image_url", Text),
+)
+
+saved_shows = table(
+    "saved_shows",
+    account_id(primary_key=True),
+    Column("show_id", Text, ForeignKey("shows.id"), primary_key=True),
+    Column("added_at", TIME),
+    Column("removed_at", TIME),
+    *listed(),
+)
+
+saved_episodes = table(
+    "saved_episodes",
+    account_id(primary_key=True),
+    Column("episode_id", Text, ForeignKey("episodes.id"), primary_key=True),
+    Column("added_at", TIME),
+    Column("removed_at", TIME),
+    *listed(),
+)
+
+saved_audiobooks = table(
+    "saved_audiobooks",
+    account_id(primary_key=True),
+    Column("audiobook_id", Text, ForeignKey("audiobooks.id"), primary_key=True),
+    Column("added_at", TIME),
+    Column("removed_at", TIME),
+    *listed(),
+)
+
 followed_artists = table(
     "followed_artists",
     account_id(primary_key=True),
@@ -347,7 +419,18 @@ listings = table(
     Column("held_rows", Integer),
     Column("held_sync_id", BigInteger),
     Column("removal_confirmed", Boolean, nullable=False, server_default=text("false")),
-    one_of("list", "saved_tracks", "followed_artists", "saved_albums", "playlists"),
+    # when a list that incrementals read once a day was last read, or could not be
+    Column("attempted_at", TIME),
+    one_of(
+        "list",
+        "saved_tracks",
+        "followed_artists",
+        "saved_albums",
+        "saved_audiobooks",
+        "saved_shows",
+        "saved_episodes",
+        "playlists",
+    ),
     comment="The last proved reading of each list that is read whole, and what a run left of it to a later one",
 )
 

@@ -133,7 +133,8 @@ def _read_cursor(
     except cursors.UnreadableCursor as error:
         cursor, unreadable = cursors.first_cursor(run.phase, run.sync_type), error
     events = BatchEvents(run, cursor.family, attempts, since)
-    claimed = ClaimedBatch(context.apps.get(run), run, token, at, cursor, events)
+    podcasts = context.settings.podcasts
+    claimed = ClaimedBatch(context.apps.get(run), run, token, at, cursor, events, podcasts)
     if attempts > MOST_ATTEMPTS:
         killed = f"this batch has killed its worker {MOST_ATTEMPTS} times"
         return _fail(claimed, BatchCalls(run.id), killed)
@@ -370,8 +371,9 @@ def _wait(context: Context, batch: ClaimedBatch, calls: BatchCalls, wait: Wait) 
     is_pace, is_budget = (block is None and wait.reason == reason for reason in ("pace", "budget"))
     seconds = block.seconds if block else wait.seconds if is_pace or is_budget else 0.0
     is_lookup = isinstance(batch.cursor, Lookups)
+    is_optional = is_lookup or (isinstance(batch.cursor, Listing) and batch.cursor.name in listing.SPOKEN)
     longest, sync_type = context.settings.max_countdown, batch.run.sync_type
-    choice = backoff.choose_wait(seconds, longest, is_lookup=is_lookup, sync_type=sync_type)
+    choice = backoff.choose_wait(seconds, longest, is_optional=is_optional, sync_type=sync_type)
     if choice == "defer":
         reason = wait.reason if is_lookup else str(wait)
         return _commit(context, batch, calls, DeferralStep(reason=reason))
@@ -456,7 +458,7 @@ def _is_all_unread(context: Context, batch: ClaimedBatch) -> bool:
         return False
     with context.database.begin() as connection:
         unread = listings.count_unread(connection, batch.run.account_id, batch.run.id)
-    return unread == len(listings.TABLES)  # the saved tracks, and the other lists but this one
+    return unread == 3  # the saved tracks, the followed artists and the saved albums
 
 
 def _release_stubs(context: Context, batch: ClaimedBatch) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from spotisync.core import batch_size, cursors, listing, tracks
-from spotisync.core.cursors import Contents, Cursor, Entity, Listing, Lookups, PlaylistProgress
+from spotisync.core.cursors import Contents, Cursor, Entity, Listing, ListName, Lookups, PlaylistProgress
 from spotisync.core.incremental import Incremental
 from spotisync.core.requests import Family
 from spotisync.core.states import Phase, next_phase
@@ -20,7 +20,17 @@ from spotisync.core.steps import (
     WalkStep,
 )
 from spotisync.core.walk import TracksWalk
-from spotisync.store import catalogue, history, listings, pending_lookups, playlists, reply_shapes, runs, saved_tracks
+from spotisync.store import (
+    catalogue,
+    history,
+    listings,
+    pending_lookups,
+    playlists,
+    reply_shapes,
+    runs,
+    saved_tracks,
+    spoken,
+)
 from spotisync.store.database import Connection
 from spotisync.store.runs import Checkpoint, Counts, Run
 from spotisync.sync.apps import SpotifyApp
@@ -34,7 +44,10 @@ ENTITIES: tuple[Entity, ...] = ("artists", "albums")
 
 @dataclass(frozen=True)
 class ClaimedBatch:
-    """A batch claimed by this worker: `token` fences its commit, `at` is the checkpoint that `cursor` was read from."""
+    """A batch claimed by this worker: `token` fences its commit, `at` is the checkpoint that `cursor` was read from.
+
+    `podcasts`: whether the lists of spoken word are read.
+    """
 
     app: SpotifyApp
     run: Run
@@ -42,6 +55,7 @@ class ClaimedBatch:
     at: Checkpoint
     cursor: Cursor
     events: BatchEvents
+    podcasts: bool = True
 
     @property
     def factor(self) -> int:
@@ -111,11 +125,11 @@ def commit(connection: Connection, batch: ClaimedBatch, step: Step, *, api_calls
 
 
 def _count_deferred_rows(connection: Connection, run: Run, phase: Phase) -> int:
-    """Count the rows of the phase's list that this run defers. Each checkpoint overwrites `items_deferred`."""
+    """Count the rows of the phase's lists that this run defers. Each checkpoint overwrites `items_deferred`."""
     if phase == "finish":
         return 0
-    name: listings.AnyList = listing.LIST_OF_PHASE.get(phase, "saved_tracks")
-    rows = listings.count_deferred(connection, run.account_id, run.id, name)
+    names: tuple[listings.AnyList, ...] = listing.LISTS_OF_PHASE.get(phase, ("saved_tracks",))
+    rows = sum(listings.count_deferred(connection, run.account_id, run.id, name) for name in names)
     return rows + playlists.count_deferred(connection, run.account_id, run.id) if phase == "playlists" else rows
 
 
@@ -172,14 +186,16 @@ def _defer_list(
     if step.known:
         listings.keep_deferred(connection, run.account_id, run.id, name)
         return
+    if step.failed and name in listing.SPOKEN:
+        listings.record_attempt(connection, run.account_id, name)
     listings.defer(connection, run.account_id, run.id, name, 1, step.reason, failed=step.failed, unread=unread)
     log.warning("%s deferred: %s", name.replace("_", " "), step.reason)
 
 
 def _after_unread_list(connection: Connection, batch: ClaimedBatch, cursor: Listing) -> Written:
-    """Go on with what was stored before: look-ups, or the contents of the playlists that this run has met."""
-    if entity := listing.ENTITY.get(cursor.name):
-        return _begin_lookups(connection, batch, entity, Counts())
+    """Continue with the next list, or with what was stored before: look-ups, or contents of playlists that were met."""
+    if cursor.name != "playlists":
+        return _end_listing(connection, batch, cursor.name, Counts())
     return Written(Counts(), _contents_or_late(connection, batch.run, None))
 
 
@@ -297,7 +313,7 @@ def _end_incremental(connection: Connection, batch: ClaimedBatch, step: Incremen
     return removed
 
 
-# ---- followed artists, saved albums, playlists ----------------------------------------------------------------------
+# ---- lists that are read whole ----------------------------------------------------------------------
 
 
 def _write_page_of_list(connection: Connection, batch: ClaimedBatch, step: ListingStep) -> Written:
@@ -307,7 +323,7 @@ def _write_page_of_list(connection: Connection, batch: ClaimedBatch, step: Listi
     changed, enriched = _save_listed(connection, cursor, step)
     if _is_skipped(connection, run, cursor, last, step):
         listings.defer(connection, account, run.id, cursor.name, 0)
-        return _begin_lookups(connection, batch, listing.ENTITY[cursor.name], Counts(len(enriched), len(enriched)))
+        return _end_listing(connection, batch, cursor.name, Counts(len(enriched), len(enriched)))
     if step.first_page:
         listings.invalidate_first_page(connection, account, cursor.name)
     added = listings.save(connection, account, run.id, cursor.name, step.rows, cursor.reading, cursor.regime)
@@ -318,7 +334,9 @@ def _write_page_of_list(connection: Connection, batch: ClaimedBatch, step: Listi
     verdict = listing.conclude(step.end, evidence)
     if verdict.read_again:
         return Written(counts, listing.second_reading(cursor, step.end), _total_of_list(cursor, step.total))
-    counts = replace(counts, removed=_end_list(connection, batch, cursor, step.end, verdict, evidence.met))
+    removed = _end_list(connection, batch, cursor, step.end, verdict, evidence.met)
+    if cursor.name not in listing.SPOKEN:
+        counts = replace(counts, removed=removed)
     return _after_list(connection, batch, cursor, step, counts)
 
 
@@ -327,6 +345,8 @@ def _end_list(
 ) -> int:
     """Conclude a list, with removals if it is proved. Returns the number of rows removed."""
     run, account, name, regime = batch.run, batch.run.account_id, cursor.name, cursor.regime
+    if name in listing.SPOKEN:
+        listings.record_attempt(connection, account, name)
     if not verdict.proved:
         missing = listings.count_removable(connection, account, run.id, name, regime=regime)
         listed = met + end.nulls
@@ -346,6 +366,9 @@ def _end_list(
 def _save_listed(connection: Connection, cursor: Listing, step: ListingStep) -> tuple[set[str], set[str]]:
     """Write the details in the page. Returns the ids of changed playlists, and of rows that are no longer stubs."""
     entity = listing.ENTITY.get(cursor.name)
+    if cursor.name in listing.SPOKEN:
+        spoken.save_rows(connection, step.catalogue)
+        return set(), set()
     if entity is None:
         return playlists.save_rows(connection, step.playlists), set()
     catalogue.save_rows(connection, step.catalogue)
@@ -364,7 +387,9 @@ def _is_skipped(
 
 
 def _count_listed(cursor: Listing, new: set[str], changed: set[str]) -> Counts:
-    """A playlist counts as processed once its contents are stored."""
+    """A playlist counts as processed once its contents are stored. The phase of albums counts albums alone."""
+    if cursor.name in listing.SPOKEN:
+        return Counts()
     if cursor.name in listing.ENTITY:
         return Counts(len(new), len(new))
     return Counts(added=len(new), updated=len(changed))
@@ -372,15 +397,15 @@ def _count_listed(cursor: Listing, new: set[str], changed: set[str]) -> Counts:
 
 def _total_of_list(cursor: Listing, total: int | None) -> int | None:
     """The phases of artists and albums show a total that covers the look-ups too."""
-    return None if cursor.name in listing.ENTITY else total
+    return total if cursor.name == "playlists" else None
 
 
 def _after_list(
     connection: Connection, batch: ClaimedBatch, cursor: Listing, step: ListingStep, counts: Counts
 ) -> Written:
     run = batch.run
-    if entity := listing.ENTITY.get(cursor.name):
-        return _begin_lookups(connection, batch, entity, counts)
+    if cursor.name != "playlists":
+        return _end_listing(connection, batch, cursor.name, counts)
     unchanged = playlists.mark_unchanged(
         connection,
         run.account_id,
@@ -392,6 +417,15 @@ def _after_list(
         playlists.keep_deferred(connection, run.account_id, run.id)
     total = listings.count_listed(connection, run.account_id, run.id, cursor.name)
     return Written(replace(counts, processed=unchanged), _contents_or_late(connection, run, None), total)
+
+
+def _end_listing(connection: Connection, batch: ClaimedBatch, name: ListName, counts: Counts) -> Written:
+    """What follows a list that is read or deferred: the next one of the phase, or the look-ups."""
+    run, names = batch.run, listing.LISTS_OF_PHASE[batch.run.phase]
+    for following in names[names.index(name) + 1 :]:
+        if batch.podcasts and (run.sync_type == "full" or listings.is_due(connection, run.account_id, following)):
+            return Written(counts, Listing(following))
+    return _begin_lookups(connection, batch, listing.ENTITY[names[0]], counts)
 
 
 # ---- look-ups of artists and albums ---------------------------------------------------------------------------------

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from typing import get_args
 
+from spotisync.core.cursors import ListName
 from spotisync.core.pace import Turn
 from spotisync.core.requests import Request
 from spotisync.core.steps import Answer
@@ -21,7 +23,7 @@ from spotisync.sync.tokens import AccountAccess, IssuedToken
 PROBE = Request("profile")
 # Kinds whose scope a login may lack; the other kinds are still read. Contents are not among them: a refusal of each
 # playlist would be remembered.
-SCOPE_OPTIONAL = {"saved_tracks", "followed_artists", "saved_albums", "playlists"}
+SCOPE_OPTIONAL = {"saved_tracks", *get_args(ListName)}
 # Seconds between checks for a shutdown while a batch waits for replies.
 STOP_CHECK_SECONDS = 0.2
 

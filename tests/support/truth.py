@@ -1,5 +1,6 @@
 """tables == truth: the rows of an account in the form in which the simulator returns the truth."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -56,6 +57,7 @@ def tables(connection: Connection, account: Account, *, closed: bool = False) ->
             row.artist_id: True
             for row in rows(f"SELECT * FROM followed_artists WHERE account_id = {mine} AND removed_at IS NULL")
         },
+        **_spoken(rows, mine),
         "tracks": {
             row.id: (
                 row.name,
@@ -127,6 +129,23 @@ def tables(connection: Connection, account: Account, *, closed: bool = False) ->
     }
 
 
+def _spoken(rows: Callable[[str], list[Any]], mine: str) -> Tables:
+    def saved(table: str) -> str:
+        return f"SELECT * FROM {table} WHERE account_id = {mine} AND removed_at IS NULL"
+
+    episodes = f"SELECT e.* FROM ({saved('saved_episodes')}) s JOIN episodes e ON e.id = s.episode_id"
+    shows = f"SELECT show_id FROM ({saved('saved_shows')}) s UNION SELECT show_id FROM ({episodes}) e"
+    books = f"SELECT b.* FROM ({saved('saved_audiobooks')}) s JOIN audiobooks b ON b.id = s.audiobook_id"
+    return {
+        "saved_shows": {row.show_id: row.added_at for row in rows(saved("saved_shows"))},
+        "saved_episodes": {row.episode_id: row.added_at for row in rows(saved("saved_episodes"))},
+        "saved_audiobooks": {row.audiobook_id: row.added_at for row in rows(saved("saved_audiobooks"))},
+        "shows": {row.id: (row.name, row.is_audiobook) for row in rows(f"SELECT * FROM shows WHERE id IN ({shows})")},
+        "episodes": {row.id: (row.name, row.show_id, row.duration_ms) for row in rows(episodes)},
+        "audiobooks": {row.id: (row.name, row.authors, row.narrators) for row in rows(books)},
+    }
+
+
 def _met(mine: str, read: str) -> str:
     return f"""(SELECT track_id FROM saved_tracks WHERE account_id = {mine} AND removed_at IS NULL UNION
         SELECT i.track_id FROM playlist_items i JOIN account_playlists a USING (playlist_id)
@@ -165,6 +184,14 @@ def expected(truth: dict[str, Any], *, looked_up: bool = True) -> Tables:
         "saved_tracks": {row["track_id"]: _time(row["added_at"]) for row in truth["saved_tracks"]},
         "saved_albums": {row["album_id"]: _time(row["added_at"]) for row in truth["saved_albums"]},
         "followed_artists": dict.fromkeys(truth["followed_artists"], True),
+        "saved_shows": {row["show_id"]: _time(row["added_at"]) for row in truth["saved_shows"]},
+        "saved_episodes": {row["episode_id"]: _time(row["added_at"]) for row in truth["saved_episodes"]},
+        "saved_audiobooks": {row["audiobook_id"]: _time(row["added_at"]) for row in truth["saved_audiobooks"]},
+        "shows": {id_: (row["name"], row["is_audiobook"]) for id_, row in truth["shows"].items()},
+        "episodes": {id_: (row["name"], row["show_id"], row["duration_ms"]) for id_, row in truth["episodes"].items()},
+        "audiobooks": {
+            id_: (row["name"], row["authors"], row["narrators"]) for id_, row in truth["audiobooks"].items()
+        },
         "tracks": {
             id_: (
                 row["name"],

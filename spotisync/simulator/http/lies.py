@@ -203,7 +203,7 @@ def _fail_at_item(lie: Fault, respond: Answer, request: ApiRequest) -> Reply:
 def _ids(row: Object | None) -> Iterator[str | None]:
     """Yield the ids of a row of any list: its own, or that of what it contains."""
     if row is not None:
-        contents = (row.get(key) for key in ("track", "item", "album", "show"))
+        contents = (row.get(key) for key in ("track", "item", "album", "show", "episode"))
         yield from (each.get("id") for each in (row, *contents) if isinstance(each, dict))
 
 

@@ -177,7 +177,7 @@ class Logins:
 
 SCOPES = (
     "playlist-read-collaborative playlist-read-private user-follow-read user-library-read user-read-email "
-    "user-read-private user-read-recently-played user-top-read"
+    "user-read-playback-position user-read-private user-read-recently-played user-top-read"
 )
 
 

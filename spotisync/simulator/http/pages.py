@@ -1,9 +1,9 @@
-"""The account's own pages: profile, saved tracks and albums, followed artists, plays."""
+"""The account's own pages: profile, saved tracks, albums and shows, followed artists, plays."""
 
 from bisect import bisect_right
 
 from spotisync.simulator.http.request import ApiRequest, Reply, refusal
-from spotisync.simulator.http.rows import saved_show
+from spotisync.simulator.http.rows import saved_audiobook, saved_episode, saved_show
 from spotisync.simulator.http.text import array, dumps, join, page
 from spotisync.simulator.world.library import NO_TRACK, PlayedTrack
 from spotisync.simulator.world.times import iso_ms
@@ -44,7 +44,11 @@ def _saved_row(request: ApiRequest, added: int, track: int) -> str:
 def saved_albums(request: ApiRequest) -> Reply:
     offset, limit = request.window()
     albums = request.library.albums
-    rows = [request.shapes.album_row(added, album) for added, album in albums[offset : offset + limit]]
+    hidden = request.library.hidden_albums
+    rows = [
+        request.shapes.album_row(added, None if album in hidden else album)
+        for added, album in albums[offset : offset + limit]
+    ]
     return Reply(200, page(request.url, rows, len(albums), offset, limit))
 
 
@@ -54,6 +58,21 @@ def saved_shows(request: ApiRequest) -> Reply:
     shows = request.library.shows
     rows = [saved_show(request.shapes, added, show) for added, show in shows[offset : offset + limit]]
     return Reply(200, page(request.url, rows, len(shows), offset, limit))
+
+
+def saved_episodes(request: ApiRequest) -> Reply:
+    offset, limit = request.window()
+    episodes = request.library.episodes
+    rows = [saved_episode(request.shapes, added, episode) for added, episode in episodes[offset : offset + limit]]
+    return Reply(200, page(request.url, rows, len(episodes), offset, limit))
+
+
+def saved_audiobooks(request: ApiRequest) -> Reply:
+    """List audiobooks, which have no date of their own (Peter-Schorn/SpotifyAPI#67)."""
+    offset, limit = request.window()
+    books = request.library.books if request.library.has_books else []
+    rows = [saved_audiobook(request.shapes, book) for book in books[offset : offset + limit]]
+    return Reply(200, page(request.url, rows, len(books), offset, limit))
 
 
 def followed_artists(request: ApiRequest) -> Reply:

@@ -40,6 +40,8 @@ ROUTES = (
     _route("/me", "me", pages.me),
     _route("/me/albums", "library", pages.saved_albums, "user-library-read"),
     _route("/me/shows", "library", pages.saved_shows, "user-library-read"),
+    _route("/me/episodes", "library", pages.saved_episodes, "user-read-playback-position"),
+    _route("/me/audiobooks", "library", pages.saved_audiobooks, "user-library-read"),
     _route("/me/following", "library", pages.followed_artists, "user-follow-read"),
     _route("/me/playlists", "playlists", playlist_pages.list_own, "playlist-read-private"),
     _route("/me/player/recently-played", "player", pages.recently_played, "user-read-recently-played"),

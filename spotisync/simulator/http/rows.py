@@ -84,6 +84,28 @@ def saved_show(shapes: Shapes, added: int, number: int | None) -> str:
     return dumps({"added_at": iso(added), "show": _show(shapes, shapes.catalogue.show(number))})
 
 
+def saved_episode(shapes: Shapes, added: int, number: int | None) -> str:
+    if number is None:
+        return "null"
+    return dumps({"added_at": iso(added), "episode": _episode(shapes, shapes.catalogue.episode(number))})
+
+
+def saved_audiobook(shapes: Shapes, number: int | None) -> str:
+    if number is None:
+        return "null"
+    book = shapes.catalogue.show(number)
+    members = {
+        **_show(shapes, book),
+        **shapes.link("audiobook", book.id),
+        "authors": [{"name": name} for name in book.authors],
+        "edition": "Unabridged",
+        "narrators": [{"name": name} for name in book.narrators],
+        "total_chapters": 5,
+    }
+    del members["total_episodes"]
+    return dumps(members)
+
+
 def _episode(shapes: Shapes, episode: Episode) -> dict[str, Any]:
     return {
         **shapes.link("episode", episode.id),
@@ -109,12 +131,12 @@ def _episode(shapes: Shapes, episode: Episode) -> dict[str, Any]:
 
 
 def _show(shapes: Shapes, show: Show) -> dict[str, Any]:
-    """Return a podcast or an audiobook: nothing tells one from the other (Peter-Schorn/SpotifyAPI#67)."""
+    """Return a podcast or an audiobook: no key tells one from the other (Peter-Schorn/SpotifyAPI#67)."""
     members = {
         **shapes.link("show", show.id),
         "available_markets": MARKETS,
         "copyrights": [],
-        "description": "They talk every week.",
+        "description": _describe(show),
         "explicit": False,
         "html_description": None,
         "images": images("show", show.id, "full"),
@@ -126,6 +148,13 @@ def _show(shapes: Shapes, show: Show) -> dict[str, Any]:
         "total_episodes": 5,
     }
     return shapes.allowed("show", members)
+
+
+def _describe(show: Show) -> str:
+    """Return a description; that of an audiobook begins in a fixed form (music-assistant/server#2392)."""
+    if not show.authors:
+        return "They talk every week."
+    return f"Author(s): {', '.join(show.authors)}\nNarrator(s): {', '.join(show.narrators)}\nA book."
 
 
 def _episode_as_track(shapes: Shapes, episode: Episode) -> dict[str, Any]:

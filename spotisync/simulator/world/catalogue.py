@@ -59,11 +59,13 @@ class Track(NamedTuple):
 
 
 class Show(NamedTuple):
-    """A podcast, or an audiobook."""
+    """A podcast, or an audiobook, which has authors."""
 
     number: int
     id: str
     name: str
+    authors: tuple[str, ...] = ()
+    narrators: tuple[str, ...] = ()
 
 
 class Episode(NamedTuple):
@@ -236,8 +238,10 @@ class Catalogue:
 
     def show(self, number: int) -> Show:
         rng = SeededRandom(f"{self.seed}:show:{number}")
-        name = f"{names.person(rng)} talks" if number < FIRST_AUDIOBOOK else f"{names.title(rng)} (Unabridged)"
-        return Show(number, self.ids.of("show", number), name)
+        id_ = self.ids.of("show", number)
+        if number < FIRST_AUDIOBOOK:
+            return Show(number, id_, f"{names.person(rng)} talks")
+        return Show(number, id_, f"{names.title(rng)} (Unabridged)", (names.person(rng),), (names.person(rng),))
 
     def episode(self, number: int) -> Episode:
         rng, show = SeededRandom(f"{self.seed}:episode:{number}"), self.show(number // 5)

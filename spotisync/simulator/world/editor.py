@@ -12,7 +12,8 @@ EDITS = {
     each.__name__: each
     for each in (
         edits.like, edits.unlike, edits.relike, edits.like_album, edits.insert_old, edits.relink, edits.duplicate,
-        edits.save_album, edits.unsave_album, edits.follow, edits.unfollow, edits.play,
+        edits.save_album, edits.unsave_album, edits.save_show, edits.unsave_show, edits.save_episode,
+        edits.unsave_episode, edits.save_audiobook, edits.unsave_audiobook, edits.follow, edits.unfollow, edits.play,
         edits.hide_track, edits.show_track, edits.withdraw, edits.drift,
         playlist_edits.create_playlist, playlist_edits.delete_playlist, playlist_edits.follow_playlist,
         playlist_edits.rename_playlist, playlist_edits.move_playlist, playlist_edits.add_items,
@@ -20,7 +21,7 @@ EDITS = {
         playlist_edits.hide_playlist, playlist_edits.show_playlist, playlist_edits.withhold,
     )
 }
-# Edits that users make, by weight. An incremental sync can find all of them, unlike `PATROL_EDITS`.
+# Edits that users make, by weight. An incremental sync can find all of them, unlike the others.
 HABITS = {
     "like": 20, "unlike": 12, "relike": 6, "like_album": 3, "save_album": 3, "unsave_album": 2, "follow": 3,
     "unfollow": 2, "create_playlist": 2, "delete_playlist": 1, "rename_playlist": 2, "add_items": 8,
@@ -28,6 +29,8 @@ HABITS = {
 }
 # fmt: on
 PATROL_EDITS = ("insert_old", "relink", "duplicate")
+# An incremental sync finds them once a day.
+DAILY_EDITS = ("save_show", "unsave_show", "save_episode", "unsave_episode", "save_audiobook", "unsave_audiobook")
 # Made by Spotify, not by users: the library stays the same, but Spotify shows less of it.
 ODDITIES = ("hide_track", "show_track", "withdraw", "drift", "hide_playlist", "show_playlist", "withhold")
 

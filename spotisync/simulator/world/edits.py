@@ -1,13 +1,14 @@
-"""Edits of a library: saved tracks, albums, artists, plays.
+"""Edits of a library: saved tracks, albums, shows, artists, plays.
 
 Each edit takes ids or chooses suitable objects at random, and returns the ids of what it changed.
 """
 
 from bisect import insort
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from spotisync.simulator.world.catalogue import TWIN
+from spotisync.simulator.world.catalogue import FIRST_AUDIOBOOK, TWIN
 from spotisync.simulator.world.library import Library, PlayedTrack
 from spotisync.simulator.world.state import WorldState
 from spotisync.simulator.world.times import iso, iso_ms
@@ -164,7 +165,77 @@ def unsave_album(context: EditContext, album: str | None = None) -> EditResult:
     if number not in known:
         raise LookupError(f"{album} is not saved")
     context.library.albums = [row for row in context.library.albums if row[1] != number]
+    context.library.hidden_albums.discard(number)
     return {"album_id": context.id("album", number)}
+
+
+def save_show(context: EditContext, show: str | None = None) -> EditResult:
+    number = _choose_spoken(context, "show", show, context.library.shows)
+    context.library.shows.insert(0, (context.now, number))
+    return {"show_id": context.id("show", number)}
+
+
+def unsave_show(context: EditContext, show: str | None = None) -> EditResult:
+    number = _saved_spoken(context, "show", show, [row for row in context.library.shows if not _is_book(row[1])])
+    context.library.shows = [row for row in context.library.shows if row[1] != number]
+    return {"show_id": context.id("show", number)}
+
+
+def save_episode(context: EditContext, episode: str | None = None) -> EditResult:
+    number = _choose_spoken(context, "episode", episode, context.library.episodes)
+    context.library.episodes.insert(0, (context.now, number))
+    return {"episode_id": context.id("episode", number)}
+
+
+def unsave_episode(context: EditContext, episode: str | None = None) -> EditResult:
+    number = _saved_spoken(context, "episode", episode, context.library.episodes)
+    context.library.episodes = [row for row in context.library.episodes if row[1] != number]
+    return {"episode_id": context.id("episode", number)}
+
+
+def save_audiobook(context: EditContext, audiobook: str | None = None) -> EditResult:
+    """Save an audiobook, which Spotify lists among the shows too."""
+    number = _choose_spoken(context, "show", audiobook, context.library.shows, FIRST_AUDIOBOOK)
+    context.library.shows.insert(0, (context.now, number))
+    context.library.books.insert(0, number)
+    return {"audiobook_id": context.id("show", number)}
+
+
+def unsave_audiobook(context: EditContext, audiobook: str | None = None) -> EditResult:
+    number = _saved_spoken(context, "show", audiobook, [row for row in context.library.shows if _is_book(row[1])])
+    context.library.shows = [row for row in context.library.shows if row[1] != number]
+    context.library.books = [book for book in context.library.books if book != number]
+    return {"audiobook_id": context.id("show", number)}
+
+
+def _is_book(show: int | None) -> bool:
+    return show is not None and show >= FIRST_AUDIOBOOK
+
+
+def _choose_spoken(
+    context: EditContext, kind: str, id_: str | None, saved: Sequence[tuple[int, int | None]], first: int = 0
+) -> int:
+    """Find a show or episode by id that is not saved, or choose one from number `first` on."""
+    known = {number for _, number in saved}
+    number = _parse_spoken(context, kind, id_) if id_ else first + context.rng.randrange(10_000)
+    if number in known:
+        raise LookupError(f"{kind} {id_ or number} is already saved")
+    return number
+
+
+def _saved_spoken(context: EditContext, kind: str, id_: str | None, saved: Sequence[tuple[int, int | None]]) -> int:
+    known = [number for _, number in saved if number is not None]
+    number = _parse_spoken(context, kind, id_) if id_ else context.rng.choice(known)
+    if number not in known:
+        raise LookupError(f"{kind} {id_} is not saved")
+    return number
+
+
+def _parse_spoken(context: EditContext, kind: str, id_: str) -> int:
+    number = context.catalogue.ids.number(kind, id_)
+    if number is None:
+        raise LookupError(f"no {kind} {id_}")
+    return number
 
 
 def follow(context: EditContext, artist: str | None = None) -> EditResult:

@@ -131,7 +131,7 @@ class Identity(NamedTuple):
 
 @dataclass
 class Library:
-    """One account's library. None among albums, shows and playlists is a null row, which Spotify lists and counts."""
+    """One account's library. None in a list is a null row, which Spotify lists and counts."""
 
     id: str
     account_id: str
@@ -141,9 +141,13 @@ class Library:
     followed: list[tuple[str, int]]  # (id, artist), sorted by id
     playlists: list[str | None]
     plays: list[PlayedTrack]  # newest last
-    shows: list[tuple[int, int | None]] = field(default_factory=list)  # (added_at, show)
+    shows: list[tuple[int, int | None]] = field(default_factory=list)  # (added_at, show); audiobooks too
+    episodes: list[tuple[int, int | None]] = field(default_factory=list)  # (added_at, episode)
+    books: list[int | None] = field(default_factory=list)  # the audiobooks among the shows
+    has_books: bool = True  # False: audiobooks are not sold in the user's market, so that their list is empty
     refusals: dict[str, str] = field(default_factory=dict)  # playlist id: "forbidden" or "not_found"
     hidden: dict[int, bool] = field(default_factory=dict)  # listed as rows without a track, or (True) as null
+    hidden_albums: set[int] = field(default_factory=set)  # listed as null
     hidden_playlists: set[str] = field(default_factory=set)
 
     def copy_for(self, identity: Identity) -> "Library":

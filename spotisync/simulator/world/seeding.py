@@ -64,6 +64,8 @@ def library(catalogue: Catalogue, number: int, region: Region, tracks: int) -> L
         playlists=[],
         plays=_plays(catalogue, rows, 12 if tracks < 100 else 60, rng),
         shows=_shows(catalogue, number),
+        episodes=_episodes(catalogue, number),
+        books=_books(catalogue, number),
     )
 
 
@@ -137,8 +139,26 @@ def _shows(catalogue: Catalogue, account: int) -> list[tuple[int, int | None]]:
     """Return three podcasts and two audiobooks, with a null row (spotify-to-plex#6)."""
     shows: list[int | None] = [3 * account + n for n in range(3)]
     if catalogue.quirks:
-        shows[1:1] = [FIRST_AUDIOBOOK + account, None, FIRST_AUDIOBOOK + account + 1]
+        first, second = _audiobooks(account)
+        shows[1:1] = [first, None, second]
     return [(EPOCH - place * 86_400, show) for place, show in enumerate(shows)]
+
+
+def _episodes(catalogue: Catalogue, account: int) -> list[tuple[int, int | None]]:
+    """Return episodes of saved shows and of others, with a null row."""
+    episodes: list[int | None] = [15 * account + n for n in (0, 3, 7, 40)]
+    if catalogue.quirks:
+        episodes.insert(2, None)
+    return [(EPOCH - place * 3_600, episode) for place, episode in enumerate(episodes)]
+
+
+def _books(catalogue: Catalogue, account: int) -> list[int | None]:
+    """Return the saved audiobooks, with a null row as in the other lists."""
+    return [*_audiobooks(account), None] if catalogue.quirks else []
+
+
+def _audiobooks(account: int) -> tuple[int, int]:
+    return FIRST_AUDIOBOOK + account, FIRST_AUDIOBOOK + account + 1
 
 
 def _followed(catalogue: Catalogue, region: Region, rng: Random) -> list[tuple[str, int]]:

@@ -20,6 +20,7 @@ class Truth:
         self.world, self.library, self.restricted = world, library, restricted
         self.catalogue = world.catalogue
         self._listed = world.listed_playlists(library, restricted=restricted)
+        self._books = library.books if library.has_books else []
         self.tracks: dict[int, Track] = {}
         self.albums: dict[int, Album] = {}
         self.artists: dict[int, Artist] = {}
@@ -50,6 +51,7 @@ class Truth:
                 for at, album in self.library.albums
                 if album is not None
             ],
+            **self._spoken(),
             "followed_artists": [id_ for id_, _ in self.library.followed],
             "plays": [
                 {
@@ -73,10 +75,35 @@ class Truth:
         lists = {
             "saved_tracks": len(self.library.saved),
             "saved_albums": len(self.library.albums),
+            "saved_shows": len(self.library.shows),
+            "saved_episodes": len(self.library.episodes),
+            "saved_audiobooks": len(self._books),
             "playlists": len(self._listed),
             "followed_artists": len(self.library.followed),
         }
         return lists | {"playlist_items": {each.id: len(each.rows) for each in self._playlists_in_list()}}
+
+    def _spoken(self) -> Document:
+        """Return the saved shows, of which some are audiobooks, the episodes and the audiobooks, with their objects."""
+        shows = {number: at for at, number in self.library.shows if number is not None}
+        episodes = {number: at for at, number in self.library.episodes if number is not None}
+        books = [number for number in self._books if number is not None]
+        known = [self.catalogue.episode(number) for number in episodes]
+        met = [self.catalogue.show(number) for number in {**shows, **{each.show: 0 for each in known}}]
+        id_of = self.catalogue.ids.of
+        return {
+            "saved_shows": [{"show_id": id_of("show", each), "added_at": iso(at)} for each, at in shows.items()],
+            "saved_episodes": [
+                {"episode_id": id_of("episode", each), "added_at": iso(at)} for each, at in episodes.items()
+            ],
+            "saved_audiobooks": [{"audiobook_id": id_of("show", each), "added_at": iso(shows[each])} for each in books],
+            "shows": {each.id: {"name": each.name, "is_audiobook": bool(each.authors)} for each in met},
+            "episodes": {each.id: pick(each, "name", "show_id", "duration_ms") for each in known},
+            "audiobooks": {
+                each.id: {**pick(each, "name"), "authors": [*each.authors], "narrators": [*each.narrators]}
+                for each in map(self.catalogue.show, books)
+            },
+        }
 
     def _collect(self, readable: Iterable[Playlist]) -> None:
         in_playlists = (row.number for playlist in readable for row in playlist.rows if row.kind == "track")

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from spotisync.cli.login import log_in_by_hand, log_in_with_browser
-from spotisync.core.oauth import LOGIN_LIFETIME, SCOPES
+from spotisync.core.oauth import LOGIN_LIFETIME, REQUESTED
 from spotisync.errors import Fatal, Misconfigured, NeedsLogin, Unavailable
 from spotisync.simulator import Server, start
 from spotisync.store import accounts
@@ -99,7 +99,7 @@ def test_logs_in_with_a_browser(
     browser.close()
     assert (added.spotify_user_id, added.status) == ("user02", "active")
     assert added.spotify_account_id == simulator.world.library("user02").account_id
-    assert store.one("SELECT scope FROM accounts WHERE id = :id", id=added.id) == " ".join(SCOPES)
+    assert store.one("SELECT scope FROM accounts WHERE id = :id", id=added.id) == REQUESTED
     assert store.one("SELECT now() - authorised_at < '1 minute' FROM accounts WHERE id = :id", id=added.id)
     assert context.spotify.get_profile(access_token(context, added.id))["id"] == "user02"
     last = browser.pages[-1]
@@ -322,10 +322,11 @@ def test_lists_without_a_scope_are_deferred_until_the_next_login(context: Contex
     narrow = re.sub("scope=[^&]+", "scope=user-library-read", attempt.url)
     account = driver.Account(enrol.complete_login(context, attempt, Browser().consent(narrow)).spotify_user_id)
     summary = driver.full_sync(context, account)
-    assert (summary["status"], summary["items_deferred"]) == ("success", 2)
+    assert (summary["status"], summary["items_deferred"]) == ("success", 3)
     reasons = [row.deferred_reason for row in store.sql("SELECT deferred_reason FROM listings ORDER BY list")]
     assert "lacks the scope playlist-read-private, needed to read playlists" in str(reasons)
     assert "lacks the scope user-follow-read, needed to read" in str(reasons)
+    assert "lacks the scope user-read-playback-position, needed to read saved episodes" in str(reasons)
     assert store.one("SELECT count(*) FROM account_playlists") == 0, "an unknown scope is not missing"
     login(context)
     assert driver.full_sync(context, account)["items_deferred"] == 0

@@ -223,9 +223,10 @@ def test_explains_the_error_that_spotify_returns(error: SpotisyncError, state: s
 def test_names_the_scopes_that_a_login_lacks() -> None:
     account: Any = FakeAccount()
     assert checks.check_scopes(account, None) is None, "unknown scopes are not reported"
-    all_ = checks.check_scopes(account, " ".join(oauth.SCOPES))
-    assert all_
-    assert_finding(all_, "ok")
+    for granted, words in ((oauth.REQUESTED, "granted"), (" ".join(oauth.SCOPES), "top artists and tracks")):
+        all_ = checks.check_scopes(account, granted)
+        assert all_
+        assert_finding(all_, "ok", words)
     some = checks.check_scopes(account, "user-library-read")
     assert some
     assert_finding(some, "warning", "playlist-read-private", "spotisync login")

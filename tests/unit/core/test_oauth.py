@@ -129,6 +129,10 @@ def test_a_reply_without_a_code_says_why_and_how_to_continue(answer: dict[str, s
     [
         ("/v1/me/tracks", "user-library-read"),
         ("/v1/me/albums", "user-library-read"),
+        ("/v1/me/shows", "user-library-read"),
+        ("/v1/me/audiobooks", "user-library-read"),
+        ("/v1/me/episodes", "user-read-playback-position"),
+        ("/v1/me/top/tracks", "user-top-read"),
         ("/v1/me/following", "user-follow-read"),
         ("/v1/me/player/recently-played", "user-read-recently-played"),
         ("/v1/me/playlists", "playlist-read-private"),
@@ -136,19 +140,28 @@ def test_a_reply_without_a_code_says_why_and_how_to_continue(answer: dict[str, s
     ],
 )
 def test_names_the_missing_scope_and_the_command_to_log_in(path: str, scope: str) -> None:
-    assert scope in SCOPES
+    assert scope in oauth.REQUESTED.split()
     assert f"lacks the scope {scope}, " in oauth.missing_scope_message(path)
     assert LOGIN in oauth.missing_scope_message(path)
 
 
 def test_names_the_path_of_a_call_whose_scope_is_unknown() -> None:
-    assert "/v1/me/shows" in oauth.missing_scope_message("/v1/me/shows")
-    assert LOGIN in oauth.missing_scope_message("/v1/me/shows")
+    assert "/v1/me/player" in oauth.missing_scope_message("/v1/me/player")
+    assert LOGIN in oauth.missing_scope_message("/v1/me/player")
 
 
 def test_recognises_only_errors_about_scopes() -> None:
     assert oauth.is_scope_error("Insufficient client scope")
     assert not any(oauth.is_scope_error(words) for words in ("Forbidden", "", "User not registered", "scope"))
+
+
+def test_an_optional_scope_is_a_note_and_no_warning() -> None:
+    assert oauth.describe_optional_scopes(None) is None
+    assert oauth.describe_optional_scopes(oauth.REQUESTED) is None
+    assert oauth.describe_optional_scopes(" ".join(SCOPES)) == (
+        f"log in again to read also saved episodes and top artists and tracks: {LOGIN}"
+    )
+    assert standing(DAY, scope=" ".join(SCOPES)).warning is None
 
 
 def test_compares_granted_scopes_once_they_are_known() -> None:

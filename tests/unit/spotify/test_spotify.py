@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from spotisync import logs
-from spotisync.core.oauth import SCOPES
+from spotisync.core.oauth import REQUESTED
 from spotisync.core.requests import Request
 from spotisync.errors import (
     AppBlocked,
@@ -386,7 +386,7 @@ def test_the_login_address_requests_minimal_scopes_and_the_dialog(login: Account
         "response_type": "code",
         "redirect_uri": "http://127.0.0.1/cb",
         "scope": "user-library-read playlist-read-private playlist-read-collaborative user-follow-read "
-        "user-read-recently-played",
+        "user-read-recently-played user-read-playback-position user-top-read",
         "show_dialog": "true",
     }
     assert "hush" not in attempt.url + repr(attempt)
@@ -535,7 +535,7 @@ def test_a_missing_scope_is_unknown_or_as_requested(
 ) -> None:
     login = answering({"access_token": "BQ", "expires_in": 3600, "refresh_token": "AQnew"})
     assert login.refresh("AQ").scope is None
-    assert login.exchange(login.begin("http://127.0.0.1/cb"), "AQ").scope == " ".join(SCOPES)
+    assert login.exchange(login.begin("http://127.0.0.1/cb"), "AQ").scope == REQUESTED
 
 
 def test_a_login_without_a_refresh_token_is_rejected(answering: Callable[[Any], AccountsClient]) -> None:
