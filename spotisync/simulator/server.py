@@ -11,7 +11,9 @@ from aiohttp import web
 from spotisync.simulator.control import Control
 from spotisync.simulator.http.app import SimulatorApp, response
 from spotisync.simulator.http.control_api import ControlApi
+from spotisync.simulator.http.request import Reply
 from spotisync.simulator.settings import SimulatorSettings
+from spotisync.simulator.world import covers
 from spotisync.simulator.world.world import World
 
 
@@ -22,6 +24,8 @@ async def serve(app: SimulatorApp, host: str, port: int) -> web.ServerRunner:
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         if request.path.startswith("/_sim/"):
             return response(await control.answer(request))
+        if request.path.startswith(covers.PATH):
+            return response(Reply(200, covers.draw(request.path), covers.CACHED, "image/svg+xml"))
         return await app.handle(request)
 
     runner = web.ServerRunner(web.Server(handle, access_log=None), shutdown_timeout=0.2)

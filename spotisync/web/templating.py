@@ -1,5 +1,6 @@
 """Jinja templates and the function that renders a page. Jinja escapes all values."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from fastapi.templating import Jinja2Templates
 
 from spotisync.web import labels, view
 from spotisync.web.paths import get_path, get_root
+from spotisync.web.pictures import find_picture
 from spotisync.web.security import csrf
 
 TEMPLATES = Jinja2Templates(directory=Path(__file__).parent / "templates")
@@ -22,6 +24,7 @@ def render_page(request: Request, template: str, /, *, status_code: int = 200, *
         "csrf_token": csrf.create_token(request),
         "root": get_root(scope),
         "here": get_path(scope),
+        "picture": partial(find_picture, request.app.state.settings),
         "has_login": request.app.state.settings.api_token is not None,
         **values,
     }

@@ -1,4 +1,4 @@
-"""URLs of pictures, in the forms in which Spotify lists them. No server answers them."""
+"""URLs of pictures, in the forms in which Spotify lists them. The simulator has their paths; see `covers`."""
 
 from typing import Any
 

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import MutableHeaders
 
 from spotisync.settings import Settings
+from spotisync.web.pictures import get_simulator_origin
 
 # Hosts of Spotify's cover images, playlist mosaics and profile pictures.
 IMAGE_HOSTS: Final = (
@@ -41,12 +42,14 @@ def _get_cache_control(path: str) -> str:
 def content_security_policy(settings: Settings) -> str:
     """Allow our own files only: no inline scripts or styles. A form may redirect to Spotify's login."""
     accounts = urlsplit(settings.spotify_accounts_url)
+    simulator = get_simulator_origin(settings)
+    images = [*IMAGE_HOSTS, simulator] if simulator else IMAGE_HOSTS
     rules = {
         "default-src": "'none'",
         "script-src": "'self'",
         "style-src": "'self'",
         "font-src": "'self'",
-        "img-src": f"'self' data: {' '.join(IMAGE_HOSTS)}",
+        "img-src": f"'self' data: {' '.join(images)}",
         "connect-src": "'self'",
         "manifest-src": "'self'",
         "form-action": f"'self' {accounts.scheme}://{accounts.netloc}",
