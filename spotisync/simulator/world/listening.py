@@ -75,7 +75,8 @@ def list_plays(catalogue: Catalogue, library: Library, until: float, zone: tzinf
     """
     known = sorted(play.played_at for play in library.plays)
     past = [play for play in _invent(catalogue, library, until, zone) if not _is_near(known, play.played_at)]
-    return sorted(past + [play for play in library.plays if play.played_at <= until * 1000])
+    recent = [play for play in library.plays if play.played_at <= until * 1000]
+    return sorted(past + recent, key=lambda play: play.played_at)
 
 
 def _is_near(times: Sequence[int], at: int, margin: int = 900_000) -> bool:
@@ -159,6 +160,7 @@ class Taste:
         # Favourites have several saved tracks.
         self.artists = sorted(by_artist, key=lambda artist: (min(len(by_artist[artist]), 5), rng.random()))[::-1]
         missing = sorted(set(range(saved[0], saved[-1])) - set(saved)) if saved else []
+        self._shuffled = rng.sample(saved, len(saved))
         self._gone = rng.sample(missing, min(GONE, len(missing))) or saved
 
     def choose(self, day: ListeningDay) -> Iterator[int]:
@@ -185,8 +187,12 @@ class Taste:
             case "discoveries":
                 return self._choose_of(self._get_discoveries(day.age), day.rng)
             case "library":
-                return day.rng.choice(self._saved)
+                return day.rng.choice(self._shuffled[: self._count_known(day.age)])
         return day.rng.choice(self._gone)
+
+    def _count_known(self, age: int) -> int:
+        """Return how much of the library the listener knows on a day: at first a third, at last all of it."""
+        return max(1, int(len(self._shuffled) * (1 - 2 / 3 * age / DAYS)))
 
     def _choose_of(self, artists: Sequence[int], rng: Random) -> int:
         """Choose a track of one of the artists, the first of either most often."""
