@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from spotisync.cli.demo import environment as demo_place
+from spotisync.cli.demo.history import HISTORY
 from spotisync.simulator import Control, start
 from tests.support.waiting import wait_until
 from tests.system.command_line import SPOTISYNC, CommandResult, bare_environment
@@ -131,6 +132,7 @@ def test_a_killed_demo_leaves_no_process_and_the_next_one_resumes(home: Path) ->
         assert demo.wait(60) == 0, result
     assert "run 1 continues where it stopped" in result
     assert "All counts are equal" in result
+    assert re.search(r"Imported \d\d,\d{3} plays .* http://\S+/stats", result)
     assert "spotisync login" in result
     assert not processes_of(home)
 
@@ -153,7 +155,8 @@ def test_empties_the_library_after_a_finished_demo(tmp_path: Path) -> None:
     for dropped in ("postgres", "valkey"):
         (tmp_path / dropped).mkdir()
         (tmp_path / dropped / "file").touch()
-    (tmp_path / "beat-schedule.db").touch()
+    for dropped in ("beat-schedule.db", HISTORY):
+        (tmp_path / dropped).touch()
     demo_place.reset_library(tmp_path)
     assert (tmp_path / "postgres" / "file").exists(), "the sync was interrupted"
     demo_place.mark_finished(tmp_path)

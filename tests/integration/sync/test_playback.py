@@ -7,13 +7,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import text
 
 from spotisync.errors import Fatal
 from spotisync.simulator import Server, start
-from spotisync.store import plays
+from spotisync.store import listening, plays
 from spotisync.store.accounts import find_account
 from spotisync.sync import Context, accounts, playback
 from spotisync.sync import import_history as importing
@@ -205,6 +206,30 @@ def test_an_import_closes_a_gap_of_120_plays(
     assert lane(context, account)["gaps"] == []
     assert_plays_are_true(context.database, account, after)
     assert {row.ms_played is None for row in rows(context.database, account)} == {False}
+
+
+@pytest.mark.slow
+def test_invented_years_are_imported_once(
+    context: Context, simulator: Server, account: Account, tmp_path: Path
+) -> None:
+    playback.track_plays(context)
+    full_sync(context, account)
+    history = tmp_path / "my_spotify_data.zip"
+    history.write_bytes(simulator.world.listening_history(zone=ZoneInfo("Europe/Berlin")))
+    imported = import_history(context.database, account.name, history, silent)
+    assert imported.skipped.total() == 4
+    assert imported.added == imported.rows - 4 - len(truth(simulator, account))
+    assert imported.added > 35_000
+    assert import_history(context.database, account.name, history, silent).added == 0
+    with context.database.begin() as connection:
+        owner = find_account(connection, account.name).id
+        days = listening.list_days(connection, owner, "Europe/Berlin")
+        favourites = listening.list_favourites(connection, owner, None, 10)
+        anniversaries = listening.list_anniversaries(connection, owner, "Europe/Berlin", days[-1].day)
+    assert (days[-1].day - days[0].day).days in range(4 * 365 - 10, 4 * 365 + 1)
+    assert sum(day.plays for day in days) < imported.added < 1.2 * sum(day.plays for day in days)
+    assert {kind: len(found) for kind, found in favourites.items()}["tracks"] == 10
+    assert anniversaries
 
 
 def test_an_export_that_does_not_cover_the_gap_leaves_it_open(

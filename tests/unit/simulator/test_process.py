@@ -7,7 +7,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
@@ -40,6 +42,15 @@ def test_prints_its_address_and_ends_when_terminated(number: signal.Signals) -> 
             assert reader.json("/me/tracks")["total"] == 33
             process.send_signal(number)
             assert process.wait(60) == 0
+
+
+@pytest.mark.slow
+def test_writes_a_streaming_history_and_ends(tmp_path: Path) -> None:
+    history = tmp_path / "history.zip"
+    subprocess.run([*COMMAND, "--timezone", "Europe/Berlin", "--history", str(history)], check=True, timeout=60)
+    assert list(tmp_path.iterdir()) == [history]
+    with ZipFile(history) as archive:
+        assert any("Streaming_History_Audio_" in name for name in archive.namelist())
 
 
 def test_ends_despite_a_held_request() -> None:
