@@ -20,6 +20,7 @@ EXAMPLES = """
   %(prog)s faults fence    the faults whose name has "fence"
   %(prog)s traces --runs 2000 --seed 7
                            random paths on the real code, in an embedded Postgres; compares after each step
+  %(prog)s chaos --help    random faults on real workers and servers
   %(prog)s rules           which functions each rule models
   %(prog)s murphi          the model in the language of the checker
 """
@@ -27,8 +28,12 @@ console = Console()
 
 
 def main() -> int:
-    options = _parser().parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # like Ctrl-C: stop what was started
+    if sys.argv[1:2] == ["chaos"]:
+        from proof import chaos
+
+        return chaos.main(sys.argv[2:])
+    options = _parser().parse_args()
     commands: dict[str, Callable[[argparse.Namespace], bool]] = {
         "check": _check,
         "faults": _faults,

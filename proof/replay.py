@@ -13,6 +13,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 from unittest import mock
+from uuid import uuid4
 
 import psycopg
 from celery.backends.cache import CacheBackend
@@ -158,14 +159,15 @@ def _job_after(outcome: Outcome | ClaimedBatch, *, redelivered: bool = False) ->
 class Replay:
     """One history of one account. `step` executes a rule of the model, named as there."""
 
-    def __init__(self, contexts: Sequence[Context], connection: Observer, broker: Broker, number: int) -> None:
+    def __init__(self, contexts: Sequence[Context], connection: Observer, broker: Broker) -> None:
         """`connection`: to look at the database and to move its times."""
         self._connection = connection
         self.sessions: dict[int, int] = {}  # the backends of claimants
         self.processes = {w: Process(context) for w, context in enumerate(contexts, 1)}
         self.broker = broker
-        self.account = f"account{number}"
-        self.task_ids = [f"caller{number}-{c}" for c in range(2)]
+        self.account = str(uuid4())
+        # Unique, since Celery's result backend in memory is one for the whole process.
+        self.task_ids = [str(uuid4()) for _ in range(2)]
         self.messages = set(self.task_ids)
         self.sync_ids: list[int] = []
         self._sql("INSERT INTO accounts (spotify_user_id) VALUES (%(name)s)", name=self.account)
@@ -486,7 +488,7 @@ def _write(_: Connection, claimed: ClaimedBatch, __: Any) -> Written:
 
 
 @contextmanager
-def replaying(settings: Settings) -> Iterator[Callable[[int], Replay]]:
+def replaying(settings: Settings) -> Iterator[Callable[[], Replay]]:
     """Two processes on the database of `settings`. Yields a function that begins a history with a new account."""
     changed = settings.model_copy(update={"lease_seconds": LEASE_SECONDS})
     broker = Broker()
@@ -506,8 +508,8 @@ def replaying(settings: Settings) -> Iterator[Callable[[int], Replay]]:
             psycopg.connect(url, autocommit=True, row_factory=namedtuple_row, prepare_threshold=1)
         )
 
-        def begin(number: int) -> Replay:
+        def begin() -> Replay:
             broker.__dict__.update(vars(Broker()))
-            return Replay(contexts, connection, broker, number)
+            return Replay(contexts, connection, broker)
 
         yield begin

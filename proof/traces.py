@@ -142,7 +142,7 @@ def replay_random(settings: Settings, seed: int, runs: int, steps: int, summary:
     with replaying(settings) as begin:
         for number in range(seed, seed + runs):
             try:
-                replay_path(model, begin(number), walk(model, number, steps), summary)
+                replay_path(model, begin(), walk(model, number, steps), summary)
             except Difference as difference:
                 raise Difference(f"seed {number}, {difference}") from difference
 
@@ -151,9 +151,9 @@ def replay_rare(settings: Settings, summary: Summary, threads: int = 2) -> None:
     """Replay the shortest path to each rare situation. Raises `Difference`."""
     model = load()
     with replaying(settings) as begin:
-        for number, (name, path) in enumerate(find_all_rare(threads)):
+        for name, path in find_all_rare(threads):
             try:
-                replay_path(model, begin(number), path, summary)
+                replay_path(model, begin(), path, summary)
             except Difference as difference:
                 raise Difference(f"{name}, {difference}") from difference
 

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from proof import traces
-from proof.check import PROGRAMS, RARE
-from proof.replay import Difference, Replay
+from proof.check import PROGRAMS, RARE, Step
+from proof.replay import Difference, Replay, replaying
 from proof.traces import Summary
 from spotisync import callers as answers
 from spotisync.gate import Gate
@@ -103,30 +103,52 @@ def send_despite_a_cooldown(patch: Patch) -> None:
     patch.setattr(Gate, "check_cooldown", lambda *_: None)
 
 
-def send_follow_ups_again(patch: Patch) -> None:
-    patch.setattr(answers, "find_unsent", lambda follow_up: follow_up)
-
-
+# Each bug, and what the replay reports of it.
 BUGS = {
-    "commit without a token": ignore_the_fence("lock_claim"),
-    "release without a token": ignore_the_fence("release"),
-    "renewal without a token": ignore_the_fence("renew"),
-    "claim of a claimed batch": claim_a_claimed_batch,
-    "resume from the start": resume_from_the_start,
-    "a run that is over wakes up": cancel_leaves_wake_at,
-    "a second delivery starts again": start_again_at_a_second_delivery,
-    "two processes answer": let_two_processes_answer,
-    "request during a cooldown": send_despite_a_cooldown,
-    "follow-ups sent twice": send_follow_ups_again,
+    "commit without a token": (ignore_the_fence("lock_claim"), r"commit w=\d\n.*is PUBLISH_NEXT, in the model IDLE"),
+    "release without a token": (ignore_the_fence("release"), r"is PUBLISH_AGAIN, in the model IDLE"),
+    "renewal without a token": (ignore_the_fence("renew"), r"renew_lease w=\d\n.*is SENT, in the model IDLE"),
+    "claim of a claimed batch": (claim_a_claimed_batch, r"deliver .*\n.*is CLAIMED, in the model IDLE"),
+    "resume from the start": (resume_from_the_start, r"resume .*\nrun\[\d\].at is 0, in the model \d"),
+    "a run that is over wakes up": (cancel_leaves_wake_at, r"wake is PASSED, in the model NEVER"),
+    "a second delivery starts again": (start_again_at_a_second_delivery, r"trigger .*\n.*, in the model ABSENT"),
+    "two processes answer": (let_two_processes_answer, r"busy is false, in the model true"),
+    "request during a cooldown": (send_despite_a_cooldown, r"is SENT, in the model MUST_WAIT"),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bug", BUGS)
 def test_the_replay_finds_a_bug(bug: str, settings: Settings, monkeypatch: Patch) -> None:
-    BUGS[bug](monkeypatch)
-    with pytest.raises(Difference):
+    plant, found = BUGS[bug]
+    plant(monkeypatch)
+    with pytest.raises(Difference, match=found):
         traces.replay_random(settings, seed=1, runs=400, steps=STEPS, summary=Summary())
+
+
+CRASH_WHILE_ANSWERING: list[Step] = [
+    ("trigger", {"w": 1, "c": 0, "copy": False}),
+    ("publish", {"w": 1}),
+    ("cancel", {"r": 0}),
+    ("claim_waiter", {"w": 1, "c": 0}),
+    ("send_follow_ups", {"w": 1}),
+    ("crash", {"w": 1}),
+    ("pass_waiter_claim", {"c": 0}),
+    ("claim_waiter", {"w": 2, "c": 0}),
+    ("send_follow_ups", {"w": 2}),
+    ("store_result", {"w": 2}),
+    ("mark_answered", {"w": 2}),
+]
+
+
+def test_follow_ups_are_sent_once_after_a_crash(settings: Settings, monkeypatch: Patch) -> None:
+    model, summary = traces.load(), Summary()
+    with replaying(settings) as begin:
+        traces.replay_path(model, begin(), CRASH_WHILE_ANSWERING, summary)
+        monkeypatch.setattr(answers, "find_unsent", lambda follow_up: follow_up)
+        with pytest.raises(Difference, match=r"links is 2, in the model 1"):
+            traces.replay_path(model, begin(), CRASH_WHILE_ANSWERING, summary)
+    assert summary.paths == 1
 
 
 def test_a_difference_names_the_steps(settings: Settings, monkeypatch: Patch) -> None:
