@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help demo test check slow browser servers hosts chaos bench scale lock audit sbom clean
+.PHONY: help demo test check slow browser servers hosts chaos proof bench scale lock audit sbom clean
 help:
 	@echo 'make demo    everything on this machine against the built-in simulator (ARGS=--exit: end when the sync is over)'
 	@echo 'make test    the whole test suite (ARGS passes options to pytest)'
