@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any, ClassVar, Literal
+
+from pydantic import TypeAdapter
 
 from spotisync.core.incremental import Incremental
 from spotisync.core.regimes import Regime
@@ -122,13 +125,23 @@ def dump(cursor: Cursor) -> dict[str, Any]:
 
 
 def load(phase: Phase, stored: dict[str, Any] | None, sync_type: str = "full") -> Cursor:
-    """Raises `UnreadableCursor` if another version has stored the cursor in a form that is unknown here."""
+    """Raises `UnreadableCursor` if another version has stored the cursor in a form or with a value unknown here."""
     if stored is None:
         return first_cursor(phase, sync_type)
     try:
-        return _parse(phase, dict(stored))
-    except (KeyError, TypeError, ValueError) as error:
+        return _check_types(_parse(phase, dict(stored)))
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise UnreadableCursor(f"{type(error).__name__}: {error}") from error
+
+
+def _check_types(cursor: Cursor) -> Cursor:
+    """A dataclass accepts any value: the name of a list that a newer version reads, for example."""
+    return _adapter(type(cursor)).validate_python(asdict(cursor))
+
+
+@cache
+def _adapter(kind: type[Cursor]) -> TypeAdapter[Cursor]:
+    return TypeAdapter(kind)
 
 
 def _parse(phase: Phase, stored: dict[str, Any]) -> Cursor:

@@ -1,6 +1,7 @@
 """Cursors survive a round trip through a jsonb column."""
 
 import json
+from dataclasses import fields
 from datetime import UTC
 from typing import Any, get_args
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from spotisync.core import cursors
 from spotisync.core.cursors import Contents, Cursor, Listing, Lookups, PlaylistProgress
 from spotisync.core.incremental import Incremental
+from spotisync.core.requests import FAMILY
 from spotisync.core.states import PHASES, Phase
 from spotisync.core.walk import TracksWalk, Walk
 
@@ -38,6 +40,8 @@ KINDS: dict[type[Any], tuple[Phase, st.SearchStrategy[Any]]] = {
             st.none() | COUNTS,
             COUNTS,
             st.booleans(),
+            st.booleans(),
+            st.booleans(),
             st.integers(1, 4),
         ),
     ),
@@ -50,6 +54,7 @@ KINDS: dict[type[Any], tuple[Phase, st.SearchStrategy[Any]]] = {
             st.text(),
             st.text(),
             st.booleans(),
+            COUNTS,
             COUNTS,
             st.integers(1, 2),
             st.none() | COUNTS,
@@ -113,8 +118,66 @@ def test_reads_cursors_of_earlier_versions(phase: Phase, stored: dict[str, Any],
 
 
 @pytest.mark.parametrize(
-    "stored", [{}, {"stage": "new"}, {"stage": "contents", "new": 1}, {"stage": "walk", "walk": 1}]
+    "stored",
+    [
+        {},
+        {"stage": "new"},
+        {"stage": "contents", "new": 1},
+        {"stage": "walk", "walk": 1},
+        {"stage": "walk", "part": "new"},
+        {"stage": "walk", "walk": {"position": "far"}},
+        {"stage": "listing", "name": "new_list"},
+        {"stage": "listing", "walk": {"position": [[]]}},
+        {"stage": "lookups", "entity": "shows"},
+        {"stage": "lookups", "deferred": ["shows"]},
+    ],
+    ids=str,
 )
 def test_rejects_cursors_of_later_versions(stored: dict[str, Any]) -> None:
     with pytest.raises(cursors.UnreadableCursor):
         cursors.load("playlists", stored)
+
+
+FIELDS = sorted(
+    {"stage", "part", "reading", *(each.name for kind in [*KINDS, Walk, PlaylistProgress] for each in fields(kind))}
+)
+STAGES = ["walk", "incremental", "listing", "saved_list", "lookups", "late", "contents"]
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=3)
+    | st.sampled_from(["list", "artists"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4),
+    max_leaves=8,
+)
+OBJECTS = st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=5)
+STORED = JSON | st.builds(dict, OBJECTS, stage=st.sampled_from(STAGES))
+
+
+@st.composite
+def changed_cursors(draw: st.DrawFn) -> dict[str, Any]:
+    """A cursor with other values in some fields."""
+    stored = cursors.dump(draw(st.one_of(made for _, made in KINDS.values())))
+    return {**stored, **draw(st.dictionaries(st.sampled_from(sorted(stored)), JSON, max_size=2))}
+
+
+@given(STORED | changed_cursors(), st.sampled_from(PHASES))
+def test_any_stored_json_is_a_whole_cursor_or_unreadable(stored: Any, phase: Phase) -> None:
+    try:
+        cursor = cursors.load(phase, stored)
+    except cursors.UnreadableCursor as error:
+        assert str(error)
+        return
+    assert isinstance(cursors.offset(cursor), int)
+    assert cursor.family in FAMILY.values()
+    assert cursors.load(phase, json.loads(json.dumps(cursors.dump(cursor)))) == cursor
+
+
+def test_json_nested_too_deep_is_unreadable() -> None:
+    nested: Any = []
+    for _ in range(100_000):
+        nested = [nested]
+    with pytest.raises(cursors.UnreadableCursor):
+        cursors.load("playlists", {"stage": "contents", "progress": {"playlist_id": nested, "snapshot_id": ""}})
