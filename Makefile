@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help demo test check slow browser servers hosts chaos proof bench scale lock audit sbom clean
+.PHONY: help demo test check slow browser servers hosts chaos kills proof bench scale lock audit sbom clean
 help:
 	@echo 'make demo    everything on this machine against the built-in simulator (ARGS=--exit: end when the sync is over)'
 	@echo 'make test    the whole test suite (ARGS passes options to pytest)'
@@ -12,7 +12,8 @@ help:
 	@echo 'make browser the page in a real Chromium (Debian: apt install chromium; CHROMIUM=path)'
 	@echo 'make servers servers of Debian, such as pgbouncer, where they are installed'
 	@echo 'make hosts   several hosts, as network namespaces (root; Debian: apt install iproute2 libfaketime)'
-	@echo 'make chaos   every kill at every point of every phase (long)'
+	@echo 'make chaos   random faults on workers and servers, then tables == truth (a minute; ARGS="--runs 100", ARGS=--help)'
+	@echo 'make kills   every kill at every point of every phase (long)'
 	@echo 'make proof   the model of the protocol, and faults planted in it (Debian: apt install rumur gcc; ARGS=--help)'
 	@echo 'make bench   the benchmark table'
 	@echo 'make scale   many accounts and several workers: lateness, load, growth (half an hour)'
@@ -45,6 +46,9 @@ hosts: .venv/dev.stamp
 	@$(BIN)/python -m pytest -m hosts $(ARGS)
 
 chaos: .venv/dev.stamp
+	@$(BIN)/python -m proof chaos $(ARGS)
+
+kills: .venv/dev.stamp
 	@$(BIN)/python -m pytest -m chaos --timeout 900 $(ARGS)
 
 proof: .venv/dev.stamp

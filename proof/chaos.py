@@ -31,7 +31,7 @@ from tests.support.waiting import wait_until
 
 DESCRIPTION = """
 Each run deploys workers, beat, PostgreSQL, Valkey, a simulated Spotify and a service whose tasks follow the syncs that
-it triggers, all in a temporary directory. For about 20 seconds, 22 to 30 faults strike them: kill -9 of any process or
+it triggers, all in a temporary directory. For about 20 seconds, 25 to 32 faults strike them: kill -9 of any process or
 server, a broker that loses its data or is full, frozen processes, connections that are cut, stalled, delayed or
 half-closed, messages delivered twice, slow, broken and false replies, 429s of all kinds, tokens that rotate or expire,
 edits, cancels, resumes, a clock that jumps. Then the faults end, and after one more sync of each account:
@@ -165,11 +165,12 @@ def _log_in_again(played: Stage) -> None:
 
 
 def _pass_time(played: Stage) -> None:
-    """Let pass the hours until what was deferred is read again, and the minute of a caller whose answering process died."""
+    """Let the hours pass until what was deferred is read again, and the minute of an answer whose process died."""
     played.sql("UPDATE account_playlists SET deferred_until = now() WHERE deferred_until > now()")
     played.sql("UPDATE listings SET deferred_until = now() WHERE deferred_until > now()")
     played.sql(
-        "UPDATE waiters SET wake_at = now() WHERE answered_at IS NULL AND wake_at > now() AND wake_at < now() + %(left)s",
+        """UPDATE waiters SET wake_at = now() WHERE answered_at IS NULL
+        AND wake_at > now() AND wake_at < now() + CAST(%(left)s AS interval)""",
         left=f"{60 - NUDGE_AFTER} s",
     )
 
@@ -183,7 +184,7 @@ def _final_sync(played: Stage, account: Account, figures: dict[str, float]) -> l
         name=account.name,
     )
     chance = random.Random(f"{played.schedule.seed} {account.name}")
-    sync_type = "incremental" if complete and chance.random() < 0.5 else "full"
+    sync_type: runs.SyncType = "incremental" if complete and chance.random() < 0.5 else "full"
     figures[f"final {sync_type} syncs"] += 1
     newest = played.sql("SELECT COALESCE(max(id), 0) AS id FROM sync_history")[0].id
     while True:  # a run that began before the calm is joined
@@ -262,10 +263,8 @@ def _run_all(seeds: list[int], options: argparse.Namespace) -> Iterator[Result]:
             schedule = _schedule(seed, options.keep)
             result = run(place, schedule, options.logs)
             verdict = f"FAILED: {result.problems[0][:2000]}" if result.problems else "passed"
-            console.print(
-                f"{number}/{len(seeds)}  seed {seed}  {result.faults.total()} faults  {result.seconds:.0f} s  {verdict}",
-                markup=False,
-            )
+            faults = f"{result.faults.total()} faults, {result.seconds:.0f} s"
+            console.print(f"{number}/{len(seeds)}  seed {seed}  {faults}  {verdict}", markup=False)
             if result.problems:
                 _explain(place, schedule, result, options)
             yield result
@@ -304,9 +303,8 @@ def _schedule(seed: int, keep: list[int] | None) -> Schedule:
 
 
 def _print(schedule: Schedule) -> None:
-    console.print(
-        f"seed {schedule.seed}: {schedule.accounts} accounts of {schedule.tracks} tracks, {schedule.latency_ms} ms a call"
-    )
+    library = f"{schedule.accounts} accounts of {schedule.tracks} tracks"
+    console.print(f"seed {schedule.seed}: {library}, {schedule.latency_ms} ms a call")
     for call in schedule.calls:
         console.print(f"       {call.at:5.2f} s  {call.sync_type} sync of account {call.account}", markup=False)
     for number, fault in enumerate(schedule.faults):

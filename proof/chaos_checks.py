@@ -31,34 +31,32 @@ Figures = dict[str, float]
 
 def check_history(stage: Stage) -> Iterator[str]:
     """Each batch is committed once, in order, and none after the end of the run."""
-    events = stage.sql("SELECT sync_id, kind, phase, seq, calls FROM run_events ORDER BY sync_id, id")
+    events = stage.sql("SELECT sync_id, kind, phase, seq FROM run_events ORDER BY sync_id, id")
     for sync_id, found in groupby(events, lambda each: each.sync_id):
-        over, last, done = False, (0, -1), set[tuple[str, int]]()
-        for event in found:
-            if event.kind in ENDS:
-                if over:
-                    yield f"run {sync_id} has ended twice without a resume between"
-                over = True
-            elif event.kind == "resumed":
-                if not over:
-                    yield f"run {sync_id} was resumed, though it was not over"
-                over = False
-            elif event.kind == "batch":
-                batch = (event.phase, event.seq)
-                if over:
-                    yield f"run {sync_id} committed {batch} after its end"
-                if batch in done:
-                    yield f"run {sync_id} committed {batch} twice"
-                if (ORDER[event.phase], event.seq) < last:
-                    yield f"run {sync_id} committed {batch} after {last}"
-                done.add(batch)
-                last = ORDER[event.phase], event.seq
+        for problem in _check_events(list(found)):
+            yield f"run {sync_id} {problem}"
     yield from _check_runs(stage)
+
+
+def _check_events(events: Sequence[Any]) -> Iterator[str]:
+    batches = [(ORDER[each.phase], each.seq) for each in events if each.kind == "batch"]
+    for before, after in pairwise(batches):
+        if after == before:
+            yield f"committed {after} twice"
+        elif after < before:
+            yield f"committed {after} after {before}"
+    over = False
+    for event in events:
+        if over and event.kind in ("batch", *ENDS):
+            yield f"has {event.kind!r} after its end"
+        elif event.kind == "resumed" and not over:
+            yield "was resumed, though it was not over"
+        over = event.kind in ENDS or (over and event.kind != "resumed")
 
 
 def _check_runs(stage: Stage) -> Iterator[str]:
     for run in stage.sql("""
-            SELECT h.id, h.status, h.completed_at, h.api_calls, h.claim, h.last_error, e.calls, e.batches, s.batches AS counted
+            SELECT h.id, h.status, h.completed_at, h.api_calls, h.claim, e.calls, e.batches, s.batches AS counted
             FROM sync_history h,
             LATERAL (SELECT COALESCE(sum(calls), 0) AS calls, count(*) FILTER (WHERE kind = 'batch') AS batches
                 FROM run_events WHERE sync_id = h.id) e,
@@ -74,7 +72,7 @@ def _check_runs(stage: Stage) -> Iterator[str]:
 def check_waiters(stage: Stage) -> Iterator[str]:
     """Each caller is answered once."""
     answers = Counter(each.task_id for each in stage.sql("SELECT task_id FROM chaos_answers"))
-    for waiter in stage.sql("SELECT * FROM waiters"):
+    for waiter in stage.sql("SELECT task_id, sync_id, ended, answered_at, unanswerable FROM waiters"):
         if waiter.answered_at is None or waiter.ended is None or waiter.unanswerable:
             yield f"caller {waiter.task_id} of run {waiter.sync_id} was not answered: {waiter.unanswerable}"
         elif answers[waiter.task_id] != 1:

@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import json
 import os
 import random
 import signal
@@ -25,10 +26,19 @@ from spotisync import errors
 from spotisync.core.states import OVER
 from spotisync.sync import runs
 
+PATIENCE = 4.0
+"""Seconds for which a fault that needs a message or a run waits for one."""
 # What an action may meet while a server is down.
 AWAY = (errors.SpotisyncError, psycopg.Error, RedisError, KombuError, CeleryError, OSError)
 DONE, NOTHING_TO_DO = True, False
+WAITING = ("deliver twice", "cancel", "resume")
 Action = Callable[[], Any]
+
+
+def name_method(kind: str) -> str:
+    """The method of `Hands` that applies faults of this kind."""
+    words = kind.lower().replace(",", "").replace("-", "_").replace(" ", "_")
+    return "_too_many" if kind == "429" else f"_{words}"
 
 
 @dataclass
@@ -75,9 +85,8 @@ class Hands:
         with suppress(*AWAY):
             self.stage.call(call)
 
-    def _apply(self, fault: Fault) -> None:
-        name = fault.kind.lower().replace(",", "").replace("-", "_").replace(" ", "_")
-        apply = getattr(self, f"_{name}" if fault.kind != "429" else "_too_many")
+    def _apply(self, fault: Fault, until: float = 0.0) -> None:
+        apply = getattr(self, name_method(fault.kind))
         began = time.time()
         try:
             done = apply(fault)
@@ -87,6 +96,8 @@ class Hands:
             return  # a rule of the simulator, which counts its hits
         if done:
             self.happened.append(Happened(fault.kind, began, time.time() + fault.seconds))
+        elif fault.kind in WAITING and (not until or time.monotonic() < until):
+            self._after(0.1, partial(self._apply, fault, until or time.monotonic() + PATIENCE))
         else:
             self.skipped.append(fault)
 
@@ -190,9 +201,9 @@ class Hands:
         """Put a copy of a batch's message into its queue, of one that is being executed if possible."""
         with self.stage.site.redis() as client:
             for raw in client.hvals("unacked"):
-                message, _, queue = _decode(raw)
+                message, _, queue = json.loads(raw)
                 if message["headers"]["task"] in ("spotisync.batch", "spotisync.finish"):
-                    client.lpush(queue, _encode(message))
+                    client.lpush(queue, json.dumps(message))
                     return DONE
         return NOTHING_TO_DO
 
@@ -213,6 +224,8 @@ class Hands:
     def _rule(self, fault: Fault, **rule: Any) -> None:
         id_ = self.stage.simulator.control.add_fault(**{"path": "/v1/", **rule})
         self.rules[id_] = fault, time.time()
+        if rule.get("path") == "/api/token":
+            self._expire_tokens(fault)
 
     def _rotate_tokens(self, _: Fault) -> bool:
         """From now on each refresh revokes the refresh token that it used."""
@@ -249,15 +262,3 @@ class Hands:
         for run in found:
             runs.resume(self.stage.context, run.id)
         return bool(found)
-
-
-def _decode(raw: bytes) -> Any:
-    import json
-
-    return json.loads(raw)
-
-
-def _encode(message: Any) -> str:
-    import json
-
-    return json.dumps(message)

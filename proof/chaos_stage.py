@@ -11,13 +11,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import redis
 from celery import Celery, chain
+from cryptography.fernet import Fernet
 from psycopg.rows import namedtuple_row
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -36,7 +37,6 @@ from tests.support.servers import start_servers
 from tests.support.waiting import wait_until
 from tests.system.programs import Program, environment
 
-SECRET_KEY = "c3BvdGlzeW5jLXRlc3RzLW9ubHktMzItYnl0ZXMtISE="
 TEMPLATE = "template_chaos"
 CHILDREN = 2
 # The machine survives, so nothing has to reach the disk; but each commit must reach the kernel.
@@ -150,6 +150,10 @@ def connect(url: str) -> "psycopg.Connection[Any]":
     )
 
 
+def _is_ready(program: Program) -> bool:
+    return " ready." in program.log.read_text()
+
+
 @dataclass(frozen=True)
 class Caller:
     """A trigger that another service sent, and the task id under which its follow-up must run."""
@@ -223,7 +227,7 @@ class Stage:
     def wait_ready(self) -> None:
         for name, program in self.programs.items():
             if name != "beat":
-                wait_until(lambda log=program.log: " ready." in log.read_text(), f"{name} to be ready", STARTED_WITHIN)
+                wait_until(partial(_is_ready, program), f"{name} to be ready", STARTED_WITHIN)
 
     def restart_dead(self) -> None:
         for name, program in tuple(self.programs.items()):
@@ -346,7 +350,7 @@ def _settings(site: Site, directory: Path, database_url: str, simulator: Server)
         broker_url=site.valkey.url,
         data_dir=directory,
         client_id="simulated",
-        secret_key=SECRET_KEY,
+        secret_key=Fernet.generate_key().decode(),
         spotify_api_url=simulator.api_url,
         spotify_accounts_url=simulator.url,
         api_rate=0,
