@@ -25,8 +25,7 @@ class Shapes:
         self.catalogue, self.api_url, self.restricted = catalogue, api_url, restricted
         self.artist_stub = lru_cache(1 << 14)(self._artist_stub)
         self.album_stub = lru_cache(1 << 14)(self._album_stub)
-        self.track = lru_cache(1 << 15)(self._track)
-        self.playlist_track = lru_cache(1 << 14)(self._playlist_track)
+        self._playable_track = lru_cache(1 << 15)(self._track)
         self.artist = lru_cache(1 << 13)(self._artist)
         self.album = lru_cache(1 << 11)(self._album)
 
@@ -104,6 +103,8 @@ class Shapes:
         members = self._track_members(track)
         if self.catalogue.quirks and number % 53 == 9:
             members["restrictions"] = {"reason": "market"}
+        elif number in self.catalogue.unplayable:
+            members["restrictions"] = {"reason": self.catalogue.unplayable[number]}
         for key in ("external_ids", "popularity", "is_playable"):
             members.pop(key, None)
         return join(members, artists=self._artists(track.artists))
@@ -121,7 +122,12 @@ class Shapes:
         if track.number >= TWIN or (self.catalogue.quirks and track.number % 59 == 11):
             original = track.number - TWIN if track.number >= TWIN else track.number + TWIN
             members["linked_from"] = self.link("track", self.catalogue.ids.of("track", original))
+        if reason := self.catalogue.unplayable.get(track.number):
+            members |= {"available_markets": [], "is_playable": False, "restrictions": {"reason": reason}}
         return self.allowed("track", members)
+
+    def track(self, number: int) -> str:
+        return self._track(number) if number in self.catalogue.unplayable else self._playable_track(number)
 
     def _track(self, number: int) -> str:
         track = self.catalogue.track(number)
@@ -129,7 +135,7 @@ class Shapes:
             self._track_members(track), album=self.album_stub(track.album), artists=self._artists(track.artists)
         )
 
-    def _playlist_track(self, number: int) -> str:
+    def playlist_track(self, number: int) -> str:
         return self.track(number)[:-1] + ', "episode": false, "track": true}'
 
     def saved_row(self, added_at: int, track: int) -> str:

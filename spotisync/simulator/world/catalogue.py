@@ -104,6 +104,7 @@ class Catalogue:
         self.seed, self.quirks, self.ids = seed, quirks, Ids(seed)
         self.main_artists = artists
         self.withdrawn: set[tuple[str, int]] = set()
+        self.unplayable: dict[int, str] = {}  # tracks that are greyed out, and why
         self.drifts = 0
         # Separate generators, so that a larger catalogue only appends to a smaller one of the same seed.
         albums = Random(f"{seed}:albums").choices((1, 2, 3), (60, 28, 12), k=artists)

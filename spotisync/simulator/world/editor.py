@@ -15,9 +15,10 @@ EDITS = {
         edits.save_album, edits.unsave_album, edits.save_show, edits.unsave_show, edits.save_episode,
         edits.unsave_episode, edits.save_audiobook, edits.unsave_audiobook, edits.follow, edits.unfollow, edits.play,
         edits.hide_track, edits.show_track, edits.withdraw, edits.drift,
+        edits.grey_out, edits.make_playable, edits.hide_album, edits.show_album,
         playlist_edits.create_playlist, playlist_edits.delete_playlist, playlist_edits.follow_playlist,
         playlist_edits.rename_playlist, playlist_edits.move_playlist, playlist_edits.add_items,
-        playlist_edits.remove_items, playlist_edits.reorder_items,
+        playlist_edits.remove_items, playlist_edits.reorder_items, playlist_edits.empty_item,
         playlist_edits.hide_playlist, playlist_edits.show_playlist, playlist_edits.withhold,
     )
 }
@@ -32,6 +33,7 @@ PATROL_EDITS = ("insert_old", "relink", "duplicate")
 # An incremental sync finds them once a day.
 DAILY_EDITS = ("save_show", "unsave_show", "save_episode", "unsave_episode", "save_audiobook", "unsave_audiobook")
 # Made by Spotify, not by users: the library stays the same, but Spotify shows less of it.
+VANISHINGS = ("grey_out", "make_playable", "empty_item", "hide_track", "show_track", "hide_album", "show_album")
 ODDITIES = ("hide_track", "show_track", "withdraw", "drift", "hide_playlist", "show_playlist", "withhold")
 
 

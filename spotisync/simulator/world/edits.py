@@ -138,6 +138,39 @@ def show_track(context: EditContext, track: str | None = None) -> EditResult:
     return {"track_id": context.id("track", number)}
 
 
+def grey_out(context: EditContext, track: str | None = None, reason: str = "market") -> EditResult:
+    """Make a track unplayable, for all accounts; by default a saved one. `reason`: of the restriction."""
+    number = context.saved_track(None) if track is None else context.find("track", track)
+    context.catalogue.unplayable[number] = reason
+    return {"track_id": context.id("track", number), "reason": reason}
+
+
+def make_playable(context: EditContext, track: str | None = None) -> EditResult:
+    """Make a track that is greyed out playable again."""
+    greyed = sorted(context.catalogue.unplayable)
+    number = context.rng.choice(greyed) if track is None else context.find("track", track)
+    del context.catalogue.unplayable[number]
+    return {"track_id": context.id("track", number)}
+
+
+def hide_album(context: EditContext, album: str | None = None) -> EditResult:
+    """List a saved album as null. It stays saved."""
+    known = [each for _, each in context.library.albums if each is not None]
+    number = context.rng.choice(known) if album is None else context.find("album", album)
+    if number not in known:
+        raise LookupError(f"{album} is not saved")
+    context.library.hidden_albums.add(number)
+    return {"album_id": context.id("album", number)}
+
+
+def show_album(context: EditContext, album: str | None = None) -> EditResult:
+    """List a hidden album normally again."""
+    hidden = sorted(context.library.hidden_albums)
+    number = context.rng.choice(hidden) if album is None else context.find("album", album)
+    context.library.hidden_albums.remove(number)
+    return {"album_id": context.id("album", number)}
+
+
 def withdraw(context: EditContext, kind: str = "artist", id: str | None = None) -> EditResult:  # noqa: A002 (a key of the control API)
     """Make look-ups of an artist or album fail from now on; tracks still name it."""
     if kind not in {"artist", "album"}:

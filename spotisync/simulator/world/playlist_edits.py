@@ -109,6 +109,18 @@ def reorder_items(
     return _mark_changed(context, target)
 
 
+def empty_item(
+    context: EditContext, playlist: str | None = None, position: int | None = None, *, snapshot: bool = True
+) -> EditResult:
+    """Withdraw a track of a playlist: its row stays, without it. `snapshot`: the playlist reports a new one."""
+    target = _choose(context, playlist)
+    places = [place for place, row in enumerate(target.rows) if row.kind == "track"]
+    place = context.rng.choice(places) if position is None else position
+    target.rows[place] = target.rows[place]._replace(kind="unavailable", added_by="")
+    result = _mark_changed(context, target) if snapshot else _result(context, target)
+    return result | {"position": place}
+
+
 def _choose(context: EditContext, id_: str | None, *, own: bool = True) -> Playlist:
     """Find a playlist in the account's list by id, or choose one (with `own`, one that it may edit)."""
     listed = [context.world.playlists[each] for each in context.library.playlists if each is not None]

@@ -62,6 +62,23 @@ class Truth:
                 for each in plays
             ],
             "plays_visible": len(self.library.visible_plays()),
+            "vanished": self._vanished(readable),
+        }
+
+    def _vanished(self, readable: Iterable[Playlist]) -> Document:
+        """What Spotify no longer lets the account play: greyed out, hidden, or a row without its track."""
+        listed = {number for number, track in self.tracks.items() if self.seen_in[track.id] & {"saved", "playlist"}}
+        hidden = {track for _, track in self.library.saved} & self.library.hidden.keys()
+        return {
+            "unplayable": sorted(self.tracks[each].id for each in self.catalogue.unplayable.keys() & listed),
+            "hidden_tracks": sorted(self.tracks[each].id for each in hidden),
+            "hidden_albums": sorted(self.albums[each].id for each in self.library.hidden_albums),
+            "items": [
+                [playlist.id, position]
+                for playlist in readable
+                for position, row in enumerate(playlist.rows)
+                if row.kind == "unavailable"
+            ],
         }
 
     def _playlists_in_list(self) -> list[Playlist]:
