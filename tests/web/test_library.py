@@ -70,7 +70,8 @@ def test_lists_the_newest_first_with_covers_links_and_a_next_page(client: TestCl
     assert names(page) == [f"Jóga {n}" for n in range(SAVED, 10, -1)]
     assert '<img src="http://127.0.0.1:1/image/b1" width="56" height="56" loading="lazy"' in page
     assert 'alt="Cover of Homogenic"' in page
-    assert 'href="https://open.spotify.com/track/t60"' in page
+    assert '<p class="name"><a href="/tracks/t60" dir="auto"' in page
+    assert '<a href="/albums/b1" dir="auto">Homogenic</a>' in page
     assert 'href="spotify:track:t60"' in page
     assert "&lt;b&gt;Bold&lt;/b&gt;" in page
     (plain,) = re.findall(r'rel="next" href="([^"]+)"', page)

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -40,11 +40,7 @@ def _format_url(path: str, parameters: Mapping[str, str]) -> str:
     return f"{path}?{urlencode(parameters)}" if parameters else path
 
 
-def format_spotify_url(item: search.LibraryItem) -> str:
-    return f"https://open.spotify.com/{item.kind.removesuffix('s')}/{quote(item.id, safe='')}"
-
-
-TEMPLATES.env.globals.update(spotify_url=format_spotify_url, library_url=format_library_url)
+TEMPLATES.env.globals.update(library_url=format_library_url)
 
 
 @router.get("/library")
@@ -174,6 +170,7 @@ def _load_results(connection: Connection, query: Query, unknown_playlist: str | 
         "chips": _load_chips(connection, query),
         "tabs": _list_tabs(query),
         "has_several_accounts": query.account is None and len(names) > 1,
+        "knows_several_accounts": len(names) > 1,
         "unknown_playlist": unknown_playlist,
         "empty": None if found.items else _explain_empty(query, names, unknown_playlist),
     }
