@@ -88,8 +88,8 @@ def make_calendar_chart(weeks: Sequence[Sequence[CalendarDay]]) -> CalendarChart
     first_days = [week[0].day for week in weeks]
     months = [
         (column * STEP, f"{day:%b}")
-        for column, day in enumerate(first_days)
-        # A month that has only just begun would overlap with the next label.
+        for column, day in enumerate(first_days[:-1])
+        # A month that had begun before would overlap with the next label, one in the last column would be cut off.
         if column and day.month != first_days[column - 1].month
     ]
     return CalendarChart(cells, months, len(weeks) * STEP, [each for week in weeks for each in week])
