@@ -31,7 +31,7 @@ NEAR: Final = 0.15
 
 
 @dataclass(frozen=True)
-class Bar:
+class TimelineBar:
     """`x`, `width`: percent of the width. `number`: how many events of its kind the bar stands for."""
 
     kind: BarKind
@@ -44,7 +44,7 @@ class Bar:
 @dataclass(frozen=True)
 class PhaseRow:
     name: str
-    bars: list[Bar]
+    bars: list[TimelineBar]
     label: str
 
 
@@ -100,11 +100,11 @@ def _find_spans(events: Sequence[Event], now: datetime) -> Iterator[_Span]:
 
 def _make_row(name: str, spans: Sequence[_Span], begin: datetime, end: datetime) -> PhaseRow:
     whole = max((end - begin).total_seconds(), 0.001)
-    bars: list[Bar] = []
+    bars: list[TimelineBar] = []
     for span in sorted(spans, key=lambda each: each.begin):
         x = 100 * (span.begin - begin).total_seconds() / whole
         width = max(NARROWEST, 100 * (span.end - span.begin).total_seconds() / whole)
-        bar = Bar(span.kind, round(min(x, 100 - width), 2), round(width, 2), span.text)
+        bar = TimelineBar(span.kind, round(min(x, 100 - width), 2), round(width, 2), span.text)
         if bars and bars[-1].kind == bar.kind and bar.x - (bars[-1].x + bars[-1].width) < NEAR:
             bars[-1] = _join(bars[-1], bar)
         else:
@@ -112,7 +112,7 @@ def _make_row(name: str, spans: Sequence[_Span], begin: datetime, end: datetime)
     return PhaseRow(name, bars, _describe(name, spans))
 
 
-def _join(bar: Bar, following: Bar) -> Bar:
+def _join(bar: TimelineBar, following: TimelineBar) -> TimelineBar:
     number = bar.number + 1
     width = max(bar.width, following.x + following.width - bar.x)
     return replace(bar, width=round(width, 2), number=number, label=count_of(number, *NAMES[bar.kind]))
