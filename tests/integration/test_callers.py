@@ -3,10 +3,12 @@
 from typing import Any
 
 import pytest
+from celery.backends.cache import CacheBackend
 from kombu.exceptions import OperationalError
 from redis.exceptions import ResponseError
 
 from spotisync import callers, result_backend
+from spotisync.celery import app
 from spotisync.errors import SyncFailed
 from spotisync.store.waiters import Waiter
 from spotisync.sync import Context, runs
@@ -149,3 +151,26 @@ def test_malformed_follow_ups_end_the_caller_at_once(
     assert isinstance(result, SyncFailed)
     assert f"{field} of its message is malformed" in str(result)
     assert store.one("SELECT answered_at IS NOT NULL AND unanswerable LIKE '%malformed%' FROM waiters")
+
+
+def test_a_second_attempt_sends_only_what_the_first_did_not(
+    context: Context, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one ends between the follow-ups and the result; a worker has started one of them meanwhile."""
+    callbacks: list[dict[str, Any]] = [
+        {"task": name, "args": [], "kwargs": {}, "options": {"task_id": name}} for name in ("seen", "unseen")
+    ]
+    envelope = {"id": "caller", "task": "spotisync.full_sync", "errbacks": callbacks}
+    run = runs.trigger(context, account.name, "full", "task", caller=Caller("caller", envelope)).run
+    runs.cancel(context, run.id)
+    sent: list[str] = []
+    monkeypatch.setattr(app, "_backend_cache", CacheBackend(app, url="memory://"))
+    monkeypatch.setattr(app.amqp, "send_task_message", lambda _, name, *__, **___: sent.append(name))
+    monkeypatch.setattr(result_backend, "_send", lambda *_, **__: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(result_backend, "store_result", lambda *_: 1 / 0)
+        attempt(context, Store(context.database))
+    app.backend.store_result("seen", None, "STARTED")
+    attempt(context, Store(context.database))
+    assert sent == ["seen", "unseen", "unseen"]
+    assert Store(context.database).one("SELECT answered_at IS NOT NULL FROM waiters")

@@ -12,7 +12,7 @@ from redis.exceptions import ReadOnlyError, ResponseError
 
 from spotisync import workflow
 from spotisync.core import outcomes
-from spotisync.core.outcomes import BatchResult, More
+from spotisync.core.outcomes import BatchResult, More, Stale
 from spotisync.errors import Stopping
 from spotisync.sync import callers, runs
 
@@ -91,6 +91,24 @@ def test_the_next_batch_follows_in_the_queue_of_this_one(
     context: Any = None
     workflow.publish_next(task, context, 7, More("tracks", 4, RESULT, "alice"))
     assert published == [queue]
+
+
+@pytest.mark.parametrize("orphaned", [True, False])
+@pytest.mark.parametrize("redelivered", [True, False])
+def test_only_a_redelivered_copy_publishes_the_batch_that_is_due(
+    orphaned: bool, redelivered: bool, later: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker may have died between the commit and the message. Any other copy would add a second chain."""
+    published: list[Any] = []
+    run = SimpleNamespace(status="in_progress")
+    monkeypatch.setattr(runs, "get_run", lambda *_: run)
+    monkeypatch.setattr(workflow, "publish", published.append)
+    task: Any = Task(ValueError("no viewer"))
+    task.request.delivery_info = {"redelivered": redelivered}
+    context: Any = None
+    workflow.publish_next(task, context, 7, Stale(orphaned, RESULT))
+    assert published == [run] * (orphaned and redelivered)
+    assert task.request.chain is None
 
 
 @pytest.mark.parametrize("error", ERRORS)

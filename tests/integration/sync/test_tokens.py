@@ -5,6 +5,7 @@ import pytest
 from spotisync.core.outcomes import Parked, Retry
 from spotisync.simulator import Server
 from spotisync.sync import Context, runs
+from spotisync.sync.tokens import IssuedToken
 from tests.support import driver
 from tests.support.driver import Account
 from tests.support.store import Store
@@ -63,3 +64,7 @@ def test_a_throttled_refresh_leaves_no_claim_behind(
     driver.step(context, driver.start(context, throttled))
     assert token_requests(simulator) == 1
     assert store.one("SELECT refresh_claim FROM accounts") is None
+
+
+def test_an_issued_token_does_not_show_its_value(context: Context) -> None:
+    assert "BQ-secret" not in repr(IssuedToken("BQ-secret", context.default_app))

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from spotisync.core import tracks
-from spotisync.core.parse import Unreadable
+from spotisync.core.parse import EPOCH, Unreadable
 from spotisync.core.requests import FAMILY, Request
 from spotisync.core.steps import Answer, WalkStep
+from spotisync.core.tracks import WalkEvidence
 from spotisync.core.walk import TracksWalk, Walk
 
 
@@ -37,6 +38,13 @@ def test_returns_both_rows_of_a_track_that_is_listed_twice() -> None:
     assert isinstance(step, WalkStep)
     assert [(row.track_id, row.added_at.day) for row in step.saved] == [("a", 2), ("b", 4), ("a", 5)]
     assert step.cursor is None
+
+
+@pytest.mark.parametrize(("met", "skipped", "proved"), [(59, 0, True), (58, 0, False), (59, 50, False)])
+def test_a_walk_is_proved_by_its_sum_if_no_page_was_left_out(met: int, skipped: int, proved: bool) -> None:
+    """Twins or null rows may fill the sum where a page is missing."""
+    evidence = WalkEvidence(met, {EPOCH: 1}, None)
+    assert tracks.is_proved(evidence, WalkStep(cursor=None, total=60, skipped=skipped)) is proved
 
 
 def test_every_request_belongs_to_a_family() -> None:
