@@ -2,7 +2,10 @@
 
 from typing import Literal, get_args
 
-Table = Literal["saved_tracks", "saved_albums", "followed_artists", "playlists", "playlist_items", "plays"]
+Table = Literal[
+    "saved_tracks", "saved_albums", "followed_artists", "saved_shows", "saved_episodes", "saved_audiobooks",
+    "playlists", "playlist_items", "plays",
+]  # fmt: skip
 # Formats of tables, and of playlist files.
 Format = Literal["csv", "jsonl", "parquet"]
 PlaylistFormat = Literal["m3u8", "jspf"]

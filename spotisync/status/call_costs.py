@@ -60,7 +60,7 @@ def _estimate(connection: Connection, account_id: int, sync_type: str) -> Calls 
         return None
     if sync_type == "incremental":
         return USUAL_INCREMENTAL
-    library = (stored.tracks, stored.albums, stored.artists)
+    library = (stored.tracks, stored.albums, stored.artists, *stored.spoken)
     return divide_into_pages({"library": library, "playlists": (stored.playlists, *stored.unread)}, PAGE)
 
 
@@ -70,6 +70,8 @@ _TOTALS = """SELECT
     (SELECT count(*) FROM saved_albums WHERE account_id = :id AND removed_at IS NULL) AS albums,
     (SELECT count(*) FROM followed_artists WHERE account_id = :id AND removed_at IS NULL) AS artists,
     (SELECT count(*) FROM account_playlists WHERE account_id = :id AND removed_at IS NULL) AS playlists,
+    ARRAY(SELECT l.total FROM listings l WHERE l.account_id = :id AND l.total > 0
+        AND l.list IN ('saved_shows', 'saved_episodes', 'saved_audiobooks')) AS spoken,
     ARRAY(SELECT COALESCE(p.total_items, 0) FROM account_playlists a JOIN playlists p ON p.id = a.playlist_id
         WHERE a.account_id = :id AND a.removed_at IS NULL AND a.items_status = 'pending') AS unread"""
 

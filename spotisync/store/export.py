@@ -51,6 +51,24 @@ _QUERIES: dict[Table, tuple[str, str, str]] = {
         "followed_artists s JOIN artists a ON a.id = s.artist_id",
         "a.name, s.artist_id",
     ),
+    "saved_shows": (
+        """s.show_id, w.uri, w.name, w.is_audiobook, w.publisher, w.total_episodes, w.explicit, w.languages, s.added_at,
+        s.removed_at""",
+        "saved_shows s JOIN shows w ON w.id = s.show_id",
+        "s.added_at DESC NULLS LAST, s.show_id",
+    ),
+    "saved_episodes": (
+        """s.episode_id, e.uri, e.name, e.show_id, w.name AS show, e.duration_ms, e.explicit, e.language,
+        e.release_date, e.released_on, s.added_at, s.removed_at""",
+        "saved_episodes s JOIN episodes e ON e.id = s.episode_id LEFT JOIN shows w ON w.id = e.show_id",
+        "s.added_at DESC NULLS LAST, s.episode_id",
+    ),
+    "saved_audiobooks": (
+        """s.audiobook_id, k.uri, k.name, k.authors, k.narrators, k.publisher, k.edition, k.total_chapters, k.explicit,
+        k.languages, s.added_at, s.removed_at""",
+        "saved_audiobooks s JOIN audiobooks k ON k.id = s.audiobook_id",
+        "s.added_at DESC NULLS LAST, s.audiobook_id",
+    ),
     "playlists": (
         """s.playlist_id, p.name, p.description, p.owner_id, p.owner_name, p.public, p.collaborative, p.snapshot_id,
         p.total_items, s.items_status, s.position, s.removed_at""",

@@ -28,8 +28,8 @@ def shared_url(postgres: Postgres, template: str) -> str:
 
 
 EMPTIED = (
-    "accounts", "waiters", "playlists", "tracks", "albums", "artists", "rate_limits", "apps", "call_ledger",
-    "budgets", "paces",
+    "accounts", "waiters", "playlists", "tracks", "albums", "artists", "episodes", "shows", "audiobooks",
+    "rate_limits", "apps", "call_ledger", "budgets", "paces",
     "reply_shapes", "reply_statuses", "drift_alarms", "heartbeats", "ended_sessions",
 )  # fmt: skip
 

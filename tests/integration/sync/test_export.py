@@ -63,6 +63,12 @@ STORED = {
     "saved_albums": "SELECT album_id, name, label FROM saved_albums JOIN albums ON id = album_id",
     "followed_artists": """SELECT artist_id, name, genres, popularity FROM followed_artists
         JOIN artists ON id = artist_id""",
+    "saved_shows": """SELECT show_id, name, is_audiobook, publisher, to_json(added_at) #>> '{}' FROM saved_shows
+        JOIN shows ON id = show_id""",
+    "saved_episodes": """SELECT episode_id, e.name, w.name, duration_ms FROM saved_episodes
+        JOIN episodes e ON id = episode_id JOIN shows w ON w.id = show_id""",
+    "saved_audiobooks": """SELECT audiobook_id, name, authors, narrators FROM saved_audiobooks
+        JOIN audiobooks ON id = audiobook_id""",
     "playlists": """SELECT playlist_id, name, snapshot_id, p.position FROM account_playlists p
         JOIN playlists ON id = playlist_id""",
     "playlist_items": "SELECT playlist_id, position, kind, track_id, uri FROM playlist_items",
@@ -72,6 +78,9 @@ COLUMNS = {
     "saved_tracks": ("track_id", "name", "album_id", "added_at", "removed_at", "artist_ids"),
     "saved_albums": ("album_id", "name", "label"),
     "followed_artists": ("artist_id", "name", "genres", "popularity"),
+    "saved_shows": ("show_id", "name", "is_audiobook", "publisher", "added_at"),
+    "saved_episodes": ("episode_id", "name", "show", "duration_ms"),
+    "saved_audiobooks": ("audiobook_id", "name", "authors", "narrators"),
     "playlists": ("playlist_id", "name", "snapshot_id", "position"),
     "playlist_items": ("playlist_id", "position", "kind", "track_id", "uri"),
     "plays": ("played_at", "track_id", "ms_played", "context_uri", "source"),
@@ -94,7 +103,7 @@ def test_exported_csv_equals_the_tables(synced: Context, tmp_path: Path) -> None
     def text(value: Any, column: str) -> str:
         if isinstance(value, list):
             return (" " if column.endswith("_ids") else "; ").join(value)
-        return "" if value is None else str(value)
+        return "tf"[not value] if isinstance(value, bool) else "" if value is None else str(value)
 
     found = exported(synced, tmp_path, "csv")
     for table in TABLES:

@@ -39,6 +39,13 @@ STORED: dict[Table, str] = {
         FROM saved_albums s JOIN albums b ON b.id = album_id""",
     "followed_artists": """SELECT artist_id, uri, name, genres, popularity, followers, removed_at
         FROM followed_artists JOIN artists a ON a.id = artist_id""",
+    "saved_shows": """SELECT show_id, uri, name, is_audiobook, publisher, total_episodes, explicit, languages, added_at,
+        removed_at FROM saved_shows JOIN shows ON id = show_id""",
+    "saved_episodes": """SELECT episode_id, e.uri, e.name, show_id, w.name, duration_ms, e.explicit, language,
+        release_date, released_on, added_at, removed_at
+        FROM saved_episodes JOIN episodes e ON e.id = episode_id JOIN shows w ON w.id = show_id""",
+    "saved_audiobooks": """SELECT audiobook_id, uri, name, authors, narrators, publisher, edition, total_chapters,
+        explicit, languages, added_at, removed_at FROM saved_audiobooks JOIN audiobooks ON id = audiobook_id""",
     "playlists": """SELECT playlist_id, name, description, owner_id, owner_name, public, collaborative, snapshot_id,
         total_items, items_status, position, removed_at
         FROM account_playlists JOIN playlists p ON p.id = playlist_id""",
@@ -57,14 +64,17 @@ INTEGERS = [
     "total_tracks",
     "followers",
     "total_items",
+    "total_episodes",
+    "total_chapters",
     "position",
     "ms_played",
 ]
+LISTS = ["artist_ids", "artists", "genres", "playlist_ids", "playlists", "languages", "authors", "narrators"]
 TYPES: dict[str, str] = {
     "released_on": "DATE",
-    **dict.fromkeys(("explicit", "public", "collaborative"), "BOOLEAN"),
+    **dict.fromkeys(("explicit", "public", "collaborative", "is_audiobook"), "BOOLEAN"),
     **dict.fromkeys(("added_at", "removed_at", "played_at"), "TIMESTAMP WITH TIME ZONE"),
-    **dict.fromkeys(("artist_ids", "artists", "genres", "playlist_ids", "playlists"), "VARCHAR[]"),
+    **dict.fromkeys(LISTS, "VARCHAR[]"),
     **dict.fromkeys(INTEGERS, "INTEGER"),
 }
 

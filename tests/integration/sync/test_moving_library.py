@@ -31,13 +31,15 @@ from spotisync.simulator.http.faults import Fault, Faults
 from spotisync.simulator.http.lies import LIES as LIE_KINDS
 from spotisync.simulator.http.request import ApiRequest, Refusal
 from spotisync.simulator.http.shapes import Shapes
+from spotisync.simulator.world.editor import DAILY_EDITS
 from spotisync.sync import Context
 from tests.support import driver
 from tests.support.driver import Account
 from tests.support.truth import assert_equal, assert_tables_equal_truth, expected, tables
 
 ROWS = 5  # a page
-LISTS = ("listings", "saved_albums", "followed_artists")
+SPOKEN = ("saved_shows", "saved_episodes", "saved_audiobooks")
+LISTS = ("listings", "saved_albums", "followed_artists", *SPOKEN)
 
 
 @dataclass
@@ -82,6 +84,8 @@ def _address(request: Request) -> tuple[str, dict[str, str]]:
             return "/me/tracks", window
         case "saved_albums":
             return "/me/albums", window
+        case "saved_shows" | "saved_episodes" | "saved_audiobooks":
+            return f"/me/{request.kind.removeprefix('saved_')}", window
         case "followed_artists":
             after = {"after": request.after} if request.after else {}
             return "/me/following", {"type": "artist", "limit": str(ROWS), **after}
@@ -107,6 +111,7 @@ ONE: dict[str, dict[str, Any]] = {
     "unsave_album": {},
     "follow": {},
     "unfollow": {},
+    **{op: {} for op in DAILY_EDITS},
     "create_playlist": {},
     "delete_playlist": {},
     "rename_playlist": {},
@@ -275,7 +280,7 @@ def _assert_equal(context: Context, account: Account, world: World, *names: str)
 
 def _let_a_day_pass(context: Context) -> None:
     with context.database.begin() as connection:
-        connection.execute(text("UPDATE listings SET read_at = read_at - interval '1 day'"))
+        connection.execute(text("UPDATE listings SET read_at = read_at - interval '1 day', attempted_at = NULL"))
 
 
 def _forget(context: Context) -> None:
@@ -299,6 +304,9 @@ LISTED = {
     "saved_tracks": ("saved_tracks", "track_id"),
     "saved_albums": ("saved_albums", "album_id"),
     "followed_artists": ("followed_artists", "artist_id"),
+    "saved_shows": ("saved_shows", "show_id"),
+    "saved_episodes": ("saved_episodes", "episode_id"),
+    "saved_audiobooks": ("saved_audiobooks", "audiobook_id"),
     "playlists": ("account_playlists", "playlist_id"),
 }
 # Lies of every reply, as rules of the simulator. Those that hide nothing: the tables must be right in spite of them.
@@ -313,6 +321,7 @@ HIDING: dict[str, dict[str, Any]] = {
     "phantom tracks": {"kind": "phantom_total", "count": 2, "path": "/me/tracks"},
     "phantom artists": {"kind": "phantom_total", "path": "/me/following"},
     "phantom albums": {"kind": "phantom_total", "path": "/me/albums"},
+    "phantom shows": {"kind": "phantom_total", "path": "/me/shows"},
     "phantom playlists": {"kind": "phantom_total", "path": "/me/playlists"},
     "phantom items": {"kind": "phantom_total", "path": "/playlists/.*/items"},
     "missing fields": {"kind": "missing_fields"},
@@ -321,7 +330,7 @@ HIDING: dict[str, dict[str, Any]] = {
     "bad playlist": {"kind": "beyond_end"},  # with the contents of one playlist, and of followed artists, refused
 }
 OMITTING = {"missing fields", "null genres"}
-LISTS_AND_ITEMS = ("saved_tracks", "saved_albums", "followed_artists", "playlist_items")
+LISTS_AND_ITEMS = ("saved_tracks", "saved_albums", "followed_artists", "playlist_items", *SPOKEN)
 # Lies of one reply.
 ONCE = ("empty_list", "ignored_offset", "repeated_page", "phantom_total", "ignored_limit", "502", "null")
 
@@ -389,6 +398,9 @@ class Watch:
             "saved_tracks": {row["track_id"] for row in truth["saved_tracks"]},
             "saved_albums": {row["album_id"] for row in truth["saved_albums"]},
             "followed_artists": set(truth["followed_artists"]),
+            "saved_shows": {row["show_id"] for row in truth["saved_shows"]},
+            "saved_episodes": {row["episode_id"] for row in truth["saved_episodes"]},
+            "saved_audiobooks": {row["audiobook_id"] for row in truth["saved_audiobooks"]},
             "playlists": {row["id"] for row in truth["playlists"]},
         }
 

@@ -535,3 +535,57 @@ def test_yields_one_row_for_each_row_sent(item: Any) -> None:
         found = read(page(item, saved(), total=9), 4)
         assert (found.length, len(found.rows)) == (2, 2)
     assert [row.position for row in parse.playlist_items(page(item, item, total=9), 4).rows] == [4, 5]
+
+
+# ---- shows, episodes, audiobooks ------------------------------------------------------------------------------------
+
+SHOW = {"id": "w1", "type": "show", "name": "Talks", "publisher": "P", "languages": ["en", None], "total_episodes": 5.0}
+BOOK = {"id": "b1", "type": "audiobook", "name": "Book", "authors": [{"name": "A"}, {}], "narrators": [{"name": "N"}]}
+
+
+def saved_page(*items: Any) -> dict[str, Any]:
+    return {"items": [*items], "total": len(items), "next": None}
+
+
+def test_saved_shows_keep_null_rows_and_unknown_dates() -> None:
+    found = parse.saved_shows(saved_page({"added_at": "2026-01-02T03:04:05Z", "show": SHOW}, None, {"show": SHOW}), 0)
+    assert [row and (row.id, row.added_at is None) for row in found.rows] == [("w1", False), None, ("w1", True)]
+    show = found.catalogue.shows["w1"]
+    assert (show.uri, show.languages, show.total_episodes) == ("spotify:show:w1", ("en",), 5)
+    assert show.is_audiobook is None
+
+
+@pytest.mark.parametrize(
+    ("description", "is_audiobook"),
+    [("Author(s): A\nNarrator(s): N\nText", True), ("Author(s): A", None), ("On Author(s): and Narrator(s):", None)],
+)
+def test_an_audiobook_describes_itself(description: str, is_audiobook: bool | None) -> None:
+    found = parse.saved_shows(saved_page({"show": {**SHOW, "description": description}}), 0)
+    assert found.catalogue.shows["w1"].is_audiobook is is_audiobook
+
+
+def test_audiobooks_are_read_with_and_without_a_row_around_them() -> None:
+    found = parse.saved_audiobooks(saved_page(BOOK, {"added_at": "2026-01-02T03:04:05Z", "audiobook": BOOK}, {}), 0)
+    assert [row and (row.id, row.added_at is None) for row in found.rows] == [("b1", True), ("b1", False), None]
+    book = found.catalogue.audiobooks["b1"]
+    assert (book.authors, book.narrators) == (("A",), ("N",))
+
+
+def test_a_saved_episode_comes_with_its_show() -> None:
+    episode = {
+        "id": "e1",
+        "type": "episode",
+        "name": "Pilot",
+        "release_date": "2024-05",
+        "show": SHOW,
+        "language": "en",
+    }
+    found = parse.saved_episodes(
+        saved_page({"episode": episode}, {"episode": {**episode, "id": "e2", "show": None}}), 0
+    )
+    rows = found.catalogue.episodes
+    assert [(row.id, row.show_id, str(row.released_on), row.language) for row in rows.values()] == [
+        ("e1", "w1", "2024-05-01", "en"),
+        ("e2", None, "2024-05-01", "en"),
+    ]
+    assert found.catalogue.shows.keys() == {"w1"}
