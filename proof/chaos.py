@@ -31,7 +31,7 @@ from tests.support.waiting import wait_until
 
 DESCRIPTION = """
 Each run deploys workers, beat, PostgreSQL, Valkey, a simulated Spotify and a service whose tasks follow the syncs that
-it triggers, all in a temporary directory. For about 20 seconds, 25 to 32 faults strike them: kill -9 of any process or
+it triggers, all in a temporary directory. For about 20 seconds, 26 to 34 faults strike them: kill -9 of any process or
 server, a broker that loses its data or is full, frozen processes, connections that are cut, stalled, delayed or
 half-closed, messages delivered twice, slow, broken and false replies, 429s of all kinds, tokens that rotate or expire,
 edits, cancels, resumes, a clock that jumps. Then the faults end, and after one more sync of each account:

@@ -24,10 +24,12 @@ from proof.chaos_schedule import Call, Fault
 from proof.chaos_stage import Stage
 from spotisync import errors
 from spotisync.core.states import OVER
-from spotisync.sync import runs
+from spotisync.sync import cooldowns, runs
 
 PATIENCE = 4.0
 """Seconds for which a fault that needs a message or a run waits for one."""
+CLEAR_AFTER = 5.0
+"""Seconds after which a person clears the cooldown of a 429."""
 # What an action may meet while a server is down.
 AWAY = (errors.SpotisyncError, psycopg.Error, RedisError, KombuError, CeleryError, OSError)
 DONE, NOTHING_TO_DO = True, False
@@ -217,6 +219,12 @@ class Hands:
 
     def _too_many(self, fault: Fault) -> None:
         self._rule(fault, status=429, **fault.options)
+        self._after(CLEAR_AFTER, self._clear_cooldowns)
+
+    def _clear_cooldowns(self) -> None:
+        """As a person does with `spotisync limits clear`; otherwise a long one would leave nothing to strike."""
+        with suppress(*AWAY):
+            cooldowns.clear(self.stage.context, None)
 
     def _lie(self, fault: Fault) -> None:
         self._rule(fault, **fault.options)

@@ -9,7 +9,7 @@ from typing import Any
 LEASE_SECONDS = 8
 SECONDS = 20.0
 """From the first fault to the last one."""
-FEWEST, MOST = 25, 32
+FEWEST, MOST = 26, 34
 CALLS = 5
 """Syncs that callers trigger meanwhile, besides one per account at the start."""
 
