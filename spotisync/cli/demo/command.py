@@ -138,7 +138,8 @@ def _supervise(
     """Check the processes before each observation; end when interrupted."""
     for each in observations:
         supervisor.tick()
-        history.tick()
+        tracks = each.value["phases"].get("tracks", {})
+        history.tick(may_import=tracks.get("status") == "success")
         if supervisor.interrupted:
             return
         yield each

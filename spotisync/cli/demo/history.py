@@ -1,7 +1,9 @@
 """The plays of the demo's listener: the simulator writes a streaming history, and `spotisync import` imports it."""
 
+import os
 import sys
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -10,6 +12,8 @@ from spotisync.settings import Settings
 from spotisync.stack.process import ChildSpec, Process, stop_all
 
 HISTORY: Final = "my_spotify_data.zip"
+IMPORT: Final = "import"
+LOW_PRIORITY: Final = 10
 
 
 class HistoryImport:
@@ -22,7 +26,7 @@ class HistoryImport:
         file = chosen.data_dir / HISTORY
         writing = ("spotisync.simulator", "--library", library, "--timezone", chosen.zone, "--history", str(file))
         importing = ("spotisync", "import", "--json", str(file))
-        steps = [("import", importing)] if file.exists() else [("history", writing), ("import", importing)]
+        steps = [(IMPORT, importing)] if file.exists() else [("history", writing), (IMPORT, importing)]
         self._pending = deque(_make_process(name, words, chosen.data_dir) for name, words in steps)
         self._started: list[Process] = []
 
@@ -32,12 +36,17 @@ class HistoryImport:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         stop_all(self._started)
 
-    def tick(self) -> bool:
-        """Start the next program if none is running. Returns whether all have ended; a failure ends them."""
+    def tick(self, *, may_import: bool = True) -> bool:
+        """Start the next program if none is running. Returns whether all have ended; a failure ends them.
+
+        `may_import`: False while the sync stores the tracks, since it would wait for the rows that an import locks.
+        """
         if self._started and (self._started[-1].running or self.problem):
             return bool(self.problem)
         if self._pending:
-            self._started.append(self._pending.popleft().start())
+            if self._pending[0].name == IMPORT and not may_import:
+                return False
+            self._started.append(_start(self._pending.popleft()))
             return False
         return True
 
@@ -48,6 +57,15 @@ class HistoryImport:
             if each.exit_code:
                 return f"{each.name} failed ({each.exit_reason}){each.quote_log()}"
         return None
+
+
+def _start(process: Process) -> Process:
+    """Start it at a low priority, so that the sync does not slow down."""
+    process.start()
+    if process.pid:
+        with suppress(ProcessLookupError):  # it has ended
+            os.setpriority(os.PRIO_PROCESS, process.pid, LOW_PRIORITY)
+    return process
 
 
 def _make_process(name: str, words: tuple[str, ...], data_dir: Path) -> Process:
