@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help demo test check slow browser servers hosts chaos kills proof bench scale lock audit sbom clean
+.PHONY: help demo test check slow browser servers hosts chaos kills proof mutants bench scale lock audit sbom clean
 help:
 	@echo 'make demo    everything on this machine against the built-in simulator (ARGS=--exit: end when the sync is over)'
 	@echo 'make test    the whole test suite (ARGS passes options to pytest)'
@@ -15,6 +15,7 @@ help:
 	@echo 'make chaos   random faults on workers and servers, then tables == truth (a minute; ARGS="--runs 100", ARGS=--help)'
 	@echo 'make kills   every kill at every point of every phase (long)'
 	@echo 'make proof   the model of the protocol, and faults planted in it (Debian: apt install rumur gcc; ARGS=--help)'
+	@echo 'make mutants bugs planted in a copy of the code: a test must fail for each (ARGS="fence --jobs 2", ARGS=--help)'
 	@echo 'make bench   the benchmark table'
 	@echo 'make scale   many accounts and several workers: lateness, load, growth (half an hour)'
 	@echo 'make audit   known vulnerabilities of the locked packages (needs the internet)'
@@ -53,6 +54,9 @@ kills: .venv/dev.stamp
 
 proof: .venv/dev.stamp
 	@$(BIN)/python -m proof $(ARGS)
+
+mutants: .venv/dev.stamp
+	@$(BIN)/python -m proof mutants $(ARGS)
 
 bench: .venv/dev.stamp
 	@$(BIN)/python -m benchmarks $(ARGS)

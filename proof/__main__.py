@@ -20,6 +20,7 @@ EXAMPLES = """
   %(prog)s faults fence    the faults whose name has "fence"
   %(prog)s traces --runs 2000 --seed 7
                            random paths on the real code, in an embedded Postgres; compares after each step
+  %(prog)s mutants --help  bugs planted in a copy of the code, and the test that shows each
   %(prog)s chaos --help    random faults on real workers and servers
   %(prog)s rules           which functions each rule models
   %(prog)s murphi          the model in the language of the checker
@@ -33,6 +34,10 @@ def main() -> int:
         from proof import chaos
 
         return chaos.main(sys.argv[2:])
+    if sys.argv[1:2] == ["mutants"]:
+        from proof import mutants
+
+        return mutants.main(sys.argv[2:])
     options = _parser().parse_args()
     commands: dict[str, Callable[[argparse.Namespace], bool]] = {
         "check": _check,
