@@ -30,6 +30,8 @@ T = TypeVar("T")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST_OF = {4: "-01-01", 7: "-01", 10: ""}
 INT4_MAX = 2**31 - 1
+# Restrictions of a listener, by the settings or the subscription of the account, and not of the music.
+PERSONAL = frozenset({"explicit", "product"})
 # The fields of an artist that contain numbers.
 NUMBERS_OF_ARTIST = frozenset({"popularity", "followers", "images"})
 
@@ -159,6 +161,7 @@ def track(found: dict[str, Any], into: CatalogueRows) -> TrackRow | None:
     if not id_ or not _is("track", found):
         return None
     on = album(_object(found.get("album")), into)
+    is_playable, restriction = _availability(found)
     row = TrackRow(
         id=id_,
         name=text(found.get("name")),
@@ -170,10 +173,22 @@ def track(found: dict[str, Any], into: CatalogueRows) -> TrackRow | None:
         track_number=number(found.get("track_number")),
         isrc=text(_object(found.get("external_ids")).get("isrc")),
         popularity=number(found.get("popularity")),
+        is_playable=is_playable,
+        linked_from=text(_object(found.get("linked_from")).get("id")),
+        restriction=restriction,
         artist_ids=_artists(found, into),
     )
     into.add_track(row)
     return row
+
+
+def _availability(found: dict[str, Any]) -> tuple[bool | None, str | None]:
+    """Whether a track can be played, and the reason why not. A reply that does not say so means that it is unknown."""
+    is_playable = flag(found.get("is_playable"))
+    reason = text(_object(found.get("restrictions")).get("reason"))
+    if is_playable or (is_playable is None and reason is None) or reason in PERSONAL:
+        return is_playable or None, None
+    return False, reason
 
 
 def show(found: dict[str, Any], into: CatalogueRows) -> str | None:

@@ -35,6 +35,8 @@ class AlbumRow:
 
 @dataclass(frozen=True)
 class TrackRow:
+    """`restriction`: why it is not playable. `linked_from`: the id that Spotify has replaced by this one."""
+
     id: str
     name: str | None
     uri: str
@@ -45,6 +47,9 @@ class TrackRow:
     track_number: int | None = None
     isrc: str | None = None
     popularity: int | None = None
+    is_playable: bool | None = None
+    linked_from: str | None = None
+    restriction: str | None = None
     artist_ids: tuple[str, ...] | None = None
 
 

@@ -19,13 +19,20 @@ def save_rows(connection: Connection, rows: CatalogueRows) -> set[str]:
     upsert(connection, schema.artists, [_columns(row) for row in rows.artists.values()])
     upsert(connection, schema.albums, [_columns(row) for row in rows.albums.values()])
     replace_children(connection, schema.album_artists, "album_id", "artist_id", _artist_ids(rows.albums))
-    _, updated = upsert(connection, schema.tracks, [_columns(row) for row in rows.tracks.values()])
+    tracks = [_columns(row) for row in rows.tracks.values()]
+    _, updated = upsert(connection, schema.tracks, tracks, also=_UNAVAILABLE_SINCE)
     relinked = replace_children(connection, schema.track_artists, "track_id", "artist_id", _artist_ids(rows.tracks))
     return {key[0] for key in updated} | relinked
 
 
+# Unknown for a track that was not playable when it was first told.
+_UNAVAILABLE_SINCE = """unavailable_since = CASE WHEN COALESCE(excluded.is_playable, t.is_playable) THEN NULL
+    WHEN t.is_playable THEN now() ELSE t.unavailable_since END"""
+_ELSEWHERE = frozenset({"artist_ids", "restriction"})
+
+
 def _columns(row: Any) -> dict[str, Any]:
-    return {name: value for name, value in vars(row).items() if name != "artist_ids"}
+    return {name: value for name, value in vars(row).items() if name not in _ELSEWHERE}
 
 
 def _artist_ids(rows: Mapping[str, Any]) -> dict[str, Sequence[str]]:

@@ -201,6 +201,8 @@ def end_walk(
     Returns how many were removed. `nulls` and Spotify's `total` are kept for later comparisons.
     """
     bound = {"account_id": account_id, "sync_id": sync_id, "hidden": sorted(hidden)}
+    if hidden:
+        execute(connection, _MARK_CERTAIN, bound)
     removed = execute(
         connection,
         f"""UPDATE saved_tracks s SET removed_at = now(), touched_at = now()
@@ -216,6 +218,19 @@ def end_walk(
     _record_excess(connection, account_id, sync_id, nulls)
     drop_walk(connection, sync_id)
     return removed
+
+
+# It is certain that a track is hidden if all tracks of its second that went missing since the last proved walk can be
+# behind the null rows of that second that are new since. A null row without a date, or one that was there before,
+# proves nothing.
+_MARK_CERTAIN = f"""UPDATE saved_tracks t SET surely_hidden_since = now()
+    FROM (SELECT s.track_id, s.added_at, count(*) OVER (PARTITION BY s.added_at) AS missing
+        FROM saved_tracks s JOIN accounts a ON a.id = s.account_id
+        WHERE {_UNSEEN} AND (s.hidden_since IS NULL OR s.hidden_since > a.tracks_proved_at)) m
+    WHERE t.account_id = :account_id AND t.track_id = m.track_id AND t.track_id = ANY(:hidden)
+    AND m.added_at > to_timestamp(0) AND m.missing = (
+        SELECT count(*) FROM seen_nulls n WHERE n.sync_id = :sync_id AND n.added_at = m.added_at) - COALESCE((
+        SELECT l.rows FROM null_rows l WHERE l.account_id = :account_id AND l.added_at = m.added_at), 0)"""
 
 
 def _record_excess(connection: Connection, account_id: int, sync_id: int, nulls: Mapping[datetime, NullCount]) -> None:

@@ -101,6 +101,8 @@ accounts = table(
     Column("patrol_offset", Integer, nullable=False, server_default="0"),
     # ... and its time
     Column("tracks_proved_at", TIME),
+    # ... until when notifications of vanished music were made
+    Column("vanished_until", TIME),
     one_of("status", "active", "needs_login", "disabled"),
 )
 
@@ -173,6 +175,11 @@ tracks = table(
     Column("track_number", Integer),
     Column("isrc", Text),
     Column("popularity", Integer),
+    # as the last reply that tells; accounts in other markets may get another answer (`unplayable_tracks`)
+    Column("is_playable", Boolean),
+    Column("unavailable_since", TIME),
+    # the id that Spotify has replaced by this one
+    Column("linked_from", Text),
     *searched("tracks"),
 )
 
@@ -198,9 +205,19 @@ saved_tracks = table(
     Column("removed_at", TIME),
     # private: a walk does not remove rows that were written after it began
     Column("touched_at", TIME, nullable=False, server_default=NOW),
-    # ... and since when a track missing from Spotify's list may be hidden behind a null row
+    # ... and since when a track missing from Spotify's list may be hidden behind a null row, and is (if not earlier)
     Column("hidden_since", TIME),
+    Column("surely_hidden_since", TIME),
     Index("ix_saved_tracks_live", "account_id", text("added_at DESC"), postgresql_where=text("removed_at IS NULL")),
+)
+
+unplayable_tracks = table(
+    "unplayable_tracks",
+    account_id(primary_key=True),
+    Column("track_id", Text, ForeignKey("tracks.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("since", TIME),
+    Column("restriction", Text),
+    comment="Tracks that Spotify shows greyed out to an account; since is null if it was so at the first sync",
 )
 
 
@@ -717,7 +734,7 @@ notices = table(
     Index("ix_notices_account_id", "account_id"),
     Index("ix_notices_open", "account_id", postgresql_where=text("over_at IS NULL AND kind <> 'over'")),
     Index("ix_notices_due", "made_at", "key", postgresql_where=text("told_at IS NULL")),
-    one_of("kind", "failed", "needs_login", "login_ends", "waiting", "stuck", "over", "drift"),
+    one_of("kind", "failed", "needs_login", "login_ends", "waiting", "stuck", "over", "drift", "vanished"),
     comment="Notifications for the operator; each is sent once",
 )
 

@@ -30,6 +30,7 @@ from spotisync.store import (
     runs,
     saved_tracks,
     spoken,
+    vanished,
 )
 from spotisync.store.database import Connection
 from spotisync.store.runs import Checkpoint, Counts, Run
@@ -207,6 +208,7 @@ def _write_walk(connection: Connection, batch: ClaimedBatch, step: WalkStep) -> 
     if _must_confirm_empty(connection, batch, step):
         return Written(Counts(), TracksWalk(empty_once=True))
     changed = catalogue.save_rows(connection, step.catalogue)
+    vanished.record_availability(connection, run.account_id, step.catalogue.tracks.values())
     new, rows = saved_tracks.mark_seen(connection, run.id, run.account_id, step.saved)
     added, updated = saved_tracks.save_tracks(connection, run.account_id, rows)
     saved_tracks.mark_nulls_seen(connection, run.id, step.nulls)
@@ -283,6 +285,7 @@ def _forget_held(connection: Connection, run: Run, name: listings.AnyList, missi
 def _write_incremental(connection: Connection, batch: ClaimedBatch, step: IncrementalStep) -> Written:
     run = batch.run
     changed = catalogue.save_rows(connection, step.catalogue)
+    vanished.record_availability(connection, run.account_id, step.catalogue.tracks.values())
     rows = saved_tracks.filter_newest(connection, run.account_id, step.saved)
     added, updated = saved_tracks.save_tracks(connection, run.account_id, rows)
     if step.restart:
@@ -503,6 +506,7 @@ def _late_lookups(connection: Connection, run: Run, cursor: Lookups | None = Non
 
 def _write_contents(connection: Connection, run: Run, step: ContentsStep) -> Written:
     catalogue.save_rows(connection, step.catalogue)
+    vanished.record_availability(connection, run.account_id, step.catalogue.tracks.values())
     playlists.stage_items(connection, run.id, step.items)
     playlists.finish_contents(connection, run.account_id, run.id, step.finished)
     progress = step.cursor.progress if isinstance(step.cursor, Contents) else None

@@ -13,7 +13,9 @@ def _find(request: ApiRequest, kind: str, id_: str) -> int | None:
 
 
 def _writer(request: ApiRequest, kind: str) -> Callable[[int], str]:
-    return {"artist": request.shapes.artist, "album": request.shapes.album, "track": request.shapes.track}[kind]
+    shapes = request.shapes
+    writers: dict[str, Callable[[int], str]] = {"artist": shapes.artist, "album": shapes.album, "track": shapes.track}
+    return writers[kind]
 
 
 def look_up_one(kind: str) -> Callable[[ApiRequest], Reply]:

@@ -256,3 +256,55 @@ def test_saved_tracks_are_removed_hidden_or_replaced(store: Store) -> None:
     assert [row.track for row in store.sql(lost)] == list("abcde")
     store.sql("UPDATE saved_tracks SET removed_at = NULL, hidden_since = NULL")
     assert store.sql(lost) == []
+
+
+def test_a_track_that_was_replaced_is_not_removed(store: Store) -> None:
+    add_tracks(store, "ab")
+    store.sql("INSERT INTO saved_tracks VALUES (:me, 'a', now(), now()), (:me, 'b', now(), NULL)", me=store.account_id)
+    assert [row.track for row in store.sql("SELECT track FROM vanished")] == ["a"]
+    store.sql("UPDATE tracks SET linked_from = 'a' WHERE id = 'b'")
+    assert store.sql("SELECT track FROM vanished") == []
+
+
+def test_the_twin_is_one_that_the_account_can_play(store: Store) -> None:
+    add_tracks(store, "abcde", a="one", b="one", c="one", d="one")
+    store.sql("INSERT INTO saved_tracks VALUES (:me, 'a', now()), (:me, 'e', now())", me=store.account_id)
+    store.sql(
+        """INSERT INTO unplayable_tracks SELECT :me, id, now(), CASE id WHEN 'a' THEN 'market' END FROM tracks
+        WHERE id IN ('a', 'c', 'e')""",
+        me=store.account_id,
+    )
+    query = "SELECT track, restriction, twin_id, twin FROM vanished WHERE reason = 'unplayable' ORDER BY track"
+    store.sql("UPDATE tracks SET is_playable = false WHERE id = 'b'")
+    store.sql("UPDATE tracks SET is_playable = true WHERE id = 'c'")  # as another account is told
+    assert store.sql(query) == [("a", "market", None, None), ("e", None, None, None)], "d: unknown"
+    store.sql("UPDATE tracks SET is_playable = true WHERE id IN ('b', 'd')")
+    store.sql("UPDATE tracks SET linked_from = 'e' WHERE id = 'd'")
+    assert store.sql(query) == [("a", "market", "b", "b"), ("e", None, "d", "d")]
+    store.sql("INSERT INTO unplayable_tracks SELECT :id, 'a' FROM accounts LIMIT 1", id=store.account("other"))
+    assert {row.account for row in store.sql("SELECT account FROM vanished")} == {"me"}, "the other one never had it"
+
+
+def test_a_hidden_track_is_certain_only_while_it_stays_hidden(store: Store) -> None:
+    add_tracks(store, "a")
+    store.sql("INSERT INTO saved_tracks VALUES (:me, 'a', now())", me=store.account_id)
+    query = "SELECT track, certain FROM vanished"
+    store.sql("UPDATE saved_tracks SET hidden_since = now()")
+    assert store.sql(query) == [("a", False)]
+    store.sql("UPDATE saved_tracks SET surely_hidden_since = now()")
+    assert store.sql(query) == [("a", True)]
+    store.sql("UPDATE saved_tracks SET hidden_since = NULL")
+    assert store.sql(query) == []
+    store.sql("UPDATE saved_tracks SET hidden_since = now()")
+    assert store.sql(query) == [("a", False)], "hidden again, perhaps"
+
+
+def test_a_hidden_album_names_its_artists(store: Store) -> None:
+    add_tracks(store, "a")
+    store.sql("INSERT INTO albums (id, name, uri) VALUES ('b', 'Album', 'u')")
+    store.sql("INSERT INTO album_artists VALUES ('b', 0, 'y'), ('b', 1, 'x')")
+    store.sql("INSERT INTO saved_albums (account_id, album_id, added_at) VALUES (:me, 'b', now())", me=store.account_id)
+    assert store.sql("SELECT 1 FROM vanished") == []
+    store.sql("UPDATE saved_albums SET hidden_since = now()")
+    query = "SELECT kind, reason, certain, track_id, album, artist, artists FROM vanished"
+    assert store.sql(query) == [("album", "hidden", False, None, "Album", "Yves", ["Yves", "Xenia"])]

@@ -143,7 +143,31 @@ def test_one_page_fills_the_catalogue_with_tracks_albums_and_artists() -> None:
 
 
 def test_stores_a_relinked_track_under_the_id_that_spotify_lists() -> None:
-    assert track_of(linked_from={"id": "t0", "type": "track"}).id == "t1"
+    row = track_of(linked_from={"id": "t0", "type": "track"}, is_playable=True)
+    assert (row.id, row.linked_from, row.is_playable) == ("t1", "t0", True)
+
+
+@pytest.mark.parametrize(
+    ("sent", "is_playable", "restriction"),
+    [
+        ({}, None, None),
+        ({"is_playable": None}, None, None),
+        ({"is_playable": "false"}, None, None),
+        ({"restrictions": {}}, None, None),
+        ({"is_playable": True}, True, None),
+        ({"is_playable": False}, False, None),
+        ({"is_playable": False, "restrictions": {"reason": "market"}}, False, "market"),
+        ({"restrictions": {"reason": "market"}}, False, "market"),
+        ({"is_playable": True, "restrictions": {"reason": "market"}}, True, None),
+        ({"is_playable": False, "restrictions": {"reason": "explicit"}}, None, None),
+        ({"restrictions": {"reason": "product"}}, None, None),
+    ],
+)
+def test_a_track_is_playable_greyed_out_or_neither_is_told(
+    sent: dict[str, Any], is_playable: bool | None, restriction: str | None
+) -> None:
+    row = track_of(**sent)
+    assert (row.is_playable, row.restriction) == (is_playable, restriction)
 
 
 def test_a_later_sighting_keeps_what_an_earlier_one_knew() -> None:
