@@ -70,7 +70,7 @@ def make_app(make_settings: Callable[..., Settings], broker: Broker) -> Iterator
     made: list[FastAPI] = []
 
     def make(**changes: Any) -> FastAPI:
-        settings = make_settings("http://127.0.0.1:1", timezone="UTC", **changes)
+        settings = make_settings("http://127.0.0.1:1", **{"timezone": "UTC", **changes})
         made.append(create_app(settings, publish=broker.publish, request_sweep=broker.request_sweep))
         return made[-1]
 
