@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from spotisync.core.pace import Turn
 from spotisync.core.requests import Family
+from spotisync.errors import Stopping
 from spotisync.gate.gate import Gate
 
 
@@ -31,13 +32,20 @@ class BatchTurns:
             self._changed.notify_all()
             return turn
 
+    def close(self) -> None:
+        """Give no further turns: the batch is over, and a request would wait forever for a cancelled earlier one."""
+        self._end(Stopping())
+
     @contextmanager
     def ending_with_error(self) -> Iterator[None]:
         """Give no further turns after an error in this block."""
         try:
             yield
         except BaseException as error:
-            with self._changed:
-                self._error = self._error or error
-                self._changed.notify_all()
+            self._end(error)
             raise
+
+    def _end(self, error: BaseException) -> None:
+        with self._changed:
+            self._error = self._error or error
+            self._changed.notify_all()

@@ -65,6 +65,7 @@ def fetch(
     except SpotisyncError as error:
         return Fetched(answers, error)
     finally:
+        turns.close()
         for future in pending:
             future.cancel()
         if context.stopping():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from spotisync.core.pace import Turn
 from spotisync.core.requests import Family
-from spotisync.errors import Transient, Wait
+from spotisync.errors import Stopping, Transient, Wait
 from spotisync.gate import BatchTurns, Gate
 
 
@@ -49,3 +49,13 @@ def test_no_request_is_sent_after_one_that_failed() -> None:
     with pytest.raises(Transient):
         batch.take(1, gate, "library")
     assert gate.asked == 1
+
+
+def test_no_request_waits_for_a_cancelled_one_when_closed() -> None:
+    gate, batch = ScarceGate(3), BatchTurns()
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(batch.take, 1, gate, "library")
+        batch.close()
+        with pytest.raises(Stopping):
+            second.result(timeout=10)
+    assert gate.asked == 0
