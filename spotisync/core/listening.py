@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from functools import cache
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
@@ -10,6 +11,7 @@ Range = Literal["4w", "6m", "1y", "all"]
 # Whole days including today; None: all plays.
 DAYS: Final[Mapping[Range, int | None]] = {"4w": 28, "6m": 182, "1y": 365, "all": None}
 LEVELS: Final = 4
+KNOWN_YEARS: Final = range(2006, 2038)
 WEEK: Final = 7
 
 
@@ -28,6 +30,13 @@ class CalendarDay:
     day: date
     plays: int
     level: int
+
+
+@cache
+def has_whole_hours(zone: str) -> bool:
+    """Whether clocks have differed from UTC by whole hours since Spotify began, and will in the years to come."""
+    months = (datetime(year, month, 1, tzinfo=ZoneInfo(zone)) for year in KNOWN_YEARS for month in range(1, 13))
+    return all((each.utcoffset() or timedelta()) % timedelta(hours=1) == timedelta() for each in months)
 
 
 def get_first_day(chosen: Range, today: date) -> date | None:

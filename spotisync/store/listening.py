@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final, Literal
 
+from spotisync.core.listening import has_whole_hours
 from spotisync.store.database import Connection, execute
 
 Kind = Literal["tracks", "artists", "albums", "genres"]
@@ -85,9 +86,9 @@ def list_days(connection: Connection, account_id: int, zone: str) -> list[DayTot
     """All days with plays, in order."""
     found = execute(
         connection,
-        """SELECT CAST(slot AT TIME ZONE :zone AS date) AS day, CAST(sum(plays) AS integer) AS plays,
+        f"""SELECT CAST(slot AT TIME ZONE :zone AS date) AS day, CAST(sum(plays) AS integer) AS plays,
             CAST(sum(ms) AS bigint) AS ms
-        FROM listening_slots WHERE account_id = :account_id GROUP BY 1 ORDER BY 1""",
+        FROM {_get_slots(zone)} WHERE account_id = :account_id GROUP BY 1 ORDER BY 1""",
         {"account_id": account_id, "zone": zone},
     )
     return [DayTotal(**row) for row in found.mappings()]
@@ -97,13 +98,22 @@ def list_hours(connection: Connection, account_id: int, zone: str, since: dateti
     """The hours of the week with plays."""
     found = execute(
         connection,
-        """SELECT CAST(date_part('isodow', slot AT TIME ZONE :zone) AS integer) AS weekday,
+        f"""SELECT CAST(date_part('isodow', slot AT TIME ZONE :zone) AS integer) AS weekday,
             CAST(date_part('hour', slot AT TIME ZONE :zone) AS integer) AS hour,
             CAST(sum(plays) AS integer) AS plays, CAST(sum(ms) AS bigint) AS ms
-        FROM listening_slots WHERE account_id = :account_id AND slot >= :since GROUP BY 1, 2 ORDER BY 1, 2""",
+        FROM {_get_slots(zone)} WHERE account_id = :account_id AND slot >= :since GROUP BY 1, 2 ORDER BY 1, 2""",
         {"account_id": account_id, "zone": zone, "since": since},
     )
     return [HourTotal(**row) for row in found.mappings()]
+
+
+def _get_slots(zone: str) -> str:
+    """The sums by hour, unless days or hours of the zone can begin within one."""
+    return (
+        "(SELECT account_id, hour AS slot, plays, ms FROM listening_hours) s"
+        if has_whole_hours(zone)
+        else "listening_slots"
+    )
 
 
 def count_variety(connection: Connection, account_id: int, since: datetime) -> Variety:
@@ -134,7 +144,7 @@ def list_favourites(
 _EVER = """SELECT l.track_id, t.album_id, l.plays, l.ms FROM listened_tracks l JOIN tracks t ON t.id = l.track_id
     WHERE l.account_id = :account_id AND l.plays > 0"""
 # Grouped before the join: there are many plays of few tracks.
-_SINCE = f"""SELECT h.track_id, t.album_id, h.plays, h.ms + h.unknown * t.duration_ms AS ms FROM (
+_SINCE = f"""SELECT h.track_id, t.album_id, h.plays, h.ms + h.unknown * COALESCE(t.duration_ms, 0) AS ms FROM (
         SELECT track_id, {_PLAYS} AS plays, COALESCE(sum(h.ms_played), 0) AS ms,
             count(*) - count(h.ms_played) AS unknown
         FROM play_history h WHERE h.account_id = :account_id AND h.played_at >= :since GROUP BY 1) h

@@ -472,6 +472,15 @@ listening_slots = table(
     comment="Plays and milliseconds listened by quarter of an hour; maintained by a trigger on play_history",
 )
 
+listening_hours = table(
+    "listening_hours",
+    account_id(primary_key=True),
+    Column("hour", TIME, primary_key=True),
+    Column("plays", Integer, nullable=False),
+    Column("ms", BigInteger, nullable=False),
+    comment="Plays and milliseconds listened by hour; maintained by a trigger on listening_slots",
+)
+
 listened_tracks = table(
     "listened_tracks",
     account_id(primary_key=True),

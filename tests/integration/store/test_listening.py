@@ -21,6 +21,8 @@ SOURCE = "FROM play_history h JOIN tracks t ON t.id = h.track_id GROUP BY 1, 2 O
 # The sums, and the same from the plays.
 SUMS = {
     "SELECT * FROM listening_slots ORDER BY 1, 2": f"SELECT h.account_id, {SLOT}, {PLAYS}, {MS} {SOURCE}",
+    "SELECT * FROM listening_hours ORDER BY 1, 2": f"""SELECT h.account_id,
+        date_bin('1 hour', h.played_at, '2000-01-01 00:00+00'), {PLAYS}, {MS} {SOURCE}""",
     "SELECT * FROM listened_tracks ORDER BY 1, 2": f"""SELECT h.account_id, h.track_id, {PLAYS}, {MS},
         min(h.played_at), max(h.played_at) {SOURCE}""",
 }

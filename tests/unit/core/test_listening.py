@@ -14,11 +14,24 @@ from spotisync.core.listening import (
     find_longest_streak,
     get_first_day,
     get_midnight,
+    has_whole_hours,
     make_calendar,
 )
 
 TODAY = date(2026, 11, 30)
 DAYS = st.sets(st.integers(0, 60)).map(lambda found: sorted(TODAY - timedelta(days=n) for n in found))
+
+
+@pytest.mark.parametrize(
+    ("zone", "whole"),
+    [
+        ("UTC", True), ("Europe/Berlin", True), ("America/New_York", True), ("Pacific/Kiritimati", True),
+        ("Asia/Kolkata", False), ("Asia/Kathmandu", False), ("Australia/Lord_Howe", False),
+        ("America/Caracas", False),  # half an hour off until 2016
+    ],
+)  # fmt: skip
+def test_knows_zones_that_differ_by_whole_hours(zone: str, whole: bool) -> None:
+    assert has_whole_hours(zone) == whole
 
 
 def test_a_range_contains_today() -> None:
