@@ -101,6 +101,7 @@ def run(place: Site, schedule: Schedule, logs: Path | None = None) -> Result:
 
 def _keep(played: Stage, directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
+    played.log_stacks()
     for file in played.directory.glob("*.log"):
         (directory / file.name).write_bytes(file.read_bytes())
     for table in ("sync_history", "run_events", "waiters", "chaos_blocks"):

@@ -154,6 +154,10 @@ def _is_ready(program: Program) -> bool:
     return " ready." in program.log.read_text()
 
 
+def is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
 @dataclass(frozen=True)
 class Caller:
     """A trigger that another service sent, and the task id under which its follow-up must run."""
@@ -201,7 +205,8 @@ class Stage:
         if "worker" in argv:
             argv += ["-n", f"{log}@chaos", "-l", "INFO", "--without-mingle", "--without-gossip"]
         argv = [sys.executable, "-m", "celery", "-A", *argv]
-        program = Program(argv, {**environment(self.settings), **env}, self.directory / f"{log}.log")
+        env = {**environment(self.settings), "PYTHONFAULTHANDLER": "1", **env}
+        program = Program(argv, env, self.directory / f"{log}.log")
         self.programs[name] = program
         return program
 
@@ -245,6 +250,13 @@ class Stage:
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
+
+    def log_stacks(self) -> None:
+        """Let the children of the workers write what each thread does to the worker's log, and end."""
+        children = [pid for name in WORKERS for pid in self.pids(name)[1:]]
+        self.signal(children, signal.SIGABRT)
+        with suppress(AssertionError):
+            wait_until(lambda: not any(map(is_alive, children)), "the end of the children", 5)
 
     # ---- messages and rows ------------------------------------------------------------------------------------------
 
