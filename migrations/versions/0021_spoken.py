@@ -1,4 +1,4 @@
-"""Store saved shows, episodes and audiobooks.
+"""Store saved shows, episodes and audiobooks, and snapshots of top artists and tracks.
 
 Revision: 0021
 Revises: 0020
@@ -23,9 +23,12 @@ def upgrade() -> None:
         _create_list(name, kind)
     op.add_column("listings", sa.Column("attempted_at", TIME, nullable=True))
     _allow_lists(*LISTS, *SPOKEN)
+    _create_top_items()
 
 
 def downgrade() -> None:
+    op.drop_column("playback", "top_items_due_at")
+    op.drop_table("top_items")
     op.execute("DELETE FROM listings WHERE list IN ('saved_shows', 'saved_episodes', 'saved_audiobooks')")
     _allow_lists(*LISTS)
     op.drop_column("listings", "attempted_at")
@@ -100,6 +103,26 @@ def _create_list(name: str, kind: str) -> None:
         sa.ForeignKeyConstraint([key], [f"{kind}.id"], name=op.f(f"fk_{name}_{key}")),
         sa.PrimaryKeyConstraint("account_id", key, name=op.f(f"pk_{name}")),
     )
+
+
+def _create_top_items() -> None:
+    op.create_table(
+        "top_items",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("taken_on", sa.Date(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("time_range", sa.Text(), nullable=False),
+        sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.CheckConstraint("kind IN ('artists', 'tracks')", name=op.f("ck_top_items_kind")),
+        sa.CheckConstraint(
+            "time_range IN ('short_term', 'medium_term', 'long_term')", name=op.f("ck_top_items_time_range")
+        ),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_top_items_account_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("account_id", "taken_on", "kind", "time_range", "position", name=op.f("pk_top_items")),
+        comment="Spotify's top artists and tracks of an account, one snapshot a week",
+    )
+    op.add_column("playback", sa.Column("top_items_due_at", TIME, nullable=True))
 
 
 def _allow_lists(*names: str) -> None:

@@ -562,6 +562,33 @@ def _play(item: dict[str, Any], into: CatalogueRows) -> Play | None:
 
 
 @dataclass(frozen=True)
+class TopItems:
+    """The first page of a ranking. `ids`: best first; `full`: artists as complete as a look-up's result."""
+
+    catalogue: CatalogueRows
+    ids: tuple[str, ...]
+    full: frozenset[str] = frozenset()
+
+
+def top_artists(body: Any, _: int) -> TopItems:
+    items, catalogue = _ranking(body), CatalogueRows()
+    rows = [_followed(item, catalogue) for item in items]
+    return TopItems(catalogue, tuple(row.id for row in rows if row), _full(rows, items))
+
+
+def top_tracks(body: Any, _: int) -> TopItems:
+    catalogue = CatalogueRows()
+    rows = [track(item, catalogue) for item in _ranking(body)]
+    return TopItems(catalogue, tuple(row.id for row in rows if row))
+
+
+def _ranking(body: Any) -> list[dict[str, Any]]:
+    if not isinstance(body, dict) or not isinstance(body.get("items"), list):
+        raise Unreadable("Spotify sent a ranking without a list of items")
+    return [_object(item) for item in body["items"]]
+
+
+@dataclass(frozen=True)
 class LookupResult:
     """The result of a look-up by ids. `gone`: ids that Spotify no longer knows."""
 

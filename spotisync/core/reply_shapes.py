@@ -40,6 +40,8 @@ NEEDED: dict[Kind, tuple[tuple[str, ...], ...]] = {
     ),
     "playlist_items": (("items",), ("total",), ("items[].item", "items[].track")),
     "recently_played": (("items",), ("items[].played_at",), ("items[].track",), ("items[].track.id",)),
+    "top_artists": (("items",), ("items[].id",)),
+    "top_tracks": (("items",), ("items[].id",)),
     "artists": (("artists",), ("artists[].id",)),
     "albums": (("albums",), ("albums[].id",)),
     "artist": (("id",),),

@@ -5,7 +5,8 @@ from typing import Literal
 
 Kind = Literal[
     "saved_tracks", "saved_albums", "saved_audiobooks", "saved_shows", "saved_episodes", "followed_artists", "artists",
-    "artist", "albums", "album", "playlists", "playlist_items", "recently_played", "profile",
+    "artist", "albums", "album", "playlists", "playlist_items", "recently_played", "top_artists",
+    "top_tracks", "profile",
 ]  # fmt: skip
 Family = Literal["library", "artists", "albums", "playlists", "player"]
 LimitedFamily = Family | Literal["*"]  # `*`: all families
@@ -26,6 +27,8 @@ FAMILY: dict[Kind, Family] = {
     "playlists": "playlists",
     "playlist_items": "playlists",
     "recently_played": "player",
+    "top_artists": "library",
+    "top_tracks": "library",
     "profile": "library",
 }
 
@@ -37,6 +40,7 @@ class Request:
     ids: tuple[str, ...] = ()
     playlist_id: str = ""
     after: str = ""
+    time_range: str = ""
 
     @property
     def family(self) -> Family:

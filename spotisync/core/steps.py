@@ -26,6 +26,8 @@ _LISTS: Final[Mapping[Kind, Callable[[Any, int], Any]]] = {
     "saved_shows": parse.saved_shows,
     "saved_episodes": parse.saved_episodes,
     "playlists": parse.playlists,
+    "top_artists": parse.top_artists,
+    "top_tracks": parse.top_tracks,
 }
 _LOOKUPS: Final[Mapping[Kind, Callable[[Any, Sequence[str]], Any]]] = {
     "artists": parse.artists_by_id,

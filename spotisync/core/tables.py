@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 Table = Literal[
     "saved_tracks", "saved_albums", "followed_artists", "saved_shows", "saved_episodes", "saved_audiobooks",
-    "playlists", "playlist_items", "plays",
+    "playlists", "playlist_items", "plays", "top_items",
 ]  # fmt: skip
 # Formats of tables, and of playlist files.
 Format = Literal["csv", "jsonl", "parquet"]

@@ -7,7 +7,7 @@ from typing import Any
 import requests
 import spotipy
 
-from spotisync.core.requests import PAGE, Request
+from spotisync.core.requests import IDS_PER_CALL, PAGE, Request
 from spotisync.errors import Refused, Transient
 from spotisync.spotify import http
 
@@ -47,10 +47,9 @@ class SpotifyClient:
                 return self._call(method, limit=PAGE, offset=request.offset)
             case "followed_artists":
                 return self._call(spotify.current_user_followed_artists, limit=PAGE, after=request.after or None)
-            case "artists" | "albums":
-                return self._call(getattr(spotify, request.kind), list(request.ids))
-            case "artist" | "album":
-                return self._call(getattr(spotify, request.kind), request.ids[0])
+            case "artists" | "albums" | "artist" | "album":
+                ids = list(request.ids) if request.kind in IDS_PER_CALL else request.ids[0]
+                return self._call(getattr(spotify, request.kind), ids)
             case "playlist_items":
                 return self._call(
                     spotify.playlist_items,
@@ -63,6 +62,9 @@ class SpotifyClient:
             case "recently_played":
                 # Without a cursor, because plays appear late and are inserted by the time of their end.
                 return self._call(spotify.current_user_recently_played, limit=PAGE)
+            case "top_artists" | "top_tracks":
+                method = getattr(spotify, f"current_user_{request.kind}")
+                return self._call(method, limit=PAGE, time_range=request.time_range)
             case "profile":
                 return self._call(spotify.current_user)
 

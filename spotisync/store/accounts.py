@@ -337,6 +337,7 @@ OWNED_TABLES = {
     "saved audiobooks": schema.saved_audiobooks,
     "playlists": schema.account_playlists,
     "plays": schema.play_history,
+    "top artists and tracks": schema.top_items,
     "runs": schema.sync_history,
 }
 

@@ -88,7 +88,15 @@ _QUERIES: dict[Table, tuple[str, str, str]] = {
         "play_history s JOIN tracks t ON t.id = s.track_id LEFT JOIN albums b ON b.id = t.album_id",
         "s.played_at, s.track_id",
     ),
+    "top_items": (
+        f"""s.taken_on, s.kind, s.time_range, s.position, s.id, COALESCE(t.name, a.name) AS name,
+        {_artists("track", "t.id")}""",
+        """top_items s LEFT JOIN tracks t ON s.kind = 'tracks' AND t.id = s.id
+        LEFT JOIN artists a ON s.kind = 'artists' AND a.id = s.id""",
+        "s.taken_on, s.kind, s.time_range, s.position",
+    ),
 }
+_NEVER_REMOVED: Final[tuple[Table, ...]] = ("plays", "top_items")
 _COUNTED: dict[Table, str] = {
     "playlist_items": "account_playlists s JOIN playlist_items i ON i.playlist_id = s.playlist_id"
 }
@@ -155,7 +163,7 @@ def _query(table: Table, account_id: int, *, removed: bool) -> str:
 
 
 def _where(table: Table, account_id: int, *, removed: bool) -> str:
-    saved = "" if removed or table == "plays" else "AND s.removed_at IS NULL"
+    saved = "" if removed or table in _NEVER_REMOVED else "AND s.removed_at IS NULL"
     # COPY takes no parameters; int() makes the interpolation safe.
     return f"WHERE s.account_id = {int(account_id)} {saved}"
 

@@ -500,7 +500,23 @@ playback = table(
     # private: the claim on reading, and its lease
     Column("claim", Uuid),
     Column("claim_until", TIME),
+    # ... and when the top artists and tracks are read next; null: now
+    Column("top_items_due_at", TIME),
     comment="The last read of recently played, and the error of a later read that failed",
+)
+
+top_items = table(
+    "top_items",
+    account_id(primary_key=True),
+    Column("taken_on", Date, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("time_range", Text, primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    # of an artist or a track
+    Column("id", Text, nullable=False),
+    one_of("kind", "artists", "tracks"),
+    one_of("time_range", "short_term", "medium_term", "long_term"),
+    comment="Spotify's top artists and tracks of an account, one snapshot a week",
 )
 
 playback_gaps = table(

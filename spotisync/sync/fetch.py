@@ -23,7 +23,7 @@ from spotisync.sync.tokens import AccountAccess, IssuedToken
 PROBE = Request("profile")
 # Kinds whose scope a login may lack; the other kinds are still read. Contents are not among them: a refusal of each
 # playlist would be remembered.
-SCOPE_OPTIONAL = {"saved_tracks", *get_args(ListName)}
+SCOPE_OPTIONAL = {"saved_tracks", *get_args(ListName), "top_artists", "top_tracks"}
 # Seconds between checks for a shutdown while a batch waits for replies.
 STOP_CHECK_SECONDS = 0.2
 

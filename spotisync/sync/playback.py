@@ -1,4 +1,7 @@
-"""Read recently played, account by account. A failed read loses nothing: the next one returns its plays too."""
+"""Read recently played, account by account; once a week, top artists and tracks too.
+
+A failed read loses nothing: the next one returns its plays too.
+"""
 
 import logging
 from dataclasses import dataclass
@@ -15,6 +18,7 @@ from spotisync.store import accounts, catalogue, rhythms
 from spotisync.store import plays as stored
 from spotisync.store.accounts import Account
 from spotisync.store.database import Connection
+from spotisync.sync import top_items
 from spotisync.sync.context import Context, in_transaction
 from spotisync.sync.fetch import fetch
 from spotisync.sync.intervals import hasten_sync
@@ -65,7 +69,7 @@ def _track_account(context: Context, account: Account) -> PlaybackRead:
         return PlaybackRead(name, error="another worker is reading these plays")
     with logs.bind(account=name):
         try:
-            return _fetch_and_store(context, account, token)
+            read = _fetch_and_store(context, account, token)
         except Unavailable:
             raise
         except Stopping as stop:
@@ -77,6 +81,9 @@ def _track_account(context: Context, account: Account) -> PlaybackRead:
         except Exception as error:  # a bug, or a row that Postgres rejects: the other accounts are read anyway
             message = f"{type(error).__name__} (see the worker's log)"
             log.exception("the read of plays failed")
+        else:
+            top_items.read_if_due(context, account)
+            return read
         _finish(context, account.id, token, message)
         return PlaybackRead(name, error=message)
 

@@ -96,6 +96,16 @@ def followed_artists(request: ApiRequest) -> Reply:
     return Reply(200, join({}, artists=join(plain, items=items)))
 
 
+def top_items(request: ApiRequest) -> Reply:
+    kind, time_range = request.args[0], request.query.get("time_range", "medium_term")
+    if kind not in {"artists", "tracks"} or time_range not in {"short_term", "medium_term", "long_term"}:
+        raise refusal(400, "Invalid type or time_range")
+    offset, limit = request.window()
+    ranked = request.world.top(request.library, kind, time_range)
+    write = request.shapes.artist if kind == "artists" else request.shapes.track
+    return Reply(200, page(request.url, list(map(write, ranked[offset : offset + limit])), len(ranked), offset, limit))
+
+
 def recently_played(request: ApiRequest) -> Reply:
     """Answer with at most the last 50 plays, newest first.
 

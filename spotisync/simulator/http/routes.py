@@ -43,6 +43,7 @@ ROUTES = (
     _route("/me/episodes", "library", pages.saved_episodes, "user-read-playback-position"),
     _route("/me/audiobooks", "library", pages.saved_audiobooks, "user-library-read"),
     _route("/me/following", "library", pages.followed_artists, "user-follow-read"),
+    _route("/me/top/{id}", "library", pages.top_items, "user-top-read"),
     _route("/me/playlists", "playlists", playlist_pages.list_own, "playlist-read-private"),
     _route("/me/player/recently-played", "player", pages.recently_played, "user-read-recently-played"),
     _route("/playlists/{id}", "playlists", playlist_pages.get_playlist),

@@ -3,6 +3,7 @@
 from array import array
 from base64 import b64encode
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -158,6 +159,11 @@ class Library:
         """List the plays that "recently played" reports, oldest first."""
         newest = (play for play in reversed(self.plays) if play.ms_played is None or play.ms_played > MIN_RECENT_MS)
         return list(islice(newest, RECENT_PLAYS))[::-1]
+
+    def count_plays(self, time_range: str) -> Counter[int]:
+        """Count the plays of each track in a range of Spotify: here the last quarter, half, or all of the plays."""
+        share = {"short_term": 4, "medium_term": 2, "long_term": 1}[time_range]
+        return Counter(play.track for play in self.plays[-len(self.plays) // share :])
 
     def access(self, playlist: Playlist, *, restricted: bool) -> str:
         """Return whether this account may read the playlist's rows: "ok", "forbidden" or "not_found"."""

@@ -1,6 +1,7 @@
 """The state that a simulator serves: a catalogue, accounts with libraries, a clock."""
 
 import time
+from collections import Counter
 from itertools import cycle
 from random import Random
 from threading import RLock
@@ -108,6 +109,16 @@ class WorldState:
         if not restricted:
             return library.playlists
         return [id_ for id_ in library.playlists if id_ and self.playlists[id_].owner_id != "spotify"]
+
+    def top(self, library: Library, kind: str, time_range: str) -> list[int]:
+        """Rank tracks, or artists by the plays of their tracks: best first."""
+        plays = library.count_plays(time_range)
+        if kind == "artists":
+            by_artist = Counter[int]()
+            for track, count in plays.items():
+                by_artist.update(dict.fromkeys(self.catalogue.track(track).artists, count))
+            plays = Counter({n: count for n, count in by_artist.items() if not self.catalogue.is_gone("artist", n)})
+        return sorted(plays, key=lambda number: (-plays[number], number))
 
     def now(self) -> float:
         return time.time() + self.clock_offset

@@ -61,6 +61,14 @@ class Truth:
                 }
                 for each in plays
             ],
+            "top_items": {
+                f"{kind} {time_range}": [
+                    self.catalogue.ids.of(kind.removesuffix("s"), each)
+                    for each in self.world.top(self.library, kind, time_range)[:50]
+                ]
+                for kind in ("artists", "tracks")
+                for time_range in ("short_term", "medium_term", "long_term")
+            },
             "plays_visible": len(self.library.visible_plays()),
             "vanished": self._vanished(readable),
         }

@@ -72,6 +72,7 @@ STORED = {
     "playlists": """SELECT playlist_id, name, snapshot_id, p.position FROM account_playlists p
         JOIN playlists ON id = playlist_id""",
     "playlist_items": "SELECT playlist_id, position, kind, track_id, uri FROM playlist_items",
+    "top_items": "SELECT taken_on :: text, kind, time_range, position, id FROM top_items",
     "plays": "SELECT to_json(played_at) #>> '{}', track_id, ms_played, context_uri, source FROM play_history",
 }
 COLUMNS = {
@@ -83,6 +84,7 @@ COLUMNS = {
     "saved_audiobooks": ("audiobook_id", "name", "authors", "narrators"),
     "playlists": ("playlist_id", "name", "snapshot_id", "position"),
     "playlist_items": ("playlist_id", "position", "kind", "track_id", "uri"),
+    "top_items": ("taken_on", "kind", "time_range", "position", "id"),
     "plays": ("played_at", "track_id", "ms_played", "context_uri", "source"),
 }
 

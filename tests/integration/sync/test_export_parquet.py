@@ -52,6 +52,9 @@ STORED: dict[Table, str] = {
     "playlist_items": f"""SELECT i.playlist_id, p.name, i.position, kind, i.track_id, i.uri, COALESCE(t.name, i.name),
         {ARTISTS.format(of="track", id="i.track_id")}, added_at, added_by
         FROM playlist_items i JOIN playlists p ON p.id = playlist_id LEFT JOIN tracks t ON t.id = i.track_id""",
+    "top_items": f"""SELECT taken_on, kind, time_range, position, i.id, COALESCE(t.name, a.name),
+        {ARTISTS.format(of="track", id="t.id")}
+        FROM top_items i LEFT JOIN tracks t ON t.id = i.id LEFT JOIN artists a ON a.id = i.id""",
     "plays": f"""SELECT played_at, s.track_id, t.uri, t.name, {ARTISTS.format(of="track", id="s.track_id")}, album_id,
         b.name, ms_played, context_uri, source
         FROM play_history s JOIN tracks t ON t.id = s.track_id LEFT JOIN albums b ON b.id = album_id""",
@@ -71,7 +74,7 @@ INTEGERS = [
 ]
 LISTS = ["artist_ids", "artists", "genres", "playlist_ids", "playlists", "languages", "authors", "narrators"]
 TYPES: dict[str, str] = {
-    "released_on": "DATE",
+    **dict.fromkeys(("released_on", "taken_on"), "DATE"),
     **dict.fromkeys(("explicit", "public", "collaborative", "is_audiobook"), "BOOLEAN"),
     **dict.fromkeys(("added_at", "removed_at", "played_at"), "TIMESTAMP WITH TIME ZONE"),
     **dict.fromkeys(LISTS, "VARCHAR[]"),
