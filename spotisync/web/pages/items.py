@@ -141,13 +141,16 @@ def _parse_moment(text: str, zone: str) -> datetime:
     """Raises `HTTPException` (422) for what is neither a date nor a time."""
     try:
         if DATE.fullmatch(text):
-            return datetime.combine(date.fromisoformat(text), time.max, ZoneInfo(zone))
-        found = datetime.fromisoformat(text)
-    except ValueError:
+            found = datetime.combine(date.fromisoformat(text), time.max)
+        else:
+            found = datetime.fromisoformat(text)
+        found = found if found.tzinfo else found.replace(tzinfo=ZoneInfo(zone))
+        found.astimezone(ZoneInfo(zone))  # as the page shows it
+    except (ValueError, OverflowError):
         raise HTTPException(
             422, f"{text!r} is neither a date like 2026-05-31 nor a time like 2026-05-31T18:00"
         ) from None
-    return found if found.tzinfo else found.replace(tzinfo=ZoneInfo(zone))
+    return found
 
 
 def _load_version(connection: Connection, id_: str, chosen: VersionQuery, moment: datetime | None) -> dict[str, Any]:
