@@ -48,6 +48,14 @@ def default_data_dir() -> Path:
     return Path(platformdirs.user_data_dir("spotisync", appauthor=False))
 
 
+def _check_data_dir(path: Path) -> Path:
+    """A URL contains the path of the sockets, and URLs are text."""
+    text = str(path)
+    if "\0" in text or text.encode(errors="replace").decode() != text:
+        raise ValueError("the path must be UTF-8 text; use another directory")
+    return path
+
+
 def _check_timezone(value: str) -> str:
     if value not in available_timezones():
         raise ValueError(f"unknown time zone {value!r}; use a name such as Europe/Amsterdam")
@@ -134,7 +142,7 @@ class Settings(BaseSettings):
     migration_database_url: DatabaseUrl | None = Field(None, repr=False)
     broker_url: Annotated[str, AfterValidator(_check_broker_url)] | None = Field(None, repr=False)
     result_backend: Annotated[str, AfterValidator(_check_result_backend)] | None = Field(None, repr=False)
-    data_dir: Path = Field(default_factory=default_data_dir)
+    data_dir: Annotated[Path, AfterValidator(_check_data_dir)] = Field(default_factory=default_data_dir)
 
     client_id: str | None = Field(None, validation_alias="SPOTIPY_CLIENT_ID")
     client_secret: str | None = Field(None, validation_alias="SPOTIPY_CLIENT_SECRET", repr=False)
@@ -404,18 +412,28 @@ def _read_or_generate_key(path: Path) -> str:
 
     A new key is written to a temporary file and linked into place, so that concurrent processes agree on one key.
     """
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{secrets.token_hex(4)}")
-        temporary.touch(mode=0o600, exist_ok=False)
+    try:
+        if not path.exists():
+            _generate_key(path)
+        return path.read_text().strip()
+    except OSError as error:
+        raise Misconfigured(
+            f"can't keep the secret key in {path} ({error.strerror}): set SPOTISYNC_SECRET_KEY, or another "
+            "SPOTISYNC_DATA_DIR"
+        ) from None
+
+
+def _generate_key(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{secrets.token_hex(4)}")
+    temporary.touch(mode=0o600, exist_ok=False)
+    try:
         temporary.write_bytes(Fernet.generate_key())
-        try:
-            path.hardlink_to(temporary)
-        except FileExistsError:
-            pass
-        finally:
-            temporary.unlink()
-    return path.read_text().strip()
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        pass
+    finally:
+        temporary.unlink()
 
 
 def bundled_path(name: str) -> Path:

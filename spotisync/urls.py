@@ -104,7 +104,7 @@ def _split_address(rest: str) -> tuple[str, str]:
 
 def _split_port(host: str, default: str) -> tuple[str, str]:
     name, port = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::(.*))?", host, re.DOTALL).groups()  # type: ignore[union-attr]
-    if port and not (port.isascii() and port.isdigit() and int(port) <= 65535):
+    if port and not (port.isascii() and port.isdecimal() and int(port) <= 65535):
         raise ValueError(f"the port is not a number below 65536; if it is part of the password, {ENCODE}")
     return name, port or default
 
@@ -201,9 +201,10 @@ def _parse_server(url: str, others: set[str], form: str) -> str:
         return _parse_socket(rest)
     address, parameters = _split_address(rest)
     host, _, path = address.partition("/")
+    _check_brackets(address)
     _split_port(host.rpartition("@")[2], "6379")
     # Celery accepts a further /, redis-py does not.
-    if path.strip("/") and not path.strip("/").isdigit():
+    if path.strip("/") and not path.strip("/").isdecimal():
         raise ValueError(f"the path must be the number of a database, such as /0; if it is a password, {ENCODE}")
     query = dict(parse_qsl(parameters, keep_blank_values=True))
     if unknown := [name for name in query if name not in REDIS_PARAMETERS]:
@@ -215,11 +216,21 @@ def _parse_server(url: str, others: set[str], form: str) -> str:
     return f"{scheme}://{address}{encoded}"
 
 
+def _check_brackets(address: str) -> None:
+    """Refuse what the URL parsers of Python refuse when the URL is used."""
+    try:
+        urlsplit(f"//{address}")
+    except ValueError:
+        raise ValueError(
+            f"the host in brackets is not an IPv6 address; if it is part of the password, {ENCODE}"
+        ) from None
+
+
 def _parse_socket(rest: str) -> str:
     path, _, parameters = rest.partition("?")
     query = dict(parse_qsl(parameters))
     number = query.pop("db", None) or query.get("virtual_host") or "0"
-    if not number.strip("/").isdigit():
+    if not number.strip("/").isdecimal():
         raise ValueError("the database must be a number, such as ?virtual_host=0")
     if not path.rpartition("@")[2].startswith("/"):
         raise ValueError("the path of a socket must be absolute, such as unix:///run/valkey/valkey.sock")
@@ -234,5 +245,6 @@ def _parse_cert_reqs(value: str) -> str:
 
 def _check_other(url: str, rest: str) -> str:
     address, _ = _split_address(rest)
+    _check_brackets(address)
     _split_port(address.partition("/")[0].rpartition("@")[2], "5672")
     return url

@@ -11,7 +11,7 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
-from spotisync.errors import Fatal
+from spotisync.errors import Fatal, Misconfigured
 from spotisync.settings import Settings
 from spotisync.web.app import create_app
 from spotisync.web.connections import BACKLOG, WebConnection
@@ -63,10 +63,12 @@ class WebServer(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Raises `Fatal` if the address can't be used."""
+    """Raises `Misconfigured` if the host is no address, `Fatal` if the address can't be used."""
     try:
         family, *_, bound = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(bound[:2], family=family)
+    except (ValueError, UnicodeError):
+        raise Misconfigured(f"SPOTISYNC_HOST is {host!r}, which is no address; use one such as 127.0.0.1") from None
     except OSError as error:
         raise Fatal(
             f"can't listen on {host}, port {port}: {_get_reason(error)}. If another program uses the port, stop that "

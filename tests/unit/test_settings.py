@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from hypothesis import HealthCheck, given
+from hypothesis import settings as settings_of_tests
+from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
 from spotisync.cli.demo import environment
@@ -533,3 +536,55 @@ def test_flower_has_an_address_for_the_page_unless_it_is_disabled(read_settings:
 def test_runs_are_kept_for_the_shorter_of_two_periods(read_settings: Set, history: str, runs: str, kept: int) -> None:
     found = read_settings(SPOTISYNC_RETENTION_DAYS=history, SPOTISYNC_RUN_RETENTION_DAYS=runs)
     assert found.shortest_run_retention == kept
+
+
+HOSTILE = [
+    "\udcff", "\u202egnp", "x" * 9_000, "-1", "9" * 5_000, "1e400", "nan", "[", "postgresql://[", "redis://[",
+    "amqp://[::1", "redis://:pa[ss@h", "sentinel://;", "redis://h/\u00b2", "postgresql://h:99999/x", "//",
+    "1 1 1 1 99999999999", "a:b,", "\n", " ", "%(x)s", "null", "true", "\u0663", "0x10", "/a/../b",
+]  # fmt: skip
+DERIVED = [
+    "database",
+    "migration_database",
+    "broker",
+    "backend",
+    "sentinel_masters",
+    "socket_dir",
+    "notify_urls",
+    "zone",
+]
+ANY_TEXT = st.text(st.characters(exclude_characters="\0"), max_size=30)
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_each_variable_takes_any_text_or_is_named(read_settings: Set, field: str) -> None:
+    for value in HOSTILE:
+        check_is_read_or_named(read_settings, field, value)
+
+
+@settings_of_tests(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from([*Settings.model_fields]),
+    st.sampled_from(["", "postgresql://", "redis://", "sentinel://", "amqp://", "unix://"]),
+    ANY_TEXT,
+)
+def test_any_variable_takes_any_text_or_is_named(read_settings: Set, field: str, scheme: str, text: str) -> None:
+    check_is_read_or_named(read_settings, field, scheme + text)
+
+
+def check_is_read_or_named(read_settings: Set, field: str, value: str) -> None:
+    variable = str(Settings.model_fields[field].validation_alias or f"SPOTISYNC_{field.upper()}")
+    for name in (variable, f"{variable}_FILE"):
+        try:
+            os.fsencode(value)
+        except UnicodeEncodeError:
+            continue  # not a value that an environment can have
+        try:
+            found = read_settings(**{name: value})
+            for each in DERIVED:
+                getattr(found, each)
+        except Misconfigured as error:
+            assert name in str(error)
+            assert str(error).count("\n") <= value.count("\n")
+        finally:
+            os.environ.pop(name, None)
