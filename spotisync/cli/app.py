@@ -1,6 +1,8 @@
 """The command tree."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 import typer
@@ -24,15 +26,38 @@ from spotisync.cli import (
     status,
     sync,
     up,
+    vanished,
     web,
 )
+from spotisync.cli.exit_codes import shorten_words
 from spotisync.cli.output import show_warnings
+from spotisync.logs import remove_controls
 
 Demo = Annotated[bool, typer.Option("--demo", help="Use the library of the running demo. Any command takes it.")]
 
 
+UsageError: Final[Any] = typer.BadParameter.__mro__[1]  # click's, or that of typer's copy of click
+
+
+@contextmanager
+def _shortened_usage_errors() -> Iterator[None]:
+    try:
+        yield
+    except UsageError as error:
+        error.message = shorten_words(remove_controls(str(error.message)))
+        raise
+
+
 class Root(TyperGroup):
-    """Takes `--demo` also after the command."""
+    """Takes `--demo` also after the command, and repeats no megabyte in an error of usage."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        with _shortened_usage_errors():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _shortened_usage_errors():
+            return super().invoke(ctx)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         own = args[: args.index("--")] if "--" in args else args
@@ -96,6 +121,7 @@ app.command("status", epilog="Example: spotisync status --watch")(status.status)
 app.command("history", epilog="Example: spotisync history --limit 5")(status.history)
 app.command("cancel", epilog="Example: spotisync cancel 12")(sync.cancel)
 app.command("resume", epilog="Example: spotisync resume 12 --wait")(sync.resume)
+app.command("vanished", epilog="Example: spotisync vanished --json")(vanished.vanished)
 app.command("budget", epilog="Example: spotisync budget --account alice")(budget.budget)
 app.add_typer(limits.app, name="limits")
 app.command("web", epilog="Example: spotisync web --port 8421")(web.web)

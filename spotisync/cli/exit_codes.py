@@ -1,5 +1,6 @@
 """Exit codes, and error messages on stderr. Tracebacks are printed only with SPOTISYNC_LOG_LEVEL=DEBUG."""
 
+import re
 import sys
 import traceback
 from typing import Final
@@ -16,6 +17,10 @@ UNREACHABLE: Final = 3
 LOGIN_NEEDED: Final = 4
 INTERRUPTED: Final = 130
 
+# No path, URL or ID in a message is that long.
+LONGEST_WORD: Final = 2_000
+SHOWN: Final = 100
+
 CODES: Final = (
     (NeedsLogin, LOGIN_NEEDED),
     (Misconfigured, WRONG_USAGE),
@@ -29,10 +34,15 @@ def report_error(error: Exception) -> int:
     lines = [f"spotisync: {_describe(error)}\n"]
     if _is_debugging():
         lines = [*traceback.format_exception(error), *lines]
-    sys.stderr.write(remove_controls("".join(lines)))
+    sys.stderr.write(shorten_words(remove_controls("".join(lines))))
     if isinstance(error, Unknown) and LOGIN in str(error):
         return LOGIN_NEEDED
     return next((code for kind, code in CODES if isinstance(error, kind)), FAILED)
+
+
+def shorten_words(text: str) -> str:
+    """A message repeats what it refuses, which can be a megabyte that was pasted by mistake."""
+    return re.sub(rf"\S{{{LONGEST_WORD},}}", lambda word: f"{word[0][:SHOWN]}…", text)
 
 
 def _describe(error: Exception) -> str:
