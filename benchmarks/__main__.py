@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.status import Status
 
-from benchmarks import batches, cells, growth, peers, recovery, repeated_sync, search, web
+from benchmarks import batches, cells, growth, pages, peers, recovery, repeated_sync, search, web
 from benchmarks.cells import Grid
 from benchmarks.environment import Environment, create_environment
 from benchmarks.report import Measurement, describe_machine, show
@@ -22,7 +22,7 @@ EXAMPLES = """
   %(prog)s --peers                            and against other programs, installed into temporary venvs
   %(prog)s --tracks 50000 --latency 0 --repetitions 1
   %(prog)s --accounts 4 --regime restricted --workers 1 2 3
-  %(prog)s details                            recovery, fence, API, searches, growth
+  %(prog)s details                            recovery, fence, API, searches, pages, growth
 """
 
 
@@ -38,10 +38,11 @@ class Scale:
     runs: int
     searched_tracks: int
     searches: int
+    plays: int
 
 
-FULL = Scale(("--library", "small"), 5, {2_000: 3, 10_000: 3, 50_000: 2}, 10, 15, 50_000, 100_000, 20)
-QUICK = Scale(("--tracks", "500"), 2, {1_000: 1}, 2, 2, 1_000, 1_000, 2)
+FULL = Scale(("--library", "small"), 5, {2_000: 3, 10_000: 3, 50_000: 2}, 10, 15, 50_000, 100_000, 20, 1_000_000)
+QUICK = Scale(("--tracks", "500"), 2, {1_000: 1}, 2, 2, 1_000, 1_000, 2, 5_000)
 QUICK_GRID = Grid((500,), (0,), (1,), (1, 2), ("full",), 2)
 
 
@@ -97,6 +98,8 @@ def _measure_details(environment: Environment, scale: Scale, status: Status) -> 
     yield from web.measure(environment, scale.runs)
     status.update("Measuring searches ...")
     yield from search.measure(environment, scale.searched_tracks, scale.searches)
+    status.update("Measuring pages ...")
+    yield from pages.measure(environment, scale.searched_tracks, scale.plays, scale.searches)
     status.update("Measuring growth ...")
     yield from growth.measure(environment, scale.sizes)
 
