@@ -23,6 +23,11 @@ from spotisync.web.ops import health
 from spotisync.web.pages import accounts, budget, changes, home, items, library, login, runs, stats
 
 STATIC = Path(__file__).parent / "static"
+# Events come before the API, whose /api/sync/{sync_id} would match /api/sync/events.
+PARTS = (
+    events, sync, accounts_api, budget_api, health, home, runs, library, stats, changes, items, budget,
+    accounts, login, openapi,
+)  # fmt: skip
 # Used only where OpenTelemetry is set up. What is polled, or open for hours, is not traced.
 UNTRACED = ("/healthz", "/readyz", "/metrics", "/events")
 TRACES: Any = {
@@ -51,24 +56,7 @@ def create_app(
     proxy.install(app, settings)
     errors.install(app)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    # Events come before the API, whose /api/sync/{sync_id} would match /api/sync/events.
-    for module in (
-        events,
-        sync,
-        accounts_api,
-        budget_api,
-        health,
-        home,
-        runs,
-        library,
-        stats,
-        changes,
-        items,
-        budget,
-        accounts,
-        login,
-        openapi,
-    ):
+    for module in PARTS:
         app.include_router(module.router)
     openapi.describe(app, settings)
     return app
