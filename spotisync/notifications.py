@@ -18,6 +18,7 @@ from spotisync import status
 from spotisync.errors import Misconfigured, Unavailable
 from spotisync.settings import Settings
 from spotisync.status.messages import describe_drift
+from spotisync.status.vanished import describe_new
 from spotisync.store import accounts, reply_shapes
 from spotisync.store.database import Connection
 from spotisync.store.notifications import Condition, Notification
@@ -26,7 +27,7 @@ from spotisync.sync import Context, notifications
 log = logging.getLogger(__name__)
 # No attempt begins later than this; one attempt takes 8 s at most.
 PATIENCE_SECONDS: Final = 15.0
-TYPES: Final = {"failed": "failure", "needs_login": "failure", "over": "success"}
+TYPES: Final = {"failed": "failure", "needs_login": "failure", "over": "success", "vanished": "info"}
 TITLES: Final = {
     "failed": "sync of {} failed",
     "needs_login": "{} has to log in again",
@@ -34,6 +35,7 @@ TITLES: Final = {
     "waiting": "sync of {} is paused",
     "stuck": "sync of {} is stuck",
     "drift": "Spotify's API has changed",
+    "vanished": "music of {} has vanished",
 }
 RESOLVED_TITLES: Final = {
     "failed": "sync of {} succeeded again",
@@ -175,6 +177,8 @@ def describe(settings: Settings, connection: Connection, condition: Condition) -
 
 
 def _body(settings: Settings, connection: Connection, condition: Condition) -> str:
+    if condition.kind == "vanished":
+        return describe_new(condition.vanished, condition.account)
     if condition.kind == "login_ends":
         (state,) = accounts.list_login_states(connection, [condition.account_id])
         return state.warning or ""

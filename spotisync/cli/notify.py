@@ -16,8 +16,8 @@ def notify(
 ) -> None:
     """Show the targets of notifications, or send them a test message.
 
-    Notifications are sent when a sync fails or waits long, and when an account
-    must log in again.
+    Notifications are sent when a sync fails or waits long, when an account
+    must log in again, and when music has vanished at Spotify.
 
     Exit code: 0 if every target accepted the message, 1 if one did not, 2 if
     there is no target or one is invalid.

@@ -8,8 +8,9 @@ from spotisync.core.apps import App
 from spotisync.store.database import Connection, execute
 from spotisync.store.reply_shapes import IS_OPEN, NOTICE_KEY
 from spotisync.store.runs import DUE_SINCE, LIMITS_OF_RUN, UNCLAIMED
+from spotisync.store.vanished import VanishedRow
 
-Kind = Literal["failed", "needs_login", "login_ends", "waiting", "stuck", "over", "drift"]
+Kind = Literal["failed", "needs_login", "login_ends", "waiting", "stuck", "over", "drift", "vanished"]
 # An arbitrary number that no other lock in this database uses.
 ADVISORY_LOCK = 7_364_921
 # Longer than one attempt takes; doubled after each, up to an hour.
@@ -20,7 +21,10 @@ DAYS = 3
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition to notify of. `silent`: another notification covers it. `resolves`: the kind that it ends."""
+    """A condition to notify of. `silent`: another notification covers it. `resolves`: the kind that it ends.
+
+    `vanished`: the places that a notification of vanished music lists.
+    """
 
     key: str
     kind: Kind
@@ -29,6 +33,7 @@ class Condition:
     sync_id: int | None
     silent: bool = False
     resolves: str | None = None
+    vanished: Sequence[VanishedRow] = ()
 
 
 @dataclass(frozen=True)
@@ -107,10 +112,11 @@ _RESOLVED: Final = f"""CASE n.kind
     WHEN 'needs_login' THEN a.status = 'active'
     WHEN 'login_ends' THEN n.key NOT LIKE 'login_ends:' || a.id || ':' || {_AUTHORISED} || ':%'
     WHEN 'drift' THEN NOT EXISTS (SELECT 1 FROM drift_alarms d WHERE {NOTICE_KEY} = n.key AND {IS_OPEN})
+    WHEN 'vanished' THEN n.told_at IS NOT NULL OR n.made_at < now() - interval '{DAYS} days'
     ELSE {_MOVED} END"""
 # A wait that ended with the run is not worth a notification: a failure has its own. Of drift, only a key's return is.
-_WORTH_NOTIFYING: Final = f"""CASE n.kind WHEN 'login_ends' THEN false
-    WHEN 'drift' THEN EXISTS (SELECT 1 FROM drift_alarms d
+_WORTH_NOTIFYING: Final = f"""CASE WHEN n.kind IN ('login_ends', 'vanished') THEN false
+    WHEN n.kind = 'drift' THEN EXISTS (SELECT 1 FROM drift_alarms d
         WHERE {NOTICE_KEY} = n.key AND d.kind = 'missing_key' AND d.accepted_at IS NULL)
     ELSE NOT (n.kind IN ('waiting', 'stuck') AND EXISTS (
         SELECT 1 FROM sync_history r WHERE r.id = n.sync_id AND r.status IN ('failed', 'cancelled'))) END"""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from spotisync.store import notifications
+from spotisync.store import notifications, vanished
 from spotisync.store.database import Connection
 from spotisync.store.notifications import Condition
 from spotisync.sync.context import Context, in_transaction
@@ -22,6 +22,12 @@ def record_new(context: Context, describe: Describe) -> None:
         resolved = notifications.close_resolved(connection)
         for condition in [*resolved, *notifications.find_new(connection, default, after, STUCK_SECONDS)]:
             notifications.add(connection, condition, *describe(connection, condition))
+        for run in vanished.list_ended_runs(connection):
+            if rows := vanished.list_new_rows(connection, run):
+                key = f"vanished:{run.account_id}:{run.sync_id}"
+                found = Condition(key, "vanished", run.account_id, run.account, run.sync_id, vanished=rows)
+                notifications.add(connection, found, *describe(connection, found))
+            vanished.mark_checked(connection, run)
 
 
 claim_due = in_transaction(notifications.claim_due)

@@ -20,12 +20,12 @@ from spotisync.web.api import openapi, sync
 from spotisync.web.live import events
 from spotisync.web.middleware import concurrency, guard, head, proxy
 from spotisync.web.ops import health
-from spotisync.web.pages import accounts, budget, changes, home, items, library, login, runs, stats
+from spotisync.web.pages import accounts, budget, changes, home, items, library, login, runs, stats, vanished
 
 STATIC = Path(__file__).parent / "static"
 # Events come before the API, whose /api/sync/{sync_id} would match /api/sync/events.
 PARTS = (
-    events, sync, accounts_api, budget_api, health, home, runs, library, stats, changes, items, budget,
+    events, sync, accounts_api, budget_api, health, home, runs, library, stats, vanished, changes, items, budget,
     accounts, login, openapi,
 )  # fmt: skip
 # Used only where OpenTelemetry is set up. What is polled, or open for hours, is not traced.

@@ -133,6 +133,52 @@ def test_notifies_once_of_a_missing_key_and_once_of_its_return(store: Store, con
     assert hook.titles == ["Spotify's replies are complete again"], "not of the regime"
 
 
+def vanish(store: Store, *tracks: str) -> None:
+    for track in tracks:
+        store.sql("INSERT INTO tracks (id, name, uri) VALUES (:id, :id, 'u') ON CONFLICT DO NOTHING", id=track)
+        store.sql("INSERT INTO saved_tracks VALUES (:me, :id, now())", me=store.account_id, id=track)
+        store.sql("INSERT INTO unplayable_tracks VALUES (:me, :id, now())", me=store.account_id, id=track)
+
+
+def test_notifies_once_of_what_has_vanished_since_the_first_sync(store: Store, context: Context, hook: Hook) -> None:
+    vanish(store, "before")
+    end(store, "success")
+    send_concurrently(context)
+    assert hook.titles == []
+    vanish(store, *(f"track {number:02}" for number in range(25)))
+    notifications.send_due(context)
+    assert hook.titles == [], "the run has not ended"
+    end(store, "success")
+    send_concurrently(context)
+    notifications.send_due(context)
+    assert hook.titles == ["music of me has vanished"]
+    message = hook.received[0]["message"]
+    assert "track 00 (greyed out; saved tracks)\n" in message
+    assert "track 19" in message
+    assert "and 5 more\nWhat to do: spotisync vanished --account me" in message
+    assert "before" not in message
+    end(store, "success")
+    notifications.send_due(context)
+    assert len(hook.titles) == 1
+    assert store.one("SELECT count(*) FROM notices WHERE over_at IS NULL") == 0
+
+
+def test_does_not_notify_of_what_may_have_been_removed(store: Store, context: Context, hook: Hook) -> None:
+    end(store, "success")
+    notifications.send_due(context)
+    vanish(store, "a", "b")
+    store.sql("DELETE FROM unplayable_tracks")
+    store.sql("UPDATE saved_tracks SET hidden_since = now() WHERE track_id = 'a'")
+    store.sql("UPDATE saved_tracks SET removed_at = now() WHERE track_id = 'b'")
+    end(store, "success")
+    notifications.send_due(context)
+    assert hook.titles == []
+    store.sql("UPDATE saved_tracks SET surely_hidden_since = now() WHERE track_id = 'a'")
+    end(store, "success")
+    notifications.send_due(context)
+    assert hook.titles == ["music of me has vanished"]
+
+
 def test_does_not_notify_of_changes_that_a_person_accepted(store: Store, context: Context, hook: Hook) -> None:
     with store.database.begin() as connection:
         reply_shapes.record_keys(connection, CLIENT, "saved_tracks", ["total"])

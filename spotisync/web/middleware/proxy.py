@@ -16,7 +16,8 @@ from spotisync.settings import Settings, is_root_path
 
 OWN: Final = frozenset(
     ("accounts", "albums", "api", "artists", "budget", "changes", "docs", "events", "fragments", "healthz", "library",
-     "login", "logout", "metrics", "openapi.json", "playlists", "readyz", "runs", "static", "stats", "tracks")
+     "login", "logout", "metrics", "openapi.json", "playlists", "readyz", "runs", "static", "stats", "tracks",
+     "vanished")
 )  # fmt: skip
 """First segments of the paths of the routes."""
 

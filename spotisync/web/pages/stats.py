@@ -54,29 +54,28 @@ def show_listening(
     account: AccountName = None,
     chosen: Annotated[Range, Query(alias="range")] = "1y",
 ) -> Response:
-    known = _choose_account(connection, account)
+    known = choose_account(connection, account)
     values = _load_listening(connection, known, context.settings.zone, chosen) if known else {}
-    return render_page(request, "stats.html", **_load_frame(connection, known, chosen, "/stats"), **values)
+    return render_page(request, "stats.html", **load_frame(connection, known, chosen, "/stats"), **values)
 
 
 @router.get("/stats/library")
 def show_library(
     request: Request, connection: ConnectionDep, context: ContextDep, account: AccountName = None
 ) -> Response:
-    known = _choose_account(connection, account)
+    known = choose_account(connection, account)
     values = _load_library(connection, known.id, context.settings.zone) if known else {}
-    return render_page(
-        request, "stats_library.html", **_load_frame(connection, known, "1y", "/stats/library"), **values
-    )
+    return render_page(request, "stats_library.html", **load_frame(connection, known, "1y", "/stats/library"), **values)
 
 
-def _choose_account(connection: Connection, name: str | None) -> Account | None:
+def choose_account(connection: Connection, name: str | None) -> Account | None:
     """The named account, or else the first one; None if there is none."""
     known = accounts.find_name(connection, name)
     return accounts.find_account(connection, known) if known else next(iter(accounts.list_first(connection, 1)), None)
 
 
-def _load_frame(connection: Connection, account: Account | None, chosen: Range, path: str) -> dict[str, Any]:
+def load_frame(connection: Connection, account: Account | None, chosen: Range, path: str) -> dict[str, Any]:
+    """Values of the tabs and of the choice of an account."""
     return {
         "account": account.spotify_user_id if account else None,
         "names": [each.spotify_user_id for each in accounts.list_first(connection, MOST_ACCOUNTS)],
