@@ -20,6 +20,7 @@ __all__ = ["Claimant", "Connection", "Database", "execute", "is_unavailable"]
 
 T = TypeVar("T")
 RETRIED = {"40001": "serialization failure", "40P01": "deadlock"}
+DISK_FULL = "53100"
 TRIES = 6
 
 
@@ -204,4 +205,7 @@ def _sqlstate(error: DBAPIError) -> str | None:
 
 
 def describe_outage(error: DBAPIError) -> str:
-    return f"the database can't be reached: {str(error.orig).strip().splitlines()[0]}"
+    reason = str(error.orig).strip().splitlines()[0]
+    if _sqlstate(error) == DISK_FULL:
+        return f"the disk of the database is full ({reason}); free space on it, then the work continues"
+    return f"the database can't be reached: {reason}"
