@@ -1,9 +1,11 @@
 """Files in a directory or zip file, and in the zip files within."""
 
+import lzma
 import os
 import shutil
 import stat
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,7 +19,16 @@ MAX_FILE_BYTES: Final = 1 << 28  # Spotify starts another file after about 12 MB
 MAX_TOTAL_BYTES: Final = 1 << 31
 MAX_DEPTH: Final = 3  # of zip files within zip files
 NO_FILE: Final = "is no regular file"  # but a pipe, socket or device: reading it may never end
-READ_ERRORS: Final = (ValueError, RecursionError, EOFError, zipfile.BadZipFile, NotImplementedError, OSError)
+READ_ERRORS: Final = (
+    ValueError,
+    RecursionError,
+    EOFError,
+    zipfile.BadZipFile,
+    NotImplementedError,
+    OSError,
+    zlib.error,
+    lzma.LZMAError,
+)
 
 
 @dataclass(frozen=True)
