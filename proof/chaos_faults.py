@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -33,7 +34,7 @@ CLEAR_AFTER = 5.0
 # What an action may meet while a server is down.
 AWAY = (errors.SpotisyncError, psycopg.Error, RedisError, KombuError, CeleryError, OSError)
 DONE, NOTHING_TO_DO = True, False
-WAITING = ("deliver twice", "cancel", "resume")
+WAITING = ("deliver twice",)
 Action = Callable[[], Any]
 
 
@@ -53,6 +54,8 @@ class Hands:
     losses: list[float] = field(default_factory=list)
     """When the broker lost its data."""
     rules: dict[int, tuple[Fault, float]] = field(default_factory=dict)
+    _people: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8))
+    _asked: list[tuple[Fault, float, "Future[bool]"]] = field(default_factory=list)
     _due: list[tuple[float, int, Action]] = field(default_factory=list)
     _order: Iterator[int] = field(default_factory=itertools.count)
 
@@ -67,15 +70,7 @@ class Hands:
             at, _, action = heapq.heappop(self._due)
             time.sleep(max(0.0, at - time.monotonic()))
             action()
-        for id_, (fault, since) in self.rules.items():
-            struck = self._struck().get(id_, 0)
-            if struck:
-                self.happened.append(Happened(fault.kind, since, time.time(), struck))
-            else:
-                self.skipped.append(fault)
-
-    def _struck(self) -> dict[int, int]:
-        return {each["id"]: each["struck"] for each in self.stage.simulator.control.faults()}
+        self._count_hits()
 
     def _later(self, at: float, action: Action) -> None:
         heapq.heappush(self._due, (at, next(self._order), action))
@@ -95,7 +90,7 @@ class Hands:
         except AWAY:
             done = NOTHING_TO_DO
         if done is None:
-            return  # a rule of the simulator, which counts its hits
+            return  # counted at the end
         if done:
             self.happened.append(Happened(fault.kind, began, time.time() + fault.seconds))
         elif fault.kind in WAITING and (not until or time.monotonic() < until):
@@ -221,11 +216,6 @@ class Hands:
         self._rule(fault, status=429, **fault.options)
         self._after(CLEAR_AFTER, self._clear_cooldowns)
 
-    def _clear_cooldowns(self) -> None:
-        """As a person does with `spotisync limits clear`; otherwise a long one would leave nothing to strike."""
-        with suppress(*AWAY):
-            cooldowns.clear(self.stage.context, None)
-
     def _lie(self, fault: Fault) -> None:
         self._rule(fault, **fault.options)
 
@@ -257,16 +247,43 @@ class Hands:
 
     # ---- people -----------------------------------------------------------------------------------------------------
 
-    def _cancel(self, _: Fault) -> bool:
-        found = self.stage.sql("SELECT id FROM sync_history WHERE NOT status = ANY(%(over)s) ORDER BY id", over=[*OVER])
-        for run in found[:1]:
-            runs.cancel(self.stage.context, run.id)
-        return bool(found)
+    def _clear_cooldowns(self) -> None:
+        """As a person does with `spotisync limits clear`; otherwise a long one would leave nothing to strike."""
+        self._people.submit(cooldowns.clear, self.stage.context, None)
 
-    def _resume(self, _: Fault) -> bool:
-        found = self.stage.sql(
-            "SELECT id FROM sync_history WHERE status IN ('failed', 'cancelled') ORDER BY id DESC LIMIT 1"
-        )
-        for run in found:
-            runs.resume(self.stage.context, run.id)
-        return bool(found)
+    def _cancel(self, fault: Fault) -> None:
+        self._ask_person(fault, runs.cancel, "NOT status = ANY(%(over)s)")
+
+    def _resume(self, fault: Fault) -> None:
+        self._ask_person(fault, runs.resume, "status IN ('failed', 'cancelled')")
+
+    def _ask_person(self, fault: Fault, action: Callable[..., Any], which: str) -> None:
+        """In another thread: a frozen worker may hold the lock of the run, and this thread lets it continue."""
+        self._asked.append((fault, time.time(), self._people.submit(self._act, action, which)))
+
+    def _act(self, action: Callable[..., Any], which: str) -> bool:
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            with suppress(*AWAY):
+                for run in self.stage.sql(
+                    f"SELECT id FROM sync_history WHERE {which} ORDER BY id DESC LIMIT 1", over=[*OVER]
+                ):
+                    action(self.stage.context, run.id)
+                    return DONE
+            time.sleep(0.1)
+        return NOTHING_TO_DO
+
+    def _count_hits(self) -> None:
+        """Of what doesn't end at once: rules of the simulator, and people."""
+        struck = {each["id"]: each["struck"] for each in self.stage.simulator.control.faults()}
+        for id_, (fault, since) in self.rules.items():
+            self._note(fault, since, struck.get(id_, 0))
+        for fault, since, asked in self._asked:
+            self._note(fault, since, int(asked.result(120)))
+        self._people.shutdown()
+
+    def _note(self, fault: Fault, since: float, hits: int) -> None:
+        if hits:
+            self.happened.append(Happened(fault.kind, since, time.time(), hits))
+        else:
+            self.skipped.append(fault)

@@ -1,6 +1,8 @@
 """Connections that can be cut, stalled, delayed and half-closed: TCP proxies in a thread of this process."""
 
 import asyncio
+import socket
+import struct
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -59,8 +61,8 @@ class Link:
 
     def _abort_all(self) -> None:
         for client, (server, _) in tuple(self._connections.items()):
-            client.transport.abort()
-            server.transport.abort()
+            _reset(client)
+            _reset(server)
 
     async def _accept(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         try:
@@ -76,9 +78,9 @@ class Link:
                 await asyncio.gather(self._forward(reader, server), answers, return_exceptions=True)
             finally:
                 self._connections.pop(client, None)
-                server.transport.abort()
+                _reset(server)
         finally:
-            client.transport.abort()
+            _reset(client)
 
     async def _open(self) -> Opened:
         if isinstance(self._target, Path):
@@ -86,7 +88,7 @@ class Link:
         return await asyncio.open_connection(*self._target)
 
     async def _forward(self, source: asyncio.StreamReader, drain: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
+        try:
             while received := await source.read(CHUNK):
                 await self._flowing.wait()
                 if self._delay:
@@ -95,6 +97,15 @@ class Link:
                 await drain.drain()
             await self._flowing.wait()
             drain.write_eof()
+        except OSError:  # a reset is passed on: the other side would wait forever
+            _reset(drain)
+
+
+def _reset(connection: asyncio.StreamWriter) -> None:
+    """Close a connection with RST instead of FIN, if it is one of TCP."""
+    with suppress(OSError):
+        connection.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.transport.abort()
 
 
 class Network:

@@ -2,6 +2,7 @@
 
 import socket
 import socketserver
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -11,11 +12,17 @@ import pytest
 
 from proof.chaos_links import Link, Network, network
 
+RESET = struct.pack("ii", 1, 0)
+
 
 class Echo(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         with suppress(OSError):
             while received := self.request.recv(100):
+                if received == b"reset":
+                    self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                    self.request.close()
+                    return
                 self.request.sendall(received)
 
 
@@ -83,3 +90,10 @@ def test_a_half_closed_link_ends_only_the_replies(links: Network) -> None:
         links.do("echo", Link.half_close)
         assert connection.recv(100) == b""
         connection.sendall(b"still accepted")
+
+
+def test_a_link_passes_the_reset_of_a_server_on(links: Network) -> None:
+    with closing(connect(links)) as connection:
+        assert say(connection, b"one") == b"one"
+        with pytest.raises(ConnectionError):
+            say(connection, b"reset")
