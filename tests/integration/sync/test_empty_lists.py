@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from spotisync.core.listing import MOST_REMOVED_AT_ONCE
-from spotisync.simulator import Server
-from spotisync.sync import Context
+from spotisync.simulator import Server, start
+from spotisync.sync import Context, accounts
 from tests.support import driver
 from tests.support.driver import Account
 from tests.support.store import Store
@@ -33,6 +33,22 @@ def test_a_list_that_is_empty_once_loses_no_row(
     assert simulator.control.faults()[0]["struck"] == 1
     assert (summary["status"], summary["items_removed"]) == ("success", 0)
     assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
+
+
+@pytest.mark.parametrize("sync", [driver.full_sync, driver.incremental_sync])
+def test_a_short_list_that_is_empty_once_loses_no_track(sync: Sync, make_context: Callable[..., Context]) -> None:
+    """It is too short for the rule that holds a removal of most rows."""
+    with start(12, seed=7) as simulator:
+        context = make_context(simulator)
+        account = Account(accounts.add(context, simulator.refresh_token(), None).spotify_user_id)
+        driver.full_sync(context, account)
+        stored = Store(context.database).one("SELECT count(*) FROM saved_tracks WHERE removed_at IS NULL")
+        assert 0 < stored <= MOST_REMOVED_AT_ONCE
+        simulator.control.add_fault(kind="empty_list", path="/v1/me/tracks")
+        summary = sync(context, account)
+        assert simulator.control.faults()[0]["struck"] == 1
+        assert (summary["status"], summary["items_removed"]) == ("success", 0)
+        assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
 
 
 @pytest.mark.parametrize("sync", [driver.full_sync, driver.incremental_sync])
