@@ -25,6 +25,12 @@ VERSIONS = """INSERT INTO playlist_versions (playlist_id, read_at, snapshot_id, 
     SELECT playlist_id, read_at - v * interval '40 days', 'earlier ' || v,
         (SELECT jsonb_agg(i ORDER BY n) FROM jsonb_array_elements(items) WITH ORDINALITY x(i, n) WHERE n % (v + 1) > 0)
     FROM playlist_versions, generate_series(1, 3) v WHERE jsonb_array_length(items) > 9"""
+# Greyed-out tracks, one with a twin; a simulated playlist has rows without a track.
+VANISHED = """WITH lost AS (INSERT INTO unplayable_tracks SELECT s.account_id, s.track_id, now() FROM saved_tracks s
+        JOIN accounts a ON a.id = s.account_id WHERE a.spotify_user_id = :name ORDER BY s.track_id LIMIT 3
+        RETURNING track_id)
+    UPDATE tracks SET linked_from = (SELECT min(track_id) FROM lost), name = repeat('another recording ', 20)
+    WHERE id = (SELECT max(track_id) FROM saved_tracks)"""
 # A run with a pause, waits, a retry and a lost worker.
 EVENTS = """INSERT INTO run_events (sync_id, at, kind, phase, seq, attempt, family, seconds, items, calls, message)
     SELECT h.id, h.started_at + s * interval '1 second', e.kind, e.phase, e.s, e.attempt, e.family, e.seconds, e.items,
@@ -59,6 +65,7 @@ def site(make_site: Callable[..., Site]) -> Site:
         name=name,
     )
     sql(EVENTS)
+    sql(VANISHED, name=name)
     return made
 
 
@@ -77,6 +84,7 @@ def list_pages(site: Site) -> dict[str, str]:
         "playlists": "/library?kind=playlists",
         "listening": "/stats",
         "listening-4w": "/stats?range=4w",
+        "vanished": "/vanished",
         "listening-nobody": f"/stats?account={site.account(1).name}",
         "numbers": "/stats/library",
         "track": f"/tracks/{track}",
@@ -84,6 +92,7 @@ def list_pages(site: Site) -> dict[str, str]:
         "artist": f"/artists/{artist}",
         "playlist": f"/playlists/{playlist}",
         "changes": "/changes",
+        "vanished": "/vanished",
         "run": "/runs/1",
         "troubled": f"/runs/{troubled}",
         "budget": "/budget",
