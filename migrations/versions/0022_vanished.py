@@ -149,8 +149,9 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("DROP VIEW vanished")
-    before = op.get_context().script.get_revision("0019").module
-    query, comment = before.VIEWS["vanished"]
+    script = op.get_context().script
+    assert script is not None  # noqa: S101 (migrations run from their scripts)
+    query, comment = script.get_revision("0019").module.VIEWS["vanished"]
     op.execute(f"CREATE VIEW vanished AS {query}")
     op.execute(f"COMMENT ON VIEW vanished IS '{comment}'")
     op.execute("DELETE FROM notices WHERE kind = 'vanished'")

@@ -33,7 +33,6 @@ class Truth:
         for added, track in self.library.saved:
             if track >= 0:
                 saved[track] = max(added, saved.get(track, added))
-        plays = self.library.plays
         return {
             "account": self.library.id,
             "account_id": self.library.account_id,
@@ -53,14 +52,7 @@ class Truth:
             ],
             **self._spoken(),
             "followed_artists": [id_ for id_, _ in self.library.followed],
-            "plays": [
-                {
-                    "played_at": iso_ms(each.played_at),
-                    "track_id": self.catalogue.track(each.track).id,
-                    "ms_played": milliseconds_played(self.catalogue, each),
-                }
-                for each in plays
-            ],
+            "plays": self._plays(),
             "top_items": {
                 f"{kind} {time_range}": [
                     self.catalogue.ids.of(kind.removesuffix("s"), each)
@@ -72,6 +64,16 @@ class Truth:
             "plays_visible": len(self.library.visible_plays()),
             "vanished": self._vanished(readable),
         }
+
+    def _plays(self) -> list[Document]:
+        return [
+            {
+                "played_at": iso_ms(each.played_at),
+                "track_id": self.catalogue.track(each.track).id,
+                "ms_played": milliseconds_played(self.catalogue, each),
+            }
+            for each in self.library.plays
+        ]
 
     def _vanished(self, readable: Iterable[Playlist]) -> Document:
         """What Spotify no longer lets the account play: greyed out, hidden, or a row without its track."""
