@@ -3,6 +3,7 @@
 import re
 import sys
 import traceback
+from errno import EDQUOT, ENOSPC, EROFS
 from typing import Final
 
 from spotisync.core.hints import MIGRATE
@@ -54,6 +55,9 @@ def _describe(error: Exception) -> str:
         return f"{error}\nHint: {describe_database_outage(settings())}"
     if isinstance(error, NeedsLogin) and LOGIN not in str(error):
         return f"{error}\nLog in again: {LOGIN}"
+    if isinstance(error, OSError) and error.errno in {EDQUOT, ENOSPC, EROFS}:
+        where = f"{error.filename} can't be written" if error.filename else "the output can't be written"
+        return f"{where} ({error.strerror}): free space on its disk, or choose another place"
     if isinstance(error, SpotisyncError | OSError):
         return str(error)
     if _is_missing_table(error):

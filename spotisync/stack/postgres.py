@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from errno import ENOSPC
 from pathlib import Path
 from signal import SIGINT, SIGQUIT
 from typing import Final
@@ -34,6 +35,9 @@ PORT = 5432
 """Part of the socket's file name; no TCP port is open."""
 CONVERTED: Final = "spotisync_converted"
 """A file in the cluster: the role that the processes connect as is no superuser."""
+
+NO_SPACE: Final = os.strerror(ENOSPC)
+REMEDY: Final = "and a new library needs 100 MB: free space on it, or set another SPOTISYNC_DATA_DIR"
 
 ENVIRONMENT: Final = {"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath}
 """The server's whole environment: PGPORT, PGOPTIONS etc. are meant for the user's own servers."""
@@ -163,6 +167,8 @@ class Postgres(Process):
             check=False,
         )
         if done.returncode != 0 or "ERROR:" in done.stdout:
+            if NO_SPACE in done.stdout:
+                raise Fatal(f"the disk of {self._data_dir} is full, {REMEDY}")
             said = done.stdout[max(0, done.stdout.find("ERROR:")) :] if "ERROR:" in done.stdout else done.stdout[-1000:]
             raise Fatal(f"PostgreSQL's {argv[0]} failed:\n{said[:1000]}")
 

@@ -1,0 +1,105 @@
+"""A disk that is full, or that can't be written: one sentence with a cure, and nothing half done."""
+
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from spotisync.errors import Fatal
+from spotisync.sync.output_files import open_atomically
+from tests.system.command_line import SPOTISYNC, CommandResult, bare_environment
+
+MOUNT = 'mount -t tmpfs -o size="$1",mode=755 none "$2" && if [ "$3" = ro ]; then mount -o remount,ro "$2"; fi'
+
+
+def can_mount() -> bool:
+    program = shutil.which("unshare")
+    script = f"{MOUNT}; exit $?"
+    return (
+        program is not None
+        and not subprocess.run(
+            [program, "--mount", "sh", "-c", script, "sh", "1m", "/mnt", "rw"], capture_output=True, check=False
+        ).returncode
+    )
+
+
+with_mounts = pytest.mark.skipif(
+    sys.platform != "linux" or not can_mount(), reason="this system lets the tests mount no small file system"
+)
+
+
+def run(place: Path, size: str, mode: str, *words: str, directory: str = "data") -> CommandResult:
+    """Run a command whose data dir is on a file system of its own, which ends with the command."""
+    env = bare_environment(SPOTISYNC_DATA_DIR=str(place / directory), SPOTIPY_CLIENT_ID="some", SPOTISYNC_PORT="0")
+    script = f'{MOUNT} || exit 77; shift 3; exec "$@"'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, "sh", size, str(place), mode, *SPOTISYNC, *words],
+        env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    return CommandResult(done.returncode, done.stdout, done.stderr)
+
+
+@with_mounts
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["up", "demo"])
+def test_a_new_library_on_a_full_disk_is_refused(place: Path, command: str) -> None:
+    result = run(place, "1m", "rw", command)
+    assert result.code == 1
+    (line,) = result.err.splitlines()
+    assert "is full, and a new library needs" in line
+    assert "free space on it, or set another SPOTISYNC_DATA_DIR" in line
+
+
+@with_mounts
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [["up"], ["demo"], ["login", "--no-browser"]], ids=" ".join)
+@pytest.mark.parametrize("directory", ["data", ""])
+def test_a_data_dir_that_cannot_be_written_is_refused(place: Path, words: list[str], directory: str) -> None:
+    result = run(place, "1m", "ro", *words, directory=directory)
+    assert (result.code, result.out.count("Traceback")) == (2, 0)
+    (line,) = result.err.splitlines()[-1:]
+    assert "SPOTISYNC_DATA_DIR" in line
+
+
+@contextmanager
+def small_files(limit: int) -> Iterator[None]:
+    """No file of this process may grow beyond the limit: a write then fails, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+
+
+def test_a_file_that_does_not_fit_keeps_the_previous_one(tmp_path: Path) -> None:
+    path = tmp_path / "plays.csv"
+    path.write_text("old")
+
+    def write() -> None:
+        with open_atomically(path) as file:
+            file.write(b"x" * 10_000)
+
+    with small_files(1_000), pytest.raises(Fatal, match=r"plays\.csv can't be written: File too large"):
+        write()
+    assert (path.read_text(), [*tmp_path.iterdir()]) == ("old", [path])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("words", [["--version"], ["status", "--help"]], ids=" ".join)
+def test_output_to_a_full_disk_is_an_error(words: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*SPOTISYNC, *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert done.returncode == 1
+    assert "the output can't be written (No space left on device): free space" in done.stderr
+    assert "Traceback" not in done.stderr
