@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import math
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -83,47 +85,53 @@ def main(arguments: Sequence[str]) -> int:
         for each in chosen:
             print(json.dumps(vars(each)) if options.json else f"{each.name}\n    {each.file}: {each.breaks}")
         return 0 if chosen else 1
-    began, survivors = monotonic(), list[str]()
+    began, checked = monotonic(), list[Checked]()
 
-    def show(checked: Checked) -> None:
-        survivors.extend([checked.mutant.name] if checked.caught_by is None else [])
-        print(checked.as_json() if options.json else checked, flush=True)
+    def show(each: Checked) -> None:
+        checked.append(each)
+        print(each.as_json() if options.json else each, flush=True)
 
+    if options.minutes:
+        print(f"in the order of --seed {options.seed}", file=sys.stderr)
+        random.Random(options.seed).shuffle(chosen)
     try:
-        run(chosen, options.jobs, show)
+        run(chosen, options.jobs, show, began + 60 * (options.minutes or math.inf))
     except UnusableError as error:
         print(error, file=sys.stderr)
         return 2
-    if not options.json:
-        print(f"{len(chosen) - len(survivors)} of {len(chosen)} mutants caught in {monotonic() - began:.0f} s")
-    for name in survivors:
-        print(f"SURVIVED: {name}", file=sys.stderr)
-    return 0 if chosen and not survivors else 1
+    survivors = [each.mutant.name for each in checked if each.caught_by is None]
+    left_out = f", {len(chosen) - len(checked)} not tried" if len(checked) < len(chosen) else ""
+    caught = f"{len(checked) - len(survivors)} of {len(checked)} mutants caught in {monotonic() - began:.0f} s"
+    print(f"{caught}{left_out}", *(f"SURVIVED: {name}" for name in survivors), sep="\n", file=sys.stderr)
+    return 0 if checked and not survivors else 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m proof mutants", description=__doc__)
     parser.add_argument("words", nargs="*", help="only those whose name contains one of these words")
     parser.add_argument("--jobs", type=int, default=1, help="how many at a time (default: 1)")
+    parser.add_argument("--minutes", type=float, help="begin no mutant later than this; their order is random")
+    parser.add_argument("--seed", type=int, default=random.randrange(10_000), help="of that order (default: random)")
     parser.add_argument("--list", action="store_true", help="show them, run nothing")
     parser.add_argument("--json", action="store_true", help="one JSON document per line")
     return parser
 
 
-def run(mutants: Sequence[Mutant], jobs: int, done: Callable[[Checked], None]) -> None:
+def run(mutants: Sequence[Mutant], jobs: int, done: Callable[[Checked], None], until: float = math.inf) -> None:
     """Run the tests of each mutant, in `jobs` copies of the tree at a time, and call `done` in their order.
 
-    Raises `UnusableError` if the tests fail without a mutant, too.
+    `until`: the `monotonic()` time after which none is begun. Raises `UnusableError` if the tests fail without a
+    mutant, too.
     """
     with tempfile.TemporaryDirectory(prefix="mutants-") as directory:
         copies = SimpleQueue[Path]()
         for number in range(jobs):
             copies.put(_copy(Path(directory) / str(number)))
 
-        def check(mutant: Mutant) -> Checked:
+        def check(mutant: Mutant) -> Checked | None:
             copy = copies.get()
             try:
-                return _check(mutant, copy)
+                return _check(mutant, copy) if monotonic() < until else None
             finally:
                 copies.put(copy)
 
@@ -131,7 +139,8 @@ def run(mutants: Sequence[Mutant], jobs: int, done: Callable[[Checked], None]) -
         with ThreadPoolExecutor(jobs) as threads:
             try:
                 for each in threads.map(check, mutants):
-                    done(each)
+                    if each:
+                        done(each)
             finally:
                 threads.shutdown(cancel_futures=True)  # after Ctrl-C
 

@@ -63,6 +63,13 @@ def test_tests_that_fail_without_a_mutant_say_nothing(tree: Path) -> None:
         mutants.run([make("3 * number")], 1, print)
 
 
+@pytest.mark.slow
+def test_begins_no_mutant_when_the_time_is_over(tree: Path) -> None:
+    checked: list[Checked] = []
+    mutants.run([make("3 * number")], 1, checked.append, until=0)
+    assert checked == []
+
+
 def test_refuses_a_text_that_the_file_does_not_have_once() -> None:
     with pytest.raises(UnusableError, match="does not have exactly once the text of 'a bug'"):
         make("").plant("2 * number + 2 * number")
