@@ -5,6 +5,7 @@ from datetime import date
 from typing import Final, Literal
 
 from spotisync.store.database import Connection, execute
+from spotisync.store.listening import allow_memory
 
 ShareKind = Literal["decades", "genres", "labels"]
 
@@ -41,6 +42,7 @@ def count_shares(connection: Connection, account_id: int, limit: int) -> dict[Sh
 
     A track counts once for each genre.
     """
+    allow_memory(connection)
     found = execute(connection, _SHARES, {"account_id": account_id, "limit": limit})
     shares: dict[ShareKind, list[Share]] = {"decades": [], "genres": [], "labels": []}
     for row in found:

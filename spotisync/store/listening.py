@@ -82,6 +82,11 @@ class Variety:
     new: int
 
 
+def allow_memory(connection: Connection) -> None:
+    """Let sums over many tracks stay in memory, until the end of the transaction."""
+    execute(connection, "SET LOCAL work_mem = '32MB'")
+
+
 def list_days(connection: Connection, account_id: int, zone: str) -> list[DayTotal]:
     """All days with plays, in order."""
     found = execute(
@@ -130,6 +135,7 @@ def list_favourites(
     connection: Connection, account_id: int, since: datetime | None, limit: int
 ) -> dict[Kind, list[Favourite]]:
     """What was played most since a moment, or ever: by plays, then by time listened."""
+    allow_memory(connection)
     found = execute(
         connection,
         _FAVOURITES.format(played=_SINCE if since else _EVER),
