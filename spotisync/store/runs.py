@@ -89,9 +89,18 @@ def _stall_seconds(connection: Connection) -> float:
     return float(connection.get_execution_options()["stall_seconds"])
 
 
+# A process that is frozen in a transaction keeps its connection, and would keep its locks.
+MOST_IDLE_MS = 30_000
+_LIMIT_IDLENESS = "set_config('idle_in_transaction_session_timeout', :idle, true)"
+
+
 def lock_account(connection: Connection, account_id: int) -> None:
     """Lock the account, before anything that starts or resumes a run, so that each account starts one at a time."""
-    execute(connection, "SELECT 1 FROM accounts WHERE id = :id FOR NO KEY UPDATE", {"id": account_id})
+    execute(
+        connection,
+        f"SELECT {_LIMIT_IDLENESS} FROM accounts WHERE id = :id FOR NO KEY UPDATE",
+        {"id": account_id, "idle": str(MOST_IDLE_MS)},
+    )
 
 
 # ---- a run begins ---------------------------------------------------------------------------------------------------
@@ -331,11 +340,11 @@ def lock_claim(connection: Connection, sync_id: int, token: UUID) -> bool:
     """
     found = execute(
         connection,
-        """WITH account AS MATERIALIZED (SELECT a.id FROM accounts a
+        f"""WITH account AS MATERIALIZED (SELECT a.id FROM accounts a
             WHERE a.id = (SELECT account_id FROM sync_history WHERE id = :id) FOR NO KEY UPDATE)
-        SELECT 1 FROM account JOIN sync_history r ON r.account_id = account.id
+        SELECT {_LIMIT_IDLENESS} FROM account JOIN sync_history r ON r.account_id = account.id
         WHERE r.id = :id AND r.claim = :token AND r.status = 'in_progress' FOR NO KEY UPDATE OF r""",
-        {"id": sync_id, "token": token},
+        {"id": sync_id, "token": token, "idle": str(MOST_IDLE_MS)},
     )
     return found.one_or_none() is not None
 

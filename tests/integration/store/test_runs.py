@@ -5,7 +5,7 @@ from threading import Thread
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from spotisync.core.states import Status
 from spotisync.errors import Unavailable
@@ -591,3 +591,19 @@ def test_an_exhausted_connection_pool_raises_unavailable(database: Database, mon
             all_of_them.enter_context(database.begin())
         with pytest.raises(Unavailable, match="no connection of this process became free"):
             all_of_them.enter_context(database.begin())
+
+
+def test_a_process_frozen_in_a_transaction_loses_its_locks(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = store.run()
+    token = store.claim(run)
+    assert token
+    monkeypatch.setattr(runs, "MOST_IDLE_MS", 200)
+
+    def freeze(frozen: Connection) -> None:
+        assert runs.lock_claim(frozen, run.id, token)
+        with store.database.begin() as other:  # waits until Postgres ends the frozen process's session
+            runs.lock_account(other, run.account_id)
+        runs.lock_claim(frozen, run.id, token)
+
+    with pytest.raises(Unavailable), store.database.begin() as frozen:
+        freeze(frozen)
