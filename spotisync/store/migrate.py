@@ -24,6 +24,8 @@ from spotisync.store.suitability import Obstacle, find_migration_obstacle, find_
 # lock_not_available, deadlock_detected
 LOCK_ERRORS: Final = {"55P03", "40P01"}
 INSUFFICIENT_PRIVILEGE: Final = "42501"
+DUPLICATE_TABLE: Final = "42P07"
+OWN_DATABASE: Final = "create an empty one for spotisync and set SPOTISYNC_DATABASE_URL to it"
 LOCK_TRIES: Final = 20
 LOCK_PAUSE_SECONDS: Final = 3.0
 STILL_LOCKED: Final = (
@@ -54,9 +56,11 @@ def _connected(url: str) -> Iterator[Config]:
     except DBAPIError as error:
         if is_unavailable(error):
             raise Unavailable(describe_outage(error)) from error
+        reason = str(error.orig).strip().partition("\n")[0]
         if _get_sqlstate(error) == INSUFFICIENT_PRIVILEGE:
-            reason = str(error.orig).strip().splitlines()[0]
             raise Misconfigured(f"{reason}; migrate as the role that owns the tables") from None
+        if _get_sqlstate(error) == DUPLICATE_TABLE:
+            raise Misconfigured(f"{reason}: this database is another program's; {OWN_DATABASE}") from None
         raise
     finally:
         engine.dispose()
