@@ -153,13 +153,13 @@ JSON: st.SearchStrategy[Any] = st.recursive(
     max_leaves=8,
 )
 OBJECTS = st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=5)
-STORED = JSON | st.builds(dict, OBJECTS, stage=st.sampled_from(STAGES))
+STORED: st.SearchStrategy[Any] = JSON | st.builds(dict, OBJECTS, stage=st.sampled_from(STAGES))
 
 
 @st.composite
 def changed_cursors(draw: st.DrawFn) -> dict[str, Any]:
     """A cursor with other values in some fields."""
-    stored = cursors.dump(draw(st.one_of(made for _, made in KINDS.values())))
+    stored = cursors.dump(draw(st.one_of([made for _, made in KINDS.values()])))
     return {**stored, **draw(st.dictionaries(st.sampled_from(sorted(stored)), JSON, max_size=2))}
 
 
