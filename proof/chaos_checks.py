@@ -109,19 +109,20 @@ def check_cooldowns(
 ) -> Iterator[str]:
     """No request of a blocked family, unless it was under way in a frozen process or a stalled connection."""
     changes = stage.sql("SELECT family, at, until FROM chaos_blocks ORDER BY family, at")
-    late = [each for each in happened if each.kind.split()[0] in ("freeze", "stall", "delay")]
+    holding = [each for each in happened if each.kind.split()[0] in ("freeze", "stall", "delay")]
     for family, found in groupby(changes, lambda each: each.family):
         blocks = list(found)
         for block, after in pairwise([*blocks, None]):
             if block.until is None:
                 continue
-            ends = [block.until.timestamp(), *([after.at.timestamp()] if after else [])]
+            cleared = [after.at.timestamp()] if after and after.until is None else []
+            ends = [block.until.timestamp(), *cleared]
             began, end = block.at.timestamp() + ALLOWANCE, min(ends)
             figures["cooldowns"] += 1
             for request in requests:
                 if not (began < request["time"] < end and _covers(family, request)):
                     continue
-                if any(each.began < request["time"] and each.ended + 1 > block.at.timestamp() for each in late):
+                if any(each.began < began and each.ended > request["time"] - ALLOWANCE for each in holding):
                     figures["requests in a cooldown, sent by a frozen process or delayed"] += 1
                 else:
                     late_by = request["time"] - block.at.timestamp()
