@@ -66,7 +66,7 @@ def _item_lines(item: "Document", zone: str) -> "Iterator[str]":
     from spotisync.status.vanished import describe_item, describe_places, describe_twin
 
     yield f"  {describe_item(item)}"
-    since = f"since {_format_day(item['gone_since'], zone)}" if item["gone_since"] else "since before the first sync"
+    since = f"since {_format_day(item['gone_since'], zone)}" if item["gone_since"] else "since when is not known"
     details = [since, describe_places(item), describe_twin(item)]
     yield f"    {'; '.join(filter(None, details))}"
 

@@ -19,7 +19,9 @@ def save_rows(connection: Connection, rows: CatalogueRows) -> set[str]:
     upsert(connection, schema.artists, [_columns(row) for row in rows.artists.values()])
     upsert(connection, schema.albums, [_columns(row) for row in rows.albums.values()])
     replace_children(connection, schema.album_artists, "album_id", "artist_id", _artist_ids(rows.albums))
-    tracks = [_columns(row) for row in rows.tracks.values()]
+    # Most batches have no replaced track, and one column less costs less.
+    left_out = _ELSEWHERE if any(row.linked_from for row in rows.tracks.values()) else _ELSEWHERE | {"linked_from"}
+    tracks = [_columns(row, left_out) for row in rows.tracks.values()]
     _, updated = upsert(connection, schema.tracks, tracks, also=_UNAVAILABLE_SINCE)
     relinked = replace_children(connection, schema.track_artists, "track_id", "artist_id", _artist_ids(rows.tracks))
     return {key[0] for key in updated} | relinked
@@ -31,8 +33,8 @@ _UNAVAILABLE_SINCE = """unavailable_since = CASE WHEN COALESCE(excluded.is_playa
 _ELSEWHERE = frozenset({"artist_ids", "restriction"})
 
 
-def _columns(row: Any) -> dict[str, Any]:
-    return {name: value for name, value in vars(row).items() if name not in _ELSEWHERE}
+def _columns(row: Any, left_out: frozenset[str] = _ELSEWHERE) -> dict[str, Any]:
+    return {name: value for name, value in vars(row).items() if name not in left_out}
 
 
 def _artist_ids(rows: Mapping[str, Any]) -> dict[str, Sequence[str]]:
