@@ -17,7 +17,7 @@ from spotisync import client as published
 from spotisync.client import Client
 from spotisync.core import arguments
 from spotisync.errors import Fatal, Misconfigured, Unavailable
-from spotisync.status import read
+from spotisync.status import parts, read
 
 ours: Any = tasks.full_sync.app
 HEAVY = ("sqlalchemy", "psycopg", "spotipy", "requests", "fastapi", "pydantic", "alembic", "aiohttp", "rich", "typer")
@@ -153,7 +153,7 @@ def test_reports_an_unreachable_broker_within_seconds() -> None:
 
 def test_the_types_match_the_documents() -> None:
     assert set(published.Summary.__annotations__) == {*read.SUMMARY, "phases"}
-    assert set(published.PhaseSummary.__annotations__) == set(read.PHASE_COLUMNS.split(", "))
+    assert set(published.PhaseSummary.__annotations__) == set(parts.PHASE_COLUMNS.split(", "))
 
 
 def test_sentinel_urls_name_their_master() -> None:
