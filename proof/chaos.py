@@ -54,7 +54,7 @@ examples:
 """
 UNFINISHED = "SELECT id, status, last_error FROM sync_history WHERE id <= %(newest)s AND NOT status = ANY(%(over)s)"
 NUDGE_AFTER = 5
-END_WITHIN = 180
+END_WITHIN = 120
 console = Console(highlight=False, soft_wrap=True)
 
 
