@@ -140,7 +140,7 @@ def _check_types(cursor: Cursor) -> Cursor:
 
 
 @cache
-def _adapter(kind: type[Cursor]) -> TypeAdapter[Cursor]:
+def _adapter(kind: Any) -> TypeAdapter[Cursor]:
     return TypeAdapter(kind)
 
 
