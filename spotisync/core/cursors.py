@@ -136,12 +136,13 @@ def load(phase: Phase, stored: dict[str, Any] | None, sync_type: str = "full") -
 
 def _check_types(cursor: Cursor) -> Cursor:
     """A dataclass accepts any value: the name of a list that a newer version reads, for example."""
-    return _adapter(type(cursor)).validate_python(asdict(cursor))
+    checked: Cursor = _make_adapter(type(cursor).__name__).validate_python(asdict(cursor))
+    return checked
 
 
 @cache
-def _adapter(kind: Any) -> TypeAdapter[Cursor]:
-    return TypeAdapter(kind)
+def _make_adapter(name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(next(kind for kind in _KINDS.values() if kind.__name__ == name))
 
 
 def _parse(phase: Phase, stored: dict[str, Any]) -> Cursor:

@@ -9,6 +9,7 @@ from spotisync.simulator import Server, start
 from spotisync.sync import Context, accounts
 from tests.support import driver
 from tests.support.driver import Account
+from tests.support.store import Store
 from tests.support.truth import assert_tables_equal_truth
 
 
@@ -48,14 +49,22 @@ def _versions(context: Context) -> dict[str, list[tuple[str, ...]]]:
 def test_an_id_that_spotify_refuses_does_not_affect_others(
     context: Context, simulator: Server, account: Account
 ) -> None:
-    with context.database.begin() as connection:
-        connection.execute(text("INSERT INTO artists (id, uri) VALUES ('not-an-id', 'spotify:artist:not-an-id')"))
+    # By a play: a stub that no account has is left to the backlog.
+    store = Store(context.database)
+    store.sql("INSERT INTO artists (id, uri) VALUES ('not-an-id', 'u')")
+    store.sql("INSERT INTO tracks (id, uri) VALUES ('played', 'u')")
+    store.sql("INSERT INTO track_artists VALUES ('played', 0, 'not-an-id')")
+    store.sql(
+        """INSERT INTO play_history (account_id, played_at, track_id, source)
+        SELECT id, now(), 'played', 'recent' FROM accounts"""
+    )
     summary = driver.full_sync(context, account)
     assert (summary["status"], summary["items_deferred"]) == ("success", 0)
+    assert store.one("SELECT enrichment FROM artists WHERE id = 'not-an-id'") == "gone"
+    store.sql("DELETE FROM play_history")
+    store.sql("DELETE FROM tracks WHERE id = 'played'")
+    store.sql("DELETE FROM artists WHERE id = 'not-an-id'")
     assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
-    with context.database.begin() as connection:
-        found = connection.execute(text("SELECT enrichment FROM artists WHERE id = 'not-an-id'"))
-        assert found.scalar_one() == "gone"
 
 
 def test_a_sync_stores_edits_made_since_the_last_one(make_context: Callable[..., Context]) -> None:
