@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
+from math import inf
 from typing import Any
 
 from proof.chaos_stage import Stage
@@ -112,12 +113,11 @@ def check_cooldowns(
     holding = [each for each in happened if each.kind.split()[0] in ("freeze", "stall", "delay")]
     for family, found in groupby(changes, lambda each: each.family):
         blocks = list(found)
-        for block, after in pairwise([*blocks, None]):
+        for number, block in enumerate(blocks):
             if block.until is None:
                 continue
-            cleared = [after.at.timestamp()] if after and after.until is None else []
-            ends = [block.until.timestamp(), *cleared]
-            began, end = block.at.timestamp() + ALLOWANCE, min(ends)
+            cleared = (later.at.timestamp() for later in blocks[number:] if later.until is None)
+            began, end = block.at.timestamp() + ALLOWANCE, min(block.until.timestamp(), next(cleared, inf))
             figures["cooldowns"] += 1
             for request in requests:
                 if not (began < request["time"] < end and _covers(family, request)):

@@ -101,6 +101,13 @@ class Link:
             _reset(drain)
 
 
+async def _end_tasks() -> None:
+    ending = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in ending:
+        task.cancel()
+    await asyncio.gather(*ending, return_exceptions=True)
+
+
 def _reset(connection: asyncio.StreamWriter) -> None:
     """Close a connection with RST instead of FIN, if it is one of TCP."""
     with suppress(OSError):
@@ -132,6 +139,7 @@ class Network:
     def close(self) -> None:
         for link in self._links.values():
             self._run(link.close())
+        self._run(_end_tasks())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -1,12 +1,14 @@
 """The schedules of random faults, and what the checks of a history find."""
 
+from collections import defaultdict
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from proof import chaos_schedule
-from proof.chaos_checks import _check_events
+from proof.chaos_checks import Happened, _check_events, check_cooldowns
 from proof.chaos_faults import Hands, name_method
 from proof.chaos_schedule import FEWEST, KINDS, MOST, SECONDS, Fault
 
@@ -82,3 +84,29 @@ def test_a_possible_history_has_no_problem() -> None:
 def test_an_impossible_history_is_found(events: tuple[str, ...], problem: str) -> None:
     (found,) = history(*events)
     assert problem in found
+
+
+def requests_in_cooldowns(*times: float, held: tuple[Happened, ...] = ()) -> list[str]:
+    """A cooldown at 100, extended at 101, cleared at 110; another one at 120 until 130."""
+    changes = [
+        SimpleNamespace(family="*", at=moment(at), until=moment(until))
+        for at, until in ((100, 125), (101, 126), (110, None), (120, 130))
+    ]
+    stage: Any = SimpleNamespace(sql=lambda _: changes)
+    requests = [{"time": time, "family": "library", "path": "/v1/me/tracks"} for time in times]
+    return list(check_cooldowns(stage, requests, held, defaultdict(float)))
+
+
+def moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def test_a_request_in_a_cooldown_is_found() -> None:
+    assert not requests_in_cooldowns(99.0, 100.9, 110.1, 119.0, 120.9, 131.0)
+    assert requests_in_cooldowns(105.0)
+    assert requests_in_cooldowns(125.0)
+
+
+def test_a_request_of_a_frozen_process_is_excused() -> None:
+    assert not requests_in_cooldowns(125.0, held=(Happened("freeze worker", 119.0, 124.5),))
+    assert requests_in_cooldowns(125.0, held=(Happened("freeze worker", 119.0, 123.0),))
