@@ -57,7 +57,7 @@ def test_a_cut_link_resets_old_and_new_connections(links: Network) -> None:
         links.do("echo", Link.cut)
         with suppress(ConnectionError):
             assert say(connection, b"two") == b""
-    with closing(connect(links)) as connection, suppress(ConnectionError):
+    with suppress(ConnectionError), closing(connect(links)) as connection:
         assert say(connection, b"three") == b""
     links.restore()
     with closing(connect(links)) as connection:

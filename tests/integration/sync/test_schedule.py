@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from spotisync.cli import schedule as words
-from spotisync.core.schedule import CRON_SPREAD, Every, next_time
+from spotisync.core.schedule import CRON_SPREAD, Every, cron_delay, next_time
 from spotisync.simulator import Server
 from spotisync.store import rhythms, schedules
 from spotisync.store.runs import Run
@@ -297,13 +297,13 @@ def test_a_new_interval_applies_from_the_next_tick(make: Make, often: Context, s
 
 
 def test_a_new_expression_or_time_zone_applies_from_the_next_tick(make: Make, store: Store) -> None:
-    at = []
+    at, delay = [], timedelta(seconds=cron_delay(store.account_id))
     for expression, zone in (("0 4 * * 0", "UTC"), ("0 4 * * 0", "Asia/Tokyo"), ("30 5 * * *", "Asia/Tokyo")):
         context = make(full_sync_schedule=expression, timezone=zone)
         tick(context)
         tick(context)
-        at.append(of(store, "due_at AT TIME ZONE 'Asia/Tokyo'", "full"))
-    assert [(each.hour, each.minute // 10) for each in at] == [(13, 0), (4, 0), (5, 3)]
+        at.append(of(store, "due_at AT TIME ZONE 'Asia/Tokyo'", "full") - delay)
+    assert [(each.hour, each.minute) for each in at] == [(13, 0), (4, 0), (5, 30)]
 
 
 def test_a_due_run_is_not_lost_when_the_rule_changes(make: Make, often: Context, store: Store) -> None:
