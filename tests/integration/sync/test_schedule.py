@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from spotisync.cli import schedule as words
-from spotisync.core.schedule import CRON_SPREAD, Every, cron_delay, next_time
+from spotisync.core.schedule import CRON_SECONDS_PER_ACCOUNT, CRON_SPREAD, Every, cron_delay, next_time
 from spotisync.simulator import Server
 from spotisync.store import rhythms, schedules
 from spotisync.store.runs import Run
@@ -221,7 +221,8 @@ def test_accounts_are_due_at_times_of_their_own(make: Make, store: Store, kind: 
     for number in range(59):
         store.account(f"user{number:02}")
     rules = {"full_sync_schedule": "0 4 * * 0", "incremental_interval": 1800, "playback_interval": 600}
-    spread, period = {"full": (CRON_SPREAD, 7 * 86_400), "incremental": (1800, 1800), "playback": (600, 600)}[kind]
+    cron = max(CRON_SPREAD, 2 * CRON_SECONDS_PER_ACCOUNT * (store.account_id + 60))
+    spread, period = {"full": (cron, 7 * 86_400), "incremental": (1800, 1800), "playback": (600, 600)}[kind]
     tick(make(**rules))
     found = store.sql("SELECT due_at FROM schedules WHERE kind = :kind", kind=kind)
     times = sorted(due_at.timestamp() % period for (due_at,) in found)
