@@ -8,8 +8,10 @@ costs the same at any size of the library. Rows are added in commits only, under
 from dataclasses import dataclass
 
 from spotisync.core.cursors import Entity
-from spotisync.store.catalogue import CLAIMABLE, MOST_ATTEMPTS, PENDING
+from spotisync.store.bulk import lookup_by_key
+from spotisync.store.catalogue import CLAIMABLE, MOST_ATTEMPTS
 from spotisync.store.database import Connection, execute
+from spotisync.store.schema import metadata
 
 # Rows of a list that are examined at once: more than the other runs of the same catalogue have claimed at a time.
 WINDOW = 1000
@@ -111,13 +113,14 @@ def count(connection: Connection, sync_id: int, entity: Entity) -> int:
 
 def _drop_done(connection: Connection, sync_id: int, entity: Entity) -> int:
     """Delete what is looked up, by this run or by another one, from the head of the list. Returns how many."""
+    # By the keys of both tables, whatever Postgres thinks of tables that have just been filled.
     return execute(
         connection,
         f"""WITH head AS MATERIALIZED (SELECT position, id FROM pending_lookups
             WHERE sync_id = :sync_id AND entity = :entity ORDER BY position LIMIT :window)
-        DELETE FROM pending_lookups p USING head h
-        WHERE p.sync_id = :sync_id AND p.entity = :entity AND p.position = h.position
-        AND NOT EXISTS (SELECT 1 FROM {entity} e WHERE e.id = h.id AND {PENDING})""",
+        DELETE FROM pending_lookups WHERE sync_id = :sync_id AND entity = :entity AND position = ANY(ARRAY(
+            SELECT h.position FROM head h LEFT JOIN {lookup_by_key(metadata.tables[entity], "k.id = h.id")} e ON true
+            WHERE (e.enrichment = 'stub' AND e.lookup_attempts < {MOST_ATTEMPTS}) IS NOT TRUE))""",
         {"sync_id": sync_id, "entity": entity, "window": WINDOW},
     ).rowcount
 
