@@ -15,7 +15,7 @@ from benchmarks.environment import NODE, Environment, connect, count_calls, star
 from benchmarks.peers import Peer
 from benchmarks.report import Measurement, median, ratios
 from spotisync.core import queues
-from spotisync.settings import settings
+from spotisync.settings import override, settings
 from spotisync.simulator import Control
 from spotisync.sync import Context, accounts
 
@@ -52,6 +52,7 @@ Turns = dict[str, list[Cost]]
 
 
 def measure(environment: Environment, grid: Grid, peers: Sequence[Peer], status: Status) -> Iterator[Measurement]:
+    override({"SPOTISYNC_PODCASTS": "false"})  # the loop reads music only
     for tracks, count, regime in product(grid.tracks, grid.accounts, grid.regimes):
         options = ["--tracks", str(tracks), "--accounts", str(count), "--regime", regime, "--warm"]
         if peers:

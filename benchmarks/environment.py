@@ -123,7 +123,6 @@ def _override_settings(data_dir: Path) -> Settings:
             "SPOTISYNC_SECRET_KEY": Fernet.generate_key().decode(),
             "SPOTISYNC_LOG_FORMAT": "text",
             "SPOTISYNC_API_RATE": "0",  # the simulator has no rate limit, so the sync needs none
-            "SPOTISYNC_PODCASTS": "false",  # the loop reads music only
             "SPOTIPY_CLIENT_ID": "benchmark",
         }
     )

@@ -156,9 +156,8 @@ class Deployment:
 
     def forget(self) -> None:
         """Empty the library but keep the account."""
-        tables = (
-            "artists, albums, tracks, playlists, account_playlists, saved_tracks, sync_history, rate_limits, waiters"
-        )
+        library = "artists, albums, tracks, playlists, account_playlists, saved_tracks, saved_spans"
+        tables = f"{library}, sync_history, rate_limits, waiters"
         # A sweep may lock the same tables in another order.
         self.context.database.transact(lambda connection: connection.execute(text(f"TRUNCATE {tables} CASCADE")))
 

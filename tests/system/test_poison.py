@@ -200,7 +200,7 @@ def test_remote_control_survives_malformed_commands(deploy: Callable[..., Deploy
     assert sync(deployment, account).get(timeout=60)["status"] == "success"
     control = deployment.foreign.control
     (queues,) = (control.inspect(timeout=5).active_queues() or {}).values()
-    assert len(queues) == 4
+    assert len(queues) == 6
     assert len(control.ping(timeout=2) or []) == 1
     assert_never_restarted(worker)
     (answer,) = control.rate_limit("spotisync.tell", "5/m", reply=True, timeout=5) or [{}]

@@ -453,7 +453,7 @@ def _own_catalogue(context: Context, always: frozenset[str]) -> Iterator[None]:
     finally:
         if always & OMITTING:
             with context.database.begin() as connection:
-                connection.execute(text("TRUNCATE tracks, artists, albums CASCADE"))
+                connection.execute(text("TRUNCATE tracks, artists, albums, saved_spans CASCADE"))
 
 
 def run_calm(context: Context, account: Account, kind: str) -> dict[str, Any]:
