@@ -85,5 +85,5 @@ def test_a_batch_reads_as_little_of_a_large_library_as_of_a_small_one(
         assert driver.run_to_end(counted, run)["status"] == "success"
         assert store.one("SELECT count(*) FROM seen_tracks WHERE sync_id = :id", id=old.id) == STORED
     much = Counter(table for read in counting.read for table, rows in read.items() if rows > MOST)
-    # Work that a run does once, after a proven walk and at its end, may read whole tables.
-    assert {table: times for table, times in much.items() if times > 1} == {}
+    # After a proven walk, and at the beginning and the end of each stage of look-ups, a run reads its account's rows.
+    assert {table: times for table, times in much.items() if times > 5} == {}

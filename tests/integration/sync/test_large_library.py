@@ -25,8 +25,10 @@ from tests.support.driver import Account
 TRACKS, ARTISTS, ALBUMS, PLAYLISTS = 100_000, 40_000, 30_000, 300
 # Stubs, as with ENRICHMENT=off or while look-ups are deferred.
 FILL = f"""
-INSERT INTO artists (id, uri, name) SELECT 'x' || n, 'u', 'n' FROM generate_series(1, {ARTISTS}) n;
-INSERT INTO albums (id, uri, name) SELECT 'x' || n, 'u', 'n' FROM generate_series(1, {ALBUMS}) n;
+INSERT INTO artists (id, uri, name, enrichment, enriched_at)
+    SELECT 'x' || n, 'u', 'n', 'full', now() FROM generate_series(1, {ARTISTS}) n;
+INSERT INTO albums (id, uri, name, enrichment, enriched_at)
+    SELECT 'x' || n, 'u', 'n', 'full', now() FROM generate_series(1, {ALBUMS}) n;
 INSERT INTO tracks (id, uri, album_id)
     SELECT id, 'u', 'x' || 1 + n % {ALBUMS} FROM unnest(CAST(:ids AS text[])) WITH ORDINALITY AS i(id, n);
 INSERT INTO track_artists SELECT id, 0, 'x' || 1 + n % {ARTISTS}
@@ -120,6 +122,9 @@ def test_an_incremental_of_a_large_library_costs_little(context: Context, accoun
     context.spotify.get = test_moving_library.Spotify(world).get  # type: ignore[method-assign]
     for _ in range(2):  # the first reads the lists of albums and playlists, and the contents
         incremental(context, account)
+    with context.database.begin() as connection:  # as a full sync leaves them
+        for entity in ("artists", "albums"):
+            connection.execute(text(f"UPDATE {entity} SET enrichment = 'full', enriched_at = now()"))
     least = min((incremental(context, account) for _ in range(5)), key=lambda cost: cost.total)
     print(f"Python {least.python * 1000:.0f} ms, Postgres {least.postgres * 1000:.0f} ms")
     assert least.total <= 0.5
