@@ -12,6 +12,11 @@ class Fault:
     new: str
     found_by: str
     scenario: Scenario = ONE_RUN
+    # Of two properties that states at the same distance violate, the checker's threads report either.
+    or_by: str | None = None
+
+    def is_found_by(self, violated: str | None) -> bool:
+        return violated is not None and violated in {self.found_by, self.or_by}
 
     def plant(self, source: str) -> str:
         if source.count(self.old) != 1:
@@ -25,6 +30,7 @@ SETTLED = "when faults end, every run ends and every caller is answered"
 ONE_IN_PROGRESS = "at most one run of an account is in progress"
 OVER = "only resume changes a run that is over"
 FOLLOW_UPS = "follow-ups are sent once, unless a stuck process lost its claim on the caller"
+UNCHANGED = "an answer never changes"
 COMPLETE = "a caller is answered once its run is over, with its follow-ups and its result"
 
 FAULTS = (
@@ -146,5 +152,6 @@ FAULTS = (
         "    if waiter.ended == Status.ABSENT:\n        waiter.ended",
         "    if over(s, waiter.run):\n        waiter.ended",
         COMPLETE,
+        or_by=UNCHANGED,
     ),
 )
