@@ -59,8 +59,8 @@ def test_a_large_first_sync_takes_few_turns_of_incrementals(deployment: Deployme
     wait_for_success(deployment, small)
     taken, batches = count_batches(deployment, [large]) - before, count_batches(deployment, small)
     assert deployment.scalar("SELECT status FROM sync_history WHERE id = :id", id=large.id) == "in_progress"
-    # Its share by turns is a ninth or a tenth; it takes all while nothing else waits, at the begin and the end.
-    assert taken <= batches / 8 + 4
+    # Its share by turns is a ninth or a tenth, an equal one would be a half; it takes all while nothing else waits.
+    assert taken <= batches / 8 + 10
 
 
 @pytest.mark.slow
