@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from spotisync.store import library_figures, listening
@@ -44,7 +44,8 @@ class Play:
 PLAY = st.builds(
     Play, st.integers(0, 60 * 24 * 9), st.integers(0, 5), st.sampled_from((None, 0, 29_999, 30_000, 200_000))
 )
-CHANGE = st.tuples(st.sampled_from(("insert", "delete", "move", "length")), st.lists(PLAY, min_size=1, max_size=12))
+KINDS = ("insert", "upsert", "delete", "move", "length")
+CHANGE = st.tuples(st.sampled_from(KINDS), st.lists(PLAY, min_size=1, max_size=12))
 
 
 @pytest.fixture
@@ -72,12 +73,12 @@ def catalogue(store: Store) -> Store:
     return store
 
 
-def insert(store: Store, *plays: Play) -> None:
+def insert(store: Store, *plays: Play, conflict: str = "NOTHING") -> None:
     store.sql(
-        """INSERT INTO play_history (account_id, played_at, track_id, ms_played, source)
-        SELECT :account, p.at, 'track' || p.track, p.ms, 'import'
+        f"""INSERT INTO play_history (account_id, played_at, track_id, ms_played, source)
+        SELECT DISTINCT ON (p.at, p.track) :account, p.at, 'track' || p.track, p.ms, 'import'
         FROM unnest(CAST(:at AS timestamptz[]), CAST(:track AS int[]), CAST(:ms AS int[])) p(at, track, ms)
-        ON CONFLICT DO NOTHING""",
+        ON CONFLICT (account_id, played_at, track_id) DO {conflict}""",
         account=store.account_id,
         at=[play.at for play in plays],
         track=[play.track for play in plays],
@@ -90,8 +91,9 @@ def assert_sums_equal_plays(store: Store) -> None:
         assert store.sql(sums) == store.sql(plays)
 
 
+@example(changes=[("insert", [Play(0, 1, 40_000), Play(5, 1, 40_000)]), ("upsert", [Play(7, 1, 50_000)])])
 @given(changes=st.lists(CHANGE, min_size=1, max_size=6))
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_sums_equal_the_plays_after_any_change(catalogue: Store, changes: list[Any]) -> None:
     catalogue.sql("DELETE FROM play_history")
     for kind, plays in changes:
@@ -99,6 +101,10 @@ def test_sums_equal_the_plays_after_any_change(catalogue: Store, changes: list[A
         match kind:
             case "insert":
                 insert(catalogue, *plays)
+            case "upsert":  # one statement that inserts some rows and updates others, as the store writes plays
+                known = catalogue.sql("SELECT played_at, CAST(right(track_id, 1) AS integer) FROM play_history LIMIT 5")
+                again = [Play(int((at - BEGIN).total_seconds()) // 60, track, 77_000) for at, track in known]
+                insert(catalogue, *plays, *again, conflict="UPDATE SET ms_played = excluded.ms_played")
             case "delete":
                 catalogue.sql("DELETE FROM play_history WHERE played_at BETWEEN :a AND :b", a=min(at), b=max(at))
             case "move":
