@@ -17,6 +17,7 @@ _PLAYS: Final = "count(*) FILTER (WHERE h.ms_played IS NULL OR h.ms_played >= 30
 _MS: Final = "COALESCE(sum(COALESCE(h.ms_played, t.duration_ms)), 0)"
 _ARTIST: Final = """(SELECT string_agg(r.name, ', ' ORDER BY x.position) FROM track_artists x
     JOIN artists r ON r.id = x.artist_id WHERE x.track_id = t.id)"""
+_SINCE_OR_EVER: Final = "COALESCE(CAST(:since AS timestamptz), '-infinity')"
 _ALBUM_ARTIST: Final = _ARTIST.replace("track_artists", "album_artists").replace("x.track_id", "x.album_id")
 
 
@@ -99,14 +100,15 @@ def list_days(connection: Connection, account_id: int, zone: str) -> list[DayTot
     return [DayTotal(**row) for row in found.mappings()]
 
 
-def list_hours(connection: Connection, account_id: int, zone: str, since: datetime) -> list[HourTotal]:
-    """The hours of the week with plays."""
+def list_hours(connection: Connection, account_id: int, zone: str, since: datetime | None) -> list[HourTotal]:
+    """The hours of the week with plays since a moment, or ever."""
     found = execute(
         connection,
         f"""SELECT CAST(date_part('isodow', slot AT TIME ZONE :zone) AS integer) AS weekday,
             CAST(date_part('hour', slot AT TIME ZONE :zone) AS integer) AS hour,
             CAST(sum(plays) AS integer) AS plays, CAST(sum(ms) AS bigint) AS ms
-        FROM {_get_slots(zone)} WHERE account_id = :account_id AND slot >= :since GROUP BY 1, 2 ORDER BY 1, 2""",
+        FROM {_get_slots(zone)} WHERE account_id = :account_id AND slot >= {_SINCE_OR_EVER}
+        GROUP BY 1, 2 ORDER BY 1, 2""",
         {"account_id": account_id, "zone": zone, "since": since},
     )
     return [HourTotal(**row) for row in found.mappings()]
@@ -121,11 +123,11 @@ def _get_slots(zone: str) -> str:
     )
 
 
-def count_variety(connection: Connection, account_id: int, since: datetime) -> Variety:
+def count_variety(connection: Connection, account_id: int, since: datetime | None) -> Variety:
     found = execute(
         connection,
-        """SELECT count(*) AS tracks, count(*) FILTER (WHERE first_at >= :since) AS new
-        FROM listened_tracks WHERE account_id = :account_id AND last_at >= :since AND plays > 0""",
+        f"""SELECT count(*) AS tracks, count(*) FILTER (WHERE first_at >= {_SINCE_OR_EVER}) AS new
+        FROM listened_tracks WHERE account_id = :account_id AND last_at >= {_SINCE_OR_EVER} AND plays > 0""",
         {"account_id": account_id, "since": since},
     )
     return Variety(**found.mappings().one())

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
@@ -34,7 +34,6 @@ RANGES: Final[dict[Range, str]] = {"4w": "4 weeks", "6m": "6 months", "1y": "12 
 TITLES: Final[dict[Kind, str]] = {"artists": "Artists", "tracks": "Tracks", "albums": "Albums", "genres": "Genres"}
 LISTED: Final = 10
 WEEKS: Final = 53
-LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -97,12 +96,12 @@ def _load_listening(connection: Connection, account: Account, zone: str, chosen:
         "zone": ZoneInfo(zone),
         "has_plays": bool(days),
         "totals": _sum([each for each in days if first is None or each.day >= first]),
-        "variety": listening.count_variety(connection, account.id, since or LONG_AGO),
+        "variety": listening.count_variety(connection, account.id, since),
         "longest": find_longest_streak(played),
         "current": find_current_streak(played, today),
         "calendar": make_calendar_chart(make_calendar(plays, today, WEEKS)),
         "years": _sum_years(days),
-        "week": make_week_chart(listening.list_hours(connection, account.id, zone, since or LONG_AGO)),
+        "week": make_week_chart(listening.list_hours(connection, account.id, zone, since)),
         "favourites": listening.list_favourites(connection, account.id, since, LISTED),
         "titles": TITLES,
         "loved": listening.list_loved(connection, account.id, LISTED),
