@@ -56,7 +56,7 @@ def format_vanished(documents: "list[Document]", zone: str) -> "Iterator[str]":
         if not document["groups"]:
             yield f"{owner}nothing has vanished." if owner else "Nothing has vanished."
         for group in document["groups"]:
-            yield f"{owner}{group['title']} ({len(group['items']):,})"
+            yield f"{owner}{group['title']} ({group['count']:,})"
             yield from (line for item in group["items"] for line in _item_lines(item, zone))
         if not document["complete"]:
             yield "There is more: spotisync psql -c 'SELECT * FROM vanished'"

@@ -35,14 +35,19 @@ def read_vanished(connection: Connection, account: Account) -> Document:
     items = group_places(rows[:MOST_PLACES])
     return {
         "account": account.spotify_user_id,
-        "total": len(items),
+        "total": _count(items),
         "complete": len(rows) <= MOST_PLACES,
         "groups": [
-            {"name": name, "title": title, "meaning": meaning, "items": found}
+            {"name": name, "title": title, "meaning": meaning, "count": _count(found), "items": found}
             for name, (title, meaning) in GROUPS.items()
             if (found := [each for each in items if _group_of(each) == name])
         ],
     }
+
+
+def _count(items: Sequence[Document]) -> int:
+    """Each unknown track of an item counts."""
+    return sum(1 if each["id"] else len(each["places"]) for each in items)
 
 
 def _group_of(item: Document) -> str:

@@ -22,7 +22,11 @@ def add_vanished(store: Store) -> None:
     store.sql(
         "INSERT INTO account_playlists (account_id, playlist_id, position) VALUES (:me, 'p', 0)", me=store.account_id
     )
-    store.sql("INSERT INTO playlist_items (playlist_id, position, kind) VALUES ('p', 3, 'unavailable')")
+    for position in (3, 8):
+        store.sql(
+            "INSERT INTO playlist_items (playlist_id, position, kind) VALUES ('p', :position, 'unavailable')",
+            position=position,
+        )
 
 
 def test_lists_by_reason_what_has_vanished_and_not_what_was_removed(client: TestClient, store: Store) -> None:
@@ -36,7 +40,8 @@ def test_lists_by_reason_what_has_vanished_and_not_what_was_removed(client: Test
     assert '<a href="/tracks/a" dir="auto">song a</a>' in page
     assert 'Still plays: <a href="/tracks/b" dir="auto">song b</a>' in page
     assert "1 Mar 2026" in page
-    assert "1 track whose name is not known" in page
+    assert "2 tracks whose name is not known" in page
+    assert 'Empty rows of playlists</h2><span class="soft small">2</span>' in page
     assert '<a href="/playlists/p" dir="auto"><Mix></a>, no. 4' in page
     assert "song d" not in page
     assert " style=" not in html

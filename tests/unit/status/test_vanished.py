@@ -73,7 +73,7 @@ def test_a_notification_names_twenty_and_counts_the_rest() -> None:
 
 
 def test_the_command_prints_days_of_the_time_zone() -> None:
-    group = {"name": "unplayable", "title": "Greyed out", "meaning": "", "items": group_places([ROW])}
+    group = {"name": "unplayable", "title": "Greyed out", "meaning": "", "count": 1, "items": group_places([ROW])}
     document = {"account": "me", "complete": True, "groups": [group]}
     assert list(format_vanished([document], "Europe/Berlin")) == [
         "Greyed out (1)",
