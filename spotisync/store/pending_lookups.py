@@ -90,7 +90,10 @@ def _claim_head(connection: Connection, entity: Entity, sync_id: int, limit: int
 
 
 def has_any(connection: Connection, sync_id: int, entity: Entity) -> bool:
-    """Whether the list has stubs that are still pending, including those claimed by other runs, which may fail."""
+    """Whether the list has stubs that are still pending, including those claimed by other runs, which may fail.
+
+    Deletes what is looked up from the head of the list, to find out.
+    """
     while _drop_done(connection, sync_id, entity):
         pass
     found = execute(

@@ -20,6 +20,7 @@ from spotisync.store.items import PlaylistVersion, VersionRow
 from spotisync.sync import Context
 from spotisync.web.dependencies import ConnectionDep, ContextDep
 from spotisync.web.pages.home import AccountName
+from spotisync.web.pages.stats import choose_account
 from spotisync.web.templating import render_page
 
 router = APIRouter(include_in_schema=False)
@@ -185,10 +186,8 @@ def _key(row: VersionRow) -> tuple[str | None, ...]:
 
 
 def _choose_account(connection: Connection, name: str | None) -> Account:
-    """The named account, or else the first one. Raises `Unknown` if there is none."""
-    known = accounts.find_name(connection, name)
-    first = accounts.list_first(connection, 1)
-    return accounts.find_account(connection, known) if known or not first else first[0]
+    """Raises `Unknown` if there is no account."""
+    return choose_account(connection, name) or accounts.find_account(connection, None)
 
 
 def _render(
