@@ -206,10 +206,15 @@ def test_runs_of_few_accounts_come_first_if_calls_are_scarce(aged: Context, simu
         with aged.database.begin() as connection:
             return apps.get_backlog(connection, aged.default_app.identity, ids, rate=rate).idle
 
-    calls = sql(aged, "SELECT sum(calls) AS calls FROM call_ledger")[0].calls
-    sql(aged, "UPDATE call_ledger SET minute = date_trunc('minute', now())")
-    assert is_idle(rate=calls)
-    assert not is_idle(rate=calls - 1)
+    sql(aged, "DELETE FROM call_ledger")
+    sql(
+        aged,
+        """INSERT INTO call_ledger (client_id, family, minute, account_id, calls)
+        SELECT :client, 'library', date_trunc('minute', now()), min(id), 40 FROM accounts""",
+        client=aged.default_app.client_id,
+    )
+    assert is_idle(rate=40)
+    assert not is_idle(rate=39)
     assert is_idle(rate=0)
     sql(aged, "UPDATE call_ledger SET minute = minute - interval '2 minutes'")
     assert is_idle(rate=1)
