@@ -104,10 +104,12 @@ def list_hours(connection: Connection, account_id: int, zone: str, since: dateti
     """The hours of the week with plays since a moment, or ever."""
     found = execute(
         connection,
-        f"""SELECT CAST(date_part('isodow', slot AT TIME ZONE :zone) AS integer) AS weekday,
-            CAST(date_part('hour', slot AT TIME ZONE :zone) AS integer) AS hour,
+        # OFFSET 0 keeps Postgres from converting the time twice.
+        f"""SELECT CAST(date_part('isodow', local) AS integer) AS weekday,
+            CAST(date_part('hour', local) AS integer) AS hour,
             CAST(sum(plays) AS integer) AS plays, CAST(sum(ms) AS bigint) AS ms
-        FROM {_get_slots(zone)} WHERE account_id = :account_id AND slot >= {_SINCE_OR_EVER}
+        FROM (SELECT slot AT TIME ZONE :zone AS local, plays, ms FROM {_get_slots(zone)}
+            WHERE account_id = :account_id AND slot >= {_SINCE_OR_EVER} OFFSET 0) l
         GROUP BY 1, 2 ORDER BY 1, 2""",
         {"account_id": account_id, "zone": zone, "since": since},
     )
