@@ -7,7 +7,8 @@ batches grow while they are quick, and are as small as possible after trouble.
 from typing import Final
 
 MOST: Final = 10
-# Seconds. A batch that is doubled at the first limit takes at most about as long as the second one.
+# Seconds. A batch that is doubled at the first limit, or quadrupled at half of it, takes at most about as long as the
+# second one.
 QUICK: Final = 0.6
 SLOW: Final = 1.2
 
@@ -17,5 +18,5 @@ def next_factor(factor: int, seconds: float, *, undisturbed: bool) -> int:
     if not undisturbed:
         return 1
     if seconds < QUICK:
-        return min(MOST, factor * 2)
+        return min(MOST, factor * (4 if seconds < QUICK / 2 else 2))
     return max(1, factor // 2) if seconds > SLOW else factor
