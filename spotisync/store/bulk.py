@@ -119,13 +119,17 @@ def replace_children(
         for position, child_id in enumerate(children)
     ]
     inserted, updated = upsert(connection, table, rows)
-    shortened = _delete_tails(connection, table, parent, {id_: len(children) for id_, children in lists.items()})
+    # Positions have no gaps, so a list whose first row is new has no tail.
+    sizes = {id_: len(children) for id_, children in lists.items() if (id_, 0) not in inserted}
+    shortened = _delete_tails(connection, table, parent, sizes)
     return {key[0] for key in inserted | updated} | shortened
 
 
 def _delete_tails(connection: Connection, table: Table, parent: str, sizes: Mapping[str, int]) -> set[str]:
     """Delete rows beyond the end of each list; return the parents whose list was longer."""
-    # Positions have no gaps, so a longer list has a row at position `size`.
+    if not sizes:
+        return set()
+    # A longer list has a row at position `size`.
     longer = set(
         execute(
             connection,
