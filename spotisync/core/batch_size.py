@@ -6,7 +6,7 @@ batches grow while they are quick, and are as small as possible after trouble.
 
 from typing import Final
 
-MOST: Final = 10
+MOST: Final = 8
 # Seconds. A batch that is doubled at the first limit, or quadrupled at half of it, takes at most about as long as the
 # second one.
 QUICK: Final = 0.6
