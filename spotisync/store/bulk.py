@@ -101,7 +101,8 @@ def recordset(table: Table, columns: Iterable[str]) -> str:
     """A FROM item that reads the parameter `:rows` as rows of these columns."""
     # CAST instead of `::`, which text() would parse as a parameter.
     types = ", ".join(f"{name} {_type(table, name)}" for name in columns)
-    return f"jsonb_to_recordset(CAST(:rows AS jsonb)) AS r({types})"
+    # json, not jsonb: the text is read once, so its conversion would only cost a fifth of the time.
+    return f"json_to_recordset(CAST(:rows AS json)) AS r({types})"
 
 
 def _type(table: Table, column: str) -> str:
@@ -133,7 +134,7 @@ def _delete_tails(connection: Connection, table: Table, parent: str, sizes: Mapp
     longer = set(
         execute(
             connection,
-            "SELECT r.id FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id text, size int), "
+            "SELECT r.id FROM json_to_recordset(CAST(:rows AS json)) AS r(id text, size int), "
             + lookup_by_key(table, f"k.{parent} = r.id AND k.position = r.size")
             + " AS t",
             {"rows": dumps([{"id": id_, "size": size} for id_, size in sizes.items()])},
