@@ -14,6 +14,8 @@ from spotisync.core.steps import Access, Answer, ContentsStep
 
 # Pages of a batch of the usual size.
 CALLS_PER_BATCH = 8
+# Of the largest one: their rows are in memory until the commit.
+MOST_CALLS = 40
 
 
 @dataclass(frozen=True)

@@ -342,7 +342,7 @@ def _plan_contents(context: Context, batch: ClaimedBatch, cursor: Contents) -> B
     limit = context.settings.get_batch_size("playlists", batch.factor)
     with context.database.begin() as connection:
         wanted = playlists.find_wanted(connection, run.account_id, run.id, first, limit)
-    plan = contents.plan(cursor, wanted, contents.CALLS_PER_BATCH * batch.factor)
+    plan = contents.plan(cursor, wanted, min(contents.MOST_CALLS, contents.CALLS_PER_BATCH * batch.factor))
     return BatchPlan(plan.requests, partial(contents.fold, plan))
 
 
