@@ -96,7 +96,7 @@ def save(
         WHERE account_id = :account_id AND {key} = ANY(:ids)""",
         {**bound, "sync_id": sync_id, "bit": reading},
     )
-    if name == "saved_shows":
+    if name in ("saved_shows", "saved_audiobooks"):
         spoken.copy_dates(connection, account_id)
     return added
 

@@ -139,6 +139,21 @@ def test_a_list_that_always_fails_is_deferred_alone(
     right(context, account, simulator)
 
 
+@pytest.mark.parametrize("path", LISTS)
+def test_a_list_may_be_read_in_another_run_than_the_others(
+    path: str, context: Context, simulator: Server, account: Account, store: Store
+) -> None:
+    """The dates of audiobooks are in the list of shows."""
+    simulator.control.add_fault(status=502, path=path, times=None)
+    assert driver.full_sync(context, account)["items_deferred"] == 1
+    simulator.control.clear_faults()
+    asked(simulator)
+    store.sql("UPDATE listings SET attempted_at = now() - interval '25 hours' WHERE list = :name", name=LISTS[path])
+    assert driver.incremental_sync(context, account)["items_deferred"] == 0
+    assert asked(simulator) == Counter([path])
+    right(context, account, simulator)
+
+
 def test_a_full_run_does_not_wait_long_for_them(
     context: Context, simulator: Server, account: Account, store: Store
 ) -> None:
