@@ -83,8 +83,11 @@ _FIRST = f"""{_ACCOUNT} LEFT JOIN (SELECT account_id, min(id) AS run FROM sync_h
     ORDER BY u.run, array_position(ARRAY['needs_login', 'active', 'disabled'], a.status), a.id LIMIT :most"""
 
 
-def list_names(connection: Connection) -> list[str]:
-    return list(execute(connection, "SELECT spotify_user_id FROM accounts ORDER BY id").scalars())
+def list_names(connection: Connection, most: int, chosen: str | None = None) -> list[str]:
+    """The names of the first accounts, and the chosen one if an account has it."""
+    names = [each.spotify_user_id for each in list_first(connection, most)]
+    known = find_name(connection, chosen)
+    return [*names, known] if known and known not in names else names
 
 
 def count_accounts(connection: Connection) -> int:

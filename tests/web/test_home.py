@@ -180,3 +180,8 @@ def test_of_very_many_accounts_those_with_runs_are_shown(client: TestClient, sto
     assert '<input type="search" id="account" name="account"' in page
     one = client.get("/?account=account43", headers=PAGE).text
     assert ("account43" in one, "more accounts are not shown" in one) == (True, False)
+    assert "<option selected>account43</option>" in client.get("/stats?account=account43", headers=PAGE).text
+    assert '?account=account43" aria-current="page"' in client.get("/changes?account=account43", headers=PAGE).text
+    library = client.get("/library?account=account43", headers=PAGE).text
+    assert re.search(r'<input type="search" id="account"[^>]* value="account43"', library)
+    assert len(re.findall(r"<option>account", library)) == 30, "29 of the first 30, and the chosen one"

@@ -26,7 +26,7 @@ def show_changes(
     before: Before = None,
 ) -> Response:
     chosen = accounts.find_name(connection, account)
-    names = [each.spotify_user_id for each in accounts.list_first(connection, status.MOST_ACCOUNTS)]
+    names = accounts.list_names(connection, status.MOST_ACCOUNTS, chosen)
     changes = status.list_changes(connection, chosen, RUNS_PER_PAGE + 1, before)
     kept = {"account": chosen} if chosen else {}
     shown = changes[:RUNS_PER_PAGE]

@@ -117,11 +117,11 @@ def _load_home(
     connection: Connection, context: Context, account: str | None, before: int | None = None
 ) -> dict[str, Any]:
     documents = status.documents(connection, context.settings, account)
-    names = [each.spotify_user_id for each in accounts.list_first(connection, status.MOST_ACCOUNTS)]
+    names = accounts.list_names(connection, status.MOST_ACCOUNTS, account)
     return {
         "documents": documents,
         "names": names,
-        "has_more_accounts": len(names) == status.MOST_ACCOUNTS,
+        "has_more_accounts": len(names) >= status.MOST_ACCOUNTS,
         "account": account,
         "is_unfinished": any(each["status"] not in {None, *OVER} for each in documents),
         **_load_history(connection, context, account, before),

@@ -193,7 +193,7 @@ def _choose_account(connection: Connection, name: str | None) -> Account:
 def _render(
     request: Request, connection: Connection, context: Context, account: Account, template: str, **values: Any
 ) -> Response:
-    several = len(accounts.list_first(connection, MOST_ACCOUNTS)) > 1
+    several = len(accounts.list_names(connection, MOST_ACCOUNTS)) > 1
     return render_page(
         request,
         template,

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from spotisync.core.search import DATED, FILTERS, KINDS, Kind, Query
+from spotisync.status import MOST_ACCOUNTS
 from spotisync.store import accounts, search
 from spotisync.store.database import Connection
 from spotisync.web.dependencies import ConnectionDep
@@ -90,7 +91,7 @@ def _parse_query(request: Request, connection: Connection) -> Query:
 
     The field `in` has the name of a playlist, which takes precedence over the filter `playlist`, an id.
     """
-    names = _list_names(connection)
+    names = accounts.list_names(connection, MOST_ACCOUNTS)
     given = dict(request.query_params)
     if len(names) == 1 and not given.get("account"):
         given["account"] = names[0]
@@ -118,10 +119,6 @@ def _find_playlist(connection: Connection, account: str | None, name: str) -> st
 def _get_unknown_playlist(request: Request, query: Query) -> str | None:
     name = _get_playlist_name(request) if "playlist" in FILTERS[query.kind] and query.playlist is None else ""
     return name or None
-
-
-def _list_names(connection: Connection) -> list[str]:
-    return accounts.list_names(connection)
 
 
 # ---- data of the templates ------------------------------------------------------------------------------------------
@@ -161,7 +158,7 @@ def _suggest_playlists(connection: Connection, account: str | None, text: str) -
 
 def _load_results(connection: Connection, query: Query, unknown_playlist: str | None = None) -> dict[str, Any]:
     found = search.search_page(connection, query) if unknown_playlist is None else search.ResultPage([], None)
-    names = _list_names(connection)
+    names = accounts.list_names(connection, MOST_ACCOUNTS, query.account)
     more = {**query.parameters(), "after": str(found.after)} if found.after else None
     return {
         "items": found.items,
@@ -228,7 +225,13 @@ def _load_facets(request: Request, connection: Connection, query: Query) -> dict
 def _load_choices(connection: Connection, query: Query) -> dict[str, Any]:
     has_playlists = "playlist" in FILTERS[query.kind]
     playlists = _suggest_playlists(connection, query.account, "") if has_playlists else []
-    return {"names": _list_names(connection), "playlists": playlists, "is_dated": query.kind in DATED}
+    names = accounts.list_names(connection, MOST_ACCOUNTS, query.account)
+    return {
+        "names": names,
+        "has_more_accounts": len(names) >= MOST_ACCOUNTS,
+        "playlists": playlists,
+        "is_dated": query.kind in DATED,
+    }
 
 
 def _list_tabs(query: Query) -> list[tuple[str, Kind, str]]:

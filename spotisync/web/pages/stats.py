@@ -75,9 +75,10 @@ def choose_account(connection: Connection, name: str | None) -> Account | None:
 
 def load_frame(connection: Connection, account: Account | None, chosen: Range, path: str) -> dict[str, Any]:
     """Values of the tabs and of the choice of an account."""
+    chosen_name = account.spotify_user_id if account else None
     return {
-        "account": account.spotify_user_id if account else None,
-        "names": [each.spotify_user_id for each in accounts.list_first(connection, MOST_ACCOUNTS)],
+        "account": chosen_name,
+        "names": accounts.list_names(connection, MOST_ACCOUNTS, chosen_name),
         "ranges": RANGES,
         "chosen": chosen,
         "path": path,
