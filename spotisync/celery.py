@@ -226,6 +226,17 @@ def _share_heap() -> None:
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
+@task_postrun.connect
+def _return_memory(task: Any, **_: Any) -> None:
+    """Give what a batch has freed back to the system: its gaps fill too slowly, and the heap would grow by 8 MB.
+
+    Takes 0.7 ms, after the next batch was published.
+    """
+    if task.name == "spotisync.batch":
+        with suppress(AttributeError):  # musl gives it back by itself
+            ctypes.CDLL(None).malloc_trim(0)
+
+
 def _exit_with_parent() -> None:
     """A child can acknowledge nothing once its worker was killed."""
     if sys.platform == "linux":

@@ -15,7 +15,7 @@ from spotisync.core.steps import Access, Answer, ContentsStep
 # Pages of a batch of the usual size.
 CALLS_PER_BATCH = 8
 # Of the largest one: their rows are in memory until the commit.
-MOST_CALLS = 40
+MOST_CALLS = 32
 
 
 @dataclass(frozen=True)

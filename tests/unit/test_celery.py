@@ -1,8 +1,11 @@
 """A child of the worker's pool."""
 
+import ctypes
 import gc
 import os
+import resource
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -63,6 +66,33 @@ def test_a_child_collects_no_garbage_among_the_modules() -> None:
     def child() -> None:
         worker._tune_garbage_collection()
         os._exit(0 if gc.get_freeze_count() > 10_000 and len(gc.get_objects()) < 1_000 else 1)
+
+    assert exit_code_of_child(child) == 0
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="not glibc")
+def test_a_batch_gives_its_memory_back() -> None:
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = (
+        ctypes.c_void_p,
+        [ctypes.c_size_t],
+        [ctypes.c_void_p],
+    )
+
+    def measure_rss() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    def child() -> None:
+        blocks = [libc.malloc(1_000) for _ in range(50_000)]
+        for block in blocks:
+            ctypes.memset(block, 1, 1_000)
+        for block in blocks[:-1]:  # the last one is at the end of the heap
+            libc.free(block)
+        kept = measure_rss()
+        worker._return_memory(SimpleNamespace(name="spotisync.sweep"))
+        after_another = measure_rss()
+        worker._return_memory(SimpleNamespace(name="spotisync.batch"))
+        os._exit(0 if after_another > kept - 1_000_000 and measure_rss() < kept - 40_000_000 else 1)
 
     assert exit_code_of_child(child) == 0
 
