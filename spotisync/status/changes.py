@@ -60,7 +60,8 @@ def _names(connection: Connection, sync_ids: list[int]) -> dict[int, dict[tuple[
     return found
 
 
-# Limited per run and read by index: a first run has added the whole library.
+# Limited per run and read by index: a first run has added the whole library. LIMIT 1 keeps Postgres from joining, for
+# which it may read all tracks.
 _SOURCES: Final = (
     ("track", "added", "SELECT s.track_id AS id FROM saved_spans s WHERE s.from_run = r.id"),
     ("track", "removed", "SELECT s.track_id AS id FROM saved_spans s WHERE s.to_run = r.id"),
@@ -76,7 +77,7 @@ _SOURCES: Final = (
 _NAMES = " UNION ALL ".join(
     f"""SELECT r.id AS sync_id, '{kind}' AS kind, '{change}' AS change, c.id, t.name
     FROM unnest(CAST(:ids AS bigint[])) r(id) CROSS JOIN LATERAL ({source} LIMIT :limit) c
-    JOIN LATERAL (SELECT left(name, 200) AS name FROM {kind}s WHERE id = c.id) t ON true"""
+    JOIN LATERAL (SELECT left(name, 200) AS name FROM {kind}s WHERE id = c.id LIMIT 1) t ON true"""
     for kind, change, source in _SOURCES
 )
 
