@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -497,7 +497,8 @@ def test_status_shows_times_intervals_outcomes_and_disabled_kinds(make: Make, st
         in schedule_lines(context)["me", "incremental"]
     )
     tick(context)
-    assert "04:0" in schedule_lines(context)["me", "full"]
+    at = datetime(2026, 1, 4, 4, tzinfo=UTC) + timedelta(seconds=cron_delay(store.account_id))
+    assert f"{at:%H:%M}" in schedule_lines(context)["me", "full"]
     assert schedule_lines(context)["me", "full"].endswith("; cron 0 4 * * 0, Europe/Berlin")
     assert schedule_lines(context)["me", "playback"].endswith("  off; to turn it on, set SPOTISYNC_PLAYBACK_INTERVAL")
     due(store)
