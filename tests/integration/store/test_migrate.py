@@ -92,6 +92,29 @@ def test_a_database_of_the_first_revision_upgrades_and_downgrades(empty_database
         assert query(empty_database_url, whole) == before
 
 
+def test_0024_counts_plays_once_that_were_counted_twice(empty_database_url: str) -> None:
+    migrate.upgrade(empty_database_url, "0023")
+    for statement in (
+        "INSERT INTO accounts (id, spotify_user_id) OVERRIDING SYSTEM VALUE VALUES (1, 'me')",
+        "INSERT INTO tracks (id, name, uri) VALUES ('t', 't', 'u')",
+        "INSERT INTO play_history (account_id, played_at, track_id, source) VALUES (1, '2026-01-01', 't', 'import')",
+    ):
+        query(empty_database_url, statement)
+    upsert = """INSERT INTO play_history (account_id, played_at, track_id, source) VALUES
+        (1, '2026-01-01', 't', 'import'), (1, :new, 't', 'import')
+        ON CONFLICT (account_id, played_at, track_id) DO UPDATE SET ms_played = 40000"""
+    query(empty_database_url, upsert, new="2026-01-01 00:05")
+    sums = """SELECT (SELECT sum(plays) FROM listening_slots), (SELECT sum(plays) FROM listening_hours),
+        (SELECT sum(plays) FROM listened_tracks)"""
+    assert query(empty_database_url, sums) != [(2, 2, 2)], "the mistake that is mended"
+    for plays in (2, 3):
+        migrate.upgrade(empty_database_url)
+        assert query(empty_database_url, sums) == [(plays,) * 3]
+        query(empty_database_url, upsert, new=f"2026-01-01 00:0{4 + plays}")
+        assert query(empty_database_url, sums) == [(plays + 1,) * 3]
+        migrate.downgrade(empty_database_url, "0023")
+
+
 def test_the_retention_horizon_survives_0006_up_and_down(empty_database_url: str) -> None:
     migrate.upgrade(empty_database_url, "0005")
     query(
