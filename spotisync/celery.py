@@ -228,12 +228,12 @@ def _share_heap() -> None:
 
 @task_postrun.connect
 def _return_memory(task: Any, **_: Any) -> None:
-    """Give what a batch has freed back to the system: its gaps fill too slowly, and the heap would grow by 8 MB.
+    """Give the memory that a batch has freed back to the system, by malloc_trim(3).
 
-    Takes 0.7 ms, after the next batch was published.
+    The heap would otherwise grow by 8 MB in 300 batches. This takes 0.7 ms, after the next batch was published.
     """
     if task.name == "spotisync.batch":
-        with suppress(AttributeError):  # musl gives it back by itself
+        with suppress(AttributeError):  # only glibc has it
             ctypes.CDLL(None).malloc_trim(0)
 
 

@@ -12,7 +12,6 @@ from fastapi.responses import Response
 
 from spotisync.core.playlist_diff import compare
 from spotisync.errors import Unknown
-from spotisync.status import MOST_ACCOUNTS
 from spotisync.store import accounts, items, listening
 from spotisync.store.accounts import Account
 from spotisync.store.database import Connection
@@ -193,7 +192,7 @@ def _choose_account(connection: Connection, name: str | None) -> Account:
 def _render(
     request: Request, connection: Connection, context: Context, account: Account, template: str, **values: Any
 ) -> Response:
-    several = len(accounts.list_names(connection, MOST_ACCOUNTS)) > 1
+    several = accounts.count_accounts(connection) > 1
     return render_page(
         request,
         template,
