@@ -17,6 +17,7 @@ from sqlalchemy import text
 
 from spotisync.core.requests import PAGE
 from spotisync.simulator import Server, World
+from spotisync.store import migrate
 from spotisync.sync import Context
 from tests.integration.sync import test_moving_library
 from tests.support import driver
@@ -90,6 +91,13 @@ def make_world() -> World:
     for playlist in world.playlists.values():
         del playlist.rows[1:]
     return world
+
+
+@pytest.fixture
+def database_url(empty_database_url: str) -> str:
+    """A database of its own: in a shared one its statistics would stay, and with them plans that suit no other test."""
+    migrate.upgrade(empty_database_url)
+    return empty_database_url
 
 
 @pytest.fixture
