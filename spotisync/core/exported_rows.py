@@ -200,13 +200,16 @@ def _merge_similar(done: MergedPlays, others: dict[str, list[Play]], similar: li
         plays = [play for play in similar if play.source == source]
         known = [play for track_id in {play.track_id for play in plays} for play in others.get(track_id, ())]
         merged = merge_reports(known, plays)
+        gone = {_key(play) for play in merged.replaced}
+        # Both sources can fill in one stored play; the later row has what both know.
+        filled = {_key(play): play for play in done.filled if _key(play) not in gone}
+        filled |= {_key(play): play for play in merged.filled}
         done = MergedPlays(
             [*done.added, *merged.added],
-            [*done.filled, *merged.filled],
+            [*filled.values()],
             [*done.replaced, *merged.replaced],
             done.known + len(plays) - len(merged.added),
         )
-        gone = {_key(play) for play in merged.replaced}
         kept = {_key(play): play for plays in others.values() for play in plays if _key(play) not in gone}
         others = _by_track({**kept, **{_key(play): play for play in merged.filled}}.values())
     return done

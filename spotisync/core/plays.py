@@ -199,7 +199,7 @@ def _merge_track(stored: list[Play], reports: list[Play], *, starts: bool) -> Me
         for number, report in enumerate(reports)
     ]
     second = _pair(may_follow, recent, starts=starts) if is_import else {}
-    outcome = _Outcome({_key(play) for play in stored})
+    outcome = _Outcome()
     for number, report in enumerate(reports):
         outcome.add(report, first.get(number), second.get(number))
     return outcome.merged()
@@ -252,8 +252,7 @@ class _Candidates:
 class _Outcome:
     """Collects the rows of one track."""
 
-    def __init__(self, stored: set[Key]) -> None:
-        self._stored = stored
+    def __init__(self) -> None:
         self._added: list[Play] = []
         self._filled: list[Play] = []
         self._replaced: list[Play] = []

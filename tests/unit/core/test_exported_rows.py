@@ -124,6 +124,22 @@ def test_a_report_of_a_play_at_another_second_is_the_same_play() -> None:
     assert merged.filled == [Play(ID, at(3), "recent", 200_000, "context")]
 
 
+def test_reports_of_both_sources_complete_one_row() -> None:
+    stored = Play(ID, at(0), "recent")
+    rows = [Play(ID, at(1), "import", 30_000), Play(ID, at(2), "recent", 30_001, "context")]
+    merged = merge_plays([stored], rows, set())
+    assert merged.rows == [Play(ID, at(0), "recent", 30_001, "context")]
+    assert merged.known == 2
+
+
+def test_a_row_completed_by_one_source_is_moved_by_the_other() -> None:
+    stored = Play(ID, at(0), "import", 40_000)  # cut to the minute
+    rows = [Play(ID, at(-1), "import", 40_000, "context"), Play(ID, at(5), "recent", 40_000)]
+    merged = merge_plays([stored], rows, set())
+    assert merged.rows == [Play(ID, at(5), "import", 40_000, "context")]
+    assert [play.played_at for play in merged.replaced] == [stored.played_at]
+
+
 moments = st.integers(0, 300)
 plays = st.builds(
     Play,
