@@ -2,6 +2,8 @@
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
+# Where it is set, each of the hundreds of processes of the suite compiles the package and its tests again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test check slow browser servers hosts chaos kills proof mutants bench scale lock audit sbom clean
 help:

@@ -14,6 +14,7 @@ from spotisync.store.engine import make_engine, split_pooler
 from spotisync.sync import Context, accounts
 from tests.integration.store.test_migrate import query
 from tests.support.driver import Account, full_sync
+from tests.support.parameters import mostly_slow
 from tests.support.truth import assert_tables_equal_truth
 
 # Statements that a person or a host may have run on the database: https://github.com/psycopg/psycopg/issues/571
@@ -60,11 +61,12 @@ def make_empty_context(
         each.close()
 
 
-@pytest.mark.parametrize("name", SETTINGS)
-def test_a_setting_of_the_database_does_not_matter(
-    make_empty_context: Callable[..., Context], empty_database_url: str, simulator: Server, name: str
+@pytest.mark.parametrize("names", mostly_slow([[*SETTINGS], *([name] for name in SETTINGS)]), ids="-".join)
+def test_settings_of_the_database_do_not_matter(
+    make_empty_context: Callable[..., Context], empty_database_url: str, simulator: Server, names: list[str]
 ) -> None:
-    configure(empty_database_url, f"SET {name} = {SETTINGS[name]}")
+    for name in names:
+        configure(empty_database_url, f"SET {name} = {SETTINGS[name]}")
     migrate.upgrade(empty_database_url)
     context = make_empty_context()
     enrol_and_sync(context, simulator)

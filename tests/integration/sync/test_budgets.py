@@ -17,6 +17,7 @@ from spotisync.sync.enrich import enrich
 from tests.support import driver
 from tests.support.clock import TimedContext
 from tests.support.driver import Account
+from tests.support.parameters import mostly_slow
 from tests.support.store import Store
 from tests.support.truth import assert_tables_equal_truth
 
@@ -172,7 +173,7 @@ def test_a_scheduled_incremental_defers_what_it_can_not_afford(
     assert_tables_equal_truth(timed.context, listener, timed.simulator.control.truth())
 
 
-@pytest.mark.parametrize("regime", ["full", "restricted"])
+@pytest.mark.parametrize("regime", mostly_slow(["restricted", "full"]))
 def test_look_ups_leave_a_third_of_their_ceiling(
     regime: str, server: Server, make_timed_context: Callable[..., TimedContext]
 ) -> None:

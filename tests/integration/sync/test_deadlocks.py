@@ -14,9 +14,10 @@ from spotisync.sync import Context, runs
 from spotisync.sync.callers import Caller
 from tests.support import driver
 from tests.support.driver import Account
+from tests.support.parameters import mostly_slow
 
 
-@pytest.mark.parametrize("writes", ["walk", "listing"])
+@pytest.mark.parametrize("writes", mostly_slow(["walk", "listing"]))
 def test_a_trigger_meets_the_commit_that_ends_a_list(
     context: Context,
     make_context: Callable[..., Context],

@@ -10,6 +10,7 @@ from spotisync.simulator import Server, start
 from spotisync.sync import Context, accounts
 from tests.support import driver
 from tests.support.driver import Account
+from tests.support.parameters import mostly_slow
 from tests.support.store import Store
 from tests.support.truth import assert_tables_equal_truth
 
@@ -23,7 +24,7 @@ Sync = Callable[[Context, Account], dict[str, Any]]
 
 
 @pytest.mark.parametrize("sync", [driver.full_sync, driver.incremental_sync])
-@pytest.mark.parametrize("path", TABLES)
+@pytest.mark.parametrize("path", mostly_slow(TABLES, 2))
 def test_a_list_that_is_empty_once_loses_no_row(
     path: str, sync: Sync, context: Context, simulator: Server, account: Account
 ) -> None:
@@ -52,7 +53,7 @@ def test_a_short_list_that_is_empty_once_loses_no_track(sync: Sync, make_context
 
 
 @pytest.mark.parametrize("sync", [driver.full_sync, driver.incremental_sync])
-@pytest.mark.parametrize("path", TABLES)
+@pytest.mark.parametrize("path", mostly_slow(TABLES, 2))
 def test_a_list_that_is_empty_in_two_readings_is_removed(
     path: str, sync: Sync, context: Context, simulator: Server, account: Account
 ) -> None:

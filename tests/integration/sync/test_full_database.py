@@ -7,13 +7,14 @@ from spotisync.simulator import Server
 from spotisync.sync import Context
 from tests.support import driver
 from tests.support.driver import Account
+from tests.support.parameters import mostly_slow
 from tests.support.store import Store
 from tests.support.truth import assert_tables_equal_truth
 
 TABLES = ["tracks", "saved_tracks", "track_artists", "followed_artists", "playlist_items", "sync_state", "sync_history"]
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", mostly_slow(TABLES, 4))
 def test_a_full_disk_during_a_batch_delays_the_run(
     context: Context, simulator: Server, account: Account, table: str
 ) -> None:

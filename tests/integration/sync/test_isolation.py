@@ -11,6 +11,7 @@ from spotisync.sync import Context, accounts, runs
 from spotisync.sync.enrich import enrich
 from tests.support import driver
 from tests.support.driver import Account
+from tests.support.parameters import mostly_slow
 from tests.support.store import Store
 from tests.support.truth import assert_tables_equal_truth
 
@@ -22,7 +23,7 @@ LISTS = {
 }
 Sync = Callable[[Context, Account], dict[str, Any]]
 SYNCS = [driver.full_sync, driver.incremental_sync]
-BOTH = [driver.full_sync, pytest.param(driver.incremental_sync, marks=pytest.mark.slow)]
+BOTH = mostly_slow(SYNCS)
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_one_playlist_is_deferred_alone(
 
 
 @pytest.mark.parametrize("sync", BOTH)
-@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize("path", mostly_slow(LISTS, 2))
 def test_a_list_that_always_fails_does_not_keep_the_others_from_being_read(
     path: str, sync: Sync, context: Context, simulator: Server, account: Account, store: Store
 ) -> None:
@@ -76,7 +77,7 @@ def test_a_list_that_always_fails_does_not_keep_the_others_from_being_read(
     assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
 
 
-@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize("path", mostly_slow(LISTS, 2))
 def test_a_list_that_begins_to_fail_keeps_its_rows(
     path: str, context: Context, simulator: Server, account: Account
 ) -> None:

@@ -16,6 +16,7 @@ from spotisync.sync import Context, accounts
 from spotisync.sync import runs as lifecycle
 from tests.support import driver
 from tests.support.driver import Account
+from tests.support.parameters import mostly_slow
 from tests.support.store import GONE, Store
 
 
@@ -149,7 +150,7 @@ def test_an_interrupted_read_keeps_the_items_of_a_playlist(
     assert store.sql(items) == before
 
 
-@pytest.mark.parametrize("family", ["artists", "albums"])
+@pytest.mark.parametrize("family", mostly_slow(["artists", "albums"]))
 def test_any_number_of_waits_defers_no_look_up(
     context: Context, simulator: Server, account: Account, store: Store, family: str
 ) -> None:

@@ -16,6 +16,7 @@ from spotisync.sync import Context, accounts, runs
 from spotisync.sync.enrich import enrich
 from tests.support import driver
 from tests.support.driver import Account
+from tests.support.parameters import mostly_slow
 from tests.support.store import CLIENT, LEASE
 from tests.support.truth import Tables, assert_equal, assert_tables_equal_truth, expected, tables
 
@@ -167,7 +168,7 @@ def _filled(row: tuple[Any, ...], older: tuple[Any, ...] | None) -> tuple[Any, .
     return row if older is None else tuple(old if new is None else new for new, old in zip(row, older, strict=True))
 
 
-@pytest.mark.parametrize("moment", [("artists", 1), ("playlists", 1)])
+@pytest.mark.parametrize("moment", mostly_slow([("artists", 1), ("playlists", 1)]))
 @pytest.mark.parametrize("to", ["full", "restricted"])
 def test_the_regime_changes_during_a_run(make_context: MakeSync, to: str, moment: tuple[str, int]) -> None:
     first = "restricted" if to == "full" else "full"

@@ -11,11 +11,12 @@ from spotisync.simulator import Server, start
 from spotisync.sync import Context, accounts, runs
 from tests.support import driver
 from tests.support.driver import Account
+from tests.support.parameters import mostly_slow
 from tests.support.store import Store
 from tests.support.truth import assert_tables_equal_truth
 
 Rule = Callable[[Request, Callable[[Request], Any]], Any]
-SYNCS = [driver.full_sync, pytest.param(driver.incremental_sync, marks=pytest.mark.slow)]
+SYNCS = mostly_slow([driver.full_sync, driver.incremental_sync])
 LISTS = {
     "saved_tracks": "saved_tracks",
     "saved_albums": "saved_albums",
@@ -91,8 +92,8 @@ def live(store: Store, table: str = "saved_tracks") -> int:
 
 
 @pytest.mark.parametrize("sync", SYNCS)
-@pytest.mark.parametrize("rows", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(70, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("kind", LISTS)
+@pytest.mark.parametrize("rows", mostly_slow([1, 2, 70]))
+@pytest.mark.parametrize("kind", mostly_slow(LISTS, 2))
 def test_a_total_that_is_too_high_stops_nothing(
     kind: str, rows: int, sync: Any, context: Context, server: Server, account: Account, store: Store, rewrite: Any
 ) -> None:
@@ -179,7 +180,7 @@ def test_a_list_that_repeats_its_first_page_loses_no_row(
     assert_tables_equal_truth(context, account, server.world.truth(account.name))
 
 
-@pytest.mark.parametrize("count", [73, 99])
+@pytest.mark.parametrize("count", mostly_slow([73, 99]))
 def test_a_playlist_that_repeats_its_first_page_is_repaired(
     count: int, context: Context, server: Server, account: Account, store: Store, rewrite: Any
 ) -> None:

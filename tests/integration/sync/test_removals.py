@@ -11,6 +11,7 @@ from spotisync.simulator import Server, start
 from spotisync.sync import Context, accounts, removals, runs
 from tests.support import driver
 from tests.support.driver import Account
+from tests.support.parameters import mostly_slow
 from tests.support.store import Store
 from tests.support.truth import assert_tables_equal_truth
 
@@ -92,7 +93,7 @@ def test_the_next_sync_that_finds_the_same_removes_the_rows(
 
 
 @pytest.mark.parametrize("confirmed", [False, True])
-@pytest.mark.parametrize("sync", [driver.full_sync, driver.incremental_sync])
+@pytest.mark.parametrize("sync", mostly_slow([driver.full_sync, driver.incremental_sync]))
 def test_nothing_is_removed_when_the_list_is_back(
     sync: Callable[..., dict[str, Any]],
     confirmed: bool,

@@ -21,6 +21,7 @@ from spotisync.store.runs import Run
 from spotisync.sync import Context, accounts, runs
 from tests.support import driver
 from tests.support.driver import Account
+from tests.support.parameters import mostly_slow
 from tests.support.store import Store
 from tests.support.truth import assert_tables_equal_truth
 from tests.support.waiting import wait_until
@@ -136,7 +137,7 @@ def test_waits_for_look_ups_of_another_run(context: Context, simulator: Server, 
 
 
 @pytest.mark.parametrize("phase", ["artists", "playlists"])
-@pytest.mark.parametrize("way", ["lease", "failed", "disabled"])
+@pytest.mark.parametrize("way", mostly_slow(["lease", "failed", "disabled"]))
 def test_takes_over_look_ups_that_another_run_abandoned(context: Context, store: Store, phase: str, way: str) -> None:
     """The stub is found early or when this run has nothing else to do."""
     one, two = (driver.start(context, account) for account in (ONE, TWO))
@@ -307,7 +308,7 @@ def test_a_run_of_an_account_disabled_meanwhile_ends_at_its_claim(context: Conte
     assert outcome.status == driver.get_run(context, run).status == "cancelled"
 
 
-@pytest.mark.parametrize("state", ["in_progress", "rate_limited", "pending"])
+@pytest.mark.parametrize("state", mostly_slow(["in_progress", "rate_limited", "pending"]))
 def test_disabling_ends_runs_at_once_and_enabling_lets_them_resume(context: Context, store: Store, state: str) -> None:
     run = driver.start(context, TWO)
     driver.step(context, run)

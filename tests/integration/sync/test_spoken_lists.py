@@ -16,6 +16,7 @@ from spotisync.store.runs import Run
 from spotisync.sync import Context, accounts, runs
 from tests.support import driver
 from tests.support.driver import Account
+from tests.support.parameters import mostly_slow
 from tests.support.store import Store
 from tests.support.truth import assert_tables_equal_truth
 
@@ -90,7 +91,7 @@ def test_a_book_is_known_by_its_list_or_its_description(
     right(context, account, simulator)
 
 
-@pytest.mark.parametrize("op", DAILY_EDITS)
+@pytest.mark.parametrize("op", mostly_slow(DAILY_EDITS, 2))
 def test_an_edit_is_found_once_a_day(
     op: str, context: Context, simulator: Server, account: Account, store: Store
 ) -> None:
@@ -107,7 +108,7 @@ def test_an_edit_is_found_once_a_day(
     assert asked(simulator) == Counter()
 
 
-@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize("path", mostly_slow(LISTS))
 def test_a_list_that_is_refused_is_deferred_alone(
     path: str, context: Context, simulator: Server, account: Account, store: Store
 ) -> None:
@@ -127,7 +128,7 @@ def test_a_list_that_is_refused_is_deferred_alone(
     right(context, account, simulator)
 
 
-@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize("path", mostly_slow(LISTS))
 def test_a_list_that_always_fails_is_deferred_alone(
     path: str, context: Context, simulator: Server, account: Account
 ) -> None:
@@ -139,7 +140,7 @@ def test_a_list_that_always_fails_is_deferred_alone(
     right(context, account, simulator)
 
 
-@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize("path", mostly_slow(LISTS))
 def test_a_list_may_be_read_in_another_run_than_the_others(
     path: str, context: Context, simulator: Server, account: Account, store: Store
 ) -> None:
@@ -170,7 +171,7 @@ def test_a_full_run_does_not_wait_long_for_them(
     right(context, account, simulator)
 
 
-@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize("path", mostly_slow(LISTS))
 def test_rows_are_removed_after_two_empty_readings_only(
     path: str, context: Context, simulator: Server, account: Account, store: Store
 ) -> None:

@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from spotisync.errors import Unavailable
 from spotisync.telemetry.sdk import STOP_SECONDS, OncePerMinute, Tracing
+from tests.support.parameters import mostly_slow
 from tests.support.waiting import wait_until
 
 CALLER, RUN = "0af7651916cd43dd8448eb211c80319c", "5bf92f3577b34da6a3ce929d0e0e4736"
@@ -131,7 +132,7 @@ def refusing() -> int:
     return port
 
 
-@pytest.mark.parametrize("kind", ["silent", "refusing"])
+@pytest.mark.parametrize("kind", mostly_slow(["refusing", "silent"]))
 def test_a_broken_collector_costs_no_time(kind: str, request: Any, caplog: pytest.LogCaptureFixture) -> None:
     url = f"http://127.0.0.1:{request.getfixturevalue(kind)}/v1/traces"
     others, exporter = set(threading.enumerate()), OTLPSpanExporter(url, timeout=1)
