@@ -74,6 +74,13 @@ def app(monkeypatch: pytest.MonkeyPatch, servers: Any, directory: Path) -> Celer
     return use(monkeypatch, f"redis+socket://{directory / 'run' / 'valkey.sock'}?virtual_host=15")
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a healthy database, too, may need longer to answer than the probes wait."""
+    monkeypatch.setattr(health, "READY_SECONDS", 60.0)
+    monkeypatch.setattr(health, "SCRAPE_SECONDS", 60.0)
+
+
 def use(monkeypatch: pytest.MonkeyPatch, url: str) -> Celery:
     made = Celery("probed", broker=url, set_as_current=False)
     made.conf.task_queues = celery.conf.task_queues
@@ -86,6 +93,7 @@ def test_healthz_does_not_query_the_database(asking: Asking) -> None:
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
+@pytest.mark.usefixtures("patient")
 def test_readyz_names_each_check(asking: Asking, app: Celery) -> None:
     answer = asking().get("/readyz")
     assert answer.status_code == 200
@@ -164,6 +172,7 @@ def test_a_server_that_never_answers_occupies_one_thread() -> None:
         answer.set()
 
 
+@pytest.mark.usefixtures("patient")
 def test_metrics_can_be_parsed_by_prometheus(asking: Asking, app: Celery) -> None:
     client = asking()
     plain = client.get("/metrics")
@@ -235,6 +244,7 @@ def test_probes_answer_while_hanging_requests_use_every_slot() -> None:
     assert answered == ["/readyz", "/metrics", "/healthz"]
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("accept", ["version=abc", "version=", "version=1.0.0;escaping=none", "version=9.9"])
 def test_metrics_come_in_an_available_format_for_any_accept_header(asking: Asking, app: Celery, accept: str) -> None:
     for kind in ("application/openmetrics-text", "text/plain"):
