@@ -6,7 +6,7 @@ of one track are told apart by their duration: the second ends at least its own 
 """
 
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -253,24 +253,37 @@ class _Outcome:
     """Collects the rows of one track."""
 
     def __init__(self) -> None:
-        self._added: list[Play] = []
-        self._filled: list[Play] = []
-        self._replaced: list[Play] = []
-        self._known = 0
+        self._rows: list[tuple[Play, list[Play]]] = []  # with the stored rows of the play
 
     def add(self, report: Play, imported: Play | None, recent: Play | None) -> None:
         """`imported`, `recent`: the stored rows of this play."""
         before = [row for row in (imported, recent) if row]
-        play = replace(_merge(report, imported, recent), to_minute=False)
-        self._known += bool(before)
-        if not before:
-            self._added.append(play)
-        elif play not in before:
-            self._filled.append(play)
-        self._replaced += [row for row in before if _key(row) != _key(play)]
+        self._rows.append((replace(_merge(report, imported, recent), to_minute=False), before))
 
     def merged(self) -> MergedPlays:
-        return MergedPlays(self._added, self._filled, self._replaced, self._known)
+        rows = _keep_apart(self._rows)
+        return MergedPlays(
+            added=[play for play, before in rows if not before],
+            filled=[play for play, before in rows if before and play not in before],
+            replaced=[row for play, before in rows for row in before if _key(row) != _key(play)],
+            known=sum(bool(before) for _, before in rows),
+        )
+
+
+def _keep_apart(rows: list[tuple[Play, list[Play]]]) -> list[tuple[Play, list[Play]]]:
+    """Leave a play at its stored time if it would move to the time of another row, since a key is written once.
+
+    Then no row may move to its stored time either, so this is repeated until every time is that of one row.
+    """
+    while True:
+        times = Counter(play.played_at for play, _ in rows)
+        apart = [
+            (replace(play, played_at=before[0].played_at) if before and times[play.played_at] > 1 else play, before)
+            for play, before in rows
+        ]
+        if apart == rows:
+            return rows
+        rows = apart
 
 
 def _merge(report: Play, imported: Play | None, recent: Play | None) -> Play:

@@ -49,6 +49,8 @@ class Table:
     def take(self, reported: Iterable[Play]) -> plays.MergedPlays:
         merged = plays.merge_reports(list(self.rows.values()), reported)
         assert not {row for row in merged.added if (row.track_id, row.played_at) in self.rows}
+        written = [(row.track_id, row.played_at) for row in merged.rows]
+        assert len(written) == len(set(written))
         for row in merged.replaced:
             del self.rows[row.track_id, row.played_at]
         for row in merged.rows:
@@ -235,6 +237,14 @@ def test_plays_of_the_account_data_are_those_of_the_export(life: list[Real], ord
         }
         table.take(reports[kind])
     assert [ms for _, ms in table.times] == [real.ms for real in life]
+
+
+def test_a_play_does_not_move_to_the_time_of_another_row() -> None:
+    minute, table = START.replace(microsecond=0), Table()
+    table.take([Play("a", minute, "recent"), Play("a", minute + timedelta(seconds=30), "recent")])
+    earlier = Play("a", minute - timedelta(minutes=1), "import", 30_001, to_minute=True)
+    table.take([earlier, Play("a", minute, "import", 30_000, to_minute=True)])
+    assert table.times == [(minute, 30_001), (minute + timedelta(seconds=30), 30_000)]
 
 
 def test_a_play_keeps_its_time_and_gains_data_from_the_other_report() -> None:
