@@ -290,7 +290,8 @@ def _merge(report: Play, imported: Play | None, recent: Play | None) -> Play:
     if recent and not imported and is_same_play(recent, report) and not _may_be_start(recent, report):
         return _fill_in(recent, report)
     play = _fill_in(imported, report) if imported else report
-    if imported and _is_cut_to_minute(imported, report):
+    # With the length that the report fills in, or else the next import of the report would move the play.
+    if imported and _is_cut_to_minute(play, report):
         play = replace(play, played_at=report.played_at)
     return _fill_in(play, recent) if recent else play
 

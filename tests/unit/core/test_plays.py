@@ -247,6 +247,14 @@ def test_a_play_does_not_move_to_the_time_of_another_row() -> None:
     assert table.times == [(minute, 30_001), (minute + timedelta(seconds=30), 30_000)]
 
 
+def test_an_import_that_completes_a_length_changes_nothing_twice() -> None:
+    minute, table = START.replace(microsecond=0), Table()
+    table.take([Play("a", minute, "import", 0)])
+    later = Play("a", minute + timedelta(seconds=1), "import", 30_000)
+    assert table.take([later]).known == 1
+    assert table.take([later]).rows == []
+
+
 def test_a_play_keeps_its_time_and_gains_data_from_the_other_report() -> None:
     real = Real("a", START, 200_000)
     for reports in ((real.recent(3), real.exported()), (real.exported(), real.recent(3))):
