@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import product
 from typing import Any, Final, Literal, get_args
 
 from spotisync.core.parse import EPOCH, INT4_MAX, text
@@ -196,8 +197,9 @@ def merge_plays(stored: Iterable[Play], exported: Collection[Play], in_file: Col
 
 def _merge_similar(done: MergedPlays, others: dict[str, list[Play]], similar: list[Play]) -> MergedPlays:
     """Compare with stored plays of the same track that the file does not have, as any import does."""
-    for source in ("import", "recent"):
-        plays = [play for play in similar if play.source == source]
+    # A row of recently played that has a length was completed by an import, so its time is known to be its end.
+    for source, has_length in product(("import", "recent"), (True, False)):
+        plays = [play for play in similar if play.source == source and (play.ms_played is not None) == has_length]
         known = [play for track_id in {play.track_id for play in plays} for play in others.get(track_id, ())]
         merged = merge_reports(known, plays)
         gone = {_key(play) for play in merged.replaced}

@@ -136,7 +136,7 @@ def _is_cut_to_minute(stored: Play, report: Play) -> bool:
 
 
 def merge_reports(known: Iterable[Play], reports: Iterable[Play]) -> MergedPlays:
-    """Merge reports of one source with the stored plays near them.
+    """Merge reports of one source, of which all or none have a length, with the stored plays near them.
 
     A play keeps its time, unless that was its start; a report fills in its missing fields.
     """
@@ -152,8 +152,8 @@ def _count_starts(stored: Mapping[str, list[Play]], reported: Mapping[str, list[
     """How many more reports can only be starts than only ends: one of a repeated track can be either."""
     count = 0
     for track_id, reports in reported.items():
-        is_import = reports[0].source == "import"
-        candidates = _Candidates([play for play in stored[track_id] if (play.ms_played is None) == is_import])
+        has_lengths = reports[0].ms_played is not None
+        candidates = _Candidates([play for play in stored[track_id] if (play.ms_played is None) == has_lengths])
         for report in reports:
             count += bool(candidates.by_start(report)) - bool(candidates.by_end(report))
     return count
@@ -192,13 +192,13 @@ def _merge_track(stored: list[Play], reports: list[Play], *, starts: bool) -> Me
     """Pair reports with stored plays that an import described, and then imported plays with unexplained reports."""
     imported = [play for play in stored if play.ms_played is not None]
     recent = [play for play in stored if play.ms_played is None]
-    is_import = bool(reports) and reports[0].source == "import"
-    first = _pair(reports, imported if is_import else stored, starts=starts)
+    has_lengths = reports[0].ms_played is not None
+    first = _pair(reports, imported if has_lengths else stored, starts=starts)
     may_follow = [
-        report if is_import and _may_be_recent(report, first.get(number)) else None
+        report if has_lengths and _may_be_recent(report, first.get(number)) else None
         for number, report in enumerate(reports)
     ]
-    second = _pair(may_follow, recent, starts=starts) if is_import else {}
+    second = _pair(may_follow, recent, starts=starts) if has_lengths else {}
     outcome = _Outcome()
     for number, report in enumerate(reports):
         outcome.add(report, first.get(number), second.get(number))

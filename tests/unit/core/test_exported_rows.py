@@ -140,6 +140,13 @@ def test_a_row_completed_by_one_source_is_moved_by_the_other() -> None:
     assert [play.played_at for play in merged.replaced] == [stored.played_at]
 
 
+def test_a_completed_row_moves_a_stored_start_to_its_end() -> None:
+    start, row = Play(ID, at(0), "recent", None, "context"), Play(ID, at(200), "recent", 200_000)
+    merged = merge_plays([start], [row], set())
+    assert merged.rows == [Play(ID, at(200), "recent", 200_000, "context")]
+    assert merged.replaced == [start]
+
+
 moments = st.integers(0, 300)
 plays = st.builds(
     Play,
