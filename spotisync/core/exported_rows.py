@@ -197,11 +197,12 @@ def merge_plays(stored: Iterable[Play], exported: Collection[Play], in_file: Col
 
 def _merge_similar(done: MergedPlays, others: dict[str, list[Play]], similar: list[Play]) -> MergedPlays:
     """Compare with stored plays of the same track that the file does not have, as any import does."""
+    rows = {_key(play) for play in similar}
     # A row of recently played that has a length was completed by an import, so its time is known to be its end.
     for source, has_length in product(("import", "recent"), (True, False)):
         plays = [play for play in similar if play.source == source and (play.ms_played is not None) == has_length]
         known = [play for track_id in {play.track_id for play in plays} for play in others.get(track_id, ())]
-        merged = merge_reports(known, plays)
+        merged = merge_reports(known, plays, repeated=False)
         gone = {_key(play) for play in merged.replaced}
         # Both sources can fill in one stored play; the later row has what both know.
         filled = {_key(play): play for play in done.filled if _key(play) not in gone}
@@ -213,7 +214,9 @@ def _merge_similar(done: MergedPlays, others: dict[str, list[Play]], similar: li
             done.known + len(plays) - len(merged.added),
         )
         kept = {_key(play): play for plays in others.values() for play in plays if _key(play) not in gone}
-        others = _by_track({**kept, **{_key(play): play for play in merged.filled}}.values())
+        kept |= {_key(play): play for play in merged.filled}
+        # A play that moved to the time of a row is that row, so it is compared with no other row.
+        others = _by_track(play for key, play in kept.items() if key not in rows)
     return done
 
 

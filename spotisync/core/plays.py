@@ -135,16 +135,18 @@ def _is_cut_to_minute(stored: Play, report: Play) -> bool:
     return whole and stored.source == "import" and stored.ms_played == report.ms_played and timedelta() < apart < MINUTE
 
 
-def merge_reports(known: Iterable[Play], reports: Iterable[Play]) -> MergedPlays:
+def merge_reports(known: Iterable[Play], reports: Iterable[Play], *, repeated: bool = True) -> MergedPlays:
     """Merge reports of one source, of which all or none have a length, with the stored plays near them.
 
-    A play keeps its time, unless that was its start; a report fills in its missing fields.
+    A play keeps its time, unless that was its start; a report fills in its missing fields. `repeated`: several reports
+    can be of one play.
     """
     stored, reported = _by_track(known), _by_track(reports)
     starts = _count_starts(stored, reported) > 0
     done = MergedPlays([], [], [], 0)
     for track_id, new in reported.items():
-        done = _add(done, _merge_track(stored[track_id], _merge_repeated(new), starts=starts))
+        plays = _merge_repeated(new) if repeated else new
+        done = _add(done, _merge_track(stored[track_id], plays, starts=starts))
     return done
 
 

@@ -147,6 +147,20 @@ def test_a_completed_row_moves_a_stored_start_to_its_end() -> None:
     assert merged.replaced == [start]
 
 
+def test_rows_near_a_stored_play_are_not_merged_with_each_other() -> None:
+    rows = [Play(ID, at(33), "import", 1_000), Play(ID, at(60), "import", 30_000)]
+    merged = merge_plays([Play(ID, at(100), "recent")], rows, set())
+    assert (merged.added, merged.known) == (rows, 0)
+
+
+def test_a_play_that_became_a_row_is_compared_with_no_other_row() -> None:
+    start = Play(ID, at(-54.5), "recent")
+    rows = [Play(ID, at(0), "import", 30_000), Play(ID, at(6.5), "recent", 30_000)]
+    merged = merge_plays([start], rows, set())
+    assert sorted(merged.rows, key=lambda play: play.played_at) == rows
+    assert merged.replaced == [start]
+
+
 moments = st.integers(0, 300)
 plays = st.builds(
     Play,
