@@ -115,8 +115,9 @@ def _played_at(row: dict[str, Any], at: datetime, ms: int) -> datetime:
     began = _parse_offline_time(row.get("offline_timestamp")) if row.get("offline") is True else None
     if began is None:
         return at
-    ended = began + timedelta(milliseconds=ms)
-    return ended if BEGINNING <= ended <= at - WINDOW else at
+    length = timedelta(milliseconds=ms)
+    # Compared by its start: the end of a play that a wrong clock dates to the year 9999 is beyond Python's calendar.
+    return began + length if BEGINNING - length <= began <= at - WINDOW - length else at
 
 
 def _parse_offline_time(value: Any) -> datetime | None:

@@ -62,7 +62,10 @@ def test_an_offline_play_takes_the_time_noted_by_the_device(unit: int) -> None:
     assert found.play.played_at == began + timedelta(milliseconds=174_674)
 
 
-@pytest.mark.parametrize("noted", [0, None, True, "x", -5, 1, 10**30, float("nan"), int(TS.timestamp()) + 9_000])
+# The last but one is the last second of the year 9999.
+@pytest.mark.parametrize(
+    "noted", [0, None, True, "x", -5, 1, 10**30, float("nan"), 253_402_300_799_000, int(TS.timestamp()) + 9_000]
+)
 def test_an_offline_play_with_an_impossible_time_uses_its_timestamp(noted: Any) -> None:
     assert heard(offline=True, offline_timestamp=noted).play.played_at == TS
 
