@@ -35,7 +35,7 @@ def parse_retry_after(header: str | None, now: datetime) -> int | None:
     except ValueError:
         try:
             seconds = (parsedate_to_datetime(header) - now).total_seconds()
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):  # OverflowError: a year or time zone of many digits
             return None
     if not 0 <= seconds < float("inf"):
         return 1 if seconds < 0 and seconds > -LONGEST_WAIT else None

@@ -78,7 +78,7 @@ def find_retry_after(response: requests.Response) -> str | None:
     header = response.headers.get("Retry-After")
     try:
         now = parsedate_to_datetime(response.headers["Date"])
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):  # OverflowError: a year or time zone of many digits
         return header
     seconds = backoff.parse_retry_after(header, now)
     return header if seconds is None else str(seconds)

@@ -33,6 +33,8 @@ def http_date(seconds: float) -> str:
         (http_date(10 * LONGEST_WAIT), LONGEST_WAIT),
         (http_date(-2 * LONGEST_WAIT), None),
         ("Sun, 01 Mar 2026 12:00:30", None),
+        (f"Sun, 01 Mar {10**20} 12:00:30 GMT", None),
+        (f"Sun, 01 Mar 2026 12:00:30 +{10**20}", None),
         ("-3", 1),
         ("-999999", None),
         ("nan", None),

@@ -154,7 +154,11 @@ def test_retry_after_can_be_a_date(fault: Any, ask: Any) -> None:
 
 @pytest.mark.parametrize(
     ("sent", "seconds"),
-    [("Mon, 03 Feb 2020 10:00:00 GMT", "42"), ("now", "Mon, 03 Feb 2020 10:00:42 GMT")],
+    [
+        ("Mon, 03 Feb 2020 10:00:00 GMT", "42"),
+        ("now", "Mon, 03 Feb 2020 10:00:42 GMT"),
+        (f"Mon, 03 Feb 2020 10:00:00 +{10**20}", "Mon, 03 Feb 2020 10:00:42 GMT"),
+    ],
 )
 def test_a_date_is_read_by_the_clock_of_spotify(sent: str, seconds: str) -> None:
     response = requests.Response()
