@@ -61,7 +61,7 @@ def from_csv(row: Mapping[str, str | None]) -> dict[str, Any]:
     """Undo what the export did for CSV. An empty cell is null; one apostrophe before a formula is removed."""
     cells = {name: _unquote(cell) for name, cell in row.items()}
     ids = (cells.get("artist_ids") or "").split()
-    names = (cells.get("artists") or "").split("; ")
+    names = [name or None for name in (cells.get("artists") or "").split("; ")]
     # A name may contain the separator; then the names stay unknown.
     return {**cells, "artist_ids": ids, "artists": names if len(names) == len(ids) else [None] * len(ids)}
 

@@ -96,6 +96,7 @@ def test_undoes_what_csv_needed() -> None:
     }  # fmt: skip
     assert from_csv({**cells, "artists": "A; B; C"})["artists"] == [None, None]
     assert from_csv({"artist_ids": "", "artists": ""})["artist_ids"] == []
+    assert from_csv({"artist_ids": ID, "artists": ""})["artists"] == [None]
 
 
 def test_knows_a_table_by_its_columns() -> None:
