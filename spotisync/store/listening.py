@@ -204,7 +204,10 @@ def find_track_plays(connection: Connection, account_id: int, track_id: str) -> 
 
 
 def list_anniversaries(connection: Connection, account_id: int, zone: str, today: date) -> list[Anniversary]:
-    """The plays of this day in each earlier year, the latest first. On 29 February only of leap years."""
+    """The plays of this day in each earlier year, the latest first. On 29 February only of leap years.
+
+    A midnight can occur twice. So two hours more are read at both ends, and the date decides.
+    """
     found = execute(
         connection,
         f"""SELECT p.day, p.plays, t.id, t.name, {_ARTIST} AS artist FROM (
@@ -216,8 +219,9 @@ def list_anniversaries(connection: Connection, account_id: int, zone: str, today
                 WHERE :month <> 2 OR :day <> 29 OR y % 4 = 0 AND (y % 100 <> 0 OR y % 400 = 0)) d
             CROSS JOIN LATERAL (SELECT h.track_id, {_PLAYS} AS plays, {_MS} AS ms
                 FROM play_history h JOIN tracks t ON t.id = h.track_id
-                WHERE h.account_id = :account_id AND h.played_at >= CAST(d.day AS timestamp) AT TIME ZONE :zone
-                AND h.played_at < CAST(d.day + 1 AS timestamp) AT TIME ZONE :zone
+                WHERE h.account_id = :account_id AND CAST(h.played_at AT TIME ZONE :zone AS date) = d.day
+                AND h.played_at >= CAST(d.day AS timestamp) AT TIME ZONE :zone - interval '2 hours'
+                AND h.played_at < CAST(d.day + 1 AS timestamp) AT TIME ZONE :zone + interval '2 hours'
                 GROUP BY 1 HAVING {_PLAYS} > 0) p
             ORDER BY d.day DESC, p.plays DESC, p.ms DESC, p.track_id) p
         JOIN tracks t ON t.id = p.track_id ORDER BY p.day DESC""",

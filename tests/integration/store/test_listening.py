@@ -205,6 +205,25 @@ def test_a_day_is_remembered_in_earlier_years(catalogue: Store, database: Databa
     assert [(each.day.year, each.id) for each in in_tokyo] == [(2023, "track0"), (2022, "track3"), (2020, "track2")]
 
 
+@pytest.mark.parametrize(
+    ("zone", "midnight"), [("America/Havana", "2025-11-02T04:00Z"), ("Atlantic/Azores", "2025-10-26T00:00Z")]
+)
+def test_a_day_begins_at_the_first_of_two_midnights(
+    catalogue: Store, database: Database, zone: str, midnight: str
+) -> None:
+    first = datetime.fromisoformat(midnight)
+    day = first.astimezone(ZoneInfo(zone)).date()
+    begin = int((first - BEGIN).total_seconds()) // 60
+    insert(catalogue, *(Play(begin + minute, 0, None) for minute in (-10, 10, 70)))
+    with database.begin() as connection:
+        before, after = (
+            listening.list_anniversaries(connection, catalogue.account_id, zone, each.replace(year=2026))
+            for each in (day - timedelta(days=1), day)
+        )
+    assert [(each.day, each.plays) for each in before] == [(day - timedelta(days=1), 1)]
+    assert [(each.day, each.plays) for each in after] == [(day, 2)]
+
+
 def test_figures_of_the_library_equal_a_count(catalogue: Store, database: Database) -> None:
     for n in range(6):
         catalogue.sql(
