@@ -13,7 +13,8 @@ from spotisync.store.database import Connection, execute
 
 Kind = Literal["tracks", "artists", "albums", "genres"]
 # As in migrations/versions/0020_listening.py.
-_PLAYS: Final = "count(*) FILTER (WHERE h.ms_played IS NULL OR h.ms_played >= 30000)"
+_COUNTS: Final = "(h.ms_played IS NULL OR h.ms_played >= 30000)"
+_PLAYS: Final = f"count(*) FILTER (WHERE {_COUNTS})"
 _MS: Final = "COALESCE(sum(COALESCE(h.ms_played, t.duration_ms)), 0)"
 _ARTIST: Final = """(SELECT string_agg(r.name, ', ' ORDER BY x.position) FROM track_artists x
     JOIN artists r ON r.id = x.artist_id WHERE x.track_id = t.id)"""
@@ -126,13 +127,19 @@ def _get_slots(zone: str) -> str:
 
 
 def count_variety(connection: Connection, account_id: int, since: datetime | None) -> Variety:
+    """Tracks with a play that counts since a moment, or ever."""
     found = execute(
         connection,
         f"""SELECT count(*) AS tracks, count(*) FILTER (WHERE first_at >= {_SINCE_OR_EVER}) AS new
-        FROM listened_tracks WHERE account_id = :account_id AND last_at >= {_SINCE_OR_EVER} AND plays > 0""",
+        FROM listened_tracks WHERE account_id = :account_id AND {_HEARD_SINCE if since else "plays > 0"}""",
         {"account_id": account_id, "since": since},
     )
     return Variety(**found.mappings().one())
+
+
+# `last_at` can be that of a skipped track, so the plays decide.
+_HEARD_SINCE: Final = f"""track_id IN (SELECT h.track_id FROM play_history h
+    WHERE h.account_id = :account_id AND h.played_at >= :since AND {_COUNTS})"""
 
 
 def list_favourites(

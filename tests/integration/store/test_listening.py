@@ -189,6 +189,15 @@ def test_the_first_and_last_play_of_a_track_are_known(catalogue: Store, database
     assert variety.new == sum(firsts[track] >= BEGIN + timedelta(days=1) for track in known)
 
 
+def test_a_skipped_track_is_not_among_the_tracks_of_a_range(catalogue: Store, database: Database) -> None:
+    insert(catalogue, Play(0, 0, 200_000), Play(60, 0, 5_000), Play(61, 1, 200_000), Play(62, 2, None))
+    since = BEGIN + timedelta(minutes=30)
+    with database.begin() as connection:
+        variety = listening.count_variety(connection, catalogue.account_id, since)
+        heard = listening.list_favourites(connection, catalogue.account_id, since, 10)["tracks"]
+    assert (variety.tracks, variety.new) == (len(heard), 2) == (2, 2)
+
+
 def test_a_day_is_remembered_in_earlier_years(catalogue: Store, database: Database) -> None:
     for day, minute, track in (
         ("2023-02-28", 30, 0), ("2023-02-28", 31, 0), ("2023-02-28", 32, 1), ("2022-02-28", 33, 3),
