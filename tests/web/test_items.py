@@ -176,6 +176,8 @@ def test_a_playlist_of_one_version_or_none(plain: Callable[[str], str], store: S
     html = plain("/playlists/p1")
     assert "version 1 of" not in html
     assert "Changes since" not in html
+    assert "oldest version that is stored" not in plain("/playlists/p1?at=2026-06-01")
+    assert "Nothing is known about" in plain("/playlists/p1?at=2026-05-31")
 
 
 @pytest.mark.parametrize("path", ["/tracks/{}", "/albums/{}", "/artists/{}", "/playlists/{}"])
