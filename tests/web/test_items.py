@@ -170,6 +170,15 @@ def test_a_playlist_is_shown_as_of_a_version_or_date(
     assert ("oldest version that is stored" in html) == (query in {"at=2026-01-01", "at=0001-01-01"})
 
 
+def test_a_date_ends_with_the_last_of_two_equal_hours(make_client: Callable[..., TestClient], store: Store) -> None:
+    for statement in ROWS.split(";"):
+        store.sql(statement)
+    store.sql("UPDATE playlist_versions SET read_at = '2026-04-05 03:30+00' WHERE snapshot_id = 'v'")
+    store.sql("UPDATE playlist_versions SET read_at = '2026-04-05 02:30+00' WHERE snapshot_id = 'w'")
+    client = make_client(timezone="America/Santiago")
+    assert "version 2 of 3" in client.get("/playlists/p1?at=2026-04-04").text, "both were read at 23:30 of this day"
+
+
 def test_a_playlist_of_one_version_or_none(plain: Callable[[str], str], store: Store) -> None:
     assert "The contents of this playlist are not stored yet." in plain("/playlists/p2?at=2026-05-31")
     store.sql("DELETE FROM playlist_versions WHERE snapshot_id <> 'x'")

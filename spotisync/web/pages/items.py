@@ -141,7 +141,8 @@ def _parse_moment(text: str, zone: str) -> datetime:
     """Raises `HTTPException` (422) for what is neither a date nor a time."""
     try:
         if DATE.fullmatch(text):
-            found = datetime.combine(date.fromisoformat(text), time.max)
+            # The later one where clocks are set back at the end of the day.
+            found = datetime.combine(date.fromisoformat(text), time.max.replace(fold=1))
         else:
             found = datetime.fromisoformat(text)
         found = found if found.tzinfo else found.replace(tzinfo=ZoneInfo(zone))
