@@ -189,6 +189,11 @@ def test_a_playlist_of_one_version_or_none(plain: Callable[[str], str], store: S
     assert "Nothing is known about" in plain("/playlists/p1?at=2026-05-31")
 
 
+def test_more_rows_are_compared_with_the_same_version(plain: Callable[[str], str]) -> None:
+    assert "/playlists/p1?version=3&amp;first=0&amp;since=1#contents" in plain("/playlists/p1?since=1&first=1")
+    assert "/playlists/p1?version=3&amp;first=0#contents" in plain("/playlists/p1?first=1")
+
+
 @pytest.mark.parametrize("path", ["/tracks/{}", "/albums/{}", "/artists/{}", "/playlists/{}"])
 def test_an_unknown_id_has_a_page_that_says_so(client: TestClient, store: Store, path: str) -> None:
     for id_ in ("nothing", "0", "t2%00", "a" * 101, "%22%3E%3Cb%3E", "ä", "٣"):
