@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from spotisync.store import library_figures, listening
+from spotisync.store import library_figures, listening, schema
+from spotisync.store.bulk import upsert
 from spotisync.store.database import Database
 from tests.support.store import Store
 
@@ -44,7 +45,7 @@ class Play:
 PLAY = st.builds(
     Play, st.integers(0, 60 * 24 * 9), st.integers(0, 5), st.sampled_from((None, 0, 29_999, 30_000, 200_000))
 )
-KINDS = ("insert", "upsert", "delete", "move", "length")
+KINDS = ("insert", "upsert", "delete", "move", "length", "track")
 CHANGE = st.tuples(st.sampled_from(KINDS), st.lists(PLAY, min_size=1, max_size=12))
 
 
@@ -93,6 +94,13 @@ def assert_sums_equal_plays(store: Store) -> None:
 
 @example(changes=[("insert", [Play(0, 1, 40_000), Play(5, 1, 40_000)]), ("upsert", [Play(7, 1, 50_000)])])
 @example(changes=[(kind, [Play(0, 4, 40_000)]) for kind in ("insert", "move", "insert", "move")])
+@example(
+    changes=[
+        ("insert", [Play(0, 2, None), Play(5, 3, None)]),
+        ("track", [Play(0, 2, None)]),
+        ("delete", [Play(0, 2, None)]),
+    ]
+)
 @given(changes=st.lists(CHANGE, min_size=1, max_size=6))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_sums_equal_the_plays_after_any_change(catalogue: Store, changes: list[Any]) -> None:
@@ -118,7 +126,21 @@ def test_sums_equal_the_plays_after_any_change(catalogue: Store, changes: list[A
                 )  # fmt: skip
             case "length":
                 catalogue.sql("UPDATE play_history SET ms_played = 31000 WHERE track_id = 'track1'")
+            case "track":
+                catalogue.sql("UPDATE tracks SET duration_ms = duration_ms + 1000 WHERE id IN ('track2', 'track3')")
         assert_sums_equal_plays(catalogue)
+
+
+def test_a_length_that_is_learned_later_is_added_up(catalogue: Store, database: Database) -> None:
+    catalogue.sql("UPDATE tracks SET duration_ms = NULL WHERE id = 'track0'")
+    insert(catalogue, Play(0, 0, None), Play(90, 0, None), Play(91, 0, 40_000), Play(92, 1, None))
+    rows = [{"id": "track0", "uri": "u", "duration_ms": 200_000}]
+    with database.begin() as connection:
+        upsert(connection, schema.tracks, rows)
+        found = listening.find_track_plays(connection, catalogue.account_id, "track0")
+    assert_sums_equal_plays(catalogue)
+    assert found
+    assert found.ms == 440_000
 
 
 def test_removing_an_account_removes_its_sums(catalogue: Store) -> None:

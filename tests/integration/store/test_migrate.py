@@ -115,6 +115,28 @@ def test_0024_counts_plays_once_that_were_counted_twice(empty_database_url: str)
         migrate.downgrade(empty_database_url, "0023")
 
 
+def test_0025_adds_up_the_lengths_that_tracks_have_now(empty_database_url: str) -> None:
+    migrate.upgrade(empty_database_url, "0024")
+    for statement in (
+        "INSERT INTO accounts (id, spotify_user_id) OVERRIDING SYSTEM VALUE VALUES (1, 'me')",
+        "INSERT INTO tracks (id, name, uri) VALUES ('t', 't', 'u')",
+        "INSERT INTO play_history (account_id, played_at, track_id, source) VALUES (1, '2026-01-01', 't', 'recent')",
+    ):
+        query(empty_database_url, statement)
+    sums = """SELECT (SELECT sum(ms) FROM listening_slots), (SELECT sum(ms) FROM listening_hours),
+        (SELECT sum(ms) FROM listened_tracks)"""
+    learn = "UPDATE tracks SET duration_ms = COALESCE(duration_ms, 0) + 60000"
+    query(empty_database_url, learn)
+    assert query(empty_database_url, sums) == [(0, 0, 0)], "the mistake that is mended"
+    for minutes in (1, 3):
+        migrate.upgrade(empty_database_url)
+        assert query(empty_database_url, sums) == [(minutes * 60_000,) * 3]
+        query(empty_database_url, learn)
+        assert query(empty_database_url, sums) == [((minutes + 1) * 60_000,) * 3]
+        migrate.downgrade(empty_database_url, "0024")
+        query(empty_database_url, learn)
+
+
 def test_the_retention_horizon_survives_0006_up_and_down(empty_database_url: str) -> None:
     migrate.upgrade(empty_database_url, "0005")
     query(
