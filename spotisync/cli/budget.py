@@ -63,6 +63,8 @@ def _is_plain(screen: "Console") -> bool:
 
 def format_budgets(document: "Document", width: int, *, plain: bool) -> list[str]:
     """Lines of at most `width` characters, except for the sentences. `plain`: ASCII alone."""
+    from spotisync.status.messages import count_of
+
     if not document["developers"]:
         return ["No Spotify app is known. Set SPOTIPY_CLIENT_ID, or log in: spotisync login"]
     spent, free, reserved = BAR_ASCII if plain else BAR_BLOCKS
@@ -74,7 +76,7 @@ def format_budgets(document: "Document", width: int, *, plain: bool) -> list[str
         for family in developer["families"]:
             lines += [*_chart_lines(family, width, plain=plain), *_sentence(family, width), ""]
     if more := document["more_developers"]:
-        lines += [f"{more:,} more developer accounts: spotisync budget --account ACCOUNT", ""]
+        lines += [f"{count_of(more, 'more developer account')}: spotisync budget --account ACCOUNT", ""]
     lines += [f"Pending look-ups: {each['words']}." for each in document["lookups"]]
     return lines
 

@@ -98,9 +98,11 @@ def _export_tables(
         written = request.to_directory(tables, to)
     if json:
         print_json([{"file": str(path), "rows": rows} for path, rows in written.items()])
-    else:
-        for path, rows in written.items():
-            print_text(f"{path}: {rows:,} rows")
+        return
+    from spotisync.status.messages import count_of
+
+    for path, rows in written.items():
+        print_text(f"{path}: {count_of(rows, 'row')}")
 
 
 def _export_playlists(
@@ -138,9 +140,11 @@ def _export_playlists(
 
 
 def _report_playlists(written: "list[WrittenPlaylist]") -> None:
+    from spotisync.status.messages import count_of
+
     for each in written:
         if each.path:
-            print_text(f"{each.path}: {each.entries:,} tracks")
+            print_text(f"{each.path}: {count_of(each.entries, 'track')}")
     unread = [each for each in written if each.unread]
     if unread:
         names = ", ".join(f"{each.playlist.title} ({each.unread})" for each in unread)

@@ -77,15 +77,14 @@ def _print(summary: "ExportSummary | ImportSummary") -> None:
 
 
 def _print_export_summary(summary: "ExportSummary") -> None:
-    print_text(f"Read {summary.rows:,} rows of {', '.join(summary.files)}.")
-    print_text(
-        f"Imported {summary.plays_added:,} plays for {summary.account}; {summary.plays_known:,} were already stored."
-    )
+    from spotisync.status.messages import count_of
+
+    print_text(f"Read {count_of(summary.rows, 'row')} of {', '.join(summary.files)}.")
+    plays = count_of(summary.plays_added, "play")
+    print_text(f"Imported {plays} for {summary.account}; {_count_known(summary.plays_known)}.")
     if summary.removed_added or summary.removed_known:
-        print_text(
-            f"Imported {summary.removed_added:,} tracks that were saved once; "
-            f"{summary.removed_known:,} were already stored."
-        )
+        tracks = count_of(summary.removed_added, "track that was saved once", "tracks that were saved once")
+        print_text(f"Imported {tracks}; {_count_known(summary.removed_known)}.")
     if summary.skipped["repeated"]:
         print_text(f"Rows skipped: {summary.skipped['repeated']:,} (repeated).")
     if summary.skipped["still_saved"]:
@@ -95,6 +94,10 @@ def _print_export_summary(summary: "ExportSummary") -> None:
     _print_left_out(summary.left_out)
 
 
+def _count_known(rows: int) -> str:
+    return f"{rows:,} {'was' if rows == 1 else 'were'} already stored"
+
+
 def _print_left_out(left_out: list[str]) -> None:
     if left_out:
         names = [*left_out[:NAMED_FILES], "…"] if len(left_out) > NAMED_FILES else left_out
@@ -102,8 +105,10 @@ def _print_left_out(left_out: list[str]) -> None:
 
 
 def _print_summary(summary: "ImportSummary") -> None:
+    from spotisync.status.messages import count_of
+
     print_text(
-        f"Imported {summary.added:,} plays for {summary.account}; {summary.known:,} were already stored. "
+        f"Imported {count_of(summary.added, 'play')} for {summary.account}; {_count_known(summary.known)}. "
         f"Rows read: {summary.rows:,}."
     )
     skipped = [f"{summary.skipped[key]:,} ({label})" for key, label in SKIP_REASONS.items() if summary.skipped[key]]

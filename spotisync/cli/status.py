@@ -73,11 +73,12 @@ def _make_reader(database: "Database", account: str | None) -> Callable[[], list
 
 def _print(documents: list["Document"]) -> None:
     from spotisync.cli import progress
+    from spotisync.status.messages import count_of
 
     for part in progress.separate_by_blank_lines([progress.render_run(each) for each in documents]):
         console().print(part)
     if more := documents[0]["more_accounts"]:
-        print_text(f"\n{more:,} more accounts: spotisync status --account ACCOUNT")
+        print_text(f"\n{count_of(more, 'more account')}: spotisync status --account ACCOUNT")
 
 
 def _watch(read: Callable[[], list["Document"]]) -> None:

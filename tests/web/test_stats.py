@@ -226,6 +226,18 @@ def test_names_are_escaped(client: TestClient, store: Store) -> None:
     assert "?account=" not in html, "there is only one account"
 
 
+def test_one_play_and_one_saved_track_are_singular(client: TestClient, store: Store) -> None:
+    for statement in ROWS.split(";"):
+        store.sql(statement)
+    store.sql("DELETE FROM play_history WHERE played_at < (SELECT max(played_at) FROM play_history)")
+    store.sql("UPDATE play_history SET ms_played = NULL")
+    store.sql("DELETE FROM saved_tracks WHERE track_id <> 't3'")
+    html = client.get("/stats").text
+    assert "1 play in a year</h2>" in html
+    assert 'aria-label="1 play on 1 day;' in html
+    assert "1 saved track</h2>" in client.get("/stats/library").text
+
+
 def test_an_empty_database_says_so(client: TestClient, store: Store) -> None:
     assert "No plays are stored yet" in client.get("/stats").text
     store.sql("DELETE FROM accounts")

@@ -234,6 +234,19 @@ def test_the_import_command_reports_what_it_did(
     assert (failed.code, "plays.csv, line 2: track_id is 'x'" in failed.err) == (1, True)
 
 
+def test_the_commands_say_one_row_and_one_play(
+    listened: Context, tmp_path: Path, make_settings: Callable[..., Any], simulator: Server
+) -> None:
+    spotisync = InProcess(environment(make_settings(simulator.url)))
+    sql(listened, "DELETE FROM play_history WHERE played_at < (SELECT max(played_at) FROM play_history)")
+    assert "plays.csv: 1 row\n" in spotisync("export", str(tmp_path / "out"), "--only", "plays").out
+    sql(listened, "DELETE FROM play_history")
+    path = str(tmp_path / "out" / "plays.csv")
+    first, second = spotisync("import", path).out, spotisync("import", path).out
+    assert first.startswith("Read 1 row of plays.csv.\nImported 1 play for ")
+    assert "; 1 was already stored." in second
+
+
 @pytest.mark.slow
 def test_a_large_export_is_imported_in_batches(store: Store, tmp_path: Path) -> None:
     """100,000 plays in any order, of few tracks, several at once."""
