@@ -48,9 +48,8 @@ def history(
     from spotisync.store import accounts
 
     with open_database() as database, database.begin() as connection:
-        if account:
-            accounts.find_account(connection, account)
-        runs = read_model.history(connection, account, limit)
+        name = accounts.find_account(connection, account).spotify_user_id if account else None
+        runs = read_model.history(connection, name, limit)
     if json:
         print_json(runs)
     elif runs:

@@ -118,9 +118,8 @@ def list_schedule(database: Database, settings: Settings, account: str | None) -
     """For every account and kind, also disabled ones: the next time, the interval, the result of the last one."""
     rules = schedule.schedule_rules(settings)
     with database.begin() as connection:
-        if account:
-            accounts.find_account(connection, account)
-        rows = schedules.list_entries(connection, account)
+        name = accounts.find_account(connection, account).spotify_user_id if account else None
+        rows = schedules.list_entries(connection, name)
     known = {(row["account"], row["kind"]): row for row in rows}
     return [
         schedule.schedule_document(row, kind, rules.get(kind), known.get((row["account"], kind)))
