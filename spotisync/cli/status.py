@@ -1,7 +1,7 @@
 """`spotisync status` and `history`: current and past runs."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from spotisync.cli.formatting import Document
     from spotisync.store.database import Database
 
+# The largest LIMIT of Postgres.
+MOST_RUNS: Final = 2**63 - 1
 NO_RUNS = "No sync has run yet. Start one: spotisync sync full --wait"
 
 
@@ -49,7 +51,7 @@ def history(
 
     with open_database() as database, database.begin() as connection:
         name = accounts.find_account(connection, account).spotify_user_id if account else None
-        runs = read_model.history(connection, name, limit)
+        runs = read_model.history(connection, name, min(limit, MOST_RUNS))
     if json:
         print_json(runs)
     elif runs:

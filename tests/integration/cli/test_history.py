@@ -21,3 +21,10 @@ def test_an_account_is_found_by_each_of_its_ids(spotisync: InProcess, store: Sto
     assert [each["sync_id"] for each in runs] == [run.id]
     entries = spotisync("schedule", f"--account={account}", "--json").json
     assert {each["account"] for each in entries if "kind" in each} == {"me"}
+
+
+@pytest.mark.parametrize("limit", [2, 10**10, 10**30])
+def test_any_large_limit_lists_all_runs(spotisync: InProcess, store: Store, limit: int) -> None:
+    for _ in range(2):
+        store.run(status="success", completed_at="now()")
+    assert len(spotisync("history", "--limit", str(limit), "--json").json) == 2
