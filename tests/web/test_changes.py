@@ -58,6 +58,14 @@ def test_all_pages_have_each_run_with_changes_once(client: TestClient, runs: lis
     assert read_feed(client, "/changes?account=nobody") == read_feed(client, "/changes"), "as on the front page"
 
 
+def test_a_run_shows_its_changes_however_old_it_is(client: TestClient, runs: list[int]) -> None:
+    for run in (runs[0], runs[-1]):
+        html = client.get(f"/runs/{run}", headers=PAGE).text
+        assert re.findall(r'id="changes-(\d+)"', html) == [str(run)]
+    unchanged = next(each for each in range(runs[0], runs[-1]) if each not in runs)
+    assert 'id="changes-' not in client.get(f"/runs/{unchanged}", headers=PAGE).text
+
+
 def test_the_feed_names_account_run_and_change(client: TestClient, runs: list[int]) -> None:
     html = client.get("/changes", headers=PAGE).text
     assert "&lt;b&gt;Track 48" in html

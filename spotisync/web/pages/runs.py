@@ -68,9 +68,16 @@ def _load_run(connection: Connection, context: Context, sync_id: int, before: in
         "document": document,
         "is_unfinished": document["status"] not in OVER,
         "flower": context.settings.flower_url,
+        "changes": _find_changes(connection, document["account"], sync_id),
         **_load_timeline(connection, sync_id, before),
         "chart": make_run_chart(status.list_events(connection, sync_id, EVENTS_IN_CHART), document["as_of"]),
     }
+
+
+def _find_changes(connection: Connection, account: str, sync_id: int) -> list[dict[str, Any]]:
+    """What the run changed: one entry or none. The document of a run has the last runs of the account only."""
+    newest = status.list_changes(connection, account, 1, sync_id + 1)
+    return [each for each in newest if each["sync_id"] == sync_id]
 
 
 def _load_timeline(connection: Connection, sync_id: int, before: int | None) -> dict[str, Any]:
