@@ -20,6 +20,9 @@ FILTERS: Final[dict[Kind, tuple[str, ...]]] = {
 }
 DATED: Final[frozenset[Kind]] = frozenset({"tracks", "albums"})
 MAX_LENGTH = 200
+# Filters whose values are Spotify's texts. They can be long, begin or end with a space, and are compared whole.
+VERBATIM: Final[frozenset[str]] = frozenset({"genre", "label"})
+MAX_VERBATIM = 2_000
 MAX_WORDS = 8
 MAX_ID = 2**63 - 1
 
@@ -79,7 +82,8 @@ class Query:
         """Parse query parameters; invalid values are ignored."""
 
         def cleaned(name: str) -> str | None:
-            return _clean(given.get(name, ""))[:MAX_LENGTH].strip() or None
+            value = _clean(given.get(name, ""))
+            return (value[:MAX_VERBATIM] if name in VERBATIM else value[:MAX_LENGTH].strip()) or None
 
         kind: Kind = next((each for each in KINDS if each == given.get("kind")), "tracks")
         sort: Sort = "name" if kind not in DATED or given.get("sort") == "name" else "added"

@@ -276,6 +276,23 @@ def test_any_query_is_answered(store: Store, asked: dict[str, str], after: str) 
         assert search.count_facets(connection, parsed).total == 0
 
 
+@pytest.mark.parametrize("value", ["Domino ", " Domino", "\u00a0", "x" * 201, "A  B", "50% off_"])
+@pytest.mark.parametrize("name", ["genre", "label"])
+def test_a_facet_leads_to_the_rows_that_it_counts(store: Store, name: str, value: str) -> None:
+    for statement in (
+        "INSERT INTO artists (id, name, uri, genres) VALUES ('a', 'a', 'u', ARRAY[CAST(:value AS text)])",
+        "INSERT INTO albums (id, name, uri, label) VALUES ('b', 'b', 'u', :value)",
+        "INSERT INTO tracks (id, name, uri, album_id) VALUES ('t', 't', 'u', 'b')",
+        "INSERT INTO track_artists VALUES ('t', 0, 'a')",
+        "INSERT INTO saved_tracks (account_id, track_id, added_at) SELECT id, 't', now() FROM accounts",
+    ):
+        store.sql(statement, **({"value": value} if ":value" in statement else {}))
+    with store.database.begin() as connection:
+        (facet,) = search.count_facets(connection, Query()).by[name]
+        asked = Query.from_parameters(Query().parameters(**{name: facet.value}))
+        assert [each.id for each in search.search_page(connection, asked).items] == ["t"]
+
+
 @given(QUERIES)
 def test_a_query_survives_a_round_trip_through_its_address(asked: Query) -> None:
     clean = Query.from_parameters({"q": asked.text}).text
