@@ -218,11 +218,18 @@ def _with_album(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def list_periods(connection: Connection, account_id: int, track_id: str) -> list[Period]:
-    """When the track was saved, the latest first."""
+    """When the track was saved, the latest first.
+
+    A track that an import has stored as removed has no span, nor has one whose history was deleted.
+    """
     found = execute(
         connection,
-        """SELECT added_at, to_at AS until FROM saved_spans
-        WHERE account_id = :account_id AND track_id = :id ORDER BY from_at DESC, id DESC""",
+        """WITH spans AS (SELECT added_at, to_at AS until, from_at, id FROM saved_spans
+            WHERE account_id = :account_id AND track_id = :id)
+        SELECT added_at, until FROM (SELECT * FROM spans
+            UNION ALL SELECT added_at, removed_at, added_at, 0 FROM saved_tracks
+            WHERE account_id = :account_id AND track_id = :id AND NOT EXISTS (SELECT FROM spans)) p
+        ORDER BY from_at DESC, id DESC""",
         {"account_id": account_id, "id": track_id},
     )
     return [Period(**row) for row in found.mappings()]

@@ -111,6 +111,15 @@ def test_a_track_never_saved_or_played_says_so(plain: Callable[[str], str]) -> N
         assert words in html
 
 
+def test_a_removed_track_of_an_import_was_saved_once(plain: Callable[[str], str], store: Store) -> None:
+    store.sql(
+        """INSERT INTO saved_tracks (account_id, track_id, added_at, removed_at)
+        SELECT id, 't3', '2024-01-02 12:00+00', '2025-03-04 12:00+00' FROM accounts WHERE spotify_user_id = 'me'"""
+    )
+    saved = re.sub("<[^>]*>", "", plain("/tracks/t3").partition('id="saved"')[2].partition("</section>")[0])
+    assert "saved 2 Jan 2024 13:00until 4 Mar 2025" in saved
+
+
 def test_an_album_lists_its_tracks_in_order(plain: Callable[[str], str], store: Store) -> None:
     html = plain("/albums/b1")
     assert numbers(html) == played(store, "t.album_id = 'b1'")
