@@ -109,11 +109,13 @@ def describe_item(item: Document) -> str:
 
 def describe_places(item: Document) -> str:
     """As in: saved tracks; playlist “Mix”, no. 4 and 9."""
-    places: dict[str, list[int]] = {}
+    # By id, since several playlists can have the same name.
+    places: dict[tuple[str, str | None], list[int]] = {}
     for each in item["places"]:
         name = f"playlist “{each['playlist'] or each['playlist_id']}”" if each["playlist_id"] else each["list"]
-        places.setdefault(name, []).extend([] if each["position"] is None else [each["position"] + 1])
-    return "; ".join(f"{name}, no. {_join(numbers)}" if numbers else name for name, numbers in places.items())
+        numbers = places.setdefault((name, each["playlist_id"]), [])
+        numbers += [] if each["position"] is None else [each["position"] + 1]
+    return "; ".join(f"{name}, no. {_join(numbers)}" if numbers else name for (name, _), numbers in places.items())
 
 
 def _join(numbers: Sequence[int], most: int = 5) -> str:

@@ -41,6 +41,11 @@ def test_one_item_has_all_places_where_it_stood() -> None:
     assert describe_places(item) == "playlist “Mix”, no. 1 and 4"
 
 
+def test_places_in_playlists_of_the_same_name_stay_apart() -> None:
+    (item,) = group_places([ITEM, replace(ITEM, playlist_id="q", position=8)])
+    assert describe_places(item) == "playlist “Mix”, no. 1; playlist “Mix”, no. 9"
+
+
 def test_unknown_rows_of_a_playlist_are_one_item() -> None:
     found = group_places([HOLE, replace(HOLE, position=2), replace(HOLE, playlist_id="q", playlist=None)])
     assert [describe_item(each) for each in found] == [
