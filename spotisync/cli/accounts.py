@@ -235,4 +235,8 @@ def _print_table(rows: "list[tuple[Account, LoginState]]") -> None:
 
 
 def _format_day(moment: datetime | None) -> str:
-    return f"{moment.astimezone():%Y-%m-%d}" if moment else ""
+    from zoneinfo import ZoneInfo
+
+    from spotisync.settings import settings
+
+    return f"{moment.astimezone(ZoneInfo(settings().zone)):%Y-%m-%d}" if moment else ""

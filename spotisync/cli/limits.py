@@ -8,6 +8,8 @@ from spotisync.cli.context import AsJson, open_context
 from spotisync.cli.output import print_json, print_text
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from spotisync.store.cooldowns import Cooldown
 
 app = typer.Typer(help="List, set and clear cooldowns: requests that are blocked for a time.", no_args_is_help=True)
@@ -32,7 +34,7 @@ def list_(*, json: AsJson = False) -> None:
         return print_json([_as_dict(each) for each in found])
     for each in found:
         requests = capitalize(REQUESTS[each.family]) + (f" of {each.developer}" if each.developer else "")
-        print_text(f"{requests} blocked until {each.until.astimezone():%Y-%m-%d %H:%M:%S}: {REASONS[each.reason]}.")
+        print_text(f"{requests} blocked until {_format_time(each.until)}: {REASONS[each.reason]}.")
     if not found:
         print_text("No cooldowns.")
     return None
@@ -65,7 +67,7 @@ def set_(
         until, reason = cooldowns.block(context, family, seconds, account)
     kept = "" if reason == "manual" else ", as before"
     requests = capitalize(REQUESTS[family])
-    print_text(f"{requests} blocked until {until.astimezone():%Y-%m-%d %H:%M:%S}{kept}: {REASONS[reason]}.")
+    print_text(f"{requests} blocked until {_format_time(until)}{kept}: {REASONS[reason]}.")
 
 
 @app.command(epilog="Example: spotisync limits clear artists")
@@ -91,6 +93,14 @@ def clear(
     print_text(
         f"Cleared: {', '.join(cleared)}. Waiting runs resume within seconds." if cleared else "No cooldowns to clear."
     )
+
+
+def _format_time(until: "datetime") -> str:
+    from zoneinfo import ZoneInfo
+
+    from spotisync.settings import settings
+
+    return f"{until.astimezone(ZoneInfo(settings().zone)):%Y-%m-%d %H:%M:%S}"
 
 
 def _as_dict(cooldown: "Cooldown") -> dict[str, Any]:
