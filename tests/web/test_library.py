@@ -65,6 +65,14 @@ def names(page: str) -> list[str]:
     return [unescape(name) for name in re.findall(r'class="name"><a [^>]*>([^<]*)</a>', page)]
 
 
+def test_dates_are_those_of_the_time_zone(client: TestClient, make_settings: Callable[..., Settings]) -> None:
+    assert client.get("/library?q=60").text.count(">2020-03-01</time>") == 1
+    app = create_app(make_settings("http://127.0.0.1:1", timezone="Pacific/Pago_Pago"))
+    far = TestClient(app, base_url="http://127.0.0.1:8420")
+    assert far.get("/library?q=60").text.count(">2020-02-29</time>") == 1
+    app.state.context.close()
+
+
 def test_lists_the_newest_first_with_covers_links_and_a_next_page(client: TestClient) -> None:
     page = client.get("/library").text
     assert names(page) == [f"Jóga {n}" for n in range(SAVED, 10, -1)]
