@@ -84,11 +84,14 @@ def make_calendar(plays: Mapping[date, int], last: date, weeks: int) -> list[lis
     return [cells[start : start + WEEK] for start in range(0, len(cells), WEEK)]
 
 
-def cumulate(months: Mapping[date, int], last: date) -> list[tuple[date, int]]:
-    """The sum up to the end of each month, from the first month on; months are named by their first day."""
+def cumulate(months: Mapping[date, int], last: date, total: int = 0) -> list[tuple[date, int]]:
+    """The sum up to the end of each month, from the first month on; months are named by their first day.
+
+    `total`: what was there before.
+    """
     if not months:
         return []
-    total, month, sums = 0, min(months), []
+    month, sums = min(months), []
     while month <= last:
         total += months.get(month, 0)
         sums.append((month, total))

@@ -226,6 +226,23 @@ def test_names_are_escaped(client: TestClient, store: Store) -> None:
     assert "?account=" not in html, "there is only one account"
 
 
+@pytest.mark.parametrize("zone", ["UTC", ZONE])
+def test_tracks_without_a_date_do_not_begin_in_1970(
+    make_client: Callable[..., TestClient], store: Store, zone: str
+) -> None:
+    for statement in ROWS.split(";"):
+        store.sql(statement)
+    client = make_client(timezone=zone)
+    store.sql("UPDATE saved_tracks SET added_at = 'epoch' WHERE track_id IN ('t0', 't1')")
+    html = section(client.get("/stats/library").text, "growth")
+    assert "11 saved tracks</h2>" in html
+    assert "since March 2024" in html
+    years = re.findall(r'<th scope="row">(\d+)</th>' + 2 * r'<td class="right">(\d+)</td>', html)
+    assert years[-1] == ("2024", "9", "11")
+    store.sql("UPDATE saved_tracks SET added_at = 'epoch'")
+    assert "11 saved tracks</h2>" in client.get("/stats/library").text
+
+
 def test_one_play_and_one_saved_track_are_singular(client: TestClient, store: Store) -> None:
     for statement in ROWS.split(";"):
         store.sql(statement)
