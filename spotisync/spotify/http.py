@@ -69,8 +69,16 @@ def read_json(response: requests.Response) -> Any:
         pass
     try:
         return response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
+
+
+def read_text(response: requests.Response) -> str:
+    """Return the body as text. requests fails on a few declared charsets, such as idna and punycode."""
+    try:
+        return response.text
+    except ValueError:
+        return response.content.decode(errors="replace")
 
 
 def find_retry_after(response: requests.Response) -> str | None:
@@ -90,7 +98,7 @@ def check_api(response: requests.Response, **_: Any) -> None:
         return
     message = error_message(response)
     if response.status_code == 429:
-        raise Throttled(find_retry_after(response), quota="QUOTA_EXCEEDED" in response.text)
+        raise Throttled(find_retry_after(response), quota="QUOTA_EXCEEDED" in read_text(response))
     if response.status_code == 401:
         raise Unauthorised(f"Spotify answered 401: {message}")
     if response.status_code >= 500:
@@ -109,7 +117,7 @@ def _blocked(response: requests.Response, message: str) -> Fatal | None:
     """Return the error of a 403 that concerns the whole app or account rather than the requested resource."""
     if response.status_code != 403:
         return None
-    if _PREMIUM.search(response.text):
+    if _PREMIUM.search(read_text(response)):
         return AppBlocked(oauth.no_premium_message(message))
     if _NOT_LISTED.search(message):
         return UserBlocked(
@@ -126,7 +134,7 @@ def check_accounts(response: requests.Response, **_: Any) -> None:
     message = error_message(response)
     if response.status_code == 429:
         raise Throttled(find_retry_after(response), quota=False)
-    if "invalid_grant" in response.text:
+    if "invalid_grant" in read_text(response):
         raise NeedsLogin(message)
     if response.status_code in {400, 401, 403}:
         raise Refused(response.status_code, message)
@@ -137,8 +145,9 @@ def error_message(response: requests.Response) -> str:
     """Extract Spotify's message from any body: an object, a list, a string, HTML or nothing."""
     try:
         body = response.json()
-    except ValueError:
-        body = "" if "<html" in response.text[:200].lower() else response.text  # the reason phrase says as much
+    except (ValueError, RecursionError):
+        body = read_text(response)
+        body = "" if "<html" in body[:200].lower() else body  # the reason phrase says as much
     error = body.get("error", body) if isinstance(body, dict) else body
     if isinstance(error, dict):
         error = error.get("message")
@@ -153,6 +162,6 @@ def translate_connection_errors() -> Iterator[None]:
     """Turn failed, timed-out and aborted connections into `Transient`."""
     try:
         yield
-    except requests.RequestException as error:
+    except (requests.RequestException, ValueError, RecursionError) as error:  # such as a redirect to an invalid URL
         # Without its text, which may contain a URL with its query.
         raise Transient(f"no answer from Spotify ({type(error).__name__})") from None

@@ -94,10 +94,12 @@ class AccountsClient:
     def _request(self, form: dict[str, str], timeout: float, parse: Callable[[Any], TokenGrant]) -> TokenGrant:
         try:
             with http.translate_connection_errors():
-                return parse(self._post(form, timeout))
+                body = self._post(form, timeout)
         except Refused as refused:
             raise AppRejected(refused.message) from None
-        except (KeyError, TypeError, ValueError):
+        try:
+            return parse(body)
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise Transient("Spotify's token endpoint sent an unreadable reply") from None
 
     def _post(self, form: dict[str, str], timeout: float) -> Any:

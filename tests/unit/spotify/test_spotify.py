@@ -33,7 +33,14 @@ from spotisync.errors import (
 from spotisync.settings import Settings
 from spotisync.simulator import Server, start
 from spotisync.spotify import AccountsClient, LoginAttempt, SpotifyClient, TokenGrant
-from spotisync.spotify.http import Throttled, Unauthorised, find_retry_after, read_environment_once
+from spotisync.spotify.http import (
+    Throttled,
+    Unauthorised,
+    check_api,
+    find_retry_after,
+    read_environment_once,
+    translate_connection_errors,
+)
 from spotisync.spotify.login import pkce_challenge
 
 SAVED = Request("saved_tracks")
@@ -224,6 +231,22 @@ def test_the_messages_of_a_403_mean_nothing_with_another_status(fault: Any, ask:
 def test_a_5xx_is_transient_for_any_body(fault: Any, ask: Any, status: int, body: str) -> None:
     fault(status=status, body=body)
     assert str(status) in str(error_of(ask, Transient))
+
+
+@pytest.mark.parametrize(("charset", "body"), [("idna", "<h1>\xff"), ("punycode", "\xff"), ("utf-8", "[" * 100_000)])
+def test_a_429_with_a_body_that_can_not_be_read_is_a_429(charset: str, body: str) -> None:
+    response = requests.Response()
+    response.status_code, response.encoding, response._content = 429, charset, body.encode()
+    response.headers["Retry-After"] = "7"
+    with pytest.raises(Throttled) as raised:
+        check_api(response)
+    assert (raised.value.retry_after, raised.value.quota) == ("7", False)
+
+
+@pytest.mark.parametrize("error", [ValueError("Invalid IPv6 URL"), UnicodeError(), RecursionError()])
+def test_what_requests_fails_on_is_transient(error: Exception) -> None:
+    with pytest.raises(Transient, match=type(error).__name__), translate_connection_errors():
+        raise error
 
 
 @pytest.mark.parametrize("kind", ["reset", "cut", "garbage", "null", "empty"])
