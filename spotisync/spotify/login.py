@@ -9,7 +9,7 @@ import hashlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import requests
@@ -18,6 +18,8 @@ from spotisync.core import oauth
 from spotisync.core.apps import App
 from spotisync.errors import AppRejected, NeedsLogin, Refused, Transient
 from spotisync.spotify import http
+
+LONGEST_EXPIRY: Final = 86_400  # Spotify's tokens last an hour; Postgres has no time for any number of seconds
 
 
 @dataclass(frozen=True)
@@ -130,4 +132,5 @@ def _grant(body: Any, used: str) -> TokenGrant:
         raise ValueError("no access token")
     if not isinstance(rotated, str) or rotated in {"", used}:
         rotated = None
-    return TokenGrant(access_token, int(body["expires_in"]), rotated, scope if isinstance(scope, str) else None)
+    expires_in = min(int(body["expires_in"]), LONGEST_EXPIRY)
+    return TokenGrant(access_token, expires_in, rotated, scope if isinstance(scope, str) else None)

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import math
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -540,6 +541,7 @@ def answering() -> Iterator[Callable[[Any], AccountsClient]]:
         {"access_token": "BQ"},
         {"access_token": "BQ", "expires_in": None},
         {"access_token": "BQ", "expires_in": "soon"},
+        {"access_token": "BQ", "expires_in": math.inf},
         [],
         "BQ",
         None,
@@ -555,6 +557,10 @@ def test_without_a_new_refresh_token_the_old_one_remains(
 ) -> None:
     login = answering({"access_token": "BQ", "expires_in": 3600, "refresh_token": rotated})
     assert login.refresh("AQ") == TokenGrant("BQ", 3600, None)
+
+
+def test_an_expiry_beyond_any_date_is_a_day(answering: Callable[[Any], AccountsClient]) -> None:
+    assert answering({"access_token": "BQ", "expires_in": 10**30}).refresh("AQ").expires_in == 86_400
 
 
 def test_a_missing_scope_is_unknown_or_as_requested(
