@@ -7,6 +7,7 @@ from typing import Any
 import requests
 import spotipy
 
+from spotisync.core.parse import text
 from spotisync.core.requests import IDS_PER_CALL, PAGE, Request
 from spotisync.errors import Refused, Transient
 from spotisync.spotify import http
@@ -69,11 +70,12 @@ class SpotifyClient:
                 return self._call(spotify.current_user)
 
     def get_profile(self, access_token: str) -> dict[str, Any]:
-        """Return the profile that a token belongs to."""
+        """Return the profile that a token belongs to; what is not text in it counts as absent."""
         profile = self._call(self._spotify(access_token).current_user)
-        if not isinstance(profile, dict) or not profile.get("id"):
+        fields = {name: text(value) for name, value in profile.items()} if isinstance(profile, dict) else {}
+        if not fields.get("id"):
             raise Transient("Spotify sent a profile without an id")
-        return profile
+        return fields
 
     def _spotify(self, access_token: str) -> spotipy.Spotify:
         spotify: spotipy.Spotify | None = getattr(self._threads, "spotify", None)

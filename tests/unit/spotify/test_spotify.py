@@ -113,6 +113,20 @@ def test_the_profile_names_the_owner_of_the_token(spotify: Server, client: Spoti
     assert client.get_profile(spotify.access_token())["id"] == spotify.world.first.id
 
 
+@pytest.mark.parametrize("body", [[], "me", {}, {"id": None}, {"id": 5}, {"id": "\0"}])
+def test_a_profile_without_an_id_is_transient(body: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(SpotifyClient, "_call", lambda *_: body)
+    client = SpotifyClient("http://127.0.0.1", 10)
+    error_of(lambda: client.get_profile("BQ"), Transient)
+
+
+def test_a_profile_has_only_text_that_postgres_accepts(monkeypatch: Any) -> None:
+    body = {"id": "me", "display_name": "M\0e\ud800", "account_id": 5, "country": {}}
+    monkeypatch.setattr(SpotifyClient, "_call", lambda *_: body)
+    profile = {"id": "me", "display_name": "Me?", "account_id": None, "country": None}
+    assert SpotifyClient("http://127.0.0.1", 10).get_profile("BQ") == profile
+
+
 def test_each_thread_has_its_own_session_and_token() -> None:
     with start("tiny", accounts=2) as two, ThreadPoolExecutor(8) as threads:
         client = SpotifyClient(two.api_url, 10)
