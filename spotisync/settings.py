@@ -84,7 +84,16 @@ def _check_schedule(value: str) -> str:
 
 
 def _check_database_url(value: str) -> str:
-    urls.parse_database_url(value)
+    """Refuse also hosts and ports that SQLAlchemy refuses when the URL is used."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    parsed = urls.parse_database_url(value)
+    try:
+        address = make_url(parsed)
+        address.get_dialect()().create_connect_args(address)
+    except (ArgumentError, ValueError):
+        raise ValueError("each host needs one port: postgresql://user@host1:5432,host2:5432/database") from None
     return value
 
 

@@ -6,7 +6,7 @@ Errors are `ValueError`. They never quote a value, since a password with an unes
 import re
 from functools import cache
 from typing import Final
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 DATABASE_FORM: Final = "postgresql://user:password@host:5432/database"
 BROKER_FORM: Final = "redis://:password@host:6379/0 or amqp://user:password@host:5672/vhost"
@@ -79,18 +79,18 @@ def parse_database_url(url: str, *, pooler: bool | None = None) -> str:
     address, parameters = _split_address(rest)
     userinfo, at, hosts = address.partition("/")[0].rpartition("@")
     database = address.partition("/")[2]
+    if "\0" in unquote(url):
+        raise ValueError("it contains a NUL character (%00), which PostgreSQL accepts nowhere")
     query = _check_parameters(parameters)
     if pooler is not None:
         query = [pair for pair in query if pair[0] != "pgbouncer"] + [("pgbouncer", str(pooler).lower())]
-    if "," in hosts:
-        names, ports = zip(*(_split_port(host, "5432") for host in hosts.split(",")), strict=True)
-        query += [("host", ",".join(name.strip("[]") for name in names)), ("port", ",".join(ports))]
+    names, ports = zip(*(_split_port(host, "5432") for host in hosts.split(",")), strict=True)
+    if "," in hosts or "%" in hosts:  # which SQLAlchemy does not decode
+        query += [("host", ",".join(unquote(name.strip("[]")) for name in names)), ("port", ",".join(ports))]
         hosts = ""
-    else:
-        _split_port(hosts, "5432")
     # SQLAlchemy can't parse a URL with a user but no `@`, and libpq does not decode + as a space.
     encoded = f"?{urlencode(query, quote_via=quote, safe='/,')}" if query else ""
-    return f"postgresql+psycopg://{userinfo}{at}{hosts}/{database}{encoded}"
+    return f"postgresql+psycopg://{userinfo}{at}{hosts.removesuffix(':')}/{database}{encoded}"
 
 
 def _split_address(rest: str) -> tuple[str, str]:
@@ -110,8 +110,12 @@ def _split_port(host: str, default: str) -> tuple[str, str]:
 
 
 def _check_parameters(parameters: str) -> list[tuple[str, str]]:
-    pairs = (_check_parameter(name, value) for name, value in parse_qsl(parameters, keep_blank_values=True))
-    return [pair for pair in pairs if pair]
+    checked = (_check_parameter(name, value) for name, value in parse_qsl(parameters, keep_blank_values=True))
+    pairs = [pair for pair in checked if pair]
+    names = [name for name, _ in pairs]
+    if repeated := [name for name in names if name != "host" and names.count(name) > 1]:
+        raise ValueError(f"the parameter {repeated[0]} is given twice")
+    return pairs
 
 
 def _check_parameter(name: str, value: str) -> tuple[str, str] | None:

@@ -316,6 +316,10 @@ TO_PSYCOPG = {
     "postgresql://u@h/d?options=-c%20jit%3Doff": "postgresql+psycopg://u@h/d?options=-c%20jit%3Doff",
     "postgresql://u@h:6543/d?pgbouncer=true&connection_limit=1": "postgresql+psycopg://u@h:6543/d?pgbouncer=true",
     "postgresql://u@h/d?schema=public": "postgresql+psycopg://u@h/d",
+    "postgresql://u@h:/d": "postgresql+psycopg://u@h/d",
+    "postgresql://u@%2Frun%2Fpg:5433/d": "postgresql+psycopg://u@/d?host=/run/pg&port=5433",
+    "postgresql://u@[fe80::1%25eth0]/d": "postgresql+psycopg://u@/d?host=fe80%3A%3A1%25eth0&port=5432",
+    "postgresql://u@/d?host=a:1&host=b:2": "postgresql+psycopg://u@/d?host=a%3A1&host=b%3A2",
     "postgresql://u@a:1,b/d?target_session_attrs=read-write": "postgresql+psycopg://u@/d"
     "?target_session_attrs=read-write&host=a,b&port=1,5432",
 }
@@ -386,6 +390,11 @@ BAD_URLS = [
     ("DATABASE_URL", "postgresql://u@h/d?sslmode=no-verify", "sslmode must be one of disable"),
     ("DATABASE_URL", "postgresql://u@h/d?schema=music", "remove the parameter schema"),
     ("DATABASE_URL", "postgresql://u@h/d?pgbouncer=maybe", "pgbouncer must be true or false"),
+    ("DATABASE_URL", "postgresql://u@h/d?sslmode=disable&sslmode=require", "sslmode is given twice"),
+    ("DATABASE_URL", "postgresql://u:sw0%00rdfish@h/d", "NUL character"),
+    ("DATABASE_URL", "postgresql://u:sw0rdfish@a:1,b:2/d?port=3", "each host needs one port"),
+    ("DATABASE_URL", "postgresql://u:sw0rdfish@a/d?port=3,4", "each host needs one port"),
+    ("DATABASE_URL", "postgresql://u:sw0rdfish@/d?host=a,b&port=3", "each host needs one port"),
     ("MIGRATION_DATABASE_URL", "mysql://u:sw0rdfish@h/d", "mysql:// is not PostgreSQL"),
     ("BROKER_URL", "sqs://key:sw0rdfish@", "sqs:// is not supported; use redis://"),
     ("BROKER_URL", "redis://:sw0rdfish@h/abc", "the path must be the number of a database"),
