@@ -4,6 +4,7 @@ Errors are `ValueError`. They never quote a value, since a password with an unes
 """
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -40,8 +41,10 @@ REDIS_SCHEMES: Final = {
 BROKER_SCHEMES: Final = {"amqp", "amqps", "pyamqp", "memory"}
 RESULT_SCHEMES: Final = {"cache+memory", "rpc", "file"}
 REDIS_PARAMETERS: Final = (
-    "ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname", "virtual_host", "master_name",
+    "ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname", "master_name",
 )  # fmt: skip
+AMQP_PARAMETERS: Final = ("heartbeat", "login_method")
+AMQP_LOGINS: Final = ("PLAIN", "AMQPLAIN", "EXTERNAL")
 # Celery also accepts the first three, but redis-py only the last three.
 CERT_REQS: Final = {
     "cert_none": "none",
@@ -171,7 +174,14 @@ def parse_result_url(url: str) -> str:
 
 
 def _parse_servers(url: str, others: set[str], form: str) -> str:
-    parsed = ";".join(_parse_server(each.strip(), others, form) for each in url.split(";") if each.strip())
+    servers = [_parse_server(each.strip(), others, form) for each in url.split(";") if each.strip()]
+    if not servers:
+        raise ValueError(f"not a URL; use {form}")
+    # Celery's result backend splits only URLs of Sentinel, and kombu has one transport for all servers.
+    schemes = {each.partition("://")[0].lower().removeprefix("py") for each in servers}
+    if len(servers) > 1 and (len(schemes) > 1 or not schemes <= {"sentinel", "amqp", "amqps"}):
+        raise ValueError("only sentinel://, amqp:// and amqps:// can have several servers, all of one scheme")
+    parsed = ";".join(servers)
     if parsed.startswith("sentinel://") and not get_sentinel_master(parsed):
         raise ValueError("add the name of the master: sentinel://host:26379/0?master_name=mymaster")
     return parsed
@@ -211,13 +221,19 @@ def _parse_server(url: str, others: set[str], form: str) -> str:
     if path.strip("/") and not path.strip("/").isdecimal():
         raise ValueError(f"the path must be the number of a database, such as /0; if it is a password, {ENCODE}")
     query = dict(parse_qsl(parameters, keep_blank_values=True))
-    if unknown := [name for name in query if name not in REDIS_PARAMETERS]:
-        shown = f" {unknown[0]}" if re.fullmatch(r"[a-z][a-z_]{1,30}", unknown[0]) else ""
-        raise ValueError(f"unknown parameter{shown}; allowed are {', '.join(REDIS_PARAMETERS)}")
+    _check_names(query, REDIS_PARAMETERS)
+    if scheme == "redis" and any(name.startswith("ssl_") for name in query):
+        raise ValueError("redis:// is not encrypted; use rediss:// with the parameters of ssl")
     if scheme == "rediss" or "ssl_cert_reqs" in query:
         query["ssl_cert_reqs"] = _parse_cert_reqs(query.get("ssl_cert_reqs", "required"))
     encoded = f"?{urlencode(query, quote_via=quote, safe='/')}" if query else ""
     return f"{scheme}://{address}{encoded}"
+
+
+def _check_names(query: Iterable[str], allowed: tuple[str, ...]) -> None:
+    if unknown := [name for name in query if name not in allowed]:
+        shown = f" {unknown[0]}" if re.fullmatch(r"[a-z][a-z_]{1,30}", unknown[0]) else ""
+        raise ValueError(f"unknown parameter{shown}; allowed are {', '.join(allowed)}")
 
 
 def _check_brackets(address: str) -> None:
@@ -233,12 +249,15 @@ def _check_brackets(address: str) -> None:
 def _parse_socket(rest: str) -> str:
     path, _, parameters = rest.partition("?")
     query = dict(parse_qsl(parameters))
-    number = query.pop("db", None) or query.get("virtual_host") or "0"
+    if "password" in query:
+        raise ValueError("the password of a socket comes before its path, such as unix://:password@/run/valkey.sock")
+    _check_names(query, ("db", "virtual_host"))
+    number = query.get("db") or query.get("virtual_host") or "0"
     if not number.strip("/").isdecimal():
         raise ValueError("the database must be a number, such as ?virtual_host=0")
     if not path.rpartition("@")[2].startswith("/"):
         raise ValueError("the path of a socket must be absolute, such as unix:///run/valkey/valkey.sock")
-    return f"redis+socket://{path}?{urlencode({**query, 'virtual_host': number.strip('/')}, quote_via=quote)}"
+    return f"redis+socket://{path}?virtual_host={number.strip('/')}"
 
 
 def _parse_cert_reqs(value: str) -> str:
@@ -248,7 +267,18 @@ def _parse_cert_reqs(value: str) -> str:
 
 
 def _check_other(url: str, rest: str) -> str:
-    address, _ = _split_address(rest)
+    address, parameters = _split_address(rest)
     _check_brackets(address)
     _split_port(address.partition("/")[0].rpartition("@")[2], "5672")
+    if "amqp" in url.partition("://")[0].lower():
+        _check_amqp_parameters(dict(parse_qsl(parameters, keep_blank_values=True)))
     return url
+
+
+def _check_amqp_parameters(query: dict[str, str]) -> None:
+    """Refuse what kombu fails on when it connects."""
+    _check_names(query, AMQP_PARAMETERS)
+    if not re.fullmatch(r"[0-9]{1,5}", query.get("heartbeat", "0")):
+        raise ValueError("heartbeat must be a number of seconds")
+    if query.get("login_method", "PLAIN") not in AMQP_LOGINS:
+        raise ValueError(f"login_method must be one of {', '.join(AMQP_LOGINS)}")
