@@ -134,8 +134,8 @@ def is_zip_name(name: str) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Files of macOS and of file managers, which no one put there."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+    """Files of macOS and of file managers, which no one put there. Some programs write `./` before each name."""
+    return any((part.startswith(".") and part not in {".", ".."}) or part == "__MACOSX" for part in name.split("/"))
 
 
 def _opener(path: Path) -> Callable[[], IO[bytes]]:

@@ -93,6 +93,11 @@ def test_finds_files_in_a_zip_with_backslashes(tmp_path: Path) -> None:
     assert find(path).left_out == ["Spotify Data/a.pdf"]
 
 
+@pytest.mark.parametrize("name", [f"./{NAME}", f"a/./{NAME}", f"../../{NAME}", f"..\\{NAME}"])
+def test_finds_files_in_a_zip_below_a_dot(name: str, tmp_path: Path) -> None:
+    assert read(zipped(tmp_path / "x.zip", {name: ONE})) == [(name.replace("\\", "/"), 1)]
+
+
 def test_finds_files_in_a_zip_within_a_zip_or_a_directory(tmp_path: Path) -> None:
     inner = zip_bytes({f"a/{NAME}": ONE})
     assert read(zipped(tmp_path / "x.zip", {"my data/inner.ZIP": inner})) == [(f"my data/inner.ZIP/a/{NAME}", 1)]
