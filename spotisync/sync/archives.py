@@ -59,7 +59,11 @@ class FileWalk:
     def entries(self) -> Iterator[Entry]:
         """Raises `Fatal` with the name of a zip file that can't be read."""
         if self._path.is_dir():
-            yield from self._in_directory()
+            try:
+                yield from self._in_directory()
+            except OSError as error:
+                name = error.filename or self._path.name
+                raise Fatal(f"{name} can't be read ({error.strerror}); let this user read it, or copy it") from None
         elif not self._path.is_file():
             raise Fatal(f"{self._path.name} is no regular file; save the file to disk and import that file")
         elif is_zip(self._path):
@@ -68,7 +72,7 @@ class FileWalk:
             yield Entry(self._path.name, _opener(self._path))
 
     def _in_directory(self) -> Iterator[Entry]:
-        for directory, names, files in os.walk(self._path):
+        for directory, names, files in os.walk(self._path, onerror=_raise):
             links = [name for name in names if (Path(directory) / name).is_symlink()]
             names[:] = sorted(name for name in names if not is_hidden(name))
             for path in (Path(directory) / name for name in sorted([*files, *links])):
@@ -123,6 +127,11 @@ class FileWalk:
         except READ_ERRORS as error:
             raise unreadable(entry.name, error) from None
         return unpacked
+
+
+def _raise(error: OSError) -> None:
+    """By default, os.walk skips a directory that can't be read."""
+    raise error
 
 
 def is_zip(path: Path) -> bool:

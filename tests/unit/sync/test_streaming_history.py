@@ -1,5 +1,6 @@
 """Files of the streaming history on disk: found, read row by row, refused in words."""
 
+import errno
 import io
 import json
 import os
@@ -201,6 +202,21 @@ def test_skips_pipes_and_names_them(tmp_path: Path) -> None:
             "Streaming_History_Audio_2020_1.json (is no regular file)",
             "my_spotify_data.zip (is no regular file)",
         ]
+
+
+@pytest.mark.parametrize(("owner", "name"), [(os, "scandir"), (Path, "is_symlink")])
+def test_names_a_directory_that_can_not_be_read(owner: Any, name: str, tmp_path: Path, monkeypatch: Any) -> None:
+    """As for a user who may not read it, or not enter it; root may."""
+    path, original = unpacked(tmp_path / "history", {NAME: ONE, f"private/{NAME}": ONE}), getattr(owner, name)
+
+    def deny(path: Any) -> Any:
+        if "private" in str(path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return original(path)
+
+    monkeypatch.setattr(owner, name, deny)
+    with pytest.raises(Fatal, match=r"private.* can't be read \(Permission denied\); let this user read it"):
+        read(path)
 
 
 def test_rejects_a_file_that_expands_beyond_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
