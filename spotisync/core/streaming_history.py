@@ -24,6 +24,7 @@ ACCOUNT_DATA = re.compile(r"StreamingHistory.*", re.IGNORECASE)
 COPY = re.compile(r"\s*(?:-?\s*\(\d+\)|[\s_-]+copy(?:\s*\d+)?|\(copy(?:\s*\d+)?\))$", re.IGNORECASE)
 COPY_OF = re.compile(r"^copy of\s+", re.IGNORECASE)
 TRACK = re.compile(r"spotify:track:([0-9A-Za-z]{22})")
+NUMBER = re.compile(r"-?[0-9]{1,10}")
 BEGINNING = datetime(2006, 1, 1, tzinfo=UTC)  # Spotify was founded in 2006
 CLOCK_SKEW = timedelta(days=1)
 MAX_SECONDS = 10**11  # a larger time is in milliseconds: older files have seconds, newer ones either
@@ -81,10 +82,10 @@ def _parse_extended(row: dict[str, Any], now: datetime) -> ImportedPlay | Skippe
     id_ = TRACK.fullmatch(uri)
     if not id_:
         return _describe_other(row)
-    at, ms = parse_stopped_at(row, now), number(row.get("ms_played"))
+    at, ms = parse_stopped_at(row, now), _parse_ms(row.get("ms_played"))
     if at is None or ms is None:
         return "unreadable"
-    play = Play(id_[1], _played_at(row, at, max(0, ms)), "import", max(0, ms))
+    play = Play(id_[1], _played_at(row, at, ms), "import", ms)
     return ImportedPlay(play, TrackRow(id_[1], text(row.get("master_metadata_track_name")), uri))
 
 
@@ -104,10 +105,16 @@ def _parse_account_data(row: dict[str, Any], now: datetime) -> NamedPlay | Skipp
     track, artist = text(row.get("trackName")), text(row.get("artistName"))
     if not track or not artist:
         return "without_track"
-    at, ms = parse_stopped_at(row, now), number(row.get("msPlayed"))
+    at, ms = parse_stopped_at(row, now), _parse_ms(row.get("msPlayed"))
     if at is None or ms is None:
         return "unreadable"
-    return NamedPlay(track, artist, at.replace(second=0, microsecond=0), max(0, ms))
+    return NamedPlay(track, artist, at.replace(second=0, microsecond=0), ms)
+
+
+def _parse_ms(value: Any) -> int | None:
+    """Files that were converted, such as by a spreadsheet, have numbers as text."""
+    found = number(int(value) if isinstance(value, str) and NUMBER.fullmatch(value) else value)
+    return None if found is None else max(0, found)
 
 
 def _played_at(row: dict[str, Any], at: datetime, ms: int) -> datetime:

@@ -35,6 +35,11 @@ def test_a_row_is_a_play_that_ended_at_its_timestamp() -> None:
     assert (found.track.id, found.track.name, found.track.uri) == (ID, "A song", f"spotify:track:{ID}")
 
 
+@pytest.mark.parametrize(("sent", "ms"), [("174674", 174_674), ("-1", 0), (-1, 0), (1.5, 1)])
+def test_a_duration_may_be_text_or_negative(sent: Any, ms: int) -> None:
+    assert heard(ms_played=sent).play.ms_played == ms
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
@@ -49,6 +54,7 @@ def test_a_row_is_a_play_that_ended_at_its_timestamp() -> None:
         ({"ts": "1970-01-01T00:00:00Z"}, "unreadable"),
         ({"ts": "2031-01-01T00:00:00Z"}, "unreadable"),
         ({"ms_played": "long"}, "unreadable"),
+        ({"ms_played": "9999999999"}, "unreadable"),
     ],
 )
 def test_rows_that_are_no_plays_are_counted_by_kind(changes: dict[str, Any], why: str) -> None:
@@ -111,6 +117,7 @@ def test_recognises_files_by_their_names(name: str, history: bool, number: int |
     ("changes", "found"),
     [
         ({}, NamedPlay("Song", "Band", datetime(2024, 2, 29, 23, 59, tzinfo=UTC), 180_000)),
+        ({"msPlayed": "7"}, NamedPlay("Song", "Band", datetime(2024, 2, 29, 23, 59, tzinfo=UTC), 7)),
         ({"msPlayed": -1}, NamedPlay("Song", "Band", datetime(2024, 2, 29, 23, 59, tzinfo=UTC), 0)),
         ({"trackName": ""}, "without_track"),
         ({"artistName": None}, "without_track"),
