@@ -1,24 +1,21 @@
 """Celery's options. Values come from `spotisync.settings`; the tasks are in `spotisync/tasks.py`."""
 
-import ssl
 from contextlib import suppress
 
 from kombu import Exchange, Queue
 
 from spotisync.core import queues
 from spotisync.settings import CLOCK_TOLERANCE_SECONDS, settings
-from spotisync.urls import get_ssl_options
 
 _settings = settings()
 # Without these, a frozen Redis blocks a publisher indefinitely.
 _timeouts = {"socket_timeout": 10, "socket_connect_timeout": 5, "health_check_interval": 25}
 _broker_master, _result_master = _settings.sentinel_masters
-_verify_modes = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 
 broker_url = _settings.broker
-if _ssl_options := get_ssl_options(broker_url):
-    # Celery takes them from the URL; Flower reads only this setting.
-    broker_use_ssl = {**_ssl_options, "ssl_cert_reqs": _verify_modes[_ssl_options["ssl_cert_reqs"]]}
+if _settings.broker_ssl:
+    # Celery takes those of Redis from the URL; Flower reads only this setting.
+    broker_use_ssl = _settings.broker_ssl
 result_backend = _settings.backend
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None

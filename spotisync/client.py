@@ -170,14 +170,15 @@ class Client:
         results = results or (broker if redis else None)
         self._app = Celery(
             "spotisync.client",
-            broker=urls.without_sentinel_master(broker),
-            backend=urls.without_sentinel_master(results) if results else None,
+            broker=urls.without_options(broker),
+            backend=urls.without_options(results) if results else None,
             set_as_current=False,
         )
         self._app.conf.update(
             accept_content=["json"],
             task_serializer="json",
             result_serializer="json",
+            broker_use_ssl=urls.get_ssl_options(broker) or False,
             # An unreachable broker is reported within seconds.
             broker_transport_options={**(_TIMEOUTS if redis else {}), **_sentinel_options(broker)},
             redis_socket_timeout=10,

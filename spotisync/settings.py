@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import cache
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 from zoneinfo import available_timezones
 
@@ -302,12 +302,17 @@ class Settings(BaseSettings):
     def broker(self) -> str:
         if self.broker_url is None:
             return self._embedded_broker
-        return urls.without_sentinel_master(urls.parse_broker_url(self.broker_url))
+        return urls.without_options(urls.parse_broker_url(self.broker_url))
+
+    @property
+    def broker_ssl(self) -> dict[str, Any]:
+        """Celery's `broker_use_ssl`; empty for a broker without TLS."""
+        return urls.get_ssl_options(urls.parse_broker_url(self.broker_url)) if self.broker_url else {}
 
     @property
     def backend(self) -> str:
         if self.result_backend:
-            return urls.without_sentinel_master(urls.parse_result_url(self.result_backend))
+            return urls.without_options(urls.parse_result_url(self.result_backend))
         if self.broker.startswith(("redis", "rediss", "sentinel")):
             return self.broker
         return self._embedded_broker

@@ -4,9 +4,10 @@ Errors are `ValueError`. They never quote a value, since a password with an unes
 """
 
 import re
+import ssl
 from collections.abc import Iterable
 from functools import cache
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 DATABASE_FORM: Final = "postgresql://user:password@host:5432/database"
@@ -43,7 +44,10 @@ RESULT_SCHEMES: Final = {"cache+memory", "rpc", "file"}
 REDIS_PARAMETERS: Final = (
     "ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname", "master_name",
 )  # fmt: skip
+# Names of TLS' parameters for py-amqp.
+AMQP_TLS: Final = {"ssl_ca_certs": "ca_certs", "ssl_certfile": "certfile", "ssl_keyfile": "keyfile"}
 AMQP_PARAMETERS: Final = ("heartbeat", "login_method")
+AMQPS_PARAMETERS: Final = (*AMQP_PARAMETERS, "ssl_cert_reqs", "ssl_check_hostname", *AMQP_TLS)
 AMQP_LOGINS: Final = ("PLAIN", "AMQPLAIN", "EXTERNAL")
 # Celery also accepts the first three, but redis-py only the last three.
 CERT_REQS: Final = {
@@ -54,6 +58,8 @@ CERT_REQS: Final = {
     "optional": "optional",
     "required": "required",
 }
+
+VERIFY_MODES: Final = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 
 
 def split_scheme(url: str, form: str) -> tuple[str, str]:
@@ -193,15 +199,26 @@ def get_sentinel_master(url: str) -> str | None:
     return names[0] if names else None
 
 
-def without_sentinel_master(url: str) -> str:
-    return ";".join(re.sub(r"\?$", "", re.sub(r"(?<=[?&])master_name=[^&]*&?", "", each)) for each in url.split(";"))
+def without_options(url: str) -> str:
+    """The URL without what is given to Celery in another way: the name of the master, and TLS of RabbitMQ."""
+    names = "master_name|ssl_[a-z_]+" if url.lower().startswith("amqps://") else "master_name"
+    return ";".join(re.sub(r"[?&]$", "", re.sub(rf"(?<=[?&])({names})=[^&]*&?", "", each)) for each in url.split(";"))
 
 
-def get_ssl_options(url: str) -> dict[str, str]:
-    """The `ssl_…` parameters of a `rediss://` URL; empty for others."""
-    if not url.startswith("rediss://"):
+def get_ssl_options(url: str) -> dict[str, Any]:
+    """The `ssl_…` parameters of `rediss://` or `amqps://` as Celery's `broker_use_ssl`; empty for other URLs."""
+    scheme, servers = url.partition("://")[0].lower(), [urlsplit(each) for each in url.split(";")]
+    if scheme not in {"rediss", "amqps"}:
         return {}
-    return {key: value for key, value in parse_qsl(urlsplit(url).query) if key.startswith("ssl_")}
+    given = {key: value for key, value in parse_qsl(servers[0].query) if key.startswith("ssl_")}
+    verify = VERIFY_MODES[_parse_cert_reqs(given.get("ssl_cert_reqs", "required"))]
+    if scheme == "rediss":
+        return {**given, "ssl_cert_reqs": verify}
+    options = {"cert_reqs": verify, **{AMQP_TLS[key]: value for key, value in given.items() if key in AMQP_TLS}}
+    # py-amqp compares the name only if it is given, and takes one for all servers.
+    if verify and len(servers) == 1 and given.get("ssl_check_hostname", "").lower() != "false":
+        options["server_hostname"] = servers[0].hostname or "localhost"
+    return options
 
 
 def _parse_server(url: str, others: set[str], form: str) -> str:
@@ -270,14 +287,17 @@ def _check_other(url: str, rest: str) -> str:
     address, parameters = _split_address(rest)
     _check_brackets(address)
     _split_port(address.partition("/")[0].rpartition("@")[2], "5672")
-    if "amqp" in url.partition("://")[0].lower():
-        _check_amqp_parameters(dict(parse_qsl(parameters, keep_blank_values=True)))
+    scheme = url.partition("://")[0].lower()
+    if "amqp" in scheme:
+        allowed = AMQPS_PARAMETERS if scheme == "amqps" else AMQP_PARAMETERS
+        _check_amqp_parameters(dict(parse_qsl(parameters, keep_blank_values=True)), allowed)
     return url
 
 
-def _check_amqp_parameters(query: dict[str, str]) -> None:
+def _check_amqp_parameters(query: dict[str, str], allowed: tuple[str, ...]) -> None:
     """Refuse what kombu fails on when it connects."""
-    _check_names(query, AMQP_PARAMETERS)
+    _check_names(query, allowed)
+    _parse_cert_reqs(query.get("ssl_cert_reqs", "required"))
     if not re.fullmatch(r"[0-9]{1,5}", query.get("heartbeat", "0")):
         raise ValueError("heartbeat must be a number of seconds")
     if query.get("login_method", "PLAIN") not in AMQP_LOGINS:

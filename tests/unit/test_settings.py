@@ -1,6 +1,7 @@
 """Settings from the environment: names, defaults, empty values and error messages."""
 
 import os
+import ssl
 import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -366,6 +367,31 @@ def test_broker_urls_of_hosts_become_urls_of_celery(read_settings: Set, given: s
     assert read_settings(SPOTISYNC_BROKER_URL="amqp://r", SPOTISYNC_RESULT_BACKEND=given).backend == TO_CELERY[given]
 
 
+AMQPS = {
+    "amqps://r/v": {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": "r"},
+    "AMQPS://": {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": "localhost"},
+    "amqps://r?ssl_ca_certs=/a%20b.pem": {
+        "cert_reqs": ssl.CERT_REQUIRED, "server_hostname": "r", "ca_certs": "/a b.pem",
+    },
+    "amqps://r?ssl_check_hostname=false": {"cert_reqs": ssl.CERT_REQUIRED},
+    "amqps://r?ssl_cert_reqs=none": {"cert_reqs": ssl.CERT_NONE},
+    "amqps://r;amqps://s": {"cert_reqs": ssl.CERT_REQUIRED},
+    "amqp://r": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("given", AMQPS)
+def test_celery_gets_tls_of_rabbitmq_as_options(read_settings: Set, given: str) -> None:
+    found = read_settings(SPOTISYNC_BROKER_URL=given)
+    assert found.broker_ssl == AMQPS[given]
+    assert "ssl_" not in found.broker
+
+
+def test_other_parameters_of_rabbitmq_stay_in_its_url(read_settings: Set) -> None:
+    url = "amqps://r/v?heartbeat=9&ssl_keyfile=/k&ssl_certfile=/c"
+    assert read_settings(SPOTISYNC_BROKER_URL=url).broker == "amqps://r/v?heartbeat=9"
+
+
 def test_the_master_behind_sentinel_is_that_of_each_url(read_settings: Set) -> None:
     sentinel = "sentinel://a:26379?master_name="
     assert read_settings(SPOTISYNC_BROKER_URL=f"{sentinel}m").sentinel_masters == ("m", "m")
@@ -413,6 +439,8 @@ BAD_URLS = [
     ("BROKER_URL", " ; ", "not a URL; use redis://"),
     ("BROKER_URL", "amqp://h?foo_bar=1", "unknown parameter foo_bar; allowed are heartbeat"),
     ("BROKER_URL", "AMQPS://h?heartbeat=x", "heartbeat must be a number"),
+    ("BROKER_URL", "amqps://h?ssl_cert_reqs=maybe", "required, optional or none"),
+    ("BROKER_URL", "amqp://h?ssl_ca_certs=/ca.pem", "unknown parameter ssl_ca_certs"),
     ("BROKER_URL", "amqp://h?login_method=x", "login_method must be one of PLAIN"),
     ("RESULT_BACKEND", "amqp://u:sw0rdfish@h", "RabbitMQ keeps no results"),
     ("RESULT_BACKEND", "redis://:sw0rdfish@h/abc", "the path must be the number of a database"),
