@@ -52,7 +52,8 @@ def iter_rows(file: IO[bytes]) -> Iterator[dict[str, Any]]:
     try:
         for batch in pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=1_000):
             yield from batch.to_pylist()
-    except (pyarrow.ArrowException, OSError, OverflowError) as error:  # OverflowError: a time beyond Python's calendar
+    # OverflowError: a time beyond Python's calendar; LookupError: an unknown time zone.
+    except (pyarrow.ArrowException, OSError, OverflowError, LookupError) as error:
         raise _damaged(error) from None
 
 

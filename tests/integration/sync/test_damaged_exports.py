@@ -17,6 +17,7 @@ from spotisync.simulator import Server
 from spotisync.sync import Context, archives
 from spotisync.sync.export import Export
 from spotisync.sync.export_files import is_export, open_export
+from spotisync.sync.parquet import require_pyarrow
 from tests.integration.sync.test_export import silent, synced
 from tests.integration.sync.test_import_export import FORMATS, listened
 
@@ -108,3 +109,11 @@ def test_an_export_that_expands_beyond_the_limit_is_refused(tmp_path: Path, monk
     path.write_bytes(path.read_bytes().replace((3_000_001).to_bytes(4, "little"), (9).to_bytes(4, "little")))
     with suppress(Fatal):
         assert read(path) == 0
+
+
+def test_a_time_zone_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    pyarrow, path = require_pyarrow(), tmp_path / "plays.parquet"
+    times = pyarrow.array([1], pyarrow.timestamp("us", "Mars/Olympus"))
+    pyarrow.parquet.write_table(pyarrow.table({"track_id": ["x" * 22], "played_at": times}), path)
+    with pytest.raises(Fatal, match=r"plays\.parquet: no readable Parquet file .*Mars/Olympus"):
+        read(path)
