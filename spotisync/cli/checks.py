@@ -33,7 +33,7 @@ from spotisync.store.apps import BacklogForecast
 from spotisync.store.cooldowns import Cooldown
 from spotisync.store.database import Database, get_server_time, get_server_version
 from spotisync.store.reply_shapes import DriftAlarm
-from spotisync.store.suitability import Obstacle, find_migration_obstacle, find_obstacle
+from spotisync.store.suitability import Obstacle, find_migration_obstacle, find_obstacle, find_read_only
 from spotisync.store.waiters import UnansweredCaller
 from spotisync.sync import Context, cooldowns
 from spotisync.sync.accounts import check_spotify_answers
@@ -158,7 +158,8 @@ def check_database_server(settings: Settings, database: Database) -> tuple[list[
 
     def inspect() -> tuple[str, Obstacle | None]:
         with database.begin() as connection:
-            return get_server_version(connection), find_obstacle(connection)
+            obstacle = find_obstacle(connection) or find_read_only(connection)
+            return get_server_version(connection), obstacle
 
     server = check_database(inspect, embedded=settings.embedded_postgres)
     if server.code == UNREACHABLE:

@@ -49,7 +49,7 @@ def shorten_words(text: str) -> str:
 def _describe(error: Exception) -> str:
     from spotisync.settings import settings
 
-    if isinstance(error, Unavailable) and error.__cause__ is not None:
+    if isinstance(error, Unavailable) and error.__cause__ is not None and "can't be reached" in str(error):
         from spotisync.cli.demo.environment import describe_database_outage
 
         return f"{error}\nHint: {describe_database_outage(settings())}"

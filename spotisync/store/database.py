@@ -21,6 +21,11 @@ __all__ = ["Claimant", "Connection", "Database", "execute", "is_unavailable"]
 T = TypeVar("T")
 RETRIED = {"40001": "serialization failure", "40P01": "deadlock"}
 DISK_FULL = "53100"
+READ_ONLY = "25006"
+READ_ONLY_CURE = (
+    "if it is a replica, use the address of the primary; else set default_transaction_read_only to off, which some "
+    "hosts set to on when the disk is full"
+)
 TRIES = 6
 
 
@@ -192,7 +197,7 @@ def is_unavailable(error: DBAPIError) -> bool:
         error.connection_invalidated
         or (state is None and _is_operational(error))
         or (state or "")[:3] in {"57P", "080", "531", "532"}
-        or state == "25006"
+        or state == READ_ONLY
     )
 
 
@@ -208,4 +213,6 @@ def describe_outage(error: DBAPIError) -> str:
     reason = str(error.orig).strip().splitlines()[0]
     if _sqlstate(error) == DISK_FULL:
         return f"the disk of the database is full ({reason}); free space on it, then the work continues"
+    if _sqlstate(error) == READ_ONLY:
+        return f"the database is read-only ({reason}): {READ_ONLY_CURE}"
     return f"the database can't be reached: {reason}"

@@ -5,6 +5,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
+from spotisync.store.database import READ_ONLY_CURE
 from spotisync.store.engine import is_pooled
 
 OLDEST_POSTGRES: Final = 15
@@ -24,7 +25,8 @@ class Obstacle:
 
 _FACTS = """SELECT current_setting('server_version') AS version,
     CAST(current_setting('server_version_num') AS integer) / 10000 AS major,
-    current_setting('server_encoding') AS encoding, current_database() AS database,
+    current_setting('server_encoding') AS encoding,
+    current_setting('transaction_read_only') = 'on' AS read_only, current_database() AS database,
     quote_ident(current_user) AS role, COALESCE(quote_ident(current_schema()), 'public') AS schema,
     COALESCE(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_create"""
 
@@ -41,6 +43,12 @@ def find_obstacle(connection: Connection) -> Obstacle | None:
     return None
 
 
+def find_read_only(connection: Connection) -> Obstacle | None:
+    """Set while the database accepts no writes. Workers wait for the end of it, as of an outage."""
+    found = connection.execute(text(_FACTS)).one()
+    return Obstacle(f"the database {found.database} is read-only", READ_ONLY_CURE) if found.read_only else None
+
+
 def find_migration_obstacle(connection: Connection) -> Obstacle | None:
     """The first reason why this session can't create or change the tables."""
     if is_pooled(connection):
@@ -50,6 +58,8 @@ def find_migration_obstacle(connection: Connection) -> Obstacle | None:
             "if the pooler keeps sessions"
         )
         return Obstacle(message, cure)
+    if read_only := find_read_only(connection):
+        return read_only
     found = connection.execute(text(_FACTS)).one()
     if not found.may_create:
         message = f"the role {found.role} may not create tables in the schema {found.schema}"

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from spotisync.cli import checks
+from spotisync.errors import Misconfigured, Unavailable
 from spotisync.settings import Settings
 from spotisync.simulator import Server
 from spotisync.store import migrate
@@ -73,6 +74,21 @@ def test_settings_of_the_database_do_not_matter(
     server, is_current = checks.check_database_server(context.settings, context.database)
     assert is_current
     assert {each.state for each in server} == {"ok"}
+
+
+def test_a_read_only_database_is_named_with_a_cure(
+    make_empty_context: Callable[..., Context], empty_database_url: str
+) -> None:
+    """As some hosts make it when the disk is full."""
+    migrate.upgrade(empty_database_url, "0001")
+    configure(empty_database_url, "SET default_transaction_read_only = on")
+    with pytest.raises(Misconfigured, match=r"is read-only; .*primary.*default_transaction_read_only"):
+        migrate.upgrade(empty_database_url)
+    context = make_empty_context()
+    (finding,), _ = checks.check_database_server(context.settings, context.database)
+    assert (finding.state, "is read-only" in finding.message) == ("failed", True)
+    with pytest.raises(Unavailable, match="the database is read-only"), context.database.begin() as connection:
+        execute(connection, "DELETE FROM accounts")
 
 
 def test_tables_in_another_schema_of_the_search_path_are_still_found(empty_database_url: str) -> None:
