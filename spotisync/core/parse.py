@@ -30,6 +30,7 @@ T = TypeVar("T")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST_OF = {4: "-01-01", 7: "-01", 10: ""}
 INT4_MAX = 2**31 - 1
+LONGEST_ID = 255  # ids have 22 characters
 # Restrictions of a listener, by the settings or the subscription of the account, and not of the music.
 PERSONAL = frozenset({"explicit", "product"})
 # The fields of an artist that contain numbers.
@@ -50,6 +51,12 @@ def text(value: Any) -> str | None:
     if value.isascii() and "\x00" not in value:
         return value
     return value.replace("\x00", "").encode("utf-8", "replace").decode()
+
+
+def _id(found: dict[str, Any]) -> str | None:
+    """The id of an item. One that no index of Postgres takes counts as absent: it would fail the whole page."""
+    id_ = text(found.get("id"))
+    return id_ if id_ and len(id_) <= LONGEST_ID else None
 
 
 def number(value: Any) -> int | None:
@@ -114,7 +121,7 @@ def _is(kind: str, found: dict[str, Any]) -> bool:
 
 
 def artist(found: dict[str, Any]) -> ArtistRow | None:
-    id_ = text(found.get("id"))
+    id_ = _id(found)
     # An episode sent as a track has its show in place of an artist.
     if not id_ or not _is("artist", found):
         return None
@@ -132,7 +139,7 @@ def artist(found: dict[str, Any]) -> ArtistRow | None:
 
 def album(found: dict[str, Any], into: CatalogueRows) -> AlbumRow | None:
     """Parse an album; add it and its artists to the catalogue."""
-    id_ = text(found.get("id"))
+    id_ = _id(found)
     if not id_ or not _is("album", found):
         return None
     release_date = text(found.get("release_date"))
@@ -157,7 +164,7 @@ def album(found: dict[str, Any], into: CatalogueRows) -> AlbumRow | None:
 
 def track(found: dict[str, Any], into: CatalogueRows) -> TrackRow | None:
     """Parse a track; add it, its album and all artists to the catalogue."""
-    id_ = text(found.get("id"))
+    id_ = _id(found)
     if not id_ or not _is("track", found):
         return None
     on = album(_object(found.get("album")), into)
@@ -193,7 +200,7 @@ def _availability(found: dict[str, Any]) -> tuple[bool | None, str | None]:
 
 def show(found: dict[str, Any], into: CatalogueRows) -> str | None:
     """Add a podcast to the catalogue, or an audiobook in the form of one. Returns its id."""
-    id_ = text(found.get("id"))
+    id_ = _id(found)
     if not id_ or not _is("show", found):
         return None
     into.add_show(
@@ -220,7 +227,7 @@ def _is_described_as_audiobook(description: str) -> bool:
 
 def episode(found: dict[str, Any], into: CatalogueRows) -> str | None:
     """Add an episode and its show to the catalogue. Returns its id."""
-    id_ = text(found.get("id"))
+    id_ = _id(found)
     if not id_ or not _is("episode", found):
         return None
     release_date = text(found.get("release_date"))
@@ -244,7 +251,7 @@ def episode(found: dict[str, Any], into: CatalogueRows) -> str | None:
 
 def audiobook(found: dict[str, Any], into: CatalogueRows) -> str | None:
     """Add an audiobook to the catalogue. Returns its id, which is also that of the show in lists of shows."""
-    id_ = text(found.get("id"))
+    id_ = _id(found)
     # Some replies call an audiobook a show.
     if not id_ or not (_is("audiobook", found) or _is("show", found)):
         return None
@@ -484,7 +491,7 @@ def playlists(body: Any, offset: int) -> ListingPage:
 
 
 def playlist(found: dict[str, Any]) -> PlaylistRow | None:
-    id_ = text(found.get("id"))
+    id_ = _id(found)
     if not id_:
         return None
     owner = _object(found.get("owner"))

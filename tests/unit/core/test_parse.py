@@ -120,6 +120,13 @@ def test_accepts_a_total_that_is_a_float(read: Any) -> None:
 # ---- saved tracks ---------------------------------------------------------------------------------------------------
 
 
+def test_an_id_that_no_index_takes_counts_as_absent() -> None:
+    long = "x" * 3_000
+    found = parse.saved_tracks(page(saved(), saved({**TRACK, "id": long})), 0)
+    assert [row and row.track_id for row in found.rows] == ["t1", None]
+    assert track_of(album={**ALBUM, "id": long}, artists=[{**ARTIST, "id": long}, ARTIST]).artist_ids == ("a1",)
+
+
 def test_null_rows_keep_their_position() -> None:
     found = parse.saved_tracks(page(saved(), None, {"track": None, "added_at": ADDED}, {}, saved()), 50)
     row = SavedTrackRow("t1", datetime(2025, 3, 1, 12, tzinfo=UTC))
