@@ -458,9 +458,9 @@ def followed_artists(body: Any, offset: int) -> ListingPage:
     """Parse a page of followed artists. The next page follows the cursor `after`; null means the end of the list."""
     body = _object(body).get("artists")
     items, total = _page(body)
-    cursors = body.get("cursors")
-    after = text(_object(cursors).get("after")) or None
-    if after is None and offset + len(items) < total and "after" not in _object(cursors):
+    told = _object(body.get("cursors")).get("after", ...)
+    after = text(told) or None
+    if after is None and offset + len(items) < total and not (told is None or told == ""):
         raise Unreadable("Spotify sent a page of followed artists without a cursor to the next one")
     catalogue = CatalogueRows()
     rows = tuple(_followed(_object(item), catalogue) for item in items)

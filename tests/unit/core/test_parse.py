@@ -127,6 +127,14 @@ def test_an_id_that_no_index_takes_counts_as_absent() -> None:
     assert track_of(album={**ALBUM, "id": long}, artists=[{**ARTIST, "id": long}, ARTIST]).artist_ids == ("a1",)
 
 
+@pytest.mark.parametrize("cursors", [None, {}, [], {"after": 5}, {"after": []}, {"after": False}])
+def test_only_null_ends_the_list_of_artists(cursors: Any) -> None:
+    body = {"artists": {**page(ARTIST, total=9), "cursors": cursors}}
+    with pytest.raises(Unreadable, match="without a cursor"):
+        parse.followed_artists(body, 0)
+    assert parse.followed_artists({"artists": {**page(ARTIST, total=9), "cursors": {"after": None}}}, 0).after is None
+
+
 def test_null_rows_keep_their_position() -> None:
     found = parse.saved_tracks(page(saved(), None, {"track": None, "added_at": ADDED}, {}, saved()), 50)
     row = SavedTrackRow("t1", datetime(2025, 3, 1, 12, tzinfo=UTC))
