@@ -6,6 +6,7 @@ Revises: 0024
 
 from types import ModuleType
 
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0025"
@@ -14,22 +15,23 @@ branch_labels = None
 depends_on = None
 
 
-# Without it the sums kept the length of the time of the play, and became negative when such plays were replaced. The
-# lateral queries read the plays of the track by the index, account by account.
+# Without it the sums kept the length of the time of the play, and became negative when such plays were replaced. A loop
+# finds the sums by their keys, whatever Postgres thinks of the tables.
 def _write_function(old: ModuleType) -> str:
-    plays = """FROM accounts a CROSS JOIN LATERAL (SELECT {} FROM play_history h
-            WHERE h.account_id = a.id AND h.track_id = NEW.id AND h.ms_played IS NULL {} OFFSET 0) n"""
     return f"""
 CREATE FUNCTION keep_listening_lengths() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     longer bigint := COALESCE(NEW.duration_ms, 0) - COALESCE(OLD.duration_ms, 0);
+    found record;
 BEGIN
-    UPDATE listened_tracks s SET ms = s.ms + o.plays * longer
-    FROM (SELECT a.id, n.plays {plays.format("count(*) AS plays", "")}) o
-    WHERE s.account_id = o.id AND s.track_id = NEW.id AND o.plays > 0;
-    UPDATE listening_slots s SET ms = s.ms + o.plays * longer
-    FROM (SELECT a.id, n.* {plays.format(f"{old.SLOT} AS slot, count(*) AS plays", "GROUP BY 1")}) o
-    WHERE s.account_id = o.id AND s.slot = o.slot;
+    FOR found IN SELECT h.account_id, {old.SLOT} AS slot, count(*) AS plays FROM play_history h
+        WHERE h.track_id = NEW.id AND h.ms_played IS NULL GROUP BY 1, 2 ORDER BY 1, 2
+    LOOP
+        UPDATE listening_slots SET ms = ms + found.plays * longer
+        WHERE account_id = found.account_id AND slot = found.slot;
+        UPDATE listened_tracks SET ms = ms + found.plays * longer
+        WHERE account_id = found.account_id AND track_id = NEW.id;
+    END LOOP;
     RETURN NULL;
 END $$"""
 
@@ -43,6 +45,10 @@ def _load(revision: str) -> ModuleType:
 def upgrade() -> None:
     old = _load("0020")
     op.execute("LOCK TABLE tracks, play_history IN SHARE ROW EXCLUSIVE MODE")
+    # Many accounts can have played a track.
+    op.create_index(
+        "ix_play_history_unknown_length", "play_history", ["track_id"], postgresql_where=sa.text("ms_played IS NULL")
+    )
     op.execute(_write_function(old))
     op.execute(
         """CREATE TRIGGER keep_listening_lengths AFTER UPDATE OF duration_ms ON tracks FOR EACH ROW
@@ -58,3 +64,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("DROP TRIGGER keep_listening_lengths ON tracks")
     op.execute("DROP FUNCTION keep_listening_lengths()")
+    op.drop_index("ix_play_history_unknown_length", "play_history")

@@ -462,6 +462,7 @@ play_history = table(
     Column("source", Text, nullable=False),
     one_of("source", "recent", "import"),
     Index("ix_play_history_track", "account_id", "track_id", "played_at"),
+    Index("ix_play_history_unknown_length", "track_id", postgresql_where=text("ms_played IS NULL")),
 )
 
 listening_slots = table(
