@@ -6,15 +6,14 @@ each artist of its track, and for each of their genres.
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from spotisync.core.listening import has_whole_hours
 from spotisync.store.database import Connection, execute
 
 Kind = Literal["tracks", "artists", "albums", "genres"]
 # As in migrations/versions/0020_listening.py.
-_COUNTS: Final = "(h.ms_played IS NULL OR h.ms_played >= 30000)"
-_PLAYS: Final = f"count(*) FILTER (WHERE {_COUNTS})"
+_PLAYS: Final = "count(*) FILTER (WHERE h.ms_played IS NULL OR h.ms_played >= 30000)"
 _MS: Final = "COALESCE(sum(COALESCE(h.ms_played, t.duration_ms)), 0)"
 _ARTIST: Final = """(SELECT string_agg(r.name, ', ' ORDER BY x.position) FROM track_artists x
     JOIN artists r ON r.id = x.artist_id WHERE x.track_id = t.id)"""
@@ -77,11 +76,11 @@ class Anniversary:
 
 
 @dataclass(frozen=True)
-class Variety:
-    """How many tracks were played in a time, and how many of them for the first time."""
+class Ranking:
+    """What was played most in a time, and how many tracks were played."""
 
+    favourites: dict[Kind, list[Favourite]]
     tracks: int
-    new: int
 
 
 def allow_memory(connection: Connection) -> None:
@@ -126,25 +125,18 @@ def _get_slots(zone: str) -> str:
     )
 
 
-def count_variety(connection: Connection, account_id: int, since: datetime | None) -> Variety:
-    """Tracks with a play that counts since a moment, or ever."""
+def count_new(connection: Connection, account_id: int, since: datetime | None) -> int:
+    """How many tracks were played for the first time since a moment, or ever."""
     found = execute(
         connection,
-        f"""SELECT count(*) AS tracks, count(*) FILTER (WHERE first_at >= {_SINCE_OR_EVER}) AS new
-        FROM listened_tracks WHERE account_id = :account_id AND {_HEARD_SINCE if since else "plays > 0"}""",
+        f"""SELECT count(*) FROM listened_tracks
+        WHERE account_id = :account_id AND first_at >= {_SINCE_OR_EVER} AND plays > 0""",
         {"account_id": account_id, "since": since},
     )
-    return Variety(**found.mappings().one())
+    return int(found.scalar_one())
 
 
-# `last_at` can be that of a skipped track, so the plays decide.
-_HEARD_SINCE: Final = f"""track_id IN (SELECT h.track_id FROM play_history h
-    WHERE h.account_id = :account_id AND h.played_at >= :since AND {_COUNTS})"""
-
-
-def list_favourites(
-    connection: Connection, account_id: int, since: datetime | None, limit: int
-) -> dict[Kind, list[Favourite]]:
+def rank_plays(connection: Connection, account_id: int, since: datetime | None, limit: int) -> Ranking:
     """What was played most since a moment, or ever: by plays, then by time listened."""
     allow_memory(connection)
     found = execute(
@@ -152,10 +144,12 @@ def list_favourites(
         _FAVOURITES.format(played=_SINCE if since else _EVER),
         {"account_id": account_id, "since": since, "limit": limit},
     )
-    lists: dict[Kind, list[Favourite]] = {"tracks": [], "artists": [], "albums": [], "genres": []}
-    for row in found.mappings():
-        lists[row["kind"]].append(Favourite(**row))
-    return lists
+    rows = found.mappings().all()
+    kinds: tuple[Kind, ...] = get_args(Kind)
+    return Ranking(
+        favourites={kind: [Favourite(**row) for row in rows if row["kind"] == kind] for kind in kinds},
+        tracks=next(row["plays"] for row in rows if row["kind"] == "all"),
+    )
 
 
 _EVER = """SELECT l.track_id, t.album_id, l.plays, l.ms FROM listened_tracks l JOIN tracks t ON t.id = l.track_id
@@ -182,6 +176,7 @@ _FAVOURITES = f"""WITH played AS MATERIALIZED ({{played}}),
     FROM by_album p JOIN albums t ON t.id = p.id)
     UNION ALL (SELECT 'genres', NULL, g AS id, NULL, NULL, {_TOP}
     FROM by_artist p JOIN artists r ON r.id = p.id, unnest(r.genres) g GROUP BY g {_ORDER})
+    UNION ALL (SELECT 'all', NULL, '', NULL, NULL, CAST(count(*) AS integer), 0 FROM played)
     ORDER BY kind, plays DESC, ms DESC, id, name"""
 
 

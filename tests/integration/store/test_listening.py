@@ -185,8 +185,10 @@ def test_favourites_equal_a_count_of_the_plays(catalogue: Store, database: Datab
             for genre in (("pop",), ("pop", "jazz"), ())[artist]:
                 expected["genres"][genre] += 1
     with database.begin() as connection:
-        found = listening.list_favourites(connection, catalogue.account_id, since, 10)
-        first = listening.list_favourites(connection, catalogue.account_id, since, 1)
+        ranking = listening.rank_plays(connection, catalogue.account_id, since, 10)
+        first = listening.rank_plays(connection, catalogue.account_id, since, 1).favourites
+    found = ranking.favourites
+    assert ranking.tracks == len(expected["tracks"])
     for kind, entries in found.items():
         assert {each.id or each.name: each.plays for each in entries} == expected[kind]
         assert [each.plays for each in entries] == sorted(expected[kind].values(), reverse=True)
@@ -198,26 +200,23 @@ def test_the_first_and_last_play_of_a_track_are_known(catalogue: Store, database
     insert(catalogue, *WEEK)
     with database.begin() as connection:
         loved = listening.list_loved(connection, catalogue.account_id, 3)
-        variety = listening.count_variety(connection, catalogue.account_id, BEGIN + timedelta(days=1))
+        new = listening.count_new(connection, catalogue.account_id, BEGIN + timedelta(days=1))
     assert [each.plays for each in loved] == sorted((each.plays for each in loved), reverse=True)
     for each in loved:
         times = [play.at for play in WEEK if f"track{play.track}" == each.id]
         assert (each.first_at, each.last_at) == (min(times), max(times))
-    later = [play for play in WEEK if play.at >= BEGIN + timedelta(days=1)]
-    earlier = {play.track for play in WEEK} - {play.track for play in later}
     firsts = {track: min(play.at for play in WEEK if play.track == track) for track in {play.track for play in WEEK}}
-    known = {play.track for play in WEEK if play.ms is None or play.ms >= 30_000} - earlier
-    assert variety.tracks == len(known)
-    assert variety.new == sum(firsts[track] >= BEGIN + timedelta(days=1) for track in known)
+    heard = {play.track for play in WEEK if play.ms is None or play.ms >= 30_000}
+    assert new == sum(firsts[track] >= BEGIN + timedelta(days=1) for track in heard)
 
 
 def test_a_skipped_track_is_not_among_the_tracks_of_a_range(catalogue: Store, database: Database) -> None:
     insert(catalogue, Play(0, 0, 200_000), Play(60, 0, 5_000), Play(61, 1, 200_000), Play(62, 2, None))
     since = BEGIN + timedelta(minutes=30)
     with database.begin() as connection:
-        variety = listening.count_variety(connection, catalogue.account_id, since)
-        heard = listening.list_favourites(connection, catalogue.account_id, since, 10)["tracks"]
-    assert (variety.tracks, variety.new) == (len(heard), 2) == (2, 2)
+        ranking = listening.rank_plays(connection, catalogue.account_id, since, 10)
+        new = listening.count_new(connection, catalogue.account_id, since)
+    assert (ranking.tracks, new) == (len(ranking.favourites["tracks"]), 2) == (2, 2)
 
 
 def test_a_day_is_remembered_in_earlier_years(catalogue: Store, database: Database) -> None:
