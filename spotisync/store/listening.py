@@ -136,7 +136,7 @@ def count_new(connection: Connection, account_id: int, since: datetime | None) -
     return int(found.scalar_one())
 
 
-def rank_plays(connection: Connection, account_id: int, since: datetime | None, limit: int) -> Ranking:
+def read_ranking(connection: Connection, account_id: int, since: datetime | None, limit: int) -> Ranking:
     """What was played most since a moment, or ever: by plays, then by time listened."""
     allow_memory(connection)
     found = execute(

@@ -37,7 +37,7 @@ def read_report(connection: Connection, account_id: int, zone: str, top: int) ->
     months = library_figures.count_months(connection, account_id, zone)
     decades = library_figures.count_shares(connection, account_id, top)["decades"]
     hours = listening.list_hours(connection, account_id, zone, None)
-    played = listening.rank_plays(connection, account_id, None, top).favourites
+    played = listening.read_ranking(connection, account_id, None, top).favourites
     return ReportData(
         account=account.spotify_user_id,
         display_name=account.display_name,

@@ -104,7 +104,7 @@ def _load_listening(connection: Connection, account: Account, zone: str, chosen:
         "calendar": make_calendar_chart(make_calendar(plays, today, WEEKS)),
         "years": _sum_years(days),
         "week": make_week_chart(listening.list_hours(connection, account.id, zone, since)),
-        "ranking": listening.rank_plays(connection, account.id, since, LISTED),
+        "ranking": listening.read_ranking(connection, account.id, since, LISTED),
         "titles": TITLES,
         "loved": listening.list_loved(connection, account.id, LISTED),
         "anniversaries": listening.list_anniversaries(connection, account.id, zone, today),

@@ -185,8 +185,8 @@ def test_favourites_equal_a_count_of_the_plays(catalogue: Store, database: Datab
             for genre in (("pop",), ("pop", "jazz"), ())[artist]:
                 expected["genres"][genre] += 1
     with database.begin() as connection:
-        ranking = listening.rank_plays(connection, catalogue.account_id, since, 10)
-        first = listening.rank_plays(connection, catalogue.account_id, since, 1).favourites
+        ranking = listening.read_ranking(connection, catalogue.account_id, since, 10)
+        first = listening.read_ranking(connection, catalogue.account_id, since, 1).favourites
     found = ranking.favourites
     assert ranking.tracks == len(expected["tracks"])
     for kind, entries in found.items():
@@ -214,7 +214,7 @@ def test_a_skipped_track_is_not_among_the_tracks_of_a_range(catalogue: Store, da
     insert(catalogue, Play(0, 0, 200_000), Play(60, 0, 5_000), Play(61, 1, 200_000), Play(62, 2, None))
     since = BEGIN + timedelta(minutes=30)
     with database.begin() as connection:
-        ranking = listening.rank_plays(connection, catalogue.account_id, since, 10)
+        ranking = listening.read_ranking(connection, catalogue.account_id, since, 10)
         new = listening.count_new(connection, catalogue.account_id, since)
     assert (ranking.tracks, new) == (len(ranking.favourites["tracks"]), 2) == (2, 2)
 

@@ -224,7 +224,7 @@ def test_invented_years_are_imported_once(
     with context.database.begin() as connection:
         owner = find_account(connection, account.name).id
         days = listening.list_days(connection, owner, "Europe/Berlin")
-        favourites = listening.rank_plays(connection, owner, None, 10).favourites
+        favourites = listening.read_ranking(connection, owner, None, 10).favourites
         anniversaries = listening.list_anniversaries(connection, owner, "Europe/Berlin", days[-1].day)
     assert (days[-1].day - days[0].day).days in range(4 * 365 - 10, 4 * 365 + 1)
     assert sum(day.plays for day in days) < imported.added < 1.2 * sum(day.plays for day in days)
