@@ -352,8 +352,7 @@ def _plan_contents(context: Context, batch: ClaimedBatch, cursor: Contents) -> B
 def _handle_error(context: Context, batch: ClaimedBatch, calls: BatchCalls, error: SpotisyncError) -> Outcome:
     match error:
         case ClaimLost():
-            log.info("batch dropped: %s", error)
-            return _stale(str(error))
+            return _drop(error)
         case Stopping():
             return _hand_back(context, batch, calls, str(error))
         case Wait():
@@ -376,7 +375,7 @@ def _wait(context: Context, batch: ClaimedBatch, calls: BatchCalls, wait: Wait) 
     choice = backoff.choose_wait(seconds, longest, is_optional=is_optional, sync_type=sync_type)
     if choice == "defer":
         reason = wait.reason if is_lookup else str(wait)
-        return _commit(context, batch, calls, DeferralStep(reason=reason))
+        return _defer(context, batch, calls, reason)
     parked = choice == "park"
     with batch.app.recorder.transaction(calls) as connection:
         reset_at = None if is_pace or is_budget else wait.until
@@ -397,6 +396,19 @@ def _wait(context: Context, batch: ClaimedBatch, calls: BatchCalls, wait: Wait) 
     # Little jitter after a pace wait, so that the slot is used; more after a cooldown, so that not all retry at once.
     jitter = random.random() * (0.2 if is_pace else 1.0)  # noqa: S311
     return Parked(wait.until, result) if parked else Retry(seconds + jitter, result)
+
+
+def _defer(context: Context, batch: ClaimedBatch, calls: BatchCalls, reason: str) -> Outcome:
+    """Leave the work of the cursor to a later run, unless this one has ended during the request."""
+    try:
+        return _commit(context, batch, calls, DeferralStep(reason=reason))
+    except ClaimLost as error:  # the caller handles an error already, so nothing else catches this one
+        return _drop(error)
+
+
+def _drop(error: ClaimLost) -> Outcome:
+    log.info("batch dropped: %s", error)
+    return _stale(str(error))
 
 
 def _wait_for_others(context: Context, batch: ClaimedBatch, reason: str) -> Outcome:

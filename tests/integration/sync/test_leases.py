@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
-from spotisync.core.outcomes import RunEnded
+from spotisync.core.outcomes import RunEnded, Stale
+from spotisync.core.requests import Request
+from spotisync.errors import IllegalMove
 from spotisync.simulator import Server
 from spotisync.store import runs
 from spotisync.sync import Context
@@ -66,6 +70,26 @@ def test_a_batch_that_has_killed_five_workers_fails_its_run(context: Context, ac
     assert isinstance(ended, RunEnded)
     assert ended.result.error_message == "this batch has killed its worker 5 times"
     assert driver.get_run(context, run).status == "failed"
+
+
+def test_a_cancelled_run_has_no_look_ups_to_defer(
+    context: Context, simulator: Server, account: Account, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = driver.start(context, account)
+    stage = "SELECT cursor->>'stage' FROM sync_state WHERE entity_type = 'artists'"
+    while store.one(stage) != "lookups":
+        driver.step(context, run)
+    simulator.control.add_fault(status=429, retry_after=86_400, path="/v1/artists", times=None)
+    get = context.spotify.get
+
+    def cancel_and_get(request: Request, token: str) -> Any:
+        with suppress(IllegalMove):
+            lifecycle.cancel(context, run.id)
+        return get(request, token)
+
+    monkeypatch.setattr(context.spotify, "get", cancel_and_get)
+    assert isinstance(driver.step(context, run), Stale)
+    assert driver.get_run(context, run).status == "cancelled"
 
 
 def test_a_batch_of_a_cancelled_run_is_lost_after_a_resume(context: Context, account: Account, store: Store) -> None:
