@@ -22,11 +22,15 @@ READ_SECONDS = 120
 
 
 def claim_read(connection: Connection, account_id: int, token: UUID) -> bool:
-    """Claim the read. A claim instead of a row lock: no transaction is open during the request."""
+    """Claim the read. A claim instead of a row lock: no transaction is open during the request.
+
+    False: another worker has claimed it, or the account was removed meanwhile.
+    """
     updated = execute(
         connection,
         f"""INSERT INTO playback AS p (account_id, claim, claim_until)
-        VALUES (:account_id, :token, now() + make_interval(secs => {READ_SECONDS}))
+        SELECT id, :token, now() + make_interval(secs => {READ_SECONDS}) FROM accounts
+        WHERE id = :account_id FOR KEY SHARE
         ON CONFLICT (account_id) DO UPDATE SET claim = excluded.claim, claim_until = excluded.claim_until
         WHERE p.claim IS NULL OR p.claim_until <= now()""",
         {"account_id": account_id, "token": token},

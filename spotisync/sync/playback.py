@@ -66,7 +66,7 @@ def _track_account(context: Context, account: Account) -> PlaybackRead:
         return PlaybackRead(name, error=f"{name} is disabled")
     token = uuid4()
     if not _claim(context, account.id, token):
-        return PlaybackRead(name, error="another worker is reading these plays")
+        return PlaybackRead(name, error="another worker is reading these plays, or the account was removed")
     with logs.bind(account=name):
         try:
             read = _fetch_and_store(context, account, token)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import text
 
-from spotisync.errors import Fatal
+from spotisync.core.requests import Request
+from spotisync.errors import Fatal, Unknown
 from spotisync.simulator import Server, start
 from spotisync.store import listening, plays
 from spotisync.store.accounts import find_account
@@ -121,6 +123,23 @@ def test_an_error_of_one_account_does_not_affect_another(two: tuple[Context, Ser
     assert_plays_are_true(context.database, other, truth(simulator, other))
     assert [each["account"] for each in playback.track_plays(context)["accounts"]] == [other.name]
     assert "log in again" in lane(context, one)["last_error"]
+
+
+def test_an_account_removed_meanwhile_stops_no_other_read(
+    two: tuple[Context, Server, Account, Account], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, simulator, one, other = two
+    get = context.spotify.get
+
+    def remove_and_get(request: Request, token: str) -> Any:
+        with suppress(Unknown):
+            accounts.remove(context, other.name)
+        return get(request, token)
+
+    monkeypatch.setattr(context.spotify, "get", remove_and_get)
+    read, removed = playback.track_plays(context)["accounts"]
+    assert (read["account"], read["plays_added"]) == (one.name, len(truth(simulator, one)))
+    assert "the account was removed" in removed["error"]
 
 
 @pytest.mark.parametrize(
