@@ -137,8 +137,9 @@ def resume(context: Context, sync_id: int, caller: Caller | None = None) -> Trig
         # The account first, as in `trigger`: otherwise a concurrent trigger would not see this run.
         runs.lock_account(connection, require_run(connection, sync_id).account_id)
         run = require_run(connection, sync_id, lock=True)
-        unfinished = run.status in UNFINISHED
-        if not unfinished:
+        if unfinished := run.status in UNFINISHED:
+            runs.mark_asked(connection, sync_id)
+        else:
             check_move(run.id, run.status, "in_progress")
             _check_can_sync(accounts.find_account(connection, run.account))
             if not runs.reopen(connection, sync_id):
@@ -148,7 +149,7 @@ def resume(context: Context, sync_id: int, caller: Caller | None = None) -> Trig
                 )
         if caller:
             waiters.add_waiter(connection, caller.task_id, sync_id, caller.envelope)
-        return Triggered(require_run(connection, sync_id), created=not unfinished)
+        return Triggered(run if unfinished else require_run(connection, sync_id), created=not unfinished)
 
     return context.database.transact(write)
 

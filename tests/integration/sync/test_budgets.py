@@ -148,6 +148,19 @@ def test_whoever_joins_a_waiting_run_sets_it_going(timed: TimedContext, listener
     assert driver.get_run(timed.context, run).status == "success"
 
 
+def test_resuming_a_run_ends_its_wait_for_the_budget(
+    timed: TimedContext, listener: Account, timed_store: Store
+) -> None:
+    learn(timed_store, LIBRARY, 50)
+    run = begin(timed.context, listener)
+    assert isinstance(drive(timed.context, run), Parked)
+    resumed = runs.resume(timed.context, run.id)
+    assert (resumed.created, resumed.spends_reserve) == (False, True)
+    (due,) = runs.take_due_runs(timed.context)
+    assert drive(timed.context, due) is None
+    assert driver.get_run(timed.context, run).status == "success"
+
+
 def test_a_sync_that_somebody_asks_for_spends_the_reserve(
     timed: TimedContext, listener: Account, timed_store: Store
 ) -> None:
