@@ -102,7 +102,7 @@ def commit(connection: Connection, batch: ClaimedBatch, step: Step, *, api_calls
     written = _write(connection, batch, step)
     runs.add_counts(connection, run.id, written.counts_for or run.phase, written.counts, api_calls)
     if written.counts_for:
-        items = written.deferred + _count_deferred_rows(connection, run, written.counts_for)
+        items = written.deferred + _count_deferred_rows(connection, run, written.counts_for, written.cursor)
         runs.set_deferred(connection, run.id, written.counts_for, items)
     over = written.cursor is None
     offset = cursors.offset(written.cursor) if written.cursor else written.total or batch.at.current_offset
@@ -113,7 +113,7 @@ def commit(connection: Connection, batch: ClaimedBatch, step: Step, *, api_calls
         cursor=cursors.dump(written.cursor) if written.cursor else None,
         offset=offset,
         total=written.total,
-        deferred=deferred + _count_deferred_rows(connection, run, run.phase),
+        deferred=deferred + _count_deferred_rows(connection, run, run.phase, written.cursor),
         over=over,
         batch_factor=batch.get_next_factor(),
     )
@@ -125,13 +125,20 @@ def commit(connection: Connection, batch: ClaimedBatch, step: Step, *, api_calls
     return Committed(phase, seq, written, written.total, offset)
 
 
-def _count_deferred_rows(connection: Connection, run: Run, phase: Phase) -> int:
-    """Count the rows of the phase's lists that this run defers. Each checkpoint overwrites `items_deferred`."""
+def _count_deferred_rows(connection: Connection, run: Run, phase: Phase, following: Cursor | None) -> int:
+    """Count the rows of the phase's lists that this run defers. Each checkpoint overwrites `items_deferred`.
+
+    Among them are contents that have not been read before the phase continues with `following`, or ends.
+    """
     if phase == "finish":
         return 0
     names: tuple[listings.AnyList, ...] = listing.LISTS_OF_PHASE.get(phase, ("saved_tracks",))
     rows = sum(listings.count_deferred(connection, run.account_id, run.id, name) for name in names)
-    return rows + playlists.count_deferred(connection, run.account_id, run.id) if phase == "playlists" else rows
+    if phase != "playlists":
+        return rows
+    is_reading = isinstance(following, Listing | Contents)
+    unread = 0 if is_reading else playlists.count_wanted(connection, run.account_id, run.id)
+    return rows + unread + playlists.count_deferred(connection, run.account_id, run.id)
 
 
 def _next_family(run: Run, phase: Phase, cursor: Cursor | None) -> Family:
@@ -173,7 +180,7 @@ def _write_deferral(connection: Connection, batch: ClaimedBatch, step: DeferralS
             log.warning("contents of playlist %s deferred: %s", step.playlist_id, step.reason)
             return Written(Counts(), _contents_or_late(connection, run, None))
         case Contents():
-            return Written(Counts(), None, deferred=playlists.count_wanted(connection, run.account_id, run.id))
+            return Written(Counts(), _late_lookups(connection, run))
         case _:
             if isinstance(cursor, Incremental) and step.failed:
                 saved_tracks.skip_patrol_page(connection, run.account_id)

@@ -8,9 +8,11 @@ import pytest
 from sqlalchemy import text
 
 from spotisync.simulator import Server
-from spotisync.sync import Context
+from spotisync.store import pending_lookups
+from spotisync.sync import Context, runs
 from tests.support import driver
 from tests.support.driver import Account
+from tests.support.store import Store
 from tests.support.truth import assert_tables_equal_truth
 
 
@@ -74,6 +76,22 @@ def test_look_ups_blocked_for_long_are_deferred_and_counted(
         connection.execute(text("DELETE FROM rate_limits"))
     assert driver.incremental_sync(context, account)["items_deferred"] == 0
     assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
+
+
+def test_look_ups_are_made_although_contents_are_deferred(
+    context: Context, simulator: Server, account: Account
+) -> None:
+    store = Store(context.database)
+    simulator.control.add_fault(status=429, retry_after=86_400, path=r"/items\?", after=5, times=None)
+    run = runs.trigger(context, account.name, "incremental", "cli").run
+    while driver.get_run(context, run).phase != "finish":
+        driver.step(context, run)
+    phases = driver.summary(context, run)["phases"]
+    unread = store.one("SELECT count(*) FROM account_playlists WHERE tried_sync_id IS NULL")
+    assert phases["playlists"]["items_deferred"] == unread > 0
+    with context.database.begin() as connection:
+        assert pending_lookups.count_stubs(connection, run.account_id, "artists") == 0
+        assert pending_lookups.count_stubs(connection, run.account_id, "albums") == 0
 
 
 def test_does_not_request_an_unanswered_id_in_each_incremental(
