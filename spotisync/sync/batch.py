@@ -222,8 +222,8 @@ def _commit(context: Context, batch: ClaimedBatch, calls: BatchCalls, step: Step
         if step.regime:
             _record_regime(connection, batch.app, step.regime)
         done = commit(connection, batch, step, api_calls=unwritten.sent)
-        items, deferred = done.written.counts.processed, done.written.deferred
-        batch.events.record_commit(connection, step, items=items, deferred=deferred, calls=unwritten.sent)
+        deferred = done.written.deferred
+        batch.events.record_commit(connection, step, items=done.items_read, deferred=deferred, calls=unwritten.sent)
         timed = unwritten.plus(BATCH_SECONDS.observe(batch.events.get_seconds(), run.phase))
         batch.app.recorder.write(connection, calls, timed, run=False)
         return done
@@ -243,7 +243,7 @@ def _record_regime(connection: Connection, app: SpotifyApp, regime: Regime) -> N
 def _result(done: Committed) -> BatchResult:
     more = done.written.cursor is not None
     return BatchResult(
-        items_processed=done.written.counts.processed,
+        items_processed=done.items_read,
         items_added=done.written.counts.added,
         items_updated=done.written.counts.updated,
         has_more=more,

@@ -92,6 +92,11 @@ class Committed:
     total: int | None
     offset: int
 
+    @property
+    def items_read(self) -> int:
+        """The items that the batch has read for the first time; 0 if it has taken back what it reads again."""
+        return max(0, self.written.counts.processed)
+
 
 def commit(connection: Connection, batch: ClaimedBatch, step: Step, *, api_calls: int) -> Committed:
     """Write the step and make the next batch due. Raises `ClaimLost`, writing nothing, if the claim is lost."""
@@ -301,7 +306,9 @@ def _write_incremental(connection: Connection, batch: ClaimedBatch, step: Increm
     catalogue.rank_stubs_of(connection, added)
     updated |= changed & {row.track_id for row in step.saved}
     removed = _end_incremental(connection, batch, step)
-    counts = Counts(len(step.read), len(added), len(updated - added), removed)
+    # Rows that are read again count once.
+    taken_back = batch.at.items_processed if step.restart else 0
+    counts = Counts(len(step.read) - taken_back, len(added), len(updated - added), removed)
     return Written(counts, step.cursor)
 
 

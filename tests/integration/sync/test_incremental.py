@@ -1,15 +1,17 @@
 """Incrementals with the real code and tables: their cost, and tables == truth afterwards."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 from sqlalchemy import text
 
-from spotisync.simulator import Server
+from spotisync.simulator import Server, start
 from spotisync.store import pending_lookups
-from spotisync.sync import Context, runs
+from spotisync.store.runs import Run
+from spotisync.sync import Context, accounts, runs
 from tests.support import driver
 from tests.support.driver import Account
 from tests.support.store import Store
@@ -76,6 +78,24 @@ def test_look_ups_blocked_for_long_are_deferred_and_counted(
         connection.execute(text("DELETE FROM rate_limits"))
     assert driver.incremental_sync(context, account)["items_deferred"] == 0
     assert_tables_equal_truth(context, account, simulator.world.truth(account.name))
+
+
+def test_rows_that_are_read_again_count_once(make_context: Callable[..., Context]) -> None:
+    with start(300, seed=4, quirks=False) as simulator:
+        context = make_context(simulator)
+        account = Account(accounts.add(context, simulator.refresh_token(), None).spotify_user_id)
+        driver.full_sync(context, account)
+        edits = iter(range(6))
+
+        def like(run: Run) -> None:
+            if run.phase == "tracks" and next(edits, None) is not None:
+                simulator.world.edit("like")
+
+        run = runs.trigger(context, account.name, "incremental", "cli").run
+        summary = driver.run_to_end(context, run, before=like)
+        phases = summary["phases"]
+        assert phases["tracks"]["items_processed"] == phases["tracks"]["total_items"] == 306
+        assert summary["items_processed"] == sum(phase["items_processed"] for phase in phases.values())
 
 
 def test_look_ups_are_made_although_contents_are_deferred(
