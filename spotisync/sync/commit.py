@@ -462,8 +462,11 @@ def _begin_lookups(connection: Connection, batch: ClaimedBatch, entity: Entity, 
 
 def _write_lookups(connection: Connection, batch: ClaimedBatch, step: LookupStep) -> Written:
     assert isinstance(step.cursor, Lookups)  # noqa: S101 (by construction)
+    # The stubs of all accounts are settled at once, but a run counts those of its own account.
+    own = pending_lookups.count_stubs(connection, batch.run.account_id, step.entity) if step.settled else None
     written = save_lookups(connection, step)
-    return _after_lookups(connection, batch, step.cursor, Counts(written, written))
+    enriched = written if own is None else own
+    return _after_lookups(connection, batch, step.cursor, Counts(enriched, enriched))
 
 
 def save_lookups(connection: Connection, step: LookupStep) -> int:

@@ -61,6 +61,15 @@ def regime(context: Context) -> str | None:
 # ---- the same library in both ---------------------------------------------------------------------------------------
 
 
+def test_a_restricted_run_counts_only_its_own_stubs(make_context: MakeSync) -> None:
+    with start("tiny", seed=7, regime="restricted") as simulator:
+        context = make_context(simulator)
+        account = enrolled(context, simulator)
+        sql(context, "INSERT INTO artists (id, name, uri) SELECT 'other' || n, '', '' FROM generate_series(1, 40) n")
+        assert 0 < driver.full_sync(context, account)["phases"]["artists"]["items_processed"] < 40
+        assert stubs(context) == 0
+
+
 def test_a_restricted_app_makes_no_useless_look_ups(make_context: MakeSync) -> None:
     with start("tiny", seed=7, regime="restricted") as simulator:
         context = make_context(simulator)
