@@ -362,3 +362,16 @@ def test_every_response_has_security_headers(locked: TestClient, database: Datab
     assert locked.get("/login").headers["Cache-Control"] == "no-store"
     assert "immutable" in locked.get("/static/vendor/htmx-2.0.11.min.js").headers["Cache-Control"]
     assert locked.get("/static/spotisync.css").headers["Cache-Control"] == "no-cache"
+
+
+def test_no_cache_keeps_an_error(client: TestClient) -> None:
+    vendored = "/static/vendor/htmx-2.0.11.min.js"
+    refused = [
+        client.get("/static/vendor/htmx-9.0.0.min.js"),
+        client.post(vendored),
+        client.get(vendored, headers={"Host": "elsewhere.example"}),
+        client.get("/static/none.css"),
+    ]
+    assert [(each.status_code, each.headers["Cache-Control"]) for each in refused] == [
+        (status, "no-store") for status in (404, 405, 421, 404)
+    ]

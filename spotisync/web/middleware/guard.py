@@ -141,7 +141,7 @@ class Guard:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 mutable = MutableHeaders(scope=message)
-                headers.add_security_headers(mutable, self._settings, path)
+                headers.add_security_headers(mutable, self._settings, path, message["status"])
                 if form_id := getattr(request.state, "new_form_id", None):
                     mutable.append("Set-Cookie", csrf.format_cookie(request, csrf.FORM_COOKIE, form_id))
                 # The query is not logged: it may contain the code of a Spotify login.

@@ -25,15 +25,20 @@ SECURITY_HEADERS: Final = {
 }
 
 
-def add_security_headers(headers: MutableHeaders, settings: Settings, path: str = "") -> None:
+def add_security_headers(headers: MutableHeaders, settings: Settings, path: str = "", status: int = 200) -> None:
     for name, value in SECURITY_HEADERS.items():
         headers[name] = value
     headers["Content-Security-Policy"] = content_security_policy(settings)
-    headers.setdefault("Cache-Control", _get_cache_control(path))
+    headers.setdefault("Cache-Control", _get_cache_control(path, status))
 
 
-def _get_cache_control(path: str) -> str:
-    """Vendored files have their version in the name and never change; pages with library data are not cached."""
+def _get_cache_control(path: str, status: int) -> str:
+    """Vendored files have their version in the name and never change; pages with library data are not cached.
+
+    An error is kept by no cache: an older process, asked during an upgrade, does not have the newer one's file.
+    """
+    if status >= 400:
+        return "no-store"
     if path.startswith("/static/vendor/"):
         return "public, max-age=31536000, immutable"
     return "no-cache" if path.startswith("/static/") else "no-store"
