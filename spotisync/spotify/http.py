@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import orjson
 import requests
@@ -94,6 +94,8 @@ def find_retry_after(response: requests.Response) -> str | None:
 
 def check_api(response: requests.Response, **_: Any) -> None:
     """Raise the error that a Web API response stands for, if any."""
+    if response.is_redirect:
+        _check_redirect(response)
     if response.status_code < 400:
         return
     message = error_message(response)
@@ -106,6 +108,14 @@ def check_api(response: requests.Response, **_: Any) -> None:
     if response.status_code == 403 and oauth.is_scope_error(message):
         raise NeedsLogin(oauth.missing_scope_message(urlsplit(response.url).path))
     raise _blocked(response, message) or Refused(response.status_code, message)
+
+
+def _check_redirect(response: requests.Response) -> None:
+    """Another host is not Spotify: requests would send it no token, but its reply would be read as Spotify's."""
+    asked, target = urlsplit(response.url), urlsplit(urljoin(response.url, response.headers["Location"]))
+    if (target.scheme, target.netloc) != (asked.scheme, asked.netloc):
+        host = (text(target.hostname) or "")[:100]
+        raise Transient(f"Spotify answered {response.status_code}: a redirect to another host ({host}), not followed")
 
 
 # A 403 differs only in its message, which has changed before: only unambiguous ones are matched.

@@ -277,6 +277,22 @@ def test_a_reply_that_times_out_is_transient(spotify: Server, fault: Any) -> Non
     error_of(lambda: SpotifyClient(spotify.api_url, 0.2).get(SAVED, token), Transient)
 
 
+def redirect(location: str) -> requests.Response:
+    response = requests.Response()
+    response.status_code, response.url = 302, "https://api.spotify.com/v1/me/"
+    response.headers["Location"] = location
+    return response
+
+
+@pytest.mark.parametrize("location", ["https://portal.example/x", "//portal.example", "http://api.spotify.com/v1/me/"])
+def test_a_redirect_to_another_host_is_transient(location: str) -> None:
+    assert "another host" in str(error_of(lambda: check_api(redirect(location)), Transient))
+
+
+def test_a_redirect_to_the_same_host_is_followed() -> None:
+    check_api(redirect("/v1/me"))
+
+
 def test_an_unreachable_server_is_transient() -> None:
     error_of(lambda: SpotifyClient("http://127.0.0.1:9/v1", 1).get(SAVED, "BQ"), Transient)
 
