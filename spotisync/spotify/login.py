@@ -16,6 +16,7 @@ import requests
 
 from spotisync.core import oauth
 from spotisync.core.apps import App
+from spotisync.core.parse import text
 from spotisync.errors import AppRejected, NeedsLogin, Refused, Transient
 from spotisync.spotify import http
 
@@ -127,10 +128,16 @@ def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 
 def _grant(body: Any, used: str) -> TokenGrant:
-    access_token, rotated, scope = body["access_token"], body.get("refresh_token"), body.get("scope")
-    if not isinstance(access_token, str) or not access_token:
-        raise ValueError("no access token")
+    access_token, rotated = body["access_token"], body.get("refresh_token")
     if not isinstance(rotated, str) or rotated in {"", used}:
         rotated = None
-    expires_in = min(int(body["expires_in"]), LONGEST_EXPIRY)
-    return TokenGrant(access_token, expires_in, rotated, scope if isinstance(scope, str) else None)
+    # Another token could be neither stored nor sent in a header.
+    if not _is_token(access_token) or not (rotated is None or _is_token(rotated)):
+        raise ValueError("no token")
+    expires_in = max(0, min(int(body["expires_in"]), LONGEST_EXPIRY))
+    return TokenGrant(access_token, expires_in, rotated, text(body.get("scope")))
+
+
+def _is_token(value: Any) -> bool:
+    """Whether it is visible ASCII (RFC 6749, A.12)."""
+    return isinstance(value, str) and value != "" and value.isascii() and value.isprintable()

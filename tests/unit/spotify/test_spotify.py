@@ -572,6 +572,8 @@ def answering() -> Iterator[Callable[[Any], AccountsClient]]:
         {"access_token": "BQ", "expires_in": None},
         {"access_token": "BQ", "expires_in": "soon"},
         {"access_token": "BQ", "expires_in": math.inf},
+        {"access_token": "B\n", "expires_in": 3600},
+        {"access_token": "BQ", "expires_in": 3600, "refresh_token": "\ud800"},
         [],
         "BQ",
         None,
@@ -591,6 +593,12 @@ def test_without_a_new_refresh_token_the_old_one_remains(
 
 def test_an_expiry_beyond_any_date_is_a_day(answering: Callable[[Any], AccountsClient]) -> None:
     assert answering({"access_token": "BQ", "expires_in": 10**30}).refresh("AQ").expires_in == 86_400
+
+
+def test_a_grant_can_be_stored(answering: Callable[[Any], AccountsClient]) -> None:
+    """Postgres would refuse it, and a rotated token with it."""
+    login = answering({"access_token": "BQ", "expires_in": -(10**30), "refresh_token": "AQnew", "scope": "a\0\ud800"})
+    assert login.refresh("AQ") == TokenGrant("BQ", 0, "AQnew", "a?")
 
 
 def test_a_missing_scope_is_unknown_or_as_requested(
