@@ -32,7 +32,7 @@ from celery.worker.consumer import Tasks
 from kombu import Connection
 from kombu.transport import TRANSPORT_ALIASES
 
-from spotisync import logs, rejections, telemetry, transport
+from spotisync import decompression, logs, rejections, telemetry, transport
 from spotisync.core import queues
 from spotisync.settings import bundled_path, settings
 from spotisync.sync import Context, runs
@@ -45,6 +45,7 @@ GC_THRESHOLD = 10_000
 M_ARENA_MAX = -8  # of mallopt(3)
 
 TRANSPORT_ALIASES.update(transport.ALIASES)
+decompression.limit_size()
 
 app = Celery("spotisync", include=["spotisync.tasks"], control="spotisync.remote_control:RemoteControl")
 # By its path: a wheel has it in the package, and in a checkout another `celeryconfig` may shadow it.

@@ -3,6 +3,7 @@
 import base64
 import json
 import uuid
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -114,6 +115,7 @@ ENVELOPE: dict[tuple[str, ...], list[Json]] = {
     ("content-type",): [5, "application/x-python-serialize", {}],
     ("content-encoding",): ["rot13", 5],
 }
+BOMB = zlib.compress(b" " * 2**25)  # larger than a worker decompresses
 NO_ENVELOPE = [b"raw text", b"[1]", b"\xff\xfe", b"null", b"5", b"[" * 50_000, b'{"__type__":"uuid","__value__":5}']
 
 
@@ -127,7 +129,8 @@ def poison_of_tasks() -> list[Json]:
 def poison() -> list[bytes]:
     """All kinds of malformed messages in a list of Redis."""
     broken = [change(envelope(), path, value) for path, values in ENVELOPE.items() for value in values]
-    return [*map(dump, [*poison_of_tasks(), *broken]), *NO_ENVELOPE]
+    compressed = change({**envelope(), "body": BOMB}, ("headers", "compression"), "application/x-gzip")
+    return [*map(dump, [*poison_of_tasks(), *broken, compressed]), *NO_ENVELOPE]
 
 
 REPLY: Json = {"exchange": "spotisync.sync", "routing_key": "spotisync.sync"}
