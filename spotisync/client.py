@@ -145,7 +145,9 @@ class Running(Generic[T]):
         of an unreachable Redis, call it again.
         """
         try:
-            return cast("T", self._result.get(timeout=timeout))
+            # Celery takes 0 for no timeout, and below 0 does not look for the result; what `ready` finds is returned.
+            is_over = timeout is not None and timeout <= 0 and not self._result.ready()
+            return cast("T", self._result.get(timeout=-1 if is_over else timeout))
         except NotYet:
             raise TimeoutError(f"{self.id} is not finished after {timeout:g} s; its state is {self.state}") from None
         except NotImplementedError:

@@ -143,6 +143,18 @@ def test_without_a_result_backend_the_error_says_what_is_missing(client: Client)
         client.full_sync().get(timeout=1)
 
 
+@pytest.mark.parametrize("timeout", [0, -1])
+def test_without_time_left_the_result_is_looked_up_once(timeout: float) -> None:
+    """As at the end of a deadline that the caller has computed."""
+    running = Client("memory://", "cache+memory://").running("1")
+    backend: Any = running._result.backend
+    with pytest.raises(TimeoutError, match="1 is not finished after"):
+        running.get(timeout=timeout)
+    backend.store_result("1", {"status": "success"}, "SUCCESS")
+    assert running.get(timeout=timeout)["status"] == "success"
+    backend.forget("1")
+
+
 def test_reports_an_unreachable_broker_within_seconds() -> None:
     with (
         Client("redis://127.0.0.1:1/0") as away,
