@@ -204,7 +204,7 @@ class Client:
     def close(self) -> None:
         """Close all connections; Celery leaves those to the result backend to the garbage collector."""
         backend: Any = self._app.backend
-        if hasattr(backend, "client"):
+        if hasattr(backend, "client") and hasattr(backend, "result_consumer"):  # Redis
             backend.result_consumer.stop()
             backend.client.connection_pool.disconnect()
         # A result that its holder drops later would connect again to unsubscribe.

@@ -155,6 +155,12 @@ def test_without_time_left_the_result_is_looked_up_once(timeout: float) -> None:
     backend.forget("1")
 
 
+@pytest.mark.parametrize("results", [None, "cache+memory://", "rpc://"])
+def test_closes_with_any_kind_of_results(results: str | None) -> None:
+    with Client("memory://", results) as client:
+        client.running("1")
+
+
 def test_reports_an_unreachable_broker_within_seconds() -> None:
     with (
         Client("redis://127.0.0.1:1/0") as away,
