@@ -6,15 +6,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import MutableHeaders
 
 from spotisync.settings import Settings
-from spotisync.web.pictures import get_simulator_origin
+from spotisync.web.pictures import IMAGE_HOSTS, get_simulator_origin
 
-# Hosts of Spotify's cover images, playlist mosaics and profile pictures.
-IMAGE_HOSTS: Final = (
-    "https://i.scdn.co",
-    "https://mosaic.scdn.co",
-    "https://image-cdn-ak.spotifycdn.com",
-    "https://image-cdn-fa.spotifycdn.com",
-)
 SECURITY_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

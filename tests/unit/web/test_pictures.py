@@ -31,7 +31,20 @@ def test_a_simulator_on_this_machine_has_the_pictures(origin: str) -> None:
     assert images(settings).split()[-1] == origin
 
 
-@pytest.mark.parametrize("url", [None, "", "http://i.scdn.co/image/b1", "javascript:alert(1)", "//i.scdn.co/image/b1"])
+@pytest.mark.parametrize("host", ["mosaic.scdn.co", "blend-playlist-covers.spotifycdn.com", "charts-images.scdn.co"])
+def test_the_policy_allows_each_picture_that_is_shown(host: str) -> None:
+    settings = Settings(_env_file=None, spotify_api_url="https://api.spotify.com/v1")
+    assert find_picture(settings, f"https://{host}/x") == f"https://{host}/x"
+    assert f"https://*.{host.partition('.')[2]}" in images(settings).split()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        None, "", "http://i.scdn.co/image/b1", "javascript:alert(1)", "//i.scdn.co/image/b1", "https://[", "https://scdn.co/x",
+        "https://pictures.example/x", "https://i.scdn.co.example/x", "https://i.scdn.co@pictures.example/x",
+    ],
+)  # fmt: skip
 def test_no_other_address_is_shown(url: str | None) -> None:
     for api in ("https://api.spotify.com/v1", "http://127.0.0.1:8421/v1"):
         assert find_picture(Settings(_env_file=None, spotify_api_url=api), url) is None
