@@ -122,9 +122,10 @@ def respond_to_error(request: Request, error: SpotisyncError) -> Response:
 
 
 def _handle_http_exception(request: Request, error: HTTPException) -> Response:
-    is_default = error.detail == HTTPStatus(error.status_code).phrase
-    known = DETAILS.get(error.status_code, error.detail).format(docs=format_path(request, "/docs"))
-    detail = known if is_default else error.detail
+    detail = error.detail
+    # Only our own texts are formats: another one may quote the request.
+    if error.status_code in DETAILS and detail == HTTPStatus(error.status_code).phrase:
+        detail = DETAILS[error.status_code].format(docs=format_path(request, "/docs"))
     return problem_response(request, error.status_code, detail, error.headers)
 
 

@@ -101,7 +101,10 @@ def test_each_parameter_of_a_page_takes_any_value(full: TestClient, path: str) -
         check(full, path.format(KNOWN.get(path, "1")), {name: value}, {"Accept": "text/html"})
 
 
-BEYOND = ["0001-01-01T00:00+14:00", "9999-12-31T23:59-12:00", "2026-02-30", "now", "\u0663333-01-01"]
+BEYOND = [
+    "0001-01-01T00:00+14:00", "9999-12-31T23:59-12:00", "2026-02-30", "now", "\u0663333-01-01", "{x}", "{",
+    "{docs:>999}",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("at", BEYOND)
