@@ -6,7 +6,7 @@ CSV follows `COPY … CSV`: null is an empty field, an empty text is `""`. Times
 cell that begins with one of `FORMULA_STARTS`, so such a text gets an apostrophe, which it does not show.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any, Final
 
 from spotisync.core.tables import ColumnType, Format, Table
@@ -127,7 +127,7 @@ def count_rows(connection: Connection, table: Table, account_id: int, *, removed
 
 def iter_rows(
     connection: Connection, table: Table, format_: Format, account_id: int, *, removed: bool, formulas: bool = False
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """Yield each row as a line; in CSV, a header line first. `formulas`: leave texts that look like one unchanged."""
     cursor = connection.connection.cursor()
     query = _query(table, account_id, removed=removed)
@@ -148,7 +148,9 @@ def get_columns(connection: Connection, table: Table, account_id: int) -> dict[s
     return {each.name: _TYPES[each.type_code] for each in described}
 
 
-def iter_values(connection: Connection, table: Table, account_id: int, *, removed: bool) -> Iterator[tuple[Any, ...]]:
+def iter_values(
+    connection: Connection, table: Table, account_id: int, *, removed: bool
+) -> Generator[tuple[Any, ...], None, None]:
     """Yield each row as Python values: times are aware and in UTC, arrays are lists."""
     query = _query(table, account_id, removed=removed)
     types = [each.type_code for each in _describe(connection, query)]

@@ -1,7 +1,7 @@
 """Export the library and the plays of an account to files, from one snapshot."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,18 +65,20 @@ class Export:
 
     def _write_rows(self, connection: Connection, account_id: int, table: Table, file: Output) -> Iterator[int]:
         """Yield the number of rows written, from time to time and at the end."""
+        # After a failed write, the traceback keeps an unfinished `COPY` open, and the rollback would wait for its end.
         if self.format_ == "parquet":
             columns = export.get_columns(connection, table, account_id)
-            values = export.iter_values(connection, table, account_id, removed=self.removed)
-            yield from parquet.write_groups(file, columns, values)
+            with closing(export.iter_values(connection, table, account_id, removed=self.removed)) as values:
+                yield from parquet.write_groups(file, columns, values)
             return
         heading = 1 if self.format_ == "csv" else 0
         lines = 0
         rows = export.iter_rows(
             connection, table, self.format_, account_id, removed=self.removed, formulas=self.formulas
         )
-        for lines, line in enumerate(rows, 1):
-            file.write(line)
-            if lines % ROWS_PER_PROGRESS == 0:
-                yield lines - heading
+        with closing(rows):
+            for lines, line in enumerate(rows, 1):
+                file.write(line)
+                if lines % ROWS_PER_PROGRESS == 0:
+                    yield lines - heading
         yield max(0, lines - heading)

@@ -161,6 +161,20 @@ def test_an_interrupted_export_keeps_the_previous_one(synced: Context, tmp_path:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+class ClosedPipe:
+    """Fails as stdout does when its reader has ended."""
+
+    def write(self, data: bytes) -> None:
+        raise BrokenPipeError(f"{len(data)} bytes were not read")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("format_", ["csv", "jsonl", "parquet"])
+def test_a_failed_write_ends_the_export(synced: Context, format_: Format) -> None:
+    with pytest.raises(BrokenPipeError):
+        Export(synced.database, None, format_, silent).to_stream("saved_tracks", ClosedPipe())
+
+
 def test_reports_a_directory_that_cannot_be_written(synced: Context, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(Fatal, match="can't be created"):
