@@ -31,8 +31,10 @@ def backup(
     """
     from spotisync.settings import settings
     from spotisync.stack import backup as programs
+    from spotisync.sync.output_files import check_target
 
     chosen = settings()
+    check_target(file)
     if not file.absolute().parent.is_dir():
         raise typer.BadParameter(f"no such directory: {file.absolute().parent}", param_hint="FILE")
     with _running_server(chosen), _progress("backing up") as show:

@@ -20,9 +20,16 @@ def create_directory(directory: Path) -> None:
         raise Fatal(f"{directory} can't be created: {error.strerror}") from None
 
 
+def check_target(path: Path) -> None:
+    """Raise `Fatal` if a new file would take the place of a directory, a device such as /dev/null, or a FIFO."""
+    if path.exists() and not path.is_file():
+        raise Fatal(f"{path} can't be written: it is no regular file. Name a file that is new or can be replaced")
+
+
 @contextmanager
 def open_atomically(path: Path) -> Iterator[BinaryIO]:
     """Write to a temporary file, then rename it: an interrupted command keeps the previous file."""
+    check_target(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.unlink(missing_ok=True)

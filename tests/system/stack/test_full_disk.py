@@ -1,5 +1,6 @@
 """A disk that is full, or that can't be written: one sentence with a cure, and nothing half done."""
 
+import os
 import resource
 import shutil
 import signal
@@ -13,7 +14,7 @@ import pytest
 
 from spotisync.errors import Fatal
 from spotisync.sync.output_files import open_atomically
-from tests.system.command_line import SPOTISYNC, CommandResult, bare_environment
+from tests.system.command_line import SPOTISYNC, CommandResult, InProcess, bare_environment
 
 MOUNT = 'mount -t tmpfs -o size="$1",mode=755 none "$2" && if [ "$3" = ro ]; then mount -o remount,ro "$2"; fi'
 
@@ -91,6 +92,17 @@ def test_a_file_that_does_not_fit_keeps_the_previous_one(tmp_path: Path) -> None
     with small_files(1_000), pytest.raises(Fatal, match=r"plays\.csv can't be written: File too large"):
         write()
     assert (path.read_text(), [*tmp_path.iterdir()]) == ("old", [path])
+
+
+def test_a_directory_or_a_fifo_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("fifo")
+    for name in ("fifo", ".", "", ".."):
+        with pytest.raises(Fatal, match="no regular file"), open_atomically(Path(name)):
+            pass
+        result = InProcess(bare_environment(SPOTISYNC_DATA_DIR=str(tmp_path / "data")))("backup", name)
+        assert (result.code, "no regular file" in result.err) == (1, True)
+    assert (Path("fifo").is_fifo(), [*Path().iterdir()]) == (True, [Path("fifo")])
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
