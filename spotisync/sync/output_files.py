@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -40,4 +40,5 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         raise Fatal(f"{path} can't be written: {error.strerror}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # such as a name that is too long, which the error above explains
+            temporary.unlink(missing_ok=True)

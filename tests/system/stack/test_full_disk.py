@@ -105,6 +105,11 @@ def test_a_directory_or_a_fifo_is_not_replaced(tmp_path: Path, monkeypatch: pyte
     assert (Path("fifo").is_fifo(), [*Path().iterdir()]) == (True, [Path("fifo")])
 
 
+def test_a_file_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Fatal, match="can't be written: File name too long"), open_atomically(tmp_path / ("a" * 255)):
+        pass
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize("words", [["--version"], ["status", "--help"]], ids=" ".join)
 def test_output_to_a_full_disk_is_an_error(words: list[str]) -> None:
