@@ -467,6 +467,9 @@ def settings() -> Settings:
             for each in error.errors()
         )
         raise Misconfigured(f"invalid settings: {'; '.join(problems)}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise Misconfigured(f"invalid settings: can't read {Path('.env').absolute()} ({reason})") from None
 
 
 def override(variables: Mapping[str, str]) -> Settings:

@@ -223,6 +223,12 @@ def test_the_environment_overrides_the_dotenv_file(read_settings: Set, tmp_path:
     assert (found.sweep_interval, found.max_countdown) == (3, 6)
 
 
+def test_a_dotenv_file_that_is_no_text_is_named(read_settings: Set, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("SPOTISYNC_DEVELOPER=Zoë\n".encode("latin-1"))
+    with pytest.raises(Misconfigured, match=rf"can't read {tmp_path}/\.env \(not UTF-8 text\)"):
+        read_settings()
+
+
 def test_secrets_are_not_in_the_repr(read_settings: Set) -> None:
     found = read_settings(
         SPOTIPY_CLIENT_SECRET="sw0rdfish",
