@@ -429,12 +429,20 @@ def _read_or_generate_key(path: Path) -> str:
     try:
         if not path.exists():
             _generate_key(path)
-        return path.read_text().strip()
+        key = path.read_text(errors="replace").strip()
     except OSError as error:
         raise Misconfigured(
             f"can't keep the secret key in {path} ({error.strerror}): set SPOTISYNC_SECRET_KEY, or another "
             "SPOTISYNC_DATA_DIR"
         ) from None
+    try:
+        Fernet(key)
+    except ValueError:
+        raise Misconfigured(
+            f"the secret key in {path} is damaged. Restore your copy of that file; if there is none, remove it and "
+            "log in again: spotisync login"
+        ) from None
+    return key
 
 
 def _generate_key(path: Path) -> None:

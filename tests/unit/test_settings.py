@@ -539,6 +539,13 @@ def test_an_embedded_database_has_a_private_persistent_key(read_settings: Set, t
     assert stat.S_IMODE((directory / "secret.key").stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize("contents", [b"", b"\0" * 44, b"\xff\xfe", b"half of a key"])
+def test_a_damaged_key_file_is_named(read_settings: Set, tmp_path: Path, contents: bytes) -> None:
+    (tmp_path / "secret.key").write_bytes(contents)
+    with pytest.raises(Misconfigured, match=rf"secret key in {tmp_path}/secret\.key is damaged.*spotisync login"):
+        read_settings(SPOTISYNC_DATA_DIR=str(tmp_path)).secret_keys()
+
+
 def keys_of(directory: Path) -> list[str]:
     return Settings(_env_file=None, database_url=None, secret_key=None, data_dir=directory).secret_keys()
 
