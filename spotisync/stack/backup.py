@@ -3,10 +3,12 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 from spotisync.errors import Fatal, Misconfigured
@@ -42,11 +44,26 @@ def dump(settings: Settings, file: Path, on_table: OnTable) -> None:
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
     try:
-        temporary.touch(0o600, exist_ok=False)  # before any data is in it
-        _run(settings, ["pg_dump", "--format=custom", "--verbose", *PLAIN, f"--file={temporary}"], on_table)
-        temporary.replace(file)
+        with _exit_on_sigterm():
+            temporary.touch(0o600, exist_ok=False)  # before any data is in it
+            _run(settings, ["pg_dump", "--format=custom", "--verbose", *PLAIN, f"--file={temporary}"], on_table)
+            temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _exit_on_sigterm() -> Iterator[None]:
+    """Make SIGTERM raise `SystemExit`: by default it ends Python at once, without clean-up. Main thread only."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    previous = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def dump_schema(settings: Settings, file: Path) -> None:
@@ -62,10 +79,14 @@ def _run(settings: Settings, argv: list[str], on_table: OnTable) -> None:
     output = []
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, errors="replace") as process:
         assert process.stderr  # noqa: S101 (it is a pipe)
-        for line in process.stderr:
-            output.append(line)
-            if found := TABLE.search(line):
-                on_table(found[1])
+        try:
+            for line in process.stderr:
+                output.append(line)
+                if found := TABLE.search(line):
+                    on_table(found[1])
+        except BaseException:  # leaving the block waits for the program's end
+            process.kill()
+            raise
     if process.returncode != 0:
         raise Fatal(f"PostgreSQL's {argv[0]} failed:\n{''.join(output[-5:]).strip()}")
 

@@ -13,6 +13,7 @@ from sqlalchemy import create_engine, text
 
 from spotisync.settings import Settings
 from spotisync.simulator import start
+from spotisync.stack import backup
 from spotisync.store import migrate
 from spotisync.store.schema import metadata
 from spotisync.sync import Context, accounts
@@ -90,6 +91,18 @@ def test_a_backup_can_be_restored(place: Path) -> None:
     again = spotisync(new, "restore", str(file))
     assert again.returncode == 1
     assert "already contains the library of" in again.stderr
+
+
+def test_a_terminated_backup_leaves_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program, pid = place / "pg_dump", place / "pid"
+    program.write_text(f"#!/bin/sh\necho $$ >{pid}; sleep 0.5; kill -TERM $PPID; exec sleep 60\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(backup, "find_program", lambda *_: str(program))
+    with pytest.raises(SystemExit, match="143"):
+        backup.dump(Settings(_env_file=None, data_dir=place), place / "library", lambda _: None)
+    assert {path.name for path in place.iterdir()} == {"pg_dump", "pid"}
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
 
 
 def test_a_file_that_is_no_backup_changes_nothing(place: Path) -> None:
