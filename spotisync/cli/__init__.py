@@ -1,5 +1,6 @@
 """The command line. Commands import their dependencies when they run, so that `--help` is fast."""
 
+import os
 import sys
 
 
@@ -7,6 +8,8 @@ def main() -> None:
     from spotisync.cli.app import app
     from spotisync.cli.exit_codes import report_error
 
+    if sys.stdin is None:  # closed by the caller, as by `<&-` of a shell
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115 (for the life of the process)
     try:
         app()
     except Exception as error:  # noqa: BLE001 (last resort: every error becomes a message and an exit code)

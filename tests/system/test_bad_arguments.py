@@ -1,10 +1,11 @@
 """Any argument of a command: a message and exit code 2 (3 without a server), no traceback, no megabyte of output."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.system.command_line import InProcess, bare_environment
+from tests.system.command_line import SPOTISYNC, InProcess, bare_environment
 
 LONGEST_OUTPUT = 3_000
 CONTROLS = ("\0", "\x1b", "\u202e")
@@ -29,6 +30,14 @@ UNREACHABLE = [
 def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InProcess:
     monkeypatch.chdir(tmp_path)
     return InProcess(bare_environment(SPOTISYNC_DATA_DIR=str(tmp_path / "data"), SPOTIPY_CLIENT_ID="some"))
+
+
+@pytest.mark.parametrize("command", ["accounts add --refresh-token-stdin", "db reader --password-stdin"])
+def test_a_closed_stdin_counts_as_empty(tmp_path: Path, command: str) -> None:
+    env = bare_environment(SPOTISYNC_DATA_DIR=str(tmp_path / "data"), SPOTIPY_CLIENT_ID="some")
+    shell = ["sh", "-c", 'exec "$@" <&-', "sh", *SPOTISYNC, *command.split()]
+    done = subprocess.run(shell, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "on stdin" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("command", REFUSED)
