@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
+from spotisync.errors import Fatal
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
@@ -78,7 +80,9 @@ class _SafeOutput:
 
 
 def open_stdout() -> "BinaryIO | _SafeOutput":
-    """Stdout for rows: as they are in a file or a pipe, safe on a terminal."""
+    """Stdout for rows: as they are in a file or a pipe, safe on a terminal. Raises `Fatal` if it is closed."""
+    if sys.stdout is None:
+        raise Fatal("stdout is closed, so nothing was written: redirect it to a file, or name a file instead of -")
     return _SafeOutput() if sys.stdout.isatty() else sys.stdout.buffer
 
 

@@ -43,6 +43,12 @@ def terminal() -> Iterator[Terminal]:
     output.console.cache_clear()
 
 
+def test_rows_for_a_closed_stdout_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    with pytest.raises(Fatal, match="stdout is closed"):
+        output.open_stdout()
+
+
 def test_text_tables_and_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     table = Table(EVIL)
