@@ -11,6 +11,7 @@ from spotisync.core import hints
 from spotisync.errors import Unavailable
 from spotisync.settings import Settings, override, settings
 from spotisync.stack.directories import find_lock_holder
+from spotisync.sync.output_files import open_atomically
 
 # The user's servers, app and keys, which the demo must not use.
 PERSONAL_VARIABLES: Final = (
@@ -60,7 +61,8 @@ def publish_environment(chosen: Settings) -> None:
         "SPOTISYNC_PORT": str(chosen.port),
         "SPOTIPY_REDIRECT_URI": chosen.redirect_uri,
     }
-    (chosen.data_dir / ENVIRONMENT).write_text(json.dumps(variables))
+    with open_atomically(chosen.data_dir / ENVIRONMENT) as file:  # another command may read it at any time
+        file.write(json.dumps(variables).encode())
 
 
 def describe_database_outage(chosen: Settings) -> str:

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from spotisync.cli.demo.environment import publish_environment
 from spotisync.errors import Fatal
+from spotisync.settings import Settings
 from spotisync.sync.output_files import open_atomically
 from tests.system.command_line import SPOTISYNC, CommandResult, InProcess, bare_environment
 
@@ -92,6 +94,12 @@ def test_a_file_that_does_not_fit_keeps_the_previous_one(tmp_path: Path) -> None
     with small_files(1_000), pytest.raises(Fatal, match=r"plays\.csv can't be written: File too large"):
         write()
     assert (path.read_text(), [*tmp_path.iterdir()]) == ("old", [path])
+
+
+def test_no_command_reads_half_of_the_demos_environment(tmp_path: Path) -> None:
+    with small_files(100), pytest.raises(Fatal, match="can't be written: File too large"):
+        publish_environment(Settings(_env_file=None, data_dir=tmp_path))
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_directory_or_a_fifo_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
