@@ -3,12 +3,10 @@
 import os
 import re
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from spotisync.errors import Fatal, Misconfigured
@@ -18,6 +16,7 @@ from spotisync.stack.directories import lock_data_dir
 from spotisync.stack.postgres import Postgres
 from spotisync.stack.process import stop_all
 from spotisync.store.database import split_password
+from spotisync.sync.output_files import exit_on_sigterm
 
 TABLE = re.compile(r'table "(?:public\.)?(\w+)"')
 # Called with the name of each table when its rows are processed.
@@ -44,26 +43,12 @@ def dump(settings: Settings, file: Path, on_table: OnTable) -> None:
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
     try:
-        with _exit_on_sigterm():
+        with exit_on_sigterm():
             temporary.touch(0o600, exist_ok=False)  # before any data is in it
             _run(settings, ["pg_dump", "--format=custom", "--verbose", *PLAIN, f"--file={temporary}"], on_table)
             temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _exit_on_sigterm() -> Iterator[None]:
-    """Make SIGTERM raise `SystemExit`: by default it ends Python at once, without clean-up. Main thread only."""
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    previous = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def dump_schema(settings: Settings, file: Path) -> None:

@@ -96,6 +96,13 @@ def test_a_file_that_does_not_fit_keeps_the_previous_one(tmp_path: Path) -> None
     assert (path.read_text(), [*tmp_path.iterdir()]) == ("old", [path])
 
 
+def test_a_terminated_command_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="143"), open_atomically(tmp_path / "plays.csv"):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert not [*tmp_path.iterdir()]
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
 def test_no_command_reads_half_of_the_demos_environment(tmp_path: Path) -> None:
     with small_files(100), pytest.raises(Fatal, match="can't be written: File too large"):
         publish_environment(Settings(_env_file=None, data_dir=tmp_path))
