@@ -129,11 +129,15 @@ def defer_contents(connection: Connection, account_id: int, sync_id: int, playli
 def find_wanted(
     connection: Connection, account_id: int, sync_id: int, first: str | None, limit: int
 ) -> list[WantedPlaylist]:
-    """Playlists whose contents this run has still to read: `first` (partly read), then in the account's order."""
+    """Playlists whose contents this run has still to read: `first` (partly read), then in the account's order.
+
+    One that is listed as empty, but had items, is read all the same: a list alone removes no rows.
+    """
     rows = execute(
         connection,
         f"""SELECT p.id AS playlist_id, CASE WHEN a.snapshot_told THEN p.snapshot_id ELSE '' END AS snapshot_id,
-            CASE WHEN a.snapshot_told THEN p.total_items END AS total
+            CASE WHEN a.snapshot_told AND (p.total_items > 0 OR NOT EXISTS (
+                SELECT FROM playlist_items i WHERE i.playlist_id = p.id)) THEN p.total_items END AS total
         FROM account_playlists a JOIN playlists p ON p.id = a.playlist_id WHERE {_WANTED}
         ORDER BY (p.id = :first) DESC NULLS LAST, a.position, p.id LIMIT :limit""",
         {"account_id": account_id, "sync_id": sync_id, "first": first, "limit": limit},

@@ -197,6 +197,29 @@ def test_a_playlist_that_repeats_its_first_page_is_repaired(
     assert_tables_equal_truth(context, account, server.world.truth(account.name))
 
 
+def test_a_playlist_that_is_listed_as_empty_keeps_its_items(
+    context: Context, server: Server, account: Account, store: Store, rewrite: Any
+) -> None:
+    made = server.world.edit("create_playlist", name="mix")["playlist_id"]
+    server.world.edit("add_items", playlist=made, count=30)
+    driver.full_sync(context, account)
+    server.world.edit("add_items", playlist=made, count=1)
+
+    def rule(request: Request, real: Callable[[Request], Any]) -> Any:
+        body = real(request)
+        for each in body["items"] if request.kind == "playlists" else ():
+            if each and each["id"] == made:
+                each |= {key: {**each[key], "total": 0} for key in ("items", "tracks") if each.get(key)}
+        return body
+
+    rewrite(rule)
+    assert driver.full_sync(context, account)["status"] == "success"
+    assert store.one("SELECT count(*) FROM playlist_items WHERE playlist_id = :id", id=made) == 31
+    rewrite(None)
+    driver.incremental_sync(context, account)
+    assert_tables_equal_truth(context, account, server.world.truth(account.name))
+
+
 @pytest.mark.parametrize("calm", SYNCS)
 @pytest.mark.parametrize("known", [False, True])
 def test_a_removal_behind_the_walk_is_no_excess(
