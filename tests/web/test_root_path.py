@@ -308,6 +308,18 @@ def test_the_last_of_several_prefixes_is_that_of_the_proxy(client: TestClient) -
     assert f'href="{ROOT}/static/spotisync.css"' in page.text
 
 
+@pytest.mark.parametrize(
+    ("schemes", "secure"),
+    [(["https, http"], True), (["http,https"], False), (["https", "http"], True), (["https"], True), (["http"], False)],
+)
+def test_behind_several_proxies_the_first_scheme_counts(
+    make_app: Callable[..., FastAPI], store: Store, schemes: list[str], *, secure: bool
+) -> None:
+    client = TestClient(make_app(api_token=TOKEN), base_url=HERE, client=(PROXY, 1))
+    page = client.get("/login", headers=[("X-Forwarded-Proto", scheme) for scheme in schemes])
+    assert ("Secure" in page.headers["Set-Cookie"]) is secure
+
+
 def test_the_setting_overrides_the_header(make_app: Callable[..., FastAPI], store: Store) -> None:
     client = TestClient(make_app(root_path="/a/b"), base_url=HERE, client=(PROXY, 1))
     page = client.get("/library", headers={"X-Forwarded-Prefix": ROOT})

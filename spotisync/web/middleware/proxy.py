@@ -40,6 +40,7 @@ class BehindProxy:
                 scope.update(root_path=self._root_path, path=self._root_path + path)
             elif prefix := self._get_forwarded_prefix(scope):
                 scope.update(root_path=prefix, path=prefix + scope["path"])
+            scope["headers"] = _keep_first_scheme(scope["headers"])
         await self._app(scope, receive, send)  # type: ignore[arg-type]
 
     def _get_forwarded_prefix(self, scope: Scope) -> str:
@@ -52,6 +53,18 @@ class BehindProxy:
         given = Headers(scope=scope).getlist("X-Forwarded-Prefix")
         prefix = given[-1].strip().rstrip("/") if given and peer in self._app.trusted_hosts else ""
         return prefix if is_root_path(prefix) else ""
+
+
+def _keep_first_scheme(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Behind several proxies the scheme can be a list, such as `https, http`, which uvicorn ignores.
+
+    The first one is that of the browser.
+    """
+    named = [value for name, value in headers if name == b"x-forwarded-proto"]
+    if not any(b"," in value for value in named) and len(named) < 2:
+        return headers
+    scheme = b",".join(named).split(b",")[0].strip()
+    return [*(each for each in headers if each[0] != b"x-forwarded-proto"), (b"x-forwarded-proto", scheme)]
 
 
 def _remove_root_path(path: str, root_path: str) -> str:
