@@ -79,6 +79,8 @@ class Database:
         except PoolTimeout:
             raise Unavailable(NO_FREE_CONNECTION) from None
         except DBAPIError as error:
+            if interrupt := _find_interrupt(error):
+                raise interrupt from None
             if is_unavailable(error):
                 raise Unavailable(describe_outage(error)) from error
             raise
@@ -203,6 +205,13 @@ def is_unavailable(error: DBAPIError) -> bool:
 
 def _is_operational(error: DBAPIError) -> bool:
     return type(error.orig).__name__ in {"OperationalError", "ConnectionTimeout", "InterfaceError"}
+
+
+def _find_interrupt(error: BaseException | None) -> BaseException | None:
+    """What has ended a statement half-way, such as Ctrl-C: then the rollback fails, too, and hides it."""
+    while isinstance(error, Exception):
+        error = error.__context__
+    return error
 
 
 def _sqlstate(error: DBAPIError) -> str | None:

@@ -1,6 +1,7 @@
 """What a role or a database has set does not change how connections behave."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -118,3 +119,17 @@ def test_behind_a_pooler_a_claim_has_only_a_lease(database_url: str) -> None:
     with database.begin() as connection:
         assert execute(connection, "SELECT 1").scalar_one() == 1
     database.close()
+
+
+def interrupt(database: Database) -> None:
+    with database.begin() as connection:
+        driver: Any = connection.connection.driver_connection
+        driver.pgconn.send_query(b"SELECT pg_sleep(1)")
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_within_a_statement_is_not_an_outage(database: Database) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        interrupt(database)
+    with database.begin() as connection:
+        assert execute(connection, "SELECT 1").scalar_one() == 1
