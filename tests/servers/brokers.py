@@ -45,8 +45,10 @@ class Epmd(Process):
 class RabbitMQ(Process):
     """One node with the vhosts `classic` and `quorum`, named by their default queue type, and the user `spotisync`."""
 
-    def __init__(self, directory: Path) -> None:
-        self.port, self.directory = free_port(), directory
+    def __init__(self, directory: Path, certificate: Path) -> None:
+        """`certificate`: its key is beside it."""
+        self.port, self.tls_port, self.directory = free_port(), free_port(), directory
+        self._certificate = certificate
         self._epmd = Epmd(directory)
         child = ChildSpec(
             name="rabbitmq",
@@ -62,6 +64,9 @@ class RabbitMQ(Process):
     def url(self, vhost: str) -> str:
         return f"amqp://spotisync:{PASSWORD}@127.0.0.1:{self.port}/{vhost}"
 
+    def tls_url(self, vhost: str) -> str:
+        return f"amqps://spotisync:{PASSWORD}@127.0.0.1:{self.tls_port}/{vhost}"
+
     def prepare(self) -> None:
         for name in ("run", "logs"):
             (self.directory / name).mkdir(exist_ok=True)
@@ -75,6 +80,9 @@ class RabbitMQ(Process):
         (self.directory / "definitions.json").write_text(json.dumps(_definitions()))
         (self.directory / "rabbitmq.conf").write_text(
             f"listeners.tcp.default = 127.0.0.1:{self.port}\n"
+            f"listeners.ssl.default = 127.0.0.1:{self.tls_port}\n"
+            f"ssl_options.certfile = {self._certificate}\n"
+            f"ssl_options.keyfile = {self._certificate.with_suffix('.key')}\n"
             f"load_definitions = {self.directory}/definitions.json\n"
             "vm_memory_high_watermark.absolute = 256MiB\ndisk_free_limit.absolute = 1MB\n"
         )

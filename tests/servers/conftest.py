@@ -1,6 +1,7 @@
 """Deployments with real brokers. Each server keeps its files in a directory of its own."""
 
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,3 +41,16 @@ def scenario(make_settings: Callable[..., Settings], tmp_path: Path) -> Iterator
     yield make
     for each in made:
         each.stop()
+
+
+@pytest.fixture(scope="session")
+def certificate(servers_directory: Path) -> Path:
+    """The certificate of a private authority, which is that of the server too; its key is beside it."""
+    path = servers_directory / "tls.crt"
+    command = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
+    )
+    subprocess.run(
+        [*command.split(), "-keyout", path.with_suffix(".key"), "-out", path], check=True, capture_output=True
+    )
+    return path

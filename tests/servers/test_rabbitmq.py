@@ -24,10 +24,10 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def rabbitmq(servers_directory: Path) -> Iterator[RabbitMQ]:
+def rabbitmq(servers_directory: Path, certificate: Path) -> Iterator[RabbitMQ]:
     directory = servers_directory / "rabbitmq"
     directory.mkdir()
-    node = RabbitMQ(directory)
+    node = RabbitMQ(directory, certificate)
     try:
         yield node.start().wait_ready()
     finally:
@@ -50,6 +50,18 @@ def test_syncs_end_with_the_truth(
     doctor = Subprocess(environment(deployed.deployment.settings))("doctor", "--json", "--offline")
     states = {each["check"]: each["state"] for each in doctor.json["findings"]}
     assert (states["broker"], states["results"], states["workers"]) == ("ok", "ok", "ok")
+
+
+def test_amqps_verifies_the_certificate(
+    scenario: Callable[..., Scenario], rabbitmq: RabbitMQ, results_url: str, certificate: Path
+) -> None:
+    url = rabbitmq.tls_url("classic")
+    deployed = scenario(f"{url}?ssl_ca_certs={certificate}", 100, api_rate=10_000, result_backend=results_url)
+    deployed.finish(deployed.start_full_sync(1))
+    command = Subprocess({**environment(deployed.deployment.settings), "SPOTISYNC_BROKER_URL": url})
+    findings = {each["check"]: each for each in command("doctor", "--json", "--offline").json["findings"]}
+    assert findings["broker"]["state"] == "failed"
+    assert "ssl_ca_certs" in str(findings["broker"])
 
 
 def test_malformed_messages_are_removed(

@@ -1,6 +1,5 @@
 """Redis as hosts run it: with TLS, a password and ACL users, behind Sentinel, and while it refuses writes."""
 
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -102,19 +101,6 @@ def test_refused_writes_are_waited_for(
     assert deployed.measure_recovery(end) < RECOVERY_SECONDS
     deployed.finish(running)
     assert deployed.beat.process.poll() is None
-
-
-@pytest.fixture(scope="module")
-def certificate(servers_directory: Path) -> Path:
-    """The certificate of a private authority, which is that of the server too; its key is beside it."""
-    path = servers_directory / "tls.crt"
-    command = (
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
-    )
-    subprocess.run(
-        [*command.split(), "-keyout", path.with_suffix(".key"), "-out", path], check=True, capture_output=True
-    )
-    return path
 
 
 @pytest.fixture(scope="module")
