@@ -6,11 +6,20 @@ import sys
 
 def main() -> None:
     from spotisync.cli.app import app
-    from spotisync.cli.exit_codes import report_error
+    from spotisync.cli.exit_codes import FAILED, report_error
+    from spotisync.cli.output import discard_output, flush_output
 
     if sys.stdin is None:  # closed by the caller, as by `<&-` of a shell
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115 (for the life of the process)
     try:
-        app()
+        try:
+            app()
+        finally:
+            flush_output()
+    except BrokenPipeError:  # the reader has what it wants, as `head`
+        discard_output()
+        sys.exit(FAILED)
     except Exception as error:  # noqa: BLE001 (last resort: every error becomes a message and an exit code)
-        sys.exit(report_error(error))
+        code = report_error(error)
+        discard_output()
+        sys.exit(code)

@@ -56,6 +56,20 @@ def print_text(text: str = "", *, stderr: bool = False, markup: bool = False) ->
     screen.print(text, markup=markup, soft_wrap=not screen.is_terminal)
 
 
+def flush_output() -> None:
+    """Write what is buffered. At its end Python would report an error in its own words, with exit code 120."""
+    if sys.stdout is not None:  # closed by the caller
+        sys.stdout.flush()
+
+
+def discard_output() -> None:
+    """Give up what is buffered if it can't be written, so that Python does not try again."""
+    try:
+        flush_output()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def program_name() -> str:
     """The command that starts this program, for examples to copy: it may not be on the PATH."""
     program = Path(sys.argv[0])

@@ -127,11 +127,14 @@ def test_a_file_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize("words", [["--version"], ["status", "--help"]], ids=" ".join)
-def test_output_to_a_full_disk_is_an_error(words: list[str]) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_to_a_full_disk_is_an_error(words: list[str], unbuffered: str) -> None:
+    env = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [*SPOTISYNC, *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+            [*SPOTISYNC, *words], env=env, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
         )
     assert done.returncode == 1
     assert "the output can't be written (No space left on device): free space" in done.stderr
     assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
