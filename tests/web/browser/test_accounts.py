@@ -30,6 +30,7 @@ def test_connects_and_disconnects_an_account(make_site: Callable[..., Site], ope
     page.get_by_role("button", name="Enable").click()
     expect(page.get_by_text("is enabled and will be synced")).to_be_visible()
     page.get_by_role("link", name="Disconnect and delete").click()
+    expect(page.get_by_label("Yes, delete")).to_be_visible()  # axe can't run while the page changes
     assert violations(page) == []
     page.get_by_label("Yes, delete").check()
     page.get_by_role("button", name="Disconnect and delete").click()
