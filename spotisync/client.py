@@ -145,13 +145,16 @@ class Running(Generic[T]):
         of an unreachable Redis, call it again.
         """
         try:
-            # Celery takes 0 for no timeout, and below 0 does not look for the result; what `ready` finds is returned.
-            is_over = timeout is not None and timeout <= 0 and not self._result.ready()
-            return cast("T", self._result.get(timeout=-1 if is_over else timeout))
+            return cast("T", self._wait(timeout))
         except NotYet:
             raise TimeoutError(f"{self.id} is not finished after {timeout:g} s; its state is {self.state}") from None
         except NotImplementedError:
             raise Misconfigured("results can't be read: give the client spotisync's result_backend") from None
+
+    def _wait(self, timeout: float | None) -> Any:
+        if timeout is not None and timeout <= 0 and not self._result.ready():
+            raise NotYet  # Celery takes 0 for no timeout
+        return self._result.get(timeout=timeout)
 
 
 class Client:

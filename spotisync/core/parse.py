@@ -458,9 +458,10 @@ def followed_artists(body: Any, offset: int) -> ListingPage:
     """Parse a page of followed artists. The next page follows the cursor `after`; null means the end of the list."""
     body = _object(body).get("artists")
     items, total = _page(body)
-    told = _object(body.get("cursors")).get("after", ...)
-    after = text(told) or None
-    if after is None and offset + len(items) < total and not (told is None or told == ""):
+    cursors = _object(body.get("cursors"))
+    after = text(cursors.get("after")) or None
+    says_end = "after" in cursors and cursors["after"] in (None, "")
+    if after is None and offset + len(items) < total and not says_end:
         raise Unreadable("Spotify sent a page of followed artists without a cursor to the next one")
     catalogue = CatalogueRows()
     rows = tuple(_followed(_object(item), catalogue) for item in items)

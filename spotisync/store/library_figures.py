@@ -27,14 +27,29 @@ class Share:
 
 
 def count_months(connection: Connection, account_id: int, zone: str) -> list[MonthAdded]:
-    """Saved tracks by the month in which they were added, in order; months without any are left out."""
+    """Saved tracks by the month in which they were added, in order; months without any are left out.
+
+    Without those whose date Spotify does not tell, which are stored with the epoch.
+    """
     found = execute(
         connection,
         """SELECT CAST(date_trunc('month', added_at AT TIME ZONE :zone) AS date) AS month, count(*) AS tracks
-        FROM saved_tracks WHERE account_id = :account_id AND removed_at IS NULL GROUP BY 1 ORDER BY 1""",
+        FROM saved_tracks WHERE account_id = :account_id AND removed_at IS NULL AND added_at > 'epoch'
+        GROUP BY 1 ORDER BY 1""",
         {"account_id": account_id, "zone": zone},
     )
     return [MonthAdded(**row) for row in found.mappings()]
+
+
+def count_undated(connection: Connection, account_id: int) -> int:
+    """Count the saved tracks whose date Spotify does not tell."""
+    found = execute(
+        connection,
+        """SELECT count(*) FROM saved_tracks
+        WHERE account_id = :account_id AND removed_at IS NULL AND added_at <= 'epoch'""",
+        {"account_id": account_id},
+    )
+    return int(found.scalar_one())
 
 
 def count_shares(connection: Connection, account_id: int, limit: int) -> dict[ShareKind, list[Share]]:

@@ -25,8 +25,7 @@ class Obstacle:
 
 _FACTS = """SELECT current_setting('server_version') AS version,
     CAST(current_setting('server_version_num') AS integer) / 10000 AS major,
-    current_setting('server_encoding') AS encoding,
-    current_setting('transaction_read_only') = 'on' AS read_only, current_database() AS database,
+    current_setting('server_encoding') AS encoding, current_database() AS database,
     quote_ident(current_user) AS role, COALESCE(quote_ident(current_schema()), 'public') AS schema,
     COALESCE(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_create"""
 
@@ -45,8 +44,10 @@ def find_obstacle(connection: Connection) -> Obstacle | None:
 
 def find_read_only(connection: Connection) -> Obstacle | None:
     """Set while the database accepts no writes. Workers wait for the end of it, as of an outage."""
-    found = connection.execute(text(_FACTS)).one()
-    return Obstacle(f"the database {found.database} is read-only", READ_ONLY_CURE) if found.read_only else None
+    found = connection.execute(
+        text("SELECT current_setting('transaction_read_only') = 'on' AS is_set, current_database() AS database")
+    ).one()
+    return Obstacle(f"the database {found.database} is read-only", READ_ONLY_CURE) if found.is_set else None
 
 
 def find_migration_obstacle(connection: Connection) -> Obstacle | None:

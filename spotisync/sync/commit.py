@@ -133,7 +133,7 @@ def commit(connection: Connection, batch: ClaimedBatch, step: Step, *, api_calls
 def _count_deferred_rows(connection: Connection, run: Run, phase: Phase, following: Cursor | None) -> int:
     """Count the rows of the phase's lists that this run defers. Each checkpoint overwrites `items_deferred`.
 
-    Among them are contents that have not been read before the phase continues with `following`, or ends.
+    Contents that are still unread count once the phase reads no more of them: `following` is its next work, if any.
     """
     if phase == "finish":
         return 0
@@ -462,7 +462,7 @@ def _begin_lookups(connection: Connection, batch: ClaimedBatch, entity: Entity, 
 
 def _write_lookups(connection: Connection, batch: ClaimedBatch, step: LookupStep) -> Written:
     assert isinstance(step.cursor, Lookups)  # noqa: S101 (by construction)
-    # The stubs of all accounts are settled at once, but a run counts those of its own account.
+    # This settles the stubs of all accounts, but a run counts only those of its account.
     own = pending_lookups.count_stubs(connection, batch.run.account_id, step.entity) if step.settled else None
     written = save_lookups(connection, step)
     enriched = written if own is None else own

@@ -46,7 +46,7 @@ class RabbitMQ(Process):
     """One node with the vhosts `classic` and `quorum`, named by their default queue type, and the user `spotisync`."""
 
     def __init__(self, directory: Path, certificate: Path) -> None:
-        """`certificate`: its key is beside it."""
+        """`certificate`: the key has the same name with the suffix `.key`."""
         self.port, self.tls_port, self.directory = free_port(), free_port(), directory
         self._certificate = certificate
         self._epmd = Epmd(directory)

@@ -45,7 +45,7 @@ def scenario(make_settings: Callable[..., Settings], tmp_path: Path) -> Iterator
 
 @pytest.fixture(scope="session")
 def certificate(servers_directory: Path) -> Path:
-    """The certificate of a private authority, which is that of the server too; its key is beside it."""
+    """The certificate of a private authority, which is that of the server too. The key has the suffix `.key`."""
     path = servers_directory / "tls.crt"
     command = (
         "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"

@@ -60,11 +60,11 @@ def _keep_first_scheme(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, 
 
     The first one is that of the browser.
     """
-    named = [value for name, value in headers if name == b"x-forwarded-proto"]
-    if not any(b"," in value for value in named) and len(named) < 2:
+    schemes = b",".join(value for name, value in headers if name == b"x-forwarded-proto").split(b",")
+    if len(schemes) == 1:
         return headers
-    scheme = b",".join(named).split(b",")[0].strip()
-    return [*(each for each in headers if each[0] != b"x-forwarded-proto"), (b"x-forwarded-proto", scheme)]
+    others = [each for each in headers if each[0] != b"x-forwarded-proto"]
+    return [*others, (b"x-forwarded-proto", schemes[0].strip())]
 
 
 def _remove_root_path(path: str, root_path: str) -> str:

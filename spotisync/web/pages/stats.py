@@ -18,7 +18,6 @@ from spotisync.core.listening import (
     get_midnight,
     make_calendar,
 )
-from spotisync.core.parse import EPOCH
 from spotisync.status import MOST_ACCOUNTS
 from spotisync.store import accounts, library_figures, listening
 from spotisync.store.accounts import Account
@@ -124,8 +123,7 @@ def _sum_years(days: Sequence[DayTotal]) -> list[tuple[int, Totals]]:
 def _load_library(connection: Connection, account_id: int, zone: str) -> dict[str, Any]:
     months = {each.month: each.tracks for each in library_figures.count_months(connection, account_id, zone)}
     today = datetime.now(ZoneInfo(zone)).date()
-    # Spotify tells no date of some tracks, which are stored with the epoch.
-    undated = months.pop(EPOCH.astimezone(ZoneInfo(zone)).date().replace(day=1), 0)
+    undated = library_figures.count_undated(connection, account_id)
     if undated and not months:
         months = {today.replace(day=1): 0}
     growth = cumulate(months, today, undated)

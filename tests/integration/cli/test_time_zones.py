@@ -1,4 +1,4 @@
-"""Commands show times in the zone of SPOTISYNC_TIMEZONE, whatever the zone of the machine is."""
+"""Commands show times in the zone of SPOTISYNC_TIMEZONE, not in that of the machine."""
 
 import re
 from datetime import datetime, timedelta

@@ -95,7 +95,7 @@ def make_world() -> World:
 
 @pytest.fixture
 def database_url(empty_database_url: str) -> str:
-    """A database of its own: in a shared one its statistics would stay, and with them plans that suit no other test."""
+    """Not the shared database: the statistics would stay in it, and change the plans of other tests."""
     migrate.upgrade(empty_database_url)
     return empty_database_url
 

@@ -17,7 +17,7 @@ def longest(simulator: Server) -> str:
     return str(max(found, key=lambda id_: len(found[id_])))
 
 
-# Each with the page that it is told for.
+# Wrong replies of Spotify, each with the page that gets it.
 LIES = [
     (r"offset=100", {"kind": "ignored_offset", "times": 1}),
     (r"offset=0&", {"kind": "empty_list", "times": 2}),
